@@ -1,0 +1,31 @@
+"""BRIGHT, reproduced: from image collections to every table and figure of the paper.
+
+The jobs follow from the config (pipeline/plan); results lie in results/store, by digest, and what
+people look at in results/RUN.
+"""
+
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from snakemake.exceptions import WorkflowError
+
+from pipeline.config.root import load_config
+from pipeline.errors import InputError
+from pipeline.plan.run import Plan
+from pipeline.plan.sources import missing_source
+
+if not workflow.overwrite_configfiles:
+
+    configfile: workflow.source_path("config/demo.yaml")
+
+
+container: "workflow/container/bright.sif"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/autoencoders.smk"
+include: "workflow/rules/diffusion.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,191 @@
+"""Config of a BRIGHT autoencoder (section 3, appendix A); defaults are the paper's."""
+
+from math import log2
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.fields import CodeSizeField, Section, is_power_of_two, operational
+
+
+class HashTables(Section):
+    """Groups of multi-resolution hash tables (section 3.2)."""
+
+    key_length: int = Field(1, ge=1, le=4, description="C_key, the length of a unit key.")
+    resolutions: int = Field(16, ge=1, description="N_r, the number of resolutions in a group.")
+    coarsest_resolution: int = Field(4, ge=2, description="r_min.")
+    finest_resolution: int = Field(64, ge=2, description="r_max.")
+    features_per_entry: int = Field(4, ge=1, description="C_v, floats in a table entry.")
+    entries_log2: int = Field(18, ge=4, le=24, description="A table has at most 2 to this power entries.")
+    convention: Literal["tcnn", "ngp"] = Field(
+        "tcnn", description="Nodes per dimension: tcnn as tiny-cuda-nn (r), ngp as printed in Tables 3, 7, 8 (r + 1)."
+    )
+    retrieval: Literal["auto", "gather", "separable", "tinycudann"] = Field(
+        "auto", description="auto: tinycudann where it can run, else separable (C_key = 1), else gather."
+    )
+    hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "HashTables":
+        if self.finest_resolution < self.coarsest_resolution:
+            raise ValueError(
+                f"finest_resolution: at least coarsest_resolution ({self.coarsest_resolution}),"
+                f" not {self.finest_resolution}"
+            )
+        if self.retrieval == "separable" and self.key_length != 1:
+            raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
+        return self
+
+
+class Encoder(Section):
+    """VQGAN's encoder with a sigmoid (section 3.1, appendix A.1)."""
+
+    channels: int = Field(32, ge=1, description="Unit channels.")
+    multipliers: list[int] | None = Field(
+        None, description="Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
+    )
+    blocks: int = Field(2, ge=1, description="Residual blocks per level.")
+    attention_from: int = Field(64, ge=0, description="Attention at resolutions from this down to H_z; 0: none.")
+
+
+class Decoder(Section):
+    """StyleGAN2-type synthesis from the feature block (section 3.3)."""
+
+    style_width: int = Field(512, ge=1, description="Width of the style code that modulates.")
+    channels: list[int] | None = Field(
+        None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each."
+    )
+
+
+class Discriminator(Section):
+    """StyleGAN2's discriminator."""
+
+    channels: int = Field(512, ge=1, description="Most channels, at 64 and below.")
+    base: int = Field(32768, ge=1, description="Channels at resolution r are min(channels, base // r).")
+
+
+class Perceptual(Section):
+    """The perceptual loss: features of a pretrained network."""
+
+    network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = Field(
+        "vgg16", description="vgg16: Johnson's loss, as the paper cites; lpips_*: LPIPS; none: no perceptual loss."
+    )
+    upsample: int = Field(1, ge=1, le=8, description="Enlarge images by this factor before the network.")
+
+
+class Adversarial(Section):
+    """The adversarial loss (equation 5): Wasserstein with gradient penalty, or the authors' code's."""
+
+    kind: Literal["wgan_gp", "logistic_r1", "none"] = Field(
+        "wgan_gp", description="wgan_gp: the paper's; logistic_r1: the authors' code's; none: no discriminator."
+    )
+    weight: float = Field(1.0, ge=0, description="Weight of the generator's term.")
+    penalty_weight: float = Field(4.0, ge=0, description="Weight of the gradient penalty (appendix A.3).")
+    start_images: int = Field(0, ge=0, description="No adversarial loss before so many training images.")
+    critic_only_images: int = Field(0, ge=0, description="From there the critic learns for so many images before its loss counts.")
+
+
+class Losses(Section):
+    """Weights of equation 5 (appendix A.3)."""
+
+    l2_weight: float = Field(20.0, ge=0, description="Weight of the L2 loss.")
+    perceptual_weight: float = Field(5.0, ge=0, description="Weight of the perceptual loss.")
+    perceptual: Perceptual = Field(Perceptual(), description="The perceptual loss.")
+    adversarial: Adversarial = Field(Adversarial(), description="The adversarial loss.")
+
+
+class Execution(Section):
+    """How a training runs; `precision` and `cpu_threads` can change bits, the rest changes nothing."""
+
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="accelerate's mixed precision.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
+    gpus: int = operational(1, "GPUs (processes) of the job.", ge=0)
+    save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
+    log_every: int = operational(20, "Steps between rows of the history.", ge=1)
+    previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
+
+
+class AutoencoderTraining(Section):
+    """Optimization (section 4)."""
+
+    images: int = Field(2_400_000, ge=1, description="Training images seen in all. Assumed: the paper gives none.")
+    batch: int = Field(32, ge=1, description="Images per step, over all processes. Assumed: the paper gives none.")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam, decoder and hash tables and discriminator.")
+    encoder_learning_rate: float | None = Field(None, gt=0, description="Adam, encoder; by default learning_rate.")
+    discriminator_learning_rate: float | None = Field(None, gt=0, description="By default learning_rate.")
+    decay: Literal["none", "cosine"] = Field("none", description="Learning rate over the training.")
+    betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's.")
+    epsilon: float = Field(1e-15, gt=0, description="Adam's, encoder, decoder and hash tables.")
+    discriminator_epsilon: float = Field(1e-8, gt=0, description="Adam's, discriminator.")
+    ema_half_life_images: float = Field(10_000, ge=0, description="Of the averaged weights. Assumed. 0: no average.")
+    flip: bool = Field(False, description="Random horizontal flips.")
+
+
+class Autoencoder(Section):
+    """One autoencoder: a row of Tables 2, 3, 4, 7 and 8."""
+
+    dataset: str = Field(description="A name under `datasets`.")
+    family: Literal["bright"] = Field("bright", description="The model family.")
+    code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
+    feature_size: int = Field(64, ge=1, description="H_d = W_d, the size of the feature block.")
+    feature_channels: int = Field(512, ge=1, description="C_d, channels of the feature block.")
+    tables: HashTables = Field(HashTables(), description="The hash tables.")
+    encoder: Encoder = Field(Encoder(), description="The encoder.")
+    decoder: Decoder = Field(Decoder(), description="The decoder.")
+    discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
+    code_noise: Literal["after_tiling", "before_tiling", "none"] = Field(
+        "after_tiling", description="Noise of 1 / (4 r_max) on the key code while training (section 3.4)."
+    )
+    losses: Losses = Field(Losses(), description="Equation 5.")
+    training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
+    execution: Execution = Field(Execution(), description="How it runs.")
+    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+
+    @property
+    def groups(self) -> int:
+        """N_h, the number of groups of hash tables."""
+        return self.code_size.channels // self.tables.key_length
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Autoencoder":
+        height, width, channels = self.code_size
+        if height != width or not is_power_of_two(height):
+            raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
+        if not is_power_of_two(self.feature_size):
+            raise ValueError(f"feature_size: a power of two, such as 64, not {self.feature_size}")
+        if self.feature_size < height:
+            raise ValueError(f"feature_size: H_d at least H_z = {height} (code_size), not {self.feature_size}")
+        if channels % self.tables.key_length:
+            raise ValueError(
+                f"code_size: C_z divisible by tables.key_length = {self.tables.key_length}, not {channels}"
+            )
+        if self.feature_channels % self.groups:
+            raise ValueError(
+                f"feature_channels: divisible by the number of groups N_h = {self.groups}, not {self.feature_channels}"
+            )
+        return self
+
+    def check_resolution(self, resolution: int) -> None:
+        """The checks that need the dataset's resolution."""
+        if resolution < self.feature_size:
+            raise ValueError(f"feature_size: at most the dataset's resolution {resolution}, not {self.feature_size}")
+        levels = int(log2(resolution // self.code_size.height)) + 1
+        given = self.encoder.multipliers
+        if given is not None and len(given) != levels:
+            raise ValueError(
+                f"encoder.multipliers: {levels} numbers, from {resolution} down to H_z ="
+                f" {self.code_size.height}, not {len(given)}"
+            )
+        if given is None and levels > 5:
+            raise ValueError(f"encoder.multipliers: {levels} levels need multipliers of their own, one for each")
+        stages = int(log2(resolution // self.feature_size)) + 1
+        if self.decoder.channels is not None and len(self.decoder.channels) != stages:
+            raise ValueError(
+                f"decoder.channels: {stages} numbers, from H_d = {self.feature_size} up to {resolution},"
+                f" not {len(self.decoder.channels)}"
+            )
+        if self.decoder.channels is not None and self.decoder.channels[0] != self.feature_channels:
+            raise ValueError(
+                f"decoder.channels: the first is feature_channels = {self.feature_channels},"
+                f" not {self.decoder.channels[0]}"
+            )

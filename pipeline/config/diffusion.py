@@ -1,0 +1,97 @@
+"""Config of latent diffusion on key codes, and of sample sets (section 4, appendix A.2)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.autoencoder import Execution
+from pipeline.config.fields import Section, operational
+
+
+class UNet(Section):
+    """diffusers' UNet2DModel."""
+
+    channels: int = Field(256, ge=1, description="Unit channels.")
+    multipliers: list[int] = Field([1, 2, 3, 4], description="Channel multipliers per level.")
+    blocks: int = Field(2, ge=1, description="Residual blocks per level.")
+    attention_resolutions: list[int] = Field([32, 16, 8], description="Code resolutions with attention.")
+    head_width: int = Field(8, ge=1, description="Channels of an attention head.")
+    norm_groups: int = Field(32, ge=1, description="Groups of GroupNorm.")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "UNet":
+        for multiplier in self.multipliers:
+            width = self.channels * multiplier
+            if width % self.norm_groups or width % self.head_width:
+                raise ValueError(
+                    f"channels: {width} (channels x multiplier {multiplier}) must be divisible by"
+                    f" norm_groups = {self.norm_groups} and head_width = {self.head_width}"
+                )
+        return self
+
+
+class DiffusionTraining(Section):
+    """Optimization (section 4)."""
+
+    steps: int = Field(1_000_000, ge=1, description="Optimizer steps; the cosine decay ends there.")
+    batch: int = Field(128, ge=1, description="Codes per step, over all processes.")
+    learning_rate: float = Field(8e-4, gt=0, description="As printed; the authors' code has 8e-5.")
+    warmup_steps: int = Field(10_000, ge=0, description="Linear warm-up.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's.")
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Of the averaged weights, per step.")
+    min_snr_gamma: float = Field(5.0, gt=0, description="min-SNR weighting.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+
+
+class Diffusion(Section):
+    """A diffusion model on the key codes of one autoencoder."""
+
+    autoencoder: str = Field(description="A name under `autoencoders`.")
+    unet: UNet = Field(UNet(), description="The network.")
+    schedule: Literal["squaredcos_cap_v2", "linear"] = Field("squaredcos_cap_v2", description="Cosine, or linear.")
+    timesteps: int = Field(1000, ge=2, description="Training timesteps.")
+    training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
+    execution: Execution = Field(Execution(), description="How it runs.")
+    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+
+
+class Sampler(Section):
+    """How noise becomes a key code."""
+
+    kind: Literal["ddpm", "ddim", "dpm_solver"] = Field("ddpm", description="DDPM, DDIM or DPM-Solver++.")
+    steps: int = Field(1000, ge=1, description="Denoising steps.")
+
+
+class SampleSet(Section):
+    """What all sample sets share. Image i depends on the seed and i alone."""
+
+    count: int = Field(50_000, ge=2, description="How many images.")
+    seed: int = Field(0, description="Added to the run's root seed.")
+    shard: int = operational(1000, "Images per shard; each shard is a job.", ge=1)
+    micro_batch: int = Field(64, ge=1, description="Images a network sees at once, the last batch padded.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class DiffusionSamples(SampleSet):
+    """Images decoded from codes that a diffusion model made."""
+
+    kind: Literal["diffusion"]
+    diffusion: str = Field(description="A name under `diffusions`.")
+    sampler: Sampler = Field(Sampler(), description="The sampler.")
+
+
+class GaussianSamples(SampleSet):
+    """Images decoded from codes drawn from a full-covariance Gaussian fit to the training codes."""
+
+    kind: Literal["gaussian_codes"]
+    autoencoder: str = Field(description="A name under `autoencoders`.")
+
+
+class RealSamples(SampleSet):
+    """Training images themselves: the real-against-real floor of a distance."""
+
+    kind: Literal["real"]
+    dataset: str = Field(description="A name under `datasets`.")
+
+
+Samples = Annotated[DiffusionSamples | GaussianSamples | RealSamples, Field(discriminator="kind")]

@@ -1,0 +1,61 @@
+"""Config of the evaluation protocol and of the tables and figures (appendix B)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.fields import Section
+
+NetworkName = Literal["inception", "clip", "vgg16", "efficientnet_lite0"]
+
+
+class Neighbours(Section):
+    """Nearest neighbours by LPIPS (Fig. 9)."""
+
+    count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
+    neighbours: int = Field(5, ge=1, description="How many neighbours the picture shows.")
+
+
+class Evaluation(Section):
+    """How sample sets are scored."""
+
+    networks: list[NetworkName] = Field(
+        ["inception", "clip", "vgg16", "efficientnet_lite0"],
+        description="inception: FID, IS; clip: CLIP-FID; vgg16: precision, recall; efficientnet_lite0: metrics"
+        " of the same kind, under its own name. One whose weights are missing is reported as missing.",
+    )
+    reference: Literal["train", "validation"] = Field("train", description="The reference split.")
+    reference_count: int | None = Field(None, ge=2, description="Its first so many images; by default all.")
+    neighbours: Neighbours = Field(Neighbours(), description="Nearest neighbours.")
+    micro_batch: int = Field(64, ge=1, description="Images a network sees at once.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class GenerationRows(Section):
+    """Rows of a table of generation metrics."""
+
+    rows: list[str] = Field(default_factory=list, description="Names under `samples`.")
+    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
+
+
+class Tables(Section):
+    """Which measured rows each table has, beside the published ones."""
+
+    table2: list[str] = Field(default_factory=list, description="Reconstruction: names under `autoencoders`.")
+    table3: list[str] = Field(default_factory=list, description="Parameters and GFLOPs.")
+    table4: list[str] = Field(default_factory=list, description="With and without noise.")
+    table5: GenerationRows = Field(GenerationRows(), description="Generation on FFHQ: names under `samples`.")
+    table6: GenerationRows = Field(GenerationRows(), description="Generation on LSUN-Church.")
+    table7: list[str] = Field(default_factory=list, description="The length of a unit key.")
+    table8: list[str] = Field(default_factory=list, description="The size of the feature block.")
+    text_10k: GenerationRows = Field(
+        GenerationRows(count=10_240), description="The 10,240-sample numbers of the text."
+    )
+
+
+class Figures(Section):
+    """What the figures show."""
+
+    autoencoder: str | None = Field(None, description="Figures 1, 5b: by default the first row of Table 2.")
+    samples: str | None = Field(None, description="Figures 1, 8, 9, 10: by default the first row of Table 5 or 6.")
+    compared: list[str] = Field(default_factory=list, description="Figure 6: by default the rows of Table 2.")

@@ -1,0 +1,54 @@
+"""What the evaluation stages are told, as one JSON argument each."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.evaluation import NetworkName
+from pipeline.config.fields import Section, operational
+
+
+class ExtractionJob(Section):
+    """Features of an image set in one network."""
+
+    network: NetworkName = Field(description="The network.")
+    count: int | None = Field(None, ge=2, description="The first so many images; by default all.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class EvaluationJob(Section):
+    """Metrics of one image set against a reference set, in the features of one network."""
+
+    samples: str = Field(description="The name of the image set under `samples`.")
+    sample_kind: Literal["diffusion", "gaussian_codes", "real"] = Field(
+        description="How the images were made."
+    )
+    dataset: str = Field(description="A name under `datasets`.")
+    method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
+    network: NetworkName = Field(description="The network of the features.")
+    reference: str = Field(description="The split of the reference images.")
+    count: int | None = Field(
+        None, ge=2, description="How many images there must be; by default any number."
+    )
+    reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
+    code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
+    seed: int = Field(0, description="The seed of the image set, for the record.")
+    memory_gb: float = operational(2.0, "Most memory for the distances of precision and recall.", gt=0)
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class NeighboursJob(Section):
+    """Nearest training images by LPIPS (Fig. 9)."""
+
+    samples: str = Field(description="The name of the image set under `samples`.")
+    dataset: str = Field(description="A name under `datasets`.")
+    method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
+    count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
+    validation_count: int | None = Field(
+        None, ge=1, description="How many validation images; by default all."
+    )
+    neighbours: int = Field(5, ge=1, description="How many neighbours each image has in table and picture.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    memory_gb: float = operational(2.0, "Most memory for embeddings and distances.", gt=0)
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")

@@ -1,0 +1,41 @@
+"""What a stage is told: its part of the config and its seed, as one JSON argument."""
+
+from pydantic import Field
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.diffusion import Diffusion, Samples
+from pipeline.config.fields import Section
+
+
+class AutoencoderJob(Section):
+    """Train an autoencoder."""
+
+    autoencoder: Autoencoder
+    seed: int = 0
+
+
+class DiffusionJob(Section):
+    """Train a diffusion model."""
+
+    diffusion: Diffusion
+    seed: int = 0
+
+
+class EncodingJob(Section):
+    """Encode or reconstruct a split with a trained autoencoder."""
+
+    micro_batch: int = Field(64, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+class GenerationJob(Section):
+    """Make the images [first, last) of a sample set."""
+
+    samples: Samples
+    seed: int = 0
+
+
+class ReconstructionJob(EncodingJob):
+    """Reconstruct the validation split; the autoencoder's config is for the summary."""
+
+    autoencoder: Autoencoder

@@ -1,0 +1,133 @@
+"""The whole config of a run: one source of the defaults, the checks and the schema."""
+
+import copy
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.dataset import Dataset
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, GaussianSamples, RealSamples, Samples
+from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.config.fields import Section
+from pipeline.errors import InputError
+from pipeline.config.parsing import parse_settings
+
+
+class Config(Section):
+    """A run: datasets, models on them, samples of those, and which rows the tables have.
+
+    Entries of `autoencoders`, `diffusions` and `samples` may say `like: NAME`: they take over all keys
+    of that entry and change the ones they name.
+    """
+
+    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="The run's name: its tables lie in results/RUN.")
+    seed: int = Field(0, description="The root seed; every seed is a hash of it and of what it is for.")
+    datasets: dict[str, Dataset] = Field(description="Image collections by name.")
+    autoencoders: dict[str, Autoencoder] = Field(description="Autoencoders by name.")
+    diffusions: dict[str, Diffusion] = Field(default_factory=dict, description="Diffusion models by name.")
+    samples: dict[str, Samples] = Field(default_factory=dict, description="Sample sets by name.")
+    evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
+    tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
+    figures: Figures = Field(Figures(), description="What the figures show.")
+
+    @model_validator(mode="after")
+    def _references(self) -> "Config":
+        for name, autoencoder in self.autoencoders.items():
+            dataset = _known(autoencoder.dataset, self.datasets, f"autoencoders.{name}.dataset", "datasets")
+            try:
+                autoencoder.check_resolution(dataset.resolution)
+            except ValueError as error:
+                raise ValueError(f"autoencoders.{name}.{error}") from None
+        for name, diffusion in self.diffusions.items():
+            model = _known(diffusion.autoencoder, self.autoencoders, f"diffusions.{name}.autoencoder", "autoencoders")
+            levels, height = len(diffusion.unet.multipliers), model.code_size.height
+            if height % 2 ** (levels - 1):
+                raise ValueError(
+                    f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of {height}"
+                    f" {levels - 1} times; at most {height.bit_length()} levels"
+                )
+        for name, samples in self.samples.items():
+            where = f"samples.{name}"
+            match samples:
+                case DiffusionSamples():
+                    _known(samples.diffusion, self.diffusions, f"{where}.diffusion", "diffusions")
+                case GaussianSamples():
+                    _known(samples.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
+                case RealSamples():
+                    _known(samples.dataset, self.datasets, f"{where}.dataset", "datasets")
+        self._check_tables()
+        return self
+
+    def _check_tables(self) -> None:
+        tables = self.tables_or_default
+        for key in type(tables).model_fields:
+            rows = getattr(tables, key)
+            if isinstance(rows, GenerationRows):
+                for row in rows.rows:
+                    samples = _known(row, self.samples, f"tables.{key}.rows", "samples")
+                    if rows.count is not None and samples.count < rows.count:
+                        raise ValueError(
+                            f"tables.{key}.count: at most samples.{row}.count = {samples.count}, not {rows.count}"
+                        )
+            else:
+                for row in rows:
+                    _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
+        for name in [self.figures.autoencoder, *self.figures.compared]:
+            if name is not None:
+                _known(name, self.autoencoders, "figures", "autoencoders")
+        if self.figures.samples is not None:
+            _known(self.figures.samples, self.samples, "figures.samples", "samples")
+
+    @property
+    def tables_or_default(self) -> Tables:
+        """The tables' rows; without any in the config, everything."""
+        if self.tables is not None:
+            return self.tables
+        models, samples = list(self.autoencoders), GenerationRows(rows=list(self.samples))
+        return Tables(table2=models, table3=models, table5=samples)
+
+    def dataset_of(self, samples: Samples) -> str:
+        """The name of the dataset that a sample set imitates."""
+        match samples:
+            case DiffusionSamples():
+                return self.autoencoders[self.diffusions[samples.diffusion].autoencoder].dataset
+            case GaussianSamples():
+                return self.autoencoders[samples.autoencoder].dataset
+            case RealSamples():
+                return samples.dataset
+
+
+def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
+    if name not in section:
+        raise ValueError(f"{where}: {name!r} is not under `{what}`, which has {', '.join(section) or 'nothing'}")
+    return section[name]
+
+
+def load_config(values: dict[str, Any], where: str = "config") -> Config:
+    """Validate a config as YAML gives it; a wrong one raises InputError with one line naming the key."""
+    values = copy.deepcopy(values)
+    for section in ("autoencoders", "diffusions", "samples"):
+        if isinstance(values.get(section), dict):
+            values[section] = _resolve_likes(values[section], section, where)
+    return parse_settings(Config, values, where)
+
+
+def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
+    def resolve(name: str, seen: tuple[str, ...]) -> Any:
+        entry = entries[name]
+        if not isinstance(entry, dict) or "like" not in entry:
+            return entry
+        base = entry["like"]
+        if base not in entries or base in (*seen, name):
+            raise InputError(f"{where}: {section}.{name}.like: the name of another entry of `{section}`, not {base!r}")
+        return _merge(resolve(base, (*seen, name)), {key: value for key, value in entry.items() if key != "like"})
+
+    return {name: resolve(name, ()) for name in entries}
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """`change` laid over `base`, key by key."""
+    if isinstance(base, dict) and isinstance(change, dict):
+        return base | {key: _merge(base.get(key), value) for key, value in change.items()}
+    return copy.deepcopy(change)

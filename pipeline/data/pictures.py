@@ -1,0 +1,17 @@
+"""Pictures to look at, made from model tensors."""
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+SMALLEST_SIDE = 96  # images below are enlarged by whole pixels, so that a person can see them
+
+
+def contact_sheet(rows: list[Tensor]) -> Image.Image:
+    """Rows of images, each (N, C, R, R) in [-1, 1], one above the other with two pixels between."""
+    images = torch.cat([row.detach().float().cpu() for row in rows]).clamp(-1, 1)
+    scale = -(-SMALLEST_SIDE // images.shape[-1])
+    images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    grid = make_grid((images + 1) / 2, nrow=len(rows[0]), padding=2)
+    return Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())

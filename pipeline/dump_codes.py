@@ -1,0 +1,41 @@
+"""Stage: encode the training split to key codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline.atomic import write_json
+from pipeline.config.jobs import EncodingJob
+from pipeline.data.archive import ImageArchive
+from pipeline.generation.codes import code_statistics, encode_archive, write_codes
+from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
+from pipeline.models.checkpoints import load_autoencoder
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def dump_codes(
+    settings: SettingsArgument,
+    images: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
+    autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
+    codes: Annotated[Path, typer.Option(help="Where the key codes go (safetensors).")],
+    hits: Annotated[Path, typer.Option(help="Where the hits per entry go (npz).")],
+    statistics: Annotated[Path, typer.Option(help="Where ranges, variances and hit shares go (json).")],
+    log: LogOption = None,
+) -> None:
+    """Encode the training split to key codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
+    log_to(log)
+    job = read_settings(EncodingJob, settings)
+    torch.set_num_threads(job.cpu_threads)
+    model = load_autoencoder(autoencoder)
+    key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)
+    counted, reachable = count_all_hits(model, key_codes, job.micro_batch)
+    write_hits(hits, counted, reachable)
+    write_json(statistics, {"codes": code_statistics(key_codes), "hits": hit_statistics(counted, reachable)})
+    write_codes(codes, key_codes)
+
+
+if __name__ == "__main__":
+    run_stage(dump_codes)

@@ -1,0 +1,52 @@
+"""Stage: the metrics of one image set against a reference set (Tables 5 and 6), from stored features."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.atomic import write_json
+from pipeline.config.evaluation_jobs import EvaluationJob
+from pipeline.evaluation.batches import metric_device
+from pipeline.evaluation.feature_files import read_features
+from pipeline.evaluation.metrics import generation_metrics, metric_settings
+from pipeline.evaluation.protocol import check_job, generation_protocol
+from pipeline.progress import log_to, logger
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def evaluate(
+    settings: SettingsArgument,
+    generated: Annotated[Path, typer.Option(help="Features of the image set (npz).")],
+    reference: Annotated[Path, typer.Option(help="Features of the reference set (npz).")],
+    summary: Annotated[Path, typer.Option(help="Where metrics and protocol go (json).")],
+    log: LogOption = None,
+) -> None:
+    """Score an image set against a reference set in the features of one network."""
+    log_to(log)
+    job = read_settings(EvaluationJob, settings)
+    metric_device(job.cpu_threads)
+    of_generated, of_reference = read_features(generated), read_features(reference)
+    check_job(job, of_generated.facts, of_reference.facts)
+    metrics = generation_metrics(of_generated, of_reference, job.memory_gb)
+    logger.info("%s on %s: %s", job.samples, job.network, {key: round(x, 4) for key, x in metrics.items()})
+    facts = {
+        "kind": "generation",
+        "samples": job.samples,
+        "sample_kind": job.sample_kind,
+        "dataset": job.dataset,
+        "method": job.method,
+        "network": job.network,
+        "images_sha256": of_generated.facts["images_sha256"],
+        "metrics": metrics,
+        "protocol": generation_protocol(
+            job, of_generated.facts, of_reference.facts, metric_settings(job.network)
+        ),
+    }
+    if job.code_size is not None:
+        facts["code_size"] = job.code_size
+    write_json(summary, facts)
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)

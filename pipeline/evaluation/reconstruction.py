@@ -1,0 +1,84 @@
+"""Metrics of reconstruction (appendix B, Tables 2, 4, 7, 8): LPIPS, SSIM and PSNR of each image.
+
+The paper's numbers are means over images, of PSNR too; images are compared after rounding to 8 bits,
+on their own channels (LPIPS: gray ones repeated to three), at their own resolution.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from pipeline.errors import InputError
+from pipeline.models.perceptual import LpipsKind, lpips_distance
+from pipeline.progress import Progress
+
+if TYPE_CHECKING:
+    from pipeline.data.archive import ImageArchive
+
+MICRO_BATCH = 32
+
+
+def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """SSIM of each image; (N, C, R, R) in [0, 1] to (N,)."""
+    found = structural_similarity_index_measure(reconstructions, originals, data_range=1.0, reduction="none")
+    return cast(Tensor, found).reshape(len(originals))
+
+
+def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,)."""
+    return peak_signal_noise_ratio(
+        reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3)
+    ).reshape(len(originals))
+
+
+@torch.no_grad()
+def reconstruction_metrics(
+    originals: "ImageArchive",
+    reconstructions: "ImageArchive",
+    networks: dict[LpipsKind, Path] | dict[str, Path],
+) -> pd.DataFrame:
+    """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), ssim, psnr."""
+    if len(originals) != len(reconstructions):
+        raise InputError(
+            f"reconstructions: {len(reconstructions)} images, should be one for each of {len(originals)} originals"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    distances = {
+        name: lpips_distance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()
+    }
+    columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, "ssim", "psnr")}
+    with Progress("measure reconstructions", len(originals), "images") as progress:
+        for first in range(0, len(originals), MICRO_BATCH):
+            indices = range(first, min(first + MICRO_BATCH, len(originals)))
+            real, made = (
+                archive.tensor(indices).to(device).float() / 255 for archive in (originals, reconstructions)
+            )
+            for name, distance in distances.items():
+                columns[name].append(distance(2 * made - 1, 2 * real - 1).cpu())
+            columns["ssim"].append(ssim(real, made).cpu())
+            columns["psnr"].append(psnr(real, made).cpu())
+            progress.advance(len(indices))
+    values = {name: torch.cat(parts).double().numpy() for name, parts in columns.items()}
+    return pd.DataFrame({"image": originals.names, **values})
+
+
+def reconstruction_summary(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation over images (N - 1 in the denominator) of each metric.
+
+    An exact copy's PSNR is infinite; such images are left out of that mean, and counted as `exact_images`.
+    """
+    summary = {}
+    for name in frame.columns.drop("image"):
+        finite = frame[name][np.isfinite(frame[name])]
+        if finite.empty:
+            raise InputError(f"{name}: infinite for every image; the reconstructions are the originals")
+        entry = {"mean": float(finite.mean()), "std": float(finite.std(ddof=1)) if len(finite) > 1 else 0.0}
+        if len(finite) < len(frame):
+            entry["exact_images"] = len(frame) - len(finite)
+        summary[name] = entry
+    return summary

@@ -1,0 +1,33 @@
+"""Stage: the features of an image set in one metric network, taken once and kept."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.config.evaluation_jobs import ExtractionJob
+from pipeline.data.archive import ImageArchive
+from pipeline.evaluation.batches import metric_device
+from pipeline.evaluation.feature_files import write_features
+from pipeline.evaluation.features import extract
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def extract_features(
+    settings: SettingsArgument,
+    images: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
+    weights: Annotated[Path, typer.Option(help="The network's weights, from `pipeline.fetch_network`.")],
+    features: Annotated[Path, typer.Option(help="Where the features go (npz).")],
+    log: LogOption = None,
+) -> None:
+    """Take the features of an image set in one metric network."""
+    log_to(log)
+    job = read_settings(ExtractionJob, settings)
+    device = metric_device(job.cpu_threads)
+    found = extract(ImageArchive(images), job.network, weights, job.count, job.micro_batch, device)
+    write_features(features, found)
+
+
+if __name__ == "__main__":
+    run_stage(extract_features)

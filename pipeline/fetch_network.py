@@ -1,0 +1,25 @@
+"""Stage: fetch one metric network (config/weights.yaml) into the networks folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.evaluation.fetching import fetch
+from pipeline.progress import log_to, logger
+from pipeline.stage import LogOption, run_stage
+
+
+def fetch_network(
+    name: Annotated[str, typer.Argument(help="A name in config/weights.yaml.")],
+    output: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    log: LogOption = None,
+) -> None:
+    """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
+    log_to(log)
+    digest = fetch(name, output)
+    logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
+
+
+if __name__ == "__main__":
+    run_stage(fetch_network)

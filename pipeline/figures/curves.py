@@ -1,0 +1,59 @@
+"""Loss curves of one or several trainings, one panel per logged quantity."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.errors import InputError
+from pipeline.figures.inputs import Inputs, labelled_paths
+from pipeline.figures.job import FigureJob
+from pipeline.figures.style import labelled, panels
+
+COLUMNS = 3
+NOT_LOSSES = ("step", "images", "seconds")
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """A training's history: step, images, seconds, then the losses."""
+    try:
+        frame = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"history {path}: a csv is needed ({error})") from None
+    if "images" not in frame or frame.empty:
+        raise InputError(
+            f"history {path}: rows with a column `images` are needed; columns: {', '.join(frame)}"
+        )
+    return frame
+
+
+def curves(job: FigureJob, inputs: Inputs) -> Figure:
+    """Each quantity against the images seen; a logarithmic axis where all its values are positive."""
+    histories = {
+        label or "training": read_history(path)
+        for label, paths in labelled_paths(inputs, "history").items()
+        for path in paths
+    }
+    quantities = list(
+        dict.fromkeys(c for history in histories.values() for c in history if c not in NOT_LOSSES)
+    )
+    if not quantities:
+        raise InputError("histories: at least one column beside step, images and seconds is needed")
+    colours = labelled(list(histories))
+    figure, axes = panels(len(quantities), job.columns or COLUMNS, width=3.0, height=2.0)
+    for axis, quantity in zip(axes, quantities, strict=True):
+        of_runs = {label: history for label, history in histories.items() if quantity in history}
+        for label, history in of_runs.items():
+            rows = history[["images", quantity]].dropna()
+            axis.plot(rows["images"], rows[quantity], color=colours[label], label=label)
+        if all((history[quantity].dropna() > 0).all() for history in of_runs.values()):
+            axis.set_yscale("log")
+        axis.set_title(quantity.replace("_", " "))
+        axis.set_xlabel("training images")
+    if len(histories) > 1:
+        lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+        ordered = [label for label in histories if label in lines]
+        figure.legend([lines[label] for label in ordered], ordered, loc="outside lower center", ncols=4)
+    if job.title:
+        figure.suptitle(job.title)
+    return figure

@@ -1,0 +1,47 @@
+"""Rows of images with their labels, each image pixel a whole number of picture pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.errors import InputError
+from pipeline.figures.style import DPI, shown
+
+SMALLEST_SIDE = 128  # in picture pixels: below, images are enlarged by a whole factor (nearest neighbour)
+GAP = 4
+MARGIN = 12
+LABEL_WIDTH = 300
+TITLE_HEIGHT = 60
+
+
+def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = "") -> Figure:
+    """Labelled rows of (R, R, C) uint8 images; labels may be empty."""
+    sides = {image.shape[0] for _, images in rows for image in images}
+    if len(sides) != 1:
+        found = ", ".join(map(str, sorted(sides))) or "none"
+        raise InputError(f"figure: images of one resolution, at least one of them, are needed; found {found}")
+    side = sides.pop()
+    scale = max(1, -(-SMALLEST_SIDE // side))
+    cell = side * scale
+    left = MARGIN + (LABEL_WIDTH if any(label for label, _ in rows) else 0)
+    top = MARGIN + (TITLE_HEIGHT if title else 0)
+    columns = max(len(images) for _, images in rows)
+    width = left + columns * (cell + GAP) - GAP + MARGIN
+    height = top + len(rows) * (cell + GAP) - GAP + MARGIN
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    for index, (_, images) in enumerate(rows):
+        y = top + index * (cell + GAP)
+        for column, image in enumerate(images):
+            x = left + column * (cell + GAP)
+            canvas[y : y + cell, x : x + cell] = shown(image).repeat(scale, 0).repeat(scale, 1)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure.figimage(canvas)
+    for index, (label, _) in enumerate(rows):
+        y = top + index * (cell + GAP) + cell / 2
+        figure.text((left - 10) / width, 1 - y / height, label, ha="right", va="center", wrap=False)
+    if title:
+        figure.text(
+            0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9
+        )
+    return figure

@@ -1,0 +1,46 @@
+"""The figure stage's inputs: `name=path`, a name as often as it has files, `name:LABEL=path` for labelled ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.archive import ImageArchive
+from pipeline.errors import InputError
+
+Inputs = dict[str, list[Path]]
+
+
+def parse_inputs(arguments: Sequence[str]) -> Inputs:
+    """Names with their paths, in the order given."""
+    inputs: Inputs = {}
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"--input {argument!r}: reads NAME=PATH, such as validation=images.zip")
+        inputs.setdefault(name, []).append(Path(path))
+    return inputs
+
+
+def paths_of(inputs: Inputs, name: str) -> list[Path]:
+    """The paths of one needed input."""
+    if name not in inputs:
+        raise InputError(f"--input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
+    for path in inputs[name]:
+        if not path.is_file():
+            raise InputError(f"--input {name}={path}: there is no such file")
+    return inputs[name]
+
+
+def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
+    """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
+    labels = [key for key in inputs if key.partition(":")[0] == name]
+    if not labels:
+        raise InputError(f"--input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
+    return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
+
+
+def first_images(paths: list[Path], count: int) -> list[np.ndarray]:
+    """The first `count` images (fewer if there are fewer), each (R, R, C) uint8."""
+    archive = ImageArchive(paths)
+    return [archive.read(index) for index in range(min(count, len(archive)))]

@@ -1,0 +1,69 @@
+"""How all figures look and are written: one palette, one font, the same bytes for the same numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.atomic import atomic_path
+
+DPI = 200
+# Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color).
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+
+SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "figure.titlesize": 10,
+    "pdf.fonttype": 42,
+}
+mpl.use("Agg")
+mpl.rcParams.update(SETTINGS)
+
+
+def panels(count: int, columns: int, width: float = 2.3, height: float = 1.8) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, row by row; sizes in inches per panel."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.35), dpi=DPI, layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+    for spare in grid[count:]:
+        spare.set_visible(False)
+    return figure, list(grid[:count])
+
+
+def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
+    """Write the figure atomically, without dates or versions in its metadata."""
+    if png is not None:
+        with atomic_path(png) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+    if pdf is not None:
+        with atomic_path(pdf) as temporary:
+            metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+            figure.savefig(temporary, format="pdf", metadata=metadata)
+
+
+def shown(image: np.ndarray) -> np.ndarray:
+    """A (H, W, C) uint8 image as RGB; one gray channel becomes three equal ones, so gray stays gray."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def labelled(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label, in order."""
+    return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}

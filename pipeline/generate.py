@@ -1,0 +1,75 @@
+"""Stage: make one shard of a sample set, images [first, last) (section 4)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline.config.diffusion import DiffusionSamples, GaussianSamples, RealSamples
+from pipeline.config.jobs import GenerationJob
+from pipeline.data.archive import ImageArchive
+from pipeline.errors import InputError
+from pipeline.generation.codes import fit_gaussian, gaussian_codes, read_codes
+from pipeline.generation.images import MakeCodes, copy_images, generate
+from pipeline.generation.samplers import noise_generators, sample_codes
+from pipeline.models.checkpoints import load_autoencoder, load_diffusion
+from pipeline.progress import log_to
+from pipeline.seeds import seed_for
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def generate_shard(
+    settings: SettingsArgument,
+    first: Annotated[int, typer.Option(help="Index of the first image.")],
+    last: Annotated[int, typer.Option(help="Index behind the last image.")],
+    images: Annotated[Path, typer.Option(help="Where the shard goes (a zip of PNGs).")],
+    autoencoder: Annotated[Path | None, typer.Option(help="The decoder (kinds diffusion, gaussian_codes).")] = None,
+    diffusion: Annotated[Path | None, typer.Option(help="The trained diffusion model (kind diffusion).")] = None,
+    codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
+    train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
+    log: LogOption = None,
+) -> None:
+    """Make one shard of a sample set, images [first, last) (section 4)."""
+    log_to(log)
+    job = read_settings(GenerationJob, settings)
+    torch.set_num_threads(job.samples.cpu_threads)
+    match job.samples:
+        case DiffusionSamples():
+            make_codes = _diffusion_codes(job, needed(diffusion, "--diffusion", job))
+        case GaussianSamples():
+            make_codes = _gaussian_codes(job, needed(codes, "--codes", job))
+        case RealSamples():
+            source = ImageArchive(needed(train, "--train", job))
+            if len(source) < last:
+                raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
+            order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
+            copy_images(source, order.tolist(), images, first, last)
+            return
+    decoder = load_autoencoder(needed(autoencoder, "--autoencoder", job))
+    generate(decoder, make_codes, images, first, last, job.samples.micro_batch)
+
+
+def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
+    """The path of an option that this kind of samples can't do without."""
+    if path is None:
+        raise InputError(f"{option} is missing: samples of kind {job.samples.kind} need it")
+    return path
+
+
+def _diffusion_codes(job: GenerationJob, path: Path) -> MakeCodes:
+    settings, size, unet = load_diffusion(path)
+    assert isinstance(job.samples, DiffusionSamples)
+    sampler = job.samples.sampler
+    shape = (size.channels, size.height, size.width)
+    return lambda indices: sample_codes(unet, settings, sampler, indices, job.seed, shape)
+
+
+def _gaussian_codes(job: GenerationJob, path: Path) -> MakeCodes:
+    key_codes = read_codes(path)
+    mean, root = fit_gaussian(key_codes)
+    return lambda indices: gaussian_codes(mean, root, noise_generators(job.seed, indices), key_codes.shape[1:])
+
+
+if __name__ == "__main__":
+    run_stage(generate_shard)

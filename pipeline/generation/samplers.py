@@ -1,0 +1,59 @@
+"""From noise to key codes: DDPM, DDIM and DPM-Solver++ of diffusers, on the cosine schedule.
+
+Image i's noise, at the start and at every step, comes from a generator named by (seed, i): batches,
+shards and processes change nothing (promise 3). Key codes are bounded, so the predicted clean code
+is clipped to [-1, 1] at every step.
+"""
+
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor, nn
+
+from pipeline.config.diffusion import Diffusion, Sampler
+from pipeline.seeds import seed_for
+
+
+def make_scheduler(settings: Diffusion, sampler: Sampler) -> Any:
+    """diffusers' scheduler for noise prediction, with clipping of the clean code at every step."""
+    common = {"num_train_timesteps": settings.timesteps, "beta_schedule": settings.schedule}
+    match sampler.kind:
+        case "ddpm":
+            scheduler: Any = DDPMScheduler(**common, clip_sample=True, clip_sample_range=1.0)
+        case "ddim":
+            scheduler = DDIMScheduler(**common, clip_sample=True, clip_sample_range=1.0)
+        case "dpm_solver":
+            # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity: -5.1 is
+            # diffusers' advice. A quantile of 1.0 makes dynamic thresholding a plain clip to [-1, 1].
+            scheduler = DPMSolverMultistepScheduler(
+                **common,
+                lambda_min_clipped=-5.1,
+                thresholding=True,
+                dynamic_thresholding_ratio=1.0,
+                sample_max_value=1.0,
+            )
+    scheduler.set_timesteps(sampler.steps)
+    return scheduler
+
+
+def noise_generators(seed: int, indices: list[int]) -> list[torch.Generator]:
+    """A generator for each image, named by (seed, index); on the CPU, so that devices agree."""
+    return [torch.Generator().manual_seed(seed_for(seed, "image", index)) for index in indices]
+
+
+@torch.no_grad()
+def sample_codes(
+    unet: nn.Module, settings: Diffusion, sampler: Sampler, indices: list[int], seed: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Key codes (len(indices), *shape) in [0, 1] of the images with these indices; shape: (C_z, H_z, W_z)."""
+    device = next(unet.parameters()).device
+    scheduler = make_scheduler(settings, sampler)
+    generators = noise_generators(seed, indices)
+    codes = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)
+    codes = codes * scheduler.init_noise_sigma
+    takes_noise = {"generator": generators} if sampler.kind == "ddpm" else {}
+    for timestep in scheduler.timesteps:
+        predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample
+        codes = scheduler.step(predicted, timestep, codes, **takes_noise).prev_sample
+    return ((codes + 1) / 2).clamp(0, 1)

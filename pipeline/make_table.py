@@ -1,0 +1,45 @@
+"""Stage: make one of the paper's tables, each measured number beside the published one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.atomic import write_text
+from pipeline.progress import log_to, logger
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.tables.build import build_table
+from pipeline.tables.job import TableJob
+from pipeline.tables.render import to_csv, to_latex, to_markdown
+
+PUBLISHED = Path("config/published")
+
+
+def make_table(
+    settings: SettingsArgument,
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="[SUMMARY]...", help="Summaries (json).")
+    ] = None,
+    summaries: Annotated[list[Path] | None, typer.Option(help="The same, for `--summaries A B ...`.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
+    published: Annotated[Path, typer.Option(help="The folder of the published numbers.")] = PUBLISHED,
+    print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
+    log: LogOption = None,
+) -> None:
+    """Make one of the paper's tables, each measured number beside the published one."""
+    log_to(log)
+    job = read_settings(TableJob, settings)
+    table = build_table(job, [*(summaries or []), *(more or [])], published)
+    text = to_markdown(table)
+    for path, content in ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table))):
+        if path is not None:
+            write_text(path, content)
+            logger.info("wrote %s", path)
+    if print_it:
+        print(text)
+
+
+if __name__ == "__main__":
+    run_stage(make_table)

@@ -1,0 +1,103 @@
+"""BRIGHT (section 3, figure 3): encoding, hash retrieval, decoding.
+
+image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved features -> feature block -> image
+"""
+
+from torch import Tensor, nn
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
+from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.feature_block import GroupMLPs
+from pipeline.models.hash_tables import HashTableGroups
+from pipeline.models.key_code import perturb, tile
+
+
+class Bright(nn.Module):
+    """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
+
+    def __init__(self, settings: Autoencoder, resolution: int, channels: int):
+        super().__init__()
+        settings.check_resolution(resolution)
+        self.settings, self.resolution, self.channels = settings, resolution, channels
+        self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
+        self.tables = make_hash_tables(settings)
+        self.group_mlps = make_group_mlps(settings)
+        self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
+        self.synthesis = make_synthesis(settings, resolution, channels)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> key codes (N, C_z, H_z, W_z) in [0, 1] (section 3.1)."""
+        return self.encoder(images)
+
+    def decode(
+        self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None
+    ) -> Tensor:
+        """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
+
+        perturbation: standard normal numbers of shape `perturbation_shape(N)`, while training (section 3.4).
+        noise: a source of standard normal numbers for the synthesis; without it, the constant noise.
+        """
+        feature_block = self.retrieve(code, perturbation)
+        return self.synthesis(feature_block, self.style_mlp(feature_block), noise)
+
+    def retrieve(self, code: Tensor, perturbation: Tensor | None = None) -> Tensor:
+        """Key codes -> the feature block (N, C_d, H_d, W_d) (section 3.2)."""
+        return self.group_mlps(self.tables.retrieve(self.tiled(code, perturbation)))
+
+    def tiled(self, code: Tensor, perturbation: Tensor | None = None) -> Tensor:
+        """Key codes -> tiled key codes (N, C_z, H_d, W_d), perturbed before or after the tiling."""
+        finest = self.settings.tables.finest_resolution
+        if perturbation is not None and self.settings.code_noise == "before_tiling":
+            code = perturb(code, finest, perturbation)
+        tiled_code = tile(code, self.settings.feature_size)
+        if perturbation is not None and self.settings.code_noise == "after_tiling":
+            tiled_code = perturb(tiled_code, finest, perturbation)
+        return tiled_code
+
+    def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
+        """Shape of the normal numbers that `decode` takes while training; None without code noise."""
+        height, width, channels = self.settings.code_size
+        size = self.settings.feature_size
+        if self.settings.code_noise == "none":
+            return None
+        if self.settings.code_noise == "before_tiling":
+            return (batch, channels, height, width)
+        return (batch, channels, size, size)
+
+    def forward(
+        self, images: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None
+    ) -> Tensor:
+        """Reconstructions of images: what data-parallel wrappers call."""
+        return self.decode(self.encode(images), perturbation, noise)
+
+
+def make_hash_tables(settings: Autoencoder) -> HashTableGroups:
+    """The groups of hash tables of `settings`."""
+    tables = settings.tables
+    return HashTableGroups(
+        groups=settings.groups,
+        key_length=tables.key_length,
+        resolutions=tables.resolutions,
+        coarsest=tables.coarsest_resolution,
+        finest=tables.finest_resolution,
+        features_per_entry=tables.features_per_entry,
+        entries_log2=tables.entries_log2,
+        convention=tables.convention,
+        feature_size=settings.feature_size,
+        retrieval=tables.retrieval,
+    )
+
+
+def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
+    """F_mlp of every group."""
+    retrieved = settings.tables.resolutions * settings.tables.features_per_entry
+    return GroupMLPs(settings.groups, retrieved, settings.tables.hidden_width, settings.feature_channels)
+
+
+def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:
+    """The synthesis network."""
+    widths = synthesis_widths(
+        settings.decoder.channels, settings.feature_channels, settings.feature_size, resolution
+    )
+    return Synthesis(widths, settings.feature_size, channels, settings.decoder.style_width)

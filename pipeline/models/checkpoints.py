@@ -1,0 +1,74 @@
+"""Trained models as safetensors files that carry their own config: one file is a whole model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.atomic import atomic_path
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.diffusion import Diffusion
+from pipeline.config.fields import CodeSize
+from pipeline.errors import InputError
+from pipeline.models.bright import Bright
+from pipeline.models.unet import build_unet
+
+
+def pick_device() -> torch.device:
+    """The first GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def save_autoencoder(path: Path, model: Bright, settings: Autoencoder, resolution: int, channels: int) -> None:
+    """Weights and config of an autoencoder for images (channels, resolution, resolution)."""
+    config = {"autoencoder": settings.model_dump(mode="json"), "resolution": resolution, "channels": channels}
+    _save(path, model, config)
+
+
+def load_autoencoder(path: Path, device: torch.device | None = None) -> Bright:
+    """The autoencoder in a file, ready to encode and decode."""
+    config, weights = _load(path, "autoencoder")
+    model = Bright(Autoencoder.model_validate(config["autoencoder"]), config["resolution"], config["channels"])
+    return _ready(model, weights, path, device)
+
+
+def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize) -> None:
+    """Weights and config of a diffusion model on codes of this size."""
+    _save(path, model, {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size)})
+
+
+def load_diffusion(path: Path, device: torch.device | None = None) -> tuple[Diffusion, CodeSize, nn.Module]:
+    """The diffusion model in a file: its settings, its codes' size and its network."""
+    config, weights = _load(path, "diffusion")
+    settings = Diffusion.model_validate(config["diffusion"])
+    code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
+    return settings, code_size, _ready(build_unet(settings.unet, code_size), weights, path, device)
+
+
+def _save(path: Path, model: nn.Module, config: dict[str, Any]) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})
+
+
+def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads(file.metadata()["config"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except Exception as error:
+        raise InputError(f"{path}: not a trained {kind} ({error}); train it again, or pull it") from None
+    if kind not in config:
+        raise InputError(f"{path}: holds {', '.join(config)}, where a trained {kind} is needed")
+    return config, weights
+
+
+def _ready(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        raise InputError(f"{path}: weights don't fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}")
+    return model.to(device or pick_device()).eval().requires_grad_(False)

@@ -1,0 +1,129 @@
+"""What decoding costs: parameters and multiply-accumulates (Tables 3, 7 and 8), from the settings alone.
+
+"GFlops" of the paper are multiply-accumulates. BRIGHT's follow a hand-written rule that counts an
+up-convolution as c -> c and the to-RGB convolution at one pixel. With c channels at resolution r, style width s,
+r' = r / 2 for an up-convolution else r, r_0 = H_d, 3 image channels:
+
+    conv      = s c + c + 9 r'^2 c^2 + 36 c^2 + 2 r^2 c  (+ 16 r^2 c for an up-convolution)
+    rgb       = s c + c + 15 c + 6 r^2
+    retrieval = r_0^2 (C_z / C_key) 2^C_key 2 C_v
+    F_mlp     = r_0^2 C_z (64 N_r C_v + 64^2 + 64 C_d / C_z)
+
+summed over two convolutions and one rgb per resolution, an up-convolution above r_0, retrieval and F_mlp.
+The true count runs the network on shapes without numbers and counts its convolutions and matrix products.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.models.bright import make_group_mlps, make_synthesis
+from pipeline.models.decoder import StyleMLP, synthesis_widths
+from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.levels import Convention, make_levels
+
+GIGA = 1e9
+
+
+def hash_table_parameters(settings: Autoencoder, convention: Convention) -> int:
+    """Numbers in all tables of all groups, by a convention's nodes per dimension."""
+    tables = settings.tables
+    levels = make_levels(
+        tables.resolutions,
+        tables.coarsest_resolution,
+        tables.finest_resolution,
+        tables.key_length + 2,
+        tables.entries_log2,
+        convention,
+    )
+    return settings.groups * tables.features_per_entry * sum(level.entries for level in levels)
+
+
+def parameters(module: nn.Module) -> int:
+    """Trainable numbers of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def paper_rule(settings: Autoencoder, resolution: int, channels: int) -> int:
+    """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them."""
+    style = settings.decoder.style_width
+    size = settings.feature_size
+    widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, size, resolution)
+
+    def conv(r: int, c: int, up: bool) -> int:
+        pixels = (r // 2) ** 2 if up else r**2
+        return style * c + c + 9 * pixels * c**2 + 36 * c**2 + 2 * r**2 * c + (16 * r**2 * c if up else 0)
+
+    total = retrieval_count(settings) + _mlp_rule(settings)
+    for number, width in enumerate(widths):
+        side = size << number
+        total += 2 * conv(side, width, False) + (conv(side, width, True) if number else 0)
+        total += style * width + width + 5 * channels * width + 2 * channels * side**2
+    return total
+
+
+def retrieval_count(settings: Autoencoder) -> int:
+    """Multiply-accumulates of retrieval, by the paper's rule."""
+    tables = settings.tables
+    keys = settings.code_size.channels // tables.key_length
+    return settings.feature_size**2 * keys * 2**tables.key_length * 2 * tables.features_per_entry
+
+
+def _mlp_rule(settings: Autoencoder) -> int:
+    """r_0^2 C_z (64 N_r C_v + 64^2 + 64 C_d / C_z): a group for every channel, also where C_key > 1."""
+    hidden, channels = settings.tables.hidden_width, settings.code_size.channels
+    retrieved = settings.tables.resolutions * settings.tables.features_per_entry
+    return settings.feature_size**2 * (
+        channels * (retrieved * hidden + hidden**2) + hidden * settings.feature_channels
+    )
+
+
+def multiply_accumulates(call: Callable[[], object]) -> int:
+    """Those of the convolutions and matrix products that `call` does; tensors may be on the meta device."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() // 2
+
+
+def _shape_noise(shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, Any]:
+    """Parameters and multiply-accumulates of one autoencoder; nothing is trained or computed.
+
+    `true_gmacs` has the parts of the true count: the synthesis with its FIR filters, the style MLP, F_mlp of all
+    groups, and retrieval as the rule counts it.
+    """
+    settings.check_resolution(resolution)
+    size, tables = settings.feature_size, settings.tables
+    with torch.device("meta"):
+        encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
+        synthesis = make_synthesis(settings, resolution, channels)
+        style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
+        mlps = make_group_mlps(settings)
+        retrieved = torch.empty(
+            1, settings.groups, tables.resolutions * tables.features_per_entry, size, size
+        )
+        block = torch.empty(1, settings.feature_channels, size, size)
+        style = torch.empty(1, settings.decoder.style_width)
+        true = {
+            "synthesis": multiply_accumulates(lambda: synthesis(block, style, _shape_noise)),
+            "style_mlp": multiply_accumulates(lambda: style_mlp(block)),
+            "group_mlps": multiply_accumulates(lambda: mlps(retrieved)),
+            "retrieval": retrieval_count(settings),
+        }
+    return {
+        "hash_table_params": {name: hash_table_parameters(settings, name) for name in ("ngp", "tcnn")},
+        "decoder_params": parameters(synthesis) + parameters(style_mlp) + parameters(mlps),
+        "encoder_params": parameters(encoder),
+        "gmacs": {
+            "paper_rule": paper_rule(settings, resolution, channels) / GIGA,
+            "true": sum(true.values()) / GIGA,
+        },
+        "true_gmacs": {name: count / GIGA for name, count in true.items()},
+    }

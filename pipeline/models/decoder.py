@@ -1,0 +1,157 @@
+"""The decoder (section 3.3): StyleGAN2's synthesis network, from the feature block, with skip outputs.
+
+The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made from
+the average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d there is
+an up-convolution, then two convolutions; every resolution adds its image to the upsampled image of the one before.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.models.equalized import EqualizedLinear, Filter, Upsample, activate
+from pipeline.models.precision import full_precision
+from pipeline.seeds import seed_for
+
+NoiseSource = Callable[[tuple[int, ...]], Tensor]
+
+EPSILON = 1e-8  # StyleGAN2's, under the root of the demodulation
+
+
+class StyleMLP(nn.Module):
+    """The style code from the pooled feature block: C_d -> s -> s (section 3.3)."""
+
+    def __init__(self, feature_channels: int, style_width: int):
+        super().__init__()
+        self.first = EqualizedLinear(feature_channels, style_width)
+        self.second = EqualizedLinear(style_width, style_width)
+
+    def forward(self, feature_block: Tensor) -> Tensor:
+        """(N, C_d, H_d, W_d) -> (N, s)."""
+        pooled = feature_block.mean(dim=(2, 3))
+        return activate(self.second(activate(self.first(pooled))))
+
+
+class ModulatedConv(nn.Module):
+    """A 3 x 3 modulated, demodulated convolution with noise, bias and activation; `up` doubles the resolution.
+
+    Inputs are modulated and outputs demodulated, which equals StyleGAN2's per-image weights without its grouped
+    convolutions: W_o,i,k s_i / sqrt(sum_i,k (W_o,i,k s_i)^2).
+    """
+
+    noise_buffer: Tensor
+
+    def __init__(self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False):
+        super().__init__()
+        self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.gain = 1 / math.sqrt(inputs * 9)
+        self.blur = Filter(padding=1, gain=4.0) if up else None
+        shape = (1, 1, resolution, resolution)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        self.register_buffer("noise_buffer", torch.randn(shape, generator=generator, device="cpu"))
+
+    def forward(self, features: Tensor, style: Tensor, noise: NoiseSource | None) -> Tensor:
+        """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
+        scale = self.affine(style)
+        if scale.dtype in (torch.float16, torch.bfloat16):  # demodulation undoes it; half precision needs the room
+            scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
+        weight = self.weight * self.gain
+        features = features * scale[:, :, None, None].to(features.dtype)
+        if self.blur is None:
+            features = F.conv2d(features, weight, padding=1)
+        else:
+            features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
+        features = features * self._demodulation(weight, scale)[:, :, None, None].to(features.dtype)
+        features = features + self._noise(features, noise) * self.noise_strength.to(features.dtype)
+        return activate(features + self.bias[:, None, None].to(features.dtype))
+
+    def _demodulation(self, weight: Tensor, scale: Tensor) -> Tensor:
+        """1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs), in float32."""
+        with full_precision(weight):
+            power = weight.float().square().sum(dim=(2, 3))
+            return (scale.float().square() @ power.T + EPSILON).rsqrt()
+
+    def _noise(self, features: Tensor, noise: NoiseSource | None) -> Tensor:
+        if noise is None:
+            return self.noise_buffer.to(features.dtype)
+        return noise((len(features), 1, *features.shape[2:])).to(features)
+
+
+class ToImage(nn.Module):
+    """A 1 x 1 modulated convolution, not demodulated, to the collection's channels."""
+
+    def __init__(self, inputs: int, channels: int, style_width: int):
+        super().__init__()
+        self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.gain = 1 / math.sqrt(inputs)
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        """(N, inputs, r, r) and (N, s) -> (N, C, r, r)."""
+        scale = self.affine(style) * self.gain
+        return F.conv2d(features * scale[:, :, None, None].to(features.dtype), self.weight, self.bias)
+
+
+class SynthesisBlock(nn.Module):
+    """All convolutions at one resolution."""
+
+    def __init__(
+        self, inputs: int, outputs: int, resolution: int, channels: int, style_width: int, first: bool = False
+    ):
+        super().__init__()
+
+        def conv(name: str, width: int, up: bool = False) -> ModulatedConv:
+            return ModulatedConv(width, outputs, resolution, style_width, seed_for(0, name, resolution), up)
+
+        self.up_conv = None if first else conv("up", inputs, up=True)
+        self.conv0 = conv("conv0", inputs if first else outputs)
+        self.conv1 = conv("conv1", outputs)
+        self.to_image = ToImage(outputs, channels, style_width)
+        self.upsample = None if first else Upsample()
+
+    def forward(
+        self, features: Tensor, image: Tensor | None, style: Tensor, noise: NoiseSource | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features and image of the resolution below -> features and image of this one."""
+        if self.up_conv is not None:
+            features = self.up_conv(features, style, noise)
+        features = self.conv0(features, style, noise)
+        features = self.conv1(features, style, noise)
+        own = self.to_image(features, style).float()
+        if image is None or self.upsample is None:
+            return features, own
+        return features, self.upsample(image) + own
+
+
+class Synthesis(nn.Module):
+    """Feature block and style code to images."""
+
+    def __init__(self, widths: list[int], feature_size: int, channels: int, style_width: int):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(
+                widths[max(number - 1, 0)], width, feature_size << number, channels, style_width, first=number == 0
+            )
+            for number, width in enumerate(widths)
+        )
+
+    def forward(self, feature_block: Tensor, style: Tensor, noise: NoiseSource | None = None) -> Tensor:
+        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R). Without `noise`, the constant noise: deterministic."""
+        features, image = feature_block, None
+        for block in self.blocks:
+            features, image = block(features, image, style, noise)
+        assert image is not None
+        return image
+
+
+def synthesis_widths(given: list[int] | None, feature_channels: int, feature_size: int, resolution: int) -> list[int]:
+    """Channels at H_d, 2 H_d, ... R: those given, or C_d halved at each."""
+    stages = int(math.log2(resolution // feature_size)) + 1
+    return given or [feature_channels >> stage for stage in range(stages)]

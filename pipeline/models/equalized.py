@@ -1,0 +1,85 @@
+"""Layers that StyleGAN2's generator and discriminator share: equalized learning rate, FIR filters, activation.
+
+Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative speed.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FIR = (1.0, 3.0, 3.0, 1.0)  # StyleGAN2's resampling filter
+SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU and the gain that keeps the variance
+
+
+def activate(features: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, times sqrt 2."""
+    return F.leaky_relu(features, SLOPE) * GAIN
+
+
+def fir_kernel(gain: float) -> Tensor:
+    """The 4 x 4 filter, whose sum is `gain`."""
+    row = torch.tensor(FIR)
+    kernel = row[:, None] * row[None, :]
+    return kernel * (gain / kernel.sum())
+
+
+class Filter(nn.Module):
+    """The FIR filter applied to each channel, with zero padding `padding`, keeping every `stride`-th pixel."""
+
+    kernel: Tensor
+
+    def __init__(self, padding: int, gain: float = 1.0, stride: int = 1):
+        super().__init__()
+        self.padding, self.stride = padding, stride
+        self.register_buffer("kernel", fir_kernel(gain), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        channels = features.shape[1]
+        kernel = self.kernel.to(features.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(features, kernel, stride=self.stride, padding=self.padding, groups=channels)
+
+
+class Upsample(nn.Module):
+    """Twice the resolution: zeros between the pixels, then the FIR filter."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(4.0), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        channels = images.shape[1]
+        kernel = self.kernel.to(images.dtype).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(images, kernel, stride=2, padding=1, groups=channels)
+
+
+class EqualizedLinear(nn.Module):
+    """A linear layer; `bias` is the initial value of all biases."""
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.gain = 1 / math.sqrt(inputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.weight * self.gain, self.bias)
+
+
+class EqualizedConv(nn.Module):
+    """A convolution, with stride and zero padding."""
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int | None = None, bias: bool = True
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.gain = 1 / math.sqrt(inputs * size**2)
+        self.stride, self.padding = stride, size // 2 if padding is None else padding
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.conv2d(features, self.weight * self.gain, self.bias, self.stride, self.padding)

@@ -1,0 +1,156 @@
+"""The perceptual loss of equation 5 (section 3.3), and LPIPS, which is a variant of it and a metric.
+
+- `vgg16`: Johnson's feature reconstruction loss (the paper's reference [15]): squared distances of VGG16
+  (ImageNet) features, each layer's averaged over channels and positions, the layers summed. The paper
+  names no layers; relu1_2, relu2_2, relu3_3 and relu4_3 are the four that Johnson's paper draws on.
+- `lpips_alex`, `lpips_vgg`: LPIPS, by the lpips package, with its own heads and our copy of the backbone.
+
+Images are (N, 1 or 3, H, W) in [-1, 1]; gray ones are repeated to three channels. The result is (N,).
+"""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import lpips
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.evaluation.network_files import read_network
+from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS
+
+LpipsKind = Literal["lpips_alex", "lpips_vgg"]
+BACKBONES = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
+SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # below, the last layers have no positions left
+
+# Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.
+VGG16_LAYERS = (3, 8, 15, 22)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class FrozenModule(nn.Module):
+    """A pretrained network: no gradients for its weights, and always in evaluation mode."""
+
+    def freeze(self) -> None:
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenModule":
+        return super().train(False)
+
+
+class PerceptualLoss(FrozenModule):
+    """One number per image; differentiable in `images`.
+
+    `upsample` enlarges both images first, bilinearly (align_corners=False): networks that were trained on
+    224 x 224 say little about 32 x 32.
+    """
+
+    def __init__(self, kind: str, weights: Path | str | None, upsample: int = 1):
+        super().__init__()
+        if kind not in PERCEPTUAL_NETWORKS:
+            raise InputError(f"perceptual loss {kind!r}: one of {', '.join(PERCEPTUAL_NETWORKS)}")
+        if weights is None:
+            raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
+        self.upsample = upsample
+        self.distance: FrozenModule = (
+            Vgg16Distance(weights) if kind == "vgg16" else LpipsDistance(kind, weights)  # type: ignore[arg-type]
+        )
+        self.freeze()
+
+    def forward(self, images: Tensor, reference: Tensor) -> Tensor:
+        """images, reference: (N, 1 or 3, H, W) in [-1, 1]; returns (N,)."""
+        return self.distance(self._enlarged(images), self._enlarged(reference))
+
+    def _enlarged(self, images: Tensor) -> Tensor:
+        if self.upsample == 1:
+            return images
+        return F.interpolate(images, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+
+
+class LpipsDistance(FrozenModule):
+    """LPIPS 0.1 of two batches of images in [-1, 1]: (N,). `network` is the lpips package's own module."""
+
+    def __init__(self, kind: LpipsKind, weights: Path | str):
+        super().__init__()
+        self.kind = kind
+        self.network = _lpips_network(kind, weights)
+        self.freeze()
+
+    def forward(self, images: Tensor, reference: Tensor) -> Tensor:
+        side, smallest = min(images.shape[-2:]), SMALLEST_IMAGE[self.kind]
+        if side < smallest:
+            raise InputError(
+                f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}"
+            )
+        # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.network(rgb(images).float(), rgb(reference).float()).flatten()
+
+
+def lpips_distance(kind: LpipsKind, weights: Path | str) -> LpipsDistance:
+    """LPIPS with the backbone in `weights`; the same for the loss, the metric and the nearest neighbours."""
+    return LpipsDistance(kind, weights)
+
+
+def rgb(images: Tensor) -> Tensor:
+    """(N, 1 or 3, H, W) to (N, 3, H, W): networks of natural images want three channels."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def _lpips_network(kind: LpipsKind, weights: Path | str) -> lpips.LPIPS:
+    """The package's module, built without a download and without a trace in the random generators."""
+    tensors, _ = read_network(kind, weights)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
+        module = lpips.LPIPS(net=BACKBONES[kind], pnet_rand=True, pretrained=True, verbose=False)
+    # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
+    suffixes = {name.split(".", 1)[1]: name for name in module.net.state_dict()}
+    module.net.load_state_dict(
+        {suffixes[name.removeprefix("features.")]: tensor for name, tensor in tensors.items()}
+    )
+    return module
+
+
+class Vgg16Distance(FrozenModule):
+    """Johnson's feature reconstruction loss between two batches of images in [-1, 1]: (N,)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: Path | str):
+        super().__init__()
+        tensors, _ = read_network("lpips_vgg", weights)
+        with torch.device("meta"):  # no time and no random numbers for weights that are replaced
+            features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]
+        own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
+        features.load_state_dict(
+            OrderedDict((name, own[name]) for name in features.state_dict()), assign=True
+        )
+        for layer in features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # the layer before may be needed for the gradient
+        self.features = features
+        # Of images in [-1, 1], so that one step normalises them.
+        self.register_buffer("mean", 2 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) - 1)
+        self.register_buffer("std", 2 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.freeze()
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """The features of the four layers."""
+        found = []
+        hidden = (rgb(images).float() - self.mean) / self.std
+        for index, layer in enumerate(self.features):
+            hidden = layer(hidden)
+            if index in VGG16_LAYERS:
+                found.append(hidden)
+        return found
+
+    def forward(self, images: Tensor, reference: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            pairs = zip(self.layers(images), self.layers(reference), strict=True)
+            return torch.stack([(one - two).square().mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)

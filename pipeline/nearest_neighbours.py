@@ -1,0 +1,74 @@
+"""Stage: the nearest training images of generated images by LPIPS (Fig. 9), and the check for copies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.atomic import atomic_path, write_json
+from pipeline.config.evaluation_jobs import NeighboursJob
+from pipeline.data.archive import ImageArchive
+from pipeline.evaluation.batches import metric_device
+from pipeline.evaluation.neighbours import (
+    LpipsEmbedding,
+    memorisation,
+    nearest,
+    neighbours_picture,
+    neighbours_table,
+)
+from pipeline.evaluation.protocol import neighbours_protocol
+from pipeline.progress import log_to, logger
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+PICTURE_ROWS = 8
+
+
+def nearest_neighbours(
+    settings: SettingsArgument,
+    generated: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
+    train: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
+    validation: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    weights: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
+    table: Annotated[Path, typer.Option(help="Where neighbours and distances go (csv).")],
+    summary: Annotated[Path, typer.Option(help="Where the medians go (json).")],
+    figure: Annotated[Path, typer.Option(help="Where the picture goes (png).")],
+    log: LogOption = None,
+) -> None:
+    """Find the nearest training images of generated and of validation images by LPIPS."""
+    log_to(log)
+    job = read_settings(NeighboursJob, settings)
+    embedding = LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
+    made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
+    found = {}
+    for name, queries, count in (
+        ("generated", made, job.count),
+        ("validation", unseen, job.validation_count or len(unseen)),
+    ):
+        found[name] = nearest(embedding, queries, count, seen, job.neighbours, job.micro_batch, job.memory_gb)
+    names = {"generated": made.names, "validation": unseen.names}
+    frame = neighbours_table({name: (names[name], one) for name, one in found.items()}, seen.names)
+    with atomic_path(table) as temporary:
+        frame.to_csv(temporary, index=False)
+    with atomic_path(figure) as temporary:
+        neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
+    medians = memorisation(found["generated"], found["validation"])
+    logger.info(
+        "%s: median LPIPS to the nearest training image, over validation images': %s", job.samples, medians
+    )
+    facts = {
+        "kind": "neighbours",
+        "samples": job.samples,
+        "dataset": job.dataset,
+        "method": job.method,
+        **medians,
+        "count": job.count,
+        "validation_count": len(found["validation"].indices),
+        "train_count": len(seen),
+        "neighbours": job.neighbours,
+        "protocol": neighbours_protocol(job, seen, weights),
+    }
+    write_json(summary, facts)
+
+
+if __name__ == "__main__":
+    run_stage(nearest_neighbours)

@@ -1,0 +1,271 @@
+"""The plan of a run: the jobs that the tables and figures of a config need, no more."""
+
+import hashlib
+import json
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.diffusion import DiffusionSamples, GaussianSamples, Samples
+from pipeline.config.root import Config
+from pipeline.evaluation.networks import (
+    PERCEPTUAL_NETWORKS,
+    available,
+    fetchable,
+    missing_line,
+    network_digest,
+    network_path,
+)
+from pipeline.plan.jobs import Job
+from pipeline.plan.sources import dataset_fingerprint
+from pipeline.seeds import seed_for
+
+NETWORKS = Path("results/networks")
+ACCEPTED = Path("results/accepted_code.json")
+METHODS = {"diffusion": "BRIGHT (LDM)", "gaussian_codes": "Gaussian codes", "real": "Real images"}
+
+
+def read_accepted() -> tuple[tuple[str, str], ...]:
+    """Code digests whose results were accepted after a harmless change (see `pipeline.accept`)."""
+    if not ACCEPTED.exists():
+        return ()
+    return tuple(sorted(json.loads(ACCEPTED.read_text(encoding="utf-8")).items()))
+
+
+class Jobs:
+    """The jobs of the models, samples and metrics of a config, each made once."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.accepted = read_accepted()
+
+    def _job(self, stage: str, label: str, settings: Any, numerical: Any, **rest: Any) -> Job:
+        return Job(stage, label, settings, numerical, accepted=self.accepted, **rest)
+
+    def _seed(self, extra: int, *names: str) -> int:
+        return seed_for(self.config.seed, *names, extra)
+
+    @cache  # noqa: B019 - one object lives as long as the process
+    def dataset(self, name: str) -> Job:
+        dataset = self.config.datasets[name]
+        facts = dataset_fingerprint(name, dataset)
+        settings = dataset.model_dump(mode="json") | {"name": name}
+        numerical = dataset.numerical() | {"name": name, "source": facts.get("sha256", facts)}
+        return self._job("prepare_dataset", name, settings, numerical)
+
+    @cache  # noqa: B019
+    def autoencoder(self, name: str) -> Job:
+        model = self.config.autoencoders[name]
+        data = self.dataset(model.dataset)
+        seed = self._seed(model.seed, "autoencoder")
+        settings = {"autoencoder": model.model_dump(mode="json"), "seed": seed}
+        numerical = {"autoencoder": model.numerical(), "seed": seed}
+        inputs: dict[str, Any] = {"images": data.path("train.zip")}
+        kind = model.losses.perceptual.network
+        if kind != "none":
+            inputs["perceptual"] = self.network(PERCEPTUAL_NETWORKS[kind])
+            numerical["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
+        return self._job(
+            "train_autoencoder", self._label(model), settings, numerical, inputs=inputs, upstream=(data,)
+        )
+
+    @staticmethod
+    def _label(model: Autoencoder) -> str:
+        return f"{model.family}-{model.code_size}"
+
+    @staticmethod
+    def network(name: str) -> str:
+        return str(network_path(name, NETWORKS))
+
+    def _encoding(self, model: Autoencoder) -> dict[str, Any]:
+        evaluation = self.config.evaluation
+        return {"micro_batch": evaluation.micro_batch, "cpu_threads": model.execution.cpu_threads}
+
+    @cache  # noqa: B019
+    def reconstruction(self, name: str) -> Job:
+        model = self.config.autoencoders[name]
+        data, trained = self.dataset(model.dataset), self.autoencoder(name)
+        settings = self._encoding(model) | {"autoencoder": model.model_dump(mode="json")}
+        networks = {key: network_digest(key) for key in ("lpips_alex", "lpips_vgg")}
+        inputs: dict[str, Any] = {
+            "images": data.path("validation.zip"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+            **{key: self.network(key) for key in networks},
+        }
+        return self._job(
+            "reconstruct",
+            self._label(model),
+            settings,
+            self._encoding(model) | networks,
+            inputs=inputs,
+            upstream=(data, trained),
+        )
+
+    @cache  # noqa: B019
+    def codes(self, name: str) -> Job:
+        model = self.config.autoencoders[name]
+        data, trained = self.dataset(model.dataset), self.autoencoder(name)
+        inputs: dict[str, Any] = {
+            "images": data.path("train.zip"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+        }
+        settings = self._encoding(model)
+        return self._job(
+            "dump_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained)
+        )
+
+    @cache  # noqa: B019
+    def diffusion(self, name: str) -> Job:
+        diffusion = self.config.diffusions[name]
+        codes, trained = self.codes(diffusion.autoencoder), self.autoencoder(diffusion.autoencoder)
+        seed = self._seed(diffusion.seed, "diffusion")
+        # The autoencoder's name in the config is a name, not a number.
+        numerical = {key: value for key, value in diffusion.numerical().items() if key != "autoencoder"}
+        inputs: dict[str, Any] = {
+            "codes": codes.path("codes.safetensors"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+        }
+        return self._job(
+            "train_diffusion",
+            f"ldm-{self.config.autoencoders[diffusion.autoencoder].code_size}",
+            {"diffusion": diffusion.model_dump(mode="json"), "seed": seed},
+            {"diffusion": numerical, "seed": seed},
+            inputs=inputs,
+            upstream=(codes, trained),
+        )
+
+    @cache  # noqa: B019
+    def samples(self, name: str) -> Job:
+        samples = self.config.samples[name]
+        seed = self._seed(samples.seed, "samples")
+        # Image i depends on (seed, i) alone: how many there are, and in which shards, changes none of them.
+        names = ("count", "diffusion", "autoencoder", "dataset")
+        numerical = {key: value for key, value in samples.numerical().items() if key not in names}
+        inputs, upstream = self._sample_inputs(samples)
+        files = tuple(
+            f"images-{first:06d}-{min(first + samples.shard, samples.count):06d}.zip"
+            for first in range(0, samples.count, samples.shard)
+        )
+        return self._job(
+            "generate",
+            samples.kind.replace("_", "-"),
+            {"samples": samples.model_dump(mode="json"), "seed": seed},
+            {"samples": numerical, "seed": seed},
+            inputs=inputs,
+            upstream=upstream,
+            files=files,
+        )
+
+    def _sample_inputs(self, samples: Samples) -> tuple[dict[str, Any], tuple[Job, ...]]:
+        match samples:
+            case DiffusionSamples():
+                trained = self.autoencoder(self.config.diffusions[samples.diffusion].autoencoder)
+                diffusion = self.diffusion(samples.diffusion)
+                inputs = {
+                    "autoencoder": trained.path("autoencoder.safetensors"),
+                    "diffusion": diffusion.path("diffusion.safetensors"),
+                }
+                return inputs, (trained, diffusion)
+            case GaussianSamples():
+                trained, codes = self.autoencoder(samples.autoencoder), self.codes(samples.autoencoder)
+                inputs = {
+                    "autoencoder": trained.path("autoencoder.safetensors"),
+                    "codes": codes.path("codes.safetensors"),
+                }
+                return inputs, (trained, codes)
+            case _:
+                data = self.dataset(samples.dataset)
+                return {"train": data.path("train.zip")}, (data,)
+
+    def _features(self, images: Job, files: list[str], network: str, count: int | None, of: str) -> Job:
+        evaluation = self.config.evaluation
+        settings = {
+            "network": network,
+            "count": count,
+            "micro_batch": evaluation.micro_batch,
+            "cpu_threads": evaluation.cpu_threads,
+        }
+        inputs: dict[str, Any] = {"images": files, "weights": self.network(network)}
+        return self._job(
+            "extract_features",
+            f"{of}-{network.replace('_', '-')}",
+            settings,
+            settings | {"of": of, "sha256": network_digest(network)},
+            inputs=inputs,
+            upstream=(images,),
+        )
+
+    @cache  # noqa: B019
+    def sample_features(self, name: str, network: str) -> Job:
+        images = self.samples(name)
+        return self._features(images, images.outputs, network, self.config.samples[name].count, images.label)
+
+    @cache  # noqa: B019
+    def reference_features(self, dataset: str, network: str) -> Job:
+        images, evaluation = self.dataset(dataset), self.config.evaluation
+        files = [images.path(f"{evaluation.reference}.zip")]
+        of = f"{dataset}-{evaluation.reference}"
+        return self._features(images, files, network, evaluation.reference_count, of)
+
+    @cache  # noqa: B019
+    def evaluation(self, name: str, network: str, count: int) -> Job:
+        samples, evaluation = self.config.samples[name], self.config.evaluation
+        dataset = self.config.dataset_of(samples)
+        generated, reference = self.sample_features(name, network), self.reference_features(dataset, network)
+        settings = {
+            "sample_kind": samples.kind,
+            "method": METHODS[samples.kind],
+            "dataset": dataset,
+            "network": network,
+            "count": count,
+            "reference": evaluation.reference,
+            "seed": self._seed(samples.seed, "samples"),
+        }
+        inputs: dict[str, Any] = {
+            "generated": generated.path("features.npz"),
+            "reference": reference.path("features.npz"),
+        }
+        label = f"{samples.kind.replace('_', '-')}-{network.replace('_', '-')}"
+        return self._job("evaluate", label, settings, settings, inputs=inputs, upstream=(generated, reference))
+
+    @cache  # noqa: B019
+    def neighbours(self, name: str) -> Job:
+        samples, settings = self.samples(name), self.config.evaluation.neighbours.model_dump(mode="json")
+        data = self.dataset(self.config.dataset_of(self.config.samples[name]))
+        settings |= {"cpu_threads": self.config.evaluation.cpu_threads}
+        shard = self.config.samples[name].shard
+        needed = samples.outputs[: -(-settings["count"] // shard)]
+        inputs: dict[str, Any] = {
+            "generated": needed,
+            "train": data.path("train.zip"),
+            "validation": data.path("validation.zip"),
+            "weights": self.network("lpips_alex"),
+        }
+        numerical = settings | {"sha256": network_digest("lpips_alex")}
+        return self._job(
+            "nearest_neighbours", samples.label, settings, numerical, inputs=inputs, upstream=(samples, data)
+        )
+
+    def complexity(self, model: Autoencoder, resolution: int, channels: int) -> Job:
+        architecture = model.model_dump(mode="json", exclude={"training", "losses", "execution", "seed"})
+        settings = {"autoencoder": architecture, "resolution": resolution, "channels": channels}
+        return self._job("complexity", self._label(model), settings, settings)
+
+    def usable(self, network: str, names: list[str], count: int | None) -> bool:
+        """Whether a network's metrics can be had: its weights are here, can be fetched, or all results exist."""
+        if available(network, NETWORKS) or fetchable(network):
+            return True
+        jobs = [self.evaluation(name, network, count or self.config.samples[name].count) for name in names]
+        return bool(jobs) and all(job.complete for job in jobs)
+
+    @staticmethod
+    def missing(network: str) -> str:
+        return missing_line(network, NETWORKS)
+
+    @cached_property
+    def published(self) -> str:
+        """The digest of the published numbers."""
+        folder = Path(__file__).parents[2] / "config" / "published"
+        text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.csv")))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""A job of the plan: its settings, its inputs and the digest that names its folder."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.plan.code import code_digest
+from pipeline.plan.stages import STAGES, Stage
+
+STORE = Path("results/store")
+WORK = Path("results/work")
+DIGEST_LENGTH = 8
+
+Files = str | list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A stage applied to settings and to other jobs' results."""
+
+    stage: str
+    label: str
+    settings: dict[str, Any]
+    """What the stage's command is told."""
+    numerical: dict[str, Any]
+    """The settings that can change a number, and facts about inputs that are not jobs."""
+    inputs: dict[str, Files] = field(default_factory=dict)
+    """Paths by the names that the rule's command uses."""
+    upstream: tuple["Job", ...] = ()
+    """The jobs that make the inputs."""
+    files: tuple[str, ...] = ()
+    """Outputs besides the stage's own (a sample set's shards)."""
+    accepted: tuple[tuple[str, str], ...] = ()
+    """(code digest, accepted code digest): results of the second count as results of the first."""
+
+    @property
+    def kind(self) -> Stage:
+        return STAGES[self.stage]
+
+    @cached_property
+    def code(self) -> str:
+        """The digest of the code, or the one that was accepted in its place."""
+        digest = code_digest(self.kind.code)
+        return dict(self.accepted).get(f"{self.stage} {digest}", digest)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that the digest is made from."""
+        return {
+            "stage": self.stage,
+            "settings": self.numerical,
+            "code": self.code,
+            "inputs": [job.digest for job in self.upstream],
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}-{self.digest}"
+
+    @property
+    def folder(self) -> Path:
+        return STORE / self.kind.section / self.name
+
+    @property
+    def work(self) -> Path:
+        """The folder of saved states; no rule declares it, so Snakemake never deletes it."""
+        return WORK / self.name
+
+    def path(self, file: str) -> str:
+        return str(self.folder / file)
+
+    @property
+    def outputs(self) -> list[str]:
+        return [self.path(file) for file in (*self.kind.outputs, *self.files)]
+
+    @property
+    def complete(self) -> bool:
+        return all(Path(output).exists() for output in self.outputs)

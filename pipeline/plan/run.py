@@ -1,0 +1,215 @@
+"""The whole plan of a run: tables and figures, the jobs behind them, and where people find the results."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.atomic import atomic_path
+from pipeline.config.evaluation import GenerationRows
+from pipeline.config.root import Config, load_config
+from pipeline.errors import InputError
+from pipeline.plan.build import Jobs
+from pipeline.plan.jobs import Job
+
+RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
+COUNT_TABLES = ("table3", "table7", "table8")
+GENERATION_TABLES = ("table5", "table6", "text_10k")
+TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
+TABLE_SUFFIXES = ("csv", "md", "tex")
+PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
+
+
+def read_config(path: Path) -> Config:
+    """The config in a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {type(values)}")
+    return load_config(values, str(path))
+
+
+class Plan(Jobs):
+    """The jobs of a run by stage and name, and its tables and figures."""
+
+    @cached_property
+    def tables(self) -> dict[str, Job]:
+        """The job of each table, by the table's name."""
+        return {table: self._table(table) for table in TABLES}
+
+    def _table(self, table: str) -> Job:
+        summaries: list[tuple[str, Job, str]] = []
+        rows: list[dict[str, Any]] = []
+        missing: list[str] = []
+        if table in GENERATION_TABLES:
+            self._generation_rows(table, rows, summaries, missing)
+        else:
+            self._model_rows(table, rows, summaries)
+        settings = {"table": table, "run": self.config.run, "rows": rows, "missing": missing}
+        upstream = tuple(job for _, job, _ in summaries)
+        settings["provenance"] = {name: job.name for name, job, _ in summaries}
+        numerical = settings | {"published": self.published}
+        inputs: dict[str, Any] = {"summaries": [job.path(file) for _, job, file in summaries]}
+        settings["names"] = [name for name, _, _ in summaries]
+        return self._job("make_table", table, settings, numerical, inputs=inputs, upstream=upstream)
+
+    def _model_rows(self, table: str, rows: list[Any], summaries: list[tuple[str, Job, str]]) -> None:
+        for name in getattr(self.config.tables_or_default, table):
+            rows.append({"name": name})
+            if table in RECONSTRUCTION_TABLES:
+                summaries.append((name, self.reconstruction(name), "summary.json"))
+            if table in COUNT_TABLES:
+                summaries.append((name, self._counts(self.config, name), "complexity.json"))
+        if table in COUNT_TABLES and self.paper is not None:
+            for name in getattr(self.paper.tables_or_default, table):
+                job = self._counts(self.paper, name)
+                if all(job.digest != known.digest for _, known, _ in summaries):
+                    summaries.append((f"paper: {name}", job, "complexity.json"))
+
+    def _counts(self, config: Config, name: str) -> Job:
+        model = config.autoencoders[name]
+        dataset = config.datasets[model.dataset]
+        return self.complexity(model, dataset.resolution, dataset.channels)
+
+    def _generation_rows(
+        self, table: str, rows: list[Any], summaries: list[tuple[str, Job, str]], missing: list[str]
+    ) -> None:
+        wanted: GenerationRows = getattr(self.config.tables_or_default, table)
+        networks = [
+            network
+            for network in self.config.evaluation.networks
+            if self.usable(network, wanted.rows, wanted.count)
+        ]
+        missing += [self.missing(n) for n in self.config.evaluation.networks if n not in networks]
+        for name in wanted.rows:
+            samples = self.config.samples[name]
+            row = {"name": name, "dataset": self.config.dataset_of(samples)}
+            if (model := self.model_of(name)) is not None:
+                row["code_size"] = str(self.config.autoencoders[model].code_size)
+            rows.append(row)
+            for network in networks:
+                job = self.evaluation(name, network, wanted.count or samples.count)
+                summaries.append((name, job, "summary.json"))
+
+    def model_of(self, samples: str) -> str | None:
+        """The autoencoder behind a sample set; real images have none."""
+        settings: Any = self.config.samples[samples]
+        match settings.kind:
+            case "diffusion":
+                return self.config.diffusions[settings.diffusion].autoencoder
+            case "gaussian_codes":
+                return settings.autoencoder
+            case _:
+                return None
+
+    @cached_property
+    def paper(self) -> Config | None:
+        """The paper's own architectures: their counts stand beside the published ones in every run."""
+        return read_config(PAPER) if PAPER.exists() else None
+
+    @cached_property
+    def figures(self) -> dict[str, Job]:
+        """The job of each figure that this run has something to show for, by the figure's name."""
+        chosen, tables = self.config.figures, self.config.tables_or_default
+        figures: dict[str, Job] = {}
+        model = chosen.autoencoder or next(iter(tables.table2), None)
+        samples = chosen.samples or next(iter([*tables.table5.rows, *tables.table6.rows]), None)
+        compared = chosen.compared or tables.table2
+        if model is not None:
+            figures["fig05b"] = self._figure("fig05b", [("hits", self.codes(model), "hits.npz")])
+        if compared:
+            figures["fig06"] = self._figure("fig06", self._pairs(compared))
+        if model is not None and samples is not None:
+            inputs = [*self._pairs([model]), *self._first_shard(samples)]
+            figures["fig01"] = self._figure("fig01", inputs)
+            for name in ("fig08", "fig10"):
+                figures[name] = self._figure(name, self._first_shard(samples))
+            figures["fig09"] = self.neighbours(samples)
+        curves = [(f"autoencoder {name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
+        if curves:
+            figures["curves_autoencoders"] = self._figure("curves", curves)
+        if samples is not None and self.config.samples[samples].kind == "diffusion":
+            name = self.config.samples[samples].diffusion  # type: ignore[union-attr]
+            job = self.diffusion(name)
+            figures["curves_diffusion"] = self._figure("curves", [(name, job, "diffusion.history.csv")])
+        return figures
+
+    def _pairs(self, models: list[str]) -> list[tuple[str, Job, str]]:
+        """Validation images and their reconstructions; models on another dataset than the first's stay out."""
+        dataset = self.config.autoencoders[models[0]].dataset
+        same = [name for name in models if self.config.autoencoders[name].dataset == dataset]
+        reconstructions = [(f"reconstructions:{n}", self.reconstruction(n), "reconstructions.zip") for n in same]
+        return [("validation", self.dataset(dataset), "validation.zip"), *reconstructions]
+
+    def _first_shard(self, samples: str) -> list[tuple[str, Job, str]]:
+        job = self.samples(samples)
+        return [("samples", job, job.files[0])]
+
+    def _figure(self, figure: str, inputs: list[tuple[str, Job, str]]) -> Job:
+        settings = {"figure": figure, "title": self.config.run}
+        names = [name for name, _, _ in inputs]
+        return self._job(
+            "make_figure",
+            figure,
+            settings | {"names": names},
+            settings | {"names": names},
+            inputs={"data": [job.path(file) for _, job, file in inputs]},
+            upstream=tuple(job for _, job, _ in inputs),
+        )
+
+    @cached_property
+    def jobs(self) -> dict[tuple[str, str], Job]:
+        """All jobs that the targets need, by (stage, digest)."""
+        found: dict[tuple[str, str], Job] = {}
+        waiting = [*self.tables.values(), *self.figures.values()]
+        while waiting:
+            job = waiting.pop()
+            if (job.stage, job.digest) not in found:
+                found[job.stage, job.digest] = job
+                waiting += job.upstream
+        return found
+
+    def job(self, stage: str, digest: str) -> Job:
+        """The job whose folder ends with this digest; InputError if this config has none."""
+        try:
+            return self.jobs[stage, digest]
+        except KeyError:
+            raise InputError(
+                f"{stage}: digest {digest} is of no job of this config; its results belong to another config or"
+                " to older code (`python -m pipeline.prune --help` tells how to remove those)"
+            ) from None
+
+    @cached_property
+    def view(self) -> dict[str, str]:
+        """Where people find the results: path in results/RUN -> path in the store."""
+        folder = Path("results") / self.config.run
+        paths = {}
+        for name, job in self.tables.items():
+            for suffix in TABLE_SUFFIXES:
+                paths[str(folder / "tables" / f"{name}.{suffix}")] = job.path(f"table.{suffix}")
+        for name, job in self.figures.items():
+            for file in job.kind.outputs:
+                if file.startswith(("figure.", "neighbours.png")):
+                    paths[str(folder / "figures" / f"{name}{Path(file).suffix}")] = job.path(file)
+        for (stage, _), job in self.jobs.items():
+            if stage in ("reconstruct", "evaluate", "nearest_neighbours"):
+                paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("summary.json")
+            if stage == "dump_codes":
+                paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("statistics.json")
+        return paths
+
+    def publish(self) -> list[str]:
+        """Copy what is ready into results/RUN, where it differs; returns the paths that are there now."""
+        present = []
+        for place, stored in self.view.items():
+            if not Path(stored).exists():
+                continue
+            content = Path(stored).read_bytes()
+            if not (Path(place).exists() and Path(place).read_bytes() == content):
+                with atomic_path(place) as temporary:
+                    temporary.write_bytes(content)
+            present.append(place)
+        return present

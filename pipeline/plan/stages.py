@@ -1,0 +1,53 @@
+"""The stages: where each one's results lie, which files they are, and which code can change their numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of job."""
+
+    section: str
+    """The folder under results/store."""
+    outputs: tuple[str, ...]
+    """File names in the job's folder; the workflow's rule declares the same (a test holds it to that)."""
+    code: tuple[str, ...]
+    """Modules whose code (and their imports') can change the numbers."""
+
+
+STAGES = {
+    "prepare_dataset": Stage(
+        "datasets", ("train.zip", "validation.zip", "manifest.json"), ("pipeline.data.prepare",)
+    ),
+    "train_autoencoder": Stage(
+        "autoencoders",
+        ("autoencoder.safetensors", "autoencoder.history.csv", "autoencoder.preview.png"),
+        ("pipeline.training.autoencoder", "pipeline.training.loop"),
+    ),
+    "reconstruct": Stage(
+        "reconstructions",
+        ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png"),
+        ("pipeline.generation.reconstructions", "pipeline.evaluation.reconstruction", "pipeline.evaluation.protocol"),
+    ),
+    "complexity": Stage("complexity", ("complexity.json",), ("pipeline.models.complexity",)),
+    "dump_codes": Stage(
+        "codes",
+        ("codes.safetensors", "hits.npz", "statistics.json"),
+        ("pipeline.generation.codes", "pipeline.generation.hits"),
+    ),
+    "train_diffusion": Stage(
+        "diffusions",
+        ("diffusion.safetensors", "diffusion.history.csv", "diffusion.preview.png"),
+        ("pipeline.training.diffusion", "pipeline.training.loop"),
+    ),
+    "generate": Stage("samples", (), ("pipeline.generation.images", "pipeline.generation.samplers")),
+    "extract_features": Stage("features", ("features.npz",), ("pipeline.evaluation.features",)),
+    "evaluate": Stage(
+        "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")
+    ),
+    "nearest_neighbours": Stage(
+        "neighbours", ("neighbours.csv", "summary.json", "neighbours.png"), ("pipeline.evaluation.neighbours",)
+    ),
+    "make_table": Stage("tables", ("table.csv", "table.md", "table.tex"), ("pipeline.make_table",)),
+    "make_figure": Stage("figures", ("figure.png", "figure.pdf"), ("pipeline.make_figure",)),
+}

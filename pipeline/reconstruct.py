@@ -1,0 +1,72 @@
+"""Stage: reconstruct the validation split and measure it image by image (appendix B)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline.atomic import atomic_path, write_json
+from pipeline.config.jobs import ReconstructionJob
+from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model
+from pipeline.data.pictures import contact_sheet
+from pipeline.evaluation.protocol import reconstruction_protocol
+from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
+from pipeline.generation.images import image_name
+from pipeline.generation.reconstructions import reconstruct_archive
+from pipeline.models.checkpoints import load_autoencoder
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.training.loop import save_picture
+
+PICTURE_IMAGES = 12
+
+
+def reconstruct(
+    settings: SettingsArgument,
+    images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
+    lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
+    lpips_vgg: Annotated[Path, typer.Option(help="VGG16's weights, for LPIPS-VGG.")],
+    reconstructions: Annotated[Path, typer.Option(help="Where the reconstructions go (a zip of PNGs).")],
+    table: Annotated[Path, typer.Option(help="Where the per-image metrics go (csv).")],
+    summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
+    picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
+    log: LogOption = None,
+) -> None:
+    """Reconstruct the validation split and measure it image by image (appendix B)."""
+    log_to(log)
+    job = read_settings(ReconstructionJob, settings)
+    torch.set_num_threads(job.cpu_threads)
+    originals = ImageArchive(images)
+    model = load_autoencoder(autoencoder)
+    with ArchiveWriter(reconstructions, originals.channels) as archive:
+        for index, image in enumerate(reconstruct_archive(model, originals, job.micro_batch)):
+            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+    networks = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
+    reconstructed = ImageArchive(reconstructions)
+    frame = reconstruction_metrics(originals, reconstructed, networks)
+    with atomic_path(table) as temporary:
+        frame.to_csv(temporary, index=False)
+    first = range(min(PICTURE_IMAGES, len(originals)))
+    save_picture(picture, contact_sheet([to_model(originals.tensor(first)), to_model(reconstructed.tensor(first))]))
+    settings_of_model = job.autoencoder
+    facts = {
+        "kind": "reconstruction",
+        "dataset": settings_of_model.dataset,
+        "method": "BRIGHT",
+        "code_size": str(settings_of_model.code_size),
+        "key_length": settings_of_model.tables.key_length,
+        "feature_size": settings_of_model.feature_size,
+        "code_noise": settings_of_model.code_noise,
+        "adversarial": settings_of_model.losses.adversarial.kind,
+        "train_images": settings_of_model.training.images,
+        "count": len(originals),
+        "metrics": reconstruction_summary(frame),
+        "protocol": reconstruction_protocol(originals, networks),
+    }
+    write_json(summary, facts)
+
+
+if __name__ == "__main__":
+    run_stage(reconstruct)

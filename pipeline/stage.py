@@ -1,0 +1,61 @@
+"""What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, TypeVar
+
+import typer
+import yaml
+from pydantic import BaseModel
+
+from pipeline.config.parsing import parse_settings
+from pipeline.errors import InputError
+from pipeline.progress import logger
+
+TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
+
+SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
+LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def run_stage(command: Callable[..., None]) -> None:
+    """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(command)
+    try:
+        app()
+    except InputError as error:
+        line = f"error: {' '.join(str(error).split())}"
+        logger.info(line)
+        print(line, file=sys.stderr)
+        sys.exit(2)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that temporary files go; the training loops install a handler that saves first."""
+    sys.exit(TERMINATED)
+
+
+def read_settings(kind: type[Settings], argument: str) -> Settings:
+    """The settings of a stage from inline JSON or from a file; wrong ones raise InputError with the key."""
+    text = argument
+    if not argument.lstrip().startswith("{"):
+        try:
+            text = Path(argument).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"settings {argument!r}: neither JSON nor a readable file ({error.strerror})") from None
+    return parse_settings(kind, _parse(text, argument), "settings")
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings {origin!r}: not JSON or YAML ({error})") from None

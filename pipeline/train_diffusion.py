@@ -1,0 +1,44 @@
+"""Stage: train a diffusion model on key codes (section 4). Killed and started again, it goes on where it was."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.config.fields import CodeSize
+from pipeline.config.jobs import DiffusionJob
+from pipeline.generation.codes import read_codes
+from pipeline.models.checkpoints import load_autoencoder, save_diffusion
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.training.diffusion import DiffusionTask
+from pipeline.training.loop import Loop, make_accelerator, save_picture
+
+
+def train_diffusion(
+    settings: SettingsArgument,
+    codes: Annotated[Path, typer.Option(help="Key codes of the training split (safetensors).")],
+    autoencoder: Annotated[Path, typer.Option(help="The autoencoder that made them, for previews.")],
+    weights: Annotated[Path, typer.Option(help="Where the trained model goes (safetensors).")],
+    history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
+    preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
+    work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
+    log: LogOption = None,
+) -> None:
+    """Train a diffusion model on key codes (section 4). Killed and started again, it goes on where it was."""
+    log_to(log)
+    job = read_settings(DiffusionJob, settings)
+    accelerator = make_accelerator(job.diffusion.execution, work)
+    key_codes = read_codes(codes)
+    decoder = load_autoencoder(autoencoder, accelerator.device)
+    task = DiffusionTask(job.diffusion, key_codes, decoder, job.seed, accelerator)
+    record = Loop(task, job.diffusion.execution, accelerator, work).run()
+    if accelerator.is_main_process:
+        save_picture(preview, task.preview())
+        record.save(history)
+        size = CodeSize(key_codes.shape[2], key_codes.shape[3], key_codes.shape[1])
+        save_diffusion(weights, task.final_model(), job.diffusion, size)
+
+
+if __name__ == "__main__":
+    run_stage(train_diffusion)

@@ -1,0 +1,191 @@
+"""One step of training an autoencoder (section 3.3, equation 5; section 4 for the optimizers)."""
+
+from collections.abc import Iterator
+from math import cos, pi
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.data.archive import to_model
+from pipeline.data.pictures import contact_sheet
+from pipeline.models.bright import Bright
+from pipeline.models.discriminator import Discriminator
+from pipeline.models.perceptual import PerceptualLoss
+from pipeline.seeds import seed_for
+from pipeline.training import losses
+from pipeline.training.averages import averaged
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import average_gradients
+from pipeline.training.order import StepOrder
+from pipeline.training.randomness import StepRandom
+
+PREVIEW_IMAGES = 8
+
+
+class AutoencoderTask:
+    """Trains encoder, hash tables and decoder together, and the discriminator against them."""
+
+    name = "train autoencoder"
+
+    def __init__(
+        self, settings: Autoencoder, images: TrainingImages, perceptual: Path | None, seed: int, accelerator: Accelerator
+    ):
+        training, adversarial = settings.training, settings.losses.adversarial
+        self.settings, self.images, self.seed, self.accelerator = settings, images, seed, accelerator
+        self.batch, self.steps = training.batch, -(-training.images // training.batch)
+        device = accelerator.device
+        torch.manual_seed(seed_for(seed, "initial weights"))
+        self.model = Bright(settings, images.resolution, images.channels).to(device)
+        self.critic: nn.Module | None = None
+        if adversarial.kind != "none":
+            self.critic = Discriminator(settings.discriminator, images.resolution, images.channels).to(device)
+        self.perceptual = PerceptualLoss(
+            settings.losses.perceptual.network, perceptual, settings.losses.perceptual.upsample
+        ).to(device)
+        half_life = training.ema_half_life_images
+        self.average = EMAModel(
+            self.model.parameters(), decay=0.5 ** (training.batch / half_life) if half_life else 0.0
+        )
+        self.optimizers = self._optimizers()
+        self.modules: dict[str, nn.Module] = {"model": self.model}
+        if self.critic is not None:
+            self.modules["critic"] = self.critic
+        self.averages = {"model": self.average}
+        self.batches: Iterator[Tensor] = iter(())
+
+    def _optimizers(self) -> dict[str, Any]:
+        """Adam with its two epsilons (section 4): the small one lets rarely hit table entries move fast."""
+        training = self.settings.training
+        rate = training.learning_rate
+        encoder = list(self.model.encoder.parameters())
+        known = {id(p) for p in encoder}
+        rest = [p for p in self.model.parameters() if id(p) not in known]
+        groups = [
+            {"params": encoder, "lr": training.encoder_learning_rate or rate},
+            {"params": rest, "lr": rate},
+        ]
+        optimizers = {"model": torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon)}
+        if self.critic is not None:
+            optimizers["critic"] = torch.optim.Adam(
+                self.critic.parameters(),
+                lr=training.discriminator_learning_rate or rate,
+                betas=training.betas,
+                eps=training.discriminator_epsilon,
+            )
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group["full_lr"] = group["lr"]
+        return {name: self.accelerator.prepare(optimizer) for name, optimizer in optimizers.items()}
+
+    def start(self, step: int) -> None:
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        order = StepOrder(len(self.images), self.batch, self.seed, step, self.steps, process, processes)
+        self.batches = self.images.batches(order)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        self._set_learning_rates(step)
+        device = self.accelerator.device
+        random = StepRandom(
+            self.seed, step, self.batch, device, self.accelerator.process_index, self.accelerator.num_processes
+        )
+        images = to_model(next(self.batches).to(device))
+        if self.settings.training.flip:
+            flipped = random.uniform((len(images), 1, 1, 1)) < 0.5
+            images = torch.where(flipped, images.flip(3), images)
+        reconstructions = self._reconstruct(images, random)
+        numbers = self._step_model(images, reconstructions, self._adversarial_phase(step))
+        if self.critic is not None and self._adversarial_phase(step) != "off":
+            numbers |= self._step_critic(self.critic, images, reconstructions.detach().float(), random)
+        self.average.step(self.model.parameters())
+        return numbers
+
+    def _reconstruct(self, images: Tensor, random: StepRandom) -> Tensor:
+        with self.accelerator.autocast():
+            codes = self.model.encode(images)
+            shape = self.model.perturbation_shape(len(images))
+            perturbation = random.normal(shape) if shape is not None else None
+            return self.model.decode(codes, perturbation=perturbation, noise=random.normal)
+
+    def _step_model(
+        self, images: Tensor, reconstructions: Tensor, phase: Literal["off", "critic only", "on"]
+    ) -> dict[str, Tensor]:
+        """Losses are differentiated down to the reconstruction first: that shows each one's pull on it."""
+        settings = self.settings.losses
+        leaf = reconstructions.detach().float().requires_grad_(True)
+        l2 = losses.l2_loss(leaf, images)
+        perceptual = self.perceptual(leaf, images).mean()
+        total = settings.l2_weight * l2 + settings.perceptual_weight * perceptual
+        pull = self._pull(total, leaf)
+        numbers = {"l2": l2, "perceptual": perceptual}
+        if self.critic is not None and phase == "on":
+            with self.accelerator.autocast():
+                scores = self.critic(leaf)
+            adversarial = losses.generator_loss(settings.adversarial.kind, scores.float())  # type: ignore[arg-type]
+            push = self._pull(settings.adversarial.weight * adversarial, leaf)
+            numbers |= {"adversarial": adversarial, "gradient_ratio": push.norm() / pull.norm()}
+            pull = pull + push
+        optimizer = self.optimizers["model"]
+        optimizer.zero_grad()
+        reconstructions.backward(pull.to(reconstructions.dtype))
+        average_gradients(self.accelerator, self.model)
+        optimizer.step()
+        return {key: value.detach() for key, value in numbers.items()}
+
+    def _pull(self, loss: Tensor, leaf: Tensor) -> Tensor:
+        """The (scaled, under fp16) gradient of a loss with respect to the reconstruction."""
+        scaler = self.accelerator.scaler
+        (gradient,) = torch.autograd.grad(scaler.scale(loss) if scaler is not None else loss, leaf)
+        return gradient
+
+    def _step_critic(
+        self, critic: nn.Module, images: Tensor, reconstructions: Tensor, random: StepRandom
+    ) -> dict[str, Tensor]:
+        settings = self.settings.losses.adversarial
+        kind: Any = settings.kind
+        with self.accelerator.autocast():
+            real, fake = critic(images), critic(reconstructions)
+        loss = losses.critic_loss(kind, real.float(), fake.float())
+        if kind == "wgan_gp":
+            penalty = losses.gradient_penalty(critic, images, reconstructions, random.uniform((len(images), 1, 1, 1)))
+        else:
+            penalty = losses.r1_penalty(critic, images)
+        optimizer = self.optimizers["critic"]
+        optimizer.zero_grad()
+        self.accelerator.backward(loss + settings.penalty_weight * penalty)
+        average_gradients(self.accelerator, critic)
+        optimizer.step()
+        estimate = real.float().mean() - fake.float().mean()
+        return {"critic_estimate": estimate.detach(), "gradient_penalty": penalty.detach()}
+
+    def _adversarial_phase(self, step: int) -> Literal["off", "critic only", "on"]:
+        """No adversary at first, then a critic that learns, then one whose loss counts."""
+        settings, seen = self.settings.losses.adversarial, step * self.batch
+        if self.critic is None or seen < settings.start_images:
+            return "off"
+        return "critic only" if seen < settings.start_images + settings.critic_only_images else "on"
+
+    def _set_learning_rates(self, step: int) -> None:
+        factor = 0.5 * (1 + cos(pi * step / self.steps)) if self.settings.training.decay == "cosine" else 1.0
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * factor
+
+    @torch.no_grad()
+    def preview(self) -> Image.Image:
+        """The first training images above their reconstructions."""
+        indices = range(min(PREVIEW_IMAGES, len(self.images)))
+        images = to_model(torch.stack([self.images[i] for i in indices]).to(self.accelerator.device))
+        with averaged(self.average, self.model):
+            reconstructions = self.model.decode(self.model.encode(images))
+        return contact_sheet([images, reconstructions])
+
+    def final_model(self) -> Bright:
+        """The model with its averaged weights: what codes and reconstructions use."""
+        self.average.copy_to(self.model.parameters())
+        return self.model

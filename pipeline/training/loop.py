@@ -1,0 +1,167 @@
+"""The training loop of every model: steps, history, previews, saved states, exact resume.
+
+A task says what one step is; the loop knows nothing of the model. All that a step draws at random
+is a function of (seed, step), so the state is weights, optimizers, averages and the step's number.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.atomic import atomic_path
+from pipeline.config.autoencoder import Execution
+from pipeline.errors import InputError
+from pipeline.progress import Progress, logger
+from pipeline.stage import TERMINATED
+from pipeline.training.history import History
+from pipeline.training.state import all_finite, load_tree, save_tree
+
+ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+
+
+class Task(Protocol):
+    """What is trained. `modules`, `optimizers` and `averages` are saved and restored by their names."""
+
+    name: str
+    steps: int
+    batch: int
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Any]
+    averages: dict[str, EMAModel]
+
+    def start(self, step: int) -> None:
+        """Get ready to go on from `step` (the data loader's position)."""
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One optimizer step; returns its numbers, as scalars on the device."""
+
+    def preview(self) -> Image.Image:
+        """A picture of what the averaged weights can do."""
+
+
+def make_accelerator(execution: Execution, work: Path) -> Accelerator:
+    """accelerate's view of devices, precision and processes; the CPU's threads are fixed (promise 2)."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(execution.cpu_threads)
+    return Accelerator(
+        mixed_precision=ACCELERATE_PRECISION[execution.precision],
+        cpu=not torch.cuda.is_available(),
+        log_with="tensorboard",
+        project_dir=str(work),
+    )
+
+
+def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
+    """Average gradients over processes by hand: DDP's hooks don't suit double backward or split losses."""
+    if accelerator.num_processes > 1:
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+class Loop:
+    """Runs a task to its last step. Killed at any moment and started again, it gives the same bits on a CPU."""
+
+    def __init__(self, task: Task, execution: Execution, accelerator: Accelerator, work: Path):
+        self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
+        self.state_path = work / "state.safetensors"
+        self.terminated = False
+
+    def run(self) -> History:
+        """Train; returns the whole history. On SIGTERM the state is saved and the process exits with 143."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        first = self._resume()
+        history = History(self.work / "history.csv", first)
+        self.accelerator.init_trackers("tensorboard")
+        self.task.start(first)
+        self._train(first, history)
+        self.accelerator.end_training()
+        return history
+
+    def _train(self, first: int, history: History) -> None:
+        task, main = self.task, self.accelerator.is_main_process
+        saved_at, started_at, seconds_before = time.monotonic(), time.monotonic(), history.seconds
+        preview_every = task.steps // self.execution.previews if self.execution.previews else task.steps + 1
+        with Progress(task.name, task.steps, "steps", first, visible=main) as progress:
+            for step in range(first, task.steps):
+                numbers = task.step(step)
+                done = step + 1
+                note = ""
+                if done % self.execution.log_every == 0 or done == task.steps:
+                    row = self._checked(numbers, done)
+                    seconds = seconds_before + time.monotonic() - started_at
+                    history.add({"step": done, "images": done * task.batch, "seconds": seconds, **row})
+                    self.accelerator.log(row, step=done)
+                    note = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
+                if main and preview_every and done % preview_every == 0 and done < task.steps:
+                    save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
+                if self.terminated or time.monotonic() - saved_at >= self.execution.save_every_s or done == task.steps:
+                    self._save(done, numbers, history)
+                    saved_at = time.monotonic()
+                progress.advance(note=note)
+                if self.terminated and done < task.steps:
+                    logger.info("%s: SIGTERM: state saved at step %d", task.name, done)
+                    sys.exit(TERMINATED)
+
+    def _checked(self, numbers: dict[str, Tensor], step: int) -> dict[str, float]:
+        row = {key: float(value) for key, value in numbers.items()}
+        wrong = [key for key, value in row.items() if value != value or abs(value) == float("inf")]
+        if wrong:
+            raise InputError(
+                f"{self.task.name}: {', '.join(wrong)} is not a finite number at step {step}; lower"
+                f" training.learning_rate or set execution.precision to fp32. The last good state stays in {self.work}"
+            )
+        return row
+
+    def _save(self, step: int, numbers: dict[str, Tensor], history: History) -> None:
+        self._checked(numbers, step)
+        if not all_finite(self.task.modules):
+            raise InputError(f"{self.task.name}: a weight is not a finite number at step {step}; see the losses before")
+        if self.accelerator.is_main_process:
+            history.save()
+            save_tree(self.state_path, self._state(step))
+
+    def _state(self, step: int) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {
+            "step": step,
+            "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.task.optimizers.items()},
+            "averages": {name: average.state_dict() for name, average in self.task.averages.items()},
+            "scaler": scaler.state_dict() if scaler is not None else {},
+        }
+
+    def _resume(self) -> int:
+        if not self.state_path.exists():
+            return 0
+        state = load_tree(self.state_path)
+        for name, module in self.task.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in self.task.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, average in self.task.averages.items():
+            average.load_state_dict(state["averages"][name])
+            average.to(self.accelerator.device)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
+        return state["step"]
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.terminated = True
+
+
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Write a PNG, atomically."""
+    with atomic_path(path) as temporary:
+        picture.save(temporary)

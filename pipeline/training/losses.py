@@ -1,0 +1,50 @@
+"""The losses of equation 5: L2, perceptual, Wasserstein GAN with gradient penalty; and the logistic variant.
+
+All images are (N, C, R, R) in [-1, 1]; a critic's scores are (N,). Weights are appendix A.3's, in the config.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss, softplus
+
+Critic = Callable[[Tensor], Tensor]
+
+
+def l2_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error over all pixels."""
+    return mse_loss(reconstructions, images)
+
+
+def generator_loss(kind: Literal["wgan_gp", "logistic_r1"], fake_scores: Tensor) -> Tensor:
+    """What the autoencoder minimizes: -E[D(fake)] (Arjovsky et al. 2017), or the non-saturating logistic."""
+    return -fake_scores.mean() if kind == "wgan_gp" else softplus(-fake_scores).mean()
+
+
+def critic_loss(kind: Literal["wgan_gp", "logistic_r1"], real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """What the critic minimizes, without its penalty."""
+    if kind == "wgan_gp":
+        return fake_scores.mean() - real_scores.mean()
+    return softplus(fake_scores).mean() + softplus(-real_scores).mean()
+
+
+def gradient_penalty(critic: Critic, images: Tensor, reconstructions: Tensor, mix: Tensor) -> Tensor:
+    """E[(||grad D(x)||_2 - 1)^2] at x between an image and its reconstruction (Gulrajani et al. 2017).
+
+    mix: (N, 1, 1, 1) uniform in [0, 1).
+    """
+    between = (mix * images + (1 - mix) * reconstructions).detach().requires_grad_(True)
+    return ((_gradient_norm(critic, between) - 1) ** 2).mean()
+
+
+def r1_penalty(critic: Critic, images: Tensor) -> Tensor:
+    """E[||grad D(x)||^2] / 2 on real images (Mescheder et al. 2018), the authors' code's choice."""
+    return (_gradient_norm(critic, images.detach().requires_grad_(True)) ** 2).mean() / 2
+
+
+def _gradient_norm(critic: Critic, images: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    # The small number keeps the root's derivative finite at zero.
+    return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()

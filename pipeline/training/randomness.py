@@ -1,0 +1,32 @@
+"""Random numbers of one training step, a function of (seed, step) alone.
+
+Nothing has to be saved to resume exactly, and the number of processes changes nothing: each
+process draws the numbers of the whole global batch and keeps its own rows.
+"""
+
+import torch
+from torch import Tensor
+
+from pipeline.seeds import seed_for
+
+
+class StepRandom:
+    """Draws for step `step`; rows [first, first + local batch) of the global batch are this process's."""
+
+    def __init__(self, seed: int, step: int, batch: int, device: torch.device, process: int = 0, processes: int = 1):
+        self.generator = torch.Generator(device).manual_seed(seed_for(seed, "step", step))
+        self.batch, self.device = batch, device
+        self.rows = slice(process * batch // processes, (process + 1) * batch // processes)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal numbers; shape[0] is the local batch."""
+        return torch.randn((self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """Uniform numbers in [0, 1); shape[0] is the local batch."""
+        return torch.rand((self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
+
+    def integers(self, below: int, shape: tuple[int, ...]) -> Tensor:
+        """Integers in [0, below); shape[0] is the local batch."""
+        drawn = torch.randint(below, (self.batch, *shape[1:]), generator=self.generator, device=self.device)
+        return drawn[self.rows]

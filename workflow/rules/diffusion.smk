@@ -1,0 +1,58 @@
+"""Latent diffusion on key codes: train, generate in shards (section 4).
+
+Requires: key codes of a training split, and the autoencoder that decodes samples.
+"""
+
+
+rule train_diffusion:
+    """Train a diffusion model on key codes. Killed and started again, it goes on."""
+    input:
+        unpack(upstream("train_diffusion")),
+    output:
+        multiext(
+            "results/store/diffusions/{diffusion}-{digest}/diffusion",
+            weights=".safetensors",
+            history=".history.csv",
+            preview=".preview.png",
+        ),
+    params:
+        settings=settings("train_diffusion"),
+        work=work("train_diffusion"),
+    log:
+        "results/logs/train_diffusion-{diffusion}-{digest}.log",
+    benchmark:
+        "results/benchmarks/train_diffusion-{diffusion}-{digest}.tsv"
+    cache: True
+    threads: cpu_threads("train_diffusion")
+    resources:
+        gpu=gpus("train_diffusion"),
+        mem_mb=24000,
+    message:
+        "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.train_diffusion {params.settings:q} --codes {input.codes:q}"
+        " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
+        " --preview {output.preview:q} --work {params.work:q} --log {log:q}"
+
+
+rule generate:
+    """Make one shard of a sample set; image i depends on the seed and i alone."""
+    input:
+        unpack(upstream("generate")),
+    output:
+        "results/store/samples/{samples}-{digest}/images-{first}-{last}.zip",
+    params:
+        settings=settings("generate"),
+        sources=options("autoencoder", "diffusion", "codes", "train"),
+    log:
+        "results/logs/generate-{samples}-{digest}-{first}-{last}.log",
+    benchmark:
+        "results/benchmarks/generate-{samples}-{digest}-{first}-{last}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    message:
+        "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
+    shell:
+        "python -m pipeline.generate {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
+        " --images {output:q} {params.sources} --log {log:q}"

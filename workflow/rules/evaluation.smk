@@ -1,0 +1,78 @@
+"""Metrics of sample sets (appendix B): features once per image set, then everything from them.
+
+Requires: sample shards, prepared datasets, metric networks.
+"""
+
+
+rule extract_features:
+    """Features of an image set in one network."""
+    input:
+        unpack(upstream("extract_features")),
+    output:
+        features="results/store/features/{images}-{digest}/features.npz",
+    params:
+        settings=settings("extract_features"),
+        images=options("images"),
+    log:
+        "results/logs/extract_features-{images}-{digest}.log",
+    benchmark:
+        "results/benchmarks/extract_features-{images}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=16000,
+    message:
+        "Extracting features of {wildcards.images}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.extract_features {params.settings:q} {params.images}"
+        " --weights {input.weights:q} --features {output.features:q} --log {log:q}"
+
+
+rule evaluate:
+    """Distance, score, precision and recall of a sample set in one network's features (Tables 5, 6)."""
+    input:
+        unpack(upstream("evaluate")),
+    output:
+        summary="results/store/evaluations/{samples}-{digest}/summary.json",
+    params:
+        settings=settings("evaluate"),
+    log:
+        "results/logs/evaluate-{samples}-{digest}.log",
+    benchmark:
+        "results/benchmarks/evaluate-{samples}-{digest}.tsv"
+    resources:
+        mem_mb=16000,
+    message:
+        "Evaluating {wildcards.samples}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.evaluate {params.settings:q} --generated {input.generated:q}"
+        " --reference {input.reference:q} --summary {output.summary:q} --log {log:q}"
+
+
+rule nearest_neighbours:
+    """The training images nearest to generated ones, by LPIPS (Fig. 9)."""
+    input:
+        unpack(upstream("nearest_neighbours")),
+    output:
+        table="results/store/neighbours/{samples}-{digest}/neighbours.csv",
+        summary="results/store/neighbours/{samples}-{digest}/summary.json",
+        figure=report(
+            "results/store/neighbours/{samples}-{digest}/neighbours.png",
+            caption="../report/fig09.rst",
+            category="Figures",
+        ),
+    params:
+        settings=settings("nearest_neighbours"),
+        generated=options("generated"),
+    log:
+        "results/logs/nearest_neighbours-{samples}-{digest}.log",
+    benchmark:
+        "results/benchmarks/nearest_neighbours-{samples}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=16000,
+    message:
+        "Finding nearest neighbours of {wildcards.samples}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.nearest_neighbours {params.settings:q} {params.generated}"
+        " --train {input.train:q} --validation {input.validation:q} --weights {input.weights:q}"
+        " --table {output.table:q} --summary {output.summary:q} --figure {output.figure:q} --log {log:q}"

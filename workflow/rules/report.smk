@@ -1,0 +1,96 @@
+"""Tables and figures from summaries, and the targets that people type.
+
+Requires: summaries of the stages before, and the published numbers in config/published.
+"""
+
+
+rule make_table:
+    """One table: measured rows beside published ones, as csv, markdown and LaTeX."""
+    input:
+        unpack(upstream("make_table")),
+    output:
+        csv=report(
+            "results/store/tables/{table}-{digest}/table.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        markdown="results/store/tables/{table}-{digest}/table.md",
+        latex="results/store/tables/{table}-{digest}/table.tex",
+    params:
+        settings=settings("make_table"),
+        summaries=options("summaries"),
+    log:
+        "results/logs/make_table-{table}-{digest}.log",
+    message:
+        "Making {wildcards.table}"
+    shell:
+        "python -m pipeline.make_table {params.settings:q} {params.summaries} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --log {log:q}"
+
+
+rule make_figure:
+    """One figure, as png and as vectors."""
+    input:
+        unpack(upstream("make_figure")),
+    output:
+        png=report(
+            "results/store/figures/{figure}-{digest}/figure.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        pdf="results/store/figures/{figure}-{digest}/figure.pdf",
+    params:
+        settings=settings("make_figure"),
+        data=options("data"),
+    log:
+        "results/logs/make_figure-{figure}-{digest}.log",
+    message:
+        "Drawing {wildcards.figure}"
+    shell:
+        "python -m pipeline.make_figure {params.settings:q} {params.data} --png {output.png:q}"
+        " --pdf {output.pdf:q} --log {log:q}"
+
+
+rule all:
+    """Every table and figure (the default)."""
+    default_target: True
+    input:
+        [job.outputs for job in [*plan.tables.values(), *plan.figures.values()]],
+
+
+rule tables:
+    """Every table."""
+    input:
+        [job.outputs for job in plan.tables.values()],
+
+
+rule figures:
+    """Every figure that this config has something to show for."""
+    input:
+        [job.outputs for job in plan.figures.values()],
+
+
+# table2 to table8 and text_10k, one target each.
+for table in plan.tables:
+
+    rule:
+        name:
+            table
+        input:
+            plan.tables[table].outputs,
+
+
+# results/RUN always shows the tables and figures of this config, also where nothing has to be made.
+if workflow.is_main_process and not workflow.dryrun:
+    plan.publish()
+
+
+onsuccess:
+    show_results(plan)
+
+
+onerror:
+    plan.publish()
+    print("A job failed; its log says why (results/logs). Started again, the run goes on where it was.")
