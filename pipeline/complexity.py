@@ -1,4 +1,4 @@
-"""Stage: parameters and multiply-accumulates of an autoencoder's decoding (Tables 3, 7 and 8); trains nothing.
+"""Stage: what an autoencoder's decoding costs (Tables 3, 7 and 8); nothing is trained.
 
 Without settings it prints the paper's architectures, each beside the published numbers.
 """
@@ -95,12 +95,14 @@ def summarize(job: ComplexityJob) -> dict[str, Any]:
 def published_comparison() -> str:
     """A line per architecture of the paper at 256 x 256; published numbers in parentheses."""
     lines = [
-        "Decoding at 256 x 256: counted here (published). Parameters in millions, multiply-accumulates in 10^9.",
+        "Decoding at 256 x 256, counted (published); parameters in millions, multiply-accumulates in 10^9.",
         f"{'':8}{'code':10}{'C_key':>6}{'H_d':>5}  {'tables ngp':>10} {'tcnn':>7} {'':8}{'decoder':>8} {'':8}"
         f"{'paper rule':>10} {'':9}{'true':>7}",
     ]
     for table, columns, settings in ARCHITECTURES:
-        autoencoder = Autoencoder(dataset="paper", code_size=columns["code_size"], **settings)
+        autoencoder = Autoencoder.model_validate(
+            {"dataset": "paper", "code_size": columns["code_size"], **settings}
+        )
         found, row = counts(autoencoder, 256, 3), published_row(table, columns)
         tables = found["hash_table_params"]
         lines.append(
@@ -115,7 +117,7 @@ def published_comparison() -> str:
 
 
 def published_row(table: str, columns: dict[str, str]) -> dict[str, str]:
-    """BRIGHT's row of a published table whose columns have these values; empty where the table is not at hand."""
+    """BRIGHT's row with these values in a published table; empty where the table is not at hand."""
     path = PUBLISHED / f"{table}.csv"
     if not path.exists():
         return {}

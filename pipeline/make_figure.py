@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
 from pipeline.figures import curves, hits, reconstructions, samples
 from pipeline.figures.inputs import Inputs, parse_inputs
 from pipeline.figures.job import FigureJob
@@ -23,25 +22,21 @@ FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
     "fig10": samples.samples,
     "curves": curves.curves,
 }
-PLOTS = ("fig05b", "curves")
 
 
 def make_figure(
     settings: SettingsArgument,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")],
-    more: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=PATH]...", help="Inputs by name.")
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH.")
     ] = None,
-    input: Annotated[list[str] | None, typer.Option(help="The same: NAME=PATH or NAME:LABEL=PATH.")] = None,
-    pdf: Annotated[Path | None, typer.Option(help="Where the plot goes as vectors (fig05b, curves).")] = None,
+    pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
     log: LogOption = None,
 ) -> None:
     """Make one of the paper's figures, or the loss curves."""
     log_to(log)
     job = read_settings(FigureJob, settings)
-    if pdf is not None and job.figure not in PLOTS:
-        raise InputError(f"--pdf: {job.figure} is a picture of pixels; --pdf is for {' and '.join(PLOTS)}")
-    figure = FIGURES[job.figure](job, parse_inputs([*(input or []), *(more or [])]))
+    figure = FIGURES[job.figure](job, parse_inputs(inputs or []))
     save(figure, png, pdf)
     logger.info("wrote %s", png)
 

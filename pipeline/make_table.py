@@ -10,17 +10,17 @@ from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.tables.build import build_table
 from pipeline.tables.job import TableJob
+from pipeline.tables.measured import parse_named
 from pipeline.tables.render import to_csv, to_latex, to_markdown
 
-PUBLISHED = Path("config/published")
+PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 
 
 def make_table(
     settings: SettingsArgument,
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[SUMMARY]...", help="Summaries (json).")
+    summaries: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROW=SUMMARY]...", help="Summaries (json) and their rows.")
     ] = None,
-    summaries: Annotated[list[Path] | None, typer.Option(help="The same, for `--summaries A B ...`.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
@@ -31,7 +31,7 @@ def make_table(
     """Make one of the paper's tables, each measured number beside the published one."""
     log_to(log)
     job = read_settings(TableJob, settings)
-    table = build_table(job, [*(summaries or []), *(more or [])], published)
+    table = build_table(job, [parse_named(summary) for summary in summaries or []], published)
     text = to_markdown(table)
     for path, content in ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table))):
         if path is not None:

@@ -28,9 +28,7 @@ class EvaluationJob(Section):
     method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
     network: NetworkName = Field(description="The network of the features.")
     reference: str = Field(description="The split of the reference images.")
-    count: int | None = Field(
-        None, ge=2, description="How many images there must be; by default any number."
-    )
+    count: int | None = Field(None, ge=2, description="How many images there must be; by default any number.")
     reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
     code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
     seed: int = Field(0, description="The seed of the image set, for the record.")

@@ -1,15 +1,11 @@
 """Micro-batches of one fixed size for metric networks, so that no number depends on how a set was split."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pipeline.models.perceptual import rgb
-
-if TYPE_CHECKING:
-    from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ImageArchive, to_rgb
 
 
 def metric_device(threads: int) -> torch.device:
@@ -20,7 +16,7 @@ def metric_device(threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def rgb_batches(images: "ImageArchive", count: int, size: int) -> Iterator[tuple[Tensor, int]]:
+def rgb_batches(images: ImageArchive, count: int, size: int) -> Iterator[tuple[Tensor, int]]:
     """The first `count` images as uint8 (size, 3, R, R), with how many of each batch count.
 
     The last batch is filled up with copies of its last image.
@@ -28,4 +24,4 @@ def rgb_batches(images: "ImageArchive", count: int, size: int) -> Iterator[tuple
     for first in range(0, count, size):
         indices = list(range(first, min(first + size, count)))
         padded = indices + indices[-1:] * (size - len(indices))
-        yield rgb(images.tensor(padded)), len(indices)
+        yield to_rgb(images.tensor(padded)), len(indices)

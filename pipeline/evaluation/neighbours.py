@@ -13,7 +13,6 @@ that training embeddings are made block by block and not kept.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lpips
 import numpy as np
@@ -21,17 +20,13 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
+from pipeline.data.archive import ImageArchive, to_model, to_rgb
+from pipeline.data.pictures import contact_sheet
 from pipeline.errors import InputError
 from pipeline.evaluation.batches import rgb_batches
-from pipeline.models.perceptual import FrozenModule, lpips_distance, rgb
+from pipeline.models.perceptual import FrozenModule, lpips_distance
 from pipeline.progress import Progress
-
-if TYPE_CHECKING:
-    from pipeline.data.archive import ImageArchive
-
-SMALLEST_SIDE = 96  # smaller images are enlarged by whole pixels in the picture
 
 
 class LpipsEmbedding(FrozenModule):
@@ -46,7 +41,7 @@ class LpipsEmbedding(FrozenModule):
         network = self.network
         parts = []
         for layer, head in zip(
-            network.net(network.scaling_layer(images.float() / 127.5 - 1)), network.lins, strict=True
+            network.net(network.scaling_layer(to_model(images))), network.lins, strict=True
         ):
             scale = (head.model[-1].weight / layer[0, 0].numel()).sqrt()
             parts.append((lpips.normalize_tensor(layer) * scale).flatten(1))
@@ -64,9 +59,9 @@ class Neighbours:
 @torch.no_grad()
 def nearest(
     embedding: LpipsEmbedding,
-    queries: "ImageArchive",
+    queries: ImageArchive,
     count: int,
-    train: "ImageArchive",
+    train: ImageArchive,
     neighbours: int,
     micro_batch: int,
     memory_gb: float,
@@ -81,13 +76,13 @@ def nearest(
     if neighbours > len(train):
         raise InputError(f"neighbours: {neighbours} are asked for, there are {len(train)} training images")
     device = next(embedding.parameters()).device
-    width = embedding(rgb(train.tensor([0])).to(device)).shape[1]
+    width = embedding(to_rgb(train.tensor([0])).to(device)).shape[1]
     part = max(1, int(memory_gb * 1e9 / 2 / (4 * width)))
     found = []
     for first in range(0, count, part):
         indices = range(first, min(first + part, count))
         blocks = [
-            embedding(rgb(queries.tensor(indices[i : i + micro_batch])).to(device))
+            embedding(to_rgb(queries.tensor(indices[i : i + micro_batch])).to(device))
             for i in range(0, len(indices), micro_batch)
         ]
         found.append(_nearest_of(embedding, torch.cat(blocks), train, neighbours, micro_batch))
@@ -95,7 +90,7 @@ def nearest(
 
 
 def _nearest_of(
-    embedding: LpipsEmbedding, queries: Tensor, train: "ImageArchive", neighbours: int, micro_batch: int
+    embedding: LpipsEmbedding, queries: Tensor, train: ImageArchive, neighbours: int, micro_batch: int
 ) -> Neighbours:
     """The nearest training images of embedded queries (N, D): a running best, merged block by block."""
     best = queries.new_full((len(queries), neighbours), torch.inf)
@@ -144,18 +139,13 @@ def memorisation(generated: Neighbours, validation: Neighbours) -> dict[str, flo
 
 
 def neighbours_picture(
-    queries: "ImageArchive", train: "ImageArchive", found: Neighbours, rows: int
+    queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int
 ) -> Image.Image:
     """Fig. 9: each row a generated image and, to its right, its nearest training images; RGB."""
-    rows = min(rows, len(found.indices))
-    images = torch.cat(
-        [
-            rgb(archive.tensor(indices))
-            for row in range(rows)
-            for archive, indices in ((queries, [row]), (train, found.indices[row].tolist()))
-        ]
-    )
-    scale = -(-SMALLEST_SIDE // images.shape[-1])
-    images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    grid = make_grid(images, nrow=1 + found.indices.shape[1], padding=2, pad_value=255)
-    return Image.fromarray(grid.permute(1, 2, 0).numpy())
+    sheet = [
+        to_model(
+            torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(found.indices[row].tolist()))])
+        )
+        for row in range(min(rows, len(found.indices)))
+    ]
+    return contact_sheet(sheet)

@@ -2,13 +2,11 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.config.evaluation_jobs import EvaluationJob, NeighboursJob
+from pipeline.data.archive import ImageArchive
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.archive import ImageArchive
 
 GENERATION_LIBRARIES = ("torch", "torch-fidelity", "numpy", "pillow")
 RECONSTRUCTION_LIBRARIES = ("torch", "lpips", "torchmetrics")
@@ -60,7 +58,7 @@ def generation_protocol(
     }
 
 
-def reconstruction_protocol(originals: "ImageArchive", networks: dict[str, Path]) -> dict[str, Any]:
+def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) -> dict[str, Any]:
     """Image count and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
     return {
         "count": len(originals),
@@ -74,7 +72,7 @@ def reconstruction_protocol(originals: "ImageArchive", networks: dict[str, Path]
     }
 
 
-def neighbours_protocol(job: NeighboursJob, train: "ImageArchive", weights: Path) -> dict[str, Any]:
+def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) -> dict[str, Any]:
     """How the nearest neighbours were found."""
     return {
         "count": job.count,

@@ -5,7 +5,7 @@ on their own channels (LPIPS: gray ones repeated to three), at their own resolut
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from pipeline.data.archive import ImageArchive, to_unit
 from pipeline.errors import InputError
 from pipeline.models.perceptual import LpipsKind, lpips_distance
 from pipeline.progress import Progress
-
-if TYPE_CHECKING:
-    from pipeline.data.archive import ImageArchive
 
 MICRO_BATCH = 32
 
@@ -38,14 +36,14 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_metrics(
-    originals: "ImageArchive",
-    reconstructions: "ImageArchive",
+    originals: ImageArchive,
+    reconstructions: ImageArchive,
     networks: dict[LpipsKind, Path] | dict[str, Path],
 ) -> pd.DataFrame:
     """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), ssim, psnr."""
     if len(originals) != len(reconstructions):
         raise InputError(
-            f"reconstructions: {len(reconstructions)} images, should be one for each of {len(originals)} originals"
+            f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     distances = {
@@ -56,7 +54,7 @@ def reconstruction_metrics(
         for first in range(0, len(originals), MICRO_BATCH):
             indices = range(first, min(first + MICRO_BATCH, len(originals)))
             real, made = (
-                archive.tensor(indices).to(device).float() / 255 for archive in (originals, reconstructions)
+                to_unit(archive.tensor(indices).to(device)) for archive in (originals, reconstructions)
             )
             for name, distance in distances.items():
                 columns[name].append(distance(2 * made - 1, 2 * real - 1).cpu())

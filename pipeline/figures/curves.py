@@ -21,9 +21,7 @@ def read_history(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:
         raise InputError(f"history {path}: a csv is needed ({error})") from None
     if "images" not in frame or frame.empty:
-        raise InputError(
-            f"history {path}: rows with a column `images` are needed; columns: {', '.join(frame)}"
-        )
+        raise InputError(f"history {path}: needs rows and a column `images`; its columns: {', '.join(frame)}")
     return frame
 
 

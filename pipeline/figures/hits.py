@@ -24,12 +24,11 @@ def read_hits(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as arrays:
             hits, reachable = arrays["hits"], arrays["reachable"]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"hits {path}: an npz with the arrays hits and reachable is needed ({error})"
-        ) from None
+        raise InputError(f"hits {path}: needs an npz with hits and reachable ({error})") from None
     if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
         raise InputError(
-            f"hits {path}: hits (groups, entries) and reachable (entries), not {hits.shape} and {reachable.shape}"
+            f"hits {path}: needs hits (groups, entries) and reachable (entries),"
+            f" not {hits.shape} and {reachable.shape}"
         )
     return np.asarray(hits[:, reachable.astype(bool)])
 

@@ -1,9 +1,11 @@
 """Rows of images with their labels, each image pixel a whole number of picture pixels."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from pipeline.errors import InputError
 from pipeline.figures.style import DPI, shown
@@ -11,8 +13,15 @@ from pipeline.figures.style import DPI, shown
 SMALLEST_SIDE = 128  # in picture pixels: below, images are enlarged by a whole factor (nearest neighbour)
 GAP = 4
 MARGIN = 12
-LABEL_WIDTH = 300
 TITLE_HEIGHT = 60
+LABEL_GAP = 10
+LABEL_POINTS = 8
+
+
+def label_width(labels: Sequence[str]) -> int:
+    """Picture pixels that the longest label takes, with its gap to the images; 0 without labels."""
+    widths = [TextPath((0, 0), label, size=LABEL_POINTS).get_extents().width for label in labels if label]
+    return ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0
 
 
 def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = "") -> Figure:
@@ -24,7 +33,7 @@ def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = ""
     side = sides.pop()
     scale = max(1, -(-SMALLEST_SIDE // side))
     cell = side * scale
-    left = MARGIN + (LABEL_WIDTH if any(label for label, _ in rows) else 0)
+    left = MARGIN + label_width([label for label, _ in rows])
     top = MARGIN + (TITLE_HEIGHT if title else 0)
     columns = max(len(images) for _, images in rows)
     width = left + columns * (cell + GAP) - GAP + MARGIN
@@ -39,7 +48,8 @@ def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = ""
     figure.figimage(canvas)
     for index, (label, _) in enumerate(rows):
         y = top + index * (cell + GAP) + cell / 2
-        figure.text((left - 10) / width, 1 - y / height, label, ha="right", va="center", wrap=False)
+        x = left - LABEL_GAP
+        figure.text(x / width, 1 - y / height, label, ha="right", va="center", fontsize=LABEL_POINTS)
     if title:
         figure.text(
             0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9

@@ -1,4 +1,4 @@
-"""The figure stage's inputs: `name=path`, a name as often as it has files, `name:LABEL=path` for labelled ones."""
+"""The figure stage's inputs: `name=path`, repeated for several files, or `name:LABEL=path`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def parse_inputs(arguments: Sequence[str]) -> Inputs:
     for argument in arguments:
         name, equals, path = argument.partition("=")
         if not equals or not name or not path:
-            raise InputError(f"--input {argument!r}: reads NAME=PATH, such as validation=images.zip")
+            raise InputError(f"input {argument!r}: reads NAME=PATH, such as validation=images.zip")
         inputs.setdefault(name, []).append(Path(path))
     return inputs
 
@@ -25,10 +25,10 @@ def parse_inputs(arguments: Sequence[str]) -> Inputs:
 def paths_of(inputs: Inputs, name: str) -> list[Path]:
     """The paths of one needed input."""
     if name not in inputs:
-        raise InputError(f"--input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
+        raise InputError(f"input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
     for path in inputs[name]:
         if not path.is_file():
-            raise InputError(f"--input {name}={path}: there is no such file")
+            raise InputError(f"input {name}={path}: there is no such file")
     return inputs[name]
 
 
@@ -36,7 +36,7 @@ def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
     labels = [key for key in inputs if key.partition(":")[0] == name]
     if not labels:
-        raise InputError(f"--input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
+        raise InputError(f"input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
     return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
 
 

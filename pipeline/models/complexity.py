@@ -1,8 +1,8 @@
 """What decoding costs: parameters and multiply-accumulates (Tables 3, 7 and 8), from the settings alone.
 
 "GFlops" of the paper are multiply-accumulates. BRIGHT's follow a hand-written rule that counts an
-up-convolution as c -> c and the to-RGB convolution at one pixel. With c channels at resolution r, style width s,
-r' = r / 2 for an up-convolution else r, r_0 = H_d, 3 image channels:
+up-convolution as c -> c and the to-RGB convolution at one pixel. With c channels at resolution r, style
+width s, r' = r / 2 for an up-convolution else r, r_0 = H_d, 3 image channels:
 
     conv      = s c + c + 9 r'^2 c^2 + 36 c^2 + 2 r^2 c  (+ 16 r^2 c for an up-convolution)
     rgb       = s c + c + 15 c + 6 r^2
@@ -96,8 +96,8 @@ def _shape_noise(shape: tuple[int, ...]) -> Tensor:
 def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, Any]:
     """Parameters and multiply-accumulates of one autoencoder; nothing is trained or computed.
 
-    `true_gmacs` has the parts of the true count: the synthesis with its FIR filters, the style MLP, F_mlp of all
-    groups, and retrieval as the rule counts it.
+    `true_gmacs` has the parts of the true count: the synthesis with its FIR filters, the style MLP, F_mlp
+    of all groups, and retrieval as the rule counts it.
     """
     settings.check_resolution(resolution)
     size, tables = settings.feature_size, settings.tables

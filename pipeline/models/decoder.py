@@ -1,8 +1,9 @@
 """The decoder (section 3.3): StyleGAN2's synthesis network, from the feature block, with skip outputs.
 
-The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made from
-the average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d there is
-an up-convolution, then two convolutions; every resolution adds its image to the upsampled image of the one before.
+The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made
+from the average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d
+there is an up-convolution, then two convolutions; every resolution adds its image to the upsampled image of
+the one before.
 """
 
 import math
@@ -12,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.equalized import EqualizedLinear, Filter, Upsample, activate
+from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, Upsample, activate
 from pipeline.models.precision import full_precision
 from pipeline.seeds import seed_for
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 
+HALF = (torch.float16, torch.bfloat16)
 EPSILON = 1e-8  # StyleGAN2's, under the root of the demodulation
 
 
@@ -36,15 +38,17 @@ class StyleMLP(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A 3 x 3 modulated, demodulated convolution with noise, bias and activation; `up` doubles the resolution.
+    """A 3 x 3 modulated convolution with noise, bias and activation; `up` doubles the resolution.
 
-    Inputs are modulated and outputs demodulated, which equals StyleGAN2's per-image weights without its grouped
-    convolutions: W_o,i,k s_i / sqrt(sum_i,k (W_o,i,k s_i)^2).
+    Inputs are modulated and outputs demodulated, which equals StyleGAN2's per-image weights without its
+    grouped convolutions: W_o,i,k s_i / sqrt(sum_i,k (W_o,i,k s_i)^2).
     """
 
     noise_buffer: Tensor
 
-    def __init__(self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False):
+    def __init__(
+        self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False
+    ):
         super().__init__()
         self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
@@ -59,7 +63,7 @@ class ModulatedConv(nn.Module):
     def forward(self, features: Tensor, style: Tensor, noise: NoiseSource | None) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
         scale = self.affine(style)
-        if scale.dtype in (torch.float16, torch.bfloat16):  # demodulation undoes it; half precision needs the room
+        if scale.dtype in HALF:  # which needs the room; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
         weight = self.weight * self.gain
         features = features * scale[:, :, None, None].to(features.dtype)
@@ -67,9 +71,13 @@ class ModulatedConv(nn.Module):
             features = F.conv2d(features, weight, padding=1)
         else:
             features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
-        features = features * self._demodulation(weight, scale)[:, :, None, None].to(features.dtype)
-        features = features + self._noise(features, noise) * self.noise_strength.to(features.dtype)
-        return activate(features + self.bias[:, None, None].to(features.dtype))
+        # sqrt 2 goes through leaky ReLU; here it costs three small tensors, there a pass over all features
+        dtype = features.dtype
+        demodulation = (GAIN * self._demodulation(weight, scale)).to(dtype)[:, :, None, None]
+        bias = (GAIN * self.bias).to(dtype)[:, None, None]
+        features = torch.addcmul(bias, features, demodulation)
+        features += (self._noise(features, noise) * (GAIN * self.noise_strength)).to(dtype)
+        return F.leaky_relu_(features, SLOPE)
 
     def _demodulation(self, weight: Tensor, scale: Tensor) -> Tensor:
         """1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs), in float32."""
@@ -79,8 +87,8 @@ class ModulatedConv(nn.Module):
 
     def _noise(self, features: Tensor, noise: NoiseSource | None) -> Tensor:
         if noise is None:
-            return self.noise_buffer.to(features.dtype)
-        return noise((len(features), 1, *features.shape[2:])).to(features)
+            return self.noise_buffer
+        return noise((len(features), 1, *features.shape[2:])).to(features.device)
 
 
 class ToImage(nn.Module):
@@ -137,13 +145,18 @@ class Synthesis(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(
             SynthesisBlock(
-                widths[max(number - 1, 0)], width, feature_size << number, channels, style_width, first=number == 0
+                widths[max(number - 1, 0)],
+                width,
+                feature_size << number,
+                channels,
+                style_width,
+                first=number == 0,
             )
             for number, width in enumerate(widths)
         )
 
     def forward(self, feature_block: Tensor, style: Tensor, noise: NoiseSource | None = None) -> Tensor:
-        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R). Without `noise`, the constant noise: deterministic."""
+        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); without `noise`, with the constant noise."""
         features, image = feature_block, None
         for block in self.blocks:
             features, image = block(features, image, style, noise)
@@ -151,7 +164,9 @@ class Synthesis(nn.Module):
         return image
 
 
-def synthesis_widths(given: list[int] | None, feature_channels: int, feature_size: int, resolution: int) -> list[int]:
+def synthesis_widths(
+    given: list[int] | None, feature_channels: int, feature_size: int, resolution: int
+) -> list[int]:
     """Channels at H_d, 2 H_d, ... R: those given, or C_d halved at each."""
     stages = int(math.log2(resolution // feature_size)) + 1
     return given or [feature_channels >> stage for stage in range(stages)]

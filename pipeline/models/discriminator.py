@@ -4,6 +4,7 @@ The gradient penalty (equation 5) compares single images, which a statistic over
 """
 
 import math
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -38,9 +39,7 @@ class Discriminator(nn.Module):
         sizes = [resolution >> step for step in range(int(math.log2(resolution // LAST_RESOLUTION)) + 1)]
         widths = [min(settings.channels, max(settings.base // size, 1)) for size in sizes]
         self.from_image = EqualizedConv(channels, widths[0], 1)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(inputs, outputs) for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(ResidualBlock(inputs, outputs) for inputs, outputs in pairwise(widths))
         self.conv = EqualizedConv(widths[-1], widths[-1], 3)
         self.hidden = EqualizedLinear(widths[-1] * sizes[-1] ** 2, widths[-1])
         self.output = EqualizedLinear(widths[-1], 1)

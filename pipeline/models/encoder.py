@@ -9,6 +9,7 @@ from pipeline.config.autoencoder import Encoder
 from pipeline.config.fields import CodeSize
 
 MULTIPLIERS = (1, 1, 2, 2, 4)  # VQGAN's channel multipliers at 256, 128, 64, 32, 16
+PLAIN, ATTENTION = "DownEncoderBlock2D", "AttnDownEncoderBlock2D"  # diffusers' names
 NORM_GROUPS = 32  # of group normalization; fewer where a width isn't divisible
 
 
@@ -24,7 +25,9 @@ class KeyCodeEncoder(nn.Module):
             in_channels=channels,
             out_channels=code_size.channels,
             down_block_types=tuple(
-                "AttnDownEncoderBlock2D" if resolution >> level <= settings.attention_from else "DownEncoderBlock2D"
+                "AttnDownEncoderBlock2D"
+                if resolution >> level <= settings.attention_from
+                else "DownEncoderBlock2D"
                 for level in range(levels)
             ),
             block_out_channels=widths,

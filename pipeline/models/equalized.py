@@ -1,13 +1,17 @@
-"""Layers that StyleGAN2's generator and discriminator share: equalized learning rate, FIR filters, activation.
+"""What StyleGAN2's generator and discriminator share: layers of equalized learning rate, FIR filters.
 
-Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative speed.
+Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative
+speed.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pipeline.models.precision import full_precision
 
 FIR = (1.0, 3.0, 3.0, 1.0)  # StyleGAN2's resampling filter
 SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU and the gain that keeps the variance
@@ -25,8 +29,48 @@ def fir_kernel(gain: float) -> Tensor:
     return kernel * (gain / kernel.sum())
 
 
+class _Fir(torch.autograd.Function):
+    """The FIR filter on each channel, in the features' own precision.
+
+    Its gradient is its transpose, whose gradient is the filter again: the gradient penalty differentiates twice,
+    where torch's own second derivative of a grouped convolution takes ten times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.padding = stride, padding
+        channels = features.shape[1]
+        weight = kernel.to(features.dtype).expand(channels, 1, 4, 4)
+        with full_precision(features):
+            return F.conv2d(features, weight, stride=stride, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _FirTransposed.apply(gradient, kernel, ctx.stride, ctx.padding), None, None, None
+
+
+class _FirTransposed(torch.autograd.Function):
+    """The transpose of `_Fir`: with stride 2, zeros between the pixels and then the filter."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.padding = stride, padding
+        channels = features.shape[1]
+        weight = kernel.to(features.dtype).expand(channels, 1, 4, 4)
+        with full_precision(features):
+            return F.conv_transpose2d(features, weight, stride=stride, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Fir.apply(gradient, kernel, ctx.stride, ctx.padding), None, None, None
+
+
 class Filter(nn.Module):
-    """The FIR filter applied to each channel, with zero padding `padding`, keeping every `stride`-th pixel."""
+    """The FIR filter on each channel, with zero padding, keeping every `stride`-th pixel."""
 
     kernel: Tensor
 
@@ -36,9 +80,7 @@ class Filter(nn.Module):
         self.register_buffer("kernel", fir_kernel(gain), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        channels = features.shape[1]
-        kernel = self.kernel.to(features.dtype).expand(channels, 1, 4, 4)
-        return F.conv2d(features, kernel, stride=self.stride, padding=self.padding, groups=channels)
+        return _Fir.apply(features, self.kernel, self.stride, self.padding)
 
 
 class Upsample(nn.Module):
@@ -51,9 +93,7 @@ class Upsample(nn.Module):
         self.register_buffer("kernel", fir_kernel(4.0), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        channels = images.shape[1]
-        kernel = self.kernel.to(images.dtype).expand(channels, 1, 4, 4)
-        return F.conv_transpose2d(images, kernel, stride=2, padding=1, groups=channels)
+        return _FirTransposed.apply(images, self.kernel, 2, 1)
 
 
 class EqualizedLinear(nn.Module):
@@ -73,7 +113,13 @@ class EqualizedConv(nn.Module):
     """A convolution, with stride and zero padding."""
 
     def __init__(
-        self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int | None = None, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        stride: int = 1,
+        padding: int | None = None,
+        bias: bool = True,
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))

@@ -1,6 +1,7 @@
 """The feature block (equation 2): F_mlp of every group on its retrieved features, side by side."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ class GroupMLPs(nn.Module):
         super().__init__()
         widths = [retrieved, hidden, hidden, feature_channels // groups]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             bound = 1 / math.sqrt(inputs)  # torch's own initialization of a linear layer
             self.weights.append(nn.Parameter(torch.empty(groups, outputs, inputs).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))

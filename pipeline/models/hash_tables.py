@@ -1,9 +1,12 @@
 """Groups of multi-resolution hash tables (section 3.2, equations 1 to 4).
 
-The C_z channels of a tiled key code are split into N_h unit keys of length C_key, one for each group of tables.
-At pixel (i, j) a unit key becomes the query q = [key, x, y] with x = (i - 0.5) / H_d, y = (j - 0.5) / W_d for
-i, j from 1, which group s answers with N_r interpolated features of C_v numbers. `levels.py` has the geometry;
-the `retrieval_*.py` strategies give the same numbers from the same tables.
+The C_z channels of a tiled key code are split into N_h unit keys of length C_key, one for each group of
+tables. At pixel (i, j), counted from 1, a unit key becomes the query q = [key, x, y] with
+
+    x = (i - 0.5) / H_d,   y = (j - 0.5) / W_d,
+
+which its group answers with N_r interpolated features of C_v numbers. `levels.py` has the geometry; the
+`retrieval_*.py` strategies give the same numbers from the same tables.
 """
 
 from collections.abc import Iterator
@@ -28,7 +31,7 @@ INITIAL_RANGE = 1e-4  # instant-NGP: entries start uniform in ± this
 
 
 class Retrieval(Protocol):
-    """A strategy: tables (N_h, entries, C_v), code (N, N_h, C_key, H_d, W_d) -> (N, N_h, N_r C_v, H_d, W_d)."""
+    """Tables (N_h, entries, C_v) and code (N, N_h, C_key, H_d, W_d) -> (N, N_h, N_r C_v, H_d, W_d)."""
 
     name: str
 
@@ -60,26 +63,32 @@ class HashTableGroups(nn.Module):
         self.tables = nn.Parameter(torch.empty(groups, entries, features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
         self.retrieval = self._strategy(retrieval)
+        plain = self.retrieval.name != "tinycudann"
+        self.retrieval_off_cuda = self.retrieval if plain else self._plain("tinycudann")
 
     def _strategy(self, wanted: Strategy) -> Retrieval:
-        features = self.tables.shape[-1]
-        plain = "separable" if self.key_length == 1 else "gather"
         if wanted in {"auto", "tinycudann"}:
+            features = self.tables.shape[-1]
             problem = unavailable(self.key_length, features, self.convention)
             if problem is None:
                 return TinyCudaNNRetrieval(
                     self.levels, self.key_length, self.feature_size, features, self.entries_log2
                 )
             if wanted == "tinycudann":
-                logger.info("retrieval: %s in place of tinycudann: %s", plain, problem)
-        chosen = plain if wanted in {"auto", "tinycudann"} else wanted
-        kind = SeparableRetrieval if chosen == "separable" else GatherRetrieval
+                logger.info("retrieval: %s in place of tinycudann: %s", self._plain(wanted).name, problem)
+        return self._plain(wanted)
+
+    def _plain(self, wanted: str) -> Retrieval:
+        """The strategy that is asked for where it is one of torch alone, else the better one of those."""
+        separable = wanted == "separable" or (wanted != "gather" and self.key_length == 1)
+        kind = SeparableRetrieval if separable else GatherRetrieval
         return kind(self.levels, self.key_length, self.feature_size, self.convention)
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""
+        strategy = self.retrieval if tiled_code.is_cuda else self.retrieval_off_cuda
         with full_precision(tiled_code):
-            return self.retrieval(self.tables.float(), self._unit_keys(tiled_code))
+            return strategy(self.tables.float(), self._unit_keys(tiled_code))
 
     def _unit_keys(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) -> (N, N_h, C_key, H_d, W_d)."""
@@ -88,19 +97,21 @@ class HashTableGroups(nn.Module):
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Within it the tables don't change, so that what depends on them alone is worked out once."""
-        separable = self.retrieval if isinstance(self.retrieval, SeparableRetrieval) else None
-        if separable is not None:
-            separable.grids = separable.make_grids(self.tables.float())
+        separable = {
+            kind for kind in (self.retrieval, self.retrieval_off_cuda) if isinstance(kind, SeparableRetrieval)
+        }
         try:
             with torch.no_grad():
+                for strategy in separable:
+                    strategy.grids = strategy.make_grids(self.tables.float())
                 yield
         finally:
-            if separable is not None:
-                separable.grids = None
+            for strategy in separable:
+                strategy.grids = None
 
     @torch.no_grad()
     def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
-        """How often each entry of a level is read with a weight above zero (Fig. 5b): (N_h, entries) int64."""
+        """How often each entry of a level is read with a weight above zero (Fig. 5b): (N_h, entries)."""
         geometry = self.levels[level]
         keys = self._unit_keys(tiled_code)
         counts = []

@@ -1,4 +1,4 @@
-"""Geometry of one group's resolutions: the levels of a multi-resolution hash table (section 3.2, appendix E.1).
+"""The levels of a multi-resolution hash table: geometry and entries (section 3.2, appendix E.1).
 
 A query q = [key..., x, y] in [0, 1]^D, D = C_key + 2, is read at N_r resolutions r_l, from r_min to r_max:
 

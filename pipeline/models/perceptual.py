@@ -18,6 +18,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from pipeline.data.archive import to_rgb
 from pipeline.errors import InputError
 from pipeline.evaluation.network_files import read_network
 from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS
@@ -89,17 +90,12 @@ class LpipsDistance(FrozenModule):
             )
         # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
         with torch.autocast(images.device.type, enabled=False):
-            return self.network(rgb(images).float(), rgb(reference).float()).flatten()
+            return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
 
 
 def lpips_distance(kind: LpipsKind, weights: Path | str) -> LpipsDistance:
     """LPIPS with the backbone in `weights`; the same for the loss, the metric and the nearest neighbours."""
     return LpipsDistance(kind, weights)
-
-
-def rgb(images: Tensor) -> Tensor:
-    """(N, 1 or 3, H, W) to (N, 3, H, W): networks of natural images want three channels."""
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 def _lpips_network(kind: LpipsKind, weights: Path | str) -> lpips.LPIPS:
@@ -128,9 +124,7 @@ class Vgg16Distance(FrozenModule):
         with torch.device("meta"):  # no time and no random numbers for weights that are replaced
             features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]
         own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
-        features.load_state_dict(
-            OrderedDict((name, own[name]) for name in features.state_dict()), assign=True
-        )
+        features.load_state_dict({name: own[name] for name in features.state_dict()}, assign=True)
         for layer in features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # the layer before may be needed for the gradient
@@ -143,7 +137,7 @@ class Vgg16Distance(FrozenModule):
     def layers(self, images: Tensor) -> list[Tensor]:
         """The features of the four layers."""
         found = []
-        hidden = (rgb(images).float() - self.mean) / self.std
+        hidden = (to_rgb(images).float() - self.mean) / self.std
         for index, layer in enumerate(self.features):
             hidden = layer(hidden)
             if index in VGG16_LAYERS:

@@ -42,10 +42,15 @@ class GatherRetrieval:
         self.feature_size, self.convention = feature_size, convention
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """tables: (N_h, entries, C_v), code: (N, N_h, C_key, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d)."""
+        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
+
+        tables: (N_h, entries, C_v); code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1].
+        """
         by_level = tables.split([level.entries for level in self.levels], dim=1)
         features = [
-            torch.stack([self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1)
+            torch.stack(
+                [self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1
+            )
             for level, table in zip(self.levels, by_level, strict=True)
         ]
         output = torch.cat(features, dim=-1).movedim(-1, 2)

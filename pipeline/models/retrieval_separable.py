@@ -1,7 +1,7 @@
 """Retrieval in two steps, for C_key = 1: exact, and cheaper than gathering eight corners per query.
 
-The coordinates (x, y) of a feature block are the same for every image. So each level is interpolated over (x, y)
-onto the H_d x W_d grid once per batch, which leaves one row of key nodes for every pixel,
+The coordinates (x, y) of a feature block are the same for every image. So each level is interpolated over
+(x, y) onto the H_d x W_d grid once per batch, which leaves one row of key nodes for every pixel,
 
     G[i, j, k] = sum over 4 corners (a, b) of  w_a(x_i) w_b(y_j)  T[k, a, b]
 
@@ -33,7 +33,12 @@ class SparseMatrix:
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         return F.embedding_bag(
-            self.columns, dense, self.offsets, mode="sum", per_sample_weights=self.weights, include_last_offset=True
+            self.columns,
+            dense,
+            self.offsets,
+            mode="sum",
+            per_sample_weights=self.weights,
+            include_last_offset=True,
         )
 
     def to(self, device: torch.device) -> "SparseMatrix":
@@ -53,7 +58,8 @@ def sparse_matrix(rows: Tensor, columns: Tensor, weights: Tensor | None, height:
 class LevelPlan:
     """The constant matrices of one level.
 
-    read_out: entries of the nodes (column x y pair, key node), pairs x key_nodes long; spread: (H_d W_d, pairs).
+    read_out: entries of the nodes (column x y pair, key node), pairs x key_nodes long; spread: (H_d W_d,
+    pairs).
     """
 
     level: Level
@@ -65,7 +71,7 @@ class LevelPlan:
 
     def to(self, device: torch.device) -> "LevelPlan":
         parts = (self.read_out, self.read_out_transposed, self.spread, self.spread_transposed)
-        return LevelPlan(self.level, self.key_nodes, *(part.to(device) for part in parts))  # type: ignore[arg-type]
+        return LevelPlan(self.level, self.key_nodes, *(part.to(device) for part in parts))
 
     def grid(self, table: Tensor) -> Tensor:
         """G of one group: table (entries, C_v) -> (H_d W_d key_nodes, C_v)."""
@@ -79,7 +85,7 @@ class LevelPlan:
         return self.read_out_transposed @ dense.view(-1, features)
 
     def rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Of keys (H_d W_d, N): G's row with the lower neighbour, and the upper neighbour's weight as a column."""
+        """Of keys (H_d W_d, N): G's row with the lower neighbour, and the upper one's weight."""
         cell, weight = self.level.key_cells(keys)
         pixel = torch.arange(len(keys), device=keys.device)[:, None]
         return (pixel * self.key_nodes + cell).view(-1), weight.view(-1, 1)
@@ -128,7 +134,11 @@ class _SeparableLookup(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, tables: Tensor, code: Tensor, plans: list[LevelPlan], grids: list[list[Tensor]] | None
+        ctx: FunctionCtx,
+        tables: Tensor,
+        code: Tensor,
+        plans: list[LevelPlan],
+        grids: list[list[Tensor]] | None,
     ) -> Tensor:
         groups, _, features = tables.shape
         images, _, pixels = code.shape
@@ -145,16 +155,14 @@ class _SeparableLookup(torch.autograd.Function):
                 if slope is not None:
                     slope[:, group, number] = _image_major(difference, images)
         ctx.save_for_backward(keys, slope)
-        ctx.plans, ctx.shape = plans, tables.shape  # type: ignore[attr-defined]
+        ctx.plans, ctx.shape = plans, tables.shape
         return output.flatten(2, 3)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
-        keys, slope = ctx.saved_tensors  # type: ignore[attr-defined]
-        plans: list[LevelPlan] = ctx.plans  # type: ignore[attr-defined]
-        needs_tables, needs_code = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        keys, slope = ctx.saved_tensors
+        plans: list[LevelPlan] = ctx.plans
+        needs_tables, needs_code = ctx.needs_input_grad[:2]
         upstream = gradient.unflatten(2, (len(plans), -1))
         table_gradient = code_gradient = None
         if needs_code:
@@ -162,7 +170,7 @@ class _SeparableLookup(torch.autograd.Function):
             per_feature = (upstream * slope).flatten(2, 3)
             code_gradient = torch.matmul(scales.repeat_interleave(upstream.shape[3]), per_feature)
         if needs_tables:
-            table_gradient = gradient.new_empty(ctx.shape)  # type: ignore[attr-defined]
+            table_gradient = gradient.new_empty(ctx.shape)
             for number, plan in enumerate(plans):
                 for group, table in enumerate(plan.level.of(table_gradient)):
                     # (H_d W_d, N, C_v), as the keys lie
@@ -196,13 +204,15 @@ class SeparableRetrieval:
 
     def make_grids(self, tables: Tensor) -> list[list[Tensor]]:
         """G of every level and group, for many batches with the same tables."""
+        plans = self.plans(tables.device)
         with torch.no_grad():
-            return [
-                [plan.grid(table) for table in plan.level.of(tables)] for plan in self.plans(tables.device)
-            ]
+            return [[plan.grid(table) for table in plan.level.of(tables)] for plan in plans]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """tables: (N_h, entries, C_v), code: (N, N_h, 1, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d)."""
+        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
+
+        tables: (N_h, entries, C_v); code: (N, N_h, 1, H_d, W_d), unit keys in [0, 1].
+        """
         keys = code.flatten(2)
         output = _SeparableLookup.apply(tables, keys, self.plans(tables.device), self.grids)
         output = output.unflatten(-1, (self.feature_size, self.feature_size))

@@ -1,8 +1,8 @@
 """Retrieval by tiny-cuda-nn's HashGrid encoding: CUDA alone, `tcnn` convention, float32.
 
-The package keeps its parameters flat in the order level, entry, feature, as one row of our tables does, so our
-parameter is passed to its encoding in place of its own: one state dict for every strategy.
-docs/tiny-cuda-nn.md tells how to install it.
+The package keeps its parameters flat in the order level, entry, feature, as one row of our tables does, so
+our parameter is passed to its encoding in place of its own: one state dict for every strategy. docs/tiny-
+cuda-nn.md tells how to install it.
 """
 
 import importlib
@@ -79,9 +79,14 @@ class TinyCudaNNRetrieval:
             raise RuntimeError(f"tinycudann keeps {found} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """tables: (N_h, entries, C_v), code: (N, N_h, C_key, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d)."""
+        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
+
+        tables: (N_h, entries, C_v); code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1].
+        """
         batch, groups, _, height, width = code.shape
-        axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
+        axis = (
+            torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5
+        ) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")
         pixels = torch.stack([x, y]).expand(batch, 2, height, width)
         features = []

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.tables.job import TableJob
 from pipeline.tables.layout import LAYOUTS, Layout
-from pipeline.tables.measured import Measurement, gather
+from pipeline.tables.measured import Measurement, NamedSummary, gather
 from pipeline.tables.pairing import Line, counts_of, pair, protocol_mismatches
 from pipeline.tables.protocols import one_protocol
 from pipeline.tables.published import AS_PUBLISHED, column_decimals, read_published
@@ -36,7 +36,7 @@ class Table:
     protocols: dict[str, dict[str, dict[str, Any]]]  # quantity key -> dataset -> protocol
 
 
-def build_table(job: TableJob, summaries: Sequence[Path], published_folder: Path) -> Table:
+def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> Table:
     """Published rows with what matches them, then the other measured rows; InputError on two protocols."""
     layout = LAYOUTS[job.table]
     published = read_published(published_folder, job.table)
@@ -147,7 +147,7 @@ def _method(measurement: Measurement, job: TableJob) -> str:
     if measurement.label is not None:
         return measurement.label
     noise = measurement.traits.get("code_noise")
-    words = [NOISE_WORDS.get(noise, "with noise" if noise and job.table == "table4" else "")]
+    words = [NOISE_WORDS.get(noise or "", "with noise" if noise and job.table == "table4" else "")]
     words.append(ADVERSARIAL_WORDS.get(measurement.traits.get("adversarial", ""), ""))
     told = ", ".join(word for word in words if word)
     method = measurement.traits.get("method", measurement.name)
@@ -157,12 +157,11 @@ def _method(measurement: Measurement, job: TableJob) -> str:
 def _quantity_cells(line: Line, quantity: Quantity, layout: Layout) -> tuple[dict[str, Any], list[str], bool]:
     """The cells of one quantity on one line, notes on them, and whether a measurement is missing."""
     cells: dict[str, Any] = {}
-    if line.published is not None and quantity.published:
-        cells[f"{quantity.key}_published"] = line.published.get(quantity.published) or None
+    column = quantity.published
+    if line.published is not None and column is not None:
+        cells[f"{quantity.key}_published"] = line.published.get(column) or None
         if quantity.two_std:
-            cells[f"{quantity.key}_published_two_std"] = (
-                line.published.get(f"{quantity.published}_pm") or None
-            )
+            cells[f"{quantity.key}_published_two_std"] = line.published.get(f"{column}_pm") or None
     if line.measurement is None:
         return cells, [], False
     for variant, key in quantity.measured.items():
@@ -175,7 +174,7 @@ def _quantity_cells(line: Line, quantity: Quantity, layout: Layout) -> tuple[dic
     compared = line.measurement.values.get(quantity.compared)
     if compared is None:
         return cells, [], _is_expected(line.measurement, quantity)
-    printed = line.compared.get(quantity.published or "", "") if line.compared is not None else ""
+    printed = (line.compared or {}).get(column or "")
     if line.compared is None or not printed:
         return cells, [], False
     if differing := protocol_mismatches(line.compared, layout, quantity, compared.protocol):

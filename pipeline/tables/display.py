@@ -14,7 +14,7 @@ Headings = list[tuple[str, str]]
 
 
 def rounded(value: float, decimals: int, significant: int = 0) -> str:
-    """Fixed decimals, more for a small number that would keep fewer than `significant` digits; a true minus sign."""
+    """Fixed decimals, more where a number below 1 would keep fewer than `significant` digits."""
     if significant and 0 < abs(value) < 1:
         decimals = max(decimals, significant - 1 - floor(log10(abs(value))))
     text = f"{value:.{decimals}f}"

@@ -14,7 +14,7 @@ def title(table: Table) -> str:
 
 
 def footnotes(table: Table) -> list[str]:
-    """In reading order: sources, differences, ±, networks, counts, protocols, missing parts, rows, origins."""
+    """In reading order: sources, differences, ±, networks, counts, protocols, what is missing, origins."""
     notes = [
         "published: the paper's numbers, as published, with its decimals. measured: this run's.",
         _differences(table),
@@ -29,14 +29,15 @@ def footnotes(table: Table) -> list[str]:
     if "complexity" in kinds:
         notes.append(
             "M: millions of parameters, counted from the config. ngp and tcnn: two table conventions"
-            " (r + 1 or r nodes per dimension); the difference is ngp's. GFLOPs are multiply-accumulates, of retrieval"
-            " and decoding: by the paper's hand-written rule, which the difference is taken from, and by a true count."
+            " (r + 1 or r nodes per dimension); the difference is ngp's. GFLOPs are multiply-accumulates of"
+            " retrieval and decoding: by the paper's hand-written rule, which the difference is taken from,"
+            " and by a true count."
         )
     if "generation" in kinds:
         notes.append(
             "FID and IS are on InceptionV3, CLIP-FID on CLIP ViT-B/32, precision, recall and F1 on VGG16."
-            " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics, on"
-            " other features: not to be compared with those. Rows of real images are the floor of a distance."
+            " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
+            " on other features: not to be compared with those. Real images are the floor of a distance."
         )
     notes += _protocols(table) + _missing(table) + _row_notes(table)
     if table.job.provenance:

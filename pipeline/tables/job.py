@@ -10,7 +10,7 @@ TableName = Literal["table2", "table3", "table4", "table5", "table6", "table7", 
 
 
 class TableRow(Section):
-    """A measured row: an autoencoder (Tables 2, 3, 4, 7, 8) or a sample set (Tables 5, 6, the text's numbers)."""
+    """A measured row: an autoencoder (Tables 2, 3, 4, 7, 8) or a sample set (Tables 5, 6, text)."""
 
     name: str = Field(description="The name under `autoencoders` or `samples` in the config.")
     label: str | None = Field(None, description="What stands under Method, if not the summary's own words.")

@@ -5,10 +5,10 @@ A measurement's values are named by what made them: `lpips_alex` (a reconstructi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.tables.job import TableRow
 
 MILLION = 1e6
+IMAGE_METRICS = frozenset({"lpips_alex", "lpips_vgg", "ssim", "psnr"})
 
 
 class Summary(BaseModel):
@@ -40,7 +41,6 @@ class ReconstructionSummary(Summary):
     """Reconstruction of a validation split by one autoencoder."""
 
     kind: Literal["reconstruction"]
-    autoencoder: str
     code_size: str
     key_length: int | None = None
     feature_size: int | None = None
@@ -71,7 +71,6 @@ class ComplexitySummary(Summary):
     """Counts of one autoencoder."""
 
     kind: Literal["complexity"]
-    autoencoder: str
     code_size: str
     key_length: int | None = None
     feature_size: int | None = None
@@ -85,7 +84,6 @@ class GenerationSummary(Summary):
     """A sample set against a reference set in the features of one network."""
 
     kind: Literal["generation"]
-    samples: str
     sample_kind: str
     network: str
     code_size: str | None = None
@@ -122,8 +120,8 @@ class Measurement:
         for key, value in traits.items():
             if value is not None and self.traits.setdefault(key, value) != value:
                 raise InputError(
-                    f"summaries of {self.name!r}: {key} is {self.traits[key]!r} in one and {value!r} in another;"
-                    " give summaries of one run"
+                    f"summaries of {self.name!r}: {key} is {self.traits[key]!r} in one and {value!r}"
+                    " in another; give summaries of one run"
                 )
         if twice := values.keys() & self.values.keys():
             raise InputError(
@@ -131,6 +129,21 @@ class Measurement:
             )
         self.kinds.add(kind)
         self.values.update(values)
+
+
+class NamedSummary(NamedTuple):
+    """A summary and the row it is of; results are shared between configs, so a summary knows no such name."""
+
+    row: str
+    path: Path
+
+
+def parse_named(argument: str) -> NamedSummary:
+    """`ROW=PATH`."""
+    row, equals, path = argument.partition("=")
+    if not (row and equals and path):
+        raise InputError(f"summary {argument!r}: reads ROW=PATH, such as main=summary.json")
+    return NamedSummary(row, Path(path))
 
 
 def read_summary(path: Path) -> Any:
@@ -145,18 +158,24 @@ def read_summary(path: Path) -> Any:
         raise InputError(explain(error.errors()[0], f"summary {path}")) from None
 
 
-def own_protocol(protocol: dict[str, Any], metric: str, others: Iterable[str]) -> dict[str, Any]:
-    """The part of a summary's protocol that concerns one metric: entries named after other metrics go."""
-    strangers = set(others) - {metric}
+def own_protocol(protocol: dict[str, Any], metric: str, others: Collection[str]) -> dict[str, Any]:
+    """The part of a summary's protocol that concerns one metric: what is named after others alone goes.
+
+    `lpips_vgg_sha256` speaks of `lpips_vgg`, and `lpips` of both LPIPS metrics.
+    """
     return {
         key: own_protocol(value, metric, others) if isinstance(value, dict) else value
         for key, value in protocol.items()
-        if key not in strangers
+        if _related(key, metric) or not any(_related(key, other) for other in others)
     }
 
 
+def _related(key: str, metric: str) -> bool:
+    return key == metric or key.startswith(f"{metric}_") or metric.startswith(f"{key}_")
+
+
 def gather(
-    paths: Sequence[Path], rows: Sequence[TableRow], kinds: frozenset[str]
+    summaries: Sequence[NamedSummary], rows: Sequence[TableRow], kinds: frozenset[str]
 ) -> tuple[list[Measurement], list[Measurement]]:
     """The measurements of `rows`, in their order, and those of unlisted autoencoders' counts.
 
@@ -166,13 +185,12 @@ def gather(
     if len(measurements) < len(rows):
         raise InputError("settings: rows: a name comes twice; name each row once")
     unlisted: dict[str, Measurement] = {}
-    for path in paths:
+    for name, path in summaries:
         summary = read_summary(path)
         if summary.kind not in kinds:
             raise InputError(
                 f"summary {path}: kind {summary.kind}, but this table is made of {_either(kinds)}"
             )
-        name = summary.samples if summary.kind == "generation" else summary.autoencoder
         if name not in measurements and summary.kind != "complexity":
             raise InputError(
                 f"summary {path}: {name!r} is none of the table's rows ({', '.join(measurements)})"
@@ -211,7 +229,7 @@ def _read_reconstruction(target: Measurement, summary: ReconstructionSummary) ->
         metric: Value(
             spread.mean,
             spread.std,
-            {"count": summary.count, **own_protocol(summary.protocol, metric, summary.metrics)},
+            {"count": summary.count, **own_protocol(summary.protocol, metric, IMAGE_METRICS)},
         )
         for metric, spread in summary.metrics.items()
     }

@@ -115,7 +115,7 @@ def protocol_mismatches(
 
 
 def _reasons(published: list[dict[str, str]], measurement: Measurement, layout: Layout) -> list[str]:
-    """Why a row on a published dataset has no difference: what it lacks to match the nearest published row."""
+    """Why a row on a published dataset has no difference: where it leaves the nearest published row."""
     found = [(row, mismatches(row, measurement, layout)) for row in published]
     alike = [
         (row, differing)

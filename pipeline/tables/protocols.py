@@ -24,7 +24,7 @@ def flat(protocol: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def one_protocol(column: str, key: str, measurements: list[Measurement]) -> dict[str, dict[str, Any]]:
-    """The protocol behind value `key` for each dataset; InputError names what differs and between which rows."""
+    """The protocol behind value `key` for each dataset; InputError names what differs, in which rows."""
     seen: dict[str, tuple[str, dict[str, Any]]] = {}
     for measurement in measurements:
         if key not in measurement.values:
@@ -36,8 +36,8 @@ def one_protocol(column: str, key: str, measurements: list[Measurement]) -> dict
         if differing:
             told = "; ".join(f"{k} {agreed.get(k)!r} and {protocol.get(k)!r}" for k in differing)
             raise InputError(
-                f"column {column}, dataset {dataset}: rows {first!r} and {measurement.name!r} have two protocols:"
-                f" {told}; evaluate both alike or put them in two tables"
+                f"column {column}, dataset {dataset}: rows {first!r} and {measurement.name!r} have two"
+                f" protocols: {told}; evaluate both alike or put them in two tables"
             )
     return {dataset: protocol for dataset, (_, protocol) in seen.items()}
 

@@ -28,7 +28,7 @@ LATEX = {
 
 
 def to_csv(table: Table) -> str:
-    """One line per row, full precision, published strings as printed; an empty cell where there is nothing."""
+    """One line per row, full precision, published strings as printed; nothing is an empty cell."""
     return table.frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -53,7 +53,7 @@ def benchmark(
     bright = Bright(Autoencoder(dataset="random", code_size="64x64x4"), 256, 3).eval()
     vqgan = vqgan_decoder()
     parameters = sum(parameter.numel() for parameter in vqgan.parameters())
-    print(f"decoding at 256 x 256, {threads} threads; the VQGAN f16 decoder has {parameters / 1e6:.4f}M parameters")
+    print(f"decoding at 256 x 256, {threads} threads; VQGAN f16 decoder: {parameters / 1e6:.4f}M parameters")
     with bright.tables.frozen():
         for batch in (int(part) for part in batches.split(",")):
             contenders = {
@@ -68,7 +68,7 @@ def benchmark(
                         rates[name].append(found)
             ours, theirs = (statistics.median(values) for values in rates.values())
             print(
-                f"batch {batch}: BRIGHT 64x64x4 {ours:.3f} images/s, VQGAN 16x16 {theirs:.3f} images/s (medians);"
+                f"batch {batch}, medians: BRIGHT 64x64x4 {ours:.3f} images/s, VQGAN 16x16 {theirs:.3f};"
                 f" BRIGHT is {ours / theirs:.2f} times as fast",
                 flush=True,
             )

@@ -1,0 +1,73 @@
+"""One encoded image becomes an upright 8-bit picture, gray or RGB (section 4: the datasets).
+
+- The EXIF orientation is applied.
+- Transparency (RGBA, LA, palettes) is composited on white.
+- 16-bit gray is divided by 257, so that 65535 becomes 255; Pillow reads 16-bit RGB by its high byte.
+- CMYK and the like are converted by Pillow's formulas; colour profiles are ignored.
+- Gray is Pillow's L: 0.299 R + 0.587 G + 0.114 B.
+- Of an animation, the first frame is taken.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+# What may be decoded, whatever a file is called: Pillow would start Ghostscript for an EPS called .png.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+LARGEST_PIXELS = 178_956_970  # Pillow's own bound on decompression bombs, 2/3 GiB of RGB
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+class BadImage(Exception):
+    """An image that can't be used, and why."""
+
+
+def decode(encoded: bytes, channels: int) -> Image.Image:
+    """The picture in mode L (1 channel) or RGB (3 channels); BadImage says why there is none."""
+    if not encoded:
+        raise BadImage("the file is empty")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other packages turn it on for the whole process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong is told by an exception, or does not matter
+            return to_channels(_open(encoded), channels)
+    except (BadImage, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise BadImage(f"not an image in a known format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"too large: {error}") from None
+    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        raise BadImage(f"damaged: {error or type(error).__name__}") from None
+
+
+def _open(encoded: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+    if image.width * image.height > LARGEST_PIXELS:
+        raise BadImage(f"too large: {image.width}x{image.height}, over {LARGEST_PIXELS} pixels")
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def to_channels(image: Image.Image, channels: int) -> Image.Image:
+    """A picture of any mode in L or RGB, by the rules above."""
+    if image.mode in WIDE_MODES:
+        image = _narrow(image)
+    elif image.mode == "F":
+        raise BadImage("floating-point pixels, whose range is unknown; convert it to 8 or 16 bits")
+    elif image.has_transparency_data:
+        colour = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour).convert("RGB")
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _narrow(image: Image.Image) -> Image.Image:
+    """16-bit gray to 8 bits, rounded to the nearest."""
+    wide = np.asarray(image).astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise BadImage(
+            f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits"
+        )
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))

@@ -1,0 +1,124 @@
+"""The files that a raw collection consists of, found without opening them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
+from pipeline.errors import InputError
+
+EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_IMAGES = "t10k-images-idx3-ubyte"  # the name in SHA256SUMS; the file itself is gzipped
+LMDB_FILE = "data.mdb"
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file of a collection; `name` is relative to the collection, with slashes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name counts as an image; others are none of our business."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def printable(name: str) -> str:
+    """A file's name for logs and manifests: one line of valid Unicode."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+
+
+def raw_files(source: Source, where: str) -> list[RawFile]:
+    """The files of a source in the order of their names; `where` is the config's key, for errors."""
+    match source:
+        case EmbeddedSource():
+            return [_raw_file(embedded_path(source))]
+        case FolderSource():
+            return folder_images(source.path, where)[0]
+        case LmdbSource():
+            files = [_raw_file(existing_lmdb(source.path, f"{where}.path"), "train/")]
+            if source.validation_path is not None:
+                path = existing_lmdb(source.validation_path, f"{where}.validation_path")
+                files.append(_raw_file(path, "validation/"))
+            return files
+        case _:
+            return [_raw_file(existing_file(source.path, f"{where}.path"))]
+
+
+def embedded_path(source: EmbeddedSource) -> Path:
+    """The embedded images' file."""
+    return EMBEDDED / source.name / f"{EMBEDDED_IMAGES}.gz"
+
+
+def embedded_sha256(source: EmbeddedSource) -> str:
+    """What sha256 the embedded images have, uncompressed (the gzipped bytes may differ)."""
+    lines = (EMBEDDED / source.name / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    return dict(line.split()[::-1] for line in lines)[EMBEDDED_IMAGES]
+
+
+def existing_file(path: Path, where: str) -> Path:
+    """The path, if it is a file; else InputError naming the config's key."""
+    if path.is_file():
+        return path
+    found = "is a folder" if path.is_dir() else "does not exist"
+    raise InputError(f"{where}: {path} {found}; the path of a file is expected")
+
+
+def existing_lmdb(path: Path, where: str) -> Path:
+    """The data file of an LMDB folder, if it is there."""
+    if not path.is_dir():
+        raise InputError(
+            f"{where}: {path} {_not_folder(path)}; the folder that holds {LMDB_FILE} is expected"
+        )
+    if not (path / LMDB_FILE).is_file():
+        raise InputError(f"{where}: {path} holds no {LMDB_FILE}; LSUN's unpacked LMDB folder is expected")
+    return path / LMDB_FILE
+
+
+def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
+    """The image files of a folder and its sub-folders by name, and how many other files were ignored."""
+    if not folder.is_dir():
+        raise InputError(f"{where}.path: {folder} {_not_folder(folder)}; a folder of images is expected")
+    files, ignored = [], 0
+    for path in _walk(folder, where):
+        if is_image_name(path.name):
+            files.append(RawFile(path.relative_to(folder).as_posix(), path, _size(path)))
+        else:
+            ignored += 1
+    return sorted(files, key=lambda file: file.name), ignored
+
+
+def _walk(folder: Path, where: str) -> Iterator[Path]:
+    """All files; links to folders are followed, each folder once, so that a loop of links ends."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{where}.path: {error.filename}: not a readable folder ({error.strerror})")
+
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(folders)
+        if real not in seen:
+            yield from (Path(place, name) for name in files)
+        seen.add(real)
+
+
+def _not_folder(path: Path) -> str:
+    return "is not a folder" if path.exists() else "does not exist"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nowhere: named as unreadable when it is prepared
+        return -1
+
+
+def _raw_file(path: Path, prefix: str = "") -> RawFile:
+    return RawFile(prefix + path.name, path, path.stat().st_size)

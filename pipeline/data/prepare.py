@@ -1,0 +1,204 @@
+"""A raw collection becomes two archives of square PNGs, for training and for validation (section 4).
+
+Images are taken in the order of their names. One pass decodes them, in parallel, into a temporary file
+beside the archives; then the split is made over the usable images and the archives are written. The
+archives' bytes depend on neither the number of processes nor the clock.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import PIL
+
+from pipeline.config.dataset import Dataset, EmbeddedSource
+from pipeline.data.archive import ArchiveWriter, ContentDigest, encode_png, image_name, pixel_digest
+from pipeline.data.decode import BadImage
+from pipeline.data.listing import printable
+from pipeline.data.parallel import ordered_map
+from pipeline.data.sources import open_source
+from pipeline.data.split import check_list, validation_indices
+from pipeline.data.square import square_pixels
+from pipeline.errors import InputError
+from pipeline.progress import Progress, logger
+
+CHUNK = 32  # images that a worker process gets at a time
+FEW = 10_000  # below, the manifest lists the images' original names
+EMBEDDED_LICENSE = "MIT (Fashion-MNIST, Zalando SE)"
+
+Chunk = list[tuple[str, str]]  # part and name of each image
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one raw image: a PNG and its pixels' digest, or a reason why not."""
+
+    part: str
+    name: str
+    png: bytes = b""
+    digest: bytes = b""
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A usable image: where its PNG lies in the temporary file."""
+
+    part: str
+    name: str
+    digest: bytes
+    start: int
+    size: int
+
+
+class ImagePreparer:
+    """Prepares chunks of a collection's images; every process has its own."""
+
+    def __init__(self, dataset: Dataset, where: str):
+        self.dataset = dataset
+        self.parts = open_source(dataset.source, f"{where}.source")
+
+    def __call__(self, chunk: Chunk) -> list[Outcome]:
+        return [self.outcome(part, name) for part, name in chunk]
+
+    def outcome(self, part: str, name: str) -> Outcome:
+        """One image, decoded, cropped, resized and encoded."""
+        try:
+            pixels = square_pixels(self.parts[part].image(name, self.dataset.channels), self.dataset)
+        except BadImage as error:
+            return Outcome(part, name, reason=str(error))
+        return Outcome(part, name, encode_png(pixels), pixel_digest(pixels))
+
+
+class Preparation:
+    """One run of `prepare`: what was kept, what was skipped."""
+
+    def __init__(self, dataset: Dataset, workers: int, where: str):
+        self.dataset, self.workers, self.where = dataset, workers, where
+        self.parts = open_source(dataset.source, f"{where}.source")
+        if "all" not in self.parts and dataset.split.rule != "source":
+            raise InputError(
+                f"{where}.split.rule: {dataset.split.rule}, but the source has a validation_path of its own;"
+                " use source, or leave validation_path out"
+            )
+        self.kept: list[Kept] = []
+        self.skipped: list[Outcome] = []
+
+    def read(self, spool: IO[bytes]) -> None:
+        """Prepare every image, at most `limit` usable ones of each part, into the temporary file."""
+        names = {part: images.names() for part, images in self.parts.items()}
+        self._check(names)
+        limit = self.dataset.limit
+        total = sum(len(part) if limit is None else min(len(part), limit) for part in names.values())
+        with Progress("prepare", total, "images") as progress:
+            for part in names:
+                wanted = limit
+                with closing(self._outcomes(part, names[part])) as outcomes:
+                    for outcome in outcomes:
+                        if outcome.reason is not None:
+                            self._skip(outcome)
+                            continue
+                        self._keep(outcome, spool)
+                        progress.advance()
+                        wanted = None if wanted is None else wanted - 1
+                        if wanted == 0:
+                            break
+
+    def _check(self, names: dict[str, list[str]]) -> None:
+        for part, listed in names.items():
+            if not listed:
+                kind = "" if part == "all" else f" for {part}"
+                raise InputError(f"{self.where}.source: holds no images{kind}")
+        check_list([name for part in names.values() for name in part], self.dataset.split, self.where)
+
+    def _outcomes(self, part: str, names: list[str]) -> Iterator[Outcome]:
+        chunks = (
+            [(part, name) for name in names[first : first + CHUNK]] for first in range(0, len(names), CHUNK)
+        )
+        make = partial(ImagePreparer, self.dataset, self.where)
+        with closing(ordered_map(make, chunks, self.workers)) as results:
+            for outcomes in results:
+                yield from outcomes
+
+    def _skip(self, outcome: Outcome) -> None:
+        line = f"{printable(outcome.name)}: {outcome.reason}"
+        if self.dataset.on_bad_image == "error":
+            raise InputError(f"{self.where}.source: {line}; on_bad_image: skip would leave it out")
+        logger.warning("skipped %s", line)
+        self.skipped.append(outcome)
+
+    def _keep(self, outcome: Outcome, spool: IO[bytes]) -> None:
+        start = spool.tell()
+        spool.write(outcome.png)
+        self.kept.append(Kept(outcome.part, outcome.name, outcome.digest, start, len(outcome.png)))
+
+    def split(self) -> dict[str, list[Kept]]:
+        """The usable images of each split, in order."""
+        names, parts = [image.name for image in self.kept], [image.part for image in self.kept]
+        chosen = set(validation_indices(names, parts, self.dataset.split, self.where))
+        splits: dict[str, list[Kept]] = {"train": [], "validation": []}
+        for index, image in enumerate(self.kept):
+            splits["validation" if index in chosen else "train"].append(image)
+        return splits
+
+    def manifest(self, splits: dict[str, list[Kept]]) -> dict[str, Any]:
+        """What was made of what, and how."""
+        dataset = self.dataset
+        license_ = dataset.license
+        if isinstance(dataset.source, EmbeddedSource) and license_ == "unknown":
+            license_ = EMBEDDED_LICENSE
+        facts: dict[str, Any] = {
+            name: {"count": len(images), "sha256": _content_sha256(images)} for name, images in splits.items()
+        }
+        facts |= dataset.model_dump(mode="json") | {"license": license_, "pillow": PIL.__version__}
+        facts["skipped"] = [
+            {"name": printable(outcome.name), "reason": printable(str(outcome.reason))}
+            for outcome in self.skipped
+        ]
+        facts["ignored_files"] = sum(images.ignored for images in self.parts.values())
+        if len(self.kept) < FEW:
+            facts["names"] = {
+                name: [printable(image.name) for image in images] for name, images in splits.items()
+            }
+        return facts
+
+
+def prepare(
+    dataset: Dataset, train: Path, validation: Path, workers: int = 1, where: str = "dataset"
+) -> dict[str, Any]:
+    """Write both archives of a dataset and return its manifest.
+
+    workers: processes that decode; `where` is the dataset's key in the config, for errors.
+    """
+    preparation = Preparation(dataset, workers, where)
+    train.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=train.parent) as spool:  # has no name: a killed stage leaves nothing
+        preparation.read(spool)
+        splits = preparation.split()
+        with (
+            ArchiveWriter(train, dataset.channels) as first,
+            ArchiveWriter(validation, dataset.channels) as second,
+        ):
+            for archive, images in ((first, splits["train"]), (second, splits["validation"])):
+                for index, image in enumerate(images):
+                    spool.seek(image.start)
+                    archive.add_encoded(image_name(index), spool.read(image.size))
+    manifest = preparation.manifest(splits)
+    logger.info(
+        "prepared %d images for training and %d for validation, skipped %d",
+        len(splits["train"]),
+        len(splits["validation"]),
+        len(preparation.skipped),
+    )
+    return manifest
+
+
+def _content_sha256(images: list[Kept]) -> str:
+    digest = ContentDigest()
+    for image in images:
+        digest.add(image.digest)
+    return digest.hexdigest()

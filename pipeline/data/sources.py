@@ -1,0 +1,258 @@
+"""Raw collections: embedded, folder, zip, LSUN's LMDB and IDX, each a list of names and a reader of one image.
+
+A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
+read in place, never extracted.
+"""
+
+import errno
+import gzip
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from pipeline.data.decode import BadImage, decode, to_channels
+from pipeline.data.listing import (
+    embedded_path,
+    embedded_sha256,
+    existing_file,
+    existing_lmdb,
+    folder_images,
+    is_image_name,
+)
+from pipeline.errors import InputError
+
+LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that declares more is a bomb
+IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
+IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
+GZIP = b"\x1f\x8b"
+
+# Errors that say something about one file; any other (a failing disk, no memory) ends the stage.
+OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+
+
+class RawImages(Protocol):
+    """A raw collection, or one of its parts."""
+
+    ignored: int
+    """How many files are no images by their names; known after `names`."""
+
+    def names(self) -> list[str]:
+        """The images' names, sorted: the order that splits go by."""
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        """One image in mode L or RGB; BadImage says why it can't be used."""
+
+
+def open_source(source: Source, where: str) -> dict[str, RawImages]:
+    """The collection's parts: "all" or, where the source has a split of its own, "train" and "validation".
+
+    `where` is the config's key of the source, for errors. Missing files raise InputError.
+    """
+    match source:
+        case EmbeddedSource():
+            return {"all": EmbeddedImages(source, where)}
+        case FolderSource():
+            return {"all": FolderImages(source.path, where)}
+        case ZipSource():
+            return {"all": ZipImages(existing_file(source.path, f"{where}.path"), f"{where}.path")}
+        case IdxSource():
+            return {"all": IdxImages(existing_file(source.path, f"{where}.path"), f"{where}.path")}
+        case LmdbSource():
+            return _lmdb_parts(source, where)
+
+
+def _lmdb_parts(source: LmdbSource, where: str) -> dict[str, RawImages]:
+    existing_lmdb(source.path, f"{where}.path")
+    train = LmdbImages(source.path, f"{where}.path")
+    if source.validation_path is None:
+        return {"all": train}
+    existing_lmdb(source.validation_path, f"{where}.validation_path")
+    return {"train": train, "validation": LmdbImages(source.validation_path, f"{where}.validation_path")}
+
+
+class _Reader:
+    """A file that every process opens for itself, when it first reads from it."""
+
+    ignored = 0
+
+    def __init__(self, path: Path, where: str):
+        self.path, self.where = path, where
+        self._handle: Any = None
+        self._process: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handle": None, "_process": None}
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def handle(self) -> Any:
+        """The open file of this process."""
+        if self._process != os.getpid():
+            self._handle, self._process = self._open(), os.getpid()
+        return self._handle
+
+
+class FolderImages:
+    """Image files in a folder and its sub-folders; names are relative, with slashes."""
+
+    def __init__(self, path: Path, where: str):
+        self.path, self.where, self.ignored = path, where, 0
+
+    def names(self) -> list[str]:
+        files, self.ignored = folder_images(self.path, self.where)
+        return [file.name for file in files]
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        return decode(self._read(name), channels)
+
+    def _read(self, name: str) -> bytes:
+        path = self.path / name
+        try:
+            if not path.is_file():  # opening a pipe would wait for ever
+                raise BadImage("not a file" if path.exists() else "a link to a file that does not exist")
+            if path.stat().st_size > LARGEST_FILE:
+                raise BadImage(f"too large: {path.stat().st_size} bytes, over {LARGEST_FILE}")
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno in OF_ONE_FILE:
+                raise BadImage(f"can't be read: {error.strerror}") from None
+            raise InputError(
+                f"{self.where}.path: {path}: reading failed ({error.strerror}); see to the disk"
+            ) from None
+
+
+class ZipImages(_Reader):
+    """Image members of a zip, by their names."""
+
+    def names(self) -> list[str]:
+        members = {name for name in self.handle.namelist() if not name.endswith("/")}
+        images = sorted(filter(is_image_name, members))
+        self.ignored = len(members) - len(images)
+        return images
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        return decode(self._read(name), channels)
+
+    def _open(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.where}: {self.path}: not a readable zip ({error})") from None
+
+    def _read(self, name: str) -> bytes:
+        member = self.handle.getinfo(name)
+        if member.flag_bits & 1:
+            raise BadImage("encrypted")
+        if member.file_size > LARGEST_FILE:
+            raise BadImage(f"too large: declares {member.file_size} bytes, over {LARGEST_FILE}")
+        try:
+            return self.handle.read(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+            raise BadImage(f"damaged in the zip: {error}") from None
+        except OSError as error:
+            raise InputError(
+                f"{self.where}: {self.path}: reading failed ({error}); see to the disk"
+            ) from None
+
+
+class LmdbImages(_Reader):
+    """LSUN's LMDB: each value is an encoded image (webp), its key the name."""
+
+    def names(self) -> list[str]:
+        with self._lmdb_errors(), self.handle.begin() as transaction:
+            return sorted(
+                key.decode("utf-8", "surrogateescape") for key in transaction.cursor().iternext(values=False)
+            )
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        with self._lmdb_errors(), self.handle.begin() as transaction:
+            encoded = transaction.get(name.encode("utf-8", "surrogateescape"))
+        return decode(encoded, channels)
+
+    def _open(self) -> Any:
+        import lmdb
+
+        with self._lmdb_errors():
+            return lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, max_readers=1)
+
+    @contextmanager
+    def _lmdb_errors(self) -> Iterator[None]:
+        import lmdb
+
+        try:
+            yield
+        except lmdb.Error as error:
+            raise InputError(f"{self.where}: {self.path}: not a readable LMDB ({error})") from None
+
+
+class IdxImages(_Reader):
+    """An IDX file of gray images (N, H, W), gzipped or not; an image's name is its number."""
+
+    def names(self) -> list[str]:
+        return [f"{index:08d}" for index in range(len(self.handle))]
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        return to_channels(Image.fromarray(np.array(self.handle[int(name)])), channels)
+
+    def _open(self) -> np.ndarray:
+        with self.path.open("rb") as file:
+            zipped = file.read(2) == GZIP
+        try:
+            with gzip.open(self.path) if zipped else self.path.open("rb") as stream:
+                shape = self._shape(stream.read(IDX_HEADER))
+                expected = shape[0] * shape[1] * shape[2]
+                if not zipped:
+                    self._check_length(self.path.stat().st_size - IDX_HEADER, expected)
+                    return np.memmap(self.path, np.uint8, "r", IDX_HEADER, shape)
+                pixels = stream.read(expected + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{self.where}: {self.path}: not a readable IDX file ({error})") from None
+        self._check_length(len(pixels), expected)
+        return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+    def _shape(self, header: bytes) -> tuple[int, int, int]:
+        if len(header) < IDX_HEADER or header[:4] != IDX_GRAY_IMAGES:
+            raise InputError(
+                f"{self.where}: {self.path}: starts with {header[:4].hex() or 'nothing'}; an IDX file of gray images"
+                f" starts with {IDX_GRAY_IMAGES.hex()}"
+            )
+        count, height, width = np.frombuffer(header, ">u4", 3, 4).tolist()
+        if 0 in (count, height, width):
+            raise InputError(f"{self.where}: {self.path}: its header says {count} images of {height}x{width}")
+        return count, height, width
+
+    def _check_length(self, found: int, expected: int) -> None:
+        if found != expected:
+            more = "more" if found > expected else f"{found}"
+            raise InputError(
+                f"{self.where}: {self.path}: its header asks for {expected} bytes of pixels, it holds {more};"
+                " get the file again"
+            )
+
+
+class EmbeddedImages(IdxImages):
+    """The images that come with this package, checked against their sha256."""
+
+    def __init__(self, source: EmbeddedSource, where: str):
+        super().__init__(embedded_path(source), where)
+        self.sha256 = embedded_sha256(source)
+
+    def _open(self) -> np.ndarray:
+        images = super()._open()
+        header = IDX_GRAY_IMAGES + np.array(images.shape, ">u4").tobytes()
+        if hashlib.sha256(header + images.tobytes()).hexdigest() != self.sha256:
+            raise InputError(
+                f"{self.where}: {self.path}: not the file of SHA256SUMS beside it; install again"
+            )
+        return images

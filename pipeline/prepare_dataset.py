@@ -1,0 +1,43 @@
+"""Stage: a raw collection becomes archives of square PNGs, one for training and one for validation (section 4)."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import Field
+
+from pipeline.atomic import write_json
+from pipeline.config.dataset import Dataset
+from pipeline.data.prepare import prepare
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+class DatasetJob(Dataset):
+    """Prepare a dataset; its name in the config is for errors."""
+
+    name: str = Field("dataset", description="The dataset's name in the config.")
+
+
+def prepare_dataset(
+    settings: SettingsArgument,
+    train: Annotated[Path, typer.Option(help="Where the training images go (a zip of PNGs).")],
+    validation: Annotated[Path, typer.Option(help="Where the validation images go (a zip of PNGs).")],
+    manifest: Annotated[
+        Path, typer.Option(help="Where counts, hashes, settings and skipped files go (json).")
+    ],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode; as many as CPUs.")
+    ] = None,
+    log: LogOption = None,
+) -> None:
+    """Prepare a collection of images: crop, resize and split it."""
+    log_to(log)
+    job = read_settings(DatasetJob, settings)
+    where = f"datasets.{job.name}"
+    write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where))
+
+
+if __name__ == "__main__":
+    run_stage(prepare_dataset)

@@ -1,0 +1,82 @@
+"""Multi-resolution hash tables written once more, slowly, from the definitions: the tests' reference."""
+
+import itertools
+import math
+from decimal import Decimal, getcontext
+
+import torch
+from torch import Tensor, nn
+
+getcontext().prec = 60
+PRIMES = (1, 2654435761, 805459861, 3674653429)
+
+
+def geometry(
+    resolutions: int, coarsest: int, finest: int, dimensions: int, entries_log2: int, convention: str
+) -> list[tuple[float, int, int]]:
+    """(scale, nodes per dimension, entries) of every level."""
+    ratio = Decimal(finest) / Decimal(coarsest)
+    levels = []
+    for level in range(resolutions):
+        exact = Decimal(coarsest) * ratio ** (Decimal(level) / Decimal(max(resolutions - 1, 1)))
+        ceiling = int((exact - Decimal("1e-30")).to_integral_value(rounding="ROUND_CEILING"))
+        nodes = ceiling if convention == "tcnn" else ceiling + 1
+        entries = min(math.ceil(nodes**dimensions / 8) * 8, 2**entries_log2)
+        levels.append((float(exact - 1), nodes, entries))
+    return levels
+
+
+def entry(node: tuple[int, ...], nodes: int, entries: int) -> int:
+    """Where a node lies in its level."""
+    if nodes ** len(node) <= entries:
+        return sum(part * nodes**dimension for dimension, part in enumerate(node)) % entries
+    value = 0
+    for part, prime in zip(node, PRIMES, strict=False):
+        value ^= part * prime % 2**32
+    return value % entries
+
+
+def lookup(row: Tensor, query: Tensor, levels: list[tuple[float, int, int]], convention: str) -> Tensor:
+    """One query (D,) in one group's row of entries (all levels, C_v) -> (N_r C_v,); differentiable."""
+    if convention == "ngp" and not bool(((query >= 0) & (query <= 1)).all()):
+        return row.new_zeros(len(levels) * row.shape[1])
+    features, offset = [], 0
+    for scale, nodes, entries in levels:
+        position = query * scale + 0.5
+        cell = [math.floor(part) for part in position.tolist()]
+        total = row.new_zeros(row.shape[1])
+        for corner in itertools.product((0, 1), repeat=len(query)):
+            node = tuple(low + step for low, step in zip(cell, corner, strict=True))
+            weight = torch.ones((), dtype=row.dtype)
+            for dimension, step in enumerate(corner):
+                high = position[dimension] - cell[dimension]
+                weight = weight * (high if step else 1 - high)
+            total = total + weight * row[offset + entry(node, nodes, entries)]
+        features.append(total)
+        offset += entries
+    return torch.cat(features)
+
+
+class StandIn(nn.Module):
+    """tinycudann.Encoding's signature, parameter layout (flat: level, entry, feature) and output layout."""
+
+    def __init__(self, n_input_dims: int, encoding_config: dict, seed: int = 1337, dtype: object = None):
+        super().__init__()
+        assert dtype is torch.float32
+        assert encoding_config["otype"] == "HashGrid"
+        assert encoding_config["interpolation"] == "Linear"
+        assert 2 <= n_input_dims <= 4
+        count, coarsest = encoding_config["n_levels"], encoding_config["base_resolution"]
+        finest = round(coarsest * encoding_config["per_level_scale"] ** (count - 1))
+        size = encoding_config["log2_hashmap_size"]
+        self.levels = geometry(count, coarsest, finest, n_input_dims, size, "tcnn")
+        self.features = encoding_config["n_features_per_level"]
+        self.inputs = n_input_dims
+        entries = sum(level[2] for level in self.levels)
+        generator = torch.Generator().manual_seed(seed)
+        self.params = nn.Parameter((torch.rand(entries * self.features, generator=generator) * 2 - 1) * 1e-4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert inputs.shape[1] == self.inputs
+        row = self.params.view(-1, self.features)
+        return torch.stack([lookup(row, query, self.levels, "tcnn") for query in inputs])

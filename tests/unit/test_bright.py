@@ -1,0 +1,128 @@
+"""The whole autoencoder."""
+
+import pytest
+import torch
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.autoencoder import Encoder as EncoderSettings
+from pipeline.config.fields import CodeSize
+from pipeline.models.bright import Bright
+from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.feature_block import GroupMLPs
+from pipeline.models.key_code import perturb, tile
+
+torch.set_num_threads(1)
+
+
+def settings(**changes):
+    values = {
+        "dataset": "any",
+        "code_size": "4x4x4",
+        "feature_size": 8,
+        "feature_channels": 16,
+        "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
+        "encoder": {"channels": 8, "blocks": 1},
+        "decoder": {"style_width": 16},
+    }
+    tables = {**values["tables"], **changes.pop("tables", {})}
+    return Autoencoder(**{**values, "tables": tables, **changes})
+
+
+def make(resolution=16, channels=1, **changes):
+    torch.manual_seed(0)
+    model = Bright(settings(**changes), resolution, channels)
+    torch.nn.init.uniform_(model.tables.tables, -1, 1)
+    return model
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("key_length", [1, 2])
+def test_images_go_in_and_images_of_the_same_shape_come_out(channels, key_length):
+    model = make(channels=channels, tables={"key_length": key_length})
+    images = torch.rand(2, channels, 16, 16) * 2 - 1
+    code = model.encode(images)
+    assert code.shape == (2, 4, 4, 4)
+    assert code.min() >= 0
+    assert code.max() <= 1
+    assert model.decode(code).shape == images.shape
+
+
+def test_decoding_without_noise_is_deterministic():
+    model, code = make(), torch.rand(2, 4, 4, 4)
+    assert torch.equal(model.decode(code), model.decode(code))
+
+
+def test_gradients_reach_every_parameter():
+    model = make()
+    images = torch.rand(3, 1, 16, 16) * 2 - 1
+    noise = torch.randn(model.perturbation_shape(3))
+    for name, parameter in model.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    (model(images, noise, torch.randn) - images).square().mean().backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert still == []
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch():
+    model = make(channels=3)
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    alone = torch.cat([model(image[None]) for image in images])
+    torch.testing.assert_close(model(images), alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("code_noise", "shape"), [("after_tiling", (5, 4, 8, 8)), ("before_tiling", (5, 4, 4, 4)), ("none", None)]
+)
+def test_the_perturbation_has_the_shape_of_what_it_perturbs(code_noise, shape):
+    assert make(code_noise=code_noise).perturbation_shape(5) == shape
+
+
+def test_the_code_is_perturbed_after_tiling_or_before():
+    code = torch.rand(2, 4, 4, 4)
+    after, before = make(), make(code_noise="before_tiling")
+    noise = torch.randn(2, 4, 8, 8)
+    assert torch.equal(after.tiled(code, noise), perturb(tile(code, 8), 8, noise))
+    assert torch.equal(before.tiled(code, noise[..., :4, :4]), tile(perturb(code, 8, noise[..., :4, :4]), 8))
+    assert torch.equal(after.tiled(code), tile(code, 8))
+
+
+def test_the_state_dict_moves_between_strategies():
+    gather, separable = make(tables={"retrieval": "gather"}), make(tables={"retrieval": "separable"})
+    assert list(gather.state_dict()) == list(separable.state_dict())
+    torch.nn.init.normal_(gather.tables.tables)
+    separable.load_state_dict(gather.state_dict())
+    code = torch.rand(2, 4, 4, 4)
+    torch.testing.assert_close(gather.decode(code), separable.decode(code), atol=1e-4, rtol=1e-4)
+
+
+def test_group_mlps_equal_one_mlp_per_group():
+    torch.manual_seed(0)
+    mlps, retrieved = GroupMLPs(3, 6, 5, 12), torch.randn(2, 3, 6, 4, 4)
+    block = mlps(retrieved)
+    assert block.shape == (2, 12, 4, 4)
+    for group in range(3):
+        features = retrieved[:, group].movedim(1, -1)
+        for number, (weight, bias) in enumerate(zip(mlps.weights, mlps.biases, strict=True)):
+            features = features @ weight[group].T + bias[group, :, 0]
+            features = features.relu() if number < 2 else features
+        torch.testing.assert_close(block[:, 4 * group : 4 * group + 4], features.movedim(-1, 1))
+
+
+@pytest.mark.parametrize(("size", "attention", "widths"), [
+    (64, [False, False, True], [32, 32, 64]),
+    (16, [False, False, True, True, True], [32, 32, 64, 64, 128]),
+])  # fmt: skip
+def test_the_encoder_has_the_papers_levels_with_attention_from_64_down(size, attention, widths):
+    with torch.device("meta"):
+        network = KeyCodeEncoder(EncoderSettings(), CodeSize(size, size, 4), 256, 3).network
+    assert [type(block).__name__ == "AttnDownEncoderBlock2D" for block in network.down_blocks] == attention
+    assert [block.resnets[0].conv1.weight.shape[0] for block in network.down_blocks] == widths
+    assert all(len(block.resnets) == 2 for block in network.down_blocks)
+    assert network.mid_block.attentions[0] is not None
+
+
+def test_widths_that_32_does_not_divide_have_fewer_normalization_groups():
+    network = KeyCodeEncoder(EncoderSettings(channels=12), CodeSize(4, 4, 2), 8, 1)
+    assert network.network.conv_norm_out.num_groups == 4
+    assert network(torch.randn(1, 1, 8, 8)).shape == (1, 2, 4, 4)

@@ -1,0 +1,110 @@
+"""Counts of parameters and multiply-accumulates (Tables 3, 7 and 8)."""
+
+import json
+
+import pytest
+
+from pipeline.complexity import ARCHITECTURES, complexity, published_comparison, published_row
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.errors import InputError
+from pipeline.models.complexity import counts, hash_table_parameters
+
+
+def architecture(code_size, **changes):
+    return Autoencoder(dataset="paper", code_size=code_size, **changes)
+
+
+LONG_KEYS = architecture("64x64x4", tables={"key_length": 2, "coarsest_resolution": 16})
+FROM_32 = architecture(
+    "32x32x8", feature_size=32, feature_channels=1024, tables={"finest_resolution": 32}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "ngp", "tcnn"), [
+    (architecture("64x64x4"), 10.608, 10.138),
+    (architecture("16x16x8"), 21.215, 20.276),
+    (architecture("16x16x16"), 42.431, 40.553),
+    (FROM_32, 3.668, 3.227),
+    (LONG_KEYS, 30.530, 29.684),
+])  # fmt: skip
+def test_hash_tables_have_the_counts_of_both_conventions(settings, ngp, tcnn):
+    assert round(hash_table_parameters(settings, "ngp") / 1e6, 3) == ngp
+    assert round(hash_table_parameters(settings, "tcnn") / 1e6, 3) == tcnn
+
+
+@pytest.mark.parametrize(("settings", "published", "rule"), [
+    (architecture("64x64x4"), 63.40, 63.3976),
+    (architecture("16x16x8"), 63.54, 63.5321),
+    (architecture("16x16x16"), 63.80, 63.8011),
+    (LONG_KEYS, 63.40, 63.3976),
+    (FROM_32, 85.14, 85.1353),
+])  # fmt: skip
+def test_the_papers_rule_gives_the_papers_gflops(settings, published, rule):
+    found = counts(settings, 256, 3)["gmacs"]["paper_rule"]
+    assert round(found, 4) == rule
+    assert abs(found - published) < 0.011
+
+
+@pytest.mark.parametrize("code_size", ["64x64x4", "32x32x4", "16x16x8", "16x16x16"])
+def test_the_decoder_is_within_3_percent_of_9_9_million(code_size):
+    found = counts(architecture(code_size), 256, 3)["decoder_params"]
+    assert abs(found / 9.9e6 - 1) < 0.03
+
+
+def test_the_true_count_is_that_of_the_convolutions_written_out():
+    convolutions = sum(2 * 9 * c**2 * r**2 for r, c in ((64, 512), (128, 256), (256, 128)))
+    up = 9 * 512 * 256 * 64**2 + 9 * 256 * 128 * 128**2
+    to_image = sum(3 * c * r**2 for r, c in ((64, 512), (128, 256), (256, 128)))
+    filters = 16 * (256 * 128**2 + 128 * 256**2)  # on the up-convolutions' outputs
+    filters += 16 * 3 * (64**2 + 128**2)  # on the images, counted per input pixel
+    styles = 512 * (512 * 3 + (512 + 2 * 256 + 256) + (256 + 2 * 128 + 128))  # affine layers
+    demodulation = 512 * 512 * 2 + 512 * 256 + 256 * 256 * 2 + 256 * 128 + 128 * 128 * 2
+    parts = counts(architecture("64x64x4"), 256, 3)["true_gmacs"]
+    total = convolutions + up + to_image + filters + styles + demodulation
+    assert abs(parts["synthesis"] * 1e9 - total) < 1
+    assert abs(parts["group_mlps"] * 1e9 - 64**2 * 4 * (2 * 64**2 + 64 * 128)) < 1
+    assert abs(parts["style_mlp"] * 1e9 - 2 * 512**2) < 1
+
+
+def test_retrieval_is_counted_per_key_and_corner():
+    parts = counts(architecture("64x64x4"), 256, 3)["true_gmacs"]
+    assert abs(parts["retrieval"] * 1e9 - 64**2 * 4 * 2 * 2 * 4) < 1
+
+
+def test_every_architecture_stands_beside_its_published_row():
+    for table, columns, _ in ARCHITECTURES:
+        assert published_row(table, columns)
+    text = published_comparison()
+    assert len(text.splitlines()) == 2 + len(ARCHITECTURES)
+    for number in ("(11.4)", "(42.9)", "(85.14)", "63.3976", "30.530"):
+        assert number in text
+
+
+def test_the_stage_writes_what_the_tables_read(tmp_path):
+    job = {
+        "name": "small",
+        "autoencoder": {"dataset": "d", "code_size": "8x8x4", "feature_size": 16, "feature_channels": 64},
+        "resolution": 32,
+        "channels": 1,
+    }
+    complexity(json.dumps(job), output=tmp_path / "complexity.json")
+    found = json.loads((tmp_path / "complexity.json").read_text())
+    assert found["kind"] == "complexity"
+    assert (found["autoencoder"], found["dataset"], found["code_size"]) == ("small", "d", "8x8x4")
+    assert set(found["hash_table_params"]) == {"ngp", "tcnn"}
+    assert set(found["gmacs"]) == {"paper_rule", "true"}
+    assert found["decoder_params"] > 0
+    assert found["encoder_params"] > 0
+
+
+def test_an_impossible_size_names_its_key(tmp_path):
+    job = {
+        "name": "x",
+        "autoencoder": {"dataset": "d", "code_size": "8x8x4", "feature_size": 64},
+        "resolution": 32,
+        "channels": 1,
+    }
+    with pytest.raises(InputError, match="feature_size"):
+        complexity(json.dumps(job), output=tmp_path / "complexity.json")
+    with pytest.raises(InputError, match="--output"):
+        complexity(json.dumps(job))

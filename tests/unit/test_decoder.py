@@ -1,0 +1,172 @@
+"""The StyleGAN2-type decoder and discriminator."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
+from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
+from pipeline.models.discriminator import Discriminator
+from pipeline.models.equalized import Filter, Upsample
+
+torch.set_num_threads(1)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_the_papers_synthesis_has_9_4455_million_parameters():
+    with torch.device("meta"):
+        assert count(Synthesis([512, 256, 128], 64, 3, 512)) == 9_445_521
+
+
+def test_the_synthesis_from_32_has_35_145_million_parameters():
+    with torch.device("meta"):
+        assert round(count(Synthesis([1024, 512, 256, 128], 32, 3, 512)) / 1e6, 3) == 35.145
+
+
+def test_widths_halve_from_the_feature_channels():
+    assert synthesis_widths(None, 512, 64, 256) == [512, 256, 128]
+    assert synthesis_widths([64, 32], 64, 16, 32) == [64, 32]
+
+
+def per_image_convolution(layer, features, style, up):
+    """StyleGAN2 as published: weights modulated and demodulated per image, one grouped convolution."""
+    images, inputs, side, _ = features.shape
+    scale = F.linear(style, layer.affine.weight / math.sqrt(style.shape[1]), layer.affine.bias)
+    weight = layer.weight[None] / math.sqrt(inputs * 9) * scale[:, None, :, None, None]
+    weight = weight / weight.square().sum(dim=(2, 3, 4), keepdim=True).add(1e-8).sqrt()
+    flat = features.reshape(1, images * inputs, side, side)
+    if up:
+        grouped = weight.transpose(1, 2).reshape(images * inputs, -1, 3, 3)
+        result = F.conv_transpose2d(flat, grouped, stride=2, groups=images)
+        kernel = torch.tensor([1.0, 3, 3, 1])[:, None] * torch.tensor([1.0, 3, 3, 1]) / 16
+        result = F.conv2d(F.pad(result, (1, 1, 1, 1)).transpose(0, 1), kernel[None, None]).transpose(0, 1)
+    else:
+        result = F.conv2d(flat, weight.reshape(-1, inputs, 3, 3), padding=1, groups=images)
+    result = result.view(images, -1, *result.shape[2:])
+    result = result + layer.noise_strength * layer.noise_buffer + layer.bias[:, None, None]
+    return F.leaky_relu(result, 0.2) * math.sqrt(2)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_modulating_inputs_equals_modulating_weights(up):
+    torch.manual_seed(0)
+    layer = ModulatedConv(5, 7, 8, 6, seed=1, up=up)
+    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.constant_(layer.noise_strength, 0.3)
+    features, style = torch.randn(3, 5, 4 if up else 8, 4 if up else 8), torch.randn(3, 6)
+    expected = per_image_convolution(layer, features, style, up)
+    found = layer(features, style, None)
+    assert found.shape == (3, 7, 8, 8)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_outputs_have_unit_variance_before_the_activation():
+    torch.manual_seed(0)
+    layer = ModulatedConv(64, 64, 32, 16, seed=1)
+    found = layer(torch.randn(4, 64, 32, 32), torch.randn(4, 16), None)
+    before = torch.where(found > 0, found, found / 0.2) / math.sqrt(2)
+    assert 0.8 < before[..., 1:-1, 1:-1].std() < 1.2
+
+
+def test_noise_has_no_part_at_the_start_and_buffers_are_fixed():
+    one, other = (Synthesis([8, 4], 4, 1, 8) for _ in range(2))
+    assert all(float(p) == 0 for name, p in one.named_parameters() if name.endswith("noise_strength"))
+    for (name, buffer), (_, same) in zip(one.named_buffers(), other.named_buffers(), strict=True):
+        assert torch.equal(buffer, same), name
+    assert sum(name.endswith("noise_buffer") for name in one.state_dict()) == 5
+
+
+def test_given_noise_reaches_every_resolution():
+    network = Synthesis([8, 4], 4, 1, 8)
+    for name, parameter in network.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    shapes = []
+
+    def noise(shape):
+        shapes.append(shape)
+        return torch.randn(shape)
+
+    block, style = torch.randn(2, 8, 4, 4), torch.randn(2, 8)
+    varied = network(block, style, noise)
+    assert shapes == [(2, 1, 4, 4)] * 2 + [(2, 1, 8, 8)] * 3
+    assert not torch.equal(varied, network(block, style, noise))
+    assert torch.equal(network(block, style), network(block, style))
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch():
+    network, mlp = Synthesis([8, 4], 4, 3, 8), StyleMLP(8, 8)
+    blocks = torch.randn(3, 8, 4, 4)
+    together = network(blocks, mlp(blocks))
+    alone = torch.cat([network(block[None], mlp(block[None])) for block in blocks])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_filters_keep_constants_away_from_the_border():
+    constant = torch.full((1, 2, 8, 8), 3.0)
+    torch.testing.assert_close(Upsample()(constant)[..., 2:-2, 2:-2], torch.full((1, 2, 12, 12), 3.0))
+    torch.testing.assert_close(Filter(1, stride=2)(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 2), 3.0))
+
+
+@pytest.mark.parametrize("module", [Filter(2), Filter(1), Filter(1, stride=2), Upsample()])
+def test_filters_have_exact_first_and_second_gradients(module):
+    features = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(module, (features,))
+    assert torch.autograd.gradgradcheck(module, (features,))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_gives_nearly_the_same_images(dtype):
+    torch.manual_seed(0)
+    network, mlp = Synthesis([16, 8], 8, 3, 16), StyleMLP(16, 16)
+    block = torch.randn(2, 16, 8, 8)
+    exact = network(block, mlp(block))
+    with torch.autocast("cpu", dtype=dtype):
+        mixed = network(block, mlp(block))
+    assert mixed.dtype == torch.float32
+    assert (mixed - exact).abs().max() < 0.1 * exact.std()
+
+
+def test_the_discriminators_widths_follow_its_base():
+    network = Discriminator(DiscriminatorSettings(channels=512, base=32768), 256, 3)
+    widths = [network.from_image.weight.shape[0]] + [block.conv1.weight.shape[0] for block in network.blocks]
+    assert widths == [128, 256, 512, 512, 512, 512, 512]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_discriminator_judges_each_image_by_itself(channels):
+    torch.manual_seed(0)
+    network = Discriminator(DiscriminatorSettings(channels=16, base=256), 16, channels)
+    images = torch.randn(3, channels, 16, 16)
+    together = network(images)
+    assert together.shape == (3,)
+    alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_gradient_penalty_differentiates_twice():
+    torch.manual_seed(0)
+    network = Discriminator(DiscriminatorSettings(channels=4, base=32), 8, 1).double()
+    images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
+
+    def penalty():
+        leaf = images.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(network(leaf.double()).double().sum(), leaf, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().sum()
+
+    weight = network.blocks[0].conv0.weight
+    (slope,) = torch.autograd.grad(penalty(), weight)
+    step = 1e-3
+    with torch.no_grad():
+        direction = torch.randn_like(weight)
+        weight.add_(step * direction)
+    above = penalty()
+    with torch.no_grad():
+        weight.sub_(2 * step * direction)
+    below = penalty()
+    assert math.isclose(((above - below) / (2 * step)).item(), (slope * direction).sum().item(), rel_tol=2e-2)

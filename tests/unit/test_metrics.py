@@ -1,0 +1,195 @@
+"""Metrics of generation: equal to independent formulas, within their memory, with their protocol."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.evaluate import evaluate
+from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
+from pipeline.evaluation.metrics import (
+    frechet_distance,
+    generation_metrics,
+    precision_recall,
+    rows_at_once,
+    score,
+)
+
+
+def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
+
+
+def features_of(count: int, seed: int, network: str = "efficientnet_lite0", **facts: object) -> FeatureSet:
+    told = {
+        "count": count,
+        "images_sha256": f"images {seed}",
+        "network": network,
+        "network_sha256": "weights",
+        "resize": "as is",
+    }
+    return FeatureSet(gaussian(count, 16, seed), gaussian(count, 5, seed + 1), told | facts)
+
+
+def test_frechet_distance_equals_its_formula_with_a_matrix_square_root() -> None:
+    one, two = gaussian(300, 12, 0), gaussian(200, 12, 1, shift=0.3) * 1.5
+    means = [x.astype(np.float64).mean(0) for x in (one, two)]
+    covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (one, two)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-3, 3, width=32), st.integers(1, 8))
+def test_frechet_distance_of_a_shifted_set_is_the_squared_shift(shift: float, width: int) -> None:
+    one = gaussian(64, width, 3) if width > 1 else gaussian(64, 2, 3)
+    assert frechet_distance(one + np.float32(shift), one) == pytest.approx(
+        one.shape[1] * shift**2, rel=1e-3, abs=1e-3
+    )
+
+
+def test_score_is_one_for_equal_predictions_and_the_class_count_for_certain_balanced_ones() -> None:
+    assert score(np.tile(gaussian(1, 7, 0), (50, 1)))["score_mean"] == pytest.approx(1.0)
+    certain = 100.0 * np.tile(np.eye(4), (2000, 1)).astype(np.float32)
+    assert score(certain)["score_mean"] == pytest.approx(4.0, rel=0.01)
+
+
+def test_score_equals_its_formula_over_shuffled_splits() -> None:
+    logits = gaussian(103, 9, 5) * 2
+    order = np.random.RandomState(2020).permutation(103)
+    shifted = logits[order].astype(np.float64)
+    p = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+    values = []
+    for i in range(10):
+        part = p[i * 103 // 10 : (i + 1) * 103 // 10]
+        values.append(np.exp((part * np.log(part / part.mean(0))).sum(1).mean()))
+    found = score(logits)
+    assert found["score_mean"] == pytest.approx(np.mean(values), rel=1e-6)
+    assert found["score_std"] == pytest.approx(np.std(values), rel=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(5, 40), st.integers(5, 40), st.floats(0, 2))
+def test_precision_and_recall_equal_their_definition(seed: int, made: int, real: int, shift: float) -> None:
+    generated, reference = gaussian(made, 3, seed, shift), gaussian(real, 3, seed + 1)
+
+    def inside(points: np.ndarray, centres: np.ndarray) -> float:
+        among = np.linalg.norm(centres[:, None].astype(float) - centres[None], axis=2)
+        radius = np.sort(among, axis=1)[:, 3]  # the third neighbour; the point itself is the first
+        return float(
+            (np.linalg.norm(points[:, None].astype(float) - centres[None], axis=2) <= radius).any(1).mean()
+        )
+
+    found = precision_recall(generated, reference, 1.0)
+    # One point on a sphere's surface may fall on either side of 32-bit rounding.
+    assert found["precision"] == pytest.approx(inside(generated, reference), abs=1.01 / made)
+    assert found["recall"] == pytest.approx(inside(reference, generated), abs=1.01 / real)
+
+
+def test_little_memory_changes_nothing_but_the_rows_held_at_once() -> None:
+    generated, reference = gaussian(300, 20, 0, 0.2), gaussian(250, 20, 1)
+    assert rows_at_once(300, 1e-4) == 20
+    assert rows_at_once(50_000, 2.0) * 50_000 * 16 <= 2e9
+    whole, parts = (precision_recall(generated, reference, memory) for memory in (1.0, 1e-4))
+    assert whole == pytest.approx(parts, abs=1e-3)
+
+
+def test_each_network_serves_its_own_metrics() -> None:
+    serves = {
+        "inception": {"frechet_distance", "score_mean", "score_std"},
+        "clip": {"frechet_distance"},
+        "vgg16": {"precision", "recall", "f1"},
+        "efficientnet_lite0": {
+            *("frechet_distance", "score_mean", "score_std"),
+            *("precision", "recall", "f1"),
+        },
+    }
+    for network, metrics in serves.items():
+        found = generation_metrics(features_of(30, 0, network), features_of(40, 5, network), 1.0)
+        assert set(found) == metrics
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")]
+)
+def test_features_that_were_taken_differently_are_refused(key: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"features: {key} of the generated images"):
+        generation_metrics(features_of(30, 0), features_of(30, 1, **{key: value}), 1.0)
+
+
+def test_too_few_images_are_an_input_error() -> None:
+    with pytest.raises(InputError, match="at least 10 images"):
+        score(gaussian(9, 4, 0))
+    with pytest.raises(InputError, match="more than 3 images"):
+        precision_recall(gaussian(3, 4, 0), gaussian(30, 4, 1), 1.0)
+
+
+def test_feature_files_come_back_whole_and_others_are_refused(tmp_path: Path) -> None:
+    written = features_of(8, 0)
+    write_features(tmp_path / "a.npz", written)
+    read = read_features(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read.features, written.features)
+    assert read.logits is not None
+    np.testing.assert_array_equal(read.logits, written.logits)
+    assert read.facts == written.facts
+    np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"b\.npz: not a file of"):
+        read_features(tmp_path / "b.npz")
+
+
+JOB = {
+    "samples": "ldm",
+    "sample_kind": "diffusion",
+    "dataset": "pictures",
+    "method": "BRIGHT (LDM)",
+    "network": "efficientnet_lite0",
+    "reference": "validation",
+    "seed": 3,
+}
+
+
+def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
+    write_features(tmp_path / "made.npz", features_of(30, 0))
+    write_features(tmp_path / "real.npz", features_of(40, 1))
+    paths = (tmp_path / "made.npz", tmp_path / "real.npz", tmp_path / "summary.json")
+    evaluate(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
+    summary = json.loads(paths[-1].read_text())
+    assert summary["kind"] == "generation"
+    assert (summary["method"], summary["code_size"]) == ("BRIGHT (LDM)", "8x8x4")
+    protocol = summary["protocol"]
+    expected = {
+        "count": 30,
+        "reference": "validation",
+        "reference_count": 40,
+        "reference_sha256": "images 1",
+        "network": "efficientnet_lite0",
+        "network_sha256": "weights",
+        "resize": "as is",
+        "seed": 3,
+        "neighbourhood": 3,
+        "score_splits": 10,
+    }
+    assert {key: protocol[key] for key in expected} == expected
+    assert "torch-fidelity" in protocol["versions"]
+    first = paths[-1].read_bytes()
+    evaluate(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
+    assert paths[-1].read_bytes() == first
+
+
+def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> None:
+    write_features(tmp_path / "made.npz", features_of(30, 0))
+    for change, line in (({"count": 50}, "count: 50"), ({"network": "vgg16"}, "network: 'vgg16'")):
+        with pytest.raises(InputError, match=f"settings: {line}, but the feature files have"):
+            evaluate(
+                json.dumps({**JOB, **change}),
+                tmp_path / "made.npz",
+                tmp_path / "made.npz",
+                tmp_path / "summary.json",
+            )

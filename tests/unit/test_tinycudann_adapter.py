@@ -1,0 +1,149 @@
+"""The adapter to tiny-cuda-nn, against a stand-in with the package's signature and parameter layout."""
+
+import logging
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from reference_hash_grid import StandIn
+
+from pipeline.models.hash_tables import HashTableGroups
+from pipeline.progress import logger
+
+
+def make(retrieval, key_length=1, groups=2, convention="tcnn", size=8, features=2, feature_size=4):
+    return HashTableGroups(groups, key_length, 4, 3, 9, features, size, convention, feature_size, retrieval)
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """A machine that seems to have CUDA and the package."""
+    module = ModuleType("tinycudann")
+    module.Encoding = StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tinycudann", module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    return module
+
+
+@pytest.mark.parametrize("key_length", [1, 2])
+@pytest.mark.parametrize("size", [18, 7], ids=["dense", "hashed"])
+def test_the_adapter_passes_our_tables_as_the_packages_parameters(package, size, key_length):
+    adapter = make("tinycudann", key_length, size=size, feature_size=2)
+    gather = make("gather", key_length, size=size, feature_size=2)
+    torch.nn.init.normal_(adapter.tables)
+    gather.load_state_dict(adapter.state_dict())
+    assert adapter.retrieval.name == "tinycudann"
+    code = torch.rand(2, 2, key_length, 2, 2)
+    results = []
+    for tables in (adapter, gather):
+        leaf = code.clone().requires_grad_()
+        features = tables.retrieval(tables.tables, leaf)
+        features.backward(torch.ones_like(features).cumsum(2))
+        results.append((features.detach(), tables.tables.grad, leaf.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_the_state_dict_holds_our_tables_alone(package):
+    assert list(make("tinycudann").state_dict()) == ["tables"]
+    assert [name for name, _ in make("tinycudann").named_parameters()] == ["tables"]
+
+
+def test_auto_takes_the_package_where_it_can_run(package):
+    assert make("auto").retrieval.name == "tinycudann"
+    assert make("auto", convention="ngp").retrieval.name == "separable"
+    assert make("auto", features=3).retrieval.name == "separable"
+    assert make("auto", key_length=3).retrieval.name == "gather"
+
+
+def test_tensors_on_the_cpu_do_not_go_to_the_package(package):
+    tables = make("tinycudann")
+    expected = make("separable")
+    expected.load_state_dict(tables.state_dict())
+    code = torch.rand(1, 2, 4, 4)
+    assert torch.equal(tables.retrieve(code), expected.retrieve(code))
+
+
+def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
+    class Larger(StandIn):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            self.params = torch.nn.Parameter(torch.zeros(self.params.numel() + 8))
+
+    monkeypatch.setattr(package, "Encoding", Larger)
+    with pytest.raises(RuntimeError, match="expected"):
+        make("tinycudann")
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What the stage's log gets."""
+    found = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield found
+    logger.removeHandler(handler)
+
+
+def test_without_cuda_the_fallback_is_one_line(monkeypatch, lines):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert make("tinycudann").retrieval.name == "separable"
+    assert lines == ["retrieval: separable in place of tinycudann: there is no CUDA device"]
+    assert make("tinycudann", key_length=2).retrieval.name == "gather"
+    assert len(lines) == 2
+
+
+def test_without_the_package_the_fallback_names_the_install_page(monkeypatch, lines):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "tinycudann", None)
+    assert make("tinycudann").retrieval.name == "separable"
+    assert len(lines) == 1
+    assert "docs/tiny-cuda-nn.md" in lines[0]
+
+
+def test_a_package_that_does_not_load_is_a_fallback_too(monkeypatch, lines, tmp_path):
+    (tmp_path / "tinycudann.py").write_text("raise EnvironmentError('Unknown compute capability')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tinycudann", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert make("tinycudann").retrieval.name == "separable"
+    assert len(lines) == 1
+    assert "Unknown compute capability" in lines[0]
+
+
+def test_auto_falls_back_silently(monkeypatch, lines):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    make("auto")
+    assert lines == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("key_length", [1, 2])
+@pytest.mark.parametrize("size", [18, 12], ids=["dense", "hashed"])
+def test_tiny_cuda_nn_equals_gather_on_a_gpu(size, key_length):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    pytest.importorskip("tinycudann", exc_type=Exception)
+    strategies = [
+        HashTableGroups(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda()
+        for name in ("gather", "tinycudann")
+    ]
+    assert strategies[1].retrieval.name == "tinycudann"
+    torch.nn.init.normal_(strategies[0].tables)
+    strategies[1].load_state_dict(strategies[0].state_dict())
+    code = torch.rand(4, 2 * key_length, 16, 16, device="cuda")
+    results = []
+    for tables in strategies:
+        leaf = code.clone().requires_grad_()
+        features = tables.retrieve(leaf)
+        features.backward(torch.ones_like(features))
+        results.append((features.detach(), tables.tables.grad, leaf.grad))
+    # the package computes positions in float32: up to 5e-5 of a cell off
+    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-2, rtol=1e-3)
+    # a key within rounding of a node may take the slope of either side
+    close = torch.isclose(results[0][2], results[1][2], atol=1e-2, rtol=1e-2)
+    assert close.float().mean() > 0.999
