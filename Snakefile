@@ -24,6 +24,14 @@ container: "workflow/container/bright.sif"
 
 
 include: "workflow/rules/common.smk"
+
+
+rule all:
+    """Every table and figure (the default)."""
+    input:
+        [job.outputs for job in [*plan.tables.values(), *plan.figures.values()]],
+
+
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/autoencoders.smk"
 include: "workflow/rules/diffusion.smk"

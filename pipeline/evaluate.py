@@ -28,6 +28,7 @@ def evaluate(
     metric_device(job.cpu_threads)
     of_generated, of_reference = read_features(generated), read_features(reference)
     check_job(job, of_generated.facts, of_reference.facts)
+    of_generated = of_generated.first(job.count)
     metrics = generation_metrics(of_generated, of_reference, job.memory_gb)
     logger.info("%s on %s: %s", job.samples, job.network, {key: round(x, 4) for key, x in metrics.items()})
     facts = {
@@ -37,7 +38,6 @@ def evaluate(
         "dataset": job.dataset,
         "method": job.method,
         "network": job.network,
-        "images_sha256": of_generated.facts["images_sha256"],
         "metrics": metrics,
         "protocol": generation_protocol(
             job, of_generated.facts, of_reference.facts, metric_settings(job.network)

@@ -1,4 +1,4 @@
-"""Stage: a raw collection becomes archives of square PNGs, one for training and one for validation (section 4)."""
+"""Stage: a raw collection becomes two archives of square PNGs, for training and validation (section 4)."""
 
 import os
 from pathlib import Path

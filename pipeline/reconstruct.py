@@ -8,11 +8,10 @@ import typer
 
 from pipeline.atomic import atomic_path, write_json
 from pipeline.config.jobs import ReconstructionJob
-from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.data.pictures import contact_sheet
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
-from pipeline.generation.images import image_name
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.progress import log_to

@@ -20,7 +20,7 @@ class ExtractionJob(Section):
 class EvaluationJob(Section):
     """Metrics of one image set against a reference set, in the features of one network."""
 
-    samples: str = Field(description="The name of the image set under `samples`.")
+    samples: str = Field("", description="The name of the image set, where one config has it.")
     sample_kind: Literal["diffusion", "gaussian_codes", "real"] = Field(
         description="How the images were made."
     )
@@ -28,7 +28,7 @@ class EvaluationJob(Section):
     method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
     network: NetworkName = Field(description="The network of the features.")
     reference: str = Field(description="The split of the reference images.")
-    count: int | None = Field(None, ge=2, description="How many images there must be; by default any number.")
+    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
     reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
     code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
     seed: int = Field(0, description="The seed of the image set, for the record.")
@@ -39,9 +39,9 @@ class EvaluationJob(Section):
 class NeighboursJob(Section):
     """Nearest training images by LPIPS (Fig. 9)."""
 
-    samples: str = Field(description="The name of the image set under `samples`.")
-    dataset: str = Field(description="A name under `datasets`.")
-    method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
+    samples: str = Field("", description="The name of the image set, where one config has it.")
+    dataset: str = Field("", description="A name under `datasets`.")
+    method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
     count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
     validation_count: int | None = Field(
         None, ge=1, description="How many validation images; by default all."

@@ -3,16 +3,8 @@
 from pydantic import Field
 
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import Diffusion, Samples
 from pipeline.config.fields import Section
-
-
-class DatasetJob(Section):
-    """Prepare a dataset."""
-
-    name: str = "dataset"
-    dataset: Dataset
 
 
 class AutoencoderJob(Section):

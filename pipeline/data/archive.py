@@ -1,4 +1,4 @@
-"""Archives of images: uncompressed zips of PNGs, the layout that StyleGAN's, EDM2's and clean-fid's tools read.
+"""Archives of images: uncompressed zips of PNGs, as StyleGAN's, EDM2's and clean-fid's tools read them.
 
 Pixels are uint8, (H, W, C) as arrays and (N, C, H, W) as tensors; models see them in [-1, 1] (appendix A).
 Importing this module does not import torch.

@@ -27,7 +27,7 @@ class BadImage(Exception):
 def decode(encoded: bytes, channels: int) -> Image.Image:
     """The picture in mode L (1 channel) or RGB (3 channels); BadImage says why there is none."""
     if not encoded:
-        raise BadImage("the file is empty")
+        raise BadImage("empty: it has no bytes")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other packages turn it on for the whole process
     try:
         with warnings.catch_warnings():

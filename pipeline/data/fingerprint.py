@@ -62,7 +62,7 @@ def _listing_digest(source: Source, files: list[RawFile]) -> str:
 
 
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
-    """sha256 of every file's content, in order; threads, since both reading and hashing leave Python's lock."""
+    """sha256 of every file's content, in order; by threads, since hashing leaves Python's lock."""
 
     def hash_one(file: RawFile) -> str:
         return _sha256(file.path, where)

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -20,7 +20,7 @@ _function: Callable[[Any], Any]  # of a worker process
 
 def ordered_map(
     make: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """make()(task) for every task, in the tasks' order, whatever the number of processes.
 
     `make` is called once in every process, so that each opens its own files. Unlike `Pool.imap` the map

@@ -6,10 +6,11 @@ archives' bytes depend on neither the number of processes nor the clock.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +27,7 @@ from pipeline.data.square import square_pixels
 from pipeline.errors import InputError
 from pipeline.progress import Progress, logger
 
-CHUNK = 32  # images that a worker process gets at a time
+CHUNK = 16  # images that a worker process gets at a time: what a terminated stage still waits for
 FEW = 10_000  # below, the manifest lists the images' original names
 EMBEDDED_LICENSE = "MIT (Fashion-MNIST, Zalando SE)"
 
@@ -70,7 +71,7 @@ class ImagePreparer:
         try:
             pixels = square_pixels(self.parts[part].image(name, self.dataset.channels), self.dataset)
         except BadImage as error:
-            return Outcome(part, name, reason=str(error))
+            return Outcome(part, name, reason=printable(str(error)))
         return Outcome(part, name, encode_png(pixels), pixel_digest(pixels))
 
 
@@ -93,20 +94,14 @@ class Preparation:
         names = {part: images.names() for part, images in self.parts.items()}
         self._check(names)
         limit = self.dataset.limit
-        total = sum(len(part) if limit is None else min(len(part), limit) for part in names.values())
+        total = sum(len(listed) if limit is None else min(len(listed), limit) for listed in names.values())
         with Progress("prepare", total, "images") as progress:
-            for part in names:
-                wanted = limit
-                with closing(self._outcomes(part, names[part])) as outcomes:
-                    for outcome in outcomes:
-                        if outcome.reason is not None:
-                            self._skip(outcome)
-                            continue
+            for part, listed in names.items():
+                with closing(self._outcomes(part, listed)) as outcomes:
+                    usable = (outcome for outcome in outcomes if self._usable(outcome))
+                    for outcome in islice(usable, limit):
                         self._keep(outcome, spool)
                         progress.advance()
-                        wanted = None if wanted is None else wanted - 1
-                        if wanted == 0:
-                            break
 
     def _check(self, names: dict[str, list[str]]) -> None:
         for part, listed in names.items():
@@ -115,21 +110,23 @@ class Preparation:
                 raise InputError(f"{self.where}.source: holds no images{kind}")
         check_list([name for part in names.values() for name in part], self.dataset.split, self.where)
 
-    def _outcomes(self, part: str, names: list[str]) -> Iterator[Outcome]:
-        chunks = (
-            [(part, name) for name in names[first : first + CHUNK]] for first in range(0, len(names), CHUNK)
-        )
+    def _outcomes(self, part: str, names: list[str]) -> Generator[Outcome, None, None]:
+        starts = range(0, len(names), CHUNK)
+        chunks = ([(part, name) for name in names[start : start + CHUNK]] for start in starts)
         make = partial(ImagePreparer, self.dataset, self.where)
         with closing(ordered_map(make, chunks, self.workers)) as results:
             for outcomes in results:
                 yield from outcomes
 
-    def _skip(self, outcome: Outcome) -> None:
+    def _usable(self, outcome: Outcome) -> bool:
+        if outcome.reason is None:
+            return True
         line = f"{printable(outcome.name)}: {outcome.reason}"
         if self.dataset.on_bad_image == "error":
             raise InputError(f"{self.where}.source: {line}; on_bad_image: skip would leave it out")
         logger.warning("skipped %s", line)
         self.skipped.append(outcome)
+        return False
 
     def _keep(self, outcome: Outcome, spool: IO[bytes]) -> None:
         start = spool.tell()
@@ -155,15 +152,10 @@ class Preparation:
             name: {"count": len(images), "sha256": _content_sha256(images)} for name, images in splits.items()
         }
         facts |= dataset.model_dump(mode="json") | {"license": license_, "pillow": PIL.__version__}
-        facts["skipped"] = [
-            {"name": printable(outcome.name), "reason": printable(str(outcome.reason))}
-            for outcome in self.skipped
-        ]
+        facts["skipped"] = [{"name": printable(image.name), "reason": image.reason} for image in self.skipped]
         facts["ignored_files"] = sum(images.ignored for images in self.parts.values())
         if len(self.kept) < FEW:
-            facts["names"] = {
-                name: [printable(image.name) for image in images] for name, images in splits.items()
-            }
+            facts["names"] = {split: [printable(image.name) for image in splits[split]] for split in splits}
         return facts
 
 

@@ -1,4 +1,4 @@
-"""Raw collections: embedded, folder, zip, LSUN's LMDB and IDX, each a list of names and a reader of one image.
+"""Raw collections: embedded, folder, zip, LSUN's LMDB and IDX; each lists names and reads one image.
 
 A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
 read in place, never extracted.
@@ -127,9 +127,7 @@ class FolderImages:
         except OSError as error:
             if error.errno in OF_ONE_FILE:
                 raise BadImage(f"can't be read: {error.strerror}") from None
-            raise InputError(
-                f"{self.where}.path: {path}: reading failed ({error.strerror}); see to the disk"
-            ) from None
+            raise InputError(f"{self.where}.path: {path}: reading failed ({error.strerror})") from None
 
 
 class ZipImages(_Reader):
@@ -158,22 +156,22 @@ class ZipImages(_Reader):
             raise BadImage(f"too large: declares {member.file_size} bytes, over {LARGEST_FILE}")
         try:
             return self.handle.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-            raise BadImage(f"damaged in the zip: {error}") from None
-        except OSError as error:
-            raise InputError(
-                f"{self.where}: {self.path}: reading failed ({error}); see to the disk"
-            ) from None
+        except MemoryError:
+            raise
+        except Exception as error:  # decompressors raise whatever damaged bytes lead them to
+            if isinstance(error, OSError) and error.errno is not None:
+                raise InputError(f"{self.where}: {self.path}: reading failed ({error.strerror})") from None
+            raise BadImage(f"damaged in the zip: {error or type(error).__name__}") from None
 
 
 class LmdbImages(_Reader):
     """LSUN's LMDB: each value is an encoded image (webp), its key the name."""
 
     def names(self) -> list[str]:
-        with self._lmdb_errors(), self.handle.begin() as transaction:
-            return sorted(
-                key.decode("utf-8", "surrogateescape") for key in transaction.cursor().iternext(values=False)
-            )
+        # Opened and closed at once: an LMDB can't be open twice in one process.
+        with self._lmdb_errors(), self._open() as environment, environment.begin() as transaction:
+            keys = transaction.cursor().iternext(values=False)
+            return sorted(key.decode("utf-8", "surrogateescape") for key in keys)
 
     def image(self, name: str, channels: int) -> Image.Image:
         with self._lmdb_errors(), self.handle.begin() as transaction:
@@ -206,9 +204,9 @@ class IdxImages(_Reader):
         return to_channels(Image.fromarray(np.array(self.handle[int(name)])), channels)
 
     def _open(self) -> np.ndarray:
-        with self.path.open("rb") as file:
-            zipped = file.read(2) == GZIP
         try:
+            with self.path.open("rb") as file:
+                zipped = file.read(2) == GZIP
             with gzip.open(self.path) if zipped else self.path.open("rb") as stream:
                 shape = self._shape(stream.read(IDX_HEADER))
                 expected = shape[0] * shape[1] * shape[2]
@@ -224,8 +222,8 @@ class IdxImages(_Reader):
     def _shape(self, header: bytes) -> tuple[int, int, int]:
         if len(header) < IDX_HEADER or header[:4] != IDX_GRAY_IMAGES:
             raise InputError(
-                f"{self.where}: {self.path}: starts with {header[:4].hex() or 'nothing'}; an IDX file of gray images"
-                f" starts with {IDX_GRAY_IMAGES.hex()}"
+                f"{self.where}: {self.path}: starts with {header[:4].hex() or 'nothing'};"
+                f" an IDX file of gray images starts with {IDX_GRAY_IMAGES.hex()}"
             )
         count, height, width = np.frombuffer(header, ">u4", 3, 4).tolist()
         if 0 in (count, height, width):

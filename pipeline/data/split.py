@@ -19,7 +19,7 @@ def validation_indices(names: list[str], parts: list[str], split: Split, where: 
         raise InputError(f"{where}.source: none of its images can be used; the log names each and why")
     if len(chosen) >= len(names):
         raise InputError(
-            f"{where}.split: {len(chosen)} validation images of {len(names)} usable ones leave none for training"
+            f"{where}.split: {len(chosen)} validation images of {len(names)} usable ones leave none to train"
         )
     if not chosen:
         raise InputError(
@@ -53,7 +53,7 @@ def listed_names(path: Path | None, where: str) -> set[str]:
         text = Path(path or "").read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise InputError(f"{where}.split.list: {path}: not a readable text file ({error.strerror})") from None
-    return {line for line in text.splitlines() if line.strip()}
+    return {line for line in text.replace("\r\n", "\n").split("\n") if line.strip()}
 
 
 def check_list(names: list[str], split: Split, where: str) -> None:

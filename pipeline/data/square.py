@@ -45,7 +45,7 @@ def pad(image: Image.Image, resolution: int) -> Image.Image:
     """The picture, unscaled, in the middle of a black square."""
     if max(image.size) > resolution:
         raise BadImage(
-            f"{image.width}x{image.height} is larger than the resolution {resolution}, to which crop: pad fills up"
+            f"{image.width}x{image.height} is larger than the resolution {resolution}, to which pad fills up"
         )
     square = Image.new(image.mode, (resolution, resolution))
     square.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))

@@ -26,6 +26,18 @@ class FeatureSet:
     logits: Features | None
     facts: dict[str, Any]
 
+    def first(self, count: int | None) -> "FeatureSet":
+        """The features of the first `count` images; all for None."""
+        if count is None or count == len(self.features):
+            return self
+        if count > len(self.features):
+            raise InputError(
+                f"settings: count: at most {len(self.features)}, the images in the file, not {count}"
+            )
+        logits = None if self.logits is None else self.logits[:count]
+        facts = {key: value for key, value in self.facts.items() if key != "images_sha256"}  # it is of all
+        return FeatureSet(self.features[:count], logits, facts | {"count": count})
+
 
 def write_features(path: Path, found: FeatureSet) -> None:
     """Write a feature set, uncompressed and atomically; the facts are JSON, as UTF-8 bytes."""

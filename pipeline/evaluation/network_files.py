@@ -49,7 +49,6 @@ def write_network(name: str, tensors: dict[str, Tensor], path: Path) -> str:
     metadata = {METADATA_KEY: json.dumps({"name": name, "weights_sha256": digest})}
     with atomic_path(path) as temporary:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata)
-        temporary.chmod(0o644)  # safetensors writes files that only their owner can read
     return digest
 
 

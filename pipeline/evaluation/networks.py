@@ -93,6 +93,12 @@ def network_path(name: str, folder: Path | str) -> Path:
     return Path(folder) / f"{name}.safetensors"
 
 
+def network_digest(name: str) -> str:
+    """What tells a result which weights it stands on: their sha256, else their source's; no file is read."""
+    entry = network(name)
+    return entry.weights_sha256 or entry.source.sha256
+
+
 def fetchable(name: str) -> bool:
     """Whether its weights come from the package index or from an installed package, so that no server of
     its own must be reached."""

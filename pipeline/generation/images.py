@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.data.archive import ArchiveWriter, ImageArchive, to_uint8
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.generation.codes import pad
 from pipeline.models.bright import Bright
 from pipeline.progress import Progress
@@ -37,7 +37,3 @@ def copy_images(source: ImageArchive, order: list[int], path: Path, first: int, 
             archive.add(image_name(index), source.read(order[index]))
             progress.advance()
 
-
-def image_name(index: int) -> str:
-    """The name inside the archive, as EDM2's tools write it."""
-    return f"{index // 1000:05d}/img{index:08d}.png"

@@ -32,8 +32,8 @@ def fir_kernel(gain: float) -> Tensor:
 class _Fir(torch.autograd.Function):
     """The FIR filter on each channel, in the features' own precision.
 
-    Its gradient is its transpose, whose gradient is the filter again: the gradient penalty differentiates twice,
-    where torch's own second derivative of a grouped convolution takes ten times as long.
+    Its gradient is its transpose, whose gradient is the filter again: the gradient penalty differentiates
+    twice, where torch's own second derivative of a grouped convolution takes ten times as long.
     """
 
     @staticmethod

@@ -50,7 +50,7 @@ class Jobs:
     def dataset(self, name: str) -> Job:
         dataset = self.config.datasets[name]
         facts = dataset_fingerprint(name, dataset)
-        settings = {"name": name, "dataset": dataset.model_dump(mode="json")}
+        settings = dataset.model_dump(mode="json") | {"name": name}
         numerical = dataset.numerical() | {"name": name, "source": facts.get("sha256", facts)}
         return self._job("prepare_dataset", name, settings, numerical)
 

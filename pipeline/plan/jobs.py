@@ -29,6 +29,8 @@ class Job:
     """The settings that can change a number, and facts about inputs that are not jobs."""
     inputs: dict[str, Files] = field(default_factory=dict)
     """Paths by the names that the rule's command uses."""
+    names: tuple[str, ...] = ()
+    """Names of the paths of a single list of inputs, for commands that take `name=path`."""
     upstream: tuple["Job", ...] = ()
     """The jobs that make the inputs."""
     files: tuple[str, ...] = ()

@@ -49,12 +49,17 @@ class Plan(Jobs):
         else:
             self._model_rows(table, rows, summaries)
         settings = {"table": table, "run": self.config.run, "rows": rows, "missing": missing}
-        upstream = tuple(job for _, job, _ in summaries)
-        settings["provenance"] = {name: job.name for name, job, _ in summaries}
-        numerical = settings | {"published": self.published}
-        inputs: dict[str, Any] = {"summaries": [job.path(file) for _, job, file in summaries]}
-        settings["names"] = [name for name, _, _ in summaries]
-        return self._job("make_table", table, settings, numerical, inputs=inputs, upstream=upstream)
+        names = tuple(name for name, _, _ in summaries)
+        settings["provenance"] = {f"{name} {job.stage}": job.name for name, job, _ in summaries}
+        return self._job(
+            "make_table",
+            table,
+            settings,
+            settings | {"names": names, "published": self.published},
+            inputs={"summaries": [job.path(file) for _, job, file in summaries]},
+            names=names,
+            upstream=tuple(job for _, job, _ in summaries),
+        )
 
     def _model_rows(self, table: str, rows: list[Any], summaries: list[tuple[str, Job, str]]) -> None:
         for name in getattr(self.config.tables_or_default, table):
@@ -123,25 +128,28 @@ class Plan(Jobs):
         if compared:
             figures["fig06"] = self._figure("fig06", self._pairs(compared))
         if model is not None and samples is not None:
-            inputs = [*self._pairs([model]), *self._first_shard(samples)]
+            inputs = [*self._pairs([model], labelled=False), *self._first_shard(samples)]
             figures["fig01"] = self._figure("fig01", inputs)
             for name in ("fig08", "fig10"):
                 figures[name] = self._figure(name, self._first_shard(samples))
             figures["fig09"] = self.neighbours(samples)
-        curves = [(f"autoencoder {name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
+        curves = [(f"history:{name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
         if curves:
             figures["curves_autoencoders"] = self._figure("curves", curves)
         if samples is not None and self.config.samples[samples].kind == "diffusion":
             name = self.config.samples[samples].diffusion  # type: ignore[union-attr]
             job = self.diffusion(name)
-            figures["curves_diffusion"] = self._figure("curves", [(name, job, "diffusion.history.csv")])
+            figures["curves_diffusion"] = self._figure("curves", [(f"history:{name}", job, "diffusion.history.csv")])
         return figures
 
-    def _pairs(self, models: list[str]) -> list[tuple[str, Job, str]]:
+    def _pairs(self, models: list[str], labelled: bool = True) -> list[tuple[str, Job, str]]:
         """Validation images and their reconstructions; models on another dataset than the first's stay out."""
         dataset = self.config.autoencoders[models[0]].dataset
         same = [name for name in models if self.config.autoencoders[name].dataset == dataset]
-        reconstructions = [(f"reconstructions:{n}", self.reconstruction(n), "reconstructions.zip") for n in same]
+        reconstructions = [
+            (f"reconstructions:{name}" if labelled else "reconstructions", self.reconstruction(name), "reconstructions.zip")
+            for name in same
+        ]
         return [("validation", self.dataset(dataset), "validation.zip"), *reconstructions]
 
     def _first_shard(self, samples: str) -> list[tuple[str, Job, str]]:
@@ -150,13 +158,14 @@ class Plan(Jobs):
 
     def _figure(self, figure: str, inputs: list[tuple[str, Job, str]]) -> Job:
         settings = {"figure": figure, "title": self.config.run}
-        names = [name for name, _, _ in inputs]
+        names = tuple(name for name, _, _ in inputs)
         return self._job(
             "make_figure",
             figure,
-            settings | {"names": names},
+            settings,
             settings | {"names": names},
             inputs={"data": [job.path(file) for _, job, file in inputs]},
+            names=names,
             upstream=tuple(job for _, job, _ in inputs),
         )
 

@@ -116,6 +116,15 @@ def test_each_network_serves_its_own_metrics() -> None:
         assert set(found) == metrics
 
 
+def test_the_first_so_many_images_can_be_scored_alone() -> None:
+    whole = features_of(40, 0)
+    part = whole.first(25)
+    assert part.facts["count"] == 25
+    assert part.logits is not None and len(part.logits) == 25
+    np.testing.assert_array_equal(part.features, whole.features[:25])
+    assert whole.first(None) is whole
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")]
 )
@@ -185,8 +194,12 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
 
 def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> None:
     write_features(tmp_path / "made.npz", features_of(30, 0))
-    for change, line in (({"count": 50}, "count: 50"), ({"network": "vgg16"}, "network: 'vgg16'")):
-        with pytest.raises(InputError, match=f"settings: {line}, but the feature files have"):
+    for change, line in (
+        ({"count": 50}, "count: at most 30"),
+        ({"reference_count": 50}, "reference_count: 50, but the feature files have 30"),
+        ({"network": "vgg16"}, "network: 'vgg16', but the feature files have"),
+    ):
+        with pytest.raises(InputError, match=f"settings: {line}"):
             evaluate(
                 json.dumps({**JOB, **change}),
                 tmp_path / "made.npz",

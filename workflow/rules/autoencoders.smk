@@ -21,8 +21,6 @@ rule train_autoencoder:
         perceptual=options("perceptual"),
     log:
         "results/logs/train_autoencoder-{autoencoder}-{digest}.log",
-    benchmark:
-        "results/benchmarks/train_autoencoder-{autoencoder}-{digest}.tsv"
     cache: True
     threads: cpu_threads("train_autoencoder")
     resources:

@@ -87,6 +87,16 @@ def options(*names):
     return text
 
 
+def named(stage, inputs):
+    """Arguments `name=path` for each file of a job's single list of inputs."""
+
+    def text(wildcards, input):
+        pairs = zip(find(stage, wildcards).names, input.get(inputs, []))
+        return " ".join(shlex.quote(f"{name}={path}") for name, path in pairs)
+
+    return text
+
+
 def as_list(paths):
     return [paths] if isinstance(paths, str) else list(paths)
 
@@ -98,3 +108,14 @@ def raw_images(wildcards):
     if problem and not job.complete and not workflow.dryrun:
         raise WorkflowError(problem)
     return []
+
+
+def show_results(plan):
+    """Refresh results/RUN and say where things are; the main table on the terminal."""
+    folder = f"results/{plan.config.run}"
+    present = plan.publish()
+    for table in ("table2", "table5"):
+        path = f"{folder}/tables/{table}.md"
+        if path in present:
+            print(open(path, encoding="utf-8").read())
+    print(f"Tables (csv, md, tex): {folder}/tables  Figures: {folder}/figures  Summaries: {folder}/summaries")

@@ -20,8 +20,6 @@ rule prepare_dataset:
         settings=settings("prepare_dataset"),
     log:
         "results/logs/prepare_dataset-{dataset}-{digest}.log",
-    benchmark:
-        "results/benchmarks/prepare_dataset-{dataset}-{digest}.tsv"
     cache: True
     threads: 8
     resources:

@@ -20,8 +20,6 @@ rule train_diffusion:
         work=work("train_diffusion"),
     log:
         "results/logs/train_diffusion-{diffusion}-{digest}.log",
-    benchmark:
-        "results/benchmarks/train_diffusion-{diffusion}-{digest}.tsv"
     cache: True
     threads: cpu_threads("train_diffusion")
     resources:

@@ -19,7 +19,7 @@ rule make_table:
         latex="results/store/tables/{table}-{digest}/table.tex",
     params:
         settings=settings("make_table"),
-        summaries=options("summaries"),
+        summaries=named("make_table", "summaries"),
     log:
         "results/logs/make_table-{table}-{digest}.log",
     message:
@@ -43,7 +43,7 @@ rule make_figure:
         pdf="results/store/figures/{figure}-{digest}/figure.pdf",
     params:
         settings=settings("make_figure"),
-        data=options("data"),
+        data=named("make_figure", "data"),
     log:
         "results/logs/make_figure-{figure}-{digest}.log",
     message:
@@ -51,13 +51,6 @@ rule make_figure:
     shell:
         "python -m pipeline.make_figure {params.settings:q} {params.data} --png {output.png:q}"
         " --pdf {output.pdf:q} --log {log:q}"
-
-
-rule all:
-    """Every table and figure (the default)."""
-    default_target: True
-    input:
-        [job.outputs for job in [*plan.tables.values(), *plan.figures.values()]],
 
 
 rule tables:

@@ -1,0 +1,433 @@
+"""Preparing a collection: what is skipped and why; crop, resize, splits; the same bytes from any workers."""
+
+import gzip
+import hashlib
+import io
+import json
+import logging
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.config.dataset import Dataset, EmbeddedSource, Split
+from pipeline.data.archive import ImageArchive, content_digest
+from pipeline.data.decode import BadImage
+from pipeline.data.listing import embedded_path
+from pipeline.data.parallel import ordered_map
+from pipeline.data.prepare import prepare
+from pipeline.data.split import validation_indices
+from pipeline.data.square import square_pixels
+from pipeline.errors import InputError
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:
+    """A smooth random picture, which JPEG keeps nearly as it is."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def folder_of(path: Path, count: int, size: tuple[int, int] = (24, 20)) -> Path:
+    path.mkdir(parents=True)
+    for index in range(count):
+        picture(index, size).save(path / f"{index:03d}.png")
+    return path
+
+
+def dataset(source: Path | dict[str, Any], **keys: Any) -> Dataset:
+    described = {"kind": "folder", "path": source} if isinstance(source, Path) else source
+    defaults: dict[str, Any] = {"resolution": 16, "split": {"rule": "last", "validation": 2}}
+    return Dataset.model_validate({"source": described} | defaults | keys)
+
+
+def prepared(
+    folder: Path, settings: Dataset, workers: int = 1
+) -> tuple[ImageArchive, ImageArchive, dict[str, Any]]:
+    train, validation = folder / "train.zip", folder / "validation.zip"
+    manifest = prepare(settings, train, validation, workers, "datasets.cats")
+    return ImageArchive(train), ImageArchive(validation), manifest
+
+
+def reasons(manifest: dict[str, Any]) -> dict[str, str]:
+    return {skipped["name"]: skipped["reason"] for skipped in manifest["skipped"]}
+
+
+@pytest.fixture
+def wild(tmp_path: Path) -> Path:
+    """A folder as people have them: every kind of image, odd names, and files that are no images."""
+    folder = tmp_path / "wild"
+    odd = folder / "sub folder" / 'it\'s "deep"'
+    odd.mkdir(parents=True)
+    picture(0).save(folder / "plain.png")
+    picture(1).save(odd / "name with spaces and 'quotes\".jpg", quality=95)
+    picture(2).convert("RGBA").save(folder / "rgba.png")
+    picture(3).convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    Image.fromarray(np.full((20, 24), 40_000, np.uint16)).save(folder / "sixteen.png")
+    picture(4).convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(5).transpose(Image.Transpose.ROTATE_90).save(folder / "rotated.jpg", quality=95, exif=exif)
+    picture(6).save(folder / "ünï.webp", lossless=True)
+    content = io.BytesIO()
+    picture(7, (200, 200)).save(content, "jpeg")
+    (folder / "truncated.jpg").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    (folder / "empty.png").touch()
+    (odd / "text.png").write_text("I am a text file, whatever my name says.\n")
+    (folder / "notes.txt").write_text("no image by its name")
+    return folder
+
+
+GOOD = [
+    "cmyk.jpg",
+    "palette.png",
+    "plain.png",
+    "rgba.png",
+    "rotated.jpg",
+    "sixteen.png",
+    'sub folder/it\'s "deep"/name with spaces and \'quotes".jpg',
+    "ünï.webp",
+]
+
+
+def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(
+    wild: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("pipeline"), "propagate", True)
+    with caplog.at_level(logging.INFO, "pipeline"):
+        train, validation, manifest = prepared(tmp_path / "out", dataset(wild))
+    assert manifest["names"] == {"train": GOOD[:6], "validation": GOOD[6:]}
+    assert (len(train), len(validation)) == (6, 2)
+    found = reasons(manifest)
+    assert list(found) == ["empty.png", 'sub folder/it\'s "deep"/text.png', "truncated.jpg"]
+    assert found["empty.png"] == "empty: it has no bytes"
+    assert "not an image" in found['sub folder/it\'s "deep"/text.png']
+    assert "truncated" in found["truncated.jpg"]
+    assert manifest["ignored_files"] == 1
+    for name, reason in found.items():
+        assert f"skipped {name}: {reason}" in caplog.text
+    assert "prepared 6 images for training and 2 for validation, skipped 3" in caplog.text
+
+
+def test_every_kind_of_image_comes_out_as_the_picture_that_it_shows(wild: Path, tmp_path: Path) -> None:
+    train, validation, _ = prepared(tmp_path / "out", dataset(wild))
+    found = dict(zip(GOOD, [*train.tensor(), *validation.tensor()], strict=True))
+    seeds = {GOOD[6]: 1, "rgba.png": 2, "rotated.jpg": 5, "plain.png": 0, "palette.png": 4, "ünï.webp": 6}
+    for name, seed in seeds.items():
+        expected = picture(seed).crop((2, 0, 22, 20)).resize((16, 16), Image.Resampling.LANCZOS)
+        difference = np.abs(found[name].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected))
+        assert difference.mean() < 6, name
+    assert (found["sixteen.png"] == round(40_000 / 257)).all()
+    assert found["cmyk.jpg"].float().std() > 5
+
+
+def test_a_bad_image_can_be_made_an_error(wild: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^datasets.cats.source: empty.png: empty.*on_bad_image"):
+        prepared(tmp_path / "out", dataset(wild, on_bad_image="error"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_bytes_do_not_depend_on_the_workers(wild: Path, tmp_path: Path) -> None:
+    for index in range(80):
+        picture(index).save(wild / f"more {index}.png")
+    manifests = [prepared(tmp_path / str(workers), dataset(wild), workers)[2] for workers in (1, 2)]
+    assert manifests[0] == manifests[1]
+    for name in ("train.zip", "validation.zip"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_an_error_in_a_worker_ends_the_stage_with_its_line(wild: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"empty.png"):
+        prepared(tmp_path / "out", dataset(wild, on_bad_image="error"), workers=2)
+
+
+def test_the_manifest_tells_what_was_made_and_how(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 5)
+    train, validation, manifest = prepared(tmp_path, dataset(source, license="CC0", filter="box"))
+    assert manifest["train"] == {"count": 3, "sha256": content_digest(train)}
+    assert manifest["validation"] == {"count": 2, "sha256": content_digest(validation)}
+    expected = {"resolution": 16, "channels": 3, "filter": "box", "crop": "center", "license": "CC0"}
+    assert {key: manifest[key] for key in expected} == expected
+    assert manifest["split"]["rule"] == "last"
+    assert manifest["source"] == {"kind": "folder", "path": str(source)}
+    assert manifest["skipped"] == []
+    assert manifest["pillow"] == Image.__version__
+    json.dumps(manifest)
+
+
+# Crop and resize
+
+
+def test_center_crop_and_resize_are_pillows(tmp_path: Path) -> None:
+    image = picture(3, (37, 22))
+    for name in ("box", "bilinear", "hamming", "bicubic", "lanczos"):
+        expected = image.crop((7, 0, 29, 22)).resize((16, 16), Image.Resampling[name.upper()])
+        assert np.array_equal(square_pixels(image, dataset(tmp_path, filter=name)), np.asarray(expected)), (
+            name
+        )
+
+
+@given(width=st.integers(1, 40), height=st.integers(1, 40))
+def test_every_size_becomes_square_or_is_refused(width: int, height: int) -> None:
+    image = picture(0, (width, height)).convert("L")
+    settings = [dataset(Path("x"), crop=crop, channels=1) for crop in ("center", "none", "pad")]
+    assert square_pixels(image, settings[0]).shape == (16, 16, 1)
+    for setting, possible in ((settings[1], width == height), (settings[2], max(width, height) <= 16)):
+        if possible:
+            assert square_pixels(image, setting).shape == (16, 16, 1)
+        else:
+            with pytest.raises(BadImage, match=f"{width}x{height}"):
+                square_pixels(image, setting)
+
+
+@given(width=st.integers(1, 16), height=st.integers(1, 16))
+def test_padding_keeps_every_pixel_and_adds_black(width: int, height: int) -> None:
+    image = picture(1, (width, height))
+    padded = square_pixels(image, dataset(Path("x"), crop="pad"))
+    left, top = (16 - width) // 2, (16 - height) // 2
+    assert np.array_equal(padded[top : top + height, left : left + width], np.asarray(image))
+    assert padded.astype(int).sum() == np.asarray(image).astype(int).sum()
+
+
+def test_an_image_that_does_not_fit_the_crop_is_skipped(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 4, (16, 16))
+    picture(0, (16, 12)).save(source / "flat.png")
+    manifest = prepared(tmp_path, dataset(source, crop="none"))[2]
+    assert reasons(manifest) == {"flat.png": "16x12 is not square; crop: center would cut it"}
+
+
+# Splits
+
+
+def names_of(manifest: dict[str, Any], split: str) -> list[str]:
+    return list(manifest["names"][split])
+
+
+def test_a_damaged_file_shortens_the_training_split(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 6)
+    (source / "005.png").write_bytes(b"")
+    manifest = prepared(tmp_path, dataset(source))[2]
+    assert names_of(manifest, "train") == ["000.png", "001.png", "002.png"]
+    assert names_of(manifest, "validation") == ["003.png", "004.png"]
+
+
+def test_a_list_names_the_validation_images(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 5)
+    (source / "002.png").rename(source / "a name with spaces .png")
+    listing = tmp_path / "validation.txt"
+    listing.write_text("000.png\r\n\na name with spaces .png\n", encoding="utf-8-sig")
+    manifest = prepared(tmp_path, dataset(source, split={"rule": "list", "list": listing}))[2]
+    assert names_of(manifest, "validation") == ["000.png", "a name with spaces .png"]
+    assert names_of(manifest, "train") == ["001.png", "003.png", "004.png"]
+
+
+def test_a_listed_name_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 5)
+    listing = tmp_path / "validation.txt"
+    listing.write_text("000.png\nnowhere.png\n")
+    settings = dataset(source, split={"rule": "list", "list": listing})
+    with pytest.raises(InputError, match=r"split.list: .* 1 of its names .* 'nowhere.png'.* like '000.png'"):
+        prepared(tmp_path, settings)
+    listing.unlink()
+    with pytest.raises(InputError, match=r"split.list: .*not a readable text file"):
+        prepared(tmp_path, settings)
+
+
+def test_the_hash_split_is_that_of_the_smallest_hashes(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 9)
+    manifest = prepared(tmp_path, dataset(source, split={"rule": "hash", "validation": 3}))[2]
+    everything = [f"{index:03d}.png" for index in range(9)]
+    by_hash = sorted(everything, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    assert names_of(manifest, "validation") == sorted(by_hash[:3])
+    assert names_of(manifest, "train") == sorted(by_hash[3:])
+
+
+@given(count=st.integers(2, 60), validation=st.integers(1, 59), rule=st.sampled_from(["last", "hash"]))
+def test_splits_are_disjoint_and_of_the_asked_size(count: int, validation: int, rule: str) -> None:
+    names = [f"{index:02d}" for index in range(count)]
+    split = Split.model_validate({"rule": rule, "validation": validation})
+    if validation >= count:
+        with pytest.raises(InputError, match="leave none to train"):
+            validation_indices(names, ["all"] * count, split, "datasets.x")
+    else:
+        chosen = validation_indices(names, ["all"] * count, split, "datasets.x")
+        assert len(set(chosen)) == len(chosen) == validation
+        assert chosen == sorted(chosen)
+
+
+def test_nothing_usable_and_nothing_to_train_are_one_line(tmp_path: Path) -> None:
+    source = tmp_path / "images"
+    source.mkdir()
+    with pytest.raises(InputError, match=r"^datasets.cats.source: holds no images"):
+        prepared(tmp_path, dataset(source))
+    (source / "a.png").touch()
+    with pytest.raises(InputError, match="none of its images can be used"):
+        prepared(tmp_path, dataset(source))
+    picture().save(source / "b.png")
+    picture().save(source / "c.png")
+    with pytest.raises(InputError, match="2 validation images of 2 usable ones leave none to train"):
+        prepared(tmp_path, dataset(source))
+
+
+def test_a_limit_takes_the_first_usable_images(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 9)
+    (source / "001.png").write_bytes(b"")
+    for workers in (1, 2):
+        manifest = prepared(tmp_path / str(workers), dataset(source, limit=4), workers)[2]
+        assert names_of(manifest, "train") == ["000.png", "002.png"]
+        assert names_of(manifest, "validation") == ["003.png", "004.png"]
+
+
+# Sources
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_a_zip_gives_what_its_folder_gives(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 5)
+    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in source.iterdir():
+            archive.write(path, path.name)
+    prepared(tmp_path / "a", dataset(source))
+    prepared(tmp_path / "b", dataset({"kind": "zip", "path": tmp_path / "images.zip"}), workers=2)
+    for name in ("train.zip", "validation.zip"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def make_lmdb(path: Path, seeds: range) -> Path:
+    path.mkdir()
+    with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
+        for seed in seeds:
+            transaction.put(hashlib.sha1(bytes([seed])).hexdigest().encode(), encoded(picture(seed), "webp"))
+    return path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lsun_is_prepared_with_its_own_split(tmp_path: Path, workers: int) -> None:
+    paths = {
+        "path": make_lmdb(tmp_path / "church_train_lmdb", range(7)),
+        "validation_path": make_lmdb(tmp_path / "church_val_lmdb", range(7, 9)),
+    }
+    settings = dataset({"kind": "lmdb", **paths}, split={"rule": "source"})
+    train, validation, manifest = prepared(tmp_path, settings, workers)
+    assert (len(train), len(validation)) == (7, 2)
+    assert names_of(manifest, "validation") == sorted(
+        hashlib.sha1(bytes([seed])).hexdigest() for seed in (7, 8)
+    )
+
+
+def test_lsun_without_its_validation_images_is_split_by_rule(tmp_path: Path) -> None:
+    source = {"kind": "lmdb", "path": make_lmdb(tmp_path / "lmdb", range(5))}
+    train, validation, _ = prepared(tmp_path, dataset(source))
+    assert (len(train), len(validation)) == (3, 2)
+
+
+def test_a_split_of_the_source_and_another_rule_contradict(tmp_path: Path) -> None:
+    paths = {
+        "path": make_lmdb(tmp_path / "t", range(3)),
+        "validation_path": make_lmdb(tmp_path / "v", range(3)),
+    }
+    with pytest.raises(InputError, match=r"split.rule: last, but the source has a validation_path"):
+        prepared(tmp_path, dataset({"kind": "lmdb", **paths}))
+
+
+def test_idx_images_are_prepared(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 14, 14), dtype=np.uint8)
+    (tmp_path / "images").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, *pixels.shape) + pixels.tobytes())
+    settings = dataset({"kind": "idx", "path": tmp_path / "images"}, channels=1, crop="pad")
+    train, validation, _ = prepared(tmp_path, settings)
+    assert np.array_equal(train.tensor()[:, 0, 1:15, 1:15].numpy(), pixels[:3])
+    assert np.array_equal(validation.tensor()[:, 0, 1:15, 1:15].numpy(), pixels[3:])
+
+
+# The stage
+
+
+def run_stage(tmp_path: Path, settings: dict[str, Any], workers: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.prepare_dataset", json.dumps(settings)]
+    command += ["--train", str(tmp_path / "train.zip"), "--validation", str(tmp_path / "validation.zip")]
+    command += ["--manifest", str(tmp_path / "manifest.json"), "--log", str(tmp_path / "log.txt")]
+    return subprocess.run([*command, "--workers", str(workers)], capture_output=True, text=True, timeout=120)
+
+
+def test_the_embedded_dataset_is_nine_thousand_and_one_thousand_images_of_32_by_32(tmp_path: Path) -> None:
+    settings = {
+        "name": "fashion-mnist",
+        "source": {"kind": "embedded"},
+        "resolution": 32,
+        "channels": 1,
+        "crop": "pad",
+        "split": {"rule": "last", "validation": 1000},
+    }
+    assert run_stage(tmp_path, settings, 2).returncode == 0
+    train, validation = ImageArchive(tmp_path / "train.zip"), ImageArchive(tmp_path / "validation.zip")
+    assert (len(train), len(validation)) == (9000, 1000)
+    assert (train.resolution, train.channels) == (32, 1)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["train"] == {"count": 9000, "sha256": content_digest(train)}
+    raw = np.frombuffer(
+        gzip.decompress(embedded_path(EmbeddedSource(kind="embedded")).read_bytes())[16:], np.uint8
+    )
+    padded = np.pad(raw.reshape(10_000, 28, 28), ((0, 0), (2, 2), (2, 2)))
+    assert np.array_equal(train.tensor()[:, 0].numpy(), padded[:9000])
+    assert np.array_equal(validation.tensor()[:, 0].numpy(), padded[9000:])
+    assert "10000 of 10000 images" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_missing_path_ends_the_stage_with_one_line(tmp_path: Path) -> None:
+    source = {"kind": "folder", "path": str(tmp_path / "gone")}
+    settings = {"name": "cats", "source": source, "split": {"rule": "last", "validation": 2}}
+    ended = run_stage(tmp_path, settings, 1)
+    assert ended.returncode == 2
+    line = (
+        f"error: datasets.cats.source.path: {tmp_path}/gone does not exist; a folder of images is expected\n"
+    )
+    assert ended.stderr == line
+    assert not (tmp_path / "train.zip").exists()
+
+
+# The parallel map
+
+
+class Doubler:
+    def __call__(self, number: int) -> int:
+        return 2 * number
+
+
+class Dier:
+    def __call__(self, number: int) -> int:
+        import os
+
+        os._exit(1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_parallel_map_keeps_the_order_and_reads_little_ahead(workers: int) -> None:
+    taken: list[int] = []
+
+    def numbers() -> Any:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(Doubler, numbers(), workers)
+    assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
+    assert len(taken) <= 10 + 4 * workers
+    results.close()
+
+
+def test_a_killed_worker_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"--workers: a worker process was killed"):
+        list(ordered_map(Dier, range(3), 2))
