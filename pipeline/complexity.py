@@ -100,9 +100,7 @@ def published_comparison() -> str:
         f"{'paper rule':>10} {'':9}{'true':>7}",
     ]
     for table, columns, settings in ARCHITECTURES:
-        autoencoder = Autoencoder.model_validate(
-            {"dataset": "paper", "code_size": columns["code_size"], **settings}
-        )
+        autoencoder = Autoencoder.model_validate({"dataset": "paper", "code_size": columns["code_size"], **settings})
         found, row = counts(autoencoder, 256, 3), published_row(table, columns)
         tables = found["hash_table_params"]
         lines.append(

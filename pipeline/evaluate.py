@@ -39,9 +39,7 @@ def evaluate(
         "method": job.method,
         "network": job.network,
         "metrics": metrics,
-        "protocol": generation_protocol(
-            job, of_generated.facts, of_reference.facts, metric_settings(job.network)
-        ),
+        "protocol": generation_protocol(job, of_generated.facts, of_reference.facts, metric_settings(job.network)),
     }
     if job.code_size is not None:
         facts["code_size"] = job.code_size

@@ -28,7 +28,8 @@ def make_figure(
     settings: SettingsArgument,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")],
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH."),
     ] = None,
     pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
     log: LogOption = None,

@@ -52,9 +52,7 @@ def nearest_neighbours(
     with atomic_path(figure) as temporary:
         neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
     medians = memorisation(found["generated"], found["validation"])
-    logger.info(
-        "%s: median LPIPS to the nearest training image, over validation images': %s", job.samples, medians
-    )
+    logger.info("%s: median LPIPS to the nearest training image, over validation images': %s", job.samples, medians)
     facts = {
         "kind": "neighbours",
         "samples": job.samples,

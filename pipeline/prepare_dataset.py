@@ -24,12 +24,8 @@ def prepare_dataset(
     settings: SettingsArgument,
     train: Annotated[Path, typer.Option(help="Where the training images go (a zip of PNGs).")],
     validation: Annotated[Path, typer.Option(help="Where the validation images go (a zip of PNGs).")],
-    manifest: Annotated[
-        Path, typer.Option(help="Where counts, hashes, settings and skipped files go (json).")
-    ],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode; as many as CPUs.")
-    ] = None,
+    manifest: Annotated[Path, typer.Option(help="Where counts, hashes, settings and skipped files go (json).")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode; as many as CPUs.")] = None,
     log: LogOption = None,
 ) -> None:
     """Prepare a collection of images: crop, resize and split it."""

@@ -18,7 +18,8 @@ class HashTables(Section):
     features_per_entry: int = Field(4, ge=1, description="C_v, floats in a table entry.")
     entries_log2: int = Field(18, ge=4, le=24, description="A table has at most 2 to this power entries.")
     convention: Literal["tcnn", "ngp"] = Field(
-        "tcnn", description="Nodes per dimension: tcnn as tiny-cuda-nn (r), ngp as printed in Tables 3, 7, 8 (r + 1)."
+        "tcnn",
+        description="Nodes per dimension: tcnn as tiny-cuda-nn (r), ngp as printed in Tables 3, 7, 8 (r + 1).",
     )
     retrieval: Literal["auto", "gather", "separable", "tinycudann"] = Field(
         "auto", description="auto: tinycudann where it can run, else separable (C_key = 1), else gather."
@@ -52,9 +53,7 @@ class Decoder(Section):
     """StyleGAN2-type synthesis from the feature block (section 3.3)."""
 
     style_width: int = Field(512, ge=1, description="Width of the style code that modulates.")
-    channels: list[int] | None = Field(
-        None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each."
-    )
+    channels: list[int] | None = Field(None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each.")
 
 
 class Discriminator(Section):
@@ -68,7 +67,8 @@ class Perceptual(Section):
     """The perceptual loss: features of a pretrained network."""
 
     network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = Field(
-        "vgg16", description="vgg16: Johnson's loss, as the paper cites; lpips_*: LPIPS; none: no perceptual loss."
+        "vgg16",
+        description="vgg16: Johnson's loss, as the paper cites; lpips_*: LPIPS; none: no perceptual loss.",
     )
     upsample: int = Field(1, ge=1, le=8, description="Enlarge images by this factor before the network.")
 
@@ -77,12 +77,15 @@ class Adversarial(Section):
     """The adversarial loss (equation 5): Wasserstein with gradient penalty, or the authors' code's."""
 
     kind: Literal["wgan_gp", "logistic_r1", "none"] = Field(
-        "wgan_gp", description="wgan_gp: the paper's; logistic_r1: the authors' code's; none: no discriminator."
+        "wgan_gp",
+        description="wgan_gp: the paper's; logistic_r1: the authors' code's; none: no discriminator.",
     )
     weight: float = Field(1.0, ge=0, description="Weight of the generator's term.")
     penalty_weight: float = Field(4.0, ge=0, description="Weight of the gradient penalty (appendix A.3).")
     start_images: int = Field(0, ge=0, description="No adversarial loss before so many training images.")
-    critic_only_images: int = Field(0, ge=0, description="From there the critic learns for so many images before its loss counts.")
+    critic_only_images: int = Field(
+        0, ge=0, description="From there the critic learns for so many images before its loss counts."
+    )
 
 
 class Losses(Section):

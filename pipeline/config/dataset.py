@@ -44,9 +44,7 @@ class IdxSource(Section):
     path: Path = Field(description="The file, such as train-images-idx3-ubyte.gz.")
 
 
-Source = Annotated[
-    EmbeddedSource | FolderSource | ZipSource | LmdbSource | IdxSource, Field(discriminator="kind")
-]
+Source = Annotated[EmbeddedSource | FolderSource | ZipSource | LmdbSource | IdxSource, Field(discriminator="kind")]
 
 
 class Split(Section):
@@ -94,6 +92,9 @@ class Dataset(Section):
     def _possible(self) -> "Dataset":
         if not is_power_of_two(self.resolution):
             raise ValueError(f"resolution: a power of two, such as 256, not {self.resolution}")
-        if self.split.rule == "source" and getattr(self.source, "validation_path", None) is None:
+        own_split = getattr(self.source, "validation_path", None) is not None
+        if own_split and self.split.rule != "source":
+            raise ValueError(f"split.rule: source, since the source has a validation_path, not {self.split.rule}")
+        if self.split.rule == "source" and not own_split:
             raise ValueError("split.rule: source needs a source with a split of its own (lmdb with validation_path)")
         return self

@@ -48,9 +48,7 @@ class Tables(Section):
     table6: GenerationRows = Field(GenerationRows(), description="Generation on LSUN-Church.")
     table7: list[str] = Field(default_factory=list, description="The length of a unit key.")
     table8: list[str] = Field(default_factory=list, description="The size of the feature block.")
-    text_10k: GenerationRows = Field(
-        GenerationRows(count=10_240), description="The 10,240-sample numbers of the text."
-    )
+    text_10k: GenerationRows = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
 
 
 class Figures(Section):

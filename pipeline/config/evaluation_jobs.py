@@ -21,9 +21,7 @@ class EvaluationJob(Section):
     """Metrics of one image set against a reference set, in the features of one network."""
 
     samples: str = Field("", description="The name of the image set, where one config has it.")
-    sample_kind: Literal["diffusion", "gaussian_codes", "real"] = Field(
-        description="How the images were made."
-    )
+    sample_kind: Literal["diffusion", "gaussian_codes", "real"] = Field(description="How the images were made.")
     dataset: str = Field(description="A name under `datasets`.")
     method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
     network: NetworkName = Field(description="The network of the features.")
@@ -43,9 +41,7 @@ class NeighboursJob(Section):
     dataset: str = Field("", description="A name under `datasets`.")
     method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
     count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
-    validation_count: int | None = Field(
-        None, ge=1, description="How many validation images; by default all."
-    )
+    validation_count: int | None = Field(None, ge=1, description="How many validation images; by default all.")
     neighbours: int = Field(5, ge=1, description="How many neighbours each image has in table and picture.")
     micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
     memory_gb: float = operational(2.0, "Most memory for embeddings and distances.", gt=0)

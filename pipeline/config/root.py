@@ -10,8 +10,8 @@ from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import Diffusion, DiffusionSamples, GaussianSamples, RealSamples, Samples
 from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.config.fields import Section
-from pipeline.errors import InputError
 from pipeline.config.parsing import parse_settings
+from pipeline.errors import InputError
 
 
 class Config(Section):

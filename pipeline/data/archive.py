@@ -99,9 +99,7 @@ class ImageArchive:
             if name.lower().endswith(SUFFIXES)
         ]
         if not self._members:
-            raise InputError(
-                f"{', '.join(map(str, self.paths)) or 'no archive'}: holds no images (PNG or JPEG)"
-            )
+            raise InputError(f"{', '.join(map(str, self.paths)) or 'no archive'}: holds no images (PNG or JPEG)")
         first = self._image(0)
         if first.width != first.height:
             raise InputError(f"{self._where(0)}: {first.width}x{first.height}; prepared images are square")
@@ -130,9 +128,7 @@ class ImageArchive:
         if self.channels == 3:
             return np.array(image.convert("RGB"))
         if image.mode not in ("1", "L"):
-            raise InputError(
-                f"{self._where(index)}: in colour ({image.mode}), the first image gray; use one of them"
-            )
+            raise InputError(f"{self._where(index)}: in colour ({image.mode}), the first image gray; use one of them")
         return np.array(image.convert("L"))[:, :, None]
 
     def tensor(self, indices: Sequence[int] | None = None) -> "Tensor":
@@ -153,9 +149,7 @@ class ImageArchive:
             image = Image.open(io.BytesIO(self._zips[number].read(name)))
             image.load()
         except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{self._where(index)}: not a readable image ({error}); make the archive again"
-            ) from None
+            raise InputError(f"{self._where(index)}: not a readable image ({error}); make the archive again") from None
         return image
 
     def _where(self, index: int) -> str:
@@ -169,9 +163,7 @@ def _open(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
     except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not a readable zip ({error}); an archive of images is expected here"
-        ) from None
+        raise InputError(f"{path}: not a readable zip ({error}); an archive of images is expected here") from None
 
 
 class ContentDigest:

@@ -67,7 +67,5 @@ def _narrow(image: Image.Image) -> Image.Image:
     """16-bit gray to 8 bits, rounded to the nearest."""
     wide = np.asarray(image).astype(np.int64)
     if wide.min() < 0 or wide.max() > 65535:
-        raise BadImage(
-            f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits"
-        )
+        raise BadImage(f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits")
     return Image.fromarray(((wide + 128) // 257).astype(np.uint8))

@@ -56,9 +56,7 @@ def listing_digest(source: Source, where: str) -> str:
 
 
 def _listing_digest(source: Source, files: list[RawFile]) -> str:
-    return _digest(
-        files, [embedded_sha256(source)] if isinstance(source, EmbeddedSource) else [""] * len(files)
-    )
+    return _digest(files, [embedded_sha256(source)] if isinstance(source, EmbeddedSource) else [""] * len(files))
 
 
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:

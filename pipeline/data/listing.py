@@ -73,9 +73,7 @@ def existing_file(path: Path, where: str) -> Path:
 def existing_lmdb(path: Path, where: str) -> Path:
     """The data file of an LMDB folder, if it is there."""
     if not path.is_dir():
-        raise InputError(
-            f"{where}: {path} {_not_folder(path)}; the folder that holds {LMDB_FILE} is expected"
-        )
+        raise InputError(f"{where}: {path} {_not_folder(path)}; the folder that holds {LMDB_FILE} is expected")
     if not (path / LMDB_FILE).is_file():
         raise InputError(f"{where}: {path} holds no {LMDB_FILE}; LSUN's unpacked LMDB folder is expected")
     return path / LMDB_FILE

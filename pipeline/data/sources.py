@@ -250,7 +250,5 @@ class EmbeddedImages(IdxImages):
         images = super()._open()
         header = IDX_GRAY_IMAGES + np.array(images.shape, ">u4").tobytes()
         if hashlib.sha256(header + images.tobytes()).hexdigest() != self.sha256:
-            raise InputError(
-                f"{self.where}: {self.path}: not the file of SHA256SUMS beside it; install again"
-            )
+            raise InputError(f"{self.where}: {self.path}: not the file of SHA256SUMS beside it; install again")
         return images

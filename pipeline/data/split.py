@@ -22,9 +22,7 @@ def validation_indices(names: list[str], parts: list[str], split: Split, where: 
             f"{where}.split: {len(chosen)} validation images of {len(names)} usable ones leave none to train"
         )
     if not chosen:
-        raise InputError(
-            f"{where}.split: no validation image is left; each split needs at least one usable image"
-        )
+        raise InputError(f"{where}.split: no validation image is left; each split needs at least one usable image")
     return chosen
 
 

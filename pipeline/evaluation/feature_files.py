@@ -31,9 +31,7 @@ class FeatureSet:
         if count is None or count == len(self.features):
             return self
         if count > len(self.features):
-            raise InputError(
-                f"settings: count: at most {len(self.features)}, the images in the file, not {count}"
-            )
+            raise InputError(f"settings: count: at most {len(self.features)}, the images in the file, not {count}")
         logits = None if self.logits is None else self.logits[:count]
         facts = {key: value for key, value in self.facts.items() if key != "images_sha256"}  # it is of all
         return FeatureSet(self.features[:count], logits, facts | {"count": count})

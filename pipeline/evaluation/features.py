@@ -92,9 +92,7 @@ class ClipFeatures(FeatureNetwork):
     def __init__(self, weights: dict[str, Tensor]):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            self.network = build_clip(
-                {name: weight.float() for name, weight in weights.items()}, torch.float32
-            )
+            self.network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32)
         self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1))
 
@@ -129,9 +127,7 @@ def load_feature_network(name: str, weights: Path) -> tuple[FeatureNetwork, str]
         network = BUILDERS[name](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"network {name}: {weights} holds the weights of another network ({reason})"
-        ) from None
+        raise InputError(f"network {name}: {weights} holds the weights of another network ({reason})") from None
     return network.requires_grad_(False).eval(), digest
 
 

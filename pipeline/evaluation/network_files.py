@@ -35,9 +35,7 @@ def file_sha256(path: Path) -> str:
 def check_sha256(found: str, expected: str, what: str) -> None:
     """Refuse `what` unless its sha256 is `expected` (which may be only the first digits)."""
     if not found.startswith(expected):
-        raise InputError(
-            f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again"
-        )
+        raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
 
 
 def write_network(name: str, tensors: dict[str, Tensor], path: Path) -> str:

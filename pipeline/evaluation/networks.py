@@ -72,9 +72,7 @@ class Network(Section):
 def manifest() -> dict[str, Network]:
     """Every metric network by name, in the manifest's order."""
     entries = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-    return {
-        name: parse_settings(Network, entry, f"{MANIFEST.name}: {name}") for name, entry in entries.items()
-    }
+    return {name: parse_settings(Network, entry, f"{MANIFEST.name}: {name}") for name, entry in entries.items()}
 
 
 def network(name: str) -> Network:
@@ -82,9 +80,7 @@ def network(name: str) -> Network:
     try:
         return manifest()[name]
     except KeyError:
-        raise InputError(
-            f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}"
-        ) from None
+        raise InputError(f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}") from None
 
 
 def network_path(name: str, folder: Path | str) -> Path:
@@ -127,6 +123,5 @@ def missing_line(name: str, folder: Path | str) -> str:
     entry = network(name)
     where = entry.source.url if isinstance(entry.source, Download) else entry.upstream
     return (
-        f"network {name} is missing ({', '.join(entry.metrics)}): put {entry.source.file} (from {where})"
-        f" into {folder}"
+        f"network {name} is missing ({', '.join(entry.metrics)}): put {entry.source.file} (from {where}) into {folder}"
     )

@@ -29,9 +29,9 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
     """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,)."""
-    return peak_signal_noise_ratio(
-        reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3)
-    ).reshape(len(originals))
+    return peak_signal_noise_ratio(reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3)).reshape(
+        len(originals)
+    )
 
 
 @torch.no_grad()
@@ -42,20 +42,14 @@ def reconstruction_metrics(
 ) -> pd.DataFrame:
     """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), ssim, psnr."""
     if len(originals) != len(reconstructions):
-        raise InputError(
-            f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original"
-        )
+        raise InputError(f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    distances = {
-        name: lpips_distance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()
-    }
+    distances = {name: lpips_distance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()}
     columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, "ssim", "psnr")}
     with Progress("measure reconstructions", len(originals), "images") as progress:
         for first in range(0, len(originals), MICRO_BATCH):
             indices = range(first, min(first + MICRO_BATCH, len(originals)))
-            real, made = (
-                to_unit(archive.tensor(indices).to(device)) for archive in (originals, reconstructions)
-            )
+            real, made = (to_unit(archive.tensor(indices).to(device)) for archive in (originals, reconstructions))
             for name, distance in distances.items():
                 columns[name].append(distance(2 * made - 1, 2 * real - 1).cpu())
             columns["ssim"].append(ssim(real, made).cpu())

@@ -32,9 +32,7 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
         for label, paths in labelled_paths(inputs, "history").items()
         for path in paths
     }
-    quantities = list(
-        dict.fromkeys(c for history in histories.values() for c in history if c not in NOT_LOSSES)
-    )
+    quantities = list(dict.fromkeys(c for history in histories.values() for c in history if c not in NOT_LOSSES))
     if not quantities:
         raise InputError("histories: at least one column beside step, images and seconds is needed")
     colours = labelled(list(histories))

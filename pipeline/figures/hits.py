@@ -27,8 +27,7 @@ def read_hits(path: Path) -> np.ndarray:
         raise InputError(f"hits {path}: needs an npz with hits and reachable ({error})") from None
     if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
         raise InputError(
-            f"hits {path}: needs hits (groups, entries) and reachable (entries),"
-            f" not {hits.shape} and {reachable.shape}"
+            f"hits {path}: needs hits (groups, entries) and reachable (entries), not {hits.shape} and {reachable.shape}"
         )
     return np.asarray(hits[:, reachable.astype(bool)])
 
@@ -46,9 +45,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
         share, variation = statistics(hits)
         ordered = np.sort(hits)[::-1]
-        picked = np.unique(
-            np.linspace(0, len(ordered) - 1, min(MOST_POINTS, len(ordered))).round().astype(int)
-        )
+        picked = np.unique(np.linspace(0, len(ordered) - 1, min(MOST_POINTS, len(ordered))).round().astype(int))
         rank = 100 * (picked + 1) / len(ordered)
         axis.fill_between(rank, ordered[picked], color=PALETTE[0], alpha=0.3, linewidth=0)
         axis.plot(rank, ordered[picked], color=PALETTE[0])

@@ -51,7 +51,5 @@ def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = ""
         x = left - LABEL_GAP
         figure.text(x / width, 1 - y / height, label, ha="right", va="center", fontsize=LABEL_POINTS)
     if title:
-        figure.text(
-            0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9
-        )
+        figure.text(0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9)
     return figure

@@ -13,9 +13,7 @@ def overview(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 1: original, reconstruction, generated."""
     count = job.columns or IMAGES
     names = (("Original", "validation"), ("Reconstruction", "reconstructions"), ("Generated", "samples"))
-    return image_grid(
-        [(label, first_images(paths_of(inputs, name), count)) for label, name in names], job.title
-    )
+    return image_grid([(label, first_images(paths_of(inputs, name), count)) for label, name in names], job.title)
 
 
 def reconstruction_pairs(job: FigureJob, inputs: Inputs) -> Figure:

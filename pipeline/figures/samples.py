@@ -15,6 +15,4 @@ def samples(job: FigureJob, inputs: Inputs) -> Figure:
     columns = job.columns or COLUMNS
     rows = job.rows or ROWS[job.figure]
     images = first_images(paths_of(inputs, "samples"), rows * columns)
-    return image_grid(
-        [("", images[start : start + columns]) for start in range(0, len(images), columns)], job.title
-    )
+    return image_grid([("", images[start : start + columns]) for start in range(0, len(images), columns)], job.title)

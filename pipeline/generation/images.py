@@ -15,12 +15,13 @@ MakeCodes = Callable[[list[int]], Tensor]
 
 
 @torch.no_grad()
-def generate(
-    decoder: Bright, make_codes: MakeCodes, path: Path, first: int, last: int, micro_batch: int
-) -> None:
+def generate(decoder: Bright, make_codes: MakeCodes, path: Path, first: int, last: int, micro_batch: int) -> None:
     """Write the images with indices [first, last); batches are always full, surplus images are dropped."""
     device = next(decoder.parameters()).device
-    with ArchiveWriter(path, decoder.channels) as archive, Progress("generate", last - first, "images") as progress:
+    with (
+        ArchiveWriter(path, decoder.channels) as archive,
+        Progress("generate", last - first, "images") as progress,
+    ):
         for start in range(first, last, micro_batch):
             wanted = min(micro_batch, last - start)
             codes = make_codes(list(range(start, start + micro_batch)))
@@ -32,8 +33,10 @@ def generate(
 
 def copy_images(source: ImageArchive, order: list[int], path: Path, first: int, last: int) -> None:
     """Write real images as a sample set: number i is the source's image order[i]."""
-    with ArchiveWriter(path, source.channels) as archive, Progress("copy", last - first, "images") as progress:
+    with (
+        ArchiveWriter(path, source.channels) as archive,
+        Progress("copy", last - first, "images") as progress,
+    ):
         for index in range(first, last):
             archive.add(image_name(index), source.read(order[index]))
             progress.advance()
-

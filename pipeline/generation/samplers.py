@@ -44,7 +44,12 @@ def noise_generators(seed: int, indices: list[int]) -> list[torch.Generator]:
 
 @torch.no_grad()
 def sample_codes(
-    unet: nn.Module, settings: Diffusion, sampler: Sampler, indices: list[int], seed: int, shape: tuple[int, ...]
+    unet: nn.Module,
+    settings: Diffusion,
+    sampler: Sampler,
+    indices: list[int],
+    seed: int,
+    shape: tuple[int, ...],
 ) -> Tensor:
     """Key codes (len(indices), *shape) in [0, 1] of the images with these indices; shape: (C_z, H_z, W_z)."""
     device = next(unet.parameters()).device

@@ -30,9 +30,7 @@ class Bright(nn.Module):
         """(N, C, R, R) in [-1, 1] -> key codes (N, C_z, H_z, W_z) in [0, 1] (section 3.1)."""
         return self.encoder(images)
 
-    def decode(
-        self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None
-    ) -> Tensor:
+    def decode(self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
 
         perturbation: standard normal numbers of shape `perturbation_shape(N)`, while training (section 3.4).
@@ -65,9 +63,7 @@ class Bright(nn.Module):
             return (batch, channels, height, width)
         return (batch, channels, size, size)
 
-    def forward(
-        self, images: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None
-    ) -> Tensor:
+    def forward(self, images: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Reconstructions of images: what data-parallel wrappers call."""
         return self.decode(self.encode(images), perturbation, noise)
 
@@ -97,7 +93,5 @@ def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
 
 def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:
     """The synthesis network."""
-    widths = synthesis_widths(
-        settings.decoder.channels, settings.feature_channels, settings.feature_size, resolution
-    )
+    widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, settings.feature_size, resolution)
     return Synthesis(widths, settings.feature_size, channels, settings.decoder.style_width)

@@ -77,9 +77,7 @@ def _mlp_rule(settings: Autoencoder) -> int:
     """r_0^2 C_z (64 N_r C_v + 64^2 + 64 C_d / C_z): a group for every channel, also where C_key > 1."""
     hidden, channels = settings.tables.hidden_width, settings.code_size.channels
     retrieved = settings.tables.resolutions * settings.tables.features_per_entry
-    return settings.feature_size**2 * (
-        channels * (retrieved * hidden + hidden**2) + hidden * settings.feature_channels
-    )
+    return settings.feature_size**2 * (channels * (retrieved * hidden + hidden**2) + hidden * settings.feature_channels)
 
 
 def multiply_accumulates(call: Callable[[], object]) -> int:
@@ -106,9 +104,7 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         synthesis = make_synthesis(settings, resolution, channels)
         style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         mlps = make_group_mlps(settings)
-        retrieved = torch.empty(
-            1, settings.groups, tables.resolutions * tables.features_per_entry, size, size
-        )
+        retrieved = torch.empty(1, settings.groups, tables.resolutions * tables.features_per_entry, size, size)
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
         true = {

@@ -46,9 +46,7 @@ class ModulatedConv(nn.Module):
 
     noise_buffer: Tensor
 
-    def __init__(
-        self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False
-    ):
+    def __init__(self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False):
         super().__init__()
         self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
@@ -164,9 +162,7 @@ class Synthesis(nn.Module):
         return image
 
 
-def synthesis_widths(
-    given: list[int] | None, feature_channels: int, feature_size: int, resolution: int
-) -> list[int]:
+def synthesis_widths(given: list[int] | None, feature_channels: int, feature_size: int, resolution: int) -> list[int]:
     """Channels at H_d, 2 H_d, ... R: those given, or C_d halved at each."""
     stages = int(math.log2(resolution // feature_size)) + 1
     return given or [feature_channels >> stage for stage in range(stages)]

@@ -25,9 +25,7 @@ class KeyCodeEncoder(nn.Module):
             in_channels=channels,
             out_channels=code_size.channels,
             down_block_types=tuple(
-                "AttnDownEncoderBlock2D"
-                if resolution >> level <= settings.attention_from
-                else "DownEncoderBlock2D"
+                "AttnDownEncoderBlock2D" if resolution >> level <= settings.attention_from else "DownEncoderBlock2D"
                 for level in range(levels)
             ),
             block_out_channels=widths,

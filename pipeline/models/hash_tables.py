@@ -71,9 +71,7 @@ class HashTableGroups(nn.Module):
             features = self.tables.shape[-1]
             problem = unavailable(self.key_length, features, self.convention)
             if problem is None:
-                return TinyCudaNNRetrieval(
-                    self.levels, self.key_length, self.feature_size, features, self.entries_log2
-                )
+                return TinyCudaNNRetrieval(self.levels, self.key_length, self.feature_size, features, self.entries_log2)
             if wanted == "tinycudann":
                 logger.info("retrieval: %s in place of tinycudann: %s", self._plain(wanted).name, problem)
         return self._plain(wanted)
@@ -97,9 +95,7 @@ class HashTableGroups(nn.Module):
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Within it the tables don't change, so that what depends on them alone is worked out once."""
-        separable = {
-            kind for kind in (self.retrieval, self.retrieval_off_cuda) if isinstance(kind, SeparableRetrieval)
-        }
+        separable = {kind for kind in (self.retrieval, self.retrieval_off_cuda) if isinstance(kind, SeparableRetrieval)}
         try:
             with torch.no_grad():
                 for strategy in separable:

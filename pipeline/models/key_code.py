@@ -6,9 +6,7 @@ from torch import Tensor
 def tile(code: Tensor, feature_size: int) -> Tensor:
     """Repeat each key along both axes: (N, C_z, H_z, W_z) -> (N, C_z, H_d, W_d)."""
     height, width = code.shape[-2:]
-    return code.repeat_interleave(feature_size // height, dim=-2).repeat_interleave(
-        feature_size // width, dim=-1
-    )
+    return code.repeat_interleave(feature_size // height, dim=-2).repeat_interleave(feature_size // width, dim=-1)
 
 
 def perturb(code: Tensor, finest_resolution: int, noise: Tensor) -> Tensor:

@@ -85,9 +85,7 @@ class LpipsDistance(FrozenModule):
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         side, smallest = min(images.shape[-2:]), SMALLEST_IMAGE[self.kind]
         if side < smallest:
-            raise InputError(
-                f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}"
-            )
+            raise InputError(f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}")
         # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
         with torch.autocast(images.device.type, enabled=False):
             return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
@@ -106,9 +104,7 @@ def _lpips_network(kind: LpipsKind, weights: Path | str) -> lpips.LPIPS:
         module = lpips.LPIPS(net=BACKBONES[kind], pnet_rand=True, pretrained=True, verbose=False)
     # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
     suffixes = {name.split(".", 1)[1]: name for name in module.net.state_dict()}
-    module.net.load_state_dict(
-        {suffixes[name.removeprefix("features.")]: tensor for name, tensor in tensors.items()}
-    )
+    module.net.load_state_dict({suffixes[name.removeprefix("features.")]: tensor for name, tensor in tensors.items()})
     return module
 
 

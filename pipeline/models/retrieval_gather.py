@@ -48,9 +48,7 @@ class GatherRetrieval:
         """
         by_level = tables.split([level.entries for level in self.levels], dim=1)
         features = [
-            torch.stack(
-                [self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1
-            )
+            torch.stack([self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1)
             for level, table in zip(self.levels, by_level, strict=True)
         ]
         output = torch.cat(features, dim=-1).movedim(-1, 2)

@@ -84,9 +84,7 @@ class TinyCudaNNRetrieval:
         tables: (N_h, entries, C_v); code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1].
         """
         batch, groups, _, height, width = code.shape
-        axis = (
-            torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5
-        ) / self.feature_size
+        axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")
         pixels = torch.stack([x, y]).expand(batch, 2, height, width)
         features = []

@@ -33,6 +33,11 @@ def read_accepted() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(json.loads(ACCEPTED.read_text(encoding="utf-8")).items()))
 
 
+def file_digest(path: Path) -> str:
+    """The sha256 of a small file; "absent" where it is not there, as for a dry run elsewhere."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+
+
 class Jobs:
     """The jobs of the models, samples and metrics of a config, each made once."""
 
@@ -52,6 +57,8 @@ class Jobs:
         facts = dataset_fingerprint(name, dataset)
         settings = dataset.model_dump(mode="json") | {"name": name}
         numerical = dataset.numerical() | {"name": name, "source": facts.get("sha256", facts)}
+        if dataset.split.list is not None:
+            numerical["list"] = file_digest(dataset.split.list)
         return self._job("prepare_dataset", name, settings, numerical)
 
     @cache  # noqa: B019
@@ -66,9 +73,7 @@ class Jobs:
         if kind != "none":
             inputs["perceptual"] = self.network(PERCEPTUAL_NETWORKS[kind])
             numerical["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
-        return self._job(
-            "train_autoencoder", self._label(model), settings, numerical, inputs=inputs, upstream=(data,)
-        )
+        return self._job("train_autoencoder", self._label(model), settings, numerical, inputs=inputs, upstream=(data,))
 
     @staticmethod
     def _label(model: Autoencoder) -> str:
@@ -111,9 +116,7 @@ class Jobs:
             "autoencoder": trained.path("autoencoder.safetensors"),
         }
         settings = self._encoding(model)
-        return self._job(
-            "dump_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained)
-        )
+        return self._job("dump_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained))
 
     @cache  # noqa: B019
     def diffusion(self, name: str) -> Job:

@@ -98,10 +98,6 @@ def _undocumented(node: ast.AST, name: str, value: object) -> object:
     holds_docstring = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     if holds_docstring and name == "body" and isinstance(value, list) and value:
         first = value[0]
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             return value[1:]
     return value

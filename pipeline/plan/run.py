@@ -48,7 +48,7 @@ class Plan(Jobs):
             self._generation_rows(table, rows, summaries, missing)
         else:
             self._model_rows(table, rows, summaries)
-        settings = {"table": table, "run": self.config.run, "rows": rows, "missing": missing}
+        settings: dict[str, Any] = {"table": table, "run": self.config.run, "rows": rows, "missing": missing}
         names = tuple(name for name, _, _ in summaries)
         settings["provenance"] = {f"{name} {job.stage}": job.name for name, job, _ in summaries}
         return self._job(
@@ -84,9 +84,7 @@ class Plan(Jobs):
     ) -> None:
         wanted: GenerationRows = getattr(self.config.tables_or_default, table)
         networks = [
-            network
-            for network in self.config.evaluation.networks
-            if self.usable(network, wanted.rows, wanted.count)
+            network for network in self.config.evaluation.networks if self.usable(network, wanted.rows, wanted.count)
         ]
         missing += [self.missing(n) for n in self.config.evaluation.networks if n not in networks]
         for name in wanted.rows:
@@ -147,7 +145,11 @@ class Plan(Jobs):
         dataset = self.config.autoencoders[models[0]].dataset
         same = [name for name in models if self.config.autoencoders[name].dataset == dataset]
         reconstructions = [
-            (f"reconstructions:{name}" if labelled else "reconstructions", self.reconstruction(name), "reconstructions.zip")
+            (
+                f"reconstructions:{name}" if labelled else "reconstructions",
+                self.reconstruction(name),
+                "reconstructions.zip",
+            )
             for name in same
         ]
         return [("validation", self.dataset(dataset), "validation.zip"), *reconstructions]

@@ -16,9 +16,7 @@ class Stage:
 
 
 STAGES = {
-    "prepare_dataset": Stage(
-        "datasets", ("train.zip", "validation.zip", "manifest.json"), ("pipeline.data.prepare",)
-    ),
+    "prepare_dataset": Stage("datasets", ("train.zip", "validation.zip", "manifest.json"), ("pipeline.data.prepare",)),
     "train_autoencoder": Stage(
         "autoencoders",
         ("autoencoder.safetensors", "autoencoder.history.csv", "autoencoder.preview.png"),
@@ -27,7 +25,11 @@ STAGES = {
     "reconstruct": Stage(
         "reconstructions",
         ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png"),
-        ("pipeline.generation.reconstructions", "pipeline.evaluation.reconstruction", "pipeline.evaluation.protocol"),
+        (
+            "pipeline.generation.reconstructions",
+            "pipeline.evaluation.reconstruction",
+            "pipeline.evaluation.protocol",
+        ),
     ),
     "complexity": Stage("complexity", ("complexity.json",), ("pipeline.models.complexity",)),
     "dump_codes": Stage(
@@ -46,7 +48,9 @@ STAGES = {
         "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")
     ),
     "nearest_neighbours": Stage(
-        "neighbours", ("neighbours.csv", "summary.json", "neighbours.png"), ("pipeline.evaluation.neighbours",)
+        "neighbours",
+        ("neighbours.csv", "summary.json", "neighbours.png"),
+        ("pipeline.evaluation.neighbours",),
     ),
     "make_table": Stage("tables", ("table.csv", "table.md", "table.tex"), ("pipeline.make_table",)),
     "make_figure": Stage("figures", ("figure.png", "figure.pdf"), ("pipeline.make_figure",)),

@@ -50,9 +50,7 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
     lines = pair(rows, listed, unlisted, layout)
     records = [_record(line, job, layout) for line in lines]
     columns = frame_columns(layout)
-    frame = pd.DataFrame(
-        [[record.get(c) for c in columns] for record in records], columns=columns, dtype=object
-    )
+    frame = pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
     return Table(job, layout, frame, _decimals(published, layout), protocols)
 
 

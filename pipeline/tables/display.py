@@ -40,9 +40,7 @@ def display(table: Table) -> pd.DataFrame:
 
 def is_shown(table: Table, quantity: Quantity) -> bool:
     """A quantity that the paper has, that a row has, or that a note says is missing."""
-    measured = any(
-        table.frame[measured_column(quantity, variant)].notna().any() for variant in quantity.measured
-    )
+    measured = any(table.frame[measured_column(quantity, variant)].notna().any() for variant in quantity.measured)
     noted = bool(set(missing_notes(table.job, table.layout, [quantity.key])) & set(table.job.missing))
     return quantity.published is not None or measured or noted
 
@@ -59,9 +57,7 @@ def _quantity(table: Table, quantity: Quantity) -> dict[tuple[str, str], list[st
     if (frame["source"] != PUBLISHED).any():
         for variant in quantity.measured:
             heading = f"measured ({variant})" if variant else "measured"
-            columns[quantity.label, heading] = [
-                _measured(row, table, quantity, variant) for _, row in frame.iterrows()
-            ]
+            columns[quantity.label, heading] = [_measured(row, table, quantity, variant) for _, row in frame.iterrows()]
     if quantity.published and frame[f"{key}_difference"].notna().any():
         columns[quantity.label, "difference"] = [
             _number(cell, table.decimals[key]) for cell in frame[f"{key}_difference"]
@@ -83,9 +79,7 @@ def _published(row: "pd.Series[Any]", quantity: Quantity) -> str:
 def _measured(row: "pd.Series[Any]", table: Table, quantity: Quantity, variant: str) -> str:
     if quantity.key in _text(row["missing"]).split("; "):
         return MISSING
-    text = _number(
-        row[measured_column(quantity, variant)], table.decimals[quantity.key], quantity.significant
-    )
+    text = _number(row[measured_column(quantity, variant)], table.decimals[quantity.key], quantity.significant)
     if quantity.two_std and (spread := row[f"{quantity.key}_measured_two_std"]) is not None and text:
         text += f" ± {rounded(spread, table.decimals[f'{quantity.key}_two_std'])}"
     return text

@@ -61,28 +61,19 @@ def _protocols(table: Table) -> list[str]:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
             if protocol:
                 columns.setdefault((dataset, told(protocol)), []).append(quantity.name)
-    return [
-        f"Protocol on {dataset} of {', '.join(names)}: {words}."
-        for (dataset, words), names in columns.items()
-    ]
+    return [f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()]
 
 
 def _missing(table: Table) -> list[str]:
     """The job's notes, and ours on what no note of the job explains."""
     shown = {quantity.name for quantity in table.layout.quantities if is_shown(table, quantity)}
-    ours = [
-        note
-        for _, note in _noted(table)
-        if NOT_GIVEN in note and shown & set(note.partition(":")[0].split(", "))
-    ]
+    ours = [note for _, note in _noted(table) if NOT_GIVEN in note and shown & set(note.partition(":")[0].split(", "))]
     return [f"missing: {note}" for note in dict.fromkeys(table.job.missing)] + list(dict.fromkeys(ours))
 
 
 def _row_notes(table: Table) -> list[str]:
     return [
-        f"{where}: {note}."
-        for where, note in _noted(table)
-        if note not in table.job.missing and NOT_GIVEN not in note
+        f"{where}: {note}." for where, note in _noted(table) if note not in table.job.missing and NOT_GIVEN not in note
     ]
 
 

@@ -61,17 +61,13 @@ LAYOUTS = {
     ),
     "table5": Layout("Table 5. Generation, FFHQ", _SAMPLES, GENERATION, samples=50_000),
     "table6": Layout("Table 6. Generation, LSUN-Church", _SAMPLES, GENERATION, samples=50_000),
-    "table7": Layout(
-        "Table 7. Length of a unit key, C_key", (*_IMAGES, "key_length"), (*RECONSTRUCTION, *COUNTS)
-    ),
+    "table7": Layout("Table 7. Length of a unit key, C_key", (*_IMAGES, "key_length"), (*RECONSTRUCTION, *COUNTS)),
     "table8": Layout(
         "Table 8. Size of the feature block, H_d and W_d",
         (*_IMAGES, "feature_size"),
         (*RECONSTRUCTION, *COUNTS),
     ),
-    "text_10k": Layout(
-        "Generation from 10,240 samples (section 4)", _SAMPLES, (FID, INCEPTION_SCORE, *EFFICIENTNET)
-    ),
+    "text_10k": Layout("Generation from 10,240 samples (section 4)", _SAMPLES, (FID, INCEPTION_SCORE, *EFFICIENTNET)),
 }
 
 

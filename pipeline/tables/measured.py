@@ -90,9 +90,7 @@ class GenerationSummary(Summary):
     metrics: dict[str, float]
 
 
-AnySummary = Annotated[
-    ReconstructionSummary | ComplexitySummary | GenerationSummary, Field(discriminator="kind")
-]
+AnySummary = Annotated[ReconstructionSummary | ComplexitySummary | GenerationSummary, Field(discriminator="kind")]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnySummary)
 
 
@@ -124,9 +122,7 @@ class Measurement:
                     " in another; give summaries of one run"
                 )
         if twice := values.keys() & self.values.keys():
-            raise InputError(
-                f"summaries of {self.name!r}: {sorted(twice)[0]} comes twice; give each summary once"
-            )
+            raise InputError(f"summaries of {self.name!r}: {sorted(twice)[0]} comes twice; give each summary once")
         self.kinds.add(kind)
         self.values.update(values)
 
@@ -188,20 +184,14 @@ def gather(
     for name, path in summaries:
         summary = read_summary(path)
         if summary.kind not in kinds:
-            raise InputError(
-                f"summary {path}: kind {summary.kind}, but this table is made of {_either(kinds)}"
-            )
+            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {_either(kinds)}")
         if name not in measurements and summary.kind != "complexity":
-            raise InputError(
-                f"summary {path}: {name!r} is none of the table's rows ({', '.join(measurements)})"
-            )
+            raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(measurements)})")
         target = measurements[name] if name in measurements else unlisted.setdefault(name, Measurement(name))
         _READERS[summary.kind](target, summary)
     for measurement in measurements.values():
         if not measurement.kinds and "dataset" not in measurement.traits:
-            raise InputError(
-                f"row {measurement.name!r}: none of the summaries given is of it ({_either(kinds)})"
-            )
+            raise InputError(f"row {measurement.name!r}: none of the summaries given is of it ({_either(kinds)})")
     return list(measurements.values()), list(unlisted.values())
 
 
@@ -211,9 +201,7 @@ def _either(kinds: frozenset[str]) -> str:
 
 def _empty(row: TableRow) -> Measurement:
     traits = {"dataset": row.dataset, "code_size": row.code_size}
-    return Measurement(
-        row.name, row.label, {key: value for key, value in traits.items() if value is not None}
-    )
+    return Measurement(row.name, row.label, {key: value for key, value in traits.items() if value is not None})
 
 
 def _architecture(summary: ReconstructionSummary | ComplexitySummary) -> dict[str, Any]:

@@ -64,9 +64,7 @@ def counts_alone(measurement: Measurement) -> Measurement:
 
 def _matching(lines: list[Line], measurement: Measurement, layout: Layout) -> Line | None:
     """The published line that a measurement matches: a free one, else a taken one, else None."""
-    matching = [
-        line for line in lines if line.published and not mismatches(line.published, measurement, layout)
-    ]
+    matching = [line for line in lines if line.published and not mismatches(line.published, measurement, layout)]
     return min(matching, key=lambda line: line.measurement is not None, default=None)
 
 
@@ -103,9 +101,7 @@ def _published_count(row: dict[str, str], layout: Layout, kind: str) -> int | No
     return expected_protocol(row, layout, first).get("count")
 
 
-def protocol_mismatches(
-    row: dict[str, str], layout: Layout, quantity: Quantity, protocol: dict[str, Any]
-) -> list[str]:
+def protocol_mismatches(row: dict[str, str], layout: Layout, quantity: Quantity, protocol: dict[str, Any]) -> list[str]:
     """What in a value's protocol keeps it from being subtracted from the published one."""
     return [
         f"{key} {protocol.get(key, 'unknown')} (published {wanted or 'unknown'})"
@@ -117,11 +113,7 @@ def protocol_mismatches(
 def _reasons(published: list[dict[str, str]], measurement: Measurement, layout: Layout) -> list[str]:
     """Why a row on a published dataset has no difference: where it leaves the nearest published row."""
     found = [(row, mismatches(row, measurement, layout)) for row in published]
-    alike = [
-        (row, differing)
-        for row, differing in found
-        if measurement.kinds and not IDENTITY_TRAITS & set(differing)
-    ]
+    alike = [(row, differing) for row, differing in found if measurement.kinds and not IDENTITY_TRAITS & set(differing)]
     if not alike:
         return []
     row, differing = min(alike, key=lambda pair: len(pair[1]))

@@ -71,9 +71,7 @@ def to_latex(table: Table) -> str:
     )
     notes = "".join(f"\\item {escape_latex(note)}\n" for note in footnotes(table))
     below = f"\\begin{{itemize}}\\footnotesize\n{notes}\\end{{itemize}}\n\\end{{table*}}"
-    return "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n" + text.replace(
-        "\\end{table*}", below, 1
-    )
+    return "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n" + text.replace("\\end{table*}", below, 1)
 
 
 def escape_latex(text: str) -> str:

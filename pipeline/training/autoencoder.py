@@ -34,7 +34,12 @@ class AutoencoderTask:
     name = "train autoencoder"
 
     def __init__(
-        self, settings: Autoencoder, images: TrainingImages, perceptual: Path | None, seed: int, accelerator: Accelerator
+        self,
+        settings: Autoencoder,
+        images: TrainingImages,
+        perceptual: Path | None,
+        seed: int,
+        accelerator: Accelerator,
     ):
         training, adversarial = settings.training, settings.losses.adversarial
         self.settings, self.images, self.seed, self.accelerator = settings, images, seed, accelerator
@@ -92,7 +97,12 @@ class AutoencoderTask:
         self._set_learning_rates(step)
         device = self.accelerator.device
         random = StepRandom(
-            self.seed, step, self.batch, device, self.accelerator.process_index, self.accelerator.num_processes
+            self.seed,
+            step,
+            self.batch,
+            device,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
         )
         images = to_model(next(self.batches).to(device))
         if self.settings.training.flip:

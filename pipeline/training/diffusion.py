@@ -64,14 +64,17 @@ class DiffusionTask:
 
     def start(self, step: int) -> None:
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        self.order = iter(
-            StepOrder(len(self.codes), self.batch, self.seed, step, self.steps, process, processes)
-        )
+        self.order = iter(StepOrder(len(self.codes), self.batch, self.seed, step, self.steps, process, processes))
 
     def step(self, step: int) -> dict[str, Tensor]:
         training, device = self.settings.training, self.accelerator.device
         random = StepRandom(
-            self.seed, step, self.batch, device, self.accelerator.process_index, self.accelerator.num_processes
+            self.seed,
+            step,
+            self.batch,
+            device,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
         )
         codes = 2 * self.codes[next(self.order)].to(device, torch.float32) - 1
         noise = random.normal(tuple(codes.shape))
@@ -91,14 +94,23 @@ class DiffusionTask:
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
         optimizer.step()
         self.average.step(self.model.parameters())
-        return {"loss": loss.detach(), "error": errors.mean().detach(), "gradient_norm": torch.as_tensor(norm)}
+        return {
+            "loss": loss.detach(),
+            "error": errors.mean().detach(),
+            "gradient_norm": torch.as_tensor(norm),
+        }
 
     @torch.no_grad()
     def preview(self) -> Image.Image:
         """A row of samples, always from the same noise."""
         with averaged(self.average, self.model):
             codes = sample_codes(
-                self.model, self.settings, PREVIEW_SAMPLER, list(range(PREVIEW_IMAGES)), self.seed, self.codes.shape[1:]
+                self.model,
+                self.settings,
+                PREVIEW_SAMPLER,
+                list(range(PREVIEW_IMAGES)),
+                self.seed,
+                self.codes.shape[1:],
             )
             return contact_sheet([self.decoder.decode(codes)])
 

@@ -13,9 +13,7 @@ class StepOrder:
     Yields this process's rows of the global batch, for DataLoader's `batch_sampler`.
     """
 
-    def __init__(
-        self, count: int, batch: int, seed: int, first: int, last: int, process: int = 0, processes: int = 1
-    ):
+    def __init__(self, count: int, batch: int, seed: int, first: int, last: int, process: int = 0, processes: int = 1):
         self.count, self.batch, self.seed, self.first, self.last = count, batch, seed, first, last
         self.rows = range(process * batch // processes, (process + 1) * batch // processes)
         self._epoch = -1

@@ -44,7 +44,10 @@ def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         items = [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]
         return {"kind": "dict", "items": items}
     if isinstance(node, list | tuple):
-        return {"kind": type(node).__name__, "items": [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(node)]}
+        return {
+            "kind": type(node).__name__,
+            "items": [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(node)],
+        }
     return {"kind": "value", "value": node}
 
 

@@ -39,9 +39,7 @@ def benchmark(
     """Print a line per batch size."""
     torch.set_num_threads(threads)
     strategies = {name: groups_of_tables(name) for name in ("gather", "separable")}
-    print(
-        f"retrieval 64x64x4, N_r 16 from 4 to 64, C_v 4, 2^18 entries, {threads} threads, forward + backward"
-    )
+    print(f"retrieval 64x64x4, N_r 16 from 4 to 64, C_v 4, 2^18 entries, {threads} threads, forward + backward")
     for batch in (int(part) for part in batches.split(",")):
         code = torch.rand(batch, GROUPS, FEATURE_SIZE, FEATURE_SIZE).requires_grad_()
         upstream = torch.randn(batch, GROUPS, 64, FEATURE_SIZE, FEATURE_SIZE)

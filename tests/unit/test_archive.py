@@ -131,9 +131,7 @@ def test_several_archives_are_one_sequence_in_the_given_order(tmp_path: Path) ->
     early = write(tmp_path / "b.zip", images[:2], ["z.png", "y.png"])
     archive = ImageArchive([early, late])
     assert archive.names == ["y.png", "z.png", image_name(0), image_name(1)]
-    assert np.array_equal(
-        archive.tensor().permute(0, 2, 3, 1).numpy(), np.stack([images[i] for i in (1, 0, 2, 3)])
-    )
+    assert np.array_equal(archive.tensor().permute(0, 2, 3, 1).numpy(), np.stack([images[i] for i in (1, 0, 2, 3)]))
 
 
 def test_foreign_archives_are_read(tmp_path: Path) -> None:
@@ -234,9 +232,7 @@ def test_to_uint8_is_the_inverse_of_to_model() -> None:
     assert torch.equal(to_uint8(to_model(levels)), levels)
     assert to_model(levels).min() == -1
     assert to_model(levels).max() == 1
-    assert torch.equal(
-        to_uint8(torch.tensor([-9.0, 9.0, 0.001])), torch.tensor([0, 255, 128], dtype=torch.uint8)
-    )
+    assert torch.equal(to_uint8(torch.tensor([-9.0, 9.0, 0.001])), torch.tensor([0, 255, 128], dtype=torch.uint8))
 
 
 def test_to_unit_ends_at_zero_and_one() -> None:

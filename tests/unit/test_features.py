@@ -68,9 +68,7 @@ def test_efficientnet_knows_what_an_image_shows(networks_folder: Path) -> None:
     assert len(set(probabilities.argmax(dim=1).tolist())) > 1
 
 
-def test_features_do_not_depend_on_shards_or_on_how_many_images_follow(
-    networks_folder: Path, tmp_path: Path
-) -> None:
+def test_features_do_not_depend_on_shards_or_on_how_many_images_follow(networks_folder: Path, tmp_path: Path) -> None:
     images = pictures(7, 1, channels=1)
     weights = networks_folder / "efficientnet_lite0.safetensors"
     whole = archive(tmp_path / "whole.zip", images)
@@ -205,9 +203,7 @@ def judged_by_torch_fidelity(tmp_path: Path, weights: Path, **metrics: bool) -> 
 
 
 @pytest.mark.slow
-def test_fid_and_inception_score_equal_torch_fidelitys(
-    random_inception: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_fid_and_inception_score_equal_torch_fidelitys(random_inception: tuple[Path, Path], tmp_path: Path) -> None:
     expected = judged_by_torch_fidelity(tmp_path, random_inception[0], fid=True, isc=True)
     found = generation_metrics(*both(tmp_path, "inception", random_inception[1]), 1.0)
     assert expected["frechet_inception_distance"] > 0.01

@@ -65,9 +65,7 @@ def grid_size(rows: int, columns: int, labels: list[str], titled: bool) -> tuple
         ("fig10", grid_size(8, 8, [], titled=True)),
     ],
 )
-def test_pictures_have_whole_pixels_and_equal_bytes_twice(
-    figure: str, size: tuple[int, int], folder: Path
-) -> None:
+def test_pictures_have_whole_pixels_and_equal_bytes_twice(figure: str, size: tuple[int, int], folder: Path) -> None:
     made = []
     for turn in ("first", "second"):
         png = folder / turn / f"{figure}.png"
@@ -128,9 +126,7 @@ def test_statistics_are_share_hit_and_deviation_over_mean() -> None:
         ({"figure": "curves"}, ["history=nowhere.csv"], "no such file"),
     ],
 )
-def test_bad_input_gets_one_line(
-    settings: dict[str, str], given: list[str], told: str, tmp_path: Path
-) -> None:
+def test_bad_input_gets_one_line(settings: dict[str, str], given: list[str], told: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         make_figure(json.dumps(settings), tmp_path / "x.png", given)
     assert told in str(error.value) and "\n" not in str(error.value)

@@ -38,9 +38,7 @@ FILES = {"a/x y.png": b"one", "b.jpg": b"three", "it's.png": b""}
 def test_a_fingerprint_counts_and_digests_every_image(tmp_path: Path) -> None:
     found = fingerprint(fill(tmp_path, FILES), WHERE)
     assert (found.files, found.bytes) == (3, 8)
-    lines = [
-        f"{name}\0{len(FILES[name])} {hashlib.sha256(FILES[name]).hexdigest()}\n" for name in sorted(FILES)
-    ]
+    lines = [f"{name}\0{len(FILES[name])} {hashlib.sha256(FILES[name]).hexdigest()}\n" for name in sorted(FILES)]
     assert found.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert found.listing_sha256 == listing_digest(folder(tmp_path), WHERE)
     assert json.loads(found.model_dump_json())["sha256"] == found.sha256
@@ -63,9 +61,7 @@ def test_fingerprints_are_equal_where_collections_are(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], others: dict[str, bytes]
 ) -> None:
     paths = [tmp_path_factory.mktemp("files") for _ in range(2)]
-    one, other = (
-        fingerprint(fill(path, content), WHERE) for path, content in zip(paths, (files, others), strict=True)
-    )
+    one, other = (fingerprint(fill(path, content), WHERE) for path, content in zip(paths, (files, others), strict=True))
     assert (one.sha256 == other.sha256) == (files == others)
     sizes = [{name: len(content) for name, content in each.items()} for each in (files, others)]
     assert (one.listing_sha256 == other.listing_sha256) == (sizes[0] == sizes[1])
@@ -130,9 +126,7 @@ def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -
 
 def test_a_missing_path_is_one_line_with_the_key() -> None:
     for take in (fingerprint, listing_digest):
-        with pytest.raises(
-            InputError, match=r"^datasets.cats.source.path: /no/such does not exist; a folder"
-        ):
+        with pytest.raises(InputError, match=r"^datasets.cats.source.path: /no/such does not exist; a folder"):
             take(folder(Path("/no/such")), WHERE)
     source = LmdbSource(kind="lmdb", path=Path("/"), validation_path=Path("/no/such"))
     with pytest.raises(InputError, match=r"^datasets.cats.source.path: / holds no data.mdb"):

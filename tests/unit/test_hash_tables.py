@@ -29,9 +29,7 @@ def make(retrieval="gather", groups=2, key_length=1, resolutions=5, coarsest=3, 
 
 def keys(batch, channels, feature_size, seed=0):
     """Keys of which some lie on both ends of [0, 1]."""
-    code = torch.rand(
-        batch, channels, feature_size, feature_size, generator=torch.Generator().manual_seed(seed)
-    )
+    code = torch.rand(batch, channels, feature_size, feature_size, generator=torch.Generator().manual_seed(seed))
     code.view(-1)[::7] = 1.0
     code.view(-1)[::11] = 0.0
     return code
@@ -133,9 +131,7 @@ def test_levels_follow_the_definition(resolutions, coarsest, span, dimensions, s
     assert [(level.nodes, level.entries) for level in levels] == [found[1:] for found in expected]
     for level, (scale, _, _) in zip(levels, expected, strict=True):
         assert math.isclose(level.scale, scale, rel_tol=1e-12)
-    assert [level.offset for level in levels] == [
-        sum(e for *_, e in expected[:n]) for n in range(resolutions)
-    ]
+    assert [level.offset for level in levels] == [sum(e for *_, e in expected[:n]) for n in range(resolutions)]
 
 
 @given(
@@ -169,9 +165,7 @@ def test_every_strategy_equals_the_slow_reference(retrieval, size, convention):
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_gather_of_longer_keys_equals_the_slow_reference(convention):
-    tables = make(
-        key_length=2, groups=1, resolutions=3, finest=7, convention=convention, size=9, feature_size=2
-    )
+    tables = make(key_length=2, groups=1, resolutions=3, finest=7, convention=convention, size=9, feature_size=2)
     code = keys(2, 2, 2)
     torch.testing.assert_close(tables.retrieve(code), slow_features(tables, code), atol=1e-5, rtol=0)
 
@@ -198,9 +192,7 @@ def test_separable_equals_gather_for_any_geometry(
     groups, resolutions, coarsest, span, features, size, convention, feature_size, seed
 ):
     pair = [
-        make(
-            name, groups, 1, resolutions, coarsest, coarsest + span, features, size, convention, feature_size
-        )
+        make(name, groups, 1, resolutions, coarsest, coarsest + span, features, size, convention, feature_size)
         for name in ("gather", "separable")
     ]
     code = keys(2, groups, feature_size, seed)
@@ -318,9 +310,7 @@ def slow_hits(tables, code, level):
 @pytest.mark.parametrize("key_length", [1, 2])
 def test_hits_are_the_entries_with_weight_above_zero(key_length):
     # levels are dense here, so that no two corners of a query share an entry
-    tables = make(
-        "gather", groups=1, key_length=key_length, resolutions=2, coarsest=4, finest=6, feature_size=4
-    )
+    tables = make("gather", groups=1, key_length=key_length, resolutions=2, coarsest=4, finest=6, feature_size=4)
     code = keys(2, key_length, 4)
     for level in range(2):
         assert torch.equal(tables.count_hits(code, level), slow_hits(tables, code, level))

@@ -86,8 +86,7 @@ def test_a_key_moves_by_the_same_rule_in_three_dimensions(retrieval, convention)
                     count = tables.levels[level].entries
                     row = tables.tables[group, start : start + count].detach()
                     key, x, y = (
-                        part * scale + 0.5
-                        for part in (code[0, group, i, j].item(), (i + 0.5) / size, (j + 0.5) / size)
+                        part * scale + 0.5 for part in (code[0, group, i, j].item(), (i + 0.5) / size, (j + 0.5) / size)
                     )
                     k1, x1, y1 = math.floor(key), math.floor(x), math.floor(y)
                     difference = torch.zeros(3)

@@ -50,9 +50,7 @@ def test_frechet_distance_equals_its_formula_with_a_matrix_square_root() -> None
 @given(st.floats(-3, 3, width=32), st.integers(1, 8))
 def test_frechet_distance_of_a_shifted_set_is_the_squared_shift(shift: float, width: int) -> None:
     one = gaussian(64, width, 3) if width > 1 else gaussian(64, 2, 3)
-    assert frechet_distance(one + np.float32(shift), one) == pytest.approx(
-        one.shape[1] * shift**2, rel=1e-3, abs=1e-3
-    )
+    assert frechet_distance(one + np.float32(shift), one) == pytest.approx(one.shape[1] * shift**2, rel=1e-3, abs=1e-3)
 
 
 def test_score_is_one_for_equal_predictions_and_the_class_count_for_certain_balanced_ones() -> None:
@@ -83,9 +81,7 @@ def test_precision_and_recall_equal_their_definition(seed: int, made: int, real:
     def inside(points: np.ndarray, centres: np.ndarray) -> float:
         among = np.linalg.norm(centres[:, None].astype(float) - centres[None], axis=2)
         radius = np.sort(among, axis=1)[:, 3]  # the third neighbour; the point itself is the first
-        return float(
-            (np.linalg.norm(points[:, None].astype(float) - centres[None], axis=2) <= radius).any(1).mean()
-        )
+        return float((np.linalg.norm(points[:, None].astype(float) - centres[None], axis=2) <= radius).any(1).mean())
 
     found = precision_recall(generated, reference, 1.0)
     # One point on a sphere's surface may fall on either side of 32-bit rounding.
@@ -125,9 +121,7 @@ def test_the_first_so_many_images_can_be_scored_alone() -> None:
     assert whole.first(None) is whole
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")]
-)
+@pytest.mark.parametrize(("key", "value"), [("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")])
 def test_features_that_were_taken_differently_are_refused(key: str, value: str) -> None:
     with pytest.raises(InputError, match=f"features: {key} of the generated images"):
         generation_metrics(features_of(30, 0), features_of(30, 1, **{key: value}), 1.0)

@@ -72,9 +72,7 @@ def test_neighbours_are_those_of_all_pairs(
     assert torch.equal(found.indices, expected.indices)
 
 
-def test_a_copy_of_a_training_image_is_found_at_distance_zero(
-    embedding: LpipsEmbedding, tmp_path: Path
-) -> None:
+def test_a_copy_of_a_training_image_is_found_at_distance_zero(embedding: LpipsEmbedding, tmp_path: Path) -> None:
     train = archive(tmp_path / "train.zip", 9, seed=1, channels=3)
     queries = archive(tmp_path / "queries.zip", 2, seed=2, channels=3, copy=train)
     found = nearest(embedding, queries, 2, train, 1, 4, 1.0)

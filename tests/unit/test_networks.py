@@ -37,10 +37,7 @@ def test_the_manifest_names_every_metric_network() -> None:
 
 
 def test_the_manifest_is_read_without_loading_torch() -> None:
-    code = (
-        "import sys; from pipeline.evaluation import networks; networks.manifest();"
-        " print('torch' in sys.modules)"
-    )
+    code = "import sys; from pipeline.evaluation import networks; networks.manifest(); print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 
@@ -78,9 +75,7 @@ def test_fetched_backbones_have_torchvisions_shapes(networks_folder: Path) -> No
 
     for name, build in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
         with torch.device("meta"):
-            expected = {
-                key: w.shape for key, w in build().state_dict().items() if key.startswith("features.")
-            }
+            expected = {key: w.shape for key, w in build().state_dict().items() if key.startswith("features.")}
         found = load_file(network_path(name, networks_folder))
         assert {key: w.shape for key, w in found.items()} == expected
 
@@ -164,8 +159,7 @@ def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
 ) -> None:
     """A small archive of the same form, with its own hashes, and no way out to the package index."""
     layers = {
-        f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), np.float32), "bias": np.zeros(2, np.float32)}
-        for i in range(5)
+        f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), np.float32), "bias": np.zeros(2, np.float32)} for i in range(5)
     }
     entry = network("lpips_alex")
     assert isinstance(entry.source, PypiArchive)

@@ -22,9 +22,7 @@ def batch(channels: int = 3, size: int = 64, seed: int = 0) -> tuple[torch.Tenso
 
 @pytest.fixture(scope="module")
 def losses(networks_folder: Path) -> dict[str, PerceptualLoss]:
-    return {
-        kind: PerceptualLoss(kind, networks_folder / f"{name}.safetensors") for kind, name in KINDS.items()
-    }
+    return {kind: PerceptualLoss(kind, networks_folder / f"{name}.safetensors") for kind, name in KINDS.items()}
 
 
 @pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
@@ -70,9 +68,7 @@ def test_vgg16_loss_equals_its_definition(networks_folder: Path, losses: dict[st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_loss_is_zero_at_the_reference_and_positive_elsewhere(
-    losses: dict[str, PerceptualLoss], kind: str
-) -> None:
+def test_a_loss_is_zero_at_the_reference_and_positive_elsewhere(losses: dict[str, PerceptualLoss], kind: str) -> None:
     images, others = batch(size=32)
     with torch.no_grad():
         assert losses[kind](images, images).abs().max() == 0
@@ -108,9 +104,7 @@ def test_gray_images_count_as_three_equal_channels(losses: dict[str, PerceptualL
             torch.testing.assert_close(gray, color)
 
 
-def test_upsampling_enlarges_bilinearly_first(
-    networks_folder: Path, losses: dict[str, PerceptualLoss]
-) -> None:
+def test_upsampling_enlarges_bilinearly_first(networks_folder: Path, losses: dict[str, PerceptualLoss]) -> None:
     twice = PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors", upsample=2)
     images, others = batch(size=32)
     large = [

@@ -49,9 +49,7 @@ def dataset(source: Path | dict[str, Any], **keys: Any) -> Dataset:
     return Dataset.model_validate({"source": described} | defaults | keys)
 
 
-def prepared(
-    folder: Path, settings: Dataset, workers: int = 1
-) -> tuple[ImageArchive, ImageArchive, dict[str, Any]]:
+def prepared(folder: Path, settings: Dataset, workers: int = 1) -> tuple[ImageArchive, ImageArchive, dict[str, Any]]:
     train, validation = folder / "train.zip", folder / "validation.zip"
     manifest = prepare(settings, train, validation, workers, "datasets.cats")
     return ImageArchive(train), ImageArchive(validation), manifest
@@ -170,9 +168,7 @@ def test_center_crop_and_resize_are_pillows(tmp_path: Path) -> None:
     image = picture(3, (37, 22))
     for name in ("box", "bilinear", "hamming", "bicubic", "lanczos"):
         expected = image.crop((7, 0, 29, 22)).resize((16, 16), Image.Resampling[name.upper()])
-        assert np.array_equal(square_pixels(image, dataset(tmp_path, filter=name)), np.asarray(expected)), (
-            name
-        )
+        assert np.array_equal(square_pixels(image, dataset(tmp_path, filter=name)), np.asarray(expected)), name
 
 
 @given(width=st.integers(1, 40), height=st.integers(1, 40))
@@ -323,9 +319,7 @@ def test_lsun_is_prepared_with_its_own_split(tmp_path: Path, workers: int) -> No
     settings = dataset({"kind": "lmdb", **paths}, split={"rule": "source"})
     train, validation, manifest = prepared(tmp_path, settings, workers)
     assert (len(train), len(validation)) == (7, 2)
-    assert names_of(manifest, "validation") == sorted(
-        hashlib.sha1(bytes([seed])).hexdigest() for seed in (7, 8)
-    )
+    assert names_of(manifest, "validation") == sorted(hashlib.sha1(bytes([seed])).hexdigest() for seed in (7, 8))
 
 
 def test_lsun_without_its_validation_images_is_split_by_rule(tmp_path: Path) -> None:
@@ -377,9 +371,7 @@ def test_the_embedded_dataset_is_nine_thousand_and_one_thousand_images_of_32_by_
     assert (train.resolution, train.channels) == (32, 1)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["train"] == {"count": 9000, "sha256": content_digest(train)}
-    raw = np.frombuffer(
-        gzip.decompress(embedded_path(EmbeddedSource(kind="embedded")).read_bytes())[16:], np.uint8
-    )
+    raw = np.frombuffer(gzip.decompress(embedded_path(EmbeddedSource(kind="embedded")).read_bytes())[16:], np.uint8)
     padded = np.pad(raw.reshape(10_000, 28, 28), ((0, 0), (2, 2), (2, 2)))
     assert np.array_equal(train.tensor()[:, 0].numpy(), padded[:9000])
     assert np.array_equal(validation.tensor()[:, 0].numpy(), padded[9000:])
@@ -391,9 +383,7 @@ def test_a_missing_path_ends_the_stage_with_one_line(tmp_path: Path) -> None:
     settings = {"name": "cats", "source": source, "split": {"rule": "last", "validation": 2}}
     ended = run_stage(tmp_path, settings, 1)
     assert ended.returncode == 2
-    line = (
-        f"error: datasets.cats.source.path: {tmp_path}/gone does not exist; a folder of images is expected\n"
-    )
+    line = f"error: datasets.cats.source.path: {tmp_path}/gone does not exist; a folder of images is expected\n"
     assert ended.stderr == line
     assert not (tmp_path / "train.zip").exists()
 

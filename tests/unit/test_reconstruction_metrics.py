@@ -72,9 +72,7 @@ def test_the_table_has_the_lpips_packages_numbers(networks_folder: Path, tmp_pat
     assert list(frame["image"]) == [f"00000/img{index:08d}.png" for index in range(5)]
 
 
-def test_gray_images_are_measured_and_the_protocol_names_the_network(
-    networks_folder: Path, tmp_path: Path
-) -> None:
+def test_gray_images_are_measured_and_the_protocol_names_the_network(networks_folder: Path, tmp_path: Path) -> None:
     originals, made = pairs(1)
     networks = {name: networks_folder / f"{name}.safetensors" for name in ("lpips_alex", "lpips_vgg")}
     first = archive(tmp_path / "a.zip", originals)
@@ -105,6 +103,4 @@ def test_exact_copies_are_counted_and_left_out_of_the_mean_psnr() -> None:
 def test_as_many_reconstructions_as_originals_are_needed(tmp_path: Path) -> None:
     originals, made = pairs(1)
     with pytest.raises(InputError, match="reconstructions: 4 images, should be 5"):
-        reconstruction_metrics(
-            archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made[:4]), {}
-        )
+        reconstruction_metrics(archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made[:4]), {})

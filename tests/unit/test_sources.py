@@ -315,9 +315,7 @@ def test_sixteen_bit_rgb_keeps_its_high_byte() -> None:
     import zlib
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"\x00\x12\x34\xab\xcd\xff\xff")

@@ -18,8 +18,8 @@ from pipeline.make_table import make_table
 from pipeline.tables.build import BOTH, MEASURED, PUBLISHED, Table, build_table
 from pipeline.tables.display import rounded
 from pipeline.tables.job import TableJob
-from pipeline.tables.measured import NamedSummary
 from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import escape_latex, to_csv, to_latex, to_markdown
 
 PUBLISHED_FOLDER = Path(__file__).parents[2] / "config" / "published"
@@ -115,9 +115,7 @@ def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
 
 def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
     """A made-up evaluation that matches Table 5's BRIGHT row."""
-    protocol = {"count": 50_000, "reference": "train", "reference_count": 60_000} | changes.pop(
-        "protocol", {}
-    )
+    protocol = {"count": 50_000, "reference": "train", "reference_count": 60_000} | changes.pop("protocol", {})
     changes = {"dataset": "ffhq256", "code_size": "64x64x4"} | changes
     return generation(name, network, protocol=protocol, **changes)
 
@@ -254,9 +252,7 @@ def test_plus_minus_is_two_standard_deviations(built: Callable[..., Table]) -> N
         ({"count": 500}, "count 1000 and 500"),
     ],
 )
-def test_two_protocols_in_one_column_stop(
-    change: dict[str, Any], told: str, built: Callable[..., Table]
-) -> None:
+def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, built: Callable[..., Table]) -> None:
     one, other = generation("a", "efficientnet_lite0"), generation("b", "efficientnet_lite0", protocol=change)
     with pytest.raises(InputError) as error:
         built("table5", one, other)
@@ -381,9 +377,7 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_table_is_made_twice_alike_in_three_forms(
-    name: str, built: Callable[..., Table], tmp_path: Path
-) -> None:
+def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callable[..., Table], tmp_path: Path) -> None:
     built(name, *SUMMARIES[name])
     rows_of = [summary.get("autoencoder") or summary["samples"] for summary in SUMMARIES[name]]
     summaries = [f"{row}={tmp_path / f'{index}.json'}" for index, row in enumerate(rows_of)]
@@ -392,9 +386,7 @@ def test_every_table_is_made_twice_alike_in_three_forms(
     made = []
     for turn in ("first", "second"):
         files = [tmp_path / turn / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
-        make_table(
-            settings, summaries, csv=files[0], markdown=files[1], latex=files[2], published=PUBLISHED_FOLDER
-        )
+        make_table(settings, summaries, csv=files[0], markdown=files[1], latex=files[2], published=PUBLISHED_FOLDER)
         made.append([file.read_bytes() for file in files])
     assert made[0] == made[1]
     text, markdown, latex = (content.decode() for content in made[0])

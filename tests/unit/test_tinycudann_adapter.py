@@ -128,8 +128,7 @@ def test_tiny_cuda_nn_equals_gather_on_a_gpu(size, key_length):
         pytest.skip("needs a CUDA device")
     pytest.importorskip("tinycudann", exc_type=Exception)
     strategies = [
-        HashTableGroups(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda()
-        for name in ("gather", "tinycudann")
+        HashTableGroups(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda() for name in ("gather", "tinycudann")
     ]
     assert strategies[1].retrieval.name == "tinycudann"
     torch.nn.init.normal_(strategies[0].tables)

@@ -15,10 +15,6 @@ rule train_autoencoder:
             history=".history.csv",
             preview=".preview.png",
         ),
-    params:
-        settings=settings("train_autoencoder"),
-        work=work("train_autoencoder"),
-        perceptual=options("perceptual"),
     log:
         "results/logs/train_autoencoder-{autoencoder}-{digest}.log",
     cache: True
@@ -26,6 +22,10 @@ rule train_autoencoder:
     resources:
         gpu=gpus("train_autoencoder"),
         mem_mb=16000,
+    params:
+        settings=settings("train_autoencoder"),
+        work=work("train_autoencoder"),
+        perceptual=options("perceptual"),
     message:
         "Training autoencoder {wildcards.autoencoder}-{wildcards.digest}"
     shell:
@@ -47,8 +47,6 @@ rule reconstruct:
             caption="../report/pairs.rst",
             category="Reconstructions",
         ),
-    params:
-        settings=settings("reconstruct"),
     log:
         "results/logs/reconstruct-{autoencoder}-{digest}.log",
     benchmark:
@@ -56,6 +54,8 @@ rule reconstruct:
     resources:
         gpu=1,
         mem_mb=8000,
+    params:
+        settings=settings("reconstruct"),
     message:
         "Reconstructing with {wildcards.autoencoder}-{wildcards.digest}"
     shell:
@@ -69,10 +69,10 @@ rule complexity:
     """Count parameters and multiply-accumulates from the config alone (Tables 3, 7, 8)."""
     output:
         "results/store/complexity/{autoencoder}-{digest}/complexity.json",
-    params:
-        settings=settings("complexity"),
     log:
         "results/logs/complexity-{autoencoder}-{digest}.log",
+    params:
+        settings=settings("complexity"),
     message:
         "Counting {wildcards.autoencoder}-{wildcards.digest}"
     shell:
@@ -87,8 +87,6 @@ rule dump_codes:
         codes="results/store/codes/{autoencoder}-{digest}/codes.safetensors",
         hits="results/store/codes/{autoencoder}-{digest}/hits.npz",
         statistics="results/store/codes/{autoencoder}-{digest}/statistics.json",
-    params:
-        settings=settings("dump_codes"),
     log:
         "results/logs/dump_codes-{autoencoder}-{digest}.log",
     benchmark:
@@ -96,6 +94,8 @@ rule dump_codes:
     resources:
         gpu=1,
         mem_mb=16000,
+    params:
+        settings=settings("dump_codes"),
     message:
         "Dumping key codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:

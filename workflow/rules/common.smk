@@ -28,7 +28,11 @@ def upstream(stage):
         if job.complete and not forced(stage):
             return {}
         return {
-            name: [ancient(path) for path in paths] if isinstance(paths, list) else ancient(paths)
+            name: (
+                [ancient(path) for path in paths]
+                if isinstance(paths, list)
+                else ancient(paths)
+            )
             for name, paths in job.inputs.items()
         }
 
@@ -61,7 +65,11 @@ def gpus(stage):
     """How many GPUs a training's config asks for."""
 
     def amount(wildcards):
-        (model,) = (part for part in find(stage, wildcards).settings.values() if isinstance(part, dict))
+        (model,) = (
+            part
+            for part in find(stage, wildcards).settings.values()
+            if isinstance(part, dict)
+        )
         return model["execution"]["gpus"]
 
     return amount
@@ -71,7 +79,11 @@ def cpu_threads(stage):
     """Threads of a training on a CPU: fixed by the config, since sums depend on it."""
 
     def amount(wildcards):
-        (model,) = (part for part in find(stage, wildcards).settings.values() if isinstance(part, dict))
+        (model,) = (
+            part
+            for part in find(stage, wildcards).settings.values()
+            if isinstance(part, dict)
+        )
         return model["execution"]["cpu_threads"]
 
     return amount
@@ -81,8 +93,12 @@ def options(*names):
     """Command-line options for those inputs that a job has: `--name path` for each of its files."""
 
     def text(wildcards, input):
-        paths = [(name, path) for name in names for path in as_list(input.get(name, []))]
-        return " ".join(f"--{name.replace('_', '-')} {shlex.quote(path)}" for name, path in paths)
+        paths = [
+            (name, path) for name in names for path in as_list(input.get(name, []))
+        ]
+        return " ".join(
+            f"--{name.replace('_', '-')} {shlex.quote(path)}" for name, path in paths
+        )
 
     return text
 
@@ -118,4 +134,6 @@ def show_results(plan):
         path = f"{folder}/tables/{table}.md"
         if path in present:
             print(open(path, encoding="utf-8").read())
-    print(f"Tables (csv, md, tex): {folder}/tables  Figures: {folder}/figures  Summaries: {folder}/summaries")
+    print(
+        f"Tables (csv, md, tex): {folder}/tables  Figures: {folder}/figures  Summaries: {folder}/summaries"
+    )

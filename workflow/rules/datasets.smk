@@ -16,14 +16,14 @@ rule prepare_dataset:
             validation="validation.zip",
             manifest="manifest.json",
         ),
-    params:
-        settings=settings("prepare_dataset"),
     log:
         "results/logs/prepare_dataset-{dataset}-{digest}.log",
     cache: True
     threads: 8
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("prepare_dataset"),
     message:
         "Preparing dataset {wildcards.dataset}"
     shell:

@@ -15,9 +15,6 @@ rule train_diffusion:
             history=".history.csv",
             preview=".preview.png",
         ),
-    params:
-        settings=settings("train_diffusion"),
-        work=work("train_diffusion"),
     log:
         "results/logs/train_diffusion-{diffusion}-{digest}.log",
     cache: True
@@ -25,6 +22,9 @@ rule train_diffusion:
     resources:
         gpu=gpus("train_diffusion"),
         mem_mb=24000,
+    params:
+        settings=settings("train_diffusion"),
+        work=work("train_diffusion"),
     message:
         "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
     shell:
@@ -39,9 +39,6 @@ rule generate:
         unpack(upstream("generate")),
     output:
         "results/store/samples/{samples}-{digest}/images-{first}-{last}.zip",
-    params:
-        settings=settings("generate"),
-        sources=options("autoencoder", "diffusion", "codes", "train"),
     log:
         "results/logs/generate-{samples}-{digest}-{first}-{last}.log",
     benchmark:
@@ -49,6 +46,9 @@ rule generate:
     resources:
         gpu=1,
         mem_mb=8000,
+    params:
+        settings=settings("generate"),
+        sources=options("autoencoder", "diffusion", "codes", "train"),
     message:
         "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:

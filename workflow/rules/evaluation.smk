@@ -10,9 +10,6 @@ rule extract_features:
         unpack(upstream("extract_features")),
     output:
         features="results/store/features/{images}-{digest}/features.npz",
-    params:
-        settings=settings("extract_features"),
-        images=options("images"),
     log:
         "results/logs/extract_features-{images}-{digest}.log",
     benchmark:
@@ -20,6 +17,9 @@ rule extract_features:
     resources:
         gpu=1,
         mem_mb=16000,
+    params:
+        settings=settings("extract_features"),
+        images=options("images"),
     message:
         "Extracting features of {wildcards.images}-{wildcards.digest}"
     shell:
@@ -33,14 +33,14 @@ rule evaluate:
         unpack(upstream("evaluate")),
     output:
         summary="results/store/evaluations/{samples}-{digest}/summary.json",
-    params:
-        settings=settings("evaluate"),
     log:
         "results/logs/evaluate-{samples}-{digest}.log",
     benchmark:
         "results/benchmarks/evaluate-{samples}-{digest}.tsv"
     resources:
         mem_mb=16000,
+    params:
+        settings=settings("evaluate"),
     message:
         "Evaluating {wildcards.samples}-{wildcards.digest}"
     shell:
@@ -60,9 +60,6 @@ rule nearest_neighbours:
             caption="../report/fig09.rst",
             category="Figures",
         ),
-    params:
-        settings=settings("nearest_neighbours"),
-        generated=options("generated"),
     log:
         "results/logs/nearest_neighbours-{samples}-{digest}.log",
     benchmark:
@@ -70,6 +67,9 @@ rule nearest_neighbours:
     resources:
         gpu=1,
         mem_mb=16000,
+    params:
+        settings=settings("nearest_neighbours"),
+        generated=options("generated"),
     message:
         "Finding nearest neighbours of {wildcards.samples}-{wildcards.digest}"
     shell:

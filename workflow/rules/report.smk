@@ -17,11 +17,11 @@ rule make_table:
         ),
         markdown="results/store/tables/{table}-{digest}/table.md",
         latex="results/store/tables/{table}-{digest}/table.tex",
+    log:
+        "results/logs/make_table-{table}-{digest}.log",
     params:
         settings=settings("make_table"),
         summaries=named("make_table", "summaries"),
-    log:
-        "results/logs/make_table-{table}-{digest}.log",
     message:
         "Making {wildcards.table}"
     shell:
@@ -41,11 +41,11 @@ rule make_figure:
             labels={"figure": "{figure}"},
         ),
         pdf="results/store/figures/{figure}-{digest}/figure.pdf",
+    log:
+        "results/logs/make_figure-{figure}-{digest}.log",
     params:
         settings=settings("make_figure"),
         data=named("make_figure", "data"),
-    log:
-        "results/logs/make_figure-{figure}-{digest}.log",
     message:
         "Drawing {wildcards.figure}"
     shell:
@@ -86,4 +86,6 @@ onsuccess:
 
 onerror:
     plan.publish()
-    print("A job failed; its log says why (results/logs). Started again, the run goes on where it was.")
+    print(
+        "A job failed; its log says why (results/logs). Started again, the run goes on where it was."
+    )
