@@ -19,6 +19,7 @@ def generate(decoder: Bright, make_codes: MakeCodes, path: Path, first: int, las
     """Write the images with indices [first, last); batches are always full, surplus images are dropped."""
     device = next(decoder.parameters()).device
     with (
+        decoder.tables.frozen(),
         ArchiveWriter(path, decoder.channels) as archive,
         Progress("generate", last - first, "images") as progress,
     ):

@@ -15,7 +15,7 @@ from pipeline.progress import Progress
 def reconstruct_archive(model: Bright, images: ImageArchive, micro_batch: int) -> Iterator[Tensor]:
     """uint8 reconstructions (C, R, R), in order; batches are always full."""
     device = next(model.parameters()).device
-    with Progress("reconstruct", len(images), "images") as progress:
+    with model.tables.frozen(), Progress("reconstruct", len(images), "images") as progress:
         for first in range(0, len(images), micro_batch):
             indices = range(first, min(first + micro_batch, len(images)))
             batch = to_model(images.tensor(indices)).to(device)

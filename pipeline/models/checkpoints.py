@@ -13,6 +13,7 @@ from pipeline.atomic import atomic_path
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.fields import CodeSize
+from pipeline.config.parsing import parse_settings
 from pipeline.errors import InputError
 from pipeline.models.bright import Bright
 from pipeline.models.unet import build_unet
@@ -32,7 +33,8 @@ def save_autoencoder(path: Path, model: Bright, settings: Autoencoder, resolutio
 def load_autoencoder(path: Path, device: torch.device | None = None) -> Bright:
     """The autoencoder in a file, ready to encode and decode."""
     config, weights = _load(path, "autoencoder")
-    model = Bright(Autoencoder.model_validate(config["autoencoder"]), config["resolution"], config["channels"])
+    settings = parse_settings(Autoencoder, config["autoencoder"], str(path))
+    model = Bright(settings, config["resolution"], config["channels"])
     return _ready(model, weights, path, device)
 
 
@@ -44,7 +46,7 @@ def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size:
 def load_diffusion(path: Path, device: torch.device | None = None) -> tuple[Diffusion, CodeSize, nn.Module]:
     """The diffusion model in a file: its settings, its codes' size and its network."""
     config, weights = _load(path, "diffusion")
-    settings = Diffusion.model_validate(config["diffusion"])
+    settings = parse_settings(Diffusion, config["diffusion"], str(path))
     code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
     return settings, code_size, _ready(build_unet(settings.unet, code_size), weights, path, device)
 

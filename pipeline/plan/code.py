@@ -17,6 +17,8 @@ WITHOUT_NUMBERS = (
     "pipeline.config",
     "pipeline.data.pictures",
     "pipeline.errors",
+    "pipeline.evaluation.network_files",
+    "pipeline.evaluation.networks",
     "pipeline.plan",
     "pipeline.progress",
     "pipeline.stage",

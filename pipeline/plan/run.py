@@ -140,6 +140,13 @@ class Plan(Jobs):
             figures["curves_diffusion"] = self._figure("curves", [(f"history:{name}", job, "diffusion.history.csv")])
         return figures
 
+    @cached_property
+    def headline(self) -> list[str]:
+        """Results of the first autoencoder of Table 2, of Table 5 and of the nearest neighbours."""
+        jobs = [self.reconstruction(name) for name in self.config.tables_or_default.table2[:1]]
+        jobs += [job for name, job in (*self.tables.items(), *self.figures.items()) if name in ("table5", "fig09")]
+        return [output for job in jobs for output in job.outputs]
+
     def _pairs(self, models: list[str], labelled: bool = True) -> list[tuple[str, Job, str]]:
         """Validation images and their reconstructions; models on another dataset than the first's stay out."""
         dataset = self.config.autoencoders[models[0]].dataset

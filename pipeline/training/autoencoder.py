@@ -50,9 +50,11 @@ class AutoencoderTask:
         self.critic: nn.Module | None = None
         if adversarial.kind != "none":
             self.critic = Discriminator(settings.discriminator, images.resolution, images.channels).to(device)
-        self.perceptual = PerceptualLoss(
-            settings.losses.perceptual.network, perceptual, settings.losses.perceptual.upsample
-        ).to(device)
+        self.perceptual: nn.Module | None = None
+        if settings.losses.perceptual.network != "none":
+            self.perceptual = PerceptualLoss(
+                settings.losses.perceptual.network, perceptual, settings.losses.perceptual.upsample
+            ).to(device)
         half_life = training.ema_half_life_images
         self.average = EMAModel(
             self.model.parameters(), decay=0.5 ** (training.batch / half_life) if half_life else 0.0
@@ -129,10 +131,11 @@ class AutoencoderTask:
         settings = self.settings.losses
         leaf = reconstructions.detach().float().requires_grad_(True)
         l2 = losses.l2_loss(leaf, images)
-        perceptual = self.perceptual(leaf, images).mean()
-        total = settings.l2_weight * l2 + settings.perceptual_weight * perceptual
+        numbers, total = {"l2": l2}, settings.l2_weight * l2
+        if self.perceptual is not None:
+            perceptual = self.perceptual(leaf, images).mean()
+            numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
         pull = self._pull(total, leaf)
-        numbers = {"l2": l2, "perceptual": perceptual}
         if self.critic is not None and phase == "on":
             with self.accelerator.autocast():
                 scores = self.critic(leaf)

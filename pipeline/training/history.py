@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pipeline.atomic import write_text
 
+FIRST_COLUMNS = ("step", "images", "seconds")
+
 
 class History:
     """Rows of numbers, one per logged step; columns `step`, `images`, `seconds`, then the losses."""
@@ -16,7 +18,7 @@ class History:
         self.rows: list[dict[str, float]] = []
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+                rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
             self.rows = [row for row in rows if row["step"] <= step]
 
     @property
@@ -30,7 +32,8 @@ class History:
     def save(self, path: Path | None = None) -> None:
         """Write the csv, atomically."""
         text = io.StringIO()
-        columns = list(self.rows[0]) if self.rows else ["step", "images", "seconds"]
+        # A loss that starts late has a column all the same, empty before.
+        columns = list(dict.fromkeys([*FIRST_COLUMNS, *(key for row in self.rows for key in row)]))
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         for row in self.rows:

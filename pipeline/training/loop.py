@@ -105,11 +105,12 @@ class Loop:
                     note = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 if main and preview_every and done % preview_every == 0 and done < task.steps:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
-                if self.terminated or time.monotonic() - saved_at >= self.execution.save_every_s or done == task.steps:
+                ending = self._ending() and done < task.steps
+                if ending or time.monotonic() - saved_at >= self.execution.save_every_s or done == task.steps:
                     self._save(done, numbers, history)
                     saved_at = time.monotonic()
                 progress.advance(note=note)
-                if self.terminated and done < task.steps:
+                if ending:
                     logger.info("%s: SIGTERM: state saved at step %d", task.name, done)
                     sys.exit(TERMINATED)
 
@@ -156,6 +157,13 @@ class Loop:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
+
+    def _ending(self) -> bool:
+        """Whether any process got SIGTERM: all leave at the same step, or the others would wait for it."""
+        if self.accelerator.num_processes == 1:
+            return self.terminated
+        asked = torch.tensor(float(self.terminated), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self.terminated = True

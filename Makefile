@@ -1,0 +1,51 @@
+# Two commands on a fresh machine with git, make and Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+CORES ?= 2
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+SETUP := .venv/.installed
+NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
+	results/networks/efficientnet_lite0.safetensors
+
+.PHONY: setup demo bars second-seed check test lint benchmark
+
+setup: $(SETUP)
+
+# The environment is made again when the dependencies change.
+$(SETUP): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable '.[test,slurm]'
+	touch $@
+
+demo: setup  ## the embedded dataset to all tables and figures
+	snakemake --cores $(CORES)
+
+bars: setup  ## the demo's quality against its bars
+	pytest tests/demo -m demo
+
+second-seed: setup  ## the main demo model with another training seed, against the same bars
+	snakemake --cores $(CORES) --config run=demo-second-seed seed=1 -- headline
+	BRIGHT_DEMO_RUN=demo-second-seed pytest tests/demo -m demo
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	mypy
+	python -m pipeline.config --check
+
+$(NETWORKS): | setup
+	python -m pipeline.fetch_network $(basename $(notdir $@)) --output $@
+
+check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
+	pytest -m "not slow and not demo"
+
+test: lint $(NETWORKS)  ## everything
+	pytest -m "not demo"
+
+benchmark: setup  ## speed, as ratios measured side by side
+	python tests/benchmarks/benchmark_retrieval.py
+	python tests/benchmarks/benchmark_decoding.py

@@ -1,0 +1,84 @@
+"""Fixtures that the test folders share: metric networks that can be fetched here, tiny models, tiny images."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.data.archive import ArchiveWriter, image_name
+from pipeline.errors import InputError
+from pipeline.evaluation.fetching import fetch
+from pipeline.evaluation.networks import fetchable, manifest, network_path
+
+REPOSITORY = Path(__file__).parents[1]
+
+TINY_AUTOENCODER: dict[str, Any] = {
+    "dataset": "any",
+    "code_size": "4x4x2",
+    "feature_size": 8,
+    "feature_channels": 16,
+    "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
+    "encoder": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_from": 0},
+    "decoder": {"style_width": 8, "channels": [16, 8, 8]},
+    "discriminator": {"channels": 8, "base": 256},
+    "losses": {"perceptual": {"network": "none"}},
+    "training": {"images": 160, "batch": 4, "ema_half_life_images": 20},
+    "execution": {"log_every": 1, "previews": 2},
+}
+
+TINY_DIFFUSION: dict[str, Any] = {
+    "autoencoder": "any",
+    "unet": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention_resolutions": [2], "norm_groups": 4},
+    "training": {"steps": 40, "batch": 4, "learning_rate": 1e-3, "warmup_steps": 4, "ema_decay": 0.9},
+    "execution": {"log_every": 1, "previews": 2},
+}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section."""
+    sections = {key: merged(base[key], value) for key, value in changes.items() if isinstance(base.get(key), dict)}
+    return base | changes | sections
+
+
+@pytest.fixture(scope="session")
+def tiny_autoencoder() -> Callable[..., dict[str, Any]]:
+    """Settings of an autoencoder for 32 x 32 images that a CPU trains in a second, with changes."""
+    return lambda **changes: merged(TINY_AUTOENCODER, changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_diffusion() -> Callable[..., dict[str, Any]]:
+    """Settings of a diffusion model on that autoencoder's codes, with changes."""
+    return lambda **changes: merged(TINY_DIFFUSION, changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of 14 gray 32 x 32 images: smooth noise."""
+    path = tmp_path_factory.mktemp("images") / "train.zip"
+    generator = np.random.default_rng(0)
+    with ArchiveWriter(path, channels=1) as archive:
+        for index in range(14):
+            coarse = generator.integers(0, 256, (8, 8), np.uint8)
+            archive.add(image_name(index), np.kron(coarse, np.ones((4, 4), np.uint8)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def networks_folder() -> Path:
+    """The networks folder (BRIGHT_NETWORKS, else results/networks), with what the package index has.
+
+    Fetched files stay for the next session. Without a network, tests that need the files are skipped.
+    """
+    folder = Path(os.environ.get("BRIGHT_NETWORKS", REPOSITORY / "results" / "networks"))
+    for name in filter(fetchable, manifest()):
+        path = network_path(name, folder)
+        if not path.is_file():
+            try:
+                fetch(name, path)
+            except InputError as error:
+                pytest.skip(str(error))
+    return folder
