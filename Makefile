@@ -23,11 +23,11 @@ demo: setup  ## the embedded dataset to all tables and figures
 	snakemake --cores $(CORES)
 
 bars: setup  ## the demo's quality against its bars
-	pytest tests/demo -m demo
+	pytest -rP tests/demo -m demo
 
 second-seed: setup  ## the main demo model with another training seed, against the same bars
 	snakemake --cores $(CORES) --config run=demo-second-seed seed=1 -- headline
-	BRIGHT_DEMO_RUN=demo-second-seed pytest tests/demo -m demo
+	BRIGHT_DEMO_RUN=demo-second-seed pytest -rP tests/demo -m demo
 
 lint: setup
 	ruff check .

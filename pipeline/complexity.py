@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import Field
 
 from pipeline.atomic import write_json
 from pipeline.config.autoencoder import Autoencoder
@@ -24,7 +25,7 @@ MILLION = 1e6
 class ComplexityJob(Section):
     """Count an autoencoder for images of `resolution` with `channels` channels."""
 
-    name: str
+    name: str = Field("", description="The name of the autoencoder, where one config has it.")
     autoencoder: Autoencoder
     resolution: int
     channels: int
@@ -71,7 +72,7 @@ def complexity(
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
     write_json(output, summary)
-    logger.info("complexity of %s written to %s", job.name, output)
+    logger.info("complexity written to %s", output)
 
 
 def summarize(job: ComplexityJob) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
 from pipeline.plan.build import Jobs
 from pipeline.plan.jobs import Job
+from pipeline.plan.metrics import histories, write_metrics
 
 RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
 COUNT_TABLES = ("table3", "table7", "table8")
@@ -217,6 +218,8 @@ class Plan(Jobs):
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("summary.json")
             if stage == "dump_codes":
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("statistics.json")
+        for file, stored in histories(self).items():
+            paths[str(folder / "histories" / file)] = stored
         return paths
 
     def publish(self) -> list[str]:
@@ -230,4 +233,7 @@ class Plan(Jobs):
                 with atomic_path(place) as temporary:
                     temporary.write_bytes(content)
             present.append(place)
+        metrics = Path("results") / self.config.run / "metrics.json"
+        if write_metrics(self, metrics):
+            present.append(str(metrics))
         return present

@@ -122,7 +122,10 @@ class AutoencoderTask:
             codes = self.model.encode(images)
             shape = self.model.perturbation_shape(len(images))
             perturbation = random.normal(shape) if shape is not None else None
-            return self.model.decode(codes, perturbation=perturbation, noise=random.normal)
+            # A key that is not a number has no place in a table, and an index out of range would end the process.
+            reconstructions = self.model.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
+            # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
+            return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True)
 
     def _step_model(
         self, images: Tensor, reconstructions: Tensor, phase: Literal["off", "critic only", "on"]
@@ -195,7 +198,7 @@ class AutoencoderTask:
         indices = range(min(PREVIEW_IMAGES, len(self.images)))
         images = to_model(torch.stack([self.images[i] for i in indices]).to(self.accelerator.device))
         with averaged(self.average, self.model):
-            reconstructions = self.model.decode(self.model.encode(images))
+            reconstructions = self.model.decode(self.model.encode(images).nan_to_num())
         return contact_sheet([images, reconstructions])
 
     def final_model(self) -> Bright:

@@ -112,7 +112,7 @@ class DiffusionTask:
                 self.seed,
                 self.codes.shape[1:],
             )
-            return contact_sheet([self.decoder.decode(codes)])
+            return contact_sheet([self.decoder.decode(codes.nan_to_num())])
 
     def final_model(self) -> nn.Module:
         """The network with its averaged weights: what samples are made with."""

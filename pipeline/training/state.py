@@ -36,16 +36,18 @@ def load_tree(path: Path) -> dict[str, Any]:
 
 def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, Tensor):
+        # A number: the paths of {"a/b": t} and {"a": {"b": t}}, or of keys 1 and "1", are the same.
+        name = f"{len(tensors)}{path}"
         # A clone: safetensors refuses tensors that share memory.
-        tensors[path] = node.detach().cpu().contiguous().clone()
-        return {"kind": "tensor", "at": path}
+        tensors[name] = node.detach().cpu().contiguous().clone()
+        return {"kind": "tensor", "at": name}
     if isinstance(node, dict):
         # JSON has no integer keys, but an optimizer's state has.
         items = [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]
         return {"kind": "dict", "items": items}
     if isinstance(node, list | tuple):
         return {
-            "kind": type(node).__name__,
+            "kind": "list" if isinstance(node, list) else "tuple",
             "items": [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(node)],
         }
     return {"kind": "value", "value": node}

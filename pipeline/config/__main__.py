@@ -1,0 +1,59 @@
+"""Command: check a config, and keep its reference (config/README.md) and schema (config/schema.json)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.atomic import write_text
+from pipeline.config.reference import generated
+from pipeline.config.root import Config
+from pipeline.errors import InputError
+from pipeline.plan.run import read_config
+from pipeline.stage import run_stage
+
+
+def config(
+    path: Annotated[Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="A config to check.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write config/README.md and config/schema.json.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Say whether those two are up to date.")] = False,
+) -> None:
+    """Check a config: one line that says OK, or one that names what is wrong (exit code 2)."""
+    if path is None and not write and not check:
+        raise InputError("nothing to do: give the path of a config to check, or --write, or --check")
+    if path is not None:
+        print(f"{path}: OK, {summary(read_config(path))}")
+    if write:
+        write_generated()
+    if check:
+        check_generated()
+
+
+def summary(config: Config) -> str:
+    """What a config has, in a few words."""
+    parts = [f"{len(getattr(config, part))} {part}" for part in ("datasets", "autoencoders", "diffusions", "samples")]
+    return f"run {config.run}: {', '.join(parts)}"
+
+
+def write_generated() -> None:
+    """Write what differs."""
+    for path, text in generated().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+            print(f"wrote {path}")
+
+
+def check_generated() -> None:
+    """InputError if a generated file is not what the typed config says now."""
+    stale = [
+        f"config/{path.name}"
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if stale:
+        raise InputError(f"{' and '.join(stale)}: not up to date; run `python -m pipeline.config --write`")
+    print("config/README.md and config/schema.json are up to date")
+
+
+if __name__ == "__main__":
+    run_stage(config)

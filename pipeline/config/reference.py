@@ -1,0 +1,188 @@
+"""The config's reference (config/README.md) and schema (config/schema.json), both made from the typed config."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, GaussianSamples, RealSamples
+from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.config.fields import Section
+from pipeline.config.root import Config
+
+FOLDER = Path(__file__).parents[2] / "config"
+
+INTRODUCTION = """\
+# Config reference
+
+Made from the typed config by `python -m pipeline.config --write`; change `pipeline/config`, not this page.
+
+- `config/demo.yaml` is the default; `snakemake --configfile FILE` takes another one in its place.
+- `python -m pipeline.config FILE` checks a file: one line that says OK, or one that names what is wrong.
+- `config/schema.json` is the schema, for editors: with
+  `# yaml-language-server: $schema=schema.json` as the first line of a config in this folder they complete and check.
+- An entry of `autoencoders`, `diffusions` or `samples` may say `like: NAME`: it takes over all keys of that entry
+  and changes those that it names, key by key also inside sections. A list is replaced whole.
+- A key in *italics* is operational: it changes no number and is part of no digest. Every other key is part of the
+  digests of the results that it bears on, and a change of it makes those again.
+- A section may be left out where its keys all have defaults.
+- Defaults are the paper's where the paper gives a value; README.md lists what is assumed where it gives none.
+"""
+
+# Section by section, in the order in which a config is written. Several kinds of one key stand one after another.
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("", Config),
+    ("datasets.NAME", Dataset),
+    ("datasets.NAME.source", EmbeddedSource),
+    ("datasets.NAME.source", FolderSource),
+    ("datasets.NAME.source", ZipSource),
+    ("datasets.NAME.source", LmdbSource),
+    ("datasets.NAME.source", IdxSource),
+    ("datasets.NAME.split", Split),
+    ("autoencoders.NAME", Autoencoder),
+    ("diffusions.NAME", Diffusion),
+    ("samples.NAME", DiffusionSamples),
+    ("samples.NAME", GaussianSamples),
+    ("samples.NAME", RealSamples),
+    ("evaluation", Evaluation),
+    ("tables", Tables),
+    ("tables.TABLE, for table5, table6 and text_10k", GenerationRows),
+    ("figures", Figures),
+)
+
+ALIKE = ("autoencoders", "diffusions", "samples")
+"""The sections whose entries may say `like`."""
+
+
+def reference() -> str:
+    """config/README.md."""
+    parts = [INTRODUCTION]
+    for path, section in SECTIONS:
+        parts += _section(path, section)
+    return "\n".join(parts)
+
+
+def _section(path: str, section: type[BaseModel]) -> list[str]:
+    """A heading and a table for a section, then the same for the sections inside it."""
+    schema = section.model_json_schema()
+    kind = schema["properties"].get("kind", {}).get("const")
+    heading = f"`{path.partition(',')[0]}`{path[len(path.partition(',')[0]) :]}" if path else "The whole config"
+    title = f"## {heading}" + (f", kind `{kind}`" if kind else "")
+    rows = ["| key | type | default | |", "|---|---|---|---|"]
+    inner: list[str] = []
+    listed = {known for _, known in SECTIONS}
+    for name, field in section.model_fields.items():
+        facts = _followed(schema["properties"][name], schema)
+        key = f"*`{name}`*" if facts.get("operational") else f"`{name}`"
+        nested = field.annotation
+        is_section = isinstance(nested, type) and issubclass(nested, Section)
+        default = "**required**" if field.is_required() else "" if is_section else _default(field)
+        rows.append(f"| {key} | {_type(facts, schema)} | {default} | {_cell(field.description or '')} |")
+        if isinstance(nested, type) and is_section and nested not in listed:
+            inner += _section(f"{path}.{name}".lstrip("."), nested)
+    return [title, "", " ".join((section.__doc__ or "").split()), "", *rows, "", *inner]
+
+
+def _followed(facts: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A property's facts, with those of the definition it refers to."""
+    if "$ref" in facts:
+        return schema["$defs"][facts["$ref"].rpartition("/")[2]] | facts
+    return facts
+
+
+def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A type in words: `integer from 1 to 4`, `a or b`, `list of numbers`."""
+    facts = _followed(facts, schema)
+    if "const" in facts:
+        return f"`{facts['const']}`"
+    if "enum" in facts:
+        return _either([f"`{value}`" for value in facts["enum"]])
+    if "anyOf" in facts:
+        return _either([_type(part, schema) for part in facts["anyOf"] if part.get("type") != "null"])
+    match facts.get("type"):
+        case "array" if "prefixItems" in facts:
+            return f"list of {len(facts['prefixItems'])} {_type(facts['prefixItems'][0], schema)}s"
+        case "array":
+            inner = _type(facts["items"], schema)
+            return f"list of {inner}" if inner.startswith("`") else f"list of {inner}s"
+        case "object" if "additionalProperties" in facts and facts["additionalProperties"] is not False:
+            return "entries by name"
+        case "object":
+            return "section"
+        case "string" if facts.get("format") == "path":
+            return "path"
+        case "string":
+            return "text"
+        case "boolean":
+            return "true or false"
+        case str(kind):
+            return f"{kind}{_range(facts)}"
+        case _:
+            return "section, one of several kinds"
+
+
+def _range(facts: dict[str, Any]) -> str:
+    low, high = facts.get("minimum"), facts.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    if low is not None:
+        return f" from {low:g}"
+    if "exclusiveMinimum" in facts:
+        below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
+        return f" above {facts['exclusiveMinimum']:g}{below}"
+    return ""
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _default(field: FieldInfo) -> str:
+    """A default as YAML takes it; nothing where a section has its own table."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if default is None:
+        return "none"
+    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def schema() -> str:
+    """config/schema.json: pydantic's schema of the config, with `like` in the sections that know it."""
+    made = Config.model_json_schema()
+    for section in ALIKE:
+        entry = made["properties"][section]["additionalProperties"]
+        # A sample set with `like` may leave its kind to the other one, so that several kinds can fit.
+        made["properties"][section]["additionalProperties"] = {"anyOf": entry["oneOf"]} if "oneOf" in entry else entry
+        for kind in entry.get("oneOf", [entry]):
+            _allow_like(made["$defs"][kind["$ref"].rpartition("/")[2]])
+    return json.dumps(_without_titles(made), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _allow_like(entry: dict[str, Any]) -> None:
+    """With `like`, an entry requires nothing else."""
+    like = {"type": "string", "description": "Take over all keys of the entry with this name."}
+    entry["properties"] = entry["properties"] | {"like": like}
+    entry["anyOf"] = [{"required": entry.pop("required")}, {"required": ["like"]}]
+
+
+def _without_titles(node: Any) -> Any:
+    """pydantic's titles repeat the keys."""
+    if isinstance(node, dict):
+        return {
+            key: _without_titles(value)
+            for key, value in node.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    return [_without_titles(item) for item in node] if isinstance(node, list) else node
+
+
+def generated() -> dict[Path, str]:
+    """The generated files and what they should hold."""
+    return {FOLDER / "README.md": reference(), FOLDER / "schema.json": schema()}

@@ -1,0 +1,60 @@
+"""The demo's quality against its bars. Reads a finished demo: `make demo` before, `make bars` runs this.
+
+BRIGHT_DEMO_RUN names another run, such as the one with a second training seed (`make second-seed`).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.demo
+
+RUN = Path(__file__).parents[2] / "results" / os.environ.get("BRIGHT_DEMO_RUN", "demo")
+NETWORK = "efficientnet_lite0"
+SAMPLES = "1000"
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Any]:
+    path = RUN / "metrics.json"
+    if not path.exists():
+        pytest.fail(f"{path} is missing: run `make demo` first")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def frechet_distance(metrics: dict[str, Any], samples: str) -> float:
+    return metrics["generation"][samples][NETWORK][SAMPLES]["frechet_distance"]
+
+
+@pytest.mark.parametrize(("metric", "bar"), [("psnr", 22.0), ("ssim", 0.75)])
+def test_reconstructions_are_at_least_as_faithful_as_the_bar(metrics: dict[str, Any], metric: str, bar: float) -> None:
+    reached = metrics["reconstruction"]["main"][metric]
+    print(f"{metric} {reached:.4f}, bar {bar}")
+    assert reached >= bar
+
+
+def test_reconstructions_are_perceptually_near(metrics: dict[str, Any]) -> None:
+    reconstruction = metrics["reconstruction"]["main"]
+    print(f"LPIPS-Alex {reconstruction['lpips_alex']:.4f}, bar 0.035; LPIPS-VGG {reconstruction['lpips_vgg']:.4f}")
+    assert reconstruction["lpips_alex"] <= 0.035
+
+
+def test_samples_are_near_the_validation_images(metrics: dict[str, Any]) -> None:
+    reached, floor = frechet_distance(metrics, "main"), frechet_distance(metrics, "real")
+    print(f"Frechet distance (EfficientNet-Lite0) {reached:.1f}, bar 700; real against real {floor:.1f}")
+    assert floor < reached <= 700
+
+
+def test_samples_are_nearer_than_those_of_gaussian_codes(metrics: dict[str, Any]) -> None:
+    ratio = frechet_distance(metrics, "main") / frechet_distance(metrics, "gaussian")
+    print(f"Frechet distance over that of Gaussian codes {ratio:.3f}, bar 0.65")
+    assert ratio <= 0.65
+
+
+def test_samples_are_no_copies_of_training_images(metrics: dict[str, Any]) -> None:
+    ratio = metrics["neighbours"]["main"]["ratio"]
+    print(f"Median LPIPS to the nearest training image, over that of validation images {ratio:.3f}, bar 0.8")
+    assert ratio >= 0.8

@@ -1,0 +1,190 @@
+"""One step of training an autoencoder."""
+
+import math
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.training.autoencoder import AutoencoderTask
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import make_accelerator
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture
+def make_task(tmp_path, tiny_images, tiny_autoencoder):
+    def make(seed=0, perceptual=None, **changes):
+        settings = Autoencoder.model_validate(tiny_autoencoder(**changes))
+        accelerator = make_accelerator(settings.execution, tmp_path)
+        task = AutoencoderTask(settings, TrainingImages(tiny_images), perceptual, seed, accelerator)
+        task.start(0)
+        return task
+
+    return make
+
+
+def bits(module):
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def test_a_step_moves_the_model_and_the_critic_and_leaves_finite_numbers(make_task):
+    task = make_task()
+    before, critic_before = bits(task.model), bits(task.critic)
+    numbers = {key: float(value) for key, value in task.step(0).items()}
+    assert all(map(math.isfinite, numbers.values()))
+    assert set(numbers) == {"l2", "adversarial", "gradient_ratio", "critic_estimate", "gradient_penalty"}
+    assert not all(map(torch.equal, before, bits(task.model)))
+    assert not all(map(torch.equal, critic_before, bits(task.critic)))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_step_in_half_precision_stays_finite_and_near_full_precision(make_task, precision):
+    numbers = {}
+    for kind in ("fp32", precision):
+        AcceleratorState._reset_state(True)
+        task = make_task(execution={"precision": kind})
+        numbers[kind] = {key: float(value) for key, value in task.step(0).items()}
+        assert all(torch.isfinite(p).all() for p in bits(task.model))
+        assert all(p.dtype == torch.float32 for p in bits(task.model))
+    assert all(map(math.isfinite, numbers[precision].values()))
+    assert numbers[precision]["l2"] == pytest.approx(numbers["fp32"]["l2"], rel=0.02)
+
+
+def test_seeds_decide_the_initial_weights_and_nothing_else_does(make_task):
+    torch.manual_seed(5)
+    one = make_task()
+    torch.manual_seed(6)
+    same, other = make_task(), make_task(seed=1)
+    assert all(map(torch.equal, bits(one.model), bits(same.model)))
+    assert not all(map(torch.equal, bits(one.model), bits(other.model)))
+
+
+def test_l2_of_a_step_is_that_of_its_batch(make_task):
+    """Without noise of any kind: from the model before the step and the batch that the order gives."""
+    task = make_task(code_noise="none", losses={"adversarial": {"kind": "none"}})
+    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = (task.model(images) - images).square().mean()
+    assert float(task.step(0)["l2"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def _order(task):
+    from pipeline.training.order import StepOrder
+
+    return StepOrder(len(task.images), task.batch, task.seed, 0, 1)
+
+
+def test_the_update_is_adams_on_the_weighted_losses_of_equation_5(make_task, networks_folder):
+    """The loss is differentiated in two parts; Adam's first step with beta1 = 0 moves by lr x sign(gradient)."""
+    task = make_task(
+        code_noise="none",
+        perceptual=networks_folder / "lpips_alex.safetensors",
+        losses={"perceptual": {"network": "lpips_alex"}, "adversarial": {"weight": 0.5}},
+    )
+    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    reconstructions = task.model(images)
+    l2 = (reconstructions - images).square().mean()
+    perceptual = task.perceptual(reconstructions, images).mean()
+    adversarial = -task.critic(reconstructions).mean()
+    wanted = torch.autograd.grad(20 * l2 + 5 * perceptual + 0.5 * adversarial, task.model.synthesis.parameters())
+    numbers = task.step(0)
+    assert float(numbers["perceptual"]) == pytest.approx(float(perceptual.detach()), rel=1e-4)
+    assert float(numbers["adversarial"]) == pytest.approx(float(adversarial.detach()), rel=1e-3, abs=1e-5)
+    for parameter, gradient in zip(task.model.synthesis.parameters(), wanted, strict=True):
+        if parameter.numel() > 1:  # the noise's strength starts at zero and sees other noise
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_gradient_ratio_is_the_adversarial_pull_over_the_reconstructions(make_task):
+    ratios = [
+        float(make_task(losses={"adversarial": {"weight": weight}}).step(0)["gradient_ratio"]) for weight in (0.1, 0.4)
+    ]
+    assert ratios[1] == pytest.approx(4 * ratios[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["wgan_gp", "logistic_r1"])
+def test_the_adversary_joins_when_it_is_told(make_task, kind):
+    task = make_task(losses={"adversarial": {"kind": kind, "start_images": 8, "critic_only_images": 4}})
+    keys = [set(task.step(step)) for step in range(4)]
+    critic = {"critic_estimate", "gradient_penalty"}
+    assert [critic <= found for found in keys] == [False, False, True, True]
+    assert ["adversarial" in found for found in keys] == [False, False, False, True]
+
+
+def test_without_an_adversary_there_is_no_critic(make_task):
+    task = make_task(losses={"adversarial": {"kind": "none"}})
+    assert set(task.modules) == {"model"}
+    assert set(task.step(0)) == {"l2"}
+
+
+def test_adam_has_the_papers_betas_and_two_epsilons(make_task):
+    task = make_task(training={"encoder_learning_rate": 5e-4})
+    encoder, rest = task.optimizers["model"].param_groups
+    (critic,) = task.optimizers["critic"].param_groups
+    assert (encoder["lr"], rest["lr"], critic["lr"]) == (5e-4, 2e-3, 2e-3)
+    assert encoder["eps"] == rest["eps"] == 1e-15
+    assert critic["eps"] == 1e-8
+    assert {group["betas"] for group in (encoder, rest, critic)} == {(0.0, 0.99)}
+    counted = sum(p.numel() for group in (encoder, rest) for p in group["params"])
+    assert counted == sum(p.numel() for p in task.model.parameters())
+
+
+def test_cosine_decay_goes_from_the_full_rate_to_almost_zero(make_task):
+    task = make_task(training={"decay": "cosine"})
+    rates = []
+    for step in (0, 20, 39):
+        task._set_learning_rates(step)
+        rates.append(task.optimizers["model"].param_groups[0]["lr"])
+    assert rates == pytest.approx([2e-3, 1e-3, 2e-3 * (1 - math.cos(math.pi / 40)) / 2])
+
+
+def test_averaged_weights_halve_their_past_every_half_life(make_task):
+    task = make_task(training={"ema_half_life_images": 20, "batch": 4})
+    assert task.average.decay ** (20 / 4) == pytest.approx(0.5)
+
+
+def test_no_half_life_means_the_weights_themselves(make_task):
+    task = make_task(training={"ema_half_life_images": 0})
+    for step in range(3):
+        task.step(step)
+    trained = bits(task.model)
+    assert all(map(torch.equal, bits(task.final_model()), trained))
+
+
+def test_flips_mirror_some_images_and_none_without_them(make_task):
+    seen = []
+    for flip in (False, True):
+        task = make_task(training={"flip": flip, "batch": 14})
+        encode = task.model.encode
+        task.model.encode = lambda images, encode=encode: seen.append(images.detach().clone()) or encode(images)
+        task.step(0)
+    plain, flipped = seen
+    mirrored = [torch.equal(b, a.flip(2)) for a, b in zip(plain, flipped, strict=True)]
+    same = [torch.equal(b, a) for a, b in zip(plain, flipped, strict=True)]
+    assert 2 <= sum(mirrored) <= 12
+    assert all(m or s for m, s in zip(mirrored, same, strict=True))
+
+
+def test_a_preview_leaves_the_training_weights_alone(make_task):
+    task = make_task()
+    task.step(0)
+    before = bits(task.model)
+    picture = task.preview()
+    assert all(map(torch.equal, bits(task.model), before))
+    assert picture.size[0] > picture.size[1] > 32
+
+
+def test_an_encoder_that_broke_makes_the_losses_nan_and_no_error(make_task):
+    """Indices into the tables would be out of range; the loop's guard is to tell the story."""
+    task = make_task()
+    next(task.model.encoder.parameters()).data.fill_(float("nan"))
+    assert math.isnan(float(task.step(0)["l2"]))
+    task.preview()

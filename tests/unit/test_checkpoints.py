@@ -1,0 +1,101 @@
+"""Trained models as files that carry their own config."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.diffusion import Diffusion
+from pipeline.config.fields import CodeSize
+from pipeline.errors import InputError
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import load_autoencoder, load_diffusion, save_autoencoder, save_diffusion
+from pipeline.models.unet import build_unet
+
+
+@pytest.fixture
+def autoencoder(tiny_autoencoder, tmp_path):
+    settings = Autoencoder.model_validate(tiny_autoencoder())
+    model = Bright(settings, 32, 3).eval()
+    torch.nn.init.uniform_(model.tables.tables, -1, 1)
+    save_autoencoder(tmp_path / "autoencoder.safetensors", model, settings, 32, 3)
+    return model
+
+
+@pytest.fixture
+def diffusion(tiny_diffusion, tmp_path):
+    settings = Diffusion.model_validate(tiny_diffusion())
+    model = build_unet(settings.unet, CodeSize(4, 4, 2)).eval()
+    save_diffusion(tmp_path / "diffusion.safetensors", model, settings, CodeSize(4, 4, 2))
+    return settings, model
+
+
+def test_a_loaded_autoencoder_encodes_and_decodes_the_same_bits(autoencoder, tmp_path):
+    loaded = load_autoencoder(tmp_path / "autoencoder.safetensors", torch.device("cpu"))
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        code = autoencoder.encode(images)
+        assert torch.equal(loaded.encode(images), code)
+        assert torch.equal(loaded.decode(code), autoencoder.decode(code))
+    assert (loaded.settings, loaded.resolution, loaded.channels) == (autoencoder.settings, 32, 3)
+    assert not loaded.training
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_a_loaded_diffusion_model_predicts_the_same_bits(diffusion, tmp_path):
+    settings, model = diffusion
+    loaded_settings, size, loaded = load_diffusion(tmp_path / "diffusion.safetensors", torch.device("cpu"))
+    assert (loaded_settings, size) == (settings, CodeSize(4, 4, 2))
+    noisy = torch.randn(2, 2, 4, 4)
+    with torch.no_grad():
+        assert torch.equal(loaded(noisy, 5).sample, model(noisy, 5).sample)
+
+
+def told(load, path):
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("load", [load_autoencoder, load_diffusion])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"not safetensors at all"])
+def test_a_wrong_file_is_one_line_that_names_it(load, content, tmp_path):
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert "not a trained" in told(load, path)
+
+
+def test_the_other_kind_of_model_is_named(autoencoder, diffusion, tmp_path):
+    assert "a trained diffusion is needed" in told(load_diffusion, tmp_path / "autoencoder.safetensors")
+    assert "a trained autoencoder is needed" in told(load_autoencoder, tmp_path / "diffusion.safetensors")
+
+
+def rewritten(path, change_config=lambda config: None, change_weights=lambda weights: None):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    change_config(config)
+    change_weights(weights)
+    save_file(weights, path, metadata={"config": json.dumps(config)})
+    return path
+
+
+def test_weights_that_are_missing_or_too_many_are_named(autoencoder, diffusion, tmp_path):
+    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=lambda w: w.pop("tables.tables"))
+    assert "tables.tables" in told(load_autoencoder, path)
+    path = rewritten(tmp_path / "diffusion.safetensors", change_weights=lambda w: w.update(surplus=torch.zeros(1)))
+    assert "surplus" in told(load_diffusion, path)
+
+
+def test_a_config_of_another_version_is_named_with_its_key(autoencoder, diffusion, tmp_path):
+    path = rewritten(tmp_path / "autoencoder.safetensors", lambda config: config["autoencoder"].update(novelty=1))
+    assert "novelty" in told(load_autoencoder, path)
+    path = rewritten(tmp_path / "diffusion.safetensors", lambda config: config["diffusion"].update(timesteps=0))
+    assert "timesteps" in told(load_diffusion, path)

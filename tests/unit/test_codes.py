@@ -1,0 +1,124 @@
+"""Key codes of a whole split: order, statistics, files, the Gaussian fit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.data.archive import ImageArchive, to_model
+from pipeline.errors import InputError
+from pipeline.generation.codes import (
+    code_statistics,
+    encode_archive,
+    fit_gaussian,
+    gaussian_codes,
+    pad,
+    read_codes,
+    write_codes,
+)
+from pipeline.generation.samplers import noise_generators
+from pipeline.models.bright import Bright
+
+
+def some_codes(count=50, shape=(2, 3, 3), seed=0):
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)) ** 2
+
+
+@pytest.fixture(scope="module")
+def model(tiny_autoencoder):
+    torch.manual_seed(0)
+    return Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4, 14, 64])
+def test_codes_come_in_the_images_order_whatever_the_micro_batch(model, tiny_images, micro_batch):
+    images = ImageArchive(tiny_images)
+    codes = encode_archive(model, images, micro_batch)
+    with torch.no_grad():
+        expected = torch.cat([model.encode(to_model(images.tensor([i]))) for i in range(14)])
+    assert codes.shape == (14, 2, 4, 4)
+    torch.testing.assert_close(codes, expected, atol=1e-5, rtol=0)
+    assert codes.min() >= 0
+    assert codes.max() <= 1
+
+
+@given(st.integers(1, 5), st.integers(0, 4))
+def test_padding_repeats_the_last_row(rows, more):
+    batch = torch.arange(rows * 2.0).reshape(rows, 2)
+    padded = pad(batch, rows + more)
+    assert torch.equal(padded[:rows], batch)
+    assert all(torch.equal(row, batch[-1]) for row in padded[rows:])
+    assert len(padded) == rows + more
+
+
+def test_statistics_are_numpys():
+    codes = some_codes()
+    found, array = code_statistics(codes), codes.numpy().astype(np.float64)
+    assert found["count"] == 50
+    assert (found["minimum"], found["maximum"]) == (array.min(), array.max())
+    assert found["mean"] == pytest.approx(array.mean())
+    assert found["variance"] == pytest.approx(array.var())
+    axes = (0, 2, 3)
+    assert found["channels"]["mean"] == pytest.approx(array.mean(axes).tolist())
+    assert found["channels"]["variance"] == pytest.approx(array.var(axes).tolist())
+    assert found["channels"]["minimum"] == array.min(axes).tolist()
+    assert found["channels"]["maximum"] == array.max(axes).tolist()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
+def test_codes_come_back_from_their_file(tmp_path, count, channels, side):
+    codes = some_codes(count, (channels, side, side))
+    write_codes(tmp_path / "codes.safetensors", codes.transpose(2, 3))
+    assert torch.equal(read_codes(tmp_path / "codes.safetensors"), codes.transpose(2, 3))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"something else entirely"])
+def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content):
+    path = tmp_path / "codes.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="not a file of key codes") as error:
+        read_codes(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_fit_has_the_codes_mean_and_covariance():
+    codes = some_codes(200, (2, 2, 2))
+    mean, root = fit_gaussian(codes)
+    flat = codes.flatten(1).numpy().astype(np.float64)
+    np.testing.assert_allclose(mean.numpy(), flat.mean(0))
+    np.testing.assert_allclose((root @ root.T).numpy(), np.cov(flat.T), atol=1e-12)
+
+
+def test_a_singular_covariance_is_fitted_too():
+    """Fewer codes than dimensions."""
+    mean, root = fit_gaussian(some_codes(3, (2, 2, 2)))
+    assert torch.isfinite(root).all()
+    assert torch.isfinite(gaussian_codes(mean, root, noise_generators(0, [0]), (2, 2, 2))).all()
+
+
+def test_many_draws_have_the_fitted_mean_and_covariance():
+    """Codes far from 0 and 1, so that clamping changes nothing; tolerances of 5 standard errors."""
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(4, 4, generator=generator)
+    codes = (0.5 + 0.03 * torch.randn(500, 4, generator=generator) @ mixing).reshape(500, 1, 2, 2)
+    mean, root = fit_gaussian(codes)
+    draws = gaussian_codes(mean, root, noise_generators(0, list(range(5000))), (1, 2, 2)).flatten(1).double()
+    covariance = root @ root.T
+    deviations = covariance.diagonal().sqrt()
+    assert ((draws.mean(0) - mean).abs() < 5 * deviations / 5000**0.5).all()
+    errors = 5 * torch.outer(deviations, deviations) * (2 / 5000) ** 0.5
+    assert ((torch.cov(draws.T) - covariance).abs() < errors).all()
+
+
+def test_draws_are_keys_and_depend_on_the_image_alone():
+    mean, root = fit_gaussian(some_codes())
+    draws = gaussian_codes(mean, 5 * root, noise_generators(0, [3, 4, 5]), (2, 3, 3))
+    assert draws.min() == 0
+    assert draws.max() == 1
+    (again,) = gaussian_codes(mean, 5 * root, noise_generators(0, [4]), (2, 3, 3))
+    torch.testing.assert_close(draws[1], again, atol=1e-6, rtol=0)

@@ -1,0 +1,176 @@
+"""The diffusion model: its network at the paper's size, schedule, weights of the loss, one step."""
+
+import math
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import Attention
+from diffusers.training_utils import compute_snr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.diffusion import Diffusion, DiffusionTraining, UNet
+from pipeline.config.fields import CodeSize
+from pipeline.models.bright import Bright
+from pipeline.models.unet import build_unet
+from pipeline.training.diffusion import DiffusionTask, learning_rate, min_snr_weight
+from pipeline.training.loop import make_accelerator
+from pipeline.training.randomness import StepRandom
+
+T = 1000
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def test_the_papers_network_has_358_million_parameters_and_attention_at_32_16_and_8():
+    with torch.device("meta"):
+        unet = build_unet(UNet(), CodeSize(64, 64, 4))
+        sizes = set()
+        for module in unet.modules():
+            if isinstance(module, Attention):
+                module.register_forward_pre_hook(lambda module, inputs: sizes.add(inputs[0].shape[-1]))
+        output = unet(torch.zeros(2, 4, 64, 64), torch.zeros(2, dtype=torch.long)).sample
+    assert output.shape == (2, 4, 64, 64)
+    assert sum(p.numel() for p in unet.parameters()) == pytest.approx(357.924e6, abs=500)
+    assert sizes == {32, 16, 8}
+
+
+@pytest.mark.parametrize(("side", "levels", "attends"), [(16, 2, [8]), (8, 2, [4]), (32, 3, [])])
+def test_attention_is_where_the_config_says_for_other_codes(side, levels, attends):
+    settings = UNet(channels=8, multipliers=[1] * levels, blocks=1, attention_resolutions=attends, norm_groups=4)
+    unet, sizes = build_unet(settings, CodeSize(side, side, 3)), set()
+    for block in (*unet.down_blocks, *unet.up_blocks):
+        for module in block.modules():
+            if isinstance(module, Attention):
+                module.register_forward_pre_hook(lambda module, inputs: sizes.add(inputs[0].shape[-1]))
+    assert unet(torch.zeros(1, 3, side, side), 0).sample.shape == (1, 3, side, side)
+    assert sizes == set(attends)
+
+
+def test_the_cosine_schedule_is_nichol_and_dhariwals():
+    """Equation 17 of arXiv:2102.09672, s = 0.008; only the last beta is cut to 0.999."""
+
+    def f(t):
+        return math.cos((t / T + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    settings = Diffusion(autoencoder="any")
+    scheduler = DDPMScheduler(settings.timesteps, beta_schedule=settings.schedule)
+    expected = torch.tensor([f(t + 1) / f(0) for t in range(T)], dtype=torch.float64)
+    torch.testing.assert_close(scheduler.alphas_cumprod[:-1].double(), expected[:-1], rtol=2e-4, atol=1e-7)
+    assert float(scheduler.betas[-1]) == pytest.approx(0.999)
+
+
+def test_the_signal_to_noise_ratio_is_that_of_the_schedule():
+    scheduler = DDPMScheduler(T, beta_schedule="squaredcos_cap_v2")
+    bars = scheduler.alphas_cumprod.double()
+    torch.testing.assert_close(compute_snr(scheduler, torch.arange(T)).double(), bars / (1 - bars), rtol=1e-3, atol=0)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(0.1, 20))
+def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma):
+    """An error e of the noise is an error e / sqrt(SNR) of the clean code, and min-SNR weighs that by min(SNR, gamma)."""
+    noise_error = 0.7
+    clean_error = noise_error / snr
+    weight = float(min_snr_weight(torch.tensor([snr], dtype=torch.float64), gamma))
+    assert weight * noise_error == pytest.approx(min(snr, gamma) * clean_error, rel=1e-9)
+    assert 0 < weight <= 1
+
+
+def test_the_learning_rate_warms_up_and_then_decays_to_zero():
+    training = DiffusionTraining(steps=110, warmup_steps=10, learning_rate=0.5)
+    assert [learning_rate(training, step) for step in (0, 4, 9)] == pytest.approx([0.05, 0.25, 0.5])
+    assert learning_rate(training, 10) == pytest.approx(0.5)
+    assert learning_rate(training, 60) == pytest.approx(0.25)
+    assert learning_rate(training, 35) == pytest.approx(0.5 * math.cos(math.pi / 8) ** 2)
+    assert learning_rate(training, 110) == pytest.approx(0, abs=1e-12)
+
+
+@given(st.integers(1, 50), st.integers(0, 60), st.floats(1e-6, 1))
+def test_the_learning_rate_is_never_above_its_peak_nor_below_zero(steps, warmup, peak):
+    training = DiffusionTraining(steps=steps, warmup_steps=warmup, learning_rate=peak)
+    rates = [learning_rate(training, step) for step in range(steps)]
+    assert all(0 < rate <= peak * (1 + 1e-12) for rate in rates)
+
+
+@pytest.fixture
+def make_task(tmp_path, tiny_autoencoder, tiny_diffusion):
+    def make(**changes):
+        settings = Diffusion.model_validate(tiny_diffusion(**changes))
+        decoder = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1)
+        codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+        task = DiffusionTask(settings, codes, decoder, 0, make_accelerator(settings.execution, tmp_path))
+        task.start(0)
+        return task
+
+    return make
+
+
+def test_the_loss_of_a_step_is_min_snr_weighted_noise_prediction_on_codes_from_minus_1_to_1(make_task):
+    task = make_task()
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(_epoch_seed()))[:4]
+    random = StepRandom(0, 0, 4, torch.device("cpu"))
+    noise, timesteps = random.normal((4, 2, 4, 4)), random.integers(1000, (4,))
+    total = 0.0
+    for row, (index, t) in enumerate(zip(order.tolist(), timesteps.tolist(), strict=True)):
+        bar = (math.cos(((t + 1) / T + 0.008) / 1.008 * math.pi / 2) / math.cos(0.008 / 1.008 * math.pi / 2)) ** 2
+        noisy = math.sqrt(bar) * (2 * task.codes[index] - 1) + math.sqrt(1 - bar) * noise[row]
+        with torch.no_grad():
+            predicted = task.model(noisy[None], t).sample[0]
+        total += min(bar / (1 - bar), 5) / (bar / (1 - bar)) * float((predicted - noise[row]).square().mean())
+    assert float(task.step(0)["loss"]) == pytest.approx(total / 4, rel=1e-3)
+
+
+def _epoch_seed():
+    from pipeline.seeds import seed_for
+
+    return seed_for(0, "epoch", 0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_stays_finite_in_every_precision(make_task, precision):
+    task = make_task(execution={"precision": precision})
+    numbers = [task.step(step) for step in range(3)]
+    assert all(math.isfinite(float(value)) for row in numbers for value in row.values())
+    assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_gradients_are_clipped_to_their_largest_norm(make_task):
+    task = make_task(training={"gradient_clip": 1e-3})
+    numbers = task.step(0)
+    norm = torch.cat([p.grad.flatten() for p in task.model.parameters() if p.grad is not None]).norm()
+    assert float(numbers["gradient_norm"]) > 1e-3
+    assert float(norm) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_training_learns(make_task):
+    task = make_task(training={"steps": 150, "batch": 16, "learning_rate": 5e-3})
+    errors = [float(task.step(step)["error"]) for step in range(150)]
+    assert sum(errors[-30:]) < 0.7 * sum(errors[:30])
+
+
+def test_a_preview_is_the_same_every_time_and_leaves_the_weights_alone(make_task):
+    task = make_task()
+    task.step(0)
+    before = [p.detach().clone() for p in task.model.parameters()]
+    one, again = task.preview(), task.preview()
+    assert one.tobytes() == again.tobytes()
+    assert all(map(torch.equal, before, [p.detach() for p in task.model.parameters()]))
+
+
+def test_the_final_model_has_the_averaged_weights(make_task):
+    task = make_task()
+    for step in range(5):
+        task.step(step)
+    averages = [p.detach().clone() for p in task.average.shadow_params]
+    trained = [p.detach().clone() for p in task.model.parameters()]
+    final = [p.detach() for p in task.final_model().parameters()]
+    assert all(map(torch.equal, final, averages))
+    assert not all(map(torch.equal, final, trained))

@@ -1,0 +1,336 @@
+"""The training loop: saved states, exact resume, SIGTERM, the guard against NaN, history, previews."""
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers.training_utils import EMAModel
+from PIL import Image
+
+from pipeline.config.autoencoder import Execution
+from pipeline.errors import InputError
+from pipeline.progress import log_to
+from pipeline.train_autoencoder import train_autoencoder
+from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.randomness import StepRandom
+from pipeline.training.state import load_tree
+
+ALWAYS, NEVER = 1e-9, 1e9  # save_every_s
+
+
+class Killed(BaseException):
+    """Ends a training without any of its own code running, as SIGKILL does."""
+
+
+class Line:
+    """Fits y = 2 x. `at` has what happens in a step: a function of the task and its numbers."""
+
+    name = "train line"
+
+    def __init__(self, steps=12, at=None):
+        torch.manual_seed(0)
+        self.steps, self.batch, self.at = steps, 4, at or {}
+        self.model = torch.nn.Linear(1, 1)
+        self.modules = {"model": self.model}
+        self.optimizers = {"model": torch.optim.Adam(self.model.parameters(), lr=0.1)}
+        self.average = EMAModel(self.model.parameters(), decay=0.9)
+        self.averages = {"model": self.average}
+        self.started_at = None
+
+    def start(self, step):
+        self.started_at = step
+
+    def step(self, step):
+        x = StepRandom(0, step, self.batch, torch.device("cpu")).normal((4, 1))
+        loss = (self.model(x) - 2 * x).square().mean()
+        self.optimizers["model"].zero_grad()
+        loss.backward()
+        self.optimizers["model"].step()
+        self.average.step(self.model.parameters())
+        numbers = {"loss": loss.detach()}
+        self.at.get(step, lambda task, numbers: None)(self, numbers)
+        return numbers
+
+    def preview(self):
+        return Image.new("L", (2, 2))
+
+    def bits(self):
+        return [p.detach().clone() for p in (*self.model.parameters(), *self.average.shadow_params)]
+
+
+def kill(task, numbers):
+    raise Killed
+
+
+def terminate(task, numbers):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def say_nan(task, numbers):
+    numbers["loss"] = torch.tensor(float("nan"))
+
+
+def break_a_weight(task, numbers):
+    task.model.weight.data.fill_(float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def undisturbed():
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)
+    logging.getLogger("pipeline").handlers.clear()
+
+
+def loop(task, work, save_every_s=ALWAYS, **execution):
+    execution = Execution(**{"log_every": 1, "previews": 0, **execution}, save_every_s=save_every_s)
+    return Loop(task, execution, make_accelerator(execution, work), work)
+
+
+def saved_step(work):
+    return load_tree(work / "state.safetensors")["step"]
+
+
+def steps_of(path):
+    with path.open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def uninterrupted(tmp_path):
+    task = Line()
+    loop(task, tmp_path / "uninterrupted").run()
+    return task.bits()
+
+
+@pytest.mark.parametrize("killed", [(0,), (1,), (11,), (3, 4, 8)])
+def test_a_killed_training_resumes_bit_identically(tmp_path, uninterrupted, killed):
+    for step in killed:
+        with pytest.raises(Killed):
+            loop(Line(at={step: kill}), tmp_path / "work").run()
+    task = Line()
+    history = loop(task, tmp_path / "work").run()
+    assert task.started_at == killed[-1]
+    assert all(map(torch.equal, task.bits(), uninterrupted))
+    assert [row["step"] for row in history.rows] == list(range(1, 13))
+    assert steps_of(tmp_path / "work" / "history.csv") == list(range(1, 13))
+
+
+def test_a_kill_between_two_saves_loses_the_steps_since_and_no_bit(tmp_path, uninterrupted):
+    with pytest.raises(Killed):
+        loop(Line(at={4: kill}), tmp_path).run()
+    with pytest.raises(Killed):
+        loop(Line(at={9: kill}), tmp_path, NEVER).run()
+    assert saved_step(tmp_path) == 4
+    task = Line()
+    loop(task, tmp_path).run()
+    assert all(map(torch.equal, task.bits(), uninterrupted))
+    assert steps_of(tmp_path / "history.csv") == list(range(1, 13))
+
+
+def test_sigterm_saves_the_step_and_exits_with_143(tmp_path, uninterrupted):
+    log_to(tmp_path / "log")
+    with pytest.raises(SystemExit) as ended:
+        loop(Line(at={6: terminate}), tmp_path / "work", NEVER).run()
+    assert ended.value.code == 143
+    assert saved_step(tmp_path / "work") == 7
+    assert steps_of(tmp_path / "work" / "history.csv") == list(range(1, 8))
+    task = Line()
+    loop(task, tmp_path / "work", NEVER).run()
+    assert all(map(torch.equal, task.bits(), uninterrupted))
+    log = (tmp_path / "log").read_text()
+    assert "SIGTERM: state saved at step 7" in log
+    assert "resumed at step 7 of 12" in log
+
+
+def test_sigterm_right_after_a_save_does_not_leave_before_the_next(tmp_path):
+    training = loop(Line(), tmp_path)
+    save = training._save
+
+    def save_then_terminate(step, numbers, history):
+        save(step, numbers, history)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    training._save = save_then_terminate
+    with pytest.raises(SystemExit):
+        training.run()
+    assert saved_step(tmp_path) == 4
+
+
+def test_sigterm_in_the_last_step_lets_it_finish(tmp_path):
+    loop(Line(at={11: terminate}), tmp_path).run()
+    assert saved_step(tmp_path) == 12
+
+
+def test_a_training_that_ended_has_nothing_to_do(tmp_path, uninterrupted):
+    loop(Line(), tmp_path).run()
+    task = Line(at=dict.fromkeys(range(12), kill))
+    history = loop(task, tmp_path).run()
+    assert all(map(torch.equal, task.bits(), uninterrupted))
+    assert len(history.rows) == 12
+
+
+@pytest.mark.parametrize(("trouble", "told"), [(say_nan, "loss is not a finite"), (break_a_weight, "weight is not")])
+def test_nan_stops_with_one_line_and_never_replaces_the_state(tmp_path, trouble, told):
+    with pytest.raises(Killed):
+        loop(Line(at={5: kill}), tmp_path).run()
+    before = (tmp_path / "state.safetensors").read_bytes()
+    for log_every in (1, 100):
+        with pytest.raises(InputError, match=told) as error:
+            loop(Line(at={5: trouble}), tmp_path, log_every=log_every).run()
+        assert "train line" in str(error.value)
+        assert "at step 6" in str(error.value)
+        assert "\n" not in str(error.value)
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert steps_of(tmp_path / "history.csv") == [1, 2, 3, 4, 5]
+
+
+def test_a_training_with_nan_at_the_end_does_not_end_well(tmp_path):
+    with pytest.raises(InputError):
+        loop(Line(at={11: say_nan}), tmp_path, NEVER, log_every=100).run()
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_history_has_a_row_every_log_every_steps_and_one_for_the_last(tmp_path):
+    loop(Line(), tmp_path, log_every=5).run()
+    with (tmp_path / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 12]
+    assert [int(row["images"]) for row in rows] == [20, 40, 48]
+    seconds = [float(row["seconds"]) for row in rows]
+    assert seconds == sorted(seconds)
+
+
+def test_seconds_go_on_counting_after_a_resume(tmp_path):
+    with pytest.raises(Killed):
+        loop(Line(at={2: lambda task, numbers: time.sleep(0.1), 4: kill}), tmp_path).run()
+    history = loop(Line(), tmp_path).run()
+    seconds = [row["seconds"] for row in history.rows]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] > 0.1
+
+
+def test_previews_and_tensorboard_files_appear(tmp_path):
+    loop(Line(), tmp_path, previews=4).run()
+    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == [
+        "00000003.png",
+        "00000006.png",
+        "00000009.png",
+    ]
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_tensorboard_has_the_history(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    history = loop(Line(), tmp_path).run()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    read = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert read == [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in history.rows]
+
+
+def test_threads_of_a_cpu_are_fixed(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        make_accelerator(Execution(cpu_threads=2), tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+# The real stage.
+
+
+def arguments(tmp_path, images, work="work"):
+    return {
+        "images": images,
+        "weights": tmp_path / "out" / "autoencoder.safetensors",
+        "history": tmp_path / "out" / "history.csv",
+        "preview": tmp_path / "out" / "preview.png",
+        "work": tmp_path / work,
+        "log": tmp_path / "log",
+    }
+
+
+def settings_file(tmp_path, settings):
+    import json
+
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"autoencoder": settings, "seed": 0}))
+    return str(path)
+
+
+def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_images, tiny_autoencoder):
+    paths = arguments(tmp_path, tiny_images)
+    train_autoencoder(settings_file(tmp_path, tiny_autoencoder()), **paths)
+    assert paths["weights"].exists()
+    assert steps_of(paths["history"]) == list(range(1, 41))
+    with paths["history"].open(newline="") as file:
+        assert set(next(csv.reader(file))) == {
+            *("step", "images", "seconds", "l2", "adversarial", "gradient_ratio"),
+            *("critic_estimate", "gradient_penalty"),
+        }
+    assert Image.open(paths["preview"]).size[0] > 32
+    assert [path.name for path in (tmp_path / "work" / "previews").iterdir()] == ["00000020.png"]
+    log = paths["log"].read_text()
+    assert "40 of 40 steps" in log
+    assert "per second" in log
+    assert "0:00:00 left" in log
+
+
+def test_an_adversary_that_joins_late_has_its_columns_in_the_history(tmp_path, tiny_images, tiny_autoencoder):
+    adversarial = {"start_images": 8, "critic_only_images": 8}
+    settings = tiny_autoencoder(training={"images": 24}, losses={"adversarial": adversarial})
+    paths = arguments(tmp_path, tiny_images)
+    train_autoencoder(settings_file(tmp_path, settings), **paths)
+    with paths["history"].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["critic_estimate"]) for row in rows] == [False] * 2 + [True] * 4
+    assert [bool(row["adversarial"]) for row in rows] == [False] * 4 + [True] * 2
+
+
+def stage(tmp_path, settings, images, **changes):
+    options = [f"--{name}={value}" for name, value in (arguments(tmp_path, images) | changes).items()]
+    command = [sys.executable, "-m", "pipeline.train_autoencoder", settings_file(tmp_path, settings), *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_stage_asked_to_end_saves_and_exits_with_143_without_outputs(tmp_path, tiny_images, tiny_autoencoder):
+    settings = tiny_autoencoder(training={"images": 10**7}, execution={"save_every_s": NEVER, "previews": 100_000})
+    process = stage(tmp_path, settings, tiny_images)
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "work" / "previews").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 143, told
+    assert not (tmp_path / "out").exists()
+    assert saved_step(tmp_path / "work") == steps_of(tmp_path / "work" / "history.csv")[-1]
+    assert "SIGTERM: state saved at step" in (tmp_path / "log").read_text()
+
+
+def test_the_stage_with_an_absurd_learning_rate_stops_with_one_line(tmp_path, tiny_images, tiny_autoencoder):
+    process = stage(tmp_path, tiny_autoencoder(training={"learning_rate": 1e30}), tiny_images)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert "l2" in line
+    assert "is not a finite number at step" in line
+    assert "training.learning_rate" in line
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "work" / "state.safetensors").exists()

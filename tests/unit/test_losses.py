@@ -1,0 +1,103 @@
+"""The losses of equation 5 against closed forms."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.training.losses import critic_loss, generator_loss, gradient_penalty, l2_loss, r1_penalty
+
+numbers = st.floats(-30, 30, width=32)
+scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)
+SHAPE = (3, 2, 4, 4)
+
+
+def images(seed, count=3):
+    return torch.rand(count, *SHAPE[1:], generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+class LinearCritic(torch.nn.Module):
+    """w . x, whose gradient is w everywhere."""
+
+    def __init__(self, norm):
+        super().__init__()
+        weight = images(9, 1)
+        self.weight = torch.nn.Parameter(weight * norm / weight.norm())
+
+    def forward(self, x):
+        return (x * self.weight).flatten(1).sum(1)
+
+
+def test_l2_is_the_mean_over_all_pixels():
+    one, other = images(0), images(1)
+    total = sum(float(a - b) ** 2 for a, b in zip(one.flatten(), other.flatten(), strict=True))
+    assert float(l2_loss(one, other)) == pytest.approx(total / 96, rel=1e-5)
+
+
+@settings(deadline=None)
+@given(scores, scores)
+def test_wasserstein_losses_are_differences_of_mean_scores(real, fake):
+    mean_real, mean_fake = sum(real.tolist()) / len(real), sum(fake.tolist()) / len(fake)
+    assert float(critic_loss("wgan_gp", real, fake)) == pytest.approx(mean_fake - mean_real, abs=1e-4)
+    assert float(generator_loss("wgan_gp", fake)) == pytest.approx(-mean_fake, abs=1e-4)
+
+
+@settings(deadline=None)
+@given(scores, scores)
+def test_logistic_losses_are_cross_entropies(real, fake):
+    def minus_log_sigmoid(values):
+        return sum(math.log1p(math.exp(-value)) for value in values.tolist()) / len(values)
+
+    critic = minus_log_sigmoid(real) + minus_log_sigmoid(-fake)
+    assert float(critic_loss("logistic_r1", real, fake)) == pytest.approx(critic, rel=1e-4, abs=1e-4)
+    assert float(generator_loss("logistic_r1", fake)) == pytest.approx(minus_log_sigmoid(fake), rel=1e-4, abs=1e-4)
+
+
+def test_both_critics_win_by_telling_real_from_fake_and_the_generator_by_fooling_them():
+    low, high = torch.full((3,), -2.0), torch.full((3,), 2.0)
+    for kind in ("wgan_gp", "logistic_r1"):
+        assert critic_loss(kind, high, low) < critic_loss(kind, low, high)
+        assert generator_loss(kind, high) < generator_loss(kind, low)
+
+
+@pytest.mark.parametrize("norm", [0.25, 1.0, 3.0])
+def test_penalties_of_a_linear_critic_are_functions_of_its_norm(norm):
+    critic = LinearCritic(norm)
+    penalty = gradient_penalty(critic, images(0), images(1), torch.rand(3, 1, 1, 1))
+    assert float(penalty.detach()) == pytest.approx((norm - 1) ** 2, abs=1e-5)
+    assert float(r1_penalty(critic, images(0)).detach()) == pytest.approx(norm**2 / 2, rel=1e-5)
+
+
+def test_penalties_pull_a_linear_critic_to_their_norm():
+    critic = LinearCritic(3.0)
+    (gradient,) = torch.autograd.grad(
+        gradient_penalty(critic, images(0), images(1), torch.rand(3, 1, 1, 1)), critic.weight
+    )
+    torch.testing.assert_close(gradient, 2 * (3 - 1) * critic.weight.detach() / 3)
+    (gradient,) = torch.autograd.grad(r1_penalty(critic, images(0)), critic.weight)
+    torch.testing.assert_close(gradient, critic.weight.detach())
+
+
+def test_the_penalty_is_taken_between_an_image_and_its_own_reconstruction():
+    """Of the critic |x|^2 / 2 the gradient is x itself."""
+    real, fake, mix = images(0), images(1), torch.tensor([0.0, 0.3, 1.0]).view(3, 1, 1, 1)
+    penalty = gradient_penalty(lambda x: x.square().flatten(1).sum(1) / 2, real, fake, mix)
+    norms = [float((m * a + (1 - m) * b).norm()) for m, a, b in zip(mix.flatten(), real, fake, strict=True)]
+    assert float(penalty.detach()) == pytest.approx(sum((norm - 1) ** 2 for norm in norms) / 3, rel=1e-5)
+
+
+def test_a_critic_that_is_flat_has_a_penalty_and_a_finite_gradient():
+    weight = torch.zeros(SHAPE[1:], requires_grad=True)
+    penalty = gradient_penalty(lambda x: (x * weight).flatten(1).sum(1), images(0), images(1), torch.rand(3, 1, 1, 1))
+    penalty.backward()
+    assert float(penalty.detach()) == pytest.approx(1, abs=1e-4)
+    assert torch.isfinite(weight.grad).all()
+
+
+def test_penalties_do_not_reach_the_autoencoder():
+    reconstructions = images(1).requires_grad_(True)
+    penalty = gradient_penalty(LinearCritic(2.0), images(0), reconstructions, torch.rand(3, 1, 1, 1))
+    assert torch.autograd.grad(penalty, reconstructions, allow_unused=True) == (None,)

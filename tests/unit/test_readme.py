@@ -1,0 +1,158 @@
+"""README.md and docs/ say what is so: configs load, commands parse, files and links and messages exist."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.cli import get_argument_parser
+
+from pipeline.config.root import load_config
+from pipeline.plan.run import TABLES, Plan
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Files of readers, in examples.
+EXAMPLES = {"mine.yaml"}
+# What other programs say.
+FOREIGN_MESSAGES = {
+    "ensurepip is not available",
+    "snakemake: command not found",
+    "No module named 'pipeline'",
+    "Extra inputs are not permitted",
+    "Field required",
+    "CUDA out of memory",
+    "Directory cannot be locked",
+    "Nothing to be done",
+    "MissingOutputException",
+}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """All command lines of the pages' shell blocks, as words."""
+    lines = [
+        line
+        for page in PAGES
+        for block in blocks(page.read_text(encoding="utf-8"), "sh")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def own_config() -> str:
+    return next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+
+
+def rules() -> set[str]:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk")]
+    named = re.findall(r"^rule (\w+):", "\n".join([*texts, (ROOT / "Snakefile").read_text()]), flags=re.MULTILINE)
+    return {*named, *TABLES}
+
+
+def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(own_config().splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(load_config(yaml.safe_load(own_config())))
+    stages = {stage for stage, _ in plan.jobs}
+    assert {"prepare_dataset", "train_autoencoder", "train_diffusion", "generate", "nearest_neighbours"} <= stages
+
+
+def test_the_dataset_example_is_a_valid_dataset() -> None:
+    (example,) = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
+    load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    quoted = re.findall(
+        r"`((?:pipeline|config|workflow|docs|tests|profiles)/[^`\s]*)`", page.read_text(encoding="utf-8")
+    )
+    assert [path for path in quoted if not (ROOT / path).exists()] == []
+
+
+def test_make_targets_exist() -> None:
+    named = {word for page in PAGES for word in re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    in_blocks = {words[1] for words in commands() if words[0] == "make"}
+    assert {"demo", "test", "check"} <= named | in_blocks <= make_targets()
+
+
+def test_modules_that_are_run_exist() -> None:
+    named = {name for page in PAGES for name in re.findall(r"python -m pipeline\.(\w+)", page.read_text("utf-8"))}
+    exist = {path.stem for path in (ROOT / "pipeline").glob("*.py")} | {"config"}
+    assert named - {"STAGE"} <= exist
+
+
+def test_the_readme_lists_every_stage() -> None:
+    section = README.partition("## Stages by hand")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
+    stages = {
+        path.stem for path in (ROOT / "pipeline").glob("*.py") if "run_stage(" in path.read_text(encoding="utf-8")
+    }
+    others = {"stage", "accept", "prune"}
+    assert stages - others <= listed
+
+
+def test_snakemake_commands_parse_and_name_existing_targets() -> None:
+    parser, known = get_argument_parser(), rules()
+    lines = [words[1:] for words in commands() if words[0] == "snakemake"]
+    assert lines
+    for words in lines:
+        arguments = parser.parse_args(words)
+        assert set(arguments.targets) <= known
+        assert {*(arguments.forcerun or []), *(arguments.until or [])} <= known
+        for path in [*(arguments.configfile or []), arguments.workflow_profile]:
+            assert path is None or Path(path).name in EXAMPLES or (ROOT / path).exists()
+
+
+def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    fragments = {
+        part.strip(" `()")
+        for cell in cells
+        for message in re.findall(r"`([^`]+)`", cell)
+        if message not in FOREIGN_MESSAGES
+        for part in re.split(r"\.\.\.|NAME|FILE|`", message)
+    }
+    told = messages()
+    assert sorted(part for part in fragments if len(part) > 3 and part not in told) == []
+
+
+def messages() -> str:
+    """All string literals of the package and the Makefile's text, what is filled in left out."""
+    texts = [(ROOT / "Makefile").read_text(encoding="utf-8")]
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\x1f" for part in node.values]
+                texts.append("".join(str(part) for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_report_captions_are_those_that_rules_name() -> None:
+    rules_text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    named = set(re.findall(r"report/(\w+\.rst)", rules_text))
+    assert named == {path.name for path in (ROOT / "workflow" / "report").iterdir()}

@@ -1,0 +1,36 @@
+"""Seeds name things: a hash of the root seed and the thing's name."""
+
+import hashlib
+import subprocess
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.seeds import seed_for
+
+names = st.lists(st.one_of(st.integers(0, 10**9), st.text("abcxyz ", min_size=1)), max_size=3)
+
+
+@given(st.integers(0, 2**31), names)
+def test_a_seed_fits_in_63_bits_and_is_the_same_every_time(root, path):
+    assert 0 <= seed_for(root, *path) < 2**63
+    assert seed_for(root, *path) == seed_for(root, *path)
+
+
+def test_a_seed_is_the_start_of_the_sha256_of_its_names():
+    digest = hashlib.sha256(b"7\x1fimage\x1f12").hexdigest()
+    assert seed_for(7, "image", 12) == int(digest[:16], 16) // 2
+
+
+def test_neighbouring_things_have_different_seeds():
+    seeds = [seed_for(root, stage, i) for root in range(5) for stage in ("image", "step") for i in range(200)]
+    assert len(set(seeds)) == len(seeds)
+    assert seed_for(1, "a", 11) != seed_for(1, "a", 1, 1)
+    assert seed_for(1, 1) != seed_for(11)
+
+
+def test_a_seed_is_the_same_in_another_process():
+    code = "from pipeline.seeds import seed_for; print(seed_for(3, 'epoch', 5))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(other.stdout) == seed_for(3, "epoch", 5)

@@ -1,0 +1,119 @@
+"""What all stages' commands share: settings, one line for bad input, exit codes."""
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from pipeline.errors import InputError
+from pipeline.progress import log_to
+from pipeline.stage import TERMINATED, read_settings, run_stage
+
+
+class Numbers(BaseModel):
+    steps: int
+    rate: float = 0.5
+
+
+@pytest.fixture
+def restored_signals():
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    logging.getLogger("pipeline").handlers.clear()
+
+
+def run(command, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["stage", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_stage(command)
+    return ended.value.code
+
+
+def test_settings_are_inline_json_or_a_json_or_yaml_file(tmp_path):
+    wanted = Numbers(steps=3, rate=0.25)
+    (tmp_path / "settings.json").write_text(json.dumps({"steps": 3, "rate": 0.25}))
+    (tmp_path / "settings.yaml").write_text("steps: 3\nrate: 0.25\n")
+    assert read_settings(Numbers, ' {"steps": 3, "rate": 0.25}') == wanted
+    assert read_settings(Numbers, str(tmp_path / "settings.json")) == wanted
+    assert read_settings(Numbers, str(tmp_path / "settings.yaml")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [('{"steps": "many"}', "settings: steps: "), ('{"rate": 1}', "settings: steps: "), ('{"steps": ', "not JSON")],
+)
+def test_wrong_settings_name_the_key(argument, told):
+    with pytest.raises(InputError, match=told):
+        read_settings(Numbers, argument)
+
+
+def test_a_settings_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        read_settings(Numbers, str(tmp_path / "nowhere.json"))
+
+
+def test_bad_input_ends_with_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, restored_signals):
+    log_file = tmp_path / "stage.log"
+
+    def stage() -> None:
+        log_to(log_file)
+        raise InputError("x.zip: holds no images;\nput some in")
+
+    assert run(stage, monkeypatch) == 2
+    assert capsys.readouterr().err == "error: x.zip: holds no images; put some in\n"
+    assert log_file.read_text().endswith("error: x.zip: holds no images; put some in\n")
+
+
+def test_a_stage_that_succeeds_exits_with_0(monkeypatch, restored_signals):
+    def stage(count: int = typer.Option(...)) -> None:
+        assert count == 3
+
+    assert run(stage, monkeypatch, "--count", "3") == 0
+
+
+def test_errors_of_the_program_are_not_hidden(monkeypatch, restored_signals):
+    def stage() -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(KeyError):
+        run_stage(stage)
+
+
+def test_sigterm_unwinds_and_exits_with_143(monkeypatch, restored_signals):
+    unwound = []
+
+    def stage() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            unwound.append(True)
+
+    assert run(stage, monkeypatch) == TERMINATED == 128 + signal.SIGTERM
+    assert unwound == [True]
+
+
+STAGES = {
+    "train_autoencoder": "train_autoencoder",
+    "train_diffusion": "train_diffusion",
+    "dump_codes": "dump_codes",
+    "generate": "generate_shard",
+    "reconstruct": "reconstruct",
+}
+
+
+@pytest.mark.parametrize(("module", "function"), STAGES.items())
+def test_a_stage_is_a_command_with_help(module, function, monkeypatch, capsys, restored_signals):
+    command = getattr(importlib.import_module(f"pipeline.{module}"), function)
+    assert run(command, monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    assert command.__doc__ in " ".join(shown.split())
+    assert "settings" in shown.lower()
+    assert "--log" in shown

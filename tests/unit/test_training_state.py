@@ -1,0 +1,153 @@
+"""Training state: nested dicts and lists of tensors and JSON values in one safetensors file."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from diffusers.training_utils import EMAModel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.training.state import all_finite, load_tree, save_tree
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+tensors = st.builds(
+    lambda shape, dtype, seed: (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 9).to(dtype),
+    st.lists(st.integers(0, 3), max_size=3),
+    st.sampled_from(DTYPES),
+    st.integers(0, 99),
+)
+leaves = st.one_of(
+    tensors, st.none(), st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.text(max_size=5)
+)
+keys = st.one_of(st.integers(0, 99), st.text("ab/.", min_size=1, max_size=3))
+trees = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.lists(inner, max_size=3).map(tuple), st.dictionaries(keys, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one, other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=st.dictionaries(keys, trees, max_size=4))
+def test_a_tree_comes_back_with_its_types_keys_and_bits(tmp_path, tree):
+    save_tree(tmp_path / "state.safetensors", tree)
+    assert same(load_tree(tmp_path / "state.safetensors"), tree)
+
+
+def test_keys_that_look_alike_as_paths_stay_apart(tmp_path):
+    tree = {"a/b": torch.tensor([1]), "a": {"b": torch.tensor([2])}, 1: torch.tensor([3]), "1": torch.tensor([4])}
+    save_tree(tmp_path / "state.safetensors", tree)
+    assert same(load_tree(tmp_path / "state.safetensors"), tree)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.0, 0.99), eps=1e-15),
+        lambda p: torch.optim.AdamW([{"params": p[:1], "lr": 1e-2}, {"params": p[1:]}], amsgrad=True),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+    ],
+)
+def test_an_optimizer_goes_on_with_the_same_bits(tmp_path, make):
+    def steps(model, optimizer, first, last):
+        for step in range(first, last):
+            inputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            model(inputs).square().sum().backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    model, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    optimizer = make(list(model.parameters()))
+    steps(model, optimizer, 0, 5)
+    save_tree(tmp_path / "state.safetensors", {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    steps(model, optimizer, 5, 10)
+    state = load_tree(tmp_path / "state.safetensors")
+    other.load_state_dict(state["model"])
+    other_optimizer = make(list(other.parameters()))
+    other_optimizer.load_state_dict(state["optimizer"])
+    steps(other, other_optimizer, 5, 10)
+    assert torch.equal(model.weight, other.weight)
+    assert torch.equal(model.bias, other.bias)
+
+
+def test_averaged_weights_come_back(tmp_path):
+    model = torch.nn.Linear(3, 2)
+    average = EMAModel(model.parameters(), decay=0.9)
+    for _ in range(5):
+        torch.nn.init.normal_(model.weight)
+        average.step(model.parameters())
+    save_tree(tmp_path / "state.safetensors", average.state_dict())
+    other = EMAModel(torch.nn.Linear(3, 2).parameters(), decay=0.5)
+    other.load_state_dict(load_tree(tmp_path / "state.safetensors"))
+    assert same(other.state_dict(), average.state_dict())
+
+
+def test_tensors_that_share_memory_are_saved(tmp_path):
+    whole = torch.arange(6.0).reshape(2, 3)
+    save_tree(tmp_path / "state.safetensors", {"whole": whole, "again": whole, "part": whole[1], "turned": whole.T})
+    state = load_tree(tmp_path / "state.safetensors")
+    assert torch.equal(state["turned"], whole.T)
+    assert torch.equal(state["part"], whole[1])
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "no tree"])
+def test_a_damaged_state_is_one_line_that_names_the_file(tmp_path, damage):
+    path = tmp_path / "state.safetensors"
+    save_tree(path, {"step": 3, "weights": torch.ones(100)})
+    whole = path.read_bytes()
+    if damage == "no tree":
+        from safetensors.torch import save_file
+
+        save_file({"weights": torch.ones(2)}, path)
+    else:
+        path.write_bytes({"cut": whole[:-50], "text": b"not safetensors at all", "empty": b""}[damage])
+    with pytest.raises(InputError) as error:
+        load_tree(path)
+    assert str(path) in str(error.value)
+    assert "delete it to start again" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_kill_while_saving_leaves_the_state_before(tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_tree(path, {"step": 1, "weights": torch.ones(10)})
+    code = (
+        "import os, signal, sys, torch; from pathlib import Path; from pipeline.training import state\n"
+        "def killed(tensors, path, metadata):\n"
+        "    Path(path).write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "state.save_file = killed\n"
+        "state.save_tree(Path(sys.argv[1]), {'step': 2, 'weights': torch.zeros(10)})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    state = load_tree(path)
+    assert state["step"] == 1
+    assert torch.equal(state["weights"], torch.ones(10))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_one_bad_weight_among_all_modules_is_found(bad):
+    modules = {"model": torch.nn.Linear(3, 3), "critic": torch.nn.Linear(3, 3)}
+    assert all_finite(modules)
+    with torch.no_grad():
+        modules["critic"].bias[1] = bad
+    assert not all_finite(modules)
