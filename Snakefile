@@ -27,9 +27,9 @@ include: "workflow/rules/common.smk"
 
 
 rule all:
-    """Every table and figure (the default)."""
+    """Every table, figure and sample set (the default)."""
     input:
-        [job.outputs for job in [*plan.tables.values(), *plan.figures.values()]],
+        [job.outputs for job in plan.targets],
 
 
 include: "workflow/rules/datasets.smk"

@@ -106,11 +106,21 @@ def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
 
 def load_config(values: dict[str, Any], where: str = "config") -> Config:
     """Validate a config as YAML gives it; a wrong one raises InputError with one line naming the key."""
-    values = copy.deepcopy(values)
+    written, values = values, copy.deepcopy(values)
     for section in ("autoencoders", "diffusions", "samples"):
         if isinstance(values.get(section), dict):
             values[section] = _resolve_likes(values[section], section, where)
-    return parse_settings(Config, values, where)
+    return parse_settings(Config, values, where, lambda key: _origin(written, key))
+
+
+def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same key of the entry that this key's entry is like; the key itself where there is none."""
+    match key:
+        case (section, name, *rest):
+            entry = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
+            return (section, entry["like"], *rest) if isinstance(entry, dict) and "like" in entry else key
+        case _:
+            return key
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:

@@ -179,11 +179,22 @@ class Plan(Jobs):
             upstream=tuple(job for _, job, _ in inputs),
         )
 
+    @property
+    def targets(self) -> list[Job]:
+        """What a whole run makes: tables, figures, and sample sets, also while no network can score them."""
+        return [*self.tables.values(), *self.figures.values(), *self.sample_sets]
+
+    @cached_property
+    def sample_sets(self) -> list[Job]:
+        """The sample sets of all rows."""
+        tables = [getattr(self.config.tables_or_default, table) for table in GENERATION_TABLES]
+        return [self.samples(name) for name in dict.fromkeys(name for table in tables for name in table.rows)]
+
     @cached_property
     def jobs(self) -> dict[tuple[str, str], Job]:
         """All jobs that the targets need, by (stage, digest)."""
         found: dict[tuple[str, str], Job] = {}
-        waiting = [*self.tables.values(), *self.figures.values()]
+        waiting = self.targets
         while waiting:
             job = waiting.pop()
             if (job.stage, job.digest) not in found:

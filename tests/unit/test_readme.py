@@ -136,7 +136,8 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
         for part in re.split(r"\.\.\.|NAME|FILE|`", message)
     }
     told = messages()
-    assert sorted(part for part in fragments if len(part) > 3 and part not in told) == []
+    unknown = sorted(part for part in fragments if len(part) > 3 and part not in told)
+    assert not unknown, unknown
 
 
 def messages() -> str:

@@ -127,7 +127,7 @@ def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
     assert len(timesteps) == 10
     assert timesteps == sorted(timesteps, reverse=True)
     assert timesteps[0] >= 850
-    assert timesteps[-1] < 100
+    assert timesteps[-1] <= 100
 
 
 def test_all_steps_of_ddpm_are_all_timesteps(settings):

@@ -4,13 +4,19 @@ import json
 import shlex
 
 
+def stop(problem):
+    """End here with one line; an exception would come with Snakemake's own lines around it."""
+    sys.exit(f"error: {problem}")
+
+
 def make_plan():
-    """The plan of the config; a wrong config stops here, before any job, with one line."""
+    """The plan of the config; a wrong config stops here, before any job."""
+    where = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config"
     try:
-        plan = Plan(load_config(config))
+        plan = Plan(load_config(config, where))
         plan.jobs
     except InputError as error:
-        raise WorkflowError(str(error))
+        stop(error)
     return plan
 
 
@@ -122,7 +128,7 @@ def raw_images(wildcards):
     job = find("prepare_dataset", wildcards)
     problem = missing_source(wildcards.dataset, plan.config.datasets[wildcards.dataset])
     if problem and not job.complete and not workflow.dryrun:
-        raise WorkflowError(problem)
+        stop(problem)
     return []
 
 

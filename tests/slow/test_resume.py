@@ -1,0 +1,123 @@
+"""Trainings killed at any moment and started again end with the same bits (promise 2)."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.generation.codes import write_codes
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import save_autoencoder
+
+pytestmark = pytest.mark.slow
+
+KILLS = 3
+OUTPUTS = ("weights", "history", "preview")
+SAVE_EVERY_S = 0.2
+
+
+class Stage:
+    """A training command with its files in one folder."""
+
+    def __init__(self, folder: Path, module: str, settings: dict[str, Any], **inputs: Path):
+        self.folder = folder
+        folder.mkdir()
+        (folder / "settings.json").write_text(json.dumps(settings))
+        self.outputs = {name: folder / f"{name}.{'safetensors' if name == 'weights' else name}" for name in OUTPUTS}
+        self.outputs["preview"] = folder / "preview.png"
+        options = inputs | self.outputs | {"work": folder / "work", "log": folder / "log"}
+        arguments = [f"--{name}={path}" for name, path in options.items()]
+        self.command = [sys.executable, "-m", module, str(folder / "settings.json"), *arguments]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
+
+    def finish(self) -> dict[str, torch.Tensor]:
+        subprocess.run(self.command, check=True, timeout=120, stderr=subprocess.DEVNULL)
+        return load_file(self.outputs["weights"])
+
+    def kill_after_progress(self, seconds: float) -> None:
+        """SIGKILL `seconds` after a state was saved that was not there before."""
+        state = self.folder / "work" / "state.safetensors"
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        process = self.start()
+        try:
+            until = time.monotonic() + 60
+            while not state.exists() or state.stat().st_mtime_ns == before:
+                assert process.poll() is None, "it ended before it could be killed: give it more steps"
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+        finally:
+            process.kill()
+            process.wait()
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed: give it more steps"
+        assert not any(path.exists() for path in self.outputs.values())
+
+    def steps(self) -> list[int]:
+        lines = self.outputs["history"].read_text().splitlines()[1:]
+        return [int(line.split(",")[0]) for line in lines]
+
+    def resumed_at(self) -> list[int]:
+        lines = [line for line in (self.folder / "log").read_text().splitlines() if "resumed at step" in line]
+        return [int(line.split("resumed at step ")[1].split()[0]) for line in lines]
+
+
+def check_resume(uninterrupted: Stage, killed: Stage, steps: int) -> None:
+    expected = uninterrupted.finish()
+    moments = random.Random()
+    for _ in range(KILLS):
+        killed.kill_after_progress(moments.uniform(0, 2 * SAVE_EVERY_S))
+    found = killed.finish()
+    resumed_at = killed.resumed_at()
+    print(f"resumed at steps {resumed_at} of {steps}")
+    assert len(resumed_at) == KILLS
+    assert resumed_at == sorted(set(resumed_at))
+    assert found.keys() == expected.keys()
+    different = [name for name in expected if not torch.equal(found[name], expected[name])]
+    assert different == []
+    assert killed.steps() == uninterrupted.steps() == list(range(1, steps + 1))
+    assert killed.outputs["preview"].read_bytes() == uninterrupted.outputs["preview"].read_bytes()
+
+
+@pytest.mark.parametrize("network", ["none", "lpips_alex"])
+def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
+    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path, network: str
+) -> None:
+    """With an adversary that joins late, averages, flips and the noise of section 3.4."""
+    steps = 400 if network == "none" else 200
+    settings = tiny_autoencoder(
+        losses={"perceptual": {"network": network}, "adversarial": {"start_images": 80, "critic_only_images": 80}},
+        training={"images": 4 * steps, "flip": True, "decay": "cosine", "ema_half_life_images": 50},
+        execution={"save_every_s": SAVE_EVERY_S},
+    )
+    inputs = {"images": tiny_images}
+    if network != "none":
+        inputs["perceptual"] = networks_folder / f"{network}.safetensors"
+    job = {"autoencoder": settings, "seed": 3}
+    stages = [Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")]
+    check_resume(*stages, steps=steps)
+
+
+def test_a_diffusion_model_killed_three_times_ends_with_the_same_bits(
+    tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
+) -> None:
+    steps = 500
+    autoencoder = Autoencoder.model_validate(tiny_autoencoder())
+    save_autoencoder(tmp_path / "autoencoder.safetensors", Bright(autoencoder, 32, 1), autoencoder, 32, 1)
+    write_codes(tmp_path / "codes.safetensors", torch.rand(30, 2, 4, 4))
+    settings = tiny_diffusion(training={"steps": steps}, execution={"save_every_s": SAVE_EVERY_S})
+    inputs = {"codes": tmp_path / "codes.safetensors", "autoencoder": tmp_path / "autoencoder.safetensors"}
+    job = {"diffusion": settings, "seed": 3}
+    stages = [Stage(tmp_path / name, "pipeline.train_diffusion", job, **inputs) for name in ("whole", "killed")]
+    check_resume(*stages, steps=steps)
