@@ -61,9 +61,9 @@ class Split(Section):
     @model_validator(mode="after")
     def _complete(self) -> "Split":
         if self.rule in ("last", "hash") and self.validation == 0:
-            raise ValueError(f"split.validation: the rule {self.rule} needs the number of validation images, above 0")
+            raise ValueError(f"validation: the rule {self.rule} needs the number of validation images, above 0")
         if self.rule == "list" and self.list is None:
-            raise ValueError("split.list: the rule list needs the path of a text file, one name a line")
+            raise ValueError("list: the rule list needs the path of a text file, one name a line")
         return self
 
 

@@ -41,9 +41,9 @@ def file_digest(path: Path) -> str:
 class Jobs:
     """The jobs of the models, samples and metrics of a config, each made once."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, accepted: tuple[tuple[str, str], ...] | None = None):
         self.config = config
-        self.accepted = read_accepted()
+        self.accepted = read_accepted() if accepted is None else accepted
 
     def _job(self, stage: str, label: str, settings: Any, numerical: Any, **rest: Any) -> Job:
         return Job(stage, label, settings, numerical, accepted=self.accepted, **rest)

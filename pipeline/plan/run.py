@@ -11,6 +11,7 @@ from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
 from pipeline.plan.build import Jobs
+from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job
 from pipeline.plan.metrics import histories, write_metrics
 
@@ -234,7 +235,8 @@ class Plan(Jobs):
         return paths
 
     def publish(self) -> list[str]:
-        """Copy what is ready into results/RUN, where it differs; returns the paths that are there now."""
+        """Copy what is ready into results/RUN, where it differs, and record what finished results were made from;
+        returns the paths that are there now."""
         present = []
         for place, stored in self.view.items():
             if not Path(stored).exists():
@@ -244,6 +246,8 @@ class Plan(Jobs):
                 with atomic_path(place) as temporary:
                     temporary.write_bytes(content)
             present.append(place)
+        for job in self.jobs.values():
+            record_identity(job)
         metrics = Path("results") / self.config.run / "metrics.json"
         if write_metrics(self, metrics):
             present.append(str(metrics))

@@ -64,9 +64,7 @@ def measure(capsys_text: str, module: str, kind: str, make: str, values: dict, *
     return found
 
 
-def test_a_step_of_the_autoencoder_with_all_losses_takes_less_than_20_gb(
-    tmp_path: Path, networks_folder: Path
-) -> None:
+def test_a_step_of_the_autoencoder_with_all_losses_takes_less_than_20_gb(tmp_path: Path, networks_folder: Path) -> None:
     import numpy as np
 
     from pipeline.data.archive import ArchiveWriter, image_name

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 KILLS = 3
 OUTPUTS = ("weights", "history", "preview")
-SAVE_EVERY_S = 0.2
+SAVE_EVERY_S = 0.05
 
 
 class Stage:
@@ -45,14 +45,12 @@ class Stage:
         subprocess.run(self.command, check=True, timeout=120, stderr=subprocess.DEVNULL)
         return load_file(self.outputs["weights"])
 
-    def kill_after_progress(self, seconds: float) -> None:
-        """SIGKILL `seconds` after a state was saved that was not there before."""
-        state = self.folder / "work" / "state.safetensors"
-        before = state.stat().st_mtime_ns if state.exists() else 0
+    def kill(self, step: int, seconds: float) -> None:
+        """SIGKILL `seconds` after the first state that was saved at `step` or later."""
         process = self.start()
         try:
             until = time.monotonic() + 60
-            while not state.exists() or state.stat().st_mtime_ns == before:
+            while self.saved_step() < step:
                 assert process.poll() is None, "it ended before it could be killed: give it more steps"
                 assert time.monotonic() < until
                 time.sleep(0.01)
@@ -64,29 +62,37 @@ class Stage:
         assert process.returncode == -signal.SIGKILL, "it ended before it could be killed: give it more steps"
         assert not any(path.exists() for path in self.outputs.values())
 
-    def steps(self) -> list[int]:
-        lines = self.outputs["history"].read_text().splitlines()[1:]
-        return [int(line.split(",")[0]) for line in lines]
+    def saved_step(self) -> int:
+        """The history is saved just before the state."""
+        history = self.folder / "work" / "history.csv"
+        return logged_steps(history)[-1] if history.exists() else 0
 
     def resumed_at(self) -> list[int]:
         lines = [line for line in (self.folder / "log").read_text().splitlines() if "resumed at step" in line]
         return [int(line.split("resumed at step ")[1].split()[0]) for line in lines]
 
 
+def logged_steps(history: Path) -> list[int]:
+    return [int(line.split(",")[0]) for line in history.read_text().splitlines()[1:]]
+
+
 def check_resume(uninterrupted: Stage, killed: Stage, steps: int) -> None:
     expected = uninterrupted.finish()
     moments = random.Random()
-    for _ in range(KILLS):
-        killed.kill_after_progress(moments.uniform(0, 2 * SAVE_EVERY_S))
+    for kill in range(KILLS):
+        first = kill * steps // (KILLS + 1)
+        killed.kill(moments.randint(first + 1, first + steps // 5), moments.uniform(0, 0.1))
     found = killed.finish()
     resumed_at = killed.resumed_at()
     print(f"resumed at steps {resumed_at} of {steps}")
     assert len(resumed_at) == KILLS
-    assert resumed_at == sorted(set(resumed_at))
+    assert resumed_at == sorted(resumed_at)
+    assert resumed_at[0] > 0
     assert found.keys() == expected.keys()
     different = [name for name in expected if not torch.equal(found[name], expected[name])]
     assert different == []
-    assert killed.steps() == uninterrupted.steps() == list(range(1, steps + 1))
+    for stage in (uninterrupted, killed):
+        assert logged_steps(stage.outputs["history"]) == list(range(1, steps + 1))
     assert killed.outputs["preview"].read_bytes() == uninterrupted.outputs["preview"].read_bytes()
 
 
@@ -95,7 +101,7 @@ def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
     tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path, network: str
 ) -> None:
     """With an adversary that joins late, averages, flips and the noise of section 3.4."""
-    steps = 400 if network == "none" else 200
+    steps = 160
     settings = tiny_autoencoder(
         losses={"perceptual": {"network": network}, "adversarial": {"start_images": 80, "critic_only_images": 80}},
         training={"images": 4 * steps, "flip": True, "decay": "cosine", "ema_half_life_images": 50},
@@ -112,7 +118,7 @@ def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
 def test_a_diffusion_model_killed_three_times_ends_with_the_same_bits(
     tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
 ) -> None:
-    steps = 500
+    steps = 200
     autoencoder = Autoencoder.model_validate(tiny_autoencoder())
     save_autoencoder(tmp_path / "autoencoder.safetensors", Bright(autoencoder, 32, 1), autoencoder, 32, 1)
     write_codes(tmp_path / "codes.safetensors", torch.rand(30, 2, 4, 4))

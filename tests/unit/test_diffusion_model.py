@@ -76,7 +76,7 @@ def test_the_signal_to_noise_ratio_is_that_of_the_schedule():
 
 @given(st.floats(1e-6, 1e6), st.floats(0.1, 20))
 def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma):
-    """An error e of the noise is an error e / sqrt(SNR) of the clean code, and min-SNR weighs that by min(SNR, gamma)."""
+    """An error e of the noise is one of e / sqrt(SNR) of the clean code, which min-SNR weighs by min(SNR, gamma)."""
     noise_error = 0.7
     clean_error = noise_error / snr
     weight = float(min_snr_weight(torch.tensor([snr], dtype=torch.float64), gamma))

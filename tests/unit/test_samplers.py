@@ -144,16 +144,11 @@ def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
     assert torch.equal(seen[0][0], expected)
 
 
-def test_ddpm_adds_noise_of_its_own_at_each_step_and_the_others_none(settings):
-    model = Model(lambda noisy, t: torch.zeros_like(noisy))
-    for kind in KINDS:
-        generators = []
-        original = samplers.noise_generators
-        samplers.noise_generators = lambda *a: generators.extend(original(*a)) or generators
-        try:
-            sample_codes(model, settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE)
-        finally:
-            samplers.noise_generators = original
-        untouched = noise_generators(0, [0])[0]
-        torch.randn(SHAPE, generator=untouched)
-        assert torch.equal(generators[0].get_state(), untouched.get_state()) == (kind != "ddpm")
+@pytest.mark.parametrize(("kind", "draws"), [("ddpm", True), ("ddim", False), ("dpm_solver", False)])
+def test_ddpm_draws_noise_of_its_own_while_it_samples_and_the_others_none(settings, kind, draws, monkeypatch):
+    generators = noise_generators(0, [0])
+    monkeypatch.setattr(samplers, "noise_generators", lambda seed, indices: generators)
+    sample_codes(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE)
+    (after_the_start,) = noise_generators(0, [0])
+    torch.randn(SHAPE, generator=after_the_start)
+    assert torch.equal(generators[0].get_state(), after_the_start.get_state()) != draws

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def make(sources, tmp_path):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         job = json.dumps({"samples": KINDS[kind] | {"count": COUNT, "micro_batch": micro_batch}, "seed": seed})
         paths = []
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             paths.append(folder / f"{first:08d}.zip")
             generate_shard(job, first=first, last=last, images=paths[-1], log=tmp_path / "log", **sources)
         return paths

@@ -1,0 +1,177 @@
+"""The typed config: what it refuses and how it says so, what entries take over, what its digests see."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.root import Config, load_config
+from pipeline.errors import InputError
+from pipeline.plan.run import read_config
+
+REPOSITORY = Path(__file__).parents[2]
+
+MINIMAL: dict[str, Any] = {
+    "run": "mine",
+    "datasets": {
+        "photos": {
+            "source": {"kind": "folder", "path": "photos"},
+            "resolution": 64,
+            "split": {"rule": "last", "validation": 10},
+        }
+    },
+    "autoencoders": {"main": {"dataset": "photos", "code_size": "16x16x4", "feature_size": 32}},
+    "diffusions": {"main": {"autoencoder": "main"}},
+    "samples": {"main": {"kind": "diffusion", "diffusion": "main", "count": 100}},
+}
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    """The minimal config with one key set."""
+    config = copy.deepcopy(MINIMAL)
+    *sections, name = key.split(".")
+    section: dict[str, Any] = config
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return config
+
+
+def complaint(config: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        load_config(config, "mine.yaml")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("mine.yaml: ")
+    return text.removeprefix("mine.yaml: ")
+
+
+WRONG = [
+    ("runn", "mine", "runn: no such key; did you mean run?"),
+    ("autoencoders.main.tables.resolution", 3, "autoencoders.main.tables.resolution: no such key; did you mean"),
+    ("autoencoders.main.colour", 3, "autoencoders.main.colour: no such key; there are code_noise, "),
+    ("datasets.photos.source.pth", "x", "datasets.photos.source.folder.pth: no such key; did you mean path?"),
+    ("samples.main.sampler.stepps", 2, "sampler.stepps: no such key; did you mean steps?"),
+    ("autoencoders.main.training.batch", "many", "autoencoders.main.training.batch: Input should be a valid integer"),
+    ("autoencoders.main.training.batch", 0, "autoencoders.main.training.batch: Input should be greater than or equal"),
+    ("autoencoders.main.code_size", "16x16", "autoencoders.main.code_size: a code size reads"),
+    ("autoencoders.main.code_size", "16x8x4", "autoencoders.main.code_size: square, sides a power of two"),
+    ("autoencoders.main.feature_size", 8, "autoencoders.main.feature_size: H_d at least H_z = 16 (code_size), not 8"),
+    ("autoencoders.main.feature_size", 48, "autoencoders.main.feature_size: a power of two, such as 64, not 48"),
+    ("autoencoders.main.feature_size", 128, "autoencoders.main.feature_size: at most the dataset's resolution 64"),
+    ("autoencoders.main.tables.key_length", 3, "autoencoders.main.code_size: C_z divisible by tables.key_length = 3"),
+    ("autoencoders.main.feature_channels", 510, "autoencoders.main.feature_channels: divisible by the number of group"),
+    ("autoencoders.main.encoder.multipliers", [1], "autoencoders.main.encoder.multipliers: 3 numbers"),
+    ("autoencoders.main.decoder.channels", [8, 8], "autoencoders.main.decoder.channels: the first is feature_channels"),
+    ("autoencoders.main.tables.finest_resolution", 2, "autoencoders.main.tables.finest_resolution: at least coarsest"),
+    ("autoencoders.main.dataset", "x", "autoencoders.main.dataset: 'x' is not under `datasets`, which has photos"),
+    ("datasets.photos.resolution", 48, "datasets.photos.resolution: a power of two, such as 256, not 48"),
+    ("datasets.photos.split.validation", 0, "datasets.photos.split.validation: the rule last needs the number of"),
+    ("datasets.photos.split.rule", "source", "datasets.photos.split.rule: source needs a source with a split of its"),
+    ("datasets.photos.source.kind", "tar", "datasets.photos.source: Input tag 'tar'"),
+    ("diffusions.main.autoencoder", "x", "diffusions.main.autoencoder: 'x' is not under `autoencoders`"),
+    ("diffusions.main.unet.multipliers", [1] * 6, "diffusions.main.unet.multipliers: 6 levels halve a code of 16"),
+    ("diffusions.main.unet.channels", 100, "diffusions.main.unet.channels: 100 (channels x multiplier 1) must be"),
+    ("samples.main.diffusion", "x", "samples.main.diffusion: 'x' is not under `diffusions`"),
+    ("tables.table2", ["x"], "tables.table2: 'x' is not under `autoencoders`, which has main"),
+    ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
+    ("tables.table5", {"rows": ["main"], "count": 101}, "tables.table5.count: at most samples.main.count = 100"),
+    ("figures.samples", "x", "figures.samples: 'x' is not under `samples`"),
+    ("autoencoders.other", {"like": "x"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
+    ("autoencoders.other", {"like": "other"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "line"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
+def test_a_wrong_key_is_told_in_one_line_with_what_would_be_right(key: str, value: object, line: str) -> None:
+    assert line in complaint(changed(key, value))
+
+
+def test_a_missing_key_is_named() -> None:
+    config = copy.deepcopy(MINIMAL)
+    del config["autoencoders"]["main"]["code_size"]
+    assert complaint(config) == "autoencoders.main.code_size: this key is missing"
+
+
+def test_a_problem_that_entries_take_over_is_told_once() -> None:
+    config = changed("autoencoders.main.feature_size", 8)
+    config["autoencoders"]["second"] = {"like": "main", "code_noise": "none"}
+    config["autoencoders"]["third"] = {"like": "second", "seed": 1}
+    assert complaint(config) == "autoencoders.main.feature_size: H_d at least H_z = 16 (code_size), not 8"
+
+
+def test_like_takes_over_all_keys_and_changes_the_named_ones() -> None:
+    config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
+    config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}
+    config["autoencoders"]["third"] = {"like": "second", "seed": 1}
+    loaded = load_config(config)
+    third = loaded.autoencoders["third"]
+    assert (third.training.batch, third.training.images, third.seed) == (8, 400, 1)
+    assert loaded.autoencoders["main"].training.batch == 4
+
+
+def test_loading_leaves_the_given_values_alone() -> None:
+    config = changed("autoencoders.second", {"like": "main"})
+    before = copy.deepcopy(config)
+    load_config(config)
+    assert config == before
+
+
+def test_without_tables_all_models_and_samples_have_rows() -> None:
+    tables = load_config(MINIMAL).tables_or_default
+    assert (tables.table2, tables.table3, tables.table5.rows) == (["main"], ["main"], ["main"])
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_the_configs_that_come_with_the_project_are_valid(name: str) -> None:
+    assert isinstance(read_config(REPOSITORY / "config" / f"{name}.yaml"), Config)
+
+
+def test_the_paper_config_trains_with_the_papers_settings() -> None:
+    model = read_config(REPOSITORY / "config" / "paper.yaml").autoencoders["ffhq-64x64x4"]
+    assert model.training.learning_rate == 2e-3
+    assert (model.training.epsilon, model.training.discriminator_epsilon) == (1e-15, 1e-8)
+    assert (model.losses.l2_weight, model.losses.perceptual_weight) == (20, 5)
+    assert model.losses.adversarial.kind == "wgan_gp"
+    assert (model.losses.adversarial.weight, model.losses.adversarial.penalty_weight) == (1, 4)
+    assert model.losses.adversarial.start_images == 0, "from the first step"
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "run: [", "run: 1: 2"])
+def test_a_file_that_holds_no_config_is_refused_with_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_operational_keys_are_not_numerical() -> None:
+    model = load_config(changed("autoencoders.main.execution", {"gpus": 4, "save_every_s": 1.0})).autoencoders["main"]
+    assert model.numerical()["execution"] == {"precision": "fp32", "cpu_threads": 1}
+    assert "license" not in load_config(MINIMAL).datasets["photos"].numerical()
+
+
+@given(size=st.sampled_from([1, 2, 4, 8, 16, 32]), channels=st.integers(1, 24), length=st.integers(1, 4))
+def test_a_code_has_whole_groups_or_is_refused(size: int, channels: int, length: int) -> None:
+    values: dict[str, Any] = {"dataset": "x", "code_size": f"{size}x{size}x{channels}"}
+    values["tables"] = {"key_length": length}
+    values["feature_channels"] = math.lcm(*range(1, 25))
+    if channels % length:
+        with pytest.raises(ValueError, match="divisible"):
+            Autoencoder.model_validate(values)
+    else:
+        model = Autoencoder.model_validate(values)
+        assert model.groups * length == channels
+
+
+@pytest.mark.parametrize("document", [changed("seed", 3), changed("autoencoders.main.seed", 1)])
+def test_yaml_and_back_is_the_same_config(document: dict[str, Any]) -> None:
+    assert load_config(yaml.safe_load(yaml.safe_dump(document))) == load_config(document)

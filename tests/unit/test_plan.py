@@ -1,0 +1,248 @@
+"""The plan: which jobs a config needs, and which of its keys move which digests (promise 1)."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import finish, tiny_plan, tiny_values
+
+from pipeline.errors import InputError
+from pipeline.plan.jobs import STORE
+from pipeline.plan.run import Plan
+from pipeline.plan.stages import STAGES
+
+REPOSITORY = Path(__file__).parents[2]
+RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are relative to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def with_key(key: str, value: object) -> dict[str, Any]:
+    """The tiny config with one key set."""
+    config = tiny_values()
+    *sections, name = key.split(".")
+    section = config
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return config
+
+
+def stages_that_move(key: str, value: object) -> set[str]:
+    """Stages with jobs that the changed config has and the tiny one has not."""
+    before, after = tiny_plan().jobs, tiny_plan(with_key(key, value)).jobs
+    return {stage for stage, _ in after.keys() - before.keys()}
+
+
+def declared_outputs() -> dict[str, list[str]]:
+    """The outputs in the rules' files, by rule; those of `multiext` put together."""
+    found = {}
+    for file in RULES:
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+            name = rule.split(":", 1)[0]
+            block = re.search(r"^    output:\n((?: {8,}.*\n)+)", rule, re.MULTILINE)
+            if block is None:
+                continue
+            strings = re.findall(r'"([^"]*)"', block[1])
+            if "multiext(" in block[1]:
+                found[name] = [strings[0] + suffix for suffix in strings[1:]]
+            else:
+                found[name] = [string for string in strings if string.startswith("results/")]
+    return found
+
+
+def test_every_stage_has_a_rule_that_declares_its_outputs_and_no_rule_is_left_over() -> None:
+    declared = declared_outputs()
+    assert declared.keys() - {"fetch_network"} == STAGES.keys()
+    for name, stage in STAGES.items():
+        places = [Path(output) for output in declared[name]]
+        if name == "generate":  # one shard
+            assert [place.name for place in places] == ["images-{first}-{last}.zip"]
+        else:
+            assert tuple(place.name for place in places) == stage.outputs
+        for place in places:
+            assert place.parent.parent == STORE / stage.section
+            assert re.fullmatch(r"\{\w+\}-\{digest\}", place.parent.name)
+
+
+def test_every_stage_is_a_command_of_its_own() -> None:
+    for name in STAGES:
+        assert (REPOSITORY / "pipeline" / f"{name}.py").exists()
+        assert any(f"python -m pipeline.{name} " in file.read_text() for file in RULES)
+
+
+def test_labels_and_digests_fit_the_rules_wildcards() -> None:
+    for (stage, digest), job in tiny_plan().jobs.items():
+        assert job.folder.parent.name == STAGES[stage].section
+        assert job.folder.name == f"{job.label}-{digest}"
+        assert re.fullmatch(r"[0-9a-f]{8}", digest)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("autoencoders.main.execution.gpus", 4),
+        ("autoencoders.main.execution.save_every_s", 5.0),
+        ("autoencoders.main.execution.previews", 7),
+        ("diffusions.main.execution.gpus", 0),
+        ("diffusions.main.execution.log_every", 3),
+        ("datasets.tiny.license", "unknown"),
+    ],
+)
+def test_keys_that_change_no_number_move_no_digest(key: str, value: object) -> None:
+    assert stages_that_move(key, value) == set()
+
+
+AFTER_SAMPLES = {"extract_features", "evaluate", "nearest_neighbours", "make_table", "make_figure"}
+AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stages"),
+    [
+        ("diffusions.main.training.learning_rate", 2e-3, AFTER_DIFFUSION),
+        ("diffusions.main.seed", 1, AFTER_DIFFUSION),
+        ("samples.main.sampler.steps", 3, {"generate", *AFTER_SAMPLES}),
+        ("autoencoders.main.training.learning_rate", 1e-3, {
+            "train_autoencoder", "reconstruct", "dump_codes", *AFTER_DIFFUSION
+        }),
+        ("autoencoders.main.execution.cpu_threads", 2, {
+            "train_autoencoder", "reconstruct", "dump_codes", *AFTER_DIFFUSION
+        }),
+        ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
+        ("evaluation.neighbours.count", 5, {"nearest_neighbours"}),
+        ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure"}),
+        ("samples.main.shard", 32, set()),
+    ],
+)  # fmt: skip
+def test_a_changed_key_moves_what_stands_on_it_and_nothing_else(key: str, value: object, stages: set[str]) -> None:
+    assert stages_that_move(key, value) == stages
+
+
+def test_the_root_seed_moves_every_random_stage_but_not_the_data() -> None:
+    moved = stages_that_move("seed", 1)
+    assert {"train_autoencoder", "train_diffusion", "generate"} <= moved
+    assert not {"prepare_dataset", "complexity"} & moved
+
+
+def test_names_of_models_and_samples_move_no_digest_but_the_tables() -> None:
+    renamed = tiny_values()
+    renamed["autoencoders"] = {"first": renamed["autoencoders"]["main"]}
+    renamed["diffusions"]["second"] = renamed["diffusions"].pop("main") | {"autoencoder": "first"}
+    renamed["samples"] = {"third": renamed["samples"]["main"] | {"diffusion": "second"}}
+    renamed["tables"] = {"table2": ["first"], "table5": {"rows": ["third"]}}
+    new = tiny_plan(renamed).jobs.keys() - tiny_plan().jobs.keys()
+    assert {stage for stage, _ in new} <= {"make_table", "make_figure"}
+
+
+def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> None:
+    other = with_key("autoencoders.main.seed", 1)
+    other["run"] = "other"
+    del other["autoencoders"]["without-noise"]["like"]
+    other["autoencoders"]["without-noise"] = tiny_values()["autoencoders"]["main"] | {"code_noise": "none"}
+    other["autoencoders"]["without-noise"]["losses"] = {
+        "perceptual": {"network": "lpips_alex"},
+        "adversarial": {"kind": "none", "start_images": 16, "critic_only_images": 8},
+    }
+    first, second = tiny_plan(), tiny_plan(other)
+    assert first.dataset("tiny").folder == second.dataset("tiny").folder
+    assert first.autoencoder("without-noise").folder == second.autoencoder("without-noise").folder
+    assert first.autoencoder("main").folder != second.autoencoder("main").folder
+
+
+def digests_elsewhere(folder: Path, hash_seed: str) -> str:
+    """All digests of the tiny plan, as a new process in another folder has them."""
+    folder.mkdir()
+    script = (
+        "import sys; from pathlib import Path; from pipeline.plan.run import Plan, read_config;"
+        "print(sorted(Plan(read_config(Path(sys.argv[1]))).jobs))"
+    )
+    tiny = str(REPOSITORY / "tests" / "workflow" / "tiny.yaml")
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, tiny], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path) -> None:
+    here = f"{sorted(tiny_plan().jobs)}\n"
+    assert digests_elsewhere(tmp_path / "a", "1") == digests_elsewhere(tmp_path / "b", "2") == here
+
+
+def test_a_job_is_complete_once_all_its_outputs_are_there() -> None:
+    job = tiny_plan().dataset("tiny")
+    job.folder.mkdir(parents=True)
+    for output in job.outputs:
+        assert not job.complete
+        Path(output).touch()
+    assert job.complete
+
+
+def test_shards_of_a_sample_set_cover_it_without_overlap() -> None:
+    config = with_key("samples.main.shard", 10)
+    files = tiny_plan(config).samples("main").files
+    ranges = [tuple(int(number) for number in re.findall(r"\d+", file)) for file in files]
+    assert [first for first, _ in ranges] == [0, *[last for _, last in ranges[:-1]]]
+    assert ranges[-1][1] == 32
+
+
+def test_a_digest_of_another_config_is_refused_with_one_line() -> None:
+    with pytest.raises(InputError, match="of no job of this config"):
+        tiny_plan().job("train_autoencoder", "00000000")
+
+
+def test_without_raw_images_the_kept_fingerprint_gives_the_same_digest(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"not read here")
+    config = with_key("datasets.tiny.source", {"kind": "folder", "path": str(images)})
+    before = tiny_plan(config).dataset("tiny").digest
+    (images / "a.png").unlink()
+    images.rmdir()
+    assert tiny_plan(config).dataset("tiny").digest == before
+
+
+def test_changed_raw_images_change_the_digest_and_a_touch_does_not(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"one")
+    config = with_key("datasets.tiny.source", {"kind": "folder", "path": str(images)})
+    before = tiny_plan(config).dataset("tiny").digest
+    os.utime(images / "a.png", (1, 1))
+    assert tiny_plan(config).dataset("tiny").digest == before
+    (images / "b.png").write_bytes(b"two")
+    assert tiny_plan(config).dataset("tiny").digest != before
+
+
+def test_publishing_shows_this_configs_tables_under_peoples_names() -> None:
+    plan = tiny_plan()
+    finish(plan)
+    folder = Path("results/tiny")
+    assert len(list((folder / "tables").iterdir())) == 3 * 8
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".pdf"}
+    shown = folder / "tables" / "table2.md"
+    Path(plan.tables["table2"].path("table.md")).write_text("another")
+    plan.publish()
+    assert shown.read_text() == "another"
+
+
+def test_a_plan_only_has_what_the_rows_need() -> None:
+    config = tiny_values()
+    config["tables"] = {"table3": ["main"]}
+    config["figures"] = {}
+    assert {stage for stage, _ in tiny_plan(config).jobs} == {"complexity", "make_table"}
+
+
+def test_plans_are_objects_of_their_own() -> None:
+    first, second = tiny_plan(), tiny_plan(with_key("seed", 5))
+    assert isinstance(first, Plan)
+    assert first.autoencoder("main").digest != second.autoencoder("main").digest

@@ -1,0 +1,44 @@
+"""Snakemake's cache between workflows: a second empty folder takes prepared and trained things from it."""
+
+from pathlib import Path
+
+import pytest
+from tiny_workflow import Workflow, empty_workflow
+
+CACHED = ("prepare_dataset", "train_autoencoder")
+
+
+@pytest.mark.slow
+def test_a_second_folder_takes_the_prepared_dataset_and_the_trained_autoencoder(
+    tmp_path: Path, networks_folder: Path, tiny_run: Workflow
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (history,) = (
+        path
+        for path in (tiny_run.folder / "results" / "store" / "autoencoders").glob("*/autoencoder.history.csv")
+        if "adversarial" not in path.read_text()
+    )
+    target = str((history.parent / "autoencoder.safetensors").relative_to(tiny_run.folder))
+
+    def run(name: str) -> Workflow:
+        workflow = empty_workflow(tmp_path / name, networks_folder)
+        done = workflow.run("--cache", *CACHED, "--", target, SNAKEMAKE_OUTPUT_CACHE=str(cache))
+        assert done.jobs == dict.fromkeys(CACHED, 1)
+        return workflow
+
+    first, second = run("first"), run("second")
+    logs = sorted(path.name.split("-")[0] for path in (first.folder / "results" / "logs").glob("*.log"))
+    assert logs == sorted(CACHED)
+    assert list((second.folder / "results").glob("logs/*.log")) == [], "no command ran"
+    assert not (second.folder / "results" / "work").exists(), "nothing was trained"
+    made = stored(first)
+    assert made.keys() == stored(second).keys()
+    assert made == stored(second)
+    assert len(made) == 6
+    assert second.run("-n", "--", target).nothing_to_do
+
+
+def stored(workflow: Workflow) -> dict[str, bytes]:
+    store = workflow.folder / "results" / "store"
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}

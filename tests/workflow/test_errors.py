@@ -1,0 +1,78 @@
+"""A wrong config stops before any job, with one line that names the key and what would be right."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_workflow import TINY, Workflow
+
+WRONG = {
+    "unknown key": ("autoencoders.main.code_sizes", "4x4x2", "no such key; did you mean code_size?"),
+    "wrong type": ("diffusions.main.training.steps", "many", "valid integer"),
+    "H_d smaller than H_z": ("autoencoders.main.feature_size", 2, "H_d at least H_z = 4"),
+    "C_z not divisible by C_key": ("autoencoders.main.tables.key_length", 3, "divisible"),
+    "resolution": ("datasets.tiny.resolution", 48, "a power of two, such as 256, not 48"),
+    "unknown like": ("autoencoders.without-noise.like", "nobody", "another entry of `autoencoders`, not 'nobody'"),
+    "unknown row": ("tables.table2", ["nobody"], "'nobody' is not under `autoencoders`"),
+}
+
+
+def write_wrong(place: Path, key: str, value: object) -> None:
+    config = yaml.safe_load(TINY.read_text())
+    *sections, name = key.split(".")
+    section = config
+    for part in sections:
+        section = section[part]
+    section[name] = value
+    place.write_text(yaml.safe_dump(config))
+
+
+def error_lines(text: str) -> list[str]:
+    """What is said besides Snakemake's own lines on profile and config file."""
+    usual = ("Using workflow specific profile", "Config file ")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith(usual)]
+
+
+@pytest.mark.parametrize("case", ["unknown key", "H_d smaller than H_z"])
+def test_a_wrong_config_stops_before_any_job_with_one_line(empty: Workflow, case: str) -> None:
+    key, value, right = WRONG[case]
+    write_wrong(empty.folder / "config.yaml", key, value)
+    (line,) = error_lines(empty.run(expect=1).text)
+    assert line.startswith("error: ")
+    assert "config.yaml: " in line
+    assert key in line
+    assert right in line
+    assert not (empty.folder / "results" / "store").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", sorted(set(WRONG) - {"unknown key", "H_d smaller than H_z"}))
+def test_every_other_wrong_config_too(empty: Workflow, case: str) -> None:
+    test_a_wrong_config_stops_before_any_job_with_one_line(empty, case)
+
+
+def test_a_config_file_takes_the_place_of_the_demo_and_is_not_merged_with_it(empty: Workflow) -> None:
+    (empty.folder / "config.yaml").write_text("run: mine\n")
+    (line,) = error_lines(empty.run("-n", expect=1).text)
+    assert "datasets: this key is missing" in line
+
+
+def test_single_values_can_be_changed_on_the_command_line(empty: Workflow) -> None:
+    plan = empty.run("-n", "--quiet", "rules", "--config", "seed=2", "run=second")
+    assert plan.jobs["train_autoencoder"] >= 5, "the demo's, without --configfile"
+    (line,) = error_lines(empty.run("-n", "--config", "seed=two", expect=1).text)
+    assert line.startswith("error: config: seed: ")
+
+
+@pytest.mark.slow
+def test_a_failing_job_says_where_its_log_is_and_the_next_run_goes_on(play: Workflow) -> None:
+    for name in ("tables", "evaluations"):
+        for folder in play.folders(name):
+            for path in folder.iterdir():
+                path.unlink()
+    (features, *_) = play.folders("features")
+    whole = (features / "features.npz").read_bytes()
+    (features / "features.npz").write_bytes(b"no npz")
+    assert "its log says why (results/logs)" in play.run("table5", expect=1).text
+    (features / "features.npz").write_bytes(whole)
+    play.run("table5")

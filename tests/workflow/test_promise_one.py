@@ -1,0 +1,150 @@
+"""Content decides, not clocks: what runs again after which change, on copies of the tiny run."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_workflow import Workflow
+
+pytestmark = pytest.mark.slow
+
+# What stands on the diffusion model, in the tiny config.
+AFTER_DIFFUSION = {
+    "train_diffusion": 1,
+    "generate": 2,
+    "extract_features": 1,
+    "evaluate": 2,
+    "nearest_neighbours": 1,
+    "make_table": 3,
+    "make_figure": 4,
+}
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def with_own_networks(workflow: Workflow) -> Workflow:
+    """Copied networks in place of the link, so that their clocks can be changed too."""
+    link = workflow.folder / "results" / "networks"
+    source = link.resolve()
+    link.unlink()
+    shutil.copytree(source, link)
+    return workflow
+
+
+def faster(config: dict[str, Any]) -> None:
+    config["diffusions"]["main"]["training"]["learning_rate"] = 2e-3
+
+
+def slower(config: dict[str, Any]) -> None:
+    config["diffusions"]["main"]["training"]["learning_rate"] = 1e-3
+
+
+def test_a_second_run_has_nothing_to_do_and_says_so_within_15_seconds(play: Workflow) -> None:
+    second = play.run()
+    assert second.nothing_to_do
+    assert second.seconds < 15
+
+
+def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
+    with_own_networks(play)
+    everything = files(play.folder)
+    for path in everything:
+        path.touch()
+    assert play.run().nothing_to_do, "after touch of every file"
+
+    generator = random.Random(0)
+    for path in everything:
+        moment = 1.6e9 + generator.random() * 1e8
+        os.utime(path, (moment, moment))
+    assert play.run().nothing_to_do, "after shuffling all mtimes"
+
+    shutil.rmtree(play.folder / ".snakemake")
+    assert play.run().nothing_to_do, "after deleting .snakemake"
+
+    for path in reversed(everything):
+        if path.exists():
+            path.touch()
+    assert play.run("-n").nothing_to_do, "after all three"
+
+
+def test_comments_docstrings_and_formatting_change_nothing(changeable: Workflow) -> None:
+    for file in ("pipeline/models/bright.py", "pipeline/training/loop.py", "pipeline/data/prepare.py"):
+        path = changeable.checkout / file
+        text = path.read_text()
+        start = text.index('"""') + 3
+        path.write_text(text[:start] + "Another word. " + text[start:] + "\n\n# A remark.\n")
+    assert changeable.run("-n").nothing_to_do
+
+
+def test_a_changed_learning_rate_of_the_diffusion_model_reruns_what_stands_on_it(play: Workflow) -> None:
+    play.configure(faster)
+    assert play.run("-n").jobs == AFTER_DIFFUSION
+    play.configure(slower)
+    assert play.run("-n").nothing_to_do
+
+
+def test_a_changed_line_in_a_metric_reruns_the_evaluation_and_its_tables(changeable: Workflow) -> None:
+    path = changeable.checkout / "pipeline/evaluation/metrics.py"
+    path.write_text(path.read_text() + "\n\nANOTHER_NUMBER = 1\n")
+    assert changeable.run("-n").jobs == {"evaluate": 4, "make_table": 3}
+
+
+def test_a_changed_line_in_the_training_loop_reruns_both_trainings(changeable: Workflow) -> None:
+    path = changeable.checkout / "pipeline/training/loop.py"
+    path.write_text(path.read_text() + "\n\nANOTHER_NUMBER = 1\n")
+    jobs = changeable.run("-n").jobs
+    assert jobs["train_autoencoder"] == 2
+    assert jobs["train_diffusion"] == 1
+    assert "prepare_dataset" not in jobs
+    assert "complexity" not in jobs
+
+
+def test_results_follow_the_config_back_without_any_job(play: Workflow) -> None:
+    table = play.folder / "results" / "tiny" / "tables" / "table2.md"
+    before = table.read_bytes()
+
+    def compare(config: dict[str, Any]) -> None:
+        config["tables"]["table2"] = ["without-noise"]
+
+    def back(config: dict[str, Any]) -> None:
+        config["tables"]["table2"] = ["main"]
+
+    play.configure(compare)
+    assert play.run("table2").jobs == {"make_table": 1, "table2": 1}
+    assert table.read_bytes() != before
+    play.configure(back)
+    assert play.run().nothing_to_do
+    assert table.read_bytes() == before
+
+
+def test_with_only_the_trained_autoencoder_left_all_else_is_made_again_and_its_training_is_not(
+    play: Workflow,
+) -> None:
+    results = play.folder / "results"
+    # The one with an adversary is `main`, on which the codes stand.
+    histories = [path / "autoencoder.history.csv" for path in play.folders("autoencoders")]
+    (kept,) = (path.parent for path in histories if "adversarial" in path.read_text())
+    weights = (kept / "autoencoder.safetensors").read_bytes()
+    saved = play.folder / "saved"
+    kept.rename(saved)
+    for path in results.iterdir():
+        if path.name != "networks":
+            shutil.rmtree(path)
+    shutil.rmtree(play.folder / ".snakemake")
+    kept.parent.mkdir(parents=True)
+    saved.rename(kept)
+
+    plan = play.run("-n")
+    assert plan.jobs["train_autoencoder"] == 1, "the other autoencoder alone"
+    assert plan.jobs["prepare_dataset"] == 1
+    assert plan.jobs["dump_codes"] == 1
+    assert plan.jobs["train_diffusion"] == 1
+    assert f"Training autoencoder {kept.name}" not in plan.text
+
+    assert play.run("table2").jobs == {"prepare_dataset": 1, "reconstruct": 1, "make_table": 1, "table2": 1}
+    assert (kept / "autoencoder.safetensors").read_bytes() == weights

@@ -1,0 +1,107 @@
+"""Snakemake as people call it, in folders of their own, on the tiny config or another."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+@dataclass
+class Run:
+    """What a call of Snakemake said."""
+
+    code: int
+    text: str
+    seconds: float
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """The table of job counts, without the target rule and the total; empty where there is nothing to do."""
+        table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {name: int(count) for name, count in rows if name not in ("all", "total")}
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether everything was there already."""
+        return "Nothing to be done" in self.text and not self.jobs
+
+
+class Workflow:
+    """A folder with a config and results, in which a checkout's workflow runs."""
+
+    def __init__(self, folder: Path, checkout: Path = REPOSITORY):
+        self.folder, self.checkout = folder, checkout
+
+    def run(self, *arguments: str, expect: int = 0, **environment: str) -> Run:
+        """Run the workflow on this folder's config.yaml, with further arguments."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile"), "--cores", "2"]
+        if (self.folder / "config.yaml").exists() and "--configfile" not in arguments:
+            command += ["--configfile", "config.yaml"]
+        return self.call(*command, *arguments, expect=expect, **environment)
+
+    def python(self, module: str, *arguments: str, expect: int = 0) -> Run:
+        """Run one of the checkout's modules in this folder."""
+        return self.call(sys.executable, "-m", module, *arguments, expect=expect)
+
+    def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
+        """Run a command in this folder; rules find this Python and the checkout's package first."""
+        variables = os.environ | environment
+        variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+        variables["PYTHONPATH"] = str(self.checkout)
+        start = time.monotonic()
+        done = subprocess.run(
+            command, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert done.returncode == expect, done.stdout[-5000:]
+        return Run(done.returncode, done.stdout, time.monotonic() - start)
+
+    def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change this folder's config."""
+        path = self.folder / "config.yaml"
+        values = yaml.safe_load(path.read_text())
+        change(values)
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def edited(self, file: str, old: str, new: str) -> None:
+        """Change one place in the checkout's code."""
+        path = self.checkout / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
+        path.write_text(text.replace(old, new))
+
+    def folders(self, section: str) -> list[Path]:
+        """Result folders of a section of the store."""
+        return sorted((self.folder / "results" / "store" / section).iterdir())
+
+    def copy(self, folder: Path) -> "Workflow":
+        """A copy of this run, with its link to the networks and with Snakemake's own folder."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workflow(folder, self.checkout)
+
+
+def empty_workflow(folder: Path, networks: Path) -> Workflow:
+    """A folder with the tiny config and the networks, and nothing else."""
+    (folder / "results").mkdir(parents=True)
+    (folder / "results" / "networks").symlink_to(networks.resolve())
+    shutil.copy(TINY, folder / "config.yaml")
+    return Workflow(folder)
+
+
+def copy_checkout(folder: Path) -> Path:
+    """What a checkout needs to run."""
+    for name in ("pipeline", "workflow", "config", "profiles"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "Snakefile", folder)
+    return folder
