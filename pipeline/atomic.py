@@ -1,5 +1,6 @@
 """Files that exist are whole: written beside their place, flushed, then renamed into it."""
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    _remove_leftovers(path)
     try:
         yield temporary
         temporary.chmod(0o644)  # safetensors writes files that only their owner can read
@@ -27,6 +29,24 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
+        writer = leftover.name.removesuffix(f".partial{path.suffix}").rpartition(".")[2]
+        if writer.isdigit() and not _alive(int(writer)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, but alive
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

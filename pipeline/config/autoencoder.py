@@ -102,7 +102,7 @@ class Execution(Section):
 
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="accelerate's mixed precision.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
-    gpus: int = operational(1, "GPUs (processes) of the job.", ge=0)
+    gpus: int = operational(1, "GPUs that the job asks for; one process uses the first of them.", ge=0)
     save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)

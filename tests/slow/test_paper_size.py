@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+
+from pipeline.data.archive import ArchiveWriter, image_name
 
 pytestmark = pytest.mark.slow
 
@@ -48,27 +52,21 @@ task = DiffusionTask(settings, torch.rand(4, 4, 64, 64), None, 0, accelerator)
 
 def paper(section: str, name: str) -> dict:
     """An experiment of config/paper.yaml, with batches of two."""
-    import yaml
-
     values = yaml.safe_load((REPOSITORY / "config" / "paper.yaml").read_text(encoding="utf-8"))[section][name]
     return values | {"training": values.get("training", {}) | {"batch": 2}}
 
 
-def measure(capsys_text: str, module: str, kind: str, make: str, values: dict, *arguments: str) -> dict:
+def measure(what: str, module: str, kind: str, make: str, values: dict, *arguments: str) -> dict:
     code = MEASURE.format(module=module, kind=kind, make=make)
     command = [sys.executable, "-c", code, json.dumps(values), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{capsys_text}: {found['seconds']:.1f} s, peak memory {found['peak_gb']:.1f} GB of {LIMIT_GB} GB, {found}")
+    print(f"{what}: {found['seconds']:.1f} s, peak memory {found['peak_gb']:.1f} GB of {LIMIT_GB} GB, {found}")
     return found
 
 
 def test_a_step_of_the_autoencoder_with_all_losses_takes_less_than_20_gb(tmp_path: Path, networks_folder: Path) -> None:
-    import numpy as np
-
-    from pipeline.data.archive import ArchiveWriter, image_name
-
     with ArchiveWriter(tmp_path / "train.zip", channels=3) as archive:
         for index in range(2):
             pixels = np.random.default_rng(index).integers(0, 256, (256, 256, 3), np.uint8)

@@ -31,7 +31,7 @@ def test_after_an_exception_the_old_file_stays_and_no_other_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
+def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_tidies_up(tmp_path):
     path = tmp_path / "result.txt"
     write_text(path, "old")
     code = (
@@ -42,6 +42,9 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    write_text(path, "new")
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "new"
 
 
 def test_others_can_read_the_file(tmp_path):

@@ -10,6 +10,7 @@ from pipeline.config.autoencoder import Autoencoder
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator
+from pipeline.training.order import StepOrder
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +78,6 @@ def test_l2_of_a_step_is_that_of_its_batch(make_task):
 
 
 def _order(task):
-    from pipeline.training.order import StepOrder
-
     return StepOrder(len(task.images), task.batch, task.seed, 0, 1)
 
 

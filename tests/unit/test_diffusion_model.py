@@ -16,6 +16,7 @@ from pipeline.config.diffusion import Diffusion, DiffusionTraining, UNet
 from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
 from pipeline.models.unet import build_unet
+from pipeline.seeds import seed_for
 from pipeline.training.diffusion import DiffusionTask, learning_rate, min_snr_weight
 from pipeline.training.loop import make_accelerator
 from pipeline.training.randomness import StepRandom
@@ -115,7 +116,7 @@ def make_task(tmp_path, tiny_autoencoder, tiny_diffusion):
 
 def test_the_loss_of_a_step_is_min_snr_weighted_noise_prediction_on_codes_from_minus_1_to_1(make_task):
     task = make_task()
-    order = torch.randperm(10, generator=torch.Generator().manual_seed(_epoch_seed()))[:4]
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(seed_for(0, "epoch", 0)))[:4]
     random = StepRandom(0, 0, 4, torch.device("cpu"))
     noise, timesteps = random.normal((4, 2, 4, 4)), random.integers(1000, (4,))
     total = 0.0
@@ -126,12 +127,6 @@ def test_the_loss_of_a_step_is_min_snr_weighted_noise_prediction_on_codes_from_m
             predicted = task.model(noisy[None], t).sample[0]
         total += min(bar / (1 - bar), 5) / (bar / (1 - bar)) * float((predicted - noise[row]).square().mean())
     assert float(task.step(0)["loss"]) == pytest.approx(total / 4, rel=1e-3)
-
-
-def _epoch_seed():
-    from pipeline.seeds import seed_for
-
-    return seed_for(0, "epoch", 0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

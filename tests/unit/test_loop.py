@@ -1,6 +1,7 @@
 """The training loop: saved states, exact resume, SIGTERM, the guard against NaN, history, previews."""
 
 import csv
+import json
 import logging
 import os
 import signal
@@ -252,20 +253,18 @@ def test_threads_of_a_cpu_are_fixed(tmp_path):
 # The real stage.
 
 
-def arguments(tmp_path, images, work="work"):
+def arguments(tmp_path, images):
     return {
         "images": images,
         "weights": tmp_path / "out" / "autoencoder.safetensors",
         "history": tmp_path / "out" / "history.csv",
         "preview": tmp_path / "out" / "preview.png",
-        "work": tmp_path / work,
+        "work": tmp_path / "work",
         "log": tmp_path / "log",
     }
 
 
 def settings_file(tmp_path, settings):
-    import json
-
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"autoencoder": settings, "seed": 0}))
     return str(path)

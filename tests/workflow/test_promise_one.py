@@ -104,6 +104,27 @@ def test_a_changed_line_in_the_training_loop_reruns_both_trainings(changeable: W
     assert "complexity" not in jobs
 
 
+def test_results_count_again_once_a_harmless_change_is_accepted(changeable: Workflow) -> None:
+    for module in ("evaluation/metrics.py", "training/loop.py", "data/prepare.py"):
+        path = changeable.checkout / "pipeline" / module
+        path.write_text(path.read_text() + "\n\nUNUSED_NUMBER = 1\n")
+    assert {"prepare_dataset", "train_autoencoder", "evaluate"} <= changeable.run("-n").jobs.keys()
+    said = changeable.python("pipeline.accept", "config.yaml").text
+    assert "train_autoencoder: 2 of 2 results accepted" in said
+    assert changeable.run("-n").nothing_to_do
+    (changeable.folder / "results" / "accepted_code.json").unlink()
+    assert "train_autoencoder" in changeable.run("-n").jobs
+
+
+def test_pruning_keeps_what_the_config_uses(play: Workflow) -> None:
+    stray = play.folder / "results" / "store" / "tables" / "table2-00000000"
+    stray.mkdir()
+    assert str(stray.relative_to(play.folder)) in play.python("pipeline.prune", "config.yaml").text
+    play.python("pipeline.prune", "config.yaml", "--yes")
+    assert not stray.exists()
+    assert play.run("-n").nothing_to_do
+
+
 def test_results_follow_the_config_back_without_any_job(play: Workflow) -> None:
     table = play.folder / "results" / "tiny" / "tables" / "table2.md"
     before = table.read_bytes()

@@ -46,9 +46,10 @@ class Workflow:
 
     def run(self, *arguments: str, expect: int = 0, **environment: str) -> Run:
         """Run the workflow on this folder's config.yaml, with further arguments."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile"), "--cores", "2"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile")]
         if (self.folder / "config.yaml").exists() and "--configfile" not in arguments:
             command += ["--configfile", "config.yaml"]
+        command += ["--cores", "2"]
         return self.call(*command, *arguments, expect=expect, **environment)
 
     def python(self, module: str, *arguments: str, expect: int = 0) -> Run:

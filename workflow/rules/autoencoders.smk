@@ -24,6 +24,7 @@ rule train_autoencoder:
         mem_mb=16000,
     params:
         settings=settings("train_autoencoder"),
+        digest=digest,
         work=work("train_autoencoder"),
         perceptual=options("perceptual"),
     message:
@@ -71,8 +72,10 @@ rule complexity:
         "results/store/complexity/{autoencoder}-{digest}/complexity.json",
     log:
         "results/logs/complexity-{autoencoder}-{digest}.log",
+    cache: True
     params:
         settings=settings("complexity"),
+        digest=digest,
     message:
         "Counting {wildcards.autoencoder}-{wildcards.digest}"
     shell:

@@ -50,6 +50,11 @@ def settings(stage):
     return lambda wildcards: json.dumps(find(stage, wildcards).settings, sort_keys=True)
 
 
+def digest(wildcards):
+    """For Snakemake's cache, which sees neither raw images nor the Python that a command runs."""
+    return wildcards.digest
+
+
 def work(stage):
     """The folder of a training's saved states; undeclared, since Snakemake deletes outputs before a rerun."""
     return lambda wildcards: str(find(stage, wildcards).work)

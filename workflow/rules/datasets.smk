@@ -24,6 +24,7 @@ rule prepare_dataset:
         mem_mb=4000,
     params:
         settings=settings("prepare_dataset"),
+        digest=digest,
     message:
         "Preparing dataset {wildcards.dataset}"
     shell:

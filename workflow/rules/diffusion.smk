@@ -24,6 +24,7 @@ rule train_diffusion:
         mem_mb=24000,
     params:
         settings=settings("train_diffusion"),
+        digest=digest,
         work=work("train_diffusion"),
     message:
         "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
