@@ -18,6 +18,7 @@ from pipeline.tables.published import AS_PUBLISHED, column_decimals, read_publis
 from pipeline.tables.quantities import Quantity
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
+COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
 NOTE_SEPARATOR = " | "
 NOT_GIVEN = "missing: no summary"
 
@@ -129,7 +130,9 @@ def _record(line: Line, job: TableJob, layout: Layout) -> dict[str, Any]:
 def _source(line: Line) -> str:
     if line.published is None:
         return MEASURED
-    return PUBLISHED if line.measurement is None else BOTH
+    if line.measurement is None:
+        return PUBLISHED
+    return COUNTED if line.measurement.kinds == {"complexity"} else BOTH
 
 
 def _identity(measurement: Measurement, job: TableJob, layout: Layout) -> dict[str, Any]:

@@ -333,8 +333,8 @@ def test_a_split_of_the_source_and_another_rule_contradict(tmp_path: Path) -> No
         "path": make_lmdb(tmp_path / "t", range(3)),
         "validation_path": make_lmdb(tmp_path / "v", range(3)),
     }
-    with pytest.raises(InputError, match=r"split.rule: last, but the source has a validation_path"):
-        prepared(tmp_path, dataset({"kind": "lmdb", **paths}))
+    with pytest.raises(ValueError, match=r"split.rule: source, since the source has a validation_path, not last"):
+        dataset({"kind": "lmdb", **paths})
 
 
 def test_idx_images_are_prepared(tmp_path: Path) -> None:
