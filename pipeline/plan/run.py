@@ -236,10 +236,14 @@ class Plan(Jobs):
 
     def publish(self) -> list[str]:
         """Copy what is ready into results/RUN, where it differs, and record what finished results were made from;
-        returns the paths that are there now."""
+        returns the paths that are there now. Copies of another config's results go: the store keeps those."""
         present = []
+        summaries = (Path("results") / self.config.run / "summaries").glob("*.json")
+        for place in {str(path) for path in summaries} - self.view.keys():
+            Path(place).unlink()
         for place, stored in self.view.items():
             if not Path(stored).exists():
+                Path(place).unlink(missing_ok=True)
                 continue
             content = Path(stored).read_bytes()
             if not (Path(place).exists() and Path(place).read_bytes() == content):
