@@ -73,7 +73,7 @@ def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
 
 def test_the_dataset_example_is_a_valid_dataset() -> None:
     (example,) = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
-    load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example))
+    assert load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example)).datasets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

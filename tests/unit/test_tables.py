@@ -262,7 +262,8 @@ def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, bui
 
 def test_seeds_versions_and_datasets_may_differ_in_one_column(built: Callable[..., Table]) -> None:
     other_seed = generation("b", "efficientnet_lite0", protocol={"seed": 4, "versions": {"torch": "2.14"}})
-    built("table5", generation("a", "efficientnet_lite0"), other_seed, ffhq("c", "efficientnet_lite0"))
+    table = built("table5", generation("a", "efficientnet_lite0"), other_seed, ffhq("c", "efficientnet_lite0"))
+    assert (table.frame["source"] != PUBLISHED).sum() == 3
 
 
 def test_other_networks_hash_does_not_concern_a_metric(built: Callable[..., Table]) -> None:
