@@ -230,7 +230,7 @@ class Jobs:
             "reference": reference.path("features.npz"),
         }
         label = f"{samples.kind.replace('_', '-')}-{network.replace('_', '-')}"
-        return self._job("evaluate", label, settings, settings, inputs=inputs, upstream=(generated, reference))
+        return self._job("score_features", label, settings, settings, inputs=inputs, upstream=(generated, reference))
 
     @cache  # noqa: B019
     def neighbours(self, name: str) -> Job:

@@ -226,7 +226,7 @@ class Plan(Jobs):
                 if file.startswith(("figure.", "neighbours.png")):
                     paths[str(folder / "figures" / f"{name}{Path(file).suffix}")] = job.path(file)
         for (stage, _), job in self.jobs.items():
-            if stage in ("reconstruct", "evaluate", "nearest_neighbours"):
+            if stage in ("reconstruct", "score_features", "nearest_neighbours"):
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("summary.json")
             if stage == "dump_codes":
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("statistics.json")

@@ -44,7 +44,7 @@ STAGES = {
     ),
     "generate": Stage("samples", (), ("pipeline.generation.images", "pipeline.generation.samplers")),
     "extract_features": Stage("features", ("features.npz",), ("pipeline.evaluation.features",)),
-    "evaluate": Stage(
+    "score_features": Stage(
         "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")
     ),
     "nearest_neighbours": Stage(

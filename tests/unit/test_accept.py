@@ -44,45 +44,45 @@ def test_nothing_is_accepted_where_nothing_changed(change: Change, capsys: pytes
 
 
 def test_all_results_count_again_after_accepting(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
-    change("train_autoencoder", "evaluate")
-    assert {"train_autoencoder", "dump_codes", "generate", "evaluate", "make_table"} <= missing()
+    change("train_autoencoder", "score_features")
+    assert {"train_autoencoder", "dump_codes", "generate", "score_features", "make_table"} <= missing()
     command.accept(TINY)
     assert missing() == set()
     said = capsys.readouterr().out
     assert "train_autoencoder: 2 of 2 results accepted" in said
-    assert "evaluate: 4 of 4 results accepted" in said
+    assert "score_features: 4 of 4 results accepted" in said
     recorded = json.loads(ACCEPTED.read_text())
-    assert {key.split()[0] for key in recorded} == {"train_autoencoder", "evaluate"}
+    assert {key.split()[0] for key in recorded} == {"train_autoencoder", "score_features"}
 
 
 def test_a_dry_run_records_nothing(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
-    change("evaluate")
+    change("score_features")
     command.accept(TINY, dry_run=True)
-    assert "evaluate: 4 of 4 results accepted" in capsys.readouterr().out
+    assert "score_features: 4 of 4 results accepted" in capsys.readouterr().out
     assert not ACCEPTED.exists()
-    assert "evaluate" in missing()
+    assert "score_features" in missing()
 
 
 def test_a_second_harmless_change_is_accepted_on_top_of_the_first(change: Change) -> None:
-    change("evaluate", version="2")
+    change("score_features", version="2")
     command.accept(TINY)
-    change("evaluate", version="3")
-    assert "evaluate" in missing()
+    change("score_features", version="3")
+    assert "score_features" in missing()
     command.accept(TINY)
     assert missing() == set()
-    change("evaluate", version="2")
+    change("score_features", version="2")
     assert missing() == set(), "the first acceptance still holds"
 
 
 def test_results_that_are_gone_are_not_accepted(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree("results/store/evaluations")
-    change("evaluate")
+    change("score_features")
     command.accept(TINY)
     assert "nothing to accept" in capsys.readouterr().out
 
 
 def test_results_made_since_with_the_changed_code_stay(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
-    change("evaluate")
+    change("score_features")
     finish(tiny_plan())
     command.accept(TINY)
     assert "nothing to accept" in capsys.readouterr().out

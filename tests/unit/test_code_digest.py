@@ -110,7 +110,7 @@ def test_every_module_of_every_stage_is_there(stage: str) -> None:
 
 def test_the_metric_moves_the_evaluation_alone() -> None:
     users = {name for name, stage in STAGES.items() if "pipeline.evaluation.metrics" in code.closure(list(stage.code))}
-    assert users == {"evaluate"}
+    assert users == {"score_features"}
 
 
 def test_training_code_moves_no_stage_but_the_trainings() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.evaluate import evaluate
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
 from pipeline.evaluation.metrics import (
     frechet_distance,
@@ -19,6 +18,7 @@ from pipeline.evaluation.metrics import (
     rows_at_once,
     score,
 )
+from pipeline.score_features import score_features
 
 
 def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -162,7 +162,7 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     write_features(tmp_path / "made.npz", features_of(30, 0))
     write_features(tmp_path / "real.npz", features_of(40, 1))
     paths = (tmp_path / "made.npz", tmp_path / "real.npz", tmp_path / "summary.json")
-    evaluate(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
+    score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     summary = json.loads(paths[-1].read_text())
     assert summary["kind"] == "generation"
     assert (summary["method"], summary["code_size"]) == ("BRIGHT (LDM)", "8x8x4")
@@ -182,7 +182,7 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     assert {key: protocol[key] for key in expected} == expected
     assert "torch-fidelity" in protocol["versions"]
     first = paths[-1].read_bytes()
-    evaluate(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
+    score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     assert paths[-1].read_bytes() == first
 
 
@@ -194,7 +194,7 @@ def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> Non
         ({"network": "vgg16"}, "network: 'vgg16', but the feature files have"),
     ):
         with pytest.raises(InputError, match=f"settings: {line}"):
-            evaluate(
+            score_features(
                 json.dumps({**JOB, **change}),
                 tmp_path / "made.npz",
                 tmp_path / "made.npz",

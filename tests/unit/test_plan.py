@@ -101,7 +101,7 @@ def test_keys_that_change_no_number_move_no_digest(key: str, value: object) -> N
     assert stages_that_move(key, value) == set()
 
 
-AFTER_SAMPLES = {"extract_features", "evaluate", "nearest_neighbours", "make_table", "make_figure"}
+AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure"}
 AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
 
 

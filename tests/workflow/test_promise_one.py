@@ -16,7 +16,7 @@ AFTER_DIFFUSION = {
     "train_diffusion": 1,
     "generate": 2,
     "extract_features": 1,
-    "evaluate": 2,
+    "score_features": 2,
     "nearest_neighbours": 1,
     "make_table": 3,
     "make_figure": 4,
@@ -91,7 +91,7 @@ def test_a_changed_learning_rate_of_the_diffusion_model_reruns_what_stands_on_it
 def test_a_changed_line_in_a_metric_reruns_the_evaluation_and_its_tables(changeable: Workflow) -> None:
     path = changeable.checkout / "pipeline/evaluation/metrics.py"
     path.write_text(path.read_text() + "\n\nANOTHER_NUMBER = 1\n")
-    assert changeable.run("-n").jobs == {"evaluate": 4, "make_table": 3}
+    assert changeable.run("-n").jobs == {"score_features": 4, "make_table": 3}
 
 
 def test_a_changed_line_in_the_training_loop_reruns_both_trainings(changeable: Workflow) -> None:
@@ -108,7 +108,7 @@ def test_results_count_again_once_a_harmless_change_is_accepted(changeable: Work
     for module in ("evaluation/metrics.py", "training/loop.py", "data/prepare.py"):
         path = changeable.checkout / "pipeline" / module
         path.write_text(path.read_text() + "\n\nUNUSED_NUMBER = 1\n")
-    assert {"prepare_dataset", "train_autoencoder", "evaluate"} <= changeable.run("-n").jobs.keys()
+    assert {"prepare_dataset", "train_autoencoder", "score_features"} <= changeable.run("-n").jobs.keys()
     said = changeable.python("pipeline.accept", "config.yaml").text
     assert "train_autoencoder: 2 of 2 results accepted" in said
     assert changeable.run("-n").nothing_to_do

@@ -27,24 +27,24 @@ rule extract_features:
         " --weights {input.weights:q} --features {output.features:q} --log {log:q}"
 
 
-rule evaluate:
+rule score_features:
     """Distance, score, precision and recall of a sample set in one network's features (Tables 5, 6)."""
     input:
-        unpack(upstream("evaluate")),
+        unpack(upstream("score_features")),
     output:
         summary="results/store/evaluations/{samples}-{digest}/summary.json",
     log:
-        "results/logs/evaluate-{samples}-{digest}.log",
+        "results/logs/score_features-{samples}-{digest}.log",
     benchmark:
-        "results/benchmarks/evaluate-{samples}-{digest}.tsv"
+        "results/benchmarks/score_features-{samples}-{digest}.tsv"
     resources:
         mem_mb=16000,
     params:
-        settings=settings("evaluate"),
+        settings=settings("score_features"),
     message:
-        "Evaluating {wildcards.samples}-{wildcards.digest}"
+        "Scoring {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.evaluate {params.settings:q} --generated {input.generated:q}"
+        "python -m pipeline.score_features {params.settings:q} --generated {input.generated:q}"
         " --reference {input.reference:q} --summary {output.summary:q} --log {log:q}"
 
 

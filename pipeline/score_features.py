@@ -15,7 +15,7 @@ from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
-def evaluate(
+def score_features(
     settings: SettingsArgument,
     generated: Annotated[Path, typer.Option(help="Features of the image set (npz).")],
     reference: Annotated[Path, typer.Option(help="Features of the reference set (npz).")],
@@ -47,4 +47,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_stage(evaluate)
+    run_stage(score_features)
