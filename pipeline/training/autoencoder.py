@@ -21,7 +21,7 @@ from pipeline.seeds import seed_for
 from pipeline.training import losses
 from pipeline.training.averages import averaged
 from pipeline.training.images import TrainingImages
-from pipeline.training.loop import average_gradients
+from pipeline.training.loop import average_gradients, batch_norm
 from pipeline.training.order import StepOrder
 from pipeline.training.randomness import StepRandom
 
@@ -144,7 +144,8 @@ class AutoencoderTask:
                 scores = self.critic(leaf)
             adversarial = losses.generator_loss(settings.adversarial.kind, scores.float())  # type: ignore[arg-type]
             push = self._pull(settings.adversarial.weight * adversarial, leaf)
-            numbers |= {"adversarial": adversarial, "gradient_ratio": push.norm() / pull.norm()}
+            ratio = batch_norm(self.accelerator, push) / batch_norm(self.accelerator, pull)
+            numbers |= {"adversarial": adversarial, "gradient_ratio": ratio}
             pull = pull + push
         optimizer = self.optimizers["model"]
         optimizer.zero_grad()

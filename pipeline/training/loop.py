@@ -69,6 +69,21 @@ def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
             gradient.copy_(part.view_as(gradient))
 
 
+def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A step's numbers over the whole global batch: each process has the means over its own rows."""
+    if accelerator.num_processes == 1:
+        return numbers
+    means = accelerator.reduce(torch.stack([value.double() for value in numbers.values()]), "mean")
+    return dict(zip(numbers, means.unbind(), strict=True))
+
+
+def batch_norm(accelerator: Accelerator, gradient: Tensor) -> Tensor:
+    """The norm of a gradient with respect to the images of the whole global batch, up to a factor that all share."""
+    if accelerator.num_processes == 1:
+        return gradient.norm()
+    return accelerator.reduce(gradient.square().sum(), "sum").sqrt()
+
+
 class Loop:
     """Runs a task to its last step. Killed at any moment and started again, it gives the same bits on a CPU."""
 
@@ -98,7 +113,7 @@ class Loop:
                 done = step + 1
                 note = ""
                 if done % self.execution.log_every == 0 or done == task.steps:
-                    row = self._checked(numbers, done)
+                    row = self._checked(average_numbers(self.accelerator, numbers), done)
                     seconds = seconds_before + time.monotonic() - started_at
                     history.add({"step": done, "images": done * task.batch, "seconds": seconds, **row})
                     self.accelerator.log(row, step=done)
