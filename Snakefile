@@ -12,8 +12,9 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline.config.root import load_config
 from pipeline.errors import InputError
+from pipeline.plan.checks import left_out, obstacles
 from pipeline.plan.run import Plan
-from pipeline.plan.sources import missing_source
+from pipeline.plan.stages import STAGES
 
 if not workflow.overwrite_configfiles:
 

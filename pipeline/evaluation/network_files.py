@@ -1,28 +1,40 @@
-"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name."""
+"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name.
+
+Importing this module does not import torch: a file can be checked without it.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import InputError
 from pipeline.evaluation.networks import missing_line, network
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # One key, so that the file's bytes depend on its content alone (safetensors does not order its metadata).
 METADATA_KEY = "network"
 
 
-def weights_sha256(tensors: dict[str, Tensor]) -> str:
+def weights_sha256(tensors: "Mapping[str, Tensor]") -> str:
     """The sha256 of a network's tensors: sorted names, types, shapes and bytes, whatever file holds them."""
+    return _sha256({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+
+
+def _sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The same of numpy arrays; types have torch's names."""
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.numpy().tobytes())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}\0torch.{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -38,8 +50,10 @@ def check_sha256(found: str, expected: str, what: str) -> None:
         raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
 
 
-def write_network(name: str, tensors: dict[str, Tensor], path: Path) -> str:
+def write_network(name: str, tensors: "dict[str, Tensor]", path: Path) -> str:
     """Write a network's weights, atomically, after the check against the manifest; returns their sha256."""
+    from safetensors.torch import save_file  # imports torch
+
     digest = weights_sha256(tensors)
     expected = network(name).weights_sha256
     if expected is not None:
@@ -50,22 +64,36 @@ def write_network(name: str, tensors: dict[str, Tensor], path: Path) -> str:
     return digest
 
 
-def read_network(name: str, path: Path | str) -> tuple[dict[str, Tensor], str]:
-    """A network's weights and their sha256.
+def read_network(name: str, path: Path | str) -> "tuple[dict[str, Tensor], str]":
+    """A network's weights and their sha256, which `check_network` would accept."""
+    tensors, recorded = _read(name, Path(path), "pt")
+    return tensors, _checked(name, Path(path), weights_sha256(tensors), recorded)
 
-    The sha256 must be the manifest's; where the manifest has none yet, the one recorded in the file.
+
+def check_network(name: str, path: Path | str) -> str:
+    """The sha256 of the weights in a network file.
+
+    It must be the manifest's; where the manifest has none yet, the one recorded in the file.
     """
-    path = Path(path)
+    arrays, recorded = _read(name, Path(path), "numpy")
+    return _checked(name, Path(path), _sha256(arrays), recorded)
+
+
+def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str | None]:
+    """A file's tensors as torch's or numpy's, and the sha256 that it says they have."""
     if not path.is_file():
         raise InputError(missing_line(name, path.parent))
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError) as error:
         raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
-    digest = weights_sha256(tensors)
-    expected = network(name).weights_sha256 or metadata.get("weights_sha256")
+    return tensors, metadata.get("weights_sha256")
+
+
+def _checked(name: str, path: Path, digest: str, recorded: str | None) -> str:
+    expected = network(name).weights_sha256 or recorded
     if expected is not None:
         check_sha256(digest, expected, f"network {name}: {path}")
-    return tensors, digest
+    return digest

@@ -1,5 +1,6 @@
 """A wrong config stops before any job, with one line that names the key and what would be right."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,35 @@ def test_single_values_can_be_changed_on_the_command_line(empty: Workflow) -> No
     assert plan.jobs["train_autoencoder"] >= 5, "the demo's, without --configfile"
     (line,) = error_lines(empty.run("-n", "--config", "seed=two", expect=1).text)
     assert line.startswith("error: config: seed: ")
+
+
+def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
+    empty: Workflow, networks_folder: Path
+) -> None:
+    shutil.copy(TINY, empty.folder / "config.yaml")
+    networks = empty.folder / "results" / "networks"
+    shutil.copytree(networks_folder, networks)
+    wrong = networks / "efficientnet_lite0.safetensors"
+    content = bytearray(wrong.read_bytes())
+    content[-5000] ^= 1
+    wrong.write_bytes(content)
+    text = empty.run(expect=1).text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: network efficientnet_lite0: results/networks/efficientnet_lite0.safetensors: sha256")
+    for network, metrics in (("inception", "FID"), ("clip", "CLIP-FID"), ("vgg16", "precision")):
+        (told,) = [line for line in text.splitlines() if line.startswith(f"network {network} is missing")]
+        assert metrics in told
+    assert not (empty.folder / "results" / "store").exists()
+    assert empty.run("table3").jobs["complexity"] >= 1, "it needs no network"
+
+
+def test_raw_images_that_are_missing_stop_a_run_before_any_job_and_no_dry_run(empty: Workflow) -> None:
+    write_wrong(empty.folder / "config.yaml", "datasets.tiny.source", {"kind": "folder", "path": "nowhere"})
+    text = empty.run(expect=1).text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: datasets.tiny.source.path: nowhere does not exist")
+    assert not (empty.folder / "results" / "store").exists()
+    assert empty.run("-n").jobs["prepare_dataset"] == 1
 
 
 @pytest.mark.slow

@@ -128,13 +128,17 @@ def as_list(paths):
     return [paths] if isinstance(paths, str) else list(paths)
 
 
-def raw_images(wildcards):
-    """No input, but a check before any job: a real run needs the raw images (or the prepared archives)."""
-    job = find("prepare_dataset", wildcards)
-    problem = missing_source(wildcards.dataset, plan.config.datasets[wildcards.dataset])
-    if problem and not job.complete and not workflow.dryrun:
-        stop(problem)
-    return []
+def check_before_the_first_job():
+    """Stop where raw images are missing or a network file is wrong; say which metrics are left out."""
+    jobs = [
+        find(job.rule.name, job.wildcards)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name in STAGES
+    ]
+    for line in left_out(jobs):
+        print(line, file=sys.stderr)
+    if problems := obstacles(plan, jobs):
+        stop("\nerror: ".join(problems))
 
 
 def show_results(plan):

@@ -7,8 +7,6 @@ the networks that come with packages.
 
 rule prepare_dataset:
     """Crop, resize and split a raw collection (section 4)."""
-    input:
-        raw_images,
     output:
         multiext(
             "results/store/datasets/{dataset}-{digest}/",

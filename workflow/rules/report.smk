@@ -86,6 +86,11 @@ if workflow.is_main_process and not workflow.dryrun:
     plan.publish()
 
 
+# Called once, in the main process, where there is something to do; not in a dry run.
+onstart:
+    check_before_the_first_job()
+
+
 onsuccess:
     show_results(plan)
 

@@ -1,0 +1,67 @@
+"""What this machine has: devices, cores, memory, disk, versions."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+import psutil
+import torch
+
+from pipeline.models.retrieval_tinycudann import load_package
+
+GIBI = 2**30
+LIBRARIES = (
+    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torchmetrics", "torch-fidelity", "clean-fid"),
+    *("snakemake", "dvc"),
+)
+EXECUTOR = "snakemake-executor-plugin-"
+
+
+def machine_facts(results: Path) -> dict[str, str]:
+    """Lines by what they are of; `results` is the folder whose disk counts."""
+    memory = psutil.virtual_memory()
+    return {
+        "devices": devices(),
+        "CPU cores": f"{usable_cores()} usable of {os.cpu_count()}",
+        "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
+        "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
+        "tiny-cuda-nn": tiny_cuda_nn(),
+        "executors": ", ".join(executors()) or "none besides local (an extra of this package: slurm)",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
+    }
+
+
+def devices() -> str:
+    """The GPUs with their memory; else that there is none."""
+    if not torch.cuda.is_available():
+        return "no CUDA device: the CPU does everything"
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in found)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes where a folder is or will be."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def tiny_cuda_nn() -> str:
+    """Whether the package can be used; the retrieval falls back without it."""
+    package = load_package()
+    return f"not used: {package}" if isinstance(package, str) else "installed, loads"
+
+
+def executors() -> list[str]:
+    """Snakemake's executor plugins that are installed, by the names that --executor takes."""
+    names = [str(package.metadata["Name"]) for package in distributions()]
+    return sorted({name.removeprefix(EXECUTOR) for name in names if name.startswith(EXECUTOR)})

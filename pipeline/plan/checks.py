@@ -1,0 +1,48 @@
+"""What would stop a run's jobs, known before the first of them starts: raw images and network files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.evaluation.network_states import network_state
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan
+from pipeline.plan.sources import missing_source
+
+
+def unfinished(plan: Plan) -> list[Job]:
+    """The jobs that a run of everything has to make: upstream of what is there, nothing is needed."""
+    found: dict[tuple[str, str], Job] = {}
+    waiting = plan.targets
+    while waiting:
+        job = waiting.pop()
+        if not job.complete and (job.stage, job.digest) not in found:
+            found[job.stage, job.digest] = job
+            waiting += job.upstream
+    return list(found.values())
+
+
+def networks_needed(jobs: Iterable[Job]) -> list[str]:
+    """The networks that these jobs read, sorted."""
+    paths = [path for job in jobs for files in job.inputs.values() for path in _listed(files)]
+    return sorted({Path(path).stem for path in paths if Path(path).parent == NETWORKS})
+
+
+def _listed(files: str | list[str]) -> list[str]:
+    return [files] if isinstance(files, str) else files
+
+
+def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[str]:
+    """What would stop these jobs, a line each. Reads the network files that they need, and no image."""
+    jobs = list(jobs)
+    found = []
+    for name in sorted({job.label for job in jobs if job.stage == "prepare_dataset"}):
+        if problem := missing_source(name, plan.config.datasets[name]):
+            found.append(problem)
+    states = [network_state(name, folder) for name in networks_needed(jobs)]
+    return found + [state.line for state in states if state.status in ("wrong", "missing")]
+
+
+def left_out(jobs: Iterable[Job]) -> list[str]:
+    """A line for each network that is missing, with the metrics that the tables among these jobs lack for it."""
+    return sorted({line for job in jobs if job.stage == "make_table" for line in job.settings["missing"]})

