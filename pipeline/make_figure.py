@@ -1,4 +1,4 @@
-"""Stage: make one of the paper's figures, or the loss curves."""
+"""Stage: make one of the paper's figures, one beyond them, or the loss curves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from matplotlib.figure import Figure
 
-from pipeline.figures import curves, hits, reconstructions, samples
+from pipeline.figures import curves, exploration, hits, neighbours, reconstructions, samples
 from pipeline.figures.inputs import Inputs, parse_inputs
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import save
@@ -18,9 +18,18 @@ FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
     "fig01": reconstructions.overview,
     "fig05b": hits.hits_per_entry,
     "fig06": reconstructions.reconstruction_pairs,
-    "fig08": samples.samples,
+    "fig07": samples.comparison,
+    "fig08": samples.comparison,
+    "fig09": neighbours.neighbours,
     "fig10": samples.samples,
+    "fig11": neighbours.neighbours,
+    "fig12": samples.samples,
+    "fig13": neighbours.neighbours,
+    "fig14": samples.samples,
     "curves": curves.curves,
+    "interpolation": exploration.sheet,
+    "resolutions": exploration.sheet,
+    "groups": exploration.sheet,
 }
 
 
@@ -34,7 +43,7 @@ def make_figure(
     pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
     log: LogOption = None,
 ) -> None:
-    """Make one of the paper's figures, or the loss curves."""
+    """Make one of the paper's figures, one beyond them, or the loss curves."""
     log_to(log)
     job = read_settings(FigureJob, settings)
     figure = FIGURES[job.figure](job, parse_inputs(inputs or []))

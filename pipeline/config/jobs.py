@@ -39,3 +39,11 @@ class ReconstructionJob(EncodingJob):
     """Reconstruct the validation split; the autoencoder's config is for the summary."""
 
     autoencoder: Autoencoder
+
+
+class ExplorationJob(Section):
+    """Show what key codes and hash tables hold, on the first validation images."""
+
+    rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
+    steps: int = Field(9, ge=2, description="Images from one of a pair to the other, both ends included.")
+    cpu_threads: int = Field(1, ge=1)

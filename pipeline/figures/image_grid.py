@@ -14,6 +14,7 @@ SMALLEST_SIDE = 128  # in picture pixels: below, images are enlarged by a whole 
 GAP = 4
 MARGIN = 12
 TITLE_HEIGHT = 60
+HEADING_HEIGHT = 34
 LABEL_GAP = 10
 LABEL_POINTS = 8
 
@@ -24,8 +25,10 @@ def label_width(labels: Sequence[str]) -> int:
     return ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0
 
 
-def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = "") -> Figure:
-    """Labelled rows of (R, R, C) uint8 images; labels may be empty."""
+def image_grid(
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = "", headings: Sequence[str] = ()
+) -> Figure:
+    """Labelled rows of (R, R, C) uint8 images; labels may be empty. The headings stand above the first columns."""
     sides = {image.shape[0] for _, images in rows for image in images}
     if len(sides) != 1:
         found = ", ".join(map(str, sorted(sides))) or "none"
@@ -34,7 +37,7 @@ def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = ""
     scale = max(1, -(-SMALLEST_SIDE // side))
     cell = side * scale
     left = MARGIN + label_width([label for label, _ in rows])
-    top = MARGIN + (TITLE_HEIGHT if title else 0)
+    top = MARGIN + (TITLE_HEIGHT if title else 0) + (HEADING_HEIGHT if headings else 0)
     columns = max(len(images) for _, images in rows)
     width = left + columns * (cell + GAP) - GAP + MARGIN
     height = top + len(rows) * (cell + GAP) - GAP + MARGIN
@@ -50,6 +53,10 @@ def image_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = ""
         y = top + index * (cell + GAP) + cell / 2
         x = left - LABEL_GAP
         figure.text(x / width, 1 - y / height, label, ha="right", va="center", fontsize=LABEL_POINTS)
+    for column, heading in enumerate(headings):
+        x = left + column * (cell + GAP) + cell / 2
+        y = top - HEADING_HEIGHT / 2
+        figure.text(x / width, 1 - y / height, heading, ha="center", va="center", fontsize=LABEL_POINTS - 1)
     if title:
         figure.text(0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9)
     return figure

@@ -6,7 +6,23 @@ from pydantic import Field
 
 from pipeline.config.fields import Section
 
-FigureName = Literal["fig01", "fig05b", "fig06", "fig08", "fig10", "curves"]
+FigureName = Literal[
+    "fig01",
+    "fig05b",
+    "fig06",
+    "fig07",
+    "fig08",
+    "fig09",
+    "fig10",
+    "fig11",
+    "fig12",
+    "fig13",
+    "fig14",
+    "curves",
+    "interpolation",
+    "resolutions",
+    "groups",
+]
 
 
 class FigureJob(Section):
@@ -17,4 +33,4 @@ class FigureJob(Section):
     columns: int | None = Field(
         None, ge=1, description="Images (or panels) beside each other; by default as the figure needs."
     )
-    rows: int | None = Field(None, ge=1, description="Rows of samples (fig08, fig10); by default 2 and 8.")
+    rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")

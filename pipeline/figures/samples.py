@@ -1,18 +1,29 @@
-"""Figures 8 and 10: uncurated samples, the first of the set."""
+"""Figures 7, 8, 10, 12 and 14: uncurated samples, the first of each set."""
 
 from matplotlib.figure import Figure
 
 from pipeline.figures.image_grid import image_grid
-from pipeline.figures.inputs import Inputs, first_images, paths_of
+from pipeline.figures.inputs import Inputs, first_images, labelled_paths, paths_of
 from pipeline.figures.job import FigureJob
 
 COLUMNS = 8
-ROWS = {"fig08": 2, "fig10": 8}
+ROWS = 8
+COMPARED_ROWS = 2
 
 
 def samples(job: FigureJob, inputs: Inputs) -> Figure:
     """The first rows x columns samples, in their order: nothing is chosen."""
     columns = job.columns or COLUMNS
-    rows = job.rows or ROWS[job.figure]
-    images = first_images(paths_of(inputs, "samples"), rows * columns)
+    images = first_images(paths_of(inputs, "samples"), (job.rows or ROWS) * columns)
     return image_grid([("", images[start : start + columns]) for start in range(0, len(images), columns)], job.title)
+
+
+def comparison(job: FigureJob, inputs: Inputs) -> Figure:
+    """Figures 7 and 8: the first samples of each set, one set below the other."""
+    columns = job.columns or COLUMNS
+    rows = []
+    for label, paths in labelled_paths(inputs, "samples").items():
+        images = first_images(paths, (job.rows or COMPARED_ROWS) * columns)
+        starts = range(0, len(images), columns)
+        rows += [(label if start == 0 else "", images[start : start + columns]) for start in starts]
+    return image_grid(rows, job.title)

@@ -119,6 +119,19 @@ class Jobs:
         return self._job("dump_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained))
 
     @cache  # noqa: B019
+    def exploration(self, name: str) -> Job:
+        model = self.config.autoencoders[name]
+        data, trained = self.dataset(model.dataset), self.autoencoder(name)
+        inputs: dict[str, Any] = {
+            "images": data.path("validation.zip"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+        }
+        settings = {"cpu_threads": model.execution.cpu_threads}
+        return self._job(
+            "explore_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained)
+        )
+
+    @cache  # noqa: B019
     def diffusion(self, name: str) -> Job:
         diffusion = self.config.diffusions[name]
         codes, trained = self.codes(diffusion.autoencoder), self.autoencoder(diffusion.autoencoder)

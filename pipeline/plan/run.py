@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pipeline.atomic import atomic_path
+from pipeline.config.diffusion import DiffusionSamples
 from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
@@ -119,28 +120,61 @@ class Plan(Jobs):
     def figures(self) -> dict[str, Job]:
         """The job of each figure that this run has something to show for, by the figure's name."""
         chosen, tables = self.config.figures, self.config.tables_or_default
-        figures: dict[str, Job] = {}
         model = chosen.autoencoder or next(iter(tables.table2), None)
         samples = chosen.samples or next(iter([*tables.table5.rows, *tables.table6.rows]), None)
-        compared = chosen.compared or tables.table2
+        figures: dict[str, Job] = {}
         if model is not None:
-            figures["fig05b"] = self._figure("fig05b", [("hits", self.codes(model), "hits.npz")])
-        if compared:
+            figures |= self._figures_of_model(model, samples)
+        if compared := chosen.compared or tables.table2:
             figures["fig06"] = self._figure("fig06", self._pairs(compared))
-        if model is not None and samples is not None:
+            curves = [(f"history:{name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
+            figures["curves_autoencoders"] = self._figure("curves", curves)
+        if samples is not None:
+            figures |= self._figures_of_samples(samples, ("fig10", "fig09", "fig11"))
+        church = next(iter(tables.table6.rows), None)
+        if church is not None and church != samples:
+            figures |= self._figures_of_samples(church, ("fig12", "fig13"))
+        shown = [samples, *tables.table5.rows, *tables.table6.rows]
+        if curves := [
+            (f"history:{name}", self.diffusion(name), "diffusion.history.csv") for name in self._diffusions(shown)
+        ]:
+            figures["curves_diffusion"] = self._figure("curves", curves)
+        for figure, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
+            if rows:
+                figures[figure] = self._figure(figure, self._side_by_side(rows))
+        return dict(sorted(figures.items()))
+
+    def _figures_of_model(self, model: str, samples: str | None) -> dict[str, Job]:
+        """Figures 1 and 5b, and those beyond the paper."""
+        explored = self.exploration(model)
+        figures = {"fig05b": self._figure("fig05b", [("hits", self.codes(model), "hits.npz")])}
+        for name in ("interpolation", "resolutions", "groups"):
+            inputs = [("images", explored, f"{name}.zip"), ("columns", explored, "columns.json")]
+            figures[name] = self._figure(name, inputs)
+        if samples is not None:
             inputs = [*self._pairs([model], labelled=False), *self._first_shard(samples)]
             figures["fig01"] = self._figure("fig01", inputs)
-            for name in ("fig08", "fig10"):
-                figures[name] = self._figure(name, self._first_shard(samples))
-            figures["fig09"] = self.neighbours(samples)
-        curves = [(f"history:{name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
-        if curves:
-            figures["curves_autoencoders"] = self._figure("curves", curves)
-        if samples is not None and self.config.samples[samples].kind == "diffusion":
-            name = self.config.samples[samples].diffusion  # type: ignore[union-attr]
-            job = self.diffusion(name)
-            figures["curves_diffusion"] = self._figure("curves", [(f"history:{name}", job, "diffusion.history.csv")])
         return figures
+
+    def _figures_of_samples(self, samples: str, names: tuple[str, ...]) -> dict[str, Job]:
+        """A sheet of uncurated samples, and their nearest training images."""
+        sheet, *neighbours = names
+        found = self.neighbours(samples)
+        data = self.dataset(self.config.dataset_of(self.config.samples[samples]))
+        inputs = [("neighbours", found, "neighbours.csv"), *self._first_shard(samples), ("train", data, "train.zip")]
+        figures = {name: self._figure(name, inputs) for name in neighbours}
+        return figures | {sheet: self._figure(sheet, self._first_shard(samples))}
+
+    def _diffusions(self, samples: list[str | None]) -> list[str]:
+        """The diffusion models behind these sample sets, each once."""
+        sets = [self.config.samples[name] for name in samples if name is not None]
+        return list(dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples)))
+
+    def _side_by_side(self, rows: list[str]) -> list[tuple[str, Job, str]]:
+        """The first shard of each sample set; sets that imitate another dataset than the first's stay out."""
+        first = self.config.dataset_of(self.config.samples[rows[0]])
+        same = [name for name in rows if self.config.dataset_of(self.config.samples[name]) == first]
+        return [(f"samples:{name}", self.samples(name), self.samples(name).files[0]) for name in same]
 
     @cached_property
     def headline(self) -> list[str]:
@@ -223,7 +257,7 @@ class Plan(Jobs):
                 paths[str(folder / "tables" / f"{name}.{suffix}")] = job.path(f"table.{suffix}")
         for name, job in self.figures.items():
             for file in job.kind.outputs:
-                if file.startswith(("figure.", "neighbours.png")):
+                if file.startswith("figure."):
                     paths[str(folder / "figures" / f"{name}{Path(file).suffix}")] = job.path(file)
         for (stage, _), job in self.jobs.items():
             if stage in ("reconstruct", "score_features", "nearest_neighbours"):

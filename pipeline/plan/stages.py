@@ -37,6 +37,11 @@ STAGES = {
         ("codes.safetensors", "hits.npz", "statistics.json"),
         ("pipeline.generation.codes", "pipeline.generation.hits"),
     ),
+    "explore_codes": Stage(
+        "explorations",
+        ("interpolation.zip", "resolutions.zip", "groups.zip", "columns.json"),
+        ("pipeline.generation.exploration", "pipeline.explore_codes"),
+    ),
     "train_diffusion": Stage(
         "diffusions",
         ("diffusion.safetensors", "diffusion.history.csv", "diffusion.preview.png"),

@@ -10,10 +10,11 @@ from PIL import Image
 from pipeline.data.archive import ArchiveWriter
 from pipeline.errors import InputError
 from pipeline.figures.hits import statistics
-from pipeline.figures.image_grid import GAP, MARGIN, TITLE_HEIGHT, label_width
+from pipeline.figures.image_grid import GAP, HEADING_HEIGHT, MARGIN, TITLE_HEIGHT, label_width
 from pipeline.make_figure import make_figure
 
 CELL = 128  # 32 pixels, enlarged four times
+NAMES = [f"{index:08d}.png" for index in range(4)]  # generated images with known neighbours
 
 
 @pytest.fixture
@@ -29,6 +30,10 @@ def folder(tmp_path: Path) -> Path:
     for name in ("main", "other"):
         lines = [f"{step},{step * 16},{step / 7},{1 / step},{random.normal()}" for step in range(20, 400, 20)]
         (tmp_path / f"{name}.csv").write_text("step,images,seconds,l2,critic\n" + "\n".join(lines) + "\n")
+    lines = [f"generated,{image_name},{rank},{rank:08d}.png,0.1" for image_name in NAMES for rank in (1, 2, 3)]
+    text = "set,image,rank,train_image,lpips\nvalidation,00000000.png,1,00000007.png,0.1\n" + "\n".join(lines)
+    (tmp_path / "neighbours.csv").write_text(text)
+    (tmp_path / "columns.json").write_text('{"groups": ["all groups", "without 1"]}')
     return tmp_path
 
 
@@ -43,17 +48,24 @@ def inputs(folder: Path, figure: str) -> list[str]:
             f"reconstructions:8x8x4={reconstructions}",
             f"reconstructions:8x8x8={reconstructions}",
         ],
-        "fig08": samples,
+        "fig08": [f"samples:ours={folder / 'first.zip'}", f"samples:real={folder / 'second.zip'}"],
         "fig10": samples,
+        "fig11": [
+            f"neighbours={folder / 'neighbours.csv'}",
+            f"samples={folder / 'first.zip'}",
+            f"train={folder / 'validation.zip'}",
+        ],
+        "groups": [f"images={folder / 'first.zip'}", f"columns={folder / 'columns.json'}"],
         "fig05b": [f"hits={folder / 'hits.npz'}"],
         "curves": [f"history:main={folder / 'main.csv'}", f"history:other={folder / 'other.csv'}"],
     }[figure]
 
 
-def grid_size(rows: int, columns: int, labels: list[str], titled: bool) -> tuple[int, int]:
+def grid_size(rows: int, columns: int, labels: list[str], titled: bool, headed: bool = False) -> tuple[int, int]:
     """Width and height in pixels."""
     width = 2 * MARGIN + label_width(labels) + columns * CELL + (columns - 1) * GAP
-    return width, 2 * MARGIN + titled * TITLE_HEIGHT + rows * CELL + (rows - 1) * GAP
+    above = titled * TITLE_HEIGHT + headed * HEADING_HEIGHT
+    return width, 2 * MARGIN + above + rows * CELL + (rows - 1) * GAP
 
 
 @pytest.mark.parametrize(
@@ -61,7 +73,9 @@ def grid_size(rows: int, columns: int, labels: list[str], titled: bool) -> tuple
     [
         ("fig01", grid_size(3, 8, ["Original", "Reconstruction"], titled=True)),
         ("fig06", grid_size(3, 8, ["Original", "8x8x4"], titled=True)),
-        ("fig08", grid_size(2, 8, [], titled=True)),
+        ("fig08", grid_size(4, 8, ["ours", "real"], titled=True)),
+        ("fig11", grid_size(4, 4, [], titled=True, headed=True)),
+        ("groups", grid_size(6, 2, [], titled=True, headed=True)),
         ("fig10", grid_size(8, 8, [], titled=True)),
     ],
 )
@@ -93,6 +107,20 @@ def test_samples_are_the_first_ones_in_order_across_shards(folder: Path) -> None
         row, column = divmod(index, 8)
         y, x = (MARGIN + place * (CELL + GAP) for place in (row, column))
         assert (pixels[y : y + CELL : 4, x : x + CELL : 4] == archive.read(index)[..., 0]).all()
+
+
+def test_the_nearest_training_images_stand_in_their_order_to_the_right_of_each_generated_one(folder: Path) -> None:
+    png = folder / "fig09.png"
+    make_figure('{"figure": "fig09"}', png, inputs(folder, "fig11"))
+    from pipeline.data.archive import ImageArchive
+
+    generated, train = ImageArchive(folder / "first.zip"), ImageArchive(folder / "validation.zip")
+    pixels = np.asarray(Image.open(png).convert("L"))
+    for row in range(len(NAMES)):
+        y = MARGIN + HEADING_HEIGHT + row * (CELL + GAP)
+        for column, expected in enumerate([generated.read(row), *(train.read(rank) for rank in (1, 2, 3))]):
+            x = MARGIN + column * (CELL + GAP)
+            assert (pixels[y : y + CELL : 4, x : x + CELL : 4] == expected[..., 0]).all()
 
 
 @pytest.mark.parametrize("figure", ["fig05b", "curves"])
@@ -141,7 +169,7 @@ def test_archive_without_images_gets_one_line(folder: Path) -> None:
     with ArchiveWriter(folder / "empty.zip", 1):
         pass
     with pytest.raises(InputError):
-        make_figure('{"figure": "fig08"}', folder / "x.png", [f"samples={folder / 'empty.zip'}"])
+        make_figure('{"figure": "fig10"}', folder / "x.png", [f"samples={folder / 'empty.zip'}"])
 
 
 def test_long_labels_make_room_for_themselves() -> None:

@@ -112,13 +112,13 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("diffusions.main.seed", 1, AFTER_DIFFUSION),
         ("samples.main.sampler.steps", 3, {"generate", *AFTER_SAMPLES}),
         ("autoencoders.main.training.learning_rate", 1e-3, {
-            "train_autoencoder", "reconstruct", "dump_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
         }),
         ("autoencoders.main.execution.cpu_threads", 2, {
-            "train_autoencoder", "reconstruct", "dump_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
         }),
         ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
-        ("evaluation.neighbours.count", 5, {"nearest_neighbours"}),
+        ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure"}),
         ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure"}),
         ("samples.main.shard", 32, set()),
     ],
@@ -246,3 +246,12 @@ def test_plans_are_objects_of_their_own() -> None:
     first, second = tiny_plan(), tiny_plan(with_key("seed", 5))
     assert isinstance(first, Plan)
     assert first.autoencoder("main").digest != second.autoencoder("main").digest
+
+
+def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
+    one = tiny_plan().figures.keys()
+    assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one
+    assert {"interpolation", "resolutions", "groups"} <= one
+    two = tiny_plan(with_key("tables.table6", {"rows": ["gaussian"]})).figures
+    assert two.keys() - one == {"fig12", "fig13"}
+    assert two["fig12"].upstream[0].label == "gaussian-codes"

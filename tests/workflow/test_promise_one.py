@@ -19,7 +19,7 @@ AFTER_DIFFUSION = {
     "score_features": 2,
     "nearest_neighbours": 1,
     "make_table": 3,
-    "make_figure": 4,
+    "make_figure": 7,
 }
 
 

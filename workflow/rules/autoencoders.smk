@@ -105,3 +105,30 @@ rule dump_codes:
         "python -m pipeline.dump_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
         " --statistics {output.statistics:q} --log {log:q}"
+
+
+rule explore_codes:
+    """Interpolate in key-code space, and show what each resolution and each group tells (beyond the paper)."""
+    input:
+        unpack(upstream("explore_codes")),
+    output:
+        interpolations="results/store/explorations/{autoencoder}-{digest}/interpolation.zip",
+        by_resolutions="results/store/explorations/{autoencoder}-{digest}/resolutions.zip",
+        by_groups="results/store/explorations/{autoencoder}-{digest}/groups.zip",
+        columns="results/store/explorations/{autoencoder}-{digest}/columns.json",
+    log:
+        "results/logs/explore_codes-{autoencoder}-{digest}.log",
+    benchmark:
+        "results/benchmarks/explore_codes-{autoencoder}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    params:
+        settings=settings("explore_codes"),
+    message:
+        "Exploring key codes of {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.explore_codes {params.settings:q} --images {input.images:q}"
+        " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
+        " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
+        " --columns {output.columns:q} --log {log:q}"

@@ -1,0 +1,57 @@
+"""Stage: what key codes and hash tables hold, as pictures: interpolation, resolutions, groups."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline.atomic import write_json
+from pipeline.config.jobs import ExplorationJob
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
+from pipeline.errors import InputError
+from pipeline.generation.exploration import Sheet, groups, interpolation, resolutions
+from pipeline.models.checkpoints import load_autoencoder
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def explore_codes(
+    settings: SettingsArgument,
+    images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
+    interpolations: Annotated[Path, typer.Option(help="Where images between two others go (a zip of PNGs).")],
+    by_resolutions: Annotated[Path, typer.Option(help="Where images from the first k resolutions go (a zip of PNGs).")],
+    by_groups: Annotated[Path, typer.Option(help="Where images without one group go (a zip of PNGs).")],
+    columns: Annotated[Path, typer.Option(help="Where it is written what each column shows (json).")],
+    log: LogOption = None,
+) -> None:
+    """Interpolate between images in key-code space, and show what each resolution and each group tells."""
+    log_to(log)
+    job = read_settings(ExplorationJob, settings)
+    torch.set_num_threads(job.cpu_threads)
+    archive = ImageArchive(images)
+    if len(archive) < 2 * job.rows:
+        raise InputError(f"{images}: {len(archive)} images, where {job.rows} pairs are to be interpolated; lower rows")
+    model = load_autoencoder(autoencoder)
+    device = next(model.parameters()).device
+    codes = model.encode(to_model(archive.tensor(range(2 * job.rows)).to(device)))
+    sheets = {
+        interpolations: interpolation(model, codes[0::2], codes[1::2], job.steps),
+        by_resolutions: resolutions(model, codes[: job.rows]),
+        by_groups: groups(model, codes[: job.rows]),
+    }
+    for path, sheet in sheets.items():
+        write_sheet(path, sheet, archive.channels)
+    write_json(columns, {path.stem: sheet.columns for path, sheet in sheets.items()})
+
+
+def write_sheet(path: Path, sheet: Sheet, channels: int) -> None:
+    """A sheet's images row by row, as an archive."""
+    with ArchiveWriter(path, channels) as archive:
+        for index, image in enumerate(sheet.images.flatten(0, 1)):
+            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+
+
+if __name__ == "__main__":
+    run_stage(explore_codes)

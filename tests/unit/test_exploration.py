@@ -1,0 +1,87 @@
+"""Pictures of what key codes and hash tables hold: interpolation, resolutions, groups."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.data.archive import ImageArchive, to_uint8
+from pipeline.errors import InputError
+from pipeline.explore_codes import explore_codes
+from pipeline.generation.exploration import groups, interpolation, resolutions
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import save_autoencoder
+
+
+@pytest.fixture
+def model(tiny_autoencoder) -> Bright:
+    """A model whose tables hold more than their initial 1e-4, so that they show."""
+    torch.manual_seed(0)
+    model = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
+    torch.nn.init.normal_(model.tables.tables)
+    return model
+
+
+@pytest.fixture
+def codes(model: Bright) -> torch.Tensor:
+    return torch.rand(4, model.settings.code_size.channels, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+def decoded(model: Bright, codes: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return to_uint8(model.decode(codes))
+
+
+def test_interpolation_begins_and_ends_with_the_two_images_and_has_their_mean_code_between(model, codes) -> None:
+    sheet = interpolation(model, codes[:2], codes[2:], 3)
+    assert sheet.columns == ["t = 0.00", "t = 0.50", "t = 1.00"]
+    for column, expected in enumerate((codes[:2], (codes[:2] + codes[2:]) / 2, codes[2:])):
+        assert torch.equal(sheet.images[:, column], decoded(model, expected))
+
+
+def test_all_resolutions_are_the_whole_image_and_fewer_ignore_the_finer_tables(model, codes) -> None:
+    sheet = resolutions(model, codes)
+    assert sheet.images.shape[:2] == (4, model.tables.resolutions)
+    assert torch.equal(sheet.images[:, -1], decoded(model, codes))
+    assert not torch.equal(sheet.images[:, 0], sheet.images[:, -1])
+    entries = [level.entries for level in model.tables.levels]
+    with torch.no_grad():
+        model.tables.tables[:, entries[0] :] = 7.0  # all tables but the coarsest
+    again = resolutions(model, codes)
+    assert torch.equal(again.images[:, 0], sheet.images[:, 0])
+    assert not torch.equal(again.images[:, 1], sheet.images[:, 1])
+
+
+def test_without_a_group_the_images_no_longer_depend_on_its_keys(model, codes) -> None:
+    sheet = groups(model, codes)
+    assert sheet.columns == ["all groups", "without 1", "without 2"]
+    assert torch.equal(sheet.images[:, 0], decoded(model, codes))
+    other = codes.clone()
+    other[:, 0] = codes[:, 0].flip(0)  # the same mean, other keys
+    changed = groups(model, other)
+    assert torch.equal(changed.images[:, 1], sheet.images[:, 1])
+    assert not torch.equal(changed.images[:, 2], sheet.images[:, 2])
+
+
+def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_images: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "autoencoder.safetensors"
+    save_autoencoder(weights, model, model.settings, 32, 1)
+    names = ("interpolation", "resolutions", "groups")
+    sheets = [tmp_path / f"{name}.zip" for name in names]
+    explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *sheets, tmp_path / "columns.json")
+    columns = json.loads((tmp_path / "columns.json").read_text())
+    assert [len(columns[name]) for name in names] == [4, model.tables.resolutions, 1 + model.settings.groups]
+    for name, sheet in zip(names, sheets, strict=True):
+        archive = ImageArchive(sheet)
+        assert len(archive) == 2 * len(columns[name])
+        assert archive.resolution == 32
+
+
+def test_too_few_images_get_one_line(model, tiny_images: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "autoencoder.safetensors"
+    save_autoencoder(weights, model, model.settings, 32, 1)
+    sheets = [tmp_path / f"{name}.zip" for name in ("a", "b", "c")]
+    with pytest.raises(InputError, match="lower rows"):
+        explore_codes('{"rows": 1000}', tiny_images, weights, *sheets, tmp_path / "columns.json")
