@@ -1,4 +1,4 @@
-"""Stage: the features of an image set in one metric network, taken once and kept."""
+"""Stage: the features of a range of an image set in one feature space, taken once and kept."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +19,16 @@ def extract_features(
     images: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
     weights: Annotated[Path, typer.Option(help="The network's weights, from `pipeline.fetch_network`.")],
     features: Annotated[Path, typer.Option(help="Where the features go (npz).")],
+    first: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
+    last: Annotated[int | None, typer.Option(help="Index behind the last image; by default, and at most, all.")] = None,
     log: LogOption = None,
 ) -> None:
-    """Take the features of an image set in one metric network."""
+    """Take the features of the images [first, last) of a set in one feature space."""
     log_to(log)
     job = read_settings(ExtractionJob, settings)
     device = metric_device(job.cpu_threads)
-    found = extract(ImageArchive(images), job.network, weights, job.count, job.micro_batch, device)
-    write_features(features, found)
+    found = extract(ImageArchive(images), job.space, weights, first, last, job.micro_batch, device)
+    write_features(features, found, first)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pipeline.atomic import write_json
 from pipeline.config.evaluation_jobs import EvaluationJob
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.metrics import generation_metrics, metric_settings
+from pipeline.evaluation.metrics import frechet_distance, generation_metrics, metric_settings
 from pipeline.evaluation.protocol import check_job, generation_protocol
 from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
@@ -17,29 +17,32 @@ from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 def score_features(
     settings: SettingsArgument,
-    generated: Annotated[Path, typer.Option(help="Features of the image set (npz).")],
-    reference: Annotated[Path, typer.Option(help="Features of the reference set (npz).")],
+    generated: Annotated[list[Path], typer.Option(help="Features of the image set (npz), in order.")],
+    reference: Annotated[list[Path], typer.Option(help="Features of the reference set (npz), in order.")],
     summary: Annotated[Path, typer.Option(help="Where metrics and protocol go (json).")],
     log: LogOption = None,
 ) -> None:
-    """Score an image set against a reference set in the features of one network."""
+    """Score an image set against a reference set in one feature space."""
     log_to(log)
     job = read_settings(EvaluationJob, settings)
     metric_device(job.cpu_threads)
-    of_generated, of_reference = read_features(generated), read_features(reference)
-    check_job(job, of_generated.facts, of_reference.facts)
-    of_generated = of_generated.first(job.count)
-    metrics = generation_metrics(of_generated, of_reference, job.memory_gb)
-    logger.info("%s on %s: %s", job.samples, job.network, {key: round(x, 4) for key, x in metrics.items()})
+    of_generated, of_reference = read_features(generated).first(job.count), read_features(reference)
+    check_job(job, of_generated, of_reference)
+    if job.kind == "generation":
+        metrics = generation_metrics(of_generated, of_reference, job.memory_gb)
+    else:
+        metrics = {"frechet_distance": frechet_distance(of_generated.features, of_reference.features)}
+    logger.info("%s on %s: %s", job.samples, job.space, {key: round(x, 4) for key, x in metrics.items()})
     facts = {
-        "kind": "generation",
+        "kind": job.kind,
         "samples": job.samples,
         "sample_kind": job.sample_kind,
         "dataset": job.dataset,
         "method": job.method,
-        "network": job.network,
+        "network": of_generated.facts["network"],
+        "space": job.space,
         "metrics": metrics,
-        "protocol": generation_protocol(job, of_generated.facts, of_reference.facts, metric_settings(job.network)),
+        "protocol": generation_protocol(job, of_generated, of_reference, metric_settings(job.space)),
     }
     if job.code_size is not None:
         facts["code_size"] = job.code_size

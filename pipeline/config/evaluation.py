@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.fields import Section
+from pipeline.config.fields import Section, operational
 
 NetworkName = Literal["inception", "clip", "vgg16", "efficientnet_lite0"]
+SpaceName = Literal["inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "efficientnet_lite0"]
+PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
 
 
 class Neighbours(Section):
@@ -24,11 +26,18 @@ class Evaluation(Section):
         description="inception: FID, IS; clip: CLIP-FID; vgg16: precision, recall; efficientnet_lite0: metrics"
         " of the same kind, under its own name. One whose weights are missing is reported as missing.",
     )
+    precision_recall: PrecisionRecall = Field(
+        "torch_fidelity",
+        description="How precision and recall are taken. torch_fidelity: VGG16's fc2 after its ReLU, radii"
+        " included; paper_repository: fc2 before its ReLU, Pillow's bilinear resize, radii excluded.",
+    )
     reference: Literal["train", "validation"] = Field("train", description="The reference split.")
     reference_count: int | None = Field(None, ge=2, description="Its first so many images; by default all.")
     neighbours: Neighbours = Field(Neighbours(), description="Nearest neighbours.")
     micro_batch: int = Field(64, ge=1, description="Images a network sees at once.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+    shard: int = operational(10_000, "Images a job of feature extraction takes; a killed one loses no more.", ge=1)
+    memory_gb: float = operational(2.0, "Most memory for distances: precision, recall, neighbours.", gt=0)
 
 
 class GenerationRows(Section):

@@ -16,12 +16,14 @@ def metric_device(threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def rgb_batches(images: ImageArchive, count: int, size: int) -> Iterator[tuple[Tensor, int]]:
-    """The first `count` images as uint8 (size, 3, R, R), with how many of each batch count.
+def rgb_batches(images: ImageArchive, first: int, last: int, size: int) -> Iterator[tuple[Tensor, slice]]:
+    """The images [first, last) as uint8 (size, 3, R, R), with the part of each batch that counts.
 
-    The last batch is filled up with copies of its last image.
+    Batches start at multiples of `size`, so that every image has the same place in its batch whatever the
+    range; places outside the range are filled with copies of its nearest image.
     """
-    for first in range(0, count, size):
-        indices = list(range(first, min(first + size, count)))
-        padded = indices + indices[-1:] * (size - len(indices))
-        yield to_rgb(images.tensor(padded)), len(indices)
+    if first >= last:
+        return
+    for start in range(first - first % size, last, size):
+        indices = [min(max(index, first), last - 1) for index in range(start, start + size)]
+        yield to_rgb(images.tensor(indices)), slice(max(first - start, 0), min(last - start, size))

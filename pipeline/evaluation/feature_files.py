@@ -1,4 +1,7 @@
-"""Feature files: npz without pickle, with the facts about images and network that a protocol needs."""
+"""Feature files: npz without pickle, with the facts about images and network that a protocol needs.
+
+The features of a set lie in one or several files, each of a range of its images.
+"""
 
 import json
 from dataclasses import dataclass
@@ -9,49 +12,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.atomic import atomic_path
+from pipeline.data.archive import ContentDigest
 from pipeline.errors import InputError
 
 Features = NDArray[np.float32]
+ImageDigests = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What one network says about one image set.
+    """What one feature space says about one image set, or about a range of it.
 
     features: (N, D), for distances and precision and recall; logits: (N, classes), for the score, of
-    classifiers alone; facts: count, images_sha256, network, network_sha256, resize.
+    classifiers alone; image_digests: (N, 32), the sha256 of each image's pixels; facts: space, network,
+    network_sha256, resize.
     """
 
     features: Features
     logits: Features | None
+    image_digests: ImageDigests
     facts: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def images_sha256(self) -> str:
+        """The content digest of these images: what the manifest of a prepared dataset has as sha256."""
+        content = ContentDigest()
+        for digest in self.image_digests:
+            content.add(digest.tobytes())
+        return content.hexdigest()
 
     def first(self, count: int | None) -> "FeatureSet":
         """The features of the first `count` images; all for None."""
-        if count is None or count == len(self.features):
+        if count is None or count == len(self):
             return self
-        if count > len(self.features):
-            raise InputError(f"settings: count: at most {len(self.features)}, the images in the file, not {count}")
+        if count > len(self):
+            raise InputError(f"settings: count: at most {len(self)}, the images in the file, not {count}")
         logits = None if self.logits is None else self.logits[:count]
-        facts = {key: value for key, value in self.facts.items() if key != "images_sha256"}  # it is of all
-        return FeatureSet(self.features[:count], logits, facts | {"count": count})
+        return FeatureSet(self.features[:count], logits, self.image_digests[:count], self.facts)
 
 
-def write_features(path: Path, found: FeatureSet) -> None:
-    """Write a feature set, uncompressed and atomically; the facts are JSON, as UTF-8 bytes."""
-    arrays: dict[str, NDArray[Any]] = {"features": found.features}
+def write_features(path: Path, found: FeatureSet, first: int = 0) -> None:
+    """Write the features of the images from `first` on, uncompressed and atomically; the facts are JSON."""
+    arrays: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
     if found.logits is not None:
         arrays["logits"] = found.logits
-    arrays["facts"] = np.frombuffer(json.dumps(found.facts, sort_keys=True).encode(), dtype=np.uint8)
+    facts = json.dumps(found.facts | {"first": first}, sort_keys=True)
+    arrays["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def read_features(path: Path) -> FeatureSet:
-    """Read a feature set; anything else is an input error."""
+def read_features(paths: list[Path]) -> FeatureSet:
+    """The feature set in these files, which continue one another; anything else is an input error."""
+    if not paths:
+        raise InputError("features: no file is given; at least one of `pipeline.extract_features` is needed")
+    parts: list[FeatureSet] = []
+    count = 0
+    for path in paths:
+        part, first = _read(path)
+        if first != count:
+            raise InputError(f"features {path}: starts at image {first}, should at {count}; give all files, in order")
+        if parts and part.facts != parts[0].facts:
+            raise InputError(f"features {path}: taken otherwise than {paths[0]}; extract both alike")
+        count += len(part)
+        parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    parts = [part for part in parts if len(part)] or parts[:1]  # where images were skipped, the last range is empty
+    logits = [part.logits for part in parts if part.logits is not None]
+    return FeatureSet(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate(logits) if logits else None,
+        np.concatenate([part.image_digests for part in parts]),
+        parts[0].facts,
+    )
+
+
+def _read(path: Path) -> tuple[FeatureSet, int]:
+    """One file, and the index of its first image."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             facts = json.loads(arrays["facts"].tobytes())
-            return FeatureSet(arrays["features"], arrays.get("logits"), facts)
+            first = facts.pop("first")
+            return FeatureSet(arrays["features"], arrays.get("logits"), arrays["image_digests"], facts), first
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"features {path}: not a file of `pipeline.extract_features` ({error})") from None

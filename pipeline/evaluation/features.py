@@ -1,33 +1,42 @@
-"""Features of images in the metric networks (appendix B): each with its own library's preprocessing.
+"""Features of images in the feature spaces (appendix B): each with its own library's preprocessing.
 
-An extractor takes uint8 images (N, 3, R, R) and returns float32 features (N, D), and for classifiers
+A network takes uint8 images (N, 3, R, R) and returns float32 features (N, D), and for classifiers
 logits (N, classes). `resize` says how images get to the network's size, for the protocol.
 """
 
+import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
+from cleanfid.resize import build_resizer, make_resizer
 from efficientnet_lite_pytorch import EfficientNet
-from PIL import Image
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import build_model as build_clip
 from torch_fidelity.utils import create_feature_extractor
 
-from pipeline.data.archive import ContentDigest, ImageArchive, pixel_digest
+from pipeline.data.archive import ImageArchive, pixel_digest
 from pipeline.errors import InputError
 from pipeline.evaluation.batches import rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.evaluation.network_files import read_network
+from pipeline.evaluation.spaces import network_of
 from pipeline.progress import Progress
 
 EFFICIENTNET_SIZE = 112
+VGG16_SIZE = 224
 CLIP_SIZE = 224
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Resizer = Callable[[np.ndarray], np.ndarray]
 
 
 class FeatureNetwork(nn.Module):
@@ -62,6 +71,17 @@ class EfficientNetFeatures(FeatureNetwork):
         return features, self.network._fc(features)
 
 
+def torch_fidelity_network(name: str, outputs: list[str], weights: dict[str, Tensor]) -> nn.Module:
+    """torch-fidelity's own extractor with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
+    # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+        path = Path(folder) / "weights.pth"
+        torch.save(weights, path)
+        return create_feature_extractor(
+            name, outputs, cuda=False, feature_extractor_weights_path=str(path), verbose=False
+        )
+
+
 class TorchFidelityFeatures(FeatureNetwork):
     """InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU).
 
@@ -71,17 +91,46 @@ class TorchFidelityFeatures(FeatureNetwork):
     def __init__(self, name: str, outputs: list[str], size: int, weights: dict[str, Tensor]):
         super().__init__()
         self.resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
-        # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
-        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
-            path = Path(folder) / "weights.pth"
-            torch.save(weights, path)
-            self.network = create_feature_extractor(
-                name, outputs, cuda=False, feature_extractor_weights_path=str(path), verbose=False
-            )
+        self.network = torch_fidelity_network(name, outputs, weights)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         found = self.network(images)
         return found[0], found[1] if len(found) > 1 else None
+
+
+class CleanFidInception(FeatureNetwork):
+    """InceptionV3's 2,048 features of images that clean-fid resized.
+
+    The graph is torch-fidelity's, whose modules stand in the order of its forward pass, without its resize.
+    """
+
+    resize = "clean-fid clean: Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
+
+    def __init__(self, weights: dict[str, Tensor]):
+        super().__init__()
+        *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
+        self.network = nn.Sequential(*layers, nn.Flatten())
+        self.resizer: Resizer = build_resizer("clean")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        return self.network((resized(images, self.resizer) - 128) / 128), None
+
+
+class PaperVgg16(FeatureNetwork):
+    """4,096 features of torchvision's VGG16, fc2 before its ReLU: the repository that the paper names."""
+
+    resize = "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
+
+    def __init__(self, weights: dict[str, Tensor]):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            network = torchvision.models.vgg16()
+        network.load_state_dict(weights)
+        self.network = nn.Sequential(network.features, nn.Flatten(), network.classifier[:4])
+        self.resizer: Resizer = make_resizer("PIL", True, "bilinear", (VGG16_SIZE, VGG16_SIZE))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        return self.network(normalized(resized(images, self.resizer), IMAGENET_MEAN, IMAGENET_STD)), None
 
 
 class ClipFeatures(FeatureNetwork):
@@ -93,19 +142,22 @@ class ClipFeatures(FeatureNetwork):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             self.network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32)
-        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1))
+        self.resizer: Resizer = make_resizer("PIL", True, "bicubic", (CLIP_SIZE, CLIP_SIZE))
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        scaled = torch.stack([_pillow_bicubic(image, CLIP_SIZE) for image in images.cpu()]).to(images.device)
-        return self.network.visual((scaled.float() / 255 - self.mean) / self.std).float(), None
+        return self.network.visual(normalized(resized(images, self.resizer), CLIP_MEAN, CLIP_STD)).float(), None
 
 
-def _pillow_bicubic(image: Tensor, size: int) -> Tensor:
-    """uint8 (3, R, R) to uint8 (3, size, size)."""
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    resized = picture.resize((size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+def resized(images: Tensor, resizer: Resizer) -> Tensor:
+    """uint8 (N, 3, R, R) to float32 (N, 3, S, S) in 0..255, image by image on the CPU, by threads."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # Pillow leaves Python's lock
+        pictures = list(threads.map(resizer, images.permute(0, 2, 3, 1).cpu().numpy()))
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().to(images.device)
+
+
+def normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Images in 0..255 (N, 3, S, S) with mean and standard deviation of their channels in 0..1 taken out."""
+    return torchvision.transforms.functional.normalize(images / 255, list(mean), list(std))
 
 
 BUILDERS: dict[str, Callable[[dict[str, Tensor]], FeatureNetwork]] = {
@@ -113,18 +165,19 @@ BUILDERS: dict[str, Callable[[dict[str, Tensor]], FeatureNetwork]] = {
     "inception": lambda weights: TorchFidelityFeatures(
         "inception-v3-compat", ["2048", "logits_unbiased"], 299, weights
     ),
+    "inception_clean": CleanFidInception,
     "vgg16": lambda weights: TorchFidelityFeatures("vgg16", ["fc2_relu"], 224, weights),
+    "vgg16_paper": PaperVgg16,
     "clip": ClipFeatures,
 }
 
 
-def load_feature_network(name: str, weights: Path) -> tuple[FeatureNetwork, str]:
-    """A metric network from its file, in evaluation mode, and the sha256 of its weights."""
-    if name not in BUILDERS:
-        raise InputError(f"network {name!r}: has no features for sets of images; use {', '.join(BUILDERS)}")
+def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str]:
+    """The network of a feature space from its file, in evaluation mode, and the sha256 of its weights."""
+    name = network_of(space)
     tensors, digest = read_network(name, weights)
     try:
-        network = BUILDERS[name](tensors)
+        network = BUILDERS[space](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"network {name}: {weights} holds the weights of another network ({reason})") from None
@@ -134,35 +187,39 @@ def load_feature_network(name: str, weights: Path) -> tuple[FeatureNetwork, str]
 @torch.no_grad()
 def extract(
     images: ImageArchive,
-    name: str,
+    space: str,
     weights: Path,
-    count: int | None,
+    first: int,
+    last: int | None,
     micro_batch: int,
     device: torch.device,
 ) -> FeatureSet:
-    """The features of the first `count` images, in order, with the facts for the protocol."""
-    total = len(images) if count is None else count
-    if total > len(images):
-        raise InputError(f"count: {total} images are asked for, there are {len(images)}")
-    network, digest = load_feature_network(name, weights)
+    """The features of the images [first, last), in order; of as many of them as there are. None: to the end."""
+    last = len(images) if last is None else min(last, len(images))
+    first = min(first, last)
+    network, digest = load_feature_network(space, weights)
     network.to(device)
     features: list[Tensor] = []
     logits: list[Tensor] = []
-    content = ContentDigest()
-    with Progress(f"features {name}", total, "images") as progress:
-        for batch, used in rgb_batches(images, total, micro_batch):
-            for image in batch[:used, : images.channels]:
-                content.add(pixel_digest(image.permute(1, 2, 0).numpy()))
+    digests: list[bytes] = []
+    with Progress(f"features {space}", last - first, "images") as progress:
+        for batch, used in rgb_batches(images, first, last, micro_batch):
+            for image in batch[used, : images.channels]:
+                digests.append(pixel_digest(image.permute(1, 2, 0).numpy()))
             found, found_logits = network(batch.to(device))
-            features.append(found[:used].float().cpu())
+            features.append(found[used].float().cpu())
             if found_logits is not None:
-                logits.append(found_logits[:used].float().cpu())
-            progress.advance(used)
+                logits.append(found_logits[used].float().cpu())
+            progress.advance(used.stop - used.start)
     facts = {
-        "count": total,
-        "images_sha256": content.hexdigest(),
-        "network": name,
+        "space": space,
+        "network": network_of(space),
         "network_sha256": digest,
         "resize": network.resize,
     }
-    return FeatureSet(torch.cat(features).numpy(), torch.cat(logits).numpy() if logits else None, facts)
+    return FeatureSet(
+        torch.cat(features).numpy() if features else np.zeros((0, 0), np.float32),
+        torch.cat(logits).numpy() if logits else None,
+        np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+        facts,
+    )

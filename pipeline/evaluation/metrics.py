@@ -26,45 +26,47 @@ from torch_fidelity.metric_prc import (
 
 from pipeline.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
-from pipeline.evaluation.protocol import same_network
+from pipeline.evaluation.protocol import same_space
 
 SCORE_SPLITS = 10
 SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of a small set moves by per cents
 NEIGHBOURHOOD = 3
 MOST_ROWS = 10_000  # torch-fidelity's default for rows of a distance matrix at once
 
-# What each network's features are used for.
+# What each space's features are used for.
 SERVES = {
     "inception": ("frechet_distance", "score"),
+    "inception_clean": ("frechet_distance",),
     "clip": ("frechet_distance",),
     "vgg16": ("precision_recall",),
+    "vgg16_paper": ("precision_recall",),
     "efficientnet_lite0": ("frechet_distance", "score", "precision_recall"),
 }
 
 
 def generation_metrics(generated: FeatureSet, reference: FeatureSet, memory_gb: float) -> dict[str, float]:
-    """The metrics that the features' network serves."""
-    serves = SERVES[same_network(generated.facts, reference.facts)]
+    """The metrics that the features' space serves."""
+    serves = SERVES[same_space(generated.facts, reference.facts)]
     metrics: dict[str, float] = {}
     if "frechet_distance" in serves:
         metrics["frechet_distance"] = frechet_distance(generated.features, reference.features)
     if "score" in serves:
         if generated.logits is None:
-            raise InputError(f"features of {generated.facts['network']}: no logits, which the score needs")
+            raise InputError(f"features in {generated.facts['space']}: no logits, which the score needs")
         metrics |= score(generated.logits)
     if "precision_recall" in serves:
         metrics |= precision_recall(generated.features, reference.features, memory_gb)
     return metrics
 
 
-def metric_settings(network: str) -> dict[str, Any]:
-    """The constants behind a network's metrics, for the protocol."""
+def metric_settings(space: str) -> dict[str, Any]:
+    """The constants behind a space's metrics, for the protocol."""
     settings: dict[str, dict[str, Any]] = {
         "frechet_distance": {},
         "score": {"score_splits": SCORE_SPLITS, "score_shuffle_seed": SCORE_SHUFFLE_SEED},
         "precision_recall": {"precision_recall": "torch_fidelity", "neighbourhood": NEIGHBOURHOOD},
     }
-    return {key: value for metric in SERVES[network] for key, value in settings[metric].items()}
+    return {key: value for metric in SERVES[space] for key, value in settings[metric].items()}
 
 
 def frechet_distance(generated: Features, reference: Features) -> float:

@@ -96,14 +96,14 @@ def _nearest_of(
     norms = queries.square().sum(dim=1, keepdim=True)
     first = 0
     with Progress("nearest neighbours", len(train), "training images") as progress:
-        for batch, used in rgb_batches(train, len(train), micro_batch):
-            block = embedding(batch.to(queries.device))[:used]
+        for batch, used in rgb_batches(train, 0, len(train), micro_batch):
+            block = embedding(batch.to(queries.device))[used]
             distances = (norms + block.square().sum(dim=1) - 2 * queries @ block.T).clamp(min=0)
-            numbers = torch.arange(first, first + used, device=best.device).expand(len(queries), -1)
+            numbers = torch.arange(first, first + len(block), device=best.device).expand(len(queries), -1)
             best, order = torch.cat([best, distances], dim=1).topk(neighbours, largest=False, sorted=True)
             index = torch.cat([index, numbers], dim=1).gather(1, order)
-            first += used
-            progress.advance(used)
+            first += len(block)
+            progress.advance(len(block))
     return Neighbours(best.cpu(), index.cpu())
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.evaluation_jobs import EvaluationJob, NeighboursJob
-from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.errors import InputError
+from pipeline.evaluation.feature_files import FeatureSet
 
-GENERATION_LIBRARIES = ("torch", "torch-fidelity", "numpy", "pillow")
+GENERATION_LIBRARIES = ("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")
 RECONSTRUCTION_LIBRARIES = ("torch", "lpips", "torchmetrics")
 
 
@@ -17,22 +18,22 @@ def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     return {library: version(library) for library in libraries}
 
 
-def same_network(generated: dict[str, Any], reference: dict[str, Any]) -> str:
-    """The network behind two feature sets; InputError unless weights and resize rule agree."""
-    for key in ("network", "network_sha256", "resize"):
+def same_space(generated: dict[str, Any], reference: dict[str, Any]) -> str:
+    """The space of two feature sets; InputError unless weights and resize rule agree."""
+    for key in ("space", "network", "network_sha256", "resize"):
         if generated[key] != reference[key]:
             raise InputError(
                 f"features: {key} of the generated images is {generated[key]!r}, of the reference images"
                 f" {reference[key]!r}; extract both alike"
             )
-    return str(generated["network"])
+    return str(generated["space"])
 
 
-def check_job(job: EvaluationJob, generated: dict[str, Any], reference: dict[str, Any]) -> None:
+def check_job(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> None:
     """The feature files must be those that the job speaks of."""
     expected = (
-        ("network", job.network, generated["network"]),
-        ("reference_count", job.reference_count, reference["count"]),
+        ("space", job.space, generated.facts["space"]),
+        ("reference_count", job.reference_count, len(reference)),
     )
     for key, told, found in expected:
         if told is not None and told != found:
@@ -40,17 +41,16 @@ def check_job(job: EvaluationJob, generated: dict[str, Any], reference: dict[str
 
 
 def generation_protocol(
-    job: EvaluationJob, generated: dict[str, Any], reference: dict[str, Any], settings: dict[str, Any]
+    job: EvaluationJob, generated: FeatureSet, reference: FeatureSet, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Counts, reference and its hash, network and its hash, resize rule, constants, seed, versions."""
+    """Counts, reference and its hash, resize rules, network and its hash, constants, seed, versions."""
     return {
-        "count": generated["count"],
+        "count": len(generated),
         "reference": job.reference,
-        "reference_count": reference["count"],
-        "reference_sha256": reference["images_sha256"],
-        "network": generated["network"],
-        "network_sha256": generated["network_sha256"],
-        "resize": generated["resize"],
+        "reference_count": len(reference),
+        "reference_sha256": reference.images_sha256,
+        "reference_prepared": job.prepared,
+        **generated.facts,
         **settings,
         "seed": job.seed,
         "versions": versions(GENERATION_LIBRARIES),
@@ -58,9 +58,10 @@ def generation_protocol(
 
 
 def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) -> dict[str, Any]:
-    """Image count and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
+    """The images' count, hash and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
     return {
         "count": len(originals),
+        "images_sha256": content_digest(originals),
         "resolution": originals.resolution,
         "channels": originals.channels,
         **{f"{name}_sha256": _sha256(name, path) for name, path in networks.items()},

@@ -1,4 +1,4 @@
-"""The plan of a run: the jobs that the tables and figures of a config need, no more."""
+"""The jobs behind a run's numbers: datasets, models, samples."""
 
 import hashlib
 import json
@@ -9,21 +9,13 @@ from typing import Any
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import DiffusionSamples, GaussianSamples, Samples
 from pipeline.config.root import Config
-from pipeline.evaluation.networks import (
-    PERCEPTUAL_NETWORKS,
-    available,
-    fetchable,
-    missing_line,
-    network_digest,
-    network_path,
-)
-from pipeline.plan.jobs import Job
+from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS, network_digest, network_path
+from pipeline.plan.jobs import Job, range_files
 from pipeline.plan.sources import dataset_fingerprint
 from pipeline.seeds import seed_for
 
 NETWORKS = Path("results/networks")
 ACCEPTED = Path("results/accepted_code.json")
-METHODS = {"diffusion": "BRIGHT (LDM)", "gaussian_codes": "Gaussian codes", "real": "Real images"}
 
 
 def read_accepted() -> tuple[tuple[str, str], ...]:
@@ -39,7 +31,7 @@ def file_digest(path: Path) -> str:
 
 
 class Jobs:
-    """The jobs of the models, samples and metrics of a config, each made once."""
+    """The jobs of the models and samples of a config, each made once."""
 
     def __init__(self, config: Config, accepted: tuple[tuple[str, str], ...] | None = None):
         self.config = config
@@ -52,9 +44,13 @@ class Jobs:
         return seed_for(self.config.seed, *names, extra)
 
     @cache  # noqa: B019 - one object lives as long as the process
+    def fingerprint(self, name: str) -> dict[str, Any]:
+        """What is known of a dataset's raw images."""
+        return dataset_fingerprint(name, self.config.datasets[name])
+
+    @cache  # noqa: B019
     def dataset(self, name: str) -> Job:
-        dataset = self.config.datasets[name]
-        facts = dataset_fingerprint(name, dataset)
+        dataset, facts = self.config.datasets[name], self.fingerprint(name)
         settings = dataset.model_dump(mode="json") | {"name": name}
         numerical = dataset.numerical() | {"name": name, "source": facts.get("sha256", facts)}
         if dataset.split.list is not None:
@@ -159,10 +155,7 @@ class Jobs:
         names = ("count", "diffusion", "autoencoder", "dataset")
         numerical = {key: value for key, value in samples.numerical().items() if key not in names}
         inputs, upstream = self._sample_inputs(samples)
-        files = tuple(
-            f"images-{first:06d}-{min(first + samples.shard, samples.count):06d}.zip"
-            for first in range(0, samples.count, samples.shard)
-        )
+        files = range_files("images", samples.count, samples.shard, ".zip")
         return self._job(
             "generate",
             samples.kind.replace("_", "-"),
@@ -194,90 +187,10 @@ class Jobs:
                 data = self.dataset(samples.dataset)
                 return {"train": data.path("train.zip")}, (data,)
 
-    def _features(self, images: Job, files: list[str], network: str, count: int | None, of: str) -> Job:
-        evaluation = self.config.evaluation
-        settings = {
-            "network": network,
-            "count": count,
-            "micro_batch": evaluation.micro_batch,
-            "cpu_threads": evaluation.cpu_threads,
-        }
-        inputs: dict[str, Any] = {"images": files, "weights": self.network(network)}
-        return self._job(
-            "extract_features",
-            f"{of}-{network.replace('_', '-')}",
-            settings,
-            settings | {"of": of, "sha256": network_digest(network)},
-            inputs=inputs,
-            upstream=(images,),
-        )
-
-    @cache  # noqa: B019
-    def sample_features(self, name: str, network: str) -> Job:
-        images = self.samples(name)
-        return self._features(images, images.outputs, network, self.config.samples[name].count, images.label)
-
-    @cache  # noqa: B019
-    def reference_features(self, dataset: str, network: str) -> Job:
-        images, evaluation = self.dataset(dataset), self.config.evaluation
-        files = [images.path(f"{evaluation.reference}.zip")]
-        of = f"{dataset}-{evaluation.reference}"
-        return self._features(images, files, network, evaluation.reference_count, of)
-
-    @cache  # noqa: B019
-    def evaluation(self, name: str, network: str, count: int) -> Job:
-        samples, evaluation = self.config.samples[name], self.config.evaluation
-        dataset = self.config.dataset_of(samples)
-        generated, reference = self.sample_features(name, network), self.reference_features(dataset, network)
-        settings = {
-            "sample_kind": samples.kind,
-            "method": METHODS[samples.kind],
-            "dataset": dataset,
-            "network": network,
-            "count": count,
-            "reference": evaluation.reference,
-            "seed": self._seed(samples.seed, "samples"),
-        }
-        inputs: dict[str, Any] = {
-            "generated": generated.path("features.npz"),
-            "reference": reference.path("features.npz"),
-        }
-        label = f"{samples.kind.replace('_', '-')}-{network.replace('_', '-')}"
-        return self._job("score_features", label, settings, settings, inputs=inputs, upstream=(generated, reference))
-
-    @cache  # noqa: B019
-    def neighbours(self, name: str) -> Job:
-        samples, settings = self.samples(name), self.config.evaluation.neighbours.model_dump(mode="json")
-        data = self.dataset(self.config.dataset_of(self.config.samples[name]))
-        settings |= {"cpu_threads": self.config.evaluation.cpu_threads}
-        shard = self.config.samples[name].shard
-        needed = samples.outputs[: -(-settings["count"] // shard)]
-        inputs: dict[str, Any] = {
-            "generated": needed,
-            "train": data.path("train.zip"),
-            "validation": data.path("validation.zip"),
-            "weights": self.network("lpips_alex"),
-        }
-        numerical = settings | {"sha256": network_digest("lpips_alex")}
-        return self._job(
-            "nearest_neighbours", samples.label, settings, numerical, inputs=inputs, upstream=(samples, data)
-        )
-
     def complexity(self, model: Autoencoder, resolution: int, channels: int) -> Job:
         architecture = model.model_dump(mode="json", exclude={"training", "losses", "execution", "seed"})
         settings = {"autoencoder": architecture, "resolution": resolution, "channels": channels}
         return self._job("complexity", self._label(model), settings, settings)
-
-    def usable(self, network: str, names: list[str], count: int | None) -> bool:
-        """Whether a network's metrics can be had: its weights are here, can be fetched, or all results exist."""
-        if available(network, NETWORKS) or fetchable(network):
-            return True
-        jobs = [self.evaluation(name, network, count or self.config.samples[name].count) for name in names]
-        return bool(jobs) and all(job.complete for job in jobs)
-
-    @staticmethod
-    def missing(network: str) -> str:
-        return missing_line(network, NETWORKS)
 
     @cached_property
     def published(self) -> str:

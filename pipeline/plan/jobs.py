@@ -17,6 +17,12 @@ DIGEST_LENGTH = 8
 Files = str | list[str]
 
 
+def range_files(stem: str, count: int, size: int, suffix: str) -> tuple[str, ...]:
+    """The files of a set of `count` images in ranges [first, last) of `size`: STEM-FIRST-LAST."""
+    ranges = ((first, min(first + size, count)) for first in range(0, count, size))
+    return tuple(f"{stem}-{first:06d}-{last:06d}{suffix}" for first, last in ranges)
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """A stage applied to settings and to other jobs' results."""
@@ -34,7 +40,7 @@ class Job:
     upstream: tuple["Job", ...] = ()
     """The jobs that make the inputs."""
     files: tuple[str, ...] = ()
-    """Outputs besides the stage's own (a sample set's shards)."""
+    """Outputs besides the stage's own (the ranges of a sample set, of its features)."""
     accepted: tuple[tuple[str, str], ...] = ()
     """(code digest, accepted code digest): results of the second count as results of the first."""
 

@@ -1,7 +1,7 @@
 """The main numbers of a run in one file with a name that stays: what `dvc metrics show` and `diff` read.
 
 Summaries lie in folders named by digests; results/RUN/metrics.json has their numbers by the names in the
-config: reconstruction.NAME.METRIC, generation.NAME.NETWORK.COUNT.METRIC (COUNT: the images scored) and
+config: reconstruction.NAME.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: the images scored) and
 neighbours.NAME.NUMBER. The trainings' histories are published beside it, for `dvc plots`.
 """
 
@@ -71,15 +71,15 @@ def _reconstruction(plan: "Plan") -> dict[str, Any]:
 
 
 def _generation(plan: "Plan") -> dict[str, Any]:
-    """By sample set, network and number of images scored, since a distance moves with that number."""
+    """By sample set, feature space and number of images scored, since a distance moves with that number."""
     found: dict[str, Any] = {}
     tables = plan.config.tables_or_default
     for rows in (tables.table5, tables.table6, tables.text_10k):
         for name in rows.rows:
             count = rows.count or plan.config.samples[name].count
-            for network in plan.config.evaluation.networks:
-                if summary := _summary(plan, plan.evaluation(name, network, count)):
-                    found.setdefault(name, {}).setdefault(network, {})[str(count)] = summary["metrics"]
+            for space in (space for network in plan.config.evaluation.networks for space in plan.spaces(network)):
+                if summary := _summary(plan, plan.evaluation(name, space, count)):
+                    found.setdefault(name, {}).setdefault(space, {})[str(count)] = summary["metrics"]
     return found
 
 

@@ -11,7 +11,7 @@ from pipeline.config.diffusion import DiffusionSamples
 from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
-from pipeline.plan.build import Jobs
+from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job
 from pipeline.plan.metrics import histories, write_metrics
@@ -35,7 +35,7 @@ def read_config(path: Path) -> Config:
     return load_config(values, str(path))
 
 
-class Plan(Jobs):
+class Plan(EvaluationJobs):
     """The jobs of a run by stage and name, and its tables and figures."""
 
     @cached_property
@@ -96,8 +96,8 @@ class Plan(Jobs):
             if (model := self.model_of(name)) is not None:
                 row["code_size"] = str(self.config.autoencoders[model].code_size)
             rows.append(row)
-            for network in networks:
-                job = self.evaluation(name, network, wanted.count or samples.count)
+            for space in (space for network in networks for space in self.spaces(network)):
+                job = self.evaluation(name, space, wanted.count or samples.count)
                 summaries.append((name, job, "summary.json"))
 
     def model_of(self, samples: str) -> str | None:

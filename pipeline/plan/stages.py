@@ -48,7 +48,7 @@ STAGES = {
         ("pipeline.training.diffusion", "pipeline.training.loop"),
     ),
     "generate": Stage("samples", (), ("pipeline.generation.images", "pipeline.generation.samplers")),
-    "extract_features": Stage("features", ("features.npz",), ("pipeline.evaluation.features",)),
+    "extract_features": Stage("features", (), ("pipeline.evaluation.features",)),
     "score_features": Stage(
         "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")
     ),

@@ -18,6 +18,7 @@ from pipeline.evaluation.metrics import (
     rows_at_once,
     score,
 )
+from pipeline.evaluation.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
 
 
@@ -26,15 +27,10 @@ def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarra
     return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
-def features_of(count: int, seed: int, network: str = "efficientnet_lite0", **facts: object) -> FeatureSet:
-    told = {
-        "count": count,
-        "images_sha256": f"images {seed}",
-        "network": network,
-        "network_sha256": "weights",
-        "resize": "as is",
-    }
-    return FeatureSet(gaussian(count, 16, seed), gaussian(count, 5, seed + 1), told | facts)
+def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **facts: object) -> FeatureSet:
+    told = {"space": space, "network": network_of(space), "network_sha256": "weights", "resize": "as is"}
+    digests = np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)
+    return FeatureSet(gaussian(count, 16, seed), gaussian(count, 5, seed + 1), digests, told | facts)
 
 
 def test_frechet_distance_equals_its_formula_with_a_matrix_square_root() -> None:
@@ -97,31 +93,37 @@ def test_little_memory_changes_nothing_but_the_rows_held_at_once() -> None:
     assert whole == pytest.approx(parts, abs=1e-3)
 
 
-def test_each_network_serves_its_own_metrics() -> None:
+def test_each_space_serves_its_own_metrics() -> None:
     serves = {
         "inception": {"frechet_distance", "score_mean", "score_std"},
+        "inception_clean": {"frechet_distance"},
         "clip": {"frechet_distance"},
         "vgg16": {"precision", "recall", "f1"},
+        "vgg16_paper": {"precision", "recall", "f1"},
         "efficientnet_lite0": {
             *("frechet_distance", "score_mean", "score_std"),
             *("precision", "recall", "f1"),
         },
     }
-    for network, metrics in serves.items():
-        found = generation_metrics(features_of(30, 0, network), features_of(40, 5, network), 1.0)
+    assert serves.keys() == NETWORKS.keys()
+    for space, metrics in serves.items():
+        found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space), 1.0)
         assert set(found) == metrics
 
 
 def test_the_first_so_many_images_can_be_scored_alone() -> None:
     whole = features_of(40, 0)
     part = whole.first(25)
-    assert part.facts["count"] == 25
+    assert len(part) == len(part.image_digests) == 25
+    assert part.images_sha256 != whole.images_sha256
     assert part.logits is not None and len(part.logits) == 25
     np.testing.assert_array_equal(part.features, whole.features[:25])
     assert whole.first(None) is whole
 
 
-@pytest.mark.parametrize(("key", "value"), [("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("space", "vgg16"), ("network", "vgg16"), ("network_sha256", "other"), ("resize", "otherwise")]
+)
 def test_features_that_were_taken_differently_are_refused(key: str, value: str) -> None:
     with pytest.raises(InputError, match=f"features: {key} of the generated images"):
         generation_metrics(features_of(30, 0), features_of(30, 1, **{key: value}), 1.0)
@@ -134,17 +136,44 @@ def test_too_few_images_are_an_input_error() -> None:
         precision_recall(gaussian(3, 4, 0), gaussian(30, 4, 1), 1.0)
 
 
+def same(one: FeatureSet, two: FeatureSet) -> bool:
+    assert one.logits is not None and two.logits is not None
+    pairs = ((one.features, two.features), (one.logits, two.logits), (one.image_digests, two.image_digests))
+    return one.facts == two.facts and all(a.tobytes() == b.tobytes() for a, b in pairs)
+
+
 def test_feature_files_come_back_whole_and_others_are_refused(tmp_path: Path) -> None:
     written = features_of(8, 0)
     write_features(tmp_path / "a.npz", written)
-    read = read_features(tmp_path / "a.npz")
-    np.testing.assert_array_equal(read.features, written.features)
-    assert read.logits is not None
-    np.testing.assert_array_equal(read.logits, written.logits)
-    assert read.facts == written.facts
+    assert same(read_features([tmp_path / "a.npz"]), written)
     np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
     with pytest.raises(InputError, match=r"b\.npz: not a file of"):
-        read_features(tmp_path / "b.npz")
+        read_features([tmp_path / "b.npz"])
+
+
+def part_of(whole: FeatureSet, first: int, last: int) -> FeatureSet:
+    assert whole.logits is not None
+    one = slice(first, last)
+    return FeatureSet(whole.features[one], whole.logits[one], whole.image_digests[one], whole.facts)
+
+
+def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -> None:
+    whole = features_of(11, 0)
+    paths = []
+    for first, last in ((0, 4), (4, 8), (8, 11), (11, 11)):  # the last one is of images that were skipped
+        paths.append(tmp_path / f"{first}-{last}.npz")
+        write_features(paths[-1], part_of(whole, first, last), first)
+    assert same(read_features(paths), whole)
+    assert read_features(paths[:2]).images_sha256 == whole.first(8).images_sha256
+    with pytest.raises(InputError, match=r"8-11\.npz: starts at image 8, should at 4"):
+        read_features([paths[0], paths[2]])
+    with pytest.raises(InputError, match=r"4-8\.npz: starts at image 4, should at 0"):
+        read_features(paths[1:])
+    write_features(paths[1], FeatureSet(*list(vars(part_of(whole, 4, 8)).values())[:3], {"space": "clip"}), 4)
+    with pytest.raises(InputError, match=r"4-8\.npz: taken otherwise than"):
+        read_features(paths)
+    with pytest.raises(InputError, match="no file is given"):
+        read_features([])
 
 
 JOB = {
@@ -152,8 +181,9 @@ JOB = {
     "sample_kind": "diffusion",
     "dataset": "pictures",
     "method": "BRIGHT (LDM)",
-    "network": "efficientnet_lite0",
+    "space": "efficientnet_lite0",
     "reference": "validation",
+    "prepared": "center crop, Pillow box, to 256",
     "seed": 3,
 }
 
@@ -161,17 +191,20 @@ JOB = {
 def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     write_features(tmp_path / "made.npz", features_of(30, 0))
     write_features(tmp_path / "real.npz", features_of(40, 1))
-    paths = (tmp_path / "made.npz", tmp_path / "real.npz", tmp_path / "summary.json")
+    paths = ([tmp_path / "made.npz"], [tmp_path / "real.npz"], tmp_path / "summary.json")
     score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     summary = json.loads(paths[-1].read_text())
     assert summary["kind"] == "generation"
     assert (summary["method"], summary["code_size"]) == ("BRIGHT (LDM)", "8x8x4")
+    assert (summary["space"], summary["network"]) == ("efficientnet_lite0", "efficientnet_lite0")
     protocol = summary["protocol"]
     expected = {
         "count": 30,
         "reference": "validation",
         "reference_count": 40,
-        "reference_sha256": "images 1",
+        "reference_sha256": features_of(40, 1).images_sha256,
+        "reference_prepared": "center crop, Pillow box, to 256",
+        "space": "efficientnet_lite0",
         "network": "efficientnet_lite0",
         "network_sha256": "weights",
         "resize": "as is",
@@ -180,10 +213,23 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
         "score_splits": 10,
     }
     assert {key: protocol[key] for key in expected} == expected
-    assert "torch-fidelity" in protocol["versions"]
+    assert protocol["versions"].keys() == {"torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
     first = paths[-1].read_bytes()
     score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     assert paths[-1].read_bytes() == first
+
+
+def test_reconstructions_are_scored_by_their_distance_alone(tmp_path: Path) -> None:
+    made, real = features_of(30, 0), features_of(30, 1)
+    for name, found in (("made", made), ("real", real)):
+        write_features(tmp_path / f"{name}.npz", found)
+    change = {"kind": "reconstruction_distance", "sample_kind": "reconstruction", "method": "BRIGHT"}
+    score_features(
+        json.dumps(JOB | change), [tmp_path / "made.npz"], [tmp_path / "real.npz"], tmp_path / "summary.json"
+    )
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["kind"] == "reconstruction_distance"
+    assert summary["metrics"] == {"frechet_distance": frechet_distance(made.features, real.features)}
 
 
 def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> None:
@@ -191,12 +237,12 @@ def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> Non
     for change, line in (
         ({"count": 50}, "count: at most 30"),
         ({"reference_count": 50}, "reference_count: 50, but the feature files have 30"),
-        ({"network": "vgg16"}, "network: 'vgg16', but the feature files have"),
+        ({"space": "vgg16"}, "space: 'vgg16', but the feature files have"),
     ):
         with pytest.raises(InputError, match=f"settings: {line}"):
             score_features(
                 json.dumps({**JOB, **change}),
-                tmp_path / "made.npz",
-                tmp_path / "made.npz",
+                [tmp_path / "made.npz"],
+                [tmp_path / "made.npz"],
                 tmp_path / "summary.json",
             )

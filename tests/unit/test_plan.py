@@ -59,13 +59,16 @@ def declared_outputs() -> dict[str, list[str]]:
     return found
 
 
+RANGES = {"generate": "images-{first}-{last}.zip", "extract_features": "features-{first}-{last}.npz"}
+
+
 def test_every_stage_has_a_rule_that_declares_its_outputs_and_no_rule_is_left_over() -> None:
     declared = declared_outputs()
     assert declared.keys() - {"fetch_network"} == STAGES.keys()
     for name, stage in STAGES.items():
         places = [Path(output) for output in declared[name]]
-        if name == "generate":  # one shard
-            assert [place.name for place in places] == ["images-{first}-{last}.zip"]
+        if name in RANGES:
+            assert [place.name for place in places] == [RANGES[name]]
         else:
             assert tuple(place.name for place in places) == stage.outputs
         for place in places:
@@ -95,6 +98,8 @@ def test_labels_and_digests_fit_the_rules_wildcards() -> None:
         ("diffusions.main.execution.gpus", 0),
         ("diffusions.main.execution.log_every", 3),
         ("datasets.tiny.license", "unknown"),
+        ("evaluation.shard", 7),
+        ("evaluation.memory_gb", 0.5),
     ],
 )
 def test_keys_that_change_no_number_move_no_digest(key: str, value: object) -> None:
@@ -120,6 +125,7 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure"}),
         ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure"}),
+        ("evaluation.reference_count", 20, {"score_features", "make_table"}),
         ("samples.main.shard", 32, set()),
     ],
 )  # fmt: skip
@@ -193,6 +199,68 @@ def test_shards_of_a_sample_set_cover_it_without_overlap() -> None:
     ranges = [tuple(int(number) for number in re.findall(r"\d+", file)) for file in files]
     assert [first for first, _ in ranges] == [0, *[last for _, last in ranges[:-1]]]
     assert ranges[-1][1] == 32
+
+
+def test_features_are_taken_in_ranges_and_a_score_reads_those_it_needs() -> None:
+    plan = tiny_plan(with_key("evaluation.shard", 12))
+    features = plan.sample_features("main", "clip")
+    assert features.files == ("features-000000-000012.npz", "features-000012-000024.npz", "features-000024-000032.npz")
+    score = plan.evaluation("main", "clip", 16)
+    assert score.inputs["generated"] == features.outputs[:2]
+    assert score.inputs["reference"] == plan.split_features("tiny", "validation", "clip").outputs
+    assert score.digest == tiny_plan().evaluation("main", "clip", 16).digest
+
+
+def test_reference_features_are_shared_by_all_sample_sets_and_runs_on_a_dataset() -> None:
+    other = with_key("autoencoders.main.seed", 1) | {"run": "other"}
+    first, second = tiny_plan(), tiny_plan(other)
+    (shared,) = {
+        tuple(plan.evaluation(name, "clip", 32).inputs["reference"])
+        for plan in (first, second)
+        for name in ("main", "gaussian", "real")
+    }
+    assert first.evaluation("main", "clip", 32).digest != second.evaluation("main", "clip", 32).digest
+    assert first.reconstruction_distance("main", "clip").inputs["reference"] == list(shared)
+
+
+@pytest.mark.parametrize(
+    ("split", "limit", "train", "validation"),
+    [
+        ({"rule": "last", "validation": 32}, 160, 128, 32),
+        ({"rule": "hash", "validation": 500}, None, 9500, 500),
+        ({"rule": "list", "list": "names.txt"}, 200, 200, 200),
+    ],
+)
+def test_splits_are_counted_without_opening_an_image(
+    split: dict[str, Any], limit: int | None, train: int, validation: int
+) -> None:
+    config = with_key("datasets.tiny.split", split)
+    config["datasets"]["tiny"]["limit"] = limit
+    plan = tiny_plan(config)
+    assert (plan.split_count("tiny", "train"), plan.split_count("tiny", "validation")) == (train, validation)
+
+
+def test_a_split_that_nobody_could_count_is_one_range() -> None:
+    config = with_key("datasets.tiny.source", {"kind": "folder", "path": "nowhere"})
+    features = tiny_plan(config).split_features("tiny", "train", "clip")
+    assert features.files == ("features-000000-1000000000.npz",)
+
+
+def test_precision_and_recall_have_the_space_that_the_config_says() -> None:
+    assert tiny_plan().spaces("vgg16") == ("vgg16",)
+    assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository")).spaces("vgg16") == ("vgg16_paper",)
+    assert tiny_plan().spaces("inception") == ("inception", "inception_clean")
+
+
+def test_distances_of_reconstructions_are_had_where_their_network_is() -> None:
+    assert tiny_plan().distance_spaces(["main"]) == ["efficientnet_lite0"]
+    plan = tiny_plan(with_key("evaluation.networks", ["inception", "clip"]))
+    assert plan.distance_spaces(["main"]) == []
+    for space in ("inception", "inception_clean"):
+        job = plan.reconstruction_distance("main", space)
+        job.folder.mkdir(parents=True)
+        Path(job.path("summary.json")).touch()
+    assert plan.distance_spaces(["main"]) == ["inception", "inception_clean"]
 
 
 def test_a_digest_of_another_config_is_refused_with_one_line() -> None:

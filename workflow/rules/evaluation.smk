@@ -5,15 +5,15 @@ Requires: sample shards, prepared datasets, metric networks.
 
 
 rule extract_features:
-    """Features of an image set in one network."""
+    """Features of a range of an image set in one space; image i's depend on image i alone."""
     input:
         unpack(upstream("extract_features")),
     output:
-        features="results/store/features/{images}-{digest}/features.npz",
+        "results/store/features/{images}-{digest}/features-{first}-{last}.npz",
     log:
-        "results/logs/extract_features-{images}-{digest}.log",
+        "results/logs/extract_features-{images}-{digest}-{first}-{last}.log",
     benchmark:
-        "results/benchmarks/extract_features-{images}-{digest}.tsv"
+        "results/benchmarks/extract_features-{images}-{digest}-{first}-{last}.tsv"
     resources:
         gpu=1,
         mem_mb=16000,
@@ -21,14 +21,14 @@ rule extract_features:
         settings=settings("extract_features"),
         images=options("images"),
     message:
-        "Extracting features of {wildcards.images}-{wildcards.digest}"
+        "Extracting features of {wildcards.images}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:
-        "python -m pipeline.extract_features {params.settings:q} {params.images}"
-        " --weights {input.weights:q} --features {output.features:q} --log {log:q}"
+        "python -m pipeline.extract_features {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
+        " {params.images} --weights {input.weights:q} --features {output:q} --log {log:q}"
 
 
 rule score_features:
-    """Distance, score, precision and recall of a sample set in one network's features (Tables 5, 6)."""
+    """Distance, score, precision and recall of an image set in one feature space (Tables 2, 5, 6)."""
     input:
         unpack(upstream("score_features")),
     output:
@@ -41,11 +41,12 @@ rule score_features:
         mem_mb=16000,
     params:
         settings=settings("score_features"),
+        features=options("generated", "reference"),
     message:
         "Scoring {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.score_features {params.settings:q} --generated {input.generated:q}"
-        " --reference {input.reference:q} --summary {output.summary:q} --log {log:q}"
+        "python -m pipeline.score_features {params.settings:q} {params.features}"
+        " --summary {output.summary:q} --log {log:q}"
 
 
 rule nearest_neighbours:
