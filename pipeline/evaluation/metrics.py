@@ -1,78 +1,92 @@
-"""Metrics of generation (appendix B) from stored features, by torch-fidelity's own functions.
+"""Metrics of generation (appendix B) from stored features, each with a 95% interval.
 
-- Fréchet distance: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)); FID on InceptionV3's features.
+- Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's.
 - Score: exp(mean KL(p(y|x) || p(y))), mean and deviation over 10 splits; IS on InceptionV3's logits.
-- Precision and recall (Kynkäänniemi): the share of generated (reference) images inside some ball around
-  a reference (generated) image that reaches to its third nearest neighbour; F1 is their harmonic mean.
+- Precision, recall and F1 (precision_recall).
 
 On another network's features these are other metrics, and the tables name them so.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch_fidelity.metric_fid import (
-    KEY_METRIC_FID,
-    fid_features_to_statistics,
-    fid_statistics_to_metric,
-)
+from scipy.stats import t as student
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
-from torch_fidelity.metric_prc import (
-    KEY_METRIC_F_SCORE,
-    KEY_METRIC_PRECISION,
-    KEY_METRIC_RECALL,
-    prc_features_to_metric,
-)
 
 from pipeline.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
+from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval
+from pipeline.evaluation.precision_recall import NEIGHBOURHOOD, precision_recall, precision_recall_intervals
 from pipeline.evaluation.protocol import same_space
 
 SCORE_SPLITS = 10
 SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of a small set moves by per cents
-NEIGHBOURHOOD = 3
-MOST_ROWS = 10_000  # torch-fidelity's default for rows of a distance matrix at once
 
-# What each space's features are used for.
-SERVES = {
-    "inception": ("frechet_distance", "score"),
-    "inception_clean": ("frechet_distance",),
-    "clip": ("frechet_distance",),
-    "vgg16": ("precision_recall",),
-    "vgg16_paper": ("precision_recall",),
-    "efficientnet_lite0": ("frechet_distance", "score", "precision_recall"),
+# What each feature space is used for, and whose function or which protocol takes it.
+SERVES: dict[str, dict[str, str]] = {
+    "inception": {"frechet_distance": "torch-fidelity", "score": "torch-fidelity"},
+    "inception_clean": {"frechet_distance": "clean-fid"},
+    "clip": {"frechet_distance": "clean-fid"},
+    "vgg16": {"precision_recall": "torch_fidelity"},
+    "vgg16_paper": {"precision_recall": "paper_repository"},
+    "efficientnet_lite0": {
+        "frechet_distance": "torch-fidelity",
+        "score": "torch-fidelity",
+        "precision_recall": "torch_fidelity",
+    },
 }
 
 
-def generation_metrics(generated: FeatureSet, reference: FeatureSet, memory_gb: float) -> dict[str, float]:
-    """The metrics that the features' space serves."""
-    serves = SERVES[same_space(generated.facts, reference.facts)]
-    metrics: dict[str, float] = {}
+@dataclass
+class Scores:
+    """Metrics by name, and the ends of their 95% intervals."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def generation_metrics(
+    generated: FeatureSet, reference: FeatureSet, memory_gb: float, only: tuple[str, ...] | None = None
+) -> Scores:
+    """The metrics that the feature space serves, or `only` some of these: frechet_distance, score, precision_recall."""
+    space = same_space(generated.facts, reference.facts)
+    serves = {kind: how for kind, how in SERVES[space].items() if only is None or kind in only}
+    made, real = generated.features, reference.features
+    scores = Scores()
     if "frechet_distance" in serves:
-        metrics["frechet_distance"] = frechet_distance(generated.features, reference.features)
+        distance = frechet_distance(made, real, serves["frechet_distance"])
+        scores.metrics["frechet_distance"] = distance
+        scores.intervals["frechet_distance"] = frechet_interval(made, real, distance)
     if "score" in serves:
         if generated.logits is None:
-            raise InputError(f"features in {generated.facts['space']}: no logits, which the score needs")
-        metrics |= score(generated.logits)
+            raise InputError(f"features in {space}: no logits, which the score needs")
+        scores.metrics |= score(generated.logits)
+        scores.intervals["score_mean"] = score_interval(scores.metrics)
     if "precision_recall" in serves:
-        metrics |= precision_recall(generated.features, reference.features, memory_gb)
-    return metrics
+        found = precision_recall(made, real, memory_gb, serves["precision_recall"])
+        scores.metrics |= found
+        scores.intervals |= precision_recall_intervals(found, len(made), len(real))
+    return scores
 
 
-def metric_settings(space: str) -> dict[str, Any]:
-    """The constants behind a space's metrics, for the protocol."""
+def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Whose functions take a space's metrics, their constants and their intervals, for the protocol."""
     settings: dict[str, dict[str, Any]] = {
-        "frechet_distance": {},
-        "score": {"score_splits": SCORE_SPLITS, "score_shuffle_seed": SCORE_SHUFFLE_SEED},
-        "precision_recall": {"precision_recall": "torch_fidelity", "neighbourhood": NEIGHBOURHOOD},
+        "frechet_distance": {"interval": f"jackknife over {GROUPS} groups of either set"},
+        "score": {
+            "score_splits": SCORE_SPLITS,
+            "score_shuffle_seed": SCORE_SHUFFLE_SEED,
+            "interval": "Student's t over the splits",
+        },
+        "precision_recall": {"neighbourhood": NEIGHBOURHOOD, "interval": "Wilson's, the balls fixed"},
     }
-    return {key: value for metric in SERVES[space] for key, value in settings[metric].items()}
-
-
-def frechet_distance(generated: Features, reference: Features) -> float:
-    """Between Gaussian fits to features (N, D) and (M, D)."""
-    statistics = [fid_features_to_statistics(torch.from_numpy(set_)) for set_ in (generated, reference)]
-    return fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+    told: dict[str, Any] = {}
+    for kind, how in SERVES[space].items():
+        if only is None or kind in only:
+            constants = dict(settings[kind])
+            told |= {kind: how, f"{kind}_interval": f"{CONFIDENCE:.0%}, {constants.pop('interval')}", **constants}
+    return told
 
 
 def score(logits: Features) -> dict[str, float]:
@@ -83,26 +97,11 @@ def score(logits: Features) -> dict[str, float]:
     return {"score_mean": found[KEY_METRIC_ISC_MEAN], "score_std": found[KEY_METRIC_ISC_STD]}
 
 
-def precision_recall(generated: Features, reference: Features, memory_gb: float) -> dict[str, float]:
-    """Precision, recall and F1, exact; distances are held for some rows at a time only."""
-    fewest = min(len(generated), len(reference))
-    if fewest <= NEIGHBOURHOOD:
-        raise InputError(f"precision and recall: need more than {NEIGHBOURHOOD} images a set, not {fewest}")
-    found = prc_features_to_metric(
-        torch.from_numpy(generated),
-        torch.from_numpy(reference),
-        prc_neighborhood=NEIGHBOURHOOD,
-        prc_batch_size=rows_at_once(max(len(generated), len(reference)), memory_gb),
-        save_cpu_ram=True,
-        verbose=False,
-    )
-    return {
-        "precision": found[KEY_METRIC_PRECISION],
-        "recall": found[KEY_METRIC_RECALL],
-        "f1": found[KEY_METRIC_F_SCORE],
-    }
+def score_interval(found: dict[str, float]) -> tuple[float, float]:
+    """The 95% interval of a mean over splits: of the score at a tenth of the images, the bias of that included.
 
-
-def rows_at_once(columns: int, memory_gb: float) -> int:
-    """Rows of a 32-bit distance matrix such that rows, their joined copy and its sorted values fit."""
-    return max(1, min(MOST_ROWS, int(memory_gb * 1e9 / (4 * 4 * columns))))
+    `score_std` is torch-fidelity's, divided by the number of splits and not by one less.
+    """
+    error = found["score_std"] / (SCORE_SPLITS - 1) ** 0.5
+    half = float(student.ppf((1 + CONFIDENCE) / 2, SCORE_SPLITS - 1)) * error
+    return found["score_mean"] - half, found["score_mean"] + half

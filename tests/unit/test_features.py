@@ -205,7 +205,7 @@ def judged_by_torch_fidelity(tmp_path: Path, weights: Path, **metrics: bool) -> 
 @pytest.mark.slow
 def test_fid_and_inception_score_equal_torch_fidelitys(random_inception: tuple[Path, Path], tmp_path: Path) -> None:
     expected = judged_by_torch_fidelity(tmp_path, random_inception[0], fid=True, isc=True)
-    found = generation_metrics(*both(tmp_path, "inception", random_inception[1]), 1.0)
+    found = generation_metrics(*both(tmp_path, "inception", random_inception[1]), 1.0).metrics
     assert expected["frechet_inception_distance"] > 0.01
     assert found["frechet_distance"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
     assert found["score_mean"] == pytest.approx(expected["inception_score_mean"], rel=1e-4)
@@ -219,7 +219,7 @@ def test_precision_and_recall_equal_torch_fidelitys(tmp_path: Path) -> None:
     torch.save(weights, tmp_path / "weights.pth")
     write_network("vgg16", weights, tmp_path / "vgg16.safetensors")
     expected = judged_by_torch_fidelity(tmp_path, tmp_path / "weights.pth", prc=True)
-    found = generation_metrics(*both(tmp_path, "vgg16", tmp_path / "vgg16.safetensors"), 1.0)
+    found = generation_metrics(*both(tmp_path, "vgg16", tmp_path / "vgg16.safetensors"), 1.0).metrics
     assert 0 < expected["precision"] < 1 or 0 < expected["recall"] < 1
     assert found["precision"] == pytest.approx(expected["precision"], rel=1e-4)
     assert found["recall"] == pytest.approx(expected["recall"], rel=1e-4)

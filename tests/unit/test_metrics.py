@@ -5,19 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.linalg
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import scipy.stats
 
 from pipeline.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
-from pipeline.evaluation.metrics import (
-    frechet_distance,
-    generation_metrics,
-    precision_recall,
-    rows_at_once,
-    score,
-)
+from pipeline.evaluation.frechet import frechet_distance
+from pipeline.evaluation.metrics import SERVES, Scores, generation_metrics, metric_settings, score, score_interval
 from pipeline.evaluation.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
 
@@ -31,22 +24,6 @@ def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **fact
     told = {"space": space, "network": network_of(space), "network_sha256": "weights", "resize": "as is"}
     digests = np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)
     return FeatureSet(gaussian(count, 16, seed), gaussian(count, 5, seed + 1), digests, told | facts)
-
-
-def test_frechet_distance_equals_its_formula_with_a_matrix_square_root() -> None:
-    one, two = gaussian(300, 12, 0), gaussian(200, 12, 1, shift=0.3) * 1.5
-    means = [x.astype(np.float64).mean(0) for x in (one, two)]
-    covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (one, two)]
-    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
-    expected = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
-    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-5)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.floats(-3, 3, width=32), st.integers(1, 8))
-def test_frechet_distance_of_a_shifted_set_is_the_squared_shift(shift: float, width: int) -> None:
-    one = gaussian(64, width, 3) if width > 1 else gaussian(64, 2, 3)
-    assert frechet_distance(one + np.float32(shift), one) == pytest.approx(one.shape[1] * shift**2, rel=1e-3, abs=1e-3)
 
 
 def test_score_is_one_for_equal_predictions_and_the_class_count_for_certain_balanced_ones() -> None:
@@ -69,46 +46,61 @@ def test_score_equals_its_formula_over_shuffled_splits() -> None:
     assert found["score_std"] == pytest.approx(np.std(values), rel=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1000), st.integers(5, 40), st.integers(5, 40), st.floats(0, 2))
-def test_precision_and_recall_equal_their_definition(seed: int, made: int, real: int, shift: float) -> None:
-    generated, reference = gaussian(made, 3, seed, shift), gaussian(real, 3, seed + 1)
-
-    def inside(points: np.ndarray, centres: np.ndarray) -> float:
-        among = np.linalg.norm(centres[:, None].astype(float) - centres[None], axis=2)
-        radius = np.sort(among, axis=1)[:, 3]  # the third neighbour; the point itself is the first
-        return float((np.linalg.norm(points[:, None].astype(float) - centres[None], axis=2) <= radius).any(1).mean())
-
-    found = precision_recall(generated, reference, 1.0)
-    # One point on a sphere's surface may fall on either side of 32-bit rounding.
-    assert found["precision"] == pytest.approx(inside(generated, reference), abs=1.01 / made)
-    assert found["recall"] == pytest.approx(inside(reference, generated), abs=1.01 / real)
+SERVED = {
+    "inception": {"frechet_distance", "score_mean", "score_std"},
+    "inception_clean": {"frechet_distance"},
+    "clip": {"frechet_distance"},
+    "vgg16": {"precision", "recall", "f1"},
+    "vgg16_paper": {"precision", "recall", "f1"},
+    "efficientnet_lite0": {
+        *("frechet_distance", "score_mean", "score_std"),
+        *("precision", "recall", "f1"),
+    },
+}
 
 
-def test_little_memory_changes_nothing_but_the_rows_held_at_once() -> None:
-    generated, reference = gaussian(300, 20, 0, 0.2), gaussian(250, 20, 1)
-    assert rows_at_once(300, 1e-4) == 20
-    assert rows_at_once(50_000, 2.0) * 50_000 * 16 <= 2e9
-    whole, parts = (precision_recall(generated, reference, memory) for memory in (1.0, 1e-4))
-    assert whole == pytest.approx(parts, abs=1e-3)
+@pytest.mark.parametrize("space", SERVED)
+def test_each_space_serves_its_own_metrics_with_intervals(space: str) -> None:
+    found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space), 1.0)
+    assert set(found.metrics) == SERVED[space]
+    assert set(found.intervals) == SERVED[space] - {"score_std"}
+    for metric, (low, high) in found.intervals.items():
+        assert 0 <= low <= found.metrics[metric] <= high
+        assert low < high
 
 
-def test_each_space_serves_its_own_metrics() -> None:
-    serves = {
-        "inception": {"frechet_distance", "score_mean", "score_std"},
-        "inception_clean": {"frechet_distance"},
-        "clip": {"frechet_distance"},
-        "vgg16": {"precision", "recall", "f1"},
-        "vgg16_paper": {"precision", "recall", "f1"},
-        "efficientnet_lite0": {
-            *("frechet_distance", "score_mean", "score_std"),
-            *("precision", "recall", "f1"),
-        },
+def test_every_space_serves_something() -> None:
+    assert SERVES.keys() == SERVED.keys() == NETWORKS.keys()
+
+
+def test_some_of_a_spaces_metrics_can_be_taken_alone() -> None:
+    sets = features_of(30, 0), features_of(40, 5)
+    whole, part = generation_metrics(*sets, 1.0), generation_metrics(*sets, 1.0, only=("frechet_distance",))
+    assert part == Scores(
+        {"frechet_distance": whole.metrics["frechet_distance"]},
+        {"frechet_distance": whole.intervals["frechet_distance"]},
+    )
+    assert metric_settings("efficientnet_lite0", ("frechet_distance",)) == {
+        "frechet_distance": "torch-fidelity",
+        "frechet_distance_interval": "95%, jackknife over 20 groups of either set",
     }
-    assert serves.keys() == NETWORKS.keys()
-    for space, metrics in serves.items():
-        found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space), 1.0)
-        assert set(found) == metrics
+
+
+def test_the_protocol_tells_the_two_ways_of_precision_and_recall_apart() -> None:
+    ways = {metric_settings(space)["precision_recall"] for space in ("vgg16", "vgg16_paper")}
+    assert ways == {"torch_fidelity", "paper_repository"}
+
+
+def test_the_interval_of_the_score_is_students_of_its_splits() -> None:
+    """`score_std` divides by the number of splits; SciPy's t interval wants the error of the mean."""
+    logits = gaussian(200, 5, 3) * 3
+    order = np.random.RandomState(2020).permutation(200)
+    splits = []
+    for part in np.split(logits[order].astype(np.float64), 10):
+        p = np.exp(part) / np.exp(part).sum(1, keepdims=True)
+        splits.append(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()))
+    expected = scipy.stats.t.interval(0.95, 9, np.mean(splits), scipy.stats.sem(splits))
+    assert score_interval(score(logits)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_first_so_many_images_can_be_scored_alone() -> None:
@@ -133,7 +125,9 @@ def test_too_few_images_are_an_input_error() -> None:
     with pytest.raises(InputError, match="at least 10 images"):
         score(gaussian(9, 4, 0))
     with pytest.raises(InputError, match="more than 3 images"):
-        precision_recall(gaussian(3, 4, 0), gaussian(30, 4, 1), 1.0)
+        generation_metrics(features_of(3, 0, "vgg16"), features_of(30, 1, "vgg16"), 1.0)
+    with pytest.raises(InputError, match="at least 3 images a set, not 2"):
+        generation_metrics(features_of(30, 0, "clip"), features_of(2, 1, "clip"), 1.0)
 
 
 def same(one: FeatureSet, two: FeatureSet) -> bool:
@@ -214,6 +208,9 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     }
     assert {key: protocol[key] for key in expected} == expected
     assert protocol["versions"].keys() == {"torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
+    assert set(summary["intervals"]) == set(summary["metrics"]) - {"score_std"}
+    for metric, interval in summary["intervals"].items():
+        assert interval["low"] <= summary["metrics"][metric] <= interval["high"]
     first = paths[-1].read_bytes()
     score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     assert paths[-1].read_bytes() == first
@@ -229,7 +226,10 @@ def test_reconstructions_are_scored_by_their_distance_alone(tmp_path: Path) -> N
     )
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["kind"] == "reconstruction_distance"
-    assert summary["metrics"] == {"frechet_distance": frechet_distance(made.features, real.features)}
+    distance = frechet_distance(made.features, real.features, "torch-fidelity")
+    assert summary["metrics"] == {"frechet_distance": distance}
+    assert summary["intervals"].keys() == {"frechet_distance"}
+    assert "neighbourhood" not in summary["protocol"]
 
 
 def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Fréchet distance between Gaussian fits to features, each library's own, with an interval (appendix B).
+
+|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID on InceptionV3's features, CLIP-FID on CLIP's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from cleanfid.fid import fid_from_feats
+from scipy.stats import t as student
+from torch import Tensor
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+from pipeline.errors import InputError
+from pipeline.evaluation.feature_files import Features
+from pipeline.progress import Progress
+
+CONFIDENCE = 0.95
+GROUPS = 20
+GROUP_SEED = 0
+FEWEST = 3  # images, since a covariance must be left without one of them
+
+
+def frechet_distance(generated: Features, reference: Features, library: str) -> float:
+    """Between Gaussian fits to features (N, D) and (M, D), by torch-fidelity's or clean-fid's function."""
+    fewest = min(len(generated), len(reference))
+    if fewest < FEWEST:
+        raise InputError(f"Fréchet distance: needs at least {FEWEST} images a set, not {fewest}")
+    if library == "clean-fid":
+        return float(fid_from_feats(generated, reference))
+    statistics = [fid_features_to_statistics(torch.from_numpy(set_)) for set_ in (generated, reference)]
+    return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+
+
+def frechet_interval(generated: Features, reference: Features, distance: float) -> tuple[float, float]:
+    """The 95% interval of a Fréchet distance, from a delete-a-group jackknife.
+
+    Each set is split at random into 20 groups, and the distance is taken again without each. The interval
+    covers how the distance moves when both sets are drawn again at the same counts. It leaves out the bias
+    of these counts: with fewer images a distance grows, so only those of equal counts compare.
+
+    Near zero a distance is of second order in the sampling noise, and a jackknife's variance twice too
+    large (Efron and Stein 1981). There all of the distance is bias, and far from zero little is: the
+    variance is made smaller by half the square of the share of bias, which the same groups estimate.
+    """
+    sides = (_set(generated), _set(reference))
+    whole = _distance(sides[0].mean, sides[0].trace, sides[1], _seen_covariance(*sides))
+    groups = min(GROUPS, len(generated), len(reference))
+    variance, bias = 0.0, 0.0
+    with Progress("interval of the Fréchet distance", 2 * groups, "groups") as progress:
+        for left_out, kept in (sides, sides[::-1]):
+            distances = []
+            for distance_without in _without_each(left_out, kept, groups):
+                distances.append(distance_without)
+                progress.advance()
+            variance += (groups - 1) * float(np.var(distances))
+            bias += (groups - 1) * (float(np.mean(distances)) - whole)
+    share = min(max(bias / whole, 0.0), 1.0) if whole > 0 else 1.0
+    deviation = (variance * (1 - share**2 / 2)) ** 0.5
+    half = float(student.ppf((1 + CONFIDENCE) / 2, groups - 1)) * deviation
+    return max(distance - half, 0.0), max(distance + half, 0.0)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A set's features (N, D), their mean (D), and a root (min(N, D), D): root^T root is the covariance."""
+
+    features: Tensor
+    mean: Tensor
+    root: Tensor
+
+    @property
+    def trace(self) -> Tensor:
+        return (self.root**2).sum()
+
+
+def _set(features: Features) -> _Set:
+    values = torch.from_numpy(features)
+    count, width = values.shape
+    mean = values.mean(dim=0, dtype=torch.float64)
+    if count <= width:
+        return _Set(values, mean, (values - mean) / (count - 1) ** 0.5)
+    levels, vectors = torch.linalg.eigh(torch.cov(values.double().T))
+    return _Set(values, mean, levels.clamp(min=0).sqrt()[:, None] * vectors.T)
+
+
+def _seen_covariance(one: _Set, other: _Set) -> Tensor:
+    """The covariance of `one` seen through the root of `other`: R S R^T, whose eigenvalues are those of S S'."""
+    product = other.root @ one.root.T
+    return product @ product.T
+
+
+def _distance(mean: Tensor, trace: Tensor, other: _Set, seen: Tensor) -> float:
+    """From a set of this mean and trace of its covariance, seen through the root of `other`, to `other`."""
+    roots = torch.linalg.eigvalsh(seen).clamp(min=0).sqrt().sum()
+    return float(((mean - other.mean) ** 2).sum() + trace + other.trace - 2 * roots)
+
+
+def _without_each(one: _Set, other: _Set, groups: int) -> Iterator[float]:
+    """The distance without each group of `one`: its sums are taken from those of the whole set."""
+    count = len(one.features)
+    scatter, squares = (count - 1) * _seen_covariance(one, other), (count - 1) * one.trace
+    order = torch.from_numpy(np.random.default_rng(GROUP_SEED).permutation(count))
+    for rows in order.tensor_split(groups):
+        group = one.features[rows] - one.mean
+        seen = group @ other.root.T
+        kept = count - len(rows)
+        shift = -group.sum(dim=0) / kept
+        seen_shift = other.root @ shift
+        without = scatter - seen.T @ seen - kept * torch.outer(seen_shift, seen_shift)
+        trace = (squares - (group**2).sum() - kept * (shift**2).sum()) / (kept - 1)
+        yield _distance(one.mean + shift, trace, other, without / (kept - 1))

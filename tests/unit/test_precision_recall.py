@@ -1,0 +1,128 @@
+"""Precision and recall: equal to torch-fidelity's and to the definition, in both protocols, whatever the memory."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from torch_fidelity.metric_prc import calculate_precision_recall_full
+
+from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals, rows_at_once
+
+PROTOCOLS = ("torch_fidelity", "paper_repository")
+
+
+def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
+
+
+def inside(points: np.ndarray, centres: np.ndarray, border: bool) -> float:
+    """By the definition, from all distances in 64 bits; points on a sphere count with `border` alone."""
+    among, to = (cdist(x.astype(np.float64), centres.astype(np.float64)) for x in (centres, points))
+    radius = np.sort(among, axis=1)[:, 3]  # the third neighbour; the point itself is the first
+    return float(((to <= radius) if border else (to < radius)).any(axis=1).mean())
+
+
+sets = st.tuples(st.integers(0, 1000), st.integers(5, 40), st.integers(5, 40), st.floats(0, 2))
+
+
+@settings(max_examples=20, deadline=None)
+@given(sets)
+def test_the_librarys_protocol_equals_the_definition(drawn: tuple[int, int, int, float]) -> None:
+    seed, made, real, shift = drawn
+    generated, reference = gaussian(made, 3, seed, shift), gaussian(real, 3, seed + 1)
+    found = precision_recall(generated, reference, 1.0, "torch_fidelity")
+    # One point on a sphere's surface may fall on either side of 32-bit rounding.
+    assert found["precision"] == pytest.approx(inside(generated, reference, True), abs=1.01 / made)
+    assert found["recall"] == pytest.approx(inside(reference, generated, True), abs=1.01 / real)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sets, st.integers(0, 5), st.floats(0, 100))
+def test_the_papers_protocol_equals_the_definition_exactly(
+    drawn: tuple[int, int, int, float], copies: int, offset: float
+) -> None:
+    """Also where images repeat, so that distances are zero, and far from the origin, where 32 bits are coarse."""
+    seed, made, real, shift = drawn
+    generated = gaussian(made, 3, seed, shift + offset)
+    reference = gaussian(real, 3, seed + 1, offset)
+    reference[:copies] = generated[:copies]
+    generated[:copies] = generated[0]
+    found = precision_recall(generated, reference, 1.0, "paper_repository")
+    assert found["precision"] == pytest.approx(inside(generated, reference, False))
+    assert found["recall"] == pytest.approx(inside(reference, generated, False))
+    assert found["f1"] == f1(found["precision"], found["recall"])
+
+
+def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_other() -> None:
+    """Reference points at 0, 1, 2, 3: the outer balls reach three far, the inner ones two."""
+    reference = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
+    generated = np.array([[-1.0], [-0.5], [4.0], [6.0], [20.0]], np.float32)
+    found = {protocol: precision_recall(generated, reference, 1.0, protocol)["precision"] for protocol in PROTOCOLS}
+    # -1, -0.5 and 4 lie inside the outer balls; 6 is on the sphere around 3.
+    assert found == {"torch_fidelity": pytest.approx(4 / 5), "paper_repository": pytest.approx(3 / 5)}
+
+
+@pytest.mark.parametrize("width", [3, 200])
+def test_the_librarys_protocol_equals_its_own_function_on_whole_matrices(width: int) -> None:
+    generated, reference = gaussian(300, width, 0, 0.1), gaussian(250, width, 1)
+    precision, recall = calculate_precision_recall_full(torch.from_numpy(generated), torch.from_numpy(reference))
+    assert 0 < precision < 1 and 0 < recall < 1
+    found = precision_recall(generated, reference, 1e-4, "torch_fidelity")
+    assert found == {"precision": precision, "recall": recall, "f1": pytest.approx(f1(precision, recall))}
+
+
+def test_little_memory_changes_nothing_but_the_rows_held_at_once() -> None:
+    generated, reference = gaussian(300, 20, 0, 0.2), gaussian(250, 20, 1)
+    assert rows_at_once(300, 1e-4) == 20
+    assert rows_at_once(50_000, 2.0) * 50_000 * 16 <= 2e9
+    for protocol in PROTOCOLS:
+        whole, parts = (precision_recall(generated, reference, memory, protocol) for memory in (1.0, 1e-4))
+        assert whole == parts
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 6))
+def test_order_and_rotation_change_nothing(protocol: str, seed: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    generated, reference = gaussian(40, width, seed, 0.5), gaussian(50, width, seed + 1)
+    rotation, _ = np.linalg.qr(rng.normal(size=(width, width)))
+    before = precision_recall(generated, reference, 1.0, protocol)
+    others = [rng.permutation((x @ rotation).astype(np.float32)) for x in (generated, reference)]
+    after = precision_recall(*others, 1.0, protocol)
+    assert after["precision"] == pytest.approx(before["precision"], abs=1.01 / 40)  # a point on a sphere
+    assert after["recall"] == pytest.approx(before["recall"], abs=1.01 / 50)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_equal_sets_cover_each_other_and_distant_ones_do_not(protocol: str) -> None:
+    points = gaussian(60, 4, 0)
+    assert precision_recall(points, points, 1.0, protocol) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert precision_recall(points, points + 100, 1.0, protocol) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 50), st.integers(0, 80))
+def test_intervals_hold_their_values_and_stay_between_zero_and_one(inside_made: int, inside_real: int) -> None:
+    precision, recall = inside_made / 50, inside_real / 80
+    found = {"precision": precision, "recall": recall, "f1": f1(precision, recall)}
+    for metric, (low, high) in precision_recall_intervals(found, 50, 80).items():
+        assert -1e-9 <= low <= found[metric] + 1e-9
+        assert found[metric] - 1e-9 <= high <= 1 + 1e-9
+
+
+def test_intervals_of_known_shares_cover_them_in_95_of_100_cases() -> None:
+    """Binomial counts of true shares 0.6 and 0.3: the three intervals, over 4,000 repetitions."""
+    rng = np.random.default_rng(0)
+    truth = {"precision": 0.6, "recall": 0.3, "f1": f1(0.6, 0.3)}
+    covered = dict.fromkeys(truth, 0)
+    for _ in range(4000):
+        precision, recall = rng.binomial(400, 0.6) / 400, rng.binomial(300, 0.3) / 300
+        found = {"precision": precision, "recall": recall, "f1": f1(precision, recall)}
+        for metric, (low, high) in precision_recall_intervals(found, 400, 300).items():
+            covered[metric] += low <= truth[metric] <= high
+    for count in covered.values():
+        assert 0.94 < count / 4000 < 0.96
