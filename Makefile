@@ -8,7 +8,7 @@ SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 
-.PHONY: setup demo bars second-seed check test lint benchmark
+.PHONY: setup demo bars second-seed check test lint docs benchmark
 
 setup: $(SETUP)
 
@@ -36,6 +36,9 @@ lint: setup
 	snakemake --lint
 	mypy
 	python -m pipeline.config --check
+
+docs: setup  ## the documentation as web pages, warnings are errors
+	sphinx-build -W --keep-going -q -c docs . docs/_build
 
 $(NETWORKS): | setup
 	python -m pipeline.fetch_network $(basename $(notdir $@)) --output $@

@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.config.diffusion import Diffusion, Sampler
-from pipeline.data.archive import to_model, to_uint8
+from pipeline.data.archive import ImageArchive, to_model, to_uint8
+from pipeline.data.pictures import contact_sheet
 from pipeline.errors import InputError
 from pipeline.generation.samplers import sample_codes
 from pipeline.models.bright import Bright
@@ -91,8 +92,7 @@ class ImageModel:
                 picture = Image.fromarray(image.squeeze())
             case _:
                 picture = image
-        array = np.asarray(picture.convert("L" if self.autoencoder.channels == 1 else "RGB"))
-        return torch.from_numpy(np.atleast_3d(array).copy()).permute(2, 0, 1)
+        return _tensor(picture.convert("L" if self.autoencoder.channels == 1 else "RGB"))
 
 
 def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
@@ -116,6 +116,24 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
         return ImageModel(load_network(weights))
     settings, _, network = load_diffusion(Path(diffusion.path("diffusion.safetensors")))
     return ImageModel(load_network(weights), (settings, network))
+
+
+def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
+    """The first validation images of the dataset that an autoencoder of a config is trained on."""
+    plan = Plan(read_config(Path(config)))
+    archive = ImageArchive(plan.dataset(plan.config.autoencoders[name].dataset).path("validation.zip"))
+    return [Image.fromarray(archive.read(index).squeeze()) for index in range(min(count, len(archive)))]
+
+
+def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
+    """Rows of images as one picture, small ones enlarged."""
+    sheets = [torch.stack([_tensor(image) for image in row]) for row in rows]
+    return contact_sheet([to_model(sheet) for sheet in sheets])
+
+
+def _tensor(picture: Image.Image) -> Tensor:
+    """A picture as uint8 (C, R, R)."""
+    return torch.from_numpy(np.atleast_3d(np.asarray(picture)).copy()).permute(2, 0, 1)
 
 
 def _diffusions(plan: Plan, autoencoder: str) -> list[Job]:

@@ -1,0 +1,35 @@
+"""The notebook runs on a finished run, and shows pictures."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from tiny_workflow import REPOSITORY, Workflow
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOK = REPOSITORY / "docs" / "notebooks" / "first-look.ipynb"
+
+
+def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
+    tiny_run: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIGHT_CONFIG", "config.yaml")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tiny_run.folder)}}).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(pictures) == 3
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
+    assert Path(NOTEBOOK).stat().st_size < 10_000
