@@ -11,7 +11,7 @@ from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.tables.build import build_table
 from pipeline.tables.job import TableJob
 from pipeline.tables.measured import parse_named
-from pipeline.tables.render import to_csv, to_latex, to_markdown
+from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 
@@ -24,6 +24,7 @@ def make_table(
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
+    parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
     published: Annotated[Path, typer.Option(help="The folder of the published numbers.")] = PUBLISHED,
     print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
     log: LogOption = None,
@@ -33,7 +34,8 @@ def make_table(
     job = read_settings(TableJob, settings)
     table = build_table(job, [parse_named(summary) for summary in summaries or []], published)
     text = to_markdown(table)
-    for path, content in ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table))):
+    written = ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table)), (parts, to_json(table)))
+    for path, content in written:
         if path is not None:
             write_text(path, content)
             logger.info("wrote %s", path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -92,3 +93,15 @@ class Job:
     @property
     def complete(self) -> bool:
         return all(Path(output).exists() for output in self.outputs)
+
+
+def closure(targets: Iterable[Job]) -> list[Job]:
+    """These jobs and all that they stand on, each once, in an order that depends on the targets alone."""
+    found: dict[tuple[str, str], Job] = {}
+    waiting = list(targets)
+    while waiting:
+        job = waiting.pop()
+        if (job.stage, job.digest) not in found:
+            found[job.stage, job.digest] = job
+            waiting += job.upstream
+    return list(found.values())

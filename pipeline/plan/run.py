@@ -13,8 +13,9 @@ from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.identities import record_identity
-from pipeline.plan.jobs import Job
+from pipeline.plan.jobs import Job, closure
 from pipeline.plan.metrics import histories, write_metrics
+from pipeline.plan.report import report_job
 
 RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
 COUNT_TABLES = ("table3", "table7", "table8")
@@ -216,8 +217,13 @@ class Plan(EvaluationJobs):
 
     @property
     def targets(self) -> list[Job]:
-        """What a whole run makes: tables, figures, and sample sets, also while no network can score them."""
-        return [*self.tables.values(), *self.figures.values(), *self.sample_sets]
+        """What a whole run makes: tables, figures, the page, and sample sets, also while no network scores them."""
+        return [*self.tables.values(), *self.figures.values(), *self.sample_sets, self.report]
+
+    @cached_property
+    def report(self) -> Job:
+        """The job of the run's page."""
+        return report_job(self)
 
     @cached_property
     def sample_sets(self) -> list[Job]:
@@ -228,14 +234,7 @@ class Plan(EvaluationJobs):
     @cached_property
     def jobs(self) -> dict[tuple[str, str], Job]:
         """All jobs that the targets need, by (stage, digest)."""
-        found: dict[tuple[str, str], Job] = {}
-        waiting = self.targets
-        while waiting:
-            job = waiting.pop()
-            if (job.stage, job.digest) not in found:
-                found[job.stage, job.digest] = job
-                waiting += job.upstream
-        return found
+        return {(job.stage, job.digest): job for job in closure(self.targets)}
 
     def job(self, stage: str, digest: str) -> Job:
         """The job whose folder ends with this digest; InputError if this config has none."""
@@ -259,6 +258,7 @@ class Plan(EvaluationJobs):
             for file in job.kind.outputs:
                 if file.startswith("figure."):
                     paths[str(folder / "figures" / f"{name}{Path(file).suffix}")] = job.path(file)
+        paths[str(folder / "report.html")] = self.report.path("report.html")
         for (stage, _), job in self.jobs.items():
             if stage in ("reconstruct", "score_features", "nearest_neighbours"):
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("summary.json")

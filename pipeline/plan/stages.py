@@ -57,6 +57,7 @@ STAGES = {
         ("neighbours.csv", "summary.json", "neighbours.png"),
         ("pipeline.evaluation.neighbours",),
     ),
-    "make_table": Stage("tables", ("table.csv", "table.md", "table.tex"), ("pipeline.make_table",)),
+    "make_table": Stage("tables", ("table.csv", "table.md", "table.tex", "table.json"), ("pipeline.make_table",)),
     "make_figure": Stage("figures", ("figure.png", "figure.pdf"), ("pipeline.make_figure",)),
+    "make_report": Stage("reports", ("report.html",), ("pipeline.make_report",)),
 }

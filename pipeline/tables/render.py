@@ -1,4 +1,6 @@
-"""A built table as csv (for machines), Markdown and LaTeX (for people); the same table, the same bytes."""
+"""A built table as csv (machines), Markdown and LaTeX (people), json (the page): the same table, the same bytes."""
+
+import json
 
 import pandas as pd
 
@@ -40,6 +42,18 @@ def to_markdown(table: Table) -> str:
     body = shown.to_markdown(index=False, disable_numparse=True)
     notes = "\n".join(f"- {escape_markdown(note)}" for note in footnotes(table))
     return f"# {escape_markdown(title(table))}\n\n{body}\n\n{notes}\n"
+
+
+def to_json(table: Table) -> str:
+    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes."""
+    shown = display(table)
+    told = {
+        "title": title(table),
+        "columns": [list(column) for column in shown.columns],
+        "rows": shown.to_numpy().tolist(),
+        "notes": footnotes(table),
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
 def escape_markdown(text: str) -> str:

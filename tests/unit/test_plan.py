@@ -106,7 +106,7 @@ def test_keys_that_change_no_number_move_no_digest(key: str, value: object) -> N
     assert stages_that_move(key, value) == set()
 
 
-AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure"}
+AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure", "make_report"}
 AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
 
 
@@ -123,9 +123,9 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
             "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
         }),
         ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
-        ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure"}),
-        ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure"}),
-        ("evaluation.reference_count", 20, {"score_features", "make_table"}),
+        ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
+        ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure", "make_report"}),
+        ("evaluation.reference_count", 20, {"score_features", "make_table", "make_report"}),
         ("samples.main.shard", 32, set()),
     ],
 )  # fmt: skip
@@ -146,7 +146,7 @@ def test_names_of_models_and_samples_move_no_digest_but_the_tables() -> None:
     renamed["samples"] = {"third": renamed["samples"]["main"] | {"diffusion": "second"}}
     renamed["tables"] = {"table2": ["first"], "table5": {"rows": ["third"]}}
     new = tiny_plan(renamed).jobs.keys() - tiny_plan().jobs.keys()
-    assert {stage for stage, _ in new} <= {"make_table", "make_figure"}
+    assert {stage for stage, _ in new} <= {"make_table", "make_figure", "make_report"}
 
 
 def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> None:
@@ -307,7 +307,7 @@ def test_a_plan_only_has_what_the_rows_need() -> None:
     config = tiny_values()
     config["tables"] = {"table3": ["main"]}
     config["figures"] = {}
-    assert {stage for stage, _ in tiny_plan(config).jobs} == {"complexity", "make_table"}
+    assert {stage for stage, _ in tiny_plan(config).jobs} == {"complexity", "make_table", "make_report"}
 
 
 def test_plans_are_objects_of_their_own() -> None:

@@ -20,6 +20,7 @@ AFTER_DIFFUSION = {
     "nearest_neighbours": 1,
     "make_table": 3,
     "make_figure": 7,
+    "make_report": 1,
 }
 
 
@@ -91,7 +92,7 @@ def test_a_changed_learning_rate_of_the_diffusion_model_reruns_what_stands_on_it
 def test_a_changed_line_in_a_metric_reruns_the_evaluation_and_its_tables(changeable: Workflow) -> None:
     path = changeable.checkout / "pipeline/evaluation/metrics.py"
     path.write_text(path.read_text() + "\n\nANOTHER_NUMBER = 1\n")
-    assert changeable.run("-n").jobs == {"score_features": 4, "make_table": 3}
+    assert changeable.run("-n").jobs == {"score_features": 4, "make_table": 3, "make_report": 1}
 
 
 def test_a_changed_line_in_the_training_loop_reruns_both_trainings(changeable: Workflow) -> None:

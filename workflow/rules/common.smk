@@ -149,6 +149,8 @@ def show_results(plan):
         path = f"{folder}/tables/{table}.md"
         if path in present:
             print(open(path, encoding="utf-8").read())
+    if f"{folder}/report.html" in present:
+        print(f"The page of the run: {folder}/report.html")
     print(
         f"Tables (csv, md, tex): {folder}/tables  Figures: {folder}/figures  Summaries: {folder}/summaries"
     )

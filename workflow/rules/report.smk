@@ -1,4 +1,4 @@
-"""Tables and figures from summaries, and the targets that people type.
+"""Tables and figures from summaries, the page of the run, and the targets that people type.
 
 Requires: summaries of the stages before, and the published numbers in config/published.
 """
@@ -17,6 +17,7 @@ rule make_table:
         ),
         markdown="results/store/tables/{table}-{digest}/table.md",
         latex="results/store/tables/{table}-{digest}/table.tex",
+        parts="results/store/tables/{table}-{digest}/table.json",
     log:
         "results/logs/make_table-{table}-{digest}.log",
     params:
@@ -26,7 +27,7 @@ rule make_table:
         "Making {wildcards.table}"
     shell:
         "python -m pipeline.make_table {params.settings:q} {params.summaries} --csv {output.csv:q}"
-        " --markdown {output.markdown:q} --latex {output.latex:q} --log {log:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --parts {output.parts:q} --log {log:q}"
 
 
 rule make_figure:
@@ -53,6 +54,23 @@ rule make_figure:
         " --pdf {output.pdf:q} --log {log:q}"
 
 
+rule make_report:
+    """The page of the run: one HTML file that opens without a network."""
+    input:
+        unpack(upstream("make_report")),
+    output:
+        "results/store/reports/{run}-{digest}/report.html",
+    log:
+        "results/logs/make_report-{run}-{digest}.log",
+    params:
+        settings=settings("make_report"),
+        data=named("make_report", "data"),
+    message:
+        "Writing the page of {wildcards.run}"
+    shell:
+        "python -m pipeline.make_report {params.settings:q} {params.data} --output {output:q} --log {log:q}"
+
+
 rule tables:
     """Every table."""
     input:
@@ -63,6 +81,12 @@ rule figures:
     """Every figure that this config has something to show for."""
     input:
         [job.outputs for job in plan.figures.values()],
+
+
+rule page:
+    """The page of the run."""
+    input:
+        plan.report.outputs,
 
 
 rule headline:

@@ -1,0 +1,37 @@
+"""Stage: make the page of a run, one HTML file that opens without a network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.atomic import write_text
+from pipeline.figures.inputs import parse_inputs
+from pipeline.progress import log_to, logger
+from pipeline.report.job import ReportJob
+from pipeline.report.page import render
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+BENCHMARKS = Path("results/benchmarks")
+
+
+def make_report(
+    settings: SettingsArgument,
+    output: Annotated[Path, typer.Option(help="Where the page goes (html).")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH."),
+    ] = None,
+    benchmarks: Annotated[Path, typer.Option(help="The folder of the jobs' benchmarks (tsv).")] = BENCHMARKS,
+    log: LogOption = None,
+) -> None:
+    """Make the page of a run, one HTML file that opens without a network."""
+    log_to(log)
+    job = read_settings(ReportJob, settings)
+    page = render(job, parse_inputs(inputs or []), benchmarks)
+    write_text(output, page)
+    logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)
+
+
+if __name__ == "__main__":
+    run_stage(make_report)

@@ -1,0 +1,138 @@
+"""The inputs of a run's page, made up: images, tables, figures, histories and neighbours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.data.archive import ArchiveWriter, encode_png, image_name
+
+COLUMNS = [
+    ["Source", ""],
+    ["Dataset", ""],
+    ["Method", ""],
+    ["Code size", ""],
+    ["LPIPS ↓", "published"],
+    ["LPIPS ↓", "measured"],
+    ["LPIPS ↓", "difference"],
+    ["PSNR (dB) ↑", "measured"],
+]
+ROWS = [
+    ["published", "ffhq256", "VQGAN", "16x16", "0.1175", "", "", ""],
+    ["measured", "clothes", "BRIGHT", "8x8x4", "", "0.0172 ± 0.05", "", "24.07 ± 5.52"],
+    ["measured", "clothes", "BRIGHT <short>", "8x8x4", "", "missing", "", "20.91 ± 3.79"],
+]
+GENERATION_COLUMNS = [["Source", ""], ["Method", ""], ["Samples", ""], ["FID ↓", "published"], ["FID ↓", "measured"]]
+GENERATION_ROWS = [
+    ["published", "LDM", "50000", "4.98", ""],
+    ["measured", "BRIGHT (LDM)", "1000", "", "66.5"],
+    ["measured", "Real images", "1000", "", "13.4"],
+]
+
+
+def write_table(folder: Path, name: str, columns: list[list[str]], rows: list[list[str]]) -> list[str]:
+    """A table as make_table writes it for the page, and its LaTeX."""
+    told = {
+        "title": f"{name}: a title",
+        "columns": columns,
+        "rows": rows,
+        "notes": ["a remark", "missing: network x is missing (LPIPS): put x.pth into results/networks"],
+    }
+    (folder / f"{name}.json").write_text(json.dumps(told))
+    (folder / f"{name}.tex").write_text(f"\\begin{{tabular}} % {name} & <more>")
+    return [f"table:{name}={folder / name}.json", f"latex:{name}={folder / name}.tex"]
+
+
+def write_images(path: Path, count: int, side: int, channels: int, unique: int = 3, seed: int = 0) -> Path:
+    """An archive of noise, the hardest images to compress; only a few of them are unique."""
+    random = np.random.default_rng(seed)
+    pngs = [encode_png(random.integers(0, 256, (side, side, channels), np.uint8)) for _ in range(unique)]
+    with ArchiveWriter(path, channels) as archive:
+        for index in range(count):
+            archive.add_encoded(image_name(index), pngs[index % unique])
+    return path
+
+
+def write_neighbours(path: Path, queries: int, train: int, neighbours: int = 5) -> Path:
+    """Neighbours as the stage writes them: query q's neighbour of rank r is training image q * k + r - 1."""
+    rows = [
+        ("generated", image_name(q), r, image_name((q * neighbours + r - 1) % train), 0.01 * r + 0.001 * q)
+        for q in range(queries)
+        for r in range(1, neighbours + 1)
+    ]
+    pd.DataFrame(rows, columns=["set", "image", "rank", "train_image", "lpips"]).to_csv(path, index=False)
+    return path
+
+
+def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 40, near: int = 10) -> list[str]:
+    """Everything that the page of a whole run is made of, as arguments of the stage."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = write_table(folder, "table2", COLUMNS, ROWS) + write_table(
+        folder, "table5", GENERATION_COLUMNS, GENERATION_ROWS
+    )
+    for number, name in enumerate(("validation", "reconstructions", "samples", "train")):
+        write_images(folder / f"{name}.zip", images, side, channels, seed=number)
+    metrics = {"image": range(images), "psnr": 24.5, "ssim": 0.875, "lpips_alex": 0.0125}
+    pd.DataFrame(metrics).to_csv(folder / "per_image.csv", index=False)
+    write_neighbours(folder / "neighbours.csv", near, images)
+    (folder / "neighbours.json").write_text(json.dumps({"ratio": 1.105, "protocol": protocol()}))
+    (folder / "summary.json").write_text(json.dumps({"protocol": protocol()}))
+    manifest: dict[str, Any] = {"name": "clothes", "license": "MIT", "source": {"kind": "embedded", "name": "x"}}
+    manifest |= {"resolution": side, "channels": channels}
+    manifest |= {split: {"count": 9000, "sha256": split[0] * 64} for split in ("train", "validation")}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "history.csv").write_text("step,images,seconds,l2,critic\n20,320,4.5,0.25,\n40,640,83.5,0.125,\n")
+    for name in ("fig01", "curves_autoencoders"):
+        Image.new("RGB", (600, 150), "white").save(folder / f"{name}.png")
+        inputs.append(f"figure:{name}={folder / name}.png")
+    return [
+        *inputs,
+        f"validation={folder}/validation.zip",
+        f"reconstructions:main={folder}/reconstructions.zip",
+        f"per_image:main={folder}/per_image.csv",
+        f"samples={folder}/samples.zip",
+        f"neighbours={folder}/neighbours.csv",
+        f"neighbours_summary={folder}/neighbours.json",
+        f"train={folder}/train.zip",
+        f"history:autoencoder main={folder}/history.csv",
+        f"manifest:clothes-0a={folder}/manifest.json",
+        f"summary:main={folder}/summary.json",
+    ]
+
+
+def protocol() -> dict[str, Any]:
+    """A protocol with versions and a network."""
+    return {"network": "lpips_alex", "network_sha256": "ab" * 32, "versions": {"torch": "2.13.0"}}
+
+
+def settings(samples: int = 40) -> str:
+    """What the stage is told, as JSON."""
+    return json.dumps(
+        {
+            "run": "made-up",
+            "config": {"run": "made-up", "seed": 7},
+            "models": [{"kind": "autoencoder", "name": "main", "facts": "bright 8x8x4"}],
+            "samples": {"name": "main", "count": samples},
+            "figures": {"fig01": "fig01", "curves_autoencoders": "curves"},
+            "jobs": [
+                {"stage": "train_autoencoder", "name": "bright-8x8x4-00000001", "code": "c" * 64, "seed": 123},
+                {"stage": "generate", "name": "diffusion-00000002", "code": "d" * 64, "seed": 456},
+            ],
+        }
+    )
+
+
+def write_benchmarks(folder: Path) -> Path:
+    """Snakemake's records of two shards of the sample set, and of another run's."""
+    folder.mkdir()
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    for name, seconds, memory in (
+        ("generate-diffusion-00000002-000000-000500", 40.5, 512.0),
+        ("generate-diffusion-00000002-000500-001000", 30.0, 640.25),
+        ("generate-diffusion-0000000f-000000-000500", 999.0, 9999.0),
+    ):
+        (folder / f"{name}.tsv").write_text(f"{head}{seconds}\t0:00:40\t{memory}\t1\t1\t1\t0\t0\t90\t20.25\n")
+    return folder
