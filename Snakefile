@@ -5,6 +5,7 @@ people look at in results/RUN.
 """
 
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
@@ -12,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline.config.root import load_config
 from pipeline.errors import InputError
+from pipeline.memory import record_path, request_mb
 from pipeline.plan.checks import left_out, obstacles
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES
@@ -22,6 +24,14 @@ if not workflow.overwrite_configfiles:
 
 
 container: "workflow/container/bright.sif"
+
+
+# They take seconds, or need the internet: where jobs go to a cluster, these stay on its login node.
+localrules:
+    complexity,
+    fetch_network,
+    make_table,
+    make_figure,
 
 
 include: "workflow/rules/common.smk"

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -14,9 +15,11 @@ from pydantic import BaseModel
 
 from pipeline.config.parsing import parse_settings
 from pipeline.errors import InputError
+from pipeline.memory import is_out_of_memory
 from pipeline.progress import logger
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
+KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
 
 SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
 LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
@@ -25,7 +28,10 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def run_stage(command: Callable[..., None]) -> None:
-    """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143."""
+    """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143.
+
+    An allocation that failed ends with 137, as if the kernel had been first.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command)
@@ -36,6 +42,12 @@ def run_stage(command: Callable[..., None]) -> None:
         logger.info(line)
         print(line, file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        logger.info("out of memory: %s", error)
+        traceback.print_exc()
+        sys.exit(KILLED)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -102,10 +102,24 @@ class Execution(Section):
 
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="accelerate's mixed precision.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
-    gpus: int = operational(1, "GPUs that the job asks for; one process uses the first of them.", ge=0)
+    gpus: int = operational(1, "GPUs on each node, one process each, which share the batch; 0: the CPU.", ge=0)
+    nodes: int = operational(1, "Nodes of one Slurm job.", ge=1)
     save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
+
+    @property
+    def processes(self) -> int:
+        """Processes on all nodes."""
+        return max(1, self.gpus) * self.nodes
+
+    def check_batch(self, batch: int) -> None:
+        """Each process takes the same share of a batch."""
+        if batch % self.processes:
+            raise ValueError(
+                f"training.batch: divisible by the processes (execution.gpus x execution.nodes = {self.processes}),"
+                f" not {batch}"
+            )
 
 
 class AutoencoderTraining(Section):
@@ -154,6 +168,7 @@ class Autoencoder(Section):
         height, width, channels = self.code_size
         if height != width or not is_power_of_two(height):
             raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
+        self.execution.check_batch(self.training.batch)
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:

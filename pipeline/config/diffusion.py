@@ -54,6 +54,11 @@ class Diffusion(Section):
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> "Diffusion":
+        self.execution.check_batch(self.training.batch)
+        return self
+
 
 class Sampler(Section):
     """How noise becomes a key code."""

@@ -79,7 +79,7 @@ def test_every_stage_has_a_rule_that_declares_its_outputs_and_no_rule_is_left_ov
 def test_every_stage_is_a_command_of_its_own() -> None:
     for name in STAGES:
         assert (REPOSITORY / "pipeline" / f"{name}.py").exists()
-        assert any(f"python -m pipeline.{name} " in file.read_text() for file in RULES)
+        assert any(re.search(rf"(-m|--\W*) pipeline\.{name} ", file.read_text()) for file in RULES)
 
 
 def test_labels_and_digests_fit_the_rules_wildcards() -> None:

@@ -21,7 +21,8 @@ rule train_autoencoder:
     threads: cpu_threads("train_autoencoder")
     resources:
         gpu=gpus("train_autoencoder"),
-        mem_mb=16000,
+        mem_mb=memory("train_autoencoder", 16000),
+        nodes=nodes("train_autoencoder"),
     params:
         settings=settings("train_autoencoder"),
         digest=digest,
@@ -30,9 +31,10 @@ rule train_autoencoder:
     message:
         "Training autoencoder {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.train_autoencoder {params.settings:q} --images {input.images:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --images {input.images:q}"
         " {params.perceptual} --weights {output.weights:q} --history {output.history:q}"
-        " --preview {output.preview:q} --work {params.work:q} --log {log:q}"
+        " --preview {output.preview:q} --work {params.work:q}"
 
 
 rule reconstruct:
@@ -54,16 +56,17 @@ rule reconstruct:
         "results/benchmarks/reconstruct-{autoencoder}-{digest}.tsv"
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=memory("reconstruct", 8000),
     params:
         settings=settings("reconstruct"),
     message:
         "Reconstructing with {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.reconstruct {params.settings:q} --images {input.images:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.reconstruct {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --lpips-alex {input.lpips_alex:q}"
         " --lpips-vgg {input.lpips_vgg:q} --reconstructions {output.reconstructions:q}"
-        " --table {output.table:q} --summary {output.summary:q} --picture {output.picture:q} --log {log:q}"
+        " --table {output.table:q} --summary {output.summary:q} --picture {output.picture:q}"
 
 
 rule complexity:
@@ -96,15 +99,16 @@ rule dump_codes:
         "results/benchmarks/dump_codes-{autoencoder}-{digest}.tsv"
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory("dump_codes", 16000),
     params:
         settings=settings("dump_codes"),
     message:
         "Dumping key codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.dump_codes {params.settings:q} --images {input.images:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.dump_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
-        " --statistics {output.statistics:q} --log {log:q}"
+        " --statistics {output.statistics:q}"
 
 
 rule explore_codes:
@@ -122,13 +126,14 @@ rule explore_codes:
         "results/benchmarks/explore_codes-{autoencoder}-{digest}.tsv"
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=memory("explore_codes", 8000),
     params:
         settings=settings("explore_codes"),
     message:
         "Exploring key codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.explore_codes {params.settings:q} --images {input.images:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.explore_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
         " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
-        " --columns {output.columns:q} --log {log:q}"
+        " --columns {output.columns:q}"

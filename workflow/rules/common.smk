@@ -72,30 +72,47 @@ def forced(stage):
     return workflow.dag_settings.forceall or stage in workflow.dag_settings.forcerun
 
 
+def execution(stage, wildcards):
+    """How a training runs, by its config."""
+    (model,) = (
+        part
+        for part in find(stage, wildcards).settings.values()
+        if isinstance(part, dict)
+    )
+    return model["execution"]
+
+
 def gpus(stage):
-    """How many GPUs a training's config asks for."""
+    """GPUs of a training, over all its nodes."""
 
     def amount(wildcards):
-        (model,) = (
-            part
-            for part in find(stage, wildcards).settings.values()
-            if isinstance(part, dict)
-        )
-        return model["execution"]["gpus"]
+        how = execution(stage, wildcards)
+        return how["gpus"] * how["nodes"]
 
     return amount
 
 
+def nodes(stage):
+    """Nodes of a training."""
+    return lambda wildcards: execution(stage, wildcards)["nodes"]
+
+
 def cpu_threads(stage):
-    """Threads of a training on a CPU: fixed by the config, since sums depend on it."""
+    """Threads of a training's processes on one node: fixed by the config, since sums depend on it."""
 
     def amount(wildcards):
-        (model,) = (
-            part
-            for part in find(stage, wildcards).settings.values()
-            if isinstance(part, dict)
-        )
-        return model["execution"]["cpu_threads"]
+        how = execution(stage, wildcards)
+        return how["cpu_threads"] * max(1, how["gpus"])
+
+    return amount
+
+
+def memory(stage, base):
+    """MB that a job asks for: `base`; twice what its last attempt asked for, if that died for memory."""
+
+    def amount(wildcards):
+        log = Path(f"results/logs/{'-'.join((stage, *wildcards))}.log")
+        return request_mb(record_path(log), base)
 
     return amount
 

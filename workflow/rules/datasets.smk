@@ -19,15 +19,16 @@ rule prepare_dataset:
     cache: True
     threads: 8
     resources:
-        mem_mb=4000,
+        mem_mb=memory("prepare_dataset", 4000),
     params:
         settings=settings("prepare_dataset"),
         digest=digest,
     message:
         "Preparing dataset {wildcards.dataset}"
     shell:
-        "python -m pipeline.prepare_dataset {params.settings:q} --train {output.train:q}"
-        " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads} --log {log:q}"
+        "python -m pipeline.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.prepare_dataset {params.settings:q} --train {output.train:q}"
+        " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads}"
 
 
 rule fetch_network:

@@ -21,7 +21,8 @@ rule train_diffusion:
     threads: cpu_threads("train_diffusion")
     resources:
         gpu=gpus("train_diffusion"),
-        mem_mb=24000,
+        mem_mb=memory("train_diffusion", 24000),
+        nodes=nodes("train_diffusion"),
     params:
         settings=settings("train_diffusion"),
         digest=digest,
@@ -29,9 +30,10 @@ rule train_diffusion:
     message:
         "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
     shell:
-        "python -m pipeline.train_diffusion {params.settings:q} --codes {input.codes:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        " --log {log:q} -- pipeline.train_diffusion {params.settings:q} --codes {input.codes:q}"
         " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
-        " --preview {output.preview:q} --work {params.work:q} --log {log:q}"
+        " --preview {output.preview:q} --work {params.work:q}"
 
 
 rule generate:
@@ -46,12 +48,13 @@ rule generate:
         "results/benchmarks/generate-{samples}-{digest}-{first}-{last}.tsv"
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=memory("generate", 8000),
     params:
         settings=settings("generate"),
         sources=options("autoencoder", "diffusion", "codes", "train"),
     message:
         "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:
-        "python -m pipeline.generate {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
-        " --images {output:q} {params.sources} --log {log:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.generate {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
+        " --images {output:q} {params.sources}"

@@ -16,15 +16,16 @@ rule extract_features:
         "results/benchmarks/extract_features-{images}-{digest}-{first}-{last}.tsv"
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory("extract_features", 16000),
     params:
         settings=settings("extract_features"),
         images=options("images"),
     message:
         "Extracting features of {wildcards.images}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:
-        "python -m pipeline.extract_features {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
-        " {params.images} --weights {input.weights:q} --features {output:q} --log {log:q}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.extract_features {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
+        " {params.images} --weights {input.weights:q} --features {output:q}"
 
 
 rule score_features:
@@ -38,15 +39,16 @@ rule score_features:
     benchmark:
         "results/benchmarks/score_features-{samples}-{digest}.tsv"
     resources:
-        mem_mb=16000,
+        mem_mb=memory("score_features", 16000),
     params:
         settings=settings("score_features"),
         features=options("generated", "reference"),
     message:
         "Scoring {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.score_features {params.settings:q} {params.features}"
-        " --summary {output.summary:q} --log {log:q}"
+        "python -m pipeline.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.score_features {params.settings:q} {params.features}"
+        " --summary {output.summary:q}"
 
 
 rule nearest_neighbours:
@@ -67,13 +69,14 @@ rule nearest_neighbours:
         "results/benchmarks/nearest_neighbours-{samples}-{digest}.tsv"
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory("nearest_neighbours", 16000),
     params:
         settings=settings("nearest_neighbours"),
         generated=options("generated"),
     message:
         "Finding nearest neighbours of {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.nearest_neighbours {params.settings:q} {params.generated}"
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.nearest_neighbours {params.settings:q} {params.generated}"
         " --train {input.train:q} --validation {input.validation:q} --weights {input.weights:q}"
-        " --table {output.table:q} --summary {output.summary:q} --figure {output.figure:q} --log {log:q}"
+        " --table {output.table:q} --summary {output.summary:q} --figure {output.figure:q}"

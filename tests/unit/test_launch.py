@@ -1,0 +1,240 @@
+"""The launcher: leases that never overlap, exit codes, and records of memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.gpus import visible_gpus
+from pipeline.launch import command
+from pipeline.memory import NEAR, State, record_path, request_mb
+
+UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
+
+# Says on which GPUs it is, works, says that it is done; of several processes the first one speaks.
+WORKER = """
+import os, sys, time
+if os.environ.get("RANK", "0") != "0":
+    sys.exit()
+gpus = os.environ["CUDA_VISIBLE_DEVICES"]
+with open(sys.argv[1], "a") as file:
+    print("begin", os.getpid(), gpus, file=file, flush=True)
+    time.sleep(float(sys.argv[2]))
+    print("end", os.getpid(), gpus, file=file, flush=True)
+"""
+
+# Ends as its argument says: an exit code, SIGKILL, a failed allocation, or by SIGTERM after a word.
+ENDER = """
+import os, signal, sys, time
+import typer
+from pipeline.stage import LogOption, run_stage
+def stage(how: str, log: LogOption = None) -> None:
+    match how:
+        case "kill": os.kill(os.getpid(), signal.SIGKILL)
+        case "allocate": bytearray(1 << 62)
+        case "torch": raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
+        case "wait":
+            print("ready", flush=True)
+            time.sleep(60)
+        case _: sys.exit(int(how))
+run_stage(stage)
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with three GPUs, as nvidia-smi lists them, and modules to launch; its own leases."""
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    lines = "\n".join(f"{index}, {uuid}" for index, uuid in enumerate(UUIDS))
+    smi.write_text(f"#!/bin/sh\ncat <<END\n{lines}\nEND\n")
+    smi.chmod(0o755)
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "ender.py").write_text(ENDER)
+    monkeypatch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def launch(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "pipeline.launch", *arguments], text=True, **options)
+
+
+def events(path: Path) -> list[tuple[str, str, list[str]]]:
+    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return [(kind, process, gpus.split(",")) for kind, process, gpus in lines]
+
+
+@pytest.mark.slow
+def test_no_gpu_ever_has_two_jobs_and_jobs_for_many_get_theirs(machine: Path) -> None:
+    story = machine / "story"
+    wants = [1, 2, 1, 3, 1, 1, 2, 1]
+    processes = [launch("--gpus", str(count), "--", "worker", str(story), "0.2") for count in wants]
+    assert [process.wait(60) for process in processes] == [0] * len(wants)
+    busy: dict[str, str] = {}
+    sizes = []
+    for kind, process, gpus in events(story):
+        if kind == "begin":
+            sizes.append(len(gpus))
+            assert not set(gpus) & busy.keys()
+            busy |= dict.fromkeys(gpus, process)
+        else:
+            assert all(busy.pop(gpu) == process for gpu in gpus)
+    assert sorted(sizes) == sorted(wants)
+
+
+def test_a_lease_ends_with_the_stage_however_that_dies(machine: Path) -> None:
+    story = machine / "story"
+    first = launch("--gpus", "3", "--", "worker", str(story), "60")
+    wait_for(lambda: events(story))
+    second = launch("--gpus", "1", "--", "worker", str(story), "0", stderr=subprocess.PIPE)
+    assert second.stderr is not None
+    assert "waiting for 1 of 3 GPUs" in second.stderr.readline()
+    stage = int(events(story)[0][1])
+    first.kill()  # the launcher: its stage lives, and keeps the lease
+    first.wait()
+    time.sleep(0.7)
+    assert len(events(story)) == 1
+    os.kill(stage, signal.SIGKILL)
+    assert second.wait(20) == 0
+    assert [kind for kind, _, _ in events(story)] == ["begin", "begin", "end"]
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "visible"),
+    [
+        (None, UUIDS),
+        ("", []),
+        ("2,0", [UUIDS[2], UUIDS[0]]),
+        ("1,7,0", [UUIDS[1]]),
+        ("GPU-cccc-2", [UUIDS[2]]),
+        ("GPU-c,0", [UUIDS[2], UUIDS[0]]),
+        ("GPU-a", []),
+        ("MIG-x", ["MIG-x"]),
+    ],
+)
+def test_cuda_visible_devices_counts_as_in_cuda(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, visible: list[str]
+) -> None:
+    """A number that does not exist, or the beginning of two names, ends the list."""
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert visible_gpus() == visible
+
+
+def test_more_gpus_than_there_are_is_an_error_in_one_line(machine: Path) -> None:
+    process = launch("--gpus", "4", "--", "worker", "x", "0", stderr=subprocess.PIPE)
+    told = process.communicate(timeout=20)[1].splitlines()
+    assert told[-1] == "error: --gpus: at most the 3 GPUs that this machine shows, not 4"
+    assert process.returncode == 2
+
+
+def test_without_nvidia_smi_nothing_is_leased_and_a_schedulers_choice_stays(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "bin" / "nvidia-smi").unlink()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert visible_gpus() == []
+    assert launch("--gpus", "1", "--", "worker", "story", "0").wait(20) == 0
+    assert events(machine / "story")[0][2] == ["1"]
+    assert not list(machine.glob("bright-gpus-*"))
+
+
+def test_no_gpus_means_the_cpu(machine: Path) -> None:
+    (machine / "worker.py").write_text("import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] != '')")
+    assert launch("--gpus", "0", "--", "worker").wait(20) == 0
+
+
+def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
+    single = [sys.executable, "-m", "pipeline.x", "--option"]
+    assert command(single[2:], gpus=0) == command(single[2:], gpus=1) == single
+    several = command(single[2:], gpus=3)
+    assert several[:3] == [sys.executable, "-m", "torch.distributed.run"]
+    assert "--nproc-per-node=3" in several and "--standalone" in several
+    assert several[-4:] == ["-m", "--", *single[2:]]
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(InputError, match="Slurm"):
+        command(single[2:], gpus=4, nodes=2)
+
+
+def test_several_nodes_meet_at_the_jobs_first_host(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scontrol = machine / "bin" / "scontrol"
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames node[3-4]" ] && printf "node3\\nnode4\\n"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("SLURM_JOB_ID", "20007")
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "node[3-4]")
+    words = command(["pipeline.x"], gpus=8, nodes=2)
+    assert words[0] == "srun" and {"--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=4"} <= set(words)
+    assert {"--nnodes=2", "--nproc-per-node=4", "--rdzv-id=20007", "--rdzv-endpoint=node3:20007"} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "state"),
+    [
+        ("0", 0, State.ENDED),
+        ("2", 2, State.FAILED),
+        ("kill", 137, State.OUT_OF_MEMORY),
+        ("allocate", 137, State.OUT_OF_MEMORY),
+        ("torch", 137, State.OUT_OF_MEMORY),
+        ("143", 143, State.TERMINATED),
+    ],
+)
+def test_a_stages_end_is_told_and_recorded(machine: Path, how: str, code: int, state: State) -> None:
+    process = launch("--memory", "3000", "--log", "x-1.log", "--", "ender", how, stderr=subprocess.DEVNULL)
+    assert process.wait(60) == code
+    path = record_path(Path("x-1.log"))
+    record = json.loads(path.read_text())
+    assert record["state"] == state and record["limit_mb"] == 3000 and 5 < record["peak_mb"] < 3000
+    assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int) -> None:
+    (machine / "bin" / "nvidia-smi").unlink()
+    options = ["--gpus", str(processes), "--log", "x-1.log"]
+    process = launch(*options, "--", "ender", "wait", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(processes)] == ["ready\n"] * processes
+    process.terminate()
+    assert process.wait(30) == 143
+    assert json.loads(record_path(Path("x-1.log")).read_text())["state"] == State.TERMINATED
+
+
+@pytest.mark.parametrize(
+    ("state", "share", "asks"),
+    [
+        ("running", NEAR, 2000),  # vanished near its limit
+        ("running", NEAR - 0.1, 1000),  # vanished otherwise: a node that died
+        ("terminated", 1.0, 1000),
+        ("failed", 1.0, 1000),
+        ("ended", 1.0, 1000),
+        ("out of memory", 0.1, 2000),
+    ],
+)
+def test_only_a_death_for_memory_asks_for_more(tmp_path: Path, state: str, share: float, asks: int) -> None:
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"state": state, "limit_mb": 1000, "peak_mb": share * 1000}))
+    assert request_mb(record, 800) == asks
+    assert request_mb(record, 5000) == 5000
+
+
+def test_without_a_readable_record_a_job_asks_for_what_its_rule_says(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{")
+    assert request_mb(tmp_path / "record.json", 7) == request_mb(tmp_path / "none.json", 7) == 7
