@@ -1,0 +1,123 @@
+"""Made-up summaries of every kind, and what tests read in a built table."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from pipeline.tables.build import Table
+from pipeline.tables.render import to_csv
+
+PUBLISHED_FOLDER = Path(__file__).parents[3] / "config" / "published"
+
+
+def reconstruction(name: str, **changes: Any) -> dict[str, Any]:
+    """A made-up reconstruction summary of the demo's kind."""
+    return {
+        "kind": "reconstruction",
+        "dataset": "fashion_mnist",
+        "method": "BRIGHT",
+        "autoencoder": name,
+        "code_size": "8x8x4",
+        "key_length": 1,
+        "feature_size": 16,
+        "code_noise": "after_tiling",
+        "adversarial": "wgan_gp",
+        "train_images": 20_000,
+        "count": 1000,
+        "metrics": {
+            "lpips_alex": {"mean": 0.02154321, "std": 0.0131},
+            "lpips_vgg": {"mean": 0.1234567, "std": 0.0231},
+            "ssim": {"mean": 0.8271234, "std": 0.0831},
+            "psnr": {"mean": 23.8123456, "std": 2.1234567},
+        },
+        "protocol": {
+            "count": 1000,
+            "lpips_alex_sha256": "a" * 64,
+            "lpips_vgg_sha256": "b" * 64,
+            "lpips": "0.1, at the images' own resolution",
+            "ssim": "Gaussian window 11",
+            "versions": {"torch": "2.13"},
+        },
+    } | changes
+
+
+def church(name: str, code_size: str, **changes: Any) -> dict[str, Any]:
+    """A made-up reconstruction summary that matches Church's published rows."""
+    values = reconstruction(name, dataset="lsun_church256", code_size=code_size, feature_size=64, count=300)
+    values["protocol"] = {**values["protocol"], "count": 300}
+    return values | changes
+
+
+def complexity(name: str, dataset: str, code_size: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "complexity",
+        "autoencoder": name,
+        "dataset": dataset,
+        "method": "BRIGHT",
+        "code_size": code_size,
+        "key_length": 1,
+        "feature_size": 64,
+        "hash_table_params": {"ngp": 10_607_648, "tcnn": 10_138_048},
+        "decoder_params": 9_612_345,
+        "encoder_params": 3_000_000,
+        "gmacs": {"paper_rule": 63.397632, "true": 67.9},
+        "convention": "tcnn",
+    } | changes
+
+
+def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
+    """A made-up evaluation of the demo's samples in one network's features."""
+    protocol = {
+        "count": 1000,
+        "reference": "validation",
+        "reference_count": 1000,
+        "reference_sha256": "c" * 64,
+        "network": network,
+        "network_sha256": "d" * 64,
+        "resize": "bicubic 112",
+        "seed": 3,
+        "versions": {"torch": "2.13"},
+    } | changes.pop("protocol", {})
+    return {
+        "kind": "generation",
+        "samples": name,
+        "sample_kind": "diffusion",
+        "dataset": "fashion_mnist",
+        "method": "BRIGHT (LDM)",
+        "network": network,
+        "metrics": {
+            "frechet_distance": 538.987,
+            "score_mean": 3.456,
+            "score_std": 0.078,
+            "precision": 0.71234,
+            "recall": 0.51234,
+            "f1": 0.596,
+        },
+        "protocol": protocol,
+    } | changes
+
+
+def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
+    """A made-up evaluation that matches Table 5's BRIGHT row."""
+    protocol = {"count": 50_000, "reference": "train", "reference_count": 60_000} | changes.pop("protocol", {})
+    changes = {"dataset": "ffhq256", "code_size": "64x64x4"} | changes
+    return generation(name, network, protocol=protocol, **changes)
+
+
+def csv_rows(table: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def row_named(table: Table, name: str) -> dict[str, str]:
+    [row] = [row for row in csv_rows(table) if row["name"] == name]
+    return row
+
+
+def differences(row: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in row.items() if key.endswith("_difference") and value}
+
+
+def published_csv(table: str) -> list[dict[str, str]]:
+    with (PUBLISHED_FOLDER / f"{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

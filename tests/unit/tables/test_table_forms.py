@@ -1,0 +1,125 @@
+"""A built table as csv, Markdown and LaTeX."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_summaries import (
+    PUBLISHED_FOLDER,
+    church,
+    complexity,
+    ffhq,
+    generation,
+    published_csv,
+    reconstruction,
+    row_named,
+)
+
+from pipeline.make_table import make_table
+from pipeline.tables.build import MEASURED, Table
+from pipeline.tables.display import rounded
+from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.render import escape_latex, to_latex, to_markdown
+
+
+def test_plus_minus_is_two_standard_deviations(built: Callable[..., Table]) -> None:
+    table = built("table2", reconstruction("main"))
+    row = row_named(table, "main")
+    assert float(row["psnr_measured_std"]) == 2.1234567
+    assert float(row["psnr_measured_two_std"]) == 2 * 2.1234567
+    assert "23.81 ± 4.25" in to_markdown(table)
+    assert r"23.81 $\pm$ 4.25" in to_latex(table)
+    assert "14 ± 0.07" in to_markdown(table), "published spreads stay as printed"
+
+
+SUMMARIES: dict[str, list[dict[str, Any]]] = {
+    "table2": [reconstruction("main"), church("c", "32x32x8")],
+    "table3": [complexity("main", "fashion_mnist", "8x8x4"), complexity("c", "ffhq256", "16x16x16")],
+    "table4": [reconstruction("main"), reconstruction("plain", code_noise="none")],
+    "table5": [
+        generation("main", "efficientnet_lite0"),
+        generation("gauss", "efficientnet_lite0", sample_kind="gaussian_codes", method="Gaussian codes"),
+        generation("real", "efficientnet_lite0", sample_kind="real", method="Real images (train)"),
+        ffhq("f", "inception"),
+        ffhq("f", "clip"),
+        ffhq("f", "vgg16"),
+    ],
+    "table6": [generation("main", "efficientnet_lite0"), ffhq("f", "inception", dataset="lsun_church256")],
+    "table7": [
+        reconstruction("main"),
+        complexity("main", "fashion_mnist", "8x8x4", feature_size=16),
+        complexity("c", "lsun_church256", "64x64x4"),
+    ],
+    "table8": [reconstruction("main"), complexity("main", "fashion_mnist", "8x8x4", feature_size=16)],
+    "text_10k": [generation("main", "efficientnet_lite0")],
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callable[..., Table], tmp_path: Path) -> None:
+    built(name, *SUMMARIES[name])
+    rows_of = [summary.get("autoencoder") or summary["samples"] for summary in SUMMARIES[name]]
+    summaries = [f"{row}={tmp_path / f'{index}.json'}" for index, row in enumerate(rows_of)]
+    names = dict.fromkeys(rows_of)
+    settings = json.dumps({"table": name, "run": "demo", "rows": [{"name": n} for n in names]})
+    made = []
+    for turn in ("first", "second"):
+        files = [tmp_path / turn / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
+        make_table(settings, summaries, csv=files[0], markdown=files[1], latex=files[2], published=PUBLISHED_FOLDER)
+        made.append([file.read_bytes() for file in files])
+    assert made[0] == made[1]
+    text, markdown, latex = (content.decode() for content in made[0])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) >= len(published_csv(name)) + 1
+    assert any(row["source"] == MEASURED and row["dataset"] == "fashion_mnist" for row in rows)
+    assert markdown.startswith("# ") and "run demo" in markdown and "as published" in markdown
+    assert_compiles_structurally(latex)
+
+
+def assert_compiles_structurally(latex: str) -> None:
+    """Braces and environments balance, rows have as many cells as columns, nothing is left unescaped."""
+    bare = re.sub(r"\\[\\{}$&%#_]", "", latex.split("\n", 1)[1])
+    assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+    environments: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{([a-z*]+)\}", latex):
+        if kind == "begin":
+            environments.append(name)
+        else:
+            assert environments.pop() == name
+    assert not environments
+    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", latex)
+    body = re.search(r"\\midrule\n(.*)\\bottomrule", latex, re.DOTALL)
+    assert columns and body and "\\toprule" in latex
+    for line in body[1].strip().splitlines():
+        assert line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) + 1 == len(columns[1])
+    outside = re.sub(r"\$[^$]*\$|\\[a-z]+\*?(\{[^}]*\})*|\\_|%[^\n]*", "", latex)
+    assert "_" not in outside and "^" not in outside
+    assert not re.search(r"[±−↓↑]", latex)
+
+
+def test_latex_escapes_what_latex_would_read() -> None:
+    assert escape_latex("50% of a_b & c#1 {x} ~ ^ $") == (
+        r"50\% of a\_b \& c\#1 \{x\} \textasciitilde{} \textasciicircum{} \$"
+    )
+    assert escape_latex("\\end") == r"\textbackslash{}end"
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 6))
+def test_rounded_differs_by_at_most_half_a_last_digit(value: float, decimals: int) -> None:
+    text = rounded(value, decimals).replace("−", "-")
+    assert abs(Decimal(text) - Decimal(value)) <= Decimal(1).scaleb(-decimals) / 2
+    assert len(text.partition(".")[2]) == decimals
+
+
+def test_rounded_zero_has_no_sign() -> None:
+    assert rounded(-0.001, 2) == "0.00"
+    assert rounded(0.0106076, 1, 3) == "0.0106"
+    assert rounded(10.6076, 1, 3) == "10.6"
