@@ -10,8 +10,8 @@ from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.tables.build import build_table
 from pipeline.tables.job import TableJob
-from pipeline.tables.measured import parse_named
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
+from pipeline.tables.summaries import parse_named
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset
@@ -23,6 +23,12 @@ class Config(Section):
 
     run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="The run's name: its tables lie in results/RUN.")
     seed: int = Field(0, description="The root seed; every seed is a hash of it and of what it is for.")
+    training_seeds: list[int] = Field(
+        [0],
+        min_length=1,
+        description="Added to the seeds of all models and samples. Each further one makes those of the tables' rows"
+        " again; a table's cell is then the mean ± the standard deviation over them.",
+    )
     datasets: dict[str, Dataset] = Field(description="Image collections by name.")
     autoencoders: dict[str, Autoencoder] = Field(description="Autoencoders by name.")
     diffusions: dict[str, Diffusion] = Field(default_factory=dict, description="Diffusion models by name.")
@@ -30,6 +36,13 @@ class Config(Section):
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
     tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
     figures: Figures = Field(Figures(), description="What the figures show.")
+
+    @field_validator("training_seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"each seed once, such as [0, 1, 2], not {seeds}")
+        return seeds
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -78,6 +91,15 @@ class Config(Section):
                 _known(name, self.autoencoders, "figures", "autoencoders")
         if self.figures.samples is not None:
             _known(self.figures.samples, self.samples, "figures.samples", "samples")
+
+    def with_training_seed(self, seed: int) -> "Config":
+        """The same run with this added to the seeds of its models and samples; 0 changes nothing."""
+        sections = {key: getattr(self, key) for key in ("autoencoders", "diffusions", "samples")}
+        shifted = {
+            key: {name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in entries.items()}
+            for key, entries in sections.items()
+        }
+        return self.model_copy(update=shifted)
 
     @property
     def tables_or_default(self) -> Tables:

@@ -6,6 +6,7 @@ may want to know what a folder of the store is.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pipeline.atomic import write_json
 from pipeline.plan.jobs import Job
@@ -23,6 +24,12 @@ def record_identity(job: Job) -> None:
     path = identity_path(job.stage, job.digest)
     if job.complete and not path.exists():
         write_json(path, job.identity)
+
+
+def recorded(digest: str) -> dict[str, Any] | None:
+    """What the job with this digest was made from; None where no finished job with it was recorded."""
+    paths = sorted(IDENTITIES.glob(f"*-{digest}.json"))
+    return json.loads(paths[0].read_text(encoding="utf-8")) if paths else None
 
 
 def known_code(stage: str) -> list[str]:

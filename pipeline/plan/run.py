@@ -2,27 +2,20 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from pipeline.atomic import atomic_path
 from pipeline.config.diffusion import DiffusionSamples
-from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
-from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job, closure
 from pipeline.plan.metrics import histories, write_metrics
 from pipeline.plan.report import report_job
+from pipeline.plan.tables import GENERATION_TABLES, TableJobs
 
-RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
-COUNT_TABLES = ("table3", "table7", "table8")
-GENERATION_TABLES = ("table5", "table6", "text_10k")
-TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
 TABLE_SUFFIXES = ("csv", "md", "tex")
-PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
 
 
 def read_config(path: Path) -> Config:
@@ -36,86 +29,8 @@ def read_config(path: Path) -> Config:
     return load_config(values, str(path))
 
 
-class Plan(EvaluationJobs):
-    """The jobs of a run by stage and name, and its tables and figures."""
-
-    @cached_property
-    def tables(self) -> dict[str, Job]:
-        """The job of each table, by the table's name."""
-        return {table: self._table(table) for table in TABLES}
-
-    def _table(self, table: str) -> Job:
-        summaries: list[tuple[str, Job, str]] = []
-        rows: list[dict[str, Any]] = []
-        missing: list[str] = []
-        if table in GENERATION_TABLES:
-            self._generation_rows(table, rows, summaries, missing)
-        else:
-            self._model_rows(table, rows, summaries)
-        settings: dict[str, Any] = {"table": table, "run": self.config.run, "rows": rows, "missing": missing}
-        names = tuple(name for name, _, _ in summaries)
-        settings["provenance"] = {f"{name} {job.stage}": job.name for name, job, _ in summaries}
-        return self._job(
-            "make_table",
-            table,
-            settings,
-            settings | {"names": names, "published": self.published},
-            inputs={"summaries": [job.path(file) for _, job, file in summaries]},
-            names=names,
-            upstream=tuple(job for _, job, _ in summaries),
-        )
-
-    def _model_rows(self, table: str, rows: list[Any], summaries: list[tuple[str, Job, str]]) -> None:
-        for name in getattr(self.config.tables_or_default, table):
-            rows.append({"name": name})
-            if table in RECONSTRUCTION_TABLES:
-                summaries.append((name, self.reconstruction(name), "summary.json"))
-            if table in COUNT_TABLES:
-                summaries.append((name, self._counts(self.config, name), "complexity.json"))
-        if table in COUNT_TABLES and self.paper is not None:
-            for name in getattr(self.paper.tables_or_default, table):
-                job = self._counts(self.paper, name)
-                if all(job.digest != known.digest for _, known, _ in summaries):
-                    summaries.append((f"paper: {name}", job, "complexity.json"))
-
-    def _counts(self, config: Config, name: str) -> Job:
-        model = config.autoencoders[name]
-        dataset = config.datasets[model.dataset]
-        return self.complexity(model, dataset.resolution, dataset.channels)
-
-    def _generation_rows(
-        self, table: str, rows: list[Any], summaries: list[tuple[str, Job, str]], missing: list[str]
-    ) -> None:
-        wanted: GenerationRows = getattr(self.config.tables_or_default, table)
-        networks = [
-            network for network in self.config.evaluation.networks if self.usable(network, wanted.rows, wanted.count)
-        ]
-        missing += [self.missing(n) for n in self.config.evaluation.networks if n not in networks]
-        for name in wanted.rows:
-            samples = self.config.samples[name]
-            row = {"name": name, "dataset": self.config.dataset_of(samples)}
-            if (model := self.model_of(name)) is not None:
-                row["code_size"] = str(self.config.autoencoders[model].code_size)
-            rows.append(row)
-            for space in (space for network in networks for space in self.spaces(network)):
-                job = self.evaluation(name, space, wanted.count or samples.count)
-                summaries.append((name, job, "summary.json"))
-
-    def model_of(self, samples: str) -> str | None:
-        """The autoencoder behind a sample set; real images have none."""
-        settings: Any = self.config.samples[samples]
-        match settings.kind:
-            case "diffusion":
-                return self.config.diffusions[settings.diffusion].autoencoder
-            case "gaussian_codes":
-                return settings.autoencoder
-            case _:
-                return None
-
-    @cached_property
-    def paper(self) -> Config | None:
-        """The paper's own architectures: their counts stand beside the published ones in every run."""
-        return read_config(PAPER) if PAPER.exists() else None
+class Plan(TableJobs):
+    """The jobs of a run by stage and digest, its tables and figures, and where people find them."""
 
     @cached_property
     def figures(self) -> dict[str, Job]:
@@ -227,9 +142,10 @@ class Plan(EvaluationJobs):
 
     @cached_property
     def sample_sets(self) -> list[Job]:
-        """The sample sets of all rows."""
+        """The sample sets of all rows, of every training seed."""
         tables = [getattr(self.config.tables_or_default, table) for table in GENERATION_TABLES]
-        return [self.samples(name) for name in dict.fromkeys(name for table in tables for name in table.rows)]
+        names = dict.fromkeys(name for table in tables for name in table.rows)
+        return [jobs.samples(name) for _, jobs in self.every_seed for name in names]
 
     @cached_property
     def jobs(self) -> dict[tuple[str, str], Job]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.tables.build import PUBLISHED, Table, measured_column, missing_notes
+from pipeline.tables.build import PUBLISHED, Table
+from pipeline.tables.columns import measured_column
 from pipeline.tables.layout import HEADINGS
 from pipeline.tables.quantities import Quantity
 
@@ -39,10 +40,9 @@ def display(table: Table) -> pd.DataFrame:
 
 
 def is_shown(table: Table, quantity: Quantity) -> bool:
-    """A quantity that the paper has, that a row has, or that a note says is missing."""
+    """A quantity that the paper has or that a row has; the footnotes say what else is missing."""
     measured = any(table.frame[measured_column(quantity, variant)].notna().any() for variant in quantity.measured)
-    noted = bool(set(missing_notes(table.job, table.layout, [quantity.key])) & set(table.job.missing))
-    return quantity.published is not None or measured or noted
+    return quantity.published is not None or measured
 
 
 def _text(cell: Any) -> str:
@@ -80,6 +80,17 @@ def _measured(row: "pd.Series[Any]", table: Table, quantity: Quantity, variant: 
     if quantity.key in _text(row["missing"]).split("; "):
         return MISSING
     text = _number(row[measured_column(quantity, variant)], table.decimals[quantity.key], quantity.significant)
-    if quantity.two_std and (spread := row[f"{quantity.key}_measured_two_std"]) is not None and text:
-        text += f" ± {rounded(spread, table.decimals[f'{quantity.key}_two_std'])}"
-    return text
+    return text + _uncertainty(row, table, quantity) if text else ""
+
+
+def _uncertainty(row: "pd.Series[Any]", table: Table, quantity: Quantity) -> str:
+    """± over seeds where a table has several, else ± over images; the interval of a single number."""
+    key, decimals = quantity.key, table.decimals[quantity.key]
+    if table.job.seeded and quantity.kind != "complexity":
+        if (over_seeds := row[f"{key}_measured_seed_std"]) is not None:
+            return f" ± {rounded(over_seeds, decimals, significant=1)}"
+    elif quantity.two_std and (over_images := row[f"{key}_measured_two_std"]) is not None:
+        return f" ± {rounded(over_images, table.decimals[f'{key}_two_std'])}"
+    if quantity.has_interval and (low := row[f"{key}_measured_low"]) is not None:
+        return f" [{rounded(low, decimals)}, {rounded(row[f'{key}_measured_high'], decimals)}]"
+    return ""

@@ -1,8 +1,9 @@
 """What a reader must know beside a table's numbers."""
 
-from pipeline.tables.build import BOTH, MEASURED, NOT_GIVEN, NOTE_SEPARATOR, Table
+from pipeline.tables.build import BOTH, MEASURED, NOTE_SEPARATOR, Table
+from pipeline.tables.cells import NOT_GIVEN
 from pipeline.tables.display import is_shown
-from pipeline.tables.protocols import told
+from pipeline.tables.protocols import INTERVAL, told
 
 
 def title(table: Table) -> str:
@@ -18,13 +19,19 @@ def footnotes(table: Table) -> list[str]:
     notes = [
         "published: the paper's numbers, as published, with its decimals. measured: this run's.",
         _differences(table),
+        *_plus_minus(table),
+        *_intervals(table),
     ]
     kinds = table.layout.kinds
     if "reconstruction" in kinds:
-        notes.append("± is two standard deviations over the images; the csv has the standard deviation too.")
         notes.append(
             "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network."
             " A model trained with LPIPS-AlexNet as its loss is judged by LPIPS-VGG."
+        )
+    if "reconstruction_distance" in kinds:
+        notes.append(
+            "rFID is the FID of the reconstructions against the validation images themselves, rFD (EfficientNet-Lite0)"
+            " the same distance on other features; the paper has neither."
         )
     if "complexity" in kinds:
         notes.append(
@@ -35,15 +42,12 @@ def footnotes(table: Table) -> list[str]:
         )
     if "generation" in kinds:
         notes.append(
-            "FID and IS are on InceptionV3, CLIP-FID on CLIP ViT-B/32, precision, recall and F1 on VGG16."
+            "FID and IS are on InceptionV3 as torch-fidelity resizes for it, FID (clean-fid) as clean-fid does;"
+            " CLIP-FID is on CLIP ViT-B/32, precision, recall and F1 on VGG16."
             " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
             " on other features: not to be compared with those. Real images are the floor of a distance."
         )
-    notes += _protocols(table) + _missing(table) + _row_notes(table)
-    if table.job.provenance:
-        made_from = ", ".join(f"{name} {digest}" for name, digest in sorted(table.job.provenance.items()))
-        notes.append(f"Made from: {made_from}.")
-    return notes
+    return notes + _protocols(table) + _missing(table) + _row_notes(table) + _provenance(table)
 
 
 def _differences(table: Table) -> str:
@@ -52,6 +56,32 @@ def _differences(table: Table) -> str:
     if table.frame[columns].notna().any(axis=None):
         return f"difference: measured − published, {rule}."
     return f"No difference is shown: it is taken {rule}, and no measured row does."
+
+
+def _plus_minus(table: Table) -> list[str]:
+    over_images = "two standard deviations over the images"
+    of_images = "reconstruction" in table.layout.kinds
+    if table.job.seeded:
+        seeds = ", ".join(map(str, table.job.training_seeds))
+        published = f" Behind a published number it is {over_images}." if of_images else ""
+        return [
+            f"measured ± is the standard deviation over the training seeds {seeds}, behind their mean; the csv says how"
+            f" many seeds each mean is of.{published}"
+        ]
+    return [f"± is {over_images}; the csv has the standard deviation too."] * of_images
+
+
+def _intervals(table: Table) -> list[str]:
+    """How the intervals shown were made, in the protocols' own words."""
+    words = [
+        f"{key.removesuffix(INTERVAL).replace('_', ' ')} {protocol[key]}"
+        for quantity in table.layout.quantities
+        if quantity.has_interval and table.frame[f"{quantity.key}_measured_low"].notna().any()
+        for protocol in table.protocols[quantity.key].values()
+        for key in protocol
+        if key.endswith(INTERVAL)
+    ]
+    return [f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}."] * bool(words)
 
 
 def _protocols(table: Table) -> list[str]:
@@ -88,3 +118,18 @@ def _noted(table: Table) -> list[tuple[str, str]]:
 
 def _split(notes: object) -> list[str]:
     return notes.split(NOTE_SEPARATOR) if isinstance(notes, str) else []
+
+
+def _provenance(table: Table) -> list[str]:
+    """One line for the whole table; the csv has it row by row."""
+    made = table.job.provenance
+    if made is None:
+        return []
+    data = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(made.data.items()))
+    code = ", ".join(f"{stage} {digest[:8]}" for stage, digest in sorted(made.code.items()))
+    seeds = f"root seed {made.seed}, training seeds {', '.join(map(str, table.job.training_seeds))}"
+    parts = [seeds] * (made.seed is not None) + [f"data {data}"] * bool(data) + [f"code {code}"] * bool(code)
+    return [
+        f"Provenance: {'; '.join(parts) or 'published numbers alone'}. The csv's column `provenance` has each row's"
+        " folders in results/store; `python -m pipeline.provenance FOLDER` tells what a folder was made from."
+    ]

@@ -20,11 +20,31 @@ class TableRow(Section):
     )
 
 
+class Provenance(Section):
+    """What the numbers were made from, besides the summaries themselves."""
+
+    seed: int | None = Field(None, description="The root seed; counts have none.")
+    code: dict[str, str] = Field(description="The digest of the code of each stage behind the table.")
+    data: dict[str, str] = Field(description="The sha256 of each raw collection, by the dataset's name.")
+    weights: dict[str, list[str]] = Field(
+        {}, description="The folders of the trained models behind each row (or `ROW#SEED`)."
+    )
+
+
 class TableJob(Section):
     """One table of a run."""
 
     table: TableName
     run: str = Field(description="The run's name, for the title.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
+    training_seeds: list[int] = Field(
+        [0],
+        description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",
+    )
     missing: list[str] = Field([], description="Notes, `METRICS: what is missing: where to put it`.")
-    provenance: dict[str, str] = Field({}, description="Names and digests of the results behind the rows.")
+    provenance: Provenance | None = Field(None, description="What the numbers were made from.")
+
+    @property
+    def seeded(self) -> bool:
+        """Whether rows have several training seeds."""
+        return len(self.training_seeds) > 1

@@ -59,6 +59,7 @@ def counts_alone(measurement: Measurement) -> Measurement:
         {key: measurement.traits[key] for key in traits if key in measurement.traits},
         {"complexity"},
         {key: value for key, value in measurement.values.items() if key.startswith(prefixes)},
+        {"complexity": measurement.files.get("complexity", [])},
     )
 
 

@@ -1,13 +1,22 @@
 """A metric carries its protocol: two numbers may share a column only if they were measured alike."""
 
 import json
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
 from pipeline.errors import InputError
-from pipeline.tables.measured import Measurement
 
 # A seed draws other images by the same rule, and a library's version is recorded, not compared.
 NOT_COMPARED = frozenset({"seed", "versions"})
+INTERVAL = "_interval"  # ends the keys that say how a metric's interval was made
+
+
+class Held(NamedTuple):
+    """Whose protocol it is, on which dataset."""
+
+    row: str
+    dataset: str
+    protocol: dict[str, Any]
 
 
 def flat(protocol: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -23,29 +32,51 @@ def flat(protocol: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return entries
 
 
-def one_protocol(column: str, key: str, measurements: list[Measurement]) -> dict[str, dict[str, Any]]:
-    """The protocol behind value `key` for each dataset; InputError names what differs, in which rows."""
-    seen: dict[str, tuple[str, dict[str, Any]]] = {}
-    for measurement in measurements:
-        if key not in measurement.values:
-            continue
-        protocol = flat(measurement.values[key].protocol)
-        dataset = measurement.traits["dataset"]
-        first, agreed = seen.setdefault(dataset, (measurement.name, protocol))
-        differing = [k for k in sorted({*agreed, *protocol}) if agreed.get(k) != protocol.get(k)]
-        if differing:
-            told = "; ".join(f"{k} {agreed.get(k)!r} and {protocol.get(k)!r}" for k in differing)
+def differing(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What differs between two protocols, such as `count 1000 and 500`; empty where they are one."""
+    first, second = flat(one), flat(other)
+    keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
+    return "; ".join(f"{key} {first.get(key)!r} and {second.get(key)!r}" for key in keys)
+
+
+def one_protocol(column: str, held: Iterable[Held]) -> dict[str, dict[str, Any]]:
+    """The protocol of a column for each dataset; InputError names what differs, in which rows."""
+    seen: dict[str, Held] = {}
+    for row, dataset, protocol in held:
+        first = seen.setdefault(dataset, Held(row, dataset, protocol))
+        if told := differing(first.protocol, protocol):
             raise InputError(
-                f"column {column}, dataset {dataset}: rows {first!r} and {measurement.name!r} have two"
+                f"column {column}, dataset {dataset}: rows {first.row!r} and {row!r} have two"
                 f" protocols: {told}; evaluate both alike or put them in two tables"
             )
-    return {dataset: protocol for dataset, (_, protocol) in seen.items()}
+    return {dataset: flat(first.protocol) for dataset, first in seen.items()}
+
+
+def own_protocol(protocol: dict[str, Any], metric: str, others: Collection[str]) -> dict[str, Any]:
+    """The part of a summary's protocol that concerns one metric: what is named after others alone goes.
+
+    `lpips_vgg_sha256` speaks of `lpips_vgg`, and `lpips` of both LPIPS metrics.
+    """
+    return {
+        key: own_protocol(value, metric, others) if isinstance(value, dict) else value
+        for key, value in protocol.items()
+        if _related(key, metric) or not any(_related(key, other) for other in others)
+    }
+
+
+def _related(key: str, metric: str) -> bool:
+    return key == metric or key.startswith(f"{metric}_") or metric.startswith(f"{key}_")
 
 
 def told(protocol: dict[str, Any]) -> str:
-    """A protocol in words for a footnote; hashes shortened to twelve digits (the csv has them whole)."""
+    """A protocol in words for a footnote; hashes shortened to twelve digits (the csv has them whole).
+
+    How intervals were made is a footnote of its own.
+    """
     parts = []
     for key, value in protocol.items():
+        if key.endswith(INTERVAL):
+            continue
         if isinstance(value, float | int | str):
             text = value[:12] if key.endswith("sha256") and isinstance(value, str) else str(value)
         else:

@@ -19,6 +19,7 @@ class Quantity:
     decimals: int = 4
     has_std: bool = False
     two_std: bool = False  # shown as mean ± two standard deviations, as the authors' code prints it
+    has_interval: bool = False  # shown as number [low, high]
     network: str | None = None
     reference: bool = False  # the number depends on which reference images it is held against
     significant: int = 0  # at least so many significant digits: small models' counts would round to nothing
@@ -87,34 +88,25 @@ ENCODER = Quantity(
     "encoder_params_millions", "Encoder (M)", "complexity", {"": "encoder_params"}, decimals=1, significant=3
 )
 
-_METRICS = {
-    "fd": ("FD", "↓", "frechet_distance", 1),
-    "score": ("Score", "↑", "score_mean", 2),
-    "precision": ("Precision", "↑", "precision", 3),
-    "recall": ("Recall", "↑", "recall", 3),
-    "f1": ("F1", "↑", "f1", 3),
-}
 
-FID = Quantity(
-    "fid",
-    "FID ↓",
-    "generation",
-    {"": "inception.frechet_distance"},
-    published="fid",
-    decimals=2,
-    network="inception",
-    reference=True,
-)
-CLIP_FID = Quantity(
-    "clip_fid",
-    "CLIP-FID ↓",
-    "generation",
-    {"": "clip.frechet_distance"},
-    published="clip_fid",
-    decimals=2,
-    network="clip",
-    reference=True,
-)
+def _distance(key: str, label: str, kind: str, value: str, network: str, published: bool = False) -> Quantity:
+    """A Fréchet distance in a feature space."""
+    return Quantity(
+        key,
+        label,
+        kind,
+        {"": f"{value}.frechet_distance"},
+        published=key if published else None,
+        decimals=2,
+        has_interval=True,
+        network=network,
+        reference=True,
+    )
+
+
+FID = _distance("fid", "FID ↓", "generation", "inception", "inception", published=True)
+FID_CLEAN = _distance("fid_clean", "FID (clean-fid) ↓", "generation", "inception_clean", "inception")
+CLIP_FID = _distance("clip_fid", "CLIP-FID ↓", "generation", "clip", "clip", published=True)
 INCEPTION_SCORE = Quantity(
     "is",
     "IS ↑",
@@ -123,19 +115,21 @@ INCEPTION_SCORE = Quantity(
     published="is",
     decimals=2,
     has_std=True,
+    has_interval=True,
     network="inception",
 )
 PRECISION_RECALL = tuple(
     Quantity(
         key,
-        f"{_METRICS[key][0]} ↑",
+        f"{name} ↑",
         "generation",
         {"": f"vgg16.{key}"},
         published=key,
         decimals=decimals,
+        has_interval=True,
         network="vgg16",
     )
-    for key, decimals in (("precision", 2), ("recall", 2), ("f1", 3))
+    for key, name, decimals in (("precision", "Precision", 2), ("recall", "Recall", 2), ("f1", "F1", 3))
 )
 # Other features, other numbers: never under the published metrics' names.
 EFFICIENTNET = tuple(
@@ -146,8 +140,29 @@ EFFICIENTNET = tuple(
         {"": f"efficientnet_lite0.{metric}"},
         decimals=decimals,
         has_std=key == "score",
+        has_interval=True,
         network="efficientnet_lite0",
     )
-    for key, (name, arrow, metric, decimals) in _METRICS.items()
+    for key, name, arrow, metric, decimals in (
+        ("fd", "FD", "↓", "frechet_distance", 1),
+        ("score", "Score", "↑", "score_mean", 2),
+        ("precision", "Precision", "↑", "precision", 3),
+        ("recall", "Recall", "↑", "recall", 3),
+        ("f1", "F1", "↑", "f1", 3),
+    )
 )
-GENERATION = (FID, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL, *EFFICIENTNET)
+GENERATION = (FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL, *EFFICIENTNET)
+
+# The same distances between the reconstructions of a validation split and that split; the paper prints none.
+_RFID = "reconstruction_distance"
+RECONSTRUCTION_DISTANCE = (
+    _distance("rfid", "rFID ↓", _RFID, "rfid.inception", "inception"),
+    _distance("rfid_clean", "rFID (clean-fid) ↓", _RFID, "rfid.inception_clean", "inception"),
+    _distance(
+        "rfd_efficientnet_lite0",
+        "rFD (EfficientNet-Lite0) ↓",
+        _RFID,
+        "rfid.efficientnet_lite0",
+        "efficientnet_lite0",
+    ),
+)

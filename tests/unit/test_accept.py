@@ -50,7 +50,7 @@ def test_all_results_count_again_after_accepting(change: Change, capsys: pytest.
     assert missing() == set()
     said = capsys.readouterr().out
     assert "train_autoencoder: 2 of 2 results accepted" in said
-    assert "score_features: 4 of 4 results accepted" in said
+    assert "score_features: 5 of 5 results accepted" in said
     recorded = json.loads(ACCEPTED.read_text())
     assert {key.split()[0] for key in recorded} == {"train_autoencoder", "score_features"}
 
@@ -58,7 +58,7 @@ def test_all_results_count_again_after_accepting(change: Change, capsys: pytest.
 def test_a_dry_run_records_nothing(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
     change("score_features")
     command.accept(TINY, dry_run=True)
-    assert "score_features: 4 of 4 results accepted" in capsys.readouterr().out
+    assert "score_features: 5 of 5 results accepted" in capsys.readouterr().out
     assert not ACCEPTED.exists()
     assert "score_features" in missing()
 

@@ -107,6 +107,7 @@ def test_keys_that_change_no_number_move_no_digest(key: str, value: object) -> N
 
 
 AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure", "make_report"}
+RECONSTRUCTION_DISTANCE = {"extract_features", "score_features"}
 AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
 
 
@@ -124,7 +125,9 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         }),
         ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
-        ("tables.table2", ["main", "without-noise"], {"make_table", "make_figure", "make_report"}),
+        ("tables.table2", ["main", "without-noise"], {
+            "make_table", "make_figure", "make_report", *RECONSTRUCTION_DISTANCE
+        }),
         ("evaluation.reference_count", 20, {"score_features", "make_table", "make_report"}),
         ("samples.main.shard", 32, set()),
     ],

@@ -1,17 +1,18 @@
 """Two numbers share a column only if they were measured alike."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import (
-    ffhq,
-    generation,
-    reconstruction,
-)
+from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named
 
 from pipeline.errors import InputError
 from pipeline.tables.build import PUBLISHED, Table
+from pipeline.tables.render import to_markdown
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,72 @@ def test_other_networks_hash_does_not_concern_a_metric(built: Callable[..., Tabl
         built("table2", one, other)
     del other["metrics"]["lpips_vgg"], one["metrics"]["lpips_vgg"]
     built("table2", one, {**other, "metrics": {**other["metrics"], "lpips_vgg": {"mean": 1.0, "std": 0.1}}})
+
+
+def make_table(folder: Path, table: str, rows: dict[str, dict[str, Any]]) -> "subprocess.CompletedProcess[str]":
+    """The stage's own command on summaries by row."""
+    arguments = []
+    for name, summary in rows.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(summary))
+        arguments.append(f"{name}={path}")
+    settings = json.dumps({"table": table, "run": "demo", "rows": [{"name": name} for name in rows]})
+    command = [sys.executable, "-m", "pipeline.make_table", settings, *arguments, "--csv", str(folder / "table.csv")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_command_stops_with_one_line_that_names_what_differs(tmp_path: Path) -> None:
+    """10,240 samples, as in the paper's text, and 50,000, as in its tables, are two protocols."""
+    rows = {"text": ffhq("text", "inception", protocol={"count": 10_240}), "tables": ffhq("tables", "inception")}
+    stopped = make_table(tmp_path, "text_10k", rows)
+    assert stopped.returncode == 2 and not (tmp_path / "table.csv").exists()
+    [line] = stopped.stderr.splitlines()[-1:]
+    assert line == (
+        "error: column FID ↓, dataset ffhq256: rows 'text' and 'tables' have two protocols: count 10240 and 50000;"
+        " evaluate both alike or put them in two tables"
+    )
+    made = make_table(tmp_path, "text_10k", {"text": rows["text"]})
+    assert made.returncode == 0 and (tmp_path / "table.csv").exists(), made.stderr
+
+
+PAPER_REPOSITORY = {"precision_recall": "paper_repository", "layer": "fc2 before its ReLU"}
+
+
+def vgg16(name: str, paper: bool) -> dict[str, Any]:
+    """Precision and recall on VGG16 as torch-fidelity takes them, or as the paper's repository does."""
+    protocol = PAPER_REPOSITORY if paper else {"precision_recall": "torch_fidelity", "layer": "fc2 after its ReLU"}
+    metrics = {"precision": 0.8, "recall": 0.45, "f1": 0.576}
+    return ffhq(name, "vgg16", space="vgg16_paper" if paper else "vgg16", metrics=metrics, protocol=protocol)
+
+
+def test_two_protocols_of_precision_do_not_share_its_column(built: Callable[..., Table]) -> None:
+    with pytest.raises(InputError) as error:
+        built("table5", vgg16("a", paper=False), vgg16("b", paper=True))
+    assert str(error.value).startswith("column Precision ↑, dataset ffhq256: rows 'a' and 'b' have two protocols: ")
+    for differing in (
+        "layer 'fc2 after its ReLU' and 'fc2 before its ReLU'",
+        "precision_recall 'torch_fidelity' and 'paper_repository'",
+        "space 'vgg16' and 'vgg16_paper'",
+    ):
+        assert differing in str(error.value)
+
+
+def test_one_row_with_two_protocols_of_precision_stops_too(built: Callable[..., Table]) -> None:
+    with pytest.raises(InputError, match=r"summaries of 'a': .*f1 has two protocols: .*space 'vgg16' and"):
+        built("table5", vgg16("a", paper=False), vgg16("a", paper=True))
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_either_protocol_of_precision_fills_the_column_alone(paper: bool, built: Callable[..., Table]) -> None:
+    table = built("table5", vgg16("a", paper), vgg16("b", paper))
+    for name in ("a", "b"):
+        assert float(row_named(table, name)["precision_measured"]) == 0.8
+    word = "paper_repository" if paper else "torch_fidelity"
+    assert f"precision_recall {word}" in to_markdown(table)
+
+
+def test_published_rows_read_as_published_beside_any_protocol(built: Callable[..., Table]) -> None:
+    table = built("table5", vgg16("a", paper=True))
+    words = {row["method"]: row["protocol"] for row in csv_rows(table)}
+    assert words["StyleGAN2"] == "as published"
+    assert words["BRIGHT"] == "as published; measured on 50000 samples"

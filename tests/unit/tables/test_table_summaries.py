@@ -37,7 +37,7 @@ def test_missing_network_says_what_to_put_where(built: Callable[..., Table]) -> 
 
 def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Callable[..., Table]) -> None:
     table = built("table5", rows=[{"name": "main", "dataset": "ffhq256", "label": "BRIGHT (LDM)"}])
-    assert row_named(table, "main")["missing"].startswith("fid; clip_fid; is")
+    assert row_named(table, "main")["missing"].startswith("fid; fid_clean; clip_fid; is")
 
 
 @pytest.mark.parametrize(

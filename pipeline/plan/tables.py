@@ -1,0 +1,169 @@
+"""The tables of a run: which summaries each is made of, of every training seed."""
+
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.config.evaluation import GenerationRows
+from pipeline.config.root import Config, load_config
+from pipeline.evaluation.spaces import DISTANCE_NETWORKS
+from pipeline.plan.evaluations import EvaluationJobs
+from pipeline.plan.jobs import Job, closure
+
+RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
+COUNT_TABLES = ("table3", "table7", "table8")
+GENERATION_TABLES = ("table5", "table6", "text_10k")
+TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
+PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
+
+
+class Summary(NamedTuple):
+    """A summary file of a job, the row that it is of, and the training seed where that is a further one."""
+
+    row: str
+    job: Job
+    file: str = "summary.json"
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As the table stage is told it."""
+        return self.row if self.seed is None else f"{self.row}#{self.seed}"
+
+
+class TableJobs(EvaluationJobs):
+    """The jobs behind a run's tables; where the config has several training seeds, of all of them."""
+
+    def __init__(self, config: Config, accepted: tuple[tuple[str, str], ...] | None = None):
+        super().__init__(config.with_training_seed(config.training_seeds[0]), accepted)
+
+    @cached_property
+    def replicas(self) -> dict[int, EvaluationJobs]:
+        """The same jobs with each further training seed."""
+        first, *further = self.config.training_seeds
+        return {seed: EvaluationJobs(self.config.with_training_seed(seed - first), self.accepted) for seed in further}
+
+    @property
+    def every_seed(self) -> list[tuple[int | None, EvaluationJobs]]:
+        """The jobs of the first training seed (None: it goes unnamed) and of the further ones."""
+        return [(None, self), *self.replicas.items()]
+
+    @cached_property
+    def tables(self) -> dict[str, Job]:
+        """The job of each table, by the table's name."""
+        return {table: self._table(table) for table in TABLES}
+
+    def _table(self, table: str) -> Job:
+        of_samples = table in GENERATION_TABLES
+        rows, found, missing = self._generation_rows(table) if of_samples else self._model_rows(table)
+        # What a training seed does not change comes once.
+        summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
+        settings: dict[str, Any] = {
+            "table": table,
+            "run": self.config.run,
+            "rows": rows,
+            "missing": missing,
+            "provenance": self._provenance(summaries),
+        }
+        if any(summary.job.stage != "complexity" for summary in summaries):  # counts know no seed
+            settings["training_seeds"] = self.config.training_seeds
+            settings["provenance"]["seed"] = self.config.seed
+        names = tuple(summary.name for summary in summaries)
+        return self._job(
+            "make_table",
+            table,
+            settings,
+            settings | {"names": names, "published": self.published},
+            inputs={"summaries": [summary.job.path(summary.file) for summary in summaries]},
+            names=names,
+            upstream=tuple(summary.job for summary in summaries),
+        )
+
+    def _provenance(self, summaries: list[Summary]) -> dict[str, Any]:
+        """The digests of code, data and trained models behind a table."""
+        behind = closure(summary.job for summary in summaries)
+        trained = {
+            summary.name: sorted(
+                f"{job.kind.section}/{job.name}"
+                for job in closure([summary.job])
+                if job.stage in ("train_autoencoder", "train_diffusion")
+            )
+            for summary in summaries
+        }
+        sources = {job.label: job.numerical["source"] for job in behind if job.stage == "prepare_dataset"}
+        return {
+            "code": {job.stage: job.code for job in behind},
+            "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
+            "weights": {name: folders for name, folders in trained.items() if folders},
+        }
+
+    def _model_rows(self, table: str) -> tuple[list[dict[str, Any]], list[Summary], list[str]]:
+        """Rows that are autoencoders, their summaries, and notes on what is missing."""
+        names: list[str] = getattr(self.config.tables_or_default, table)
+        summaries: list[Summary] = []
+        for seed, jobs in self.every_seed:
+            if table in RECONSTRUCTION_TABLES:
+                summaries += [Summary(name, jobs.reconstruction(name), seed=seed) for name in names]
+            for space in jobs.distance_spaces(names) if table == "table2" else ():
+                summaries += [Summary(name, jobs.reconstruction_distance(name, space), seed=seed) for name in names]
+        if table in COUNT_TABLES:
+            summaries += [Summary(name, self._counts(self.config, name), "complexity.json") for name in names]
+        if table in COUNT_TABLES and self.paper is not None:
+            for name in getattr(self.paper.tables_or_default, table):
+                job = self._counts(self.paper, name)
+                if all(job.digest != summary.job.digest for summary in summaries):
+                    summaries.append(Summary(f"paper: {name}", job, "complexity.json"))
+        missing = self._missing_distances(names) if table == "table2" else []
+        return [{"name": name} for name in names], summaries, missing
+
+    def _missing_distances(self, names: list[str]) -> list[str]:
+        usable = set(self.distance_spaces(names))
+        networks = [network for network in self.config.evaluation.networks if network in DISTANCE_NETWORKS]
+        return [self.missing(network) for network in networks if not usable & set(self.spaces(network))]
+
+    def _counts(self, config: Config, name: str) -> Job:
+        model = config.autoencoders[name]
+        dataset = config.datasets[model.dataset]
+        return self.complexity(model, dataset.resolution, dataset.channels)
+
+    def _generation_rows(self, table: str) -> tuple[list[dict[str, Any]], list[Summary], list[str]]:
+        """Rows that are sample sets, their summaries, and notes on what is missing."""
+        wanted: GenerationRows = getattr(self.config.tables_or_default, table)
+        summaries: list[Summary] = []
+        missing: dict[str, str] = {}
+        for seed, jobs in self.every_seed:
+            for network in self.config.evaluation.networks:
+                if not jobs.usable(network, wanted.rows, wanted.count):
+                    missing[network] = self.missing(network)
+                    continue
+                for name, space in product(wanted.rows, self.spaces(network)):
+                    count = wanted.count or self.config.samples[name].count
+                    summaries.append(Summary(name, jobs.evaluation(name, space, count), seed=seed))
+        return [self._sample_row(name) for name in wanted.rows], summaries, list(missing.values())
+
+    def _sample_row(self, name: str) -> dict[str, Any]:
+        row = {"name": name, "dataset": self.config.dataset_of(self.config.samples[name])}
+        if (model := self.model_of(name)) is not None:
+            row["code_size"] = str(self.config.autoencoders[model].code_size)
+        return row
+
+    def model_of(self, samples: str) -> str | None:
+        """The autoencoder behind a sample set; real images have none."""
+        settings: Any = self.config.samples[samples]
+        match settings.kind:
+            case "diffusion":
+                return self.config.diffusions[settings.diffusion].autoencoder
+            case "gaussian_codes":
+                return settings.autoencoder
+            case _:
+                return None
+
+    @cached_property
+    def paper(self) -> Config | None:
+        """The paper's own architectures: their counts stand beside the published ones in every run."""
+        if not PAPER.exists():
+            return None
+        return load_config(yaml.safe_load(PAPER.read_text(encoding="utf-8")), str(PAPER))

@@ -1,0 +1,68 @@
+"""Other methods, measured by us, beside their published rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from made_summaries import church, complexity, differences, ffhq, reconstruction, row_named
+
+from pipeline.tables.build import BOTH, COUNTED, MEASURED, Table
+
+
+@pytest.mark.parametrize("sample_kind", ["files", "diffusion"])
+@pytest.mark.parametrize(("method", "fid"), [("StyleGAN2", "4.16"), ("LDM", "4.98"), ("ImageBART", "10.81")])
+def test_measured_samples_of_another_method_stand_beside_its_published_row(
+    method: str, fid: str, sample_kind: str, built: Callable[..., Table]
+) -> None:
+    files = {"sample_kind": sample_kind, "method": method, "code_size": None}
+    summaries = [ffhq("theirs", network, **files) for network in ("inception", "vgg16")]
+    row = row_named(built("table5", *summaries), "theirs")
+    assert (row["source"], row["method"], row["fid_published"]) == (BOTH, method, fid)
+    assert float(row["fid_difference"]) == pytest.approx(538.987 - float(fid))
+    assert row["protocol"] == "as published; measured on 50000 samples"
+    if method == "StyleGAN2":
+        assert float(row["precision_difference"]) == pytest.approx(0.71234 - 0.71)
+        assert "is_difference" not in differences(row), "the paper prints no IS of StyleGAN2"
+
+
+def test_another_number_of_samples_or_another_dataset_is_not_subtracted(built: Callable[..., Table]) -> None:
+    files: dict[str, Any] = {"sample_kind": "files", "method": "StyleGAN2", "code_size": None}
+    few = row_named(built("table5", ffhq("few", "inception", protocol={"count": 10_000}, **files)), "few")
+    assert few["source"] == MEASURED and not differences(few)
+    assert "count 10000 (published 50000)" in few["notes"]
+    other = row_named(built("table5", ffhq("other", "inception", **(files | {"dataset": "mine"}))), "other")
+    assert other["source"] == MEASURED and not differences(other)
+
+
+def test_bright_and_another_method_share_a_table(built: Callable[..., Table]) -> None:
+    theirs = ffhq("theirs", "inception", sample_kind="files", method="StyleGAN2", code_size=None)
+    table = built("table5", ffhq("ours", "inception"), theirs)
+    assert [row_named(table, name)["method"] for name in ("ours", "theirs")] == ["BRIGHT", "StyleGAN2"]
+
+
+def other_autoencoder(kind: dict[str, Any]) -> dict[str, Any]:
+    """What a model without key codes has nothing to say of."""
+    return kind | {"key_length": None, "feature_size": None}
+
+
+def test_a_measured_vqgan_stands_beside_its_published_reconstruction(built: Callable[..., Table]) -> None:
+    vqgan = other_autoencoder(church("vqgan", "32x32", method="VQGAN", code_noise=None, adversarial=None))
+    row = row_named(built("table2", vqgan, church("bright", "32x32x4")), "vqgan")
+    assert (row["source"], row["method"], row["psnr_published"]) == (BOTH, "VQGAN", "19.81")
+    assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
+
+
+def test_a_measured_rq_vae_on_ffhq_needs_the_published_validation_images(built: Callable[..., Table]) -> None:
+    ffhq_images = {"dataset": "ffhq256", "method": "RQ-VAE", "code_noise": None, "adversarial": None}
+    few = other_autoencoder(reconstruction("rq", code_size="16x16x4", **ffhq_images))
+    all_images = few | {"count": 10_000, "protocol": few["protocol"] | {"count": 10_000}}
+    assert row_named(built("table2", all_images), "rq")["psnr_published"] == "24.53"
+    row = row_named(built("table2", few), "rq")
+    assert row["source"] == MEASURED and "count 1000 (published 10000)" in row["notes"]
+
+
+def test_counts_of_a_vqgan_stand_beside_the_published_ones(built: Callable[..., Table]) -> None:
+    counts = other_autoencoder(complexity("vqgan", "ffhq256", "16x16", method="VQGAN", hash_table_params=None))
+    row = row_named(built("table3", counts), "vqgan")
+    assert (row["source"], row["decoder_params_millions_published"]) == (COUNTED, "42.5")
+    assert row["hash_table_params_millions_measured_ngp"] == ""

@@ -1,0 +1,74 @@
+"""A digest can be expanded: what a result was made from, back to the images."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from finished_plan import finish, tiny_plan
+
+from pipeline.errors import InputError
+from pipeline.plan.jobs import STORE
+from pipeline.plan.run import Plan
+from pipeline.provenance import digest_of, provenance
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A finished plan in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    plan = tiny_plan()
+    finish(plan)
+    return plan
+
+
+def printed(capsys: pytest.CaptureFixture[str], *results: str) -> dict[str, dict[str, object]]:
+    capsys.readouterr()
+    provenance(list(results))
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    job = plan.reconstruction("main")
+    entries = printed(capsys, str(job.folder))
+    assert next(iter(entries)) == job.digest
+    assert entries.keys() == {job.digest, plan.autoencoder("main").digest, plan.dataset("tiny").digest}
+    for made in (job, *job.upstream):
+        entry = entries[made.digest]
+        assert (entry["stage"], entry["folder"], entry["code"]) == (made.stage, str(made.folder), made.code)
+        assert entry["settings"] == made.identity["settings"]
+        assert entry["inputs"] == [upstream.digest for upstream in made.upstream]
+    seed = entries[plan.autoencoder("main").digest]["settings"]["seed"]  # type: ignore[index]
+    assert seed == plan.autoencoder("main").settings["seed"]
+
+
+def test_a_path_a_name_and_a_digest_mean_the_same(plan: Plan) -> None:
+    job = plan.autoencoder("main")
+    for told in (
+        job.path("autoencoder.safetensors"),
+        str(job.folder),
+        f"autoencoders/{job.name}",
+        job.name,
+        job.digest,
+    ):
+        assert digest_of(told) == job.digest
+
+
+def test_every_folder_that_a_table_names_can_be_expanded(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    for table in plan.tables.values():
+        weights = [folder for folders in table.settings["provenance"]["weights"].values() for folder in folders]
+        for told in (*table.inputs["summaries"], *weights):
+            assert printed(capsys, told)[digest_of(told)]["folder"] != "not here"
+
+
+def test_a_removed_result_still_tells_what_it_was(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(STORE)
+    assert printed(capsys, plan.diffusion("main").digest)[plan.diffusion("main").digest]["folder"] == "not here"
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"), [("00000000", "no finished result"), ("table2.md", "names no result"), ("", "names no result")]
+)
+def test_what_is_no_result_gets_one_line(plan: Plan, told: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        provenance([told])

@@ -1,0 +1,97 @@
+"""Several training seeds: replicas of the tables' models and samples, and their numbers one by one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import tiny_plan, tiny_values
+
+from pipeline.atomic import write_json
+from pipeline.errors import InputError
+from pipeline.plan.run import Plan
+
+NETWORK = "efficientnet_lite0"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are relative to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def seeded(*seeds: int, **changes: Any) -> Plan:
+    return tiny_plan(tiny_values() | {"training_seeds": list(seeds)} | changes)
+
+
+def test_the_first_seed_has_the_jobs_that_a_run_without_further_seeds_has() -> None:
+    alone, several = tiny_plan(), seeded(0, 1, 2)
+    new = several.jobs.keys() - alone.jobs.keys()
+    assert {stage for stage, _ in alone.jobs.keys() - several.jobs.keys()} == {"make_table", "make_report"}
+    made = [stage for stage, _ in new]
+    # Two further seeds of two autoencoders, of one diffusion model, and of three sample sets.
+    assert [made.count(stage) for stage in ("train_autoencoder", "train_diffusion", "generate")] == [4, 2, 6]
+    assert not {"prepare_dataset", "complexity", "make_figure", "nearest_neighbours"} & set(made)
+
+
+def test_one_seed_told_or_not_is_the_same_run() -> None:
+    assert seeded(0).jobs.keys() == tiny_plan().jobs.keys()
+
+
+def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
+    values = tiny_values()
+    for section in ("autoencoders", "diffusions", "samples"):
+        for entry in values[section].values():
+            entry["seed"] = 3
+    by_hand, replica = tiny_plan(values), seeded(0, 3).replicas[3]
+    assert replica.reconstruction("main").digest == by_hand.reconstruction("main").digest
+    assert replica.evaluation("main", NETWORK, 32).digest == by_hand.evaluation("main", NETWORK, 32).digest
+
+
+def test_the_order_of_seeds_says_which_goes_unnamed() -> None:
+    assert seeded(3, 0).reconstruction("main").digest == seeded(0, 3).replicas[3].reconstruction("main").digest
+    assert seeded(3, 0).tables["table2"].names[:1] == ("main",)
+    assert "main#0" in seeded(3, 0).tables["table2"].names
+
+
+def test_tables_get_every_seed_of_a_row_and_counts_once() -> None:
+    tables = seeded(0, 1, 2).tables
+    assert {"main", "main#1", "main#2", "gaussian#1"} < set(tables["table5"].names)
+    assert tables["table5"].settings["training_seeds"] == [0, 1, 2]
+    counts = [job.stage for job in tables["table7"].upstream].count("complexity")
+    assert counts == [job.stage for job in tiny_plan().tables["table7"].upstream].count("complexity")
+    assert tables["table3"].digest == tiny_plan().tables["table3"].digest, "nothing was trained for it"
+
+
+def test_a_table_names_the_weights_of_each_seed() -> None:
+    plan = seeded(0, 1)
+    weights = plan.tables["table5"].settings["provenance"]["weights"]
+    for name, jobs in (("main", plan), ("main#1", plan.replicas[1])):
+        trained = (jobs.autoencoder("main"), jobs.diffusion("main"))
+        assert weights[name] == [f"{job.kind.section}/{job.name}" for job in trained]
+    assert weights.keys() == {"main", "main#1", "gaussian", "gaussian#1"}, "real images have none"
+
+
+def test_metrics_have_the_numbers_of_each_seed() -> None:
+    plan = seeded(0, 1)
+    for jobs, psnr in ((plan, 23.5), (plan.replicas[1], 24.5)):
+        write_json(jobs.reconstruction("main").path("summary.json"), {"metrics": {"psnr": {"mean": psnr, "std": 2.0}}})
+    plan.publish()
+    metrics = json.loads(Path("results/tiny/metrics.json").read_text())
+    assert metrics == {
+        "reconstruction": {"main": {"psnr": 23.5}},
+        "seeds": {"1": {"reconstruction": {"main": {"psnr": 24.5}}}},
+    }
+
+
+def test_histories_of_further_seeds_are_published_beside_the_first_ones() -> None:
+    plan = seeded(0, 1)
+    names = {Path(place).name for place in plan.view if "histories" in place}
+    assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
+
+
+@pytest.mark.parametrize(("seeds", "told"), [([], "at least 1 item"), ([0, 1, 1], "each seed once")])
+def test_wrong_seeds_get_one_line(seeds: list[int], told: str) -> None:
+    with pytest.raises(InputError) as error:
+        seeded(*seeds)
+    assert "training_seeds" in str(error.value) and told in str(error.value) and "\n" not in str(error.value)
