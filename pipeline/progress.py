@@ -9,6 +9,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from pipeline.heartbeat import activity
+
 logger = logging.getLogger("pipeline")
 
 LOG_LINE_EVERY_S = 10.0
@@ -24,6 +26,7 @@ def log_to(path: Path | None) -> None:
         handler: logging.Handler = logging.FileHandler(path, encoding="utf-8")
     else:
         handler = logging.StreamHandler(sys.stderr)
+    activity.log = path
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
 
@@ -47,6 +50,7 @@ class Progress:
             disable=not (visible and sys.stderr.isatty()),
             dynamic_ncols=True,
         )
+        self._report("")
 
     def __enter__(self) -> "Progress":
         return self
@@ -64,13 +68,24 @@ class Progress:
         self.bar.update(count)
         if note:
             self.bar.set_postfix_str(note, refresh=False)
+        self._report(note)
         if time.monotonic() - self.last_line_at >= LOG_LINE_EVERY_S:
             self._line(note)
 
+    @property
+    def rate(self) -> float:
+        """Units per second; those of before a resume don't count."""
+        elapsed = time.monotonic() - self.started_at
+        return (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
+
+    def _report(self, note: str) -> None:
+        """For the stage's record."""
+        activity.description, activity.unit, activity.note = self.description, self.unit, note or activity.note
+        activity.done, activity.total, activity.rate = self.done, self.total, self.rate
+
     def _line(self, note: str) -> None:
         self.last_line_at = time.monotonic()
-        elapsed = self.last_line_at - self.started_at
-        rate = (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
+        rate = self.rate
         left = timedelta(seconds=round((self.total - self.done) / rate)) if rate > 0 else "unknown"
         if self.visible:
             logger.info(

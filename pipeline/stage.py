@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from pipeline.config.parsing import parse_settings
 from pipeline.errors import InputError
+from pipeline.heartbeat import beating
 from pipeline.memory import is_out_of_memory
 from pipeline.progress import logger
 
@@ -36,7 +37,8 @@ def run_stage(command: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command)
     try:
-        app()
+        with beating():
+            app()
     except InputError as error:
         line = f"error: {' '.join(str(error).split())}"
         logger.info(line)

@@ -67,6 +67,13 @@ class Split(Section):
         return self
 
 
+class Expected(Section):
+    """How many images there will be."""
+
+    train: int = Field(ge=1, description="Images for training.")
+    validation: int = Field(ge=0, description="Images for validation.")
+
+
 class Dataset(Section):
     """A collection of images, prepared once and shared by all experiments on it."""
 
@@ -87,6 +94,9 @@ class Dataset(Section):
         "skip", description="An unreadable image is skipped and listed in the manifest, or it is an error."
     )
     license: str = operational("unknown", description="The collection's licence, for the manifest.")
+    expected: Expected | None = operational(
+        None, description="For `python -m pipeline.estimate` while the raw images are not here; nothing else reads it."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "Dataset":

@@ -1,0 +1,78 @@
+"""Devices and the rates that an estimate reckons with: the makers' peaks, and an assumed share of them."""
+
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.errors import InputError
+from pipeline.estimation.operations import Work
+
+TERA = 1e12
+CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Peak rates in TFLOP/s without sparsity, and the share of them that trainings here are assumed to reach.
+
+    PyTorch's defaults decide which peak counts in 32 bits: convolutions may use TF32, matrix products not.
+    """
+
+    name: str
+    convolutions: float
+    products: float
+    half: float
+    """In 16 bits (`execution.precision`)."""
+    share: float
+    matches: str
+    """What the name that the driver gives has in it."""
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.name != CPU
+
+    def seconds(self, work: Work, precision: str = "fp32", tf32: bool = True) -> float:
+        """Seconds of one device, or of one core; `tf32`: metric networks run without it."""
+        if precision != "fp32":
+            return work.total / (self.half * self.share * TERA)
+        convolutions = self.convolutions if tf32 else self.products
+        return (work.convolutions / convolutions + work.products / self.products) / (self.share * TERA)
+
+    def __str__(self) -> str:
+        if self.share == 1:
+            return f"{self.name}: {self.convolutions:g} TFLOP/s reached, as given"
+        peaks = f"{self.convolutions:g} TFLOP/s"
+        if self.is_gpu:
+            peaks += f" in convolutions, {self.products:g} in matrix products, {self.half:g} in 16 bits"
+        return f"{self.name}: {self.share:.0%} of a peak of {peaks}"
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        Device("a100", 156, 19.5, 312, 0.35, "A100"),
+        Device("h100", 494, 67, 989, 0.25, "H100"),
+        Device("rtx3090", 35.6, 35.6, 71, 0.45, "3090"),
+        Device("rtx4090", 82.6, 82.6, 165, 0.4, "4090"),
+        # One core with 256-bit vectors at 3 GHz.
+        Device(CPU, 0.096, 0.096, 0.096, 0.5, CPU),
+    )
+}
+
+
+def this_device() -> str:
+    """This machine's device, as the driver names it."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
+
+
+def choose_device(name: str | None, tflops: float | None) -> Device:
+    """The device of a name (the driver's or the table's), else this machine's; `tflops`: a reached rate."""
+    if tflops is not None:
+        wanted = name or f"a GPU of {tflops:g} TFLOP/s"
+        return Device(wanted, tflops, tflops, tflops, 1.0, wanted)
+    wanted = name or this_device()
+    for device in DEVICES.values():
+        if device.matches.lower() in wanted.lower():
+            return device
+    known = ", ".join(DEVICES)
+    raise InputError(f"--device: {wanted!r} is not in the table, which has {known}; give the rate it reaches, --tflops")

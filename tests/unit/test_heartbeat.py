@@ -1,0 +1,112 @@
+"""A stage's record: written while it runs and at its end, with how it ended."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import heartbeat
+from pipeline.heartbeat import Activity, beating, record_path
+from pipeline.progress import Progress, log_to
+
+
+@pytest.fixture
+def log(tmp_path):
+    log_to(tmp_path / "logs" / "stage-x-1.log")
+    yield tmp_path / "logs" / "stage-x-1.log"
+    log_to(None)
+    logging.getLogger("pipeline").handlers.clear()
+
+
+def record(log: Path) -> dict:
+    return json.loads(record_path(log).read_text())
+
+
+def test_the_record_lies_beside_the_log_and_tells_progress(log) -> None:
+    with beating(every_s=0.01), Progress("train", 40, "steps", done=10) as progress:
+        progress.advance(10, note="loss 0.5")
+        deadline = time.monotonic() + 10
+        while not record_path(log).exists() or record(log)["done"] < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        running = record(log)
+    assert record_path(log).name == "stage-x-1.progress.json"
+    assert (running["state"], running["description"], running["note"]) == ("running", "train", "loss 0.5")
+    assert (running["done"], running["total"], running["unit"], running["process"]) == (20, 40, "steps", os.getpid())
+    assert running["rate"] > 0 and running["left_s"] == pytest.approx(20 / running["rate"])
+    after = record(log)
+    assert (after["state"], after["device"]) == ("done", "cpu")
+    assert after["started_at"] <= running["updated_at"] <= after["updated_at"]
+    assert after["seconds"] == pytest.approx(after["updated_at"] - after["started_at"])
+
+
+@pytest.mark.parametrize(
+    ("problem", "state", "error"),
+    [
+        (SystemExit(0), "done", ""),
+        (SystemExit(), "done", ""),
+        (SystemExit(1), "failed", ""),
+        (SystemExit(128 + signal.SIGTERM), "ended", ""),
+        (SystemExit(128 + signal.SIGINT), "ended", ""),
+        (MemoryError("no\nroom"), "failed", "MemoryError: no room"),
+    ],
+)
+def test_how_it_ended(log, problem, state, error) -> None:
+    with pytest.raises(type(problem)), beating():
+        raise problem
+    assert (record(log)["state"], record(log)["error"]) == (state, error)
+
+
+def test_without_a_log_or_in_a_second_process_nothing_is_written(tmp_path, monkeypatch) -> None:
+    with beating(Activity()):
+        pass
+    monkeypatch.setenv("RANK", "1")
+    with beating(Activity(log=tmp_path / "a.log")):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_cannot_be_written_stops_no_job(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with beating(Activity(log=tmp_path / "file" / "a.log")):
+        done = True
+    assert done
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+from pipeline import heartbeat
+from pipeline.progress import log_to, Progress
+from pipeline.stage import run_stage
+
+def stage() -> None:
+    log_to(Path("a.log"))
+    with Progress("wait", 1000, "naps") as progress:
+        while True:
+            time.sleep(0.02)
+            progress.advance()
+
+run_stage(stage)
+"""
+
+
+@pytest.mark.parametrize(("number", "state"), [(signal.SIGTERM, "ended"), (signal.SIGKILL, "running")])
+def test_a_stage_that_is_asked_to_end_says_so_and_a_killed_one_cannot(tmp_path, number, state) -> None:
+    path = os.pathsep.join(sys.path)
+    process = subprocess.Popen([sys.executable, "-c", STAGE], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
+    deadline = time.monotonic() + 60
+    while not record_path(tmp_path / "a.log").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.wait(60)
+    found = record(tmp_path / "a.log")
+    assert (found["state"], found["process"]) == (state, process.pid)
+    assert heartbeat.BEAT_S < 10
