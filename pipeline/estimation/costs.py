@@ -26,6 +26,8 @@ from pipeline.estimation.operations import (
     feature_work,
     lpips_work,
 )
+from pipeline.evaluation.frechet import GROUPS
+from pipeline.evaluation.metrics import SERVES
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
 
@@ -37,6 +39,7 @@ WRITE_S = 200e-9
 RAW_PIXELS = 1e6  # of a raw image in a folder, a zip or an LMDB
 PNG_SHARE = 0.6  # of the pixels' bytes
 PASS_S = 0.01  # of a network on a GPU, forward or backward, however small
+ROOT = 25  # operations of a matrix root, in cubes of its side
 PARALLEL = 0.9  # what each further GPU of one training adds
 ASSUMPTIONS = (
     f"{START_S:g} s to start a job; a PNG takes {READ_S * 1e9:g} ns a pixel to read, {WRITE_S * 1e9:g} to write and"
@@ -216,15 +219,16 @@ class Costs:
         return min(asked, counts.train if "train.zip" in str(job.inputs["images"]) else counts.validation), dataset
 
     def score_features(self, job: Job) -> Cost:
-        """Covariances, the root of their product, and all distances where precision and recall are asked for."""
+        """Covariances, roots of their product (for the interval too), all distances for precision and recall."""
         space, settings = job.settings["space"], job.settings
         made, seen = (
             min(self._scored(one)[0], settings.get(key) or self._scored(one)[0])
             for one, key in zip(job.upstream, ("count", "reference_count"), strict=True)
         )
-        width = feature_network(space).features
-        operations = 2 * (made + seen) * width**2 + 25 * width**3
-        if settings.get("kind") != "reconstruction_distance" and space in WITH_DISTANCES:
+        width, serves, operations = feature_network(space).features, SERVES[space], 0.0
+        if "frechet_distance" in serves:
+            operations += 2 * (made + seen) * width**2 + (1 + 2 * GROUPS) * ROOT * width**3
+        if "precision_recall" in serves and settings.get("kind") != "reconstruction_distance":
             operations += 2 * width * (made**2 + seen**2 + 2 * made * seen)
         return Cost(cpu_work=Work(products=operations), threads=settings.get("cpu_threads", 1))
 
@@ -245,8 +249,6 @@ class Costs:
             threads=job.settings["cpu_threads"],
         )
 
-
-WITH_DISTANCES = ("vgg16", "vgg16_paper", "efficientnet_lite0")
 
 STAGE_COSTS: dict[str, Callable[[Costs, Job], Cost]] = {
     "prepare_dataset": Costs.prepare_dataset,
