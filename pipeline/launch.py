@@ -104,4 +104,4 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
 
 
 if __name__ == "__main__":
-    run_stage(launch)
+    run_stage(launch, beats=False)

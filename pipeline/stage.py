@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -28,16 +29,17 @@ LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; th
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def run_stage(command: Callable[..., None]) -> None:
+def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143.
 
-    An allocation that failed ends with 137, as if the kernel had been first.
+    An allocation that failed ends with 137, as if the kernel had been first. `beats`: whether this process
+    writes the record beside its log (`pipeline.heartbeat`); a launcher leaves that to its stage.
     """
     signal.signal(signal.SIGTERM, _terminate)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command)
     try:
-        with beating():
+        with beating() if beats else nullcontext():
             app()
     except InputError as error:
         line = f"error: {' '.join(str(error).split())}"
