@@ -30,8 +30,9 @@ container: "workflow/container/bright.sif"
 localrules:
     complexity,
     fetch_network,
-    make_table,
     make_figure,
+    make_report,
+    make_table,
 
 
 include: "workflow/rules/common.smk"

@@ -21,7 +21,7 @@ from pipeline.progress import log_to, logger
 from pipeline.stage import KILLED, TERMINATED, run_stage
 
 ENDINGS = {0: State.ENDED, TERMINATED: State.TERMINATED, KILLED: State.OUT_OF_MEMORY}
-SAMPLE_EVERY_S = 1.0
+SAMPLE_EVERY_S = 0.25
 SHUTDOWN_S = 600  # torchrun kills processes that are not done so long after SIGTERM; saving must fit in
 
 

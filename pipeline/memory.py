@@ -32,7 +32,7 @@ class State(StrEnum):
 
 
 # A job that vanished, its launcher too, died for memory if it had come this near to its limit. Below 1, since it is
-# looked at once a second, and since schedulers count Snakemake's own processes as the job's.
+# looked at four times a second, and since schedulers count Snakemake's own processes as the job's.
 NEAR = 0.8
 # The record is written again when the peak grew by this factor.
 GROWN = 1.03

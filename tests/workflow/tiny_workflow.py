@@ -57,16 +57,19 @@ class Workflow:
         return self.call(sys.executable, "-m", module, *arguments, expect=expect)
 
     def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
-        """Run a command in this folder; rules find this Python and the checkout's package first."""
-        variables = os.environ | environment
-        variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
-        variables["PYTHONPATH"] = str(self.checkout)
+        """Run a command in this folder."""
+        variables = self.environment() | environment
         start = time.monotonic()
         done = subprocess.run(
             command, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert done.returncode == expect, done.stdout[-5000:]
         return Run(done.returncode, done.stdout, time.monotonic() - start)
+
+    def environment(self) -> dict[str, str]:
+        """This environment, in which rules find this Python and the checkout's package first."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "PYTHONPATH": str(self.checkout)}
 
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change this folder's config."""
