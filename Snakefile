@@ -14,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 from pipeline.config.root import load_config
 from pipeline.errors import InputError
 from pipeline.memory import record_path, request_mb
+from pipeline.plan.arguments import named_arguments, settings_argument
 from pipeline.plan.checks import left_out, obstacles
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES

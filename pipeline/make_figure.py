@@ -12,7 +12,7 @@ from pipeline.figures.inputs import Inputs, parse_inputs
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import save
 from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
 
 FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
     "fig01": reconstructions.overview,
@@ -38,7 +38,7 @@ def make_figure(
     png: Annotated[Path, typer.Option(help="Where the picture goes.")],
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH."),
+        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
     ] = None,
     pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
     log: LogOption = None,
@@ -46,7 +46,7 @@ def make_figure(
     """Make one of the paper's figures, one beyond them, or the loss curves."""
     log_to(log)
     job = read_settings(FigureJob, settings)
-    figure = FIGURES[job.figure](job, parse_inputs(inputs or []))
+    figure = FIGURES[job.figure](job, parse_inputs(listed(inputs)))
     save(figure, png, pdf)
     logger.info("wrote %s", png)
 

@@ -10,7 +10,7 @@ from pipeline.figures.inputs import parse_inputs
 from pipeline.progress import log_to, logger
 from pipeline.report.job import ReportJob
 from pipeline.report.page import render
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
 
 BENCHMARKS = Path("results/benchmarks")
 
@@ -20,7 +20,7 @@ def make_report(
     output: Annotated[Path, typer.Option(help="Where the page goes (html).")],
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH."),
+        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
     ] = None,
     benchmarks: Annotated[Path, typer.Option(help="The folder of the jobs' benchmarks (tsv).")] = BENCHMARKS,
     log: LogOption = None,
@@ -28,7 +28,7 @@ def make_report(
     """Make the page of a run, one HTML file that opens without a network."""
     log_to(log)
     job = read_settings(ReportJob, settings)
-    page = render(job, parse_inputs(inputs or []), benchmarks)
+    page = render(job, parse_inputs(listed(inputs)), benchmarks)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)
 

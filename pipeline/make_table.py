@@ -7,7 +7,7 @@ import typer
 
 from pipeline.atomic import write_text
 from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
 from pipeline.tables.build import build_table
 from pipeline.tables.job import TableJob
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
@@ -19,7 +19,8 @@ PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 def make_table(
     settings: SettingsArgument,
     summaries: Annotated[
-        list[str] | None, typer.Argument(metavar="[ROW=SUMMARY]...", help="Summaries (json) and their rows.")
+        list[str] | None,
+        typer.Argument(metavar="[ROW=SUMMARY]...", help="Summaries (json) and their rows; @FILE: a file of these."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
@@ -32,7 +33,7 @@ def make_table(
     """Make one of the paper's tables, each measured number beside the published one."""
     log_to(log)
     job = read_settings(TableJob, settings)
-    table = build_table(job, [parse_named(summary) for summary in summaries or []], published)
+    table = build_table(job, [parse_named(summary) for summary in listed(summaries)], published)
     text = to_markdown(table)
     written = ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table)), (parts, to_json(table)))
     for path, content in written:

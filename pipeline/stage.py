@@ -70,6 +70,20 @@ def read_settings(kind: type[Settings], argument: str) -> Settings:
     return parse_settings(kind, _parse(text, argument), "settings")
 
 
+def listed(arguments: list[str] | None) -> list[str]:
+    """The arguments of a command; `@FILE` stands for the lines of that file."""
+    found: list[str] = []
+    for argument in arguments or []:
+        if not argument.startswith("@") or "=" in argument:
+            found.append(argument)
+            continue
+        try:
+            found += Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise InputError(f"{argument}: no readable file of arguments ({error.strerror})") from None
+    return found
+
+
 def _parse(text: str, origin: str) -> Any:
     try:
         return json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)

@@ -1,6 +1,5 @@
 """The plan of this config, and how rules ask it for their inputs and settings."""
 
-import json
 import shlex
 
 
@@ -46,8 +45,10 @@ def upstream(stage):
 
 
 def settings(stage):
-    """A stage's settings as the JSON that its command takes."""
-    return lambda wildcards: json.dumps(find(stage, wildcards).settings, sort_keys=True)
+    """A stage's settings as its command takes them."""
+    return lambda wildcards: settings_argument(
+        find(stage, wildcards), write=not workflow.dryrun
+    )
 
 
 def digest(wildcards):
@@ -135,8 +136,8 @@ def named(stage, inputs):
     """Arguments `name=path` for each file of a job's single list of inputs."""
 
     def text(wildcards, input):
-        pairs = zip(find(stage, wildcards).names, input.get(inputs, []))
-        return " ".join(shlex.quote(f"{name}={path}") for name, path in pairs)
+        job, paths = find(stage, wildcards), as_list(input.get(inputs, []))
+        return shlex.join(named_arguments(job, paths, write=not workflow.dryrun))
 
     return text
 

@@ -1,0 +1,70 @@
+"""Commands of jobs with hundreds of rows: what no command line can hold lies in files."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from finished_plan import tiny_plan, tiny_values
+
+from pipeline.errors import InputError
+from pipeline.plan.arguments import LONGEST, named_arguments, settings_argument
+from pipeline.plan.jobs import Job
+from pipeline.stage import listed
+
+ROOT = Path(__file__).parents[2]
+ROWS = 120
+MOST_BYTES = 131_072  # Linux' MAX_ARG_STRLEN
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Table 2 of many rows with three training seeds, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values() | {"training_seeds": [0, 1000, 2000]}
+    values["autoencoders"] |= {f"row{index}": {"like": "main", "seed": index + 1} for index in range(ROWS)}
+    values["tables"] = {"table2": [f"row{index}" for index in range(ROWS)]}
+    values["figures"] = {"compared": ["row0"]}
+    return tiny_plan(values).tables["table2"]
+
+
+def test_short_ones_stand_on_the_command_line() -> None:
+    job = tiny_plan().tables["table5"]
+    assert json.loads(settings_argument(job)) == job.settings
+    paths = job.inputs["summaries"]
+    assert named_arguments(job, list(paths)) == [f"{n}={p}" for n, p in zip(job.names, paths, strict=True)]
+    assert not job.work.exists()
+
+
+def test_long_ones_stand_in_files_that_the_command_reads(many: Job) -> None:
+    paths = list(many.inputs["summaries"])
+    settings, inputs = settings_argument(many), named_arguments(many, paths)
+    command = shlex.join([settings, *inputs])
+    assert len(command) < 500 and len(json.dumps(many.settings)) > LONGEST
+    assert json.loads(Path(settings).read_text()) == many.settings
+    assert listed(inputs) == [f"{n}={p}" for n, p in zip(many.names, paths, strict=True)]
+
+
+def test_both_at_their_longest_fit_one_command() -> None:
+    assert 2 * LONGEST * 1.2 < MOST_BYTES
+
+
+def test_a_dry_run_writes_no_file(many: Job) -> None:
+    settings_argument(many, write=False)
+    named_arguments(many, list(many.inputs["summaries"]), write=False)
+    assert not many.work.exists()
+
+
+def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"table": "table3", "run": "r", "rows": [{"name": "a"}]}))
+    (tmp_path / "inputs.txt").write_text("a=absent.json\n")
+    command = [sys.executable, "-m", "pipeline.make_table", "settings.json", "@inputs.txt"]
+    stopped = subprocess.run(command, cwd=tmp_path, env=None, capture_output=True, text=True, check=False)
+    assert stopped.returncode == 2 and "summary absent.json: not a readable JSON file" in stopped.stderr
+
+
+def test_a_file_of_arguments_that_is_not_there_gets_one_line() -> None:
+    with pytest.raises(InputError, match=r"@absent\.txt: no readable file of arguments"):
+        listed(["a=b", "@absent.txt"])
