@@ -85,19 +85,15 @@ class TableJobs(EvaluationJobs):
     def _provenance(self, summaries: list[Summary]) -> dict[str, Any]:
         """The digests of code, data and trained models behind a table."""
         behind = closure(summary.job for summary in summaries)
-        trained = {
-            summary.name: sorted(
-                f"{job.kind.section}/{job.name}"
-                for job in closure([summary.job])
-                if job.stage in ("train_autoencoder", "train_diffusion")
-            )
-            for summary in summaries
-        }
+        trained: dict[str, set[str]] = {}
+        for summary in summaries:
+            models = [job for job in closure([summary.job]) if job.stage in ("train_autoencoder", "train_diffusion")]
+            trained.setdefault(summary.name, set()).update(f"{job.kind.section}/{job.name}" for job in models)
         sources = {job.label: job.numerical["source"] for job in behind if job.stage == "prepare_dataset"}
         return {
             "code": {job.stage: job.code for job in behind},
             "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
-            "weights": {name: folders for name, folders in trained.items() if folders},
+            "weights": {name: sorted(folders) for name, folders in trained.items() if folders},
         }
 
     def _model_rows(self, table: str) -> tuple[list[dict[str, Any]], list[Summary], list[str]]:

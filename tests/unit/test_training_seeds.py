@@ -70,6 +70,8 @@ def test_a_table_names_the_weights_of_each_seed() -> None:
         trained = (jobs.autoencoder("main"), jobs.diffusion("main"))
         assert weights[name] == [f"{job.kind.section}/{job.name}" for job in trained]
     assert weights.keys() == {"main", "main#1", "gaussian", "gaussian#1"}, "real images have none"
+    both = plan.tables["table7"].settings["provenance"]["weights"]
+    assert both.keys() == {"main", "main#1"}, "counts of a model do not hide its weights"
 
 
 def test_metrics_have_the_numbers_of_each_seed() -> None:
