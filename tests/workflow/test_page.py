@@ -1,0 +1,243 @@
+"""The tiny run's page in a browser, from disk and with the network off; and Snakemake's own report."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import find_chromium
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from tiny_workflow import Workflow
+
+from pipeline.report.captions import figure_caption
+
+pytestmark = pytest.mark.slow
+
+SCHEMES = ("light", "dark")
+PHONE, DESK = 390, 1280
+CUT = "element => Number(getComputedStyle(element).getPropertyValue('--cut').replace('%', ''))"
+
+
+@dataclass
+class Visit:
+    """An opened page, with what it said and asked for."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tiny_run: Workflow) -> str:
+    """The page of the tiny run, on disk."""
+    return (tiny_run.folder / "results" / "tiny" / "report.html").as_uri()
+
+
+def visit(browser: Browser, address: str, scheme: str = "light", width: int = DESK) -> Visit:
+    """Open the page with the network off, and keep what it says and asks for."""
+    context = browser.new_context(
+        offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+    )
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened = Visit(context.new_page())
+    opened.page.on("console", lambda message: opened.said.append(message.text))
+    opened.page.on("pageerror", lambda error: opened.said.append(str(error)))
+    opened.page.on("request", lambda request: opened.asked.append(request.url))
+    opened.page.goto(address, wait_until="load")
+    return opened
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Page]:
+    """The page at a desk, in light."""
+    opened = visit(browser, address)
+    yield opened.page
+    assert opened.said == [], "no line in the console, whatever was done"
+    opened.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_it_opens_from_disk_says_nothing_asks_for_nothing_and_fits(
+    browser: Browser, address: str, scheme: str, width: int, tmp_path: Path
+) -> None:
+    opened = visit(browser, address, scheme, width)
+    assert opened.said == []
+    assert [url[:80] for url in opened.asked if url != address and not url.startswith("data:image/")] == []
+    sizes = opened.page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth)")
+    assert len(sizes) > 50
+    assert all(sizes), "every image is loaded"
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width, "no horizontal scroll"
+    picture = tmp_path / f"{scheme}-{width}.png"
+    opened.page.screenshot(path=picture, full_page=True)
+    with Image.open(picture) as shot:
+        assert shot.width == width
+        background = sum(shot.convert("RGB").getpixel((2, 2))) / 3
+    assert background > 240 if scheme == "light" else background < 40
+    opened.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("state", ["page", "viewer"])
+def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str, state: str) -> None:
+    page = visit(browser, address, scheme).page
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    if state == "viewer":
+        page.locator("#sample-pages button").first.click()
+    found = Axe().run(page).response["violations"]
+    serious = {one["id"]: one["nodes"][0]["html"] for one in found if one["impact"] in ("serious", "critical")}
+    assert serious == {}
+    page.context.close()
+
+
+def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -> None:
+    pair = opened.locator(".pairs .compare").first
+    pair.scroll_into_view_if_needed()
+    box = pair.bounding_box()
+    assert box is not None
+    assert pair.evaluate(CUT) == 50
+    opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2)
+    opened.mouse.up()
+    moved = pair.evaluate(CUT)
+    assert moved == pytest.approx(20, abs=2)
+    clipped = pair.locator(".over").evaluate("image => getComputedStyle(image).clipPath")
+    assert clipped == f"inset(0px 0px 0px {moved:.0f}%)"
+    opened.keyboard.press("ArrowRight")
+    assert pair.evaluate(CUT) == moved + 1
+    assert pair.locator("input").get_attribute("aria-valuetext") == f"{moved + 1:.0f} % original"
+    opened.keyboard.press("End")
+    assert pair.evaluate(CUT) == 100
+
+
+def column(page: Page, place: int) -> list[str]:
+    """The cells of a column of Table 5."""
+    return [cell.strip() for cell in page.locator(f"#table5 tbody tr > :nth-child({place})").all_inner_texts()]
+
+
+def test_tables_sort_by_mouse_and_by_keyboard_with_empty_cells_last(opened: Page) -> None:
+    heading = opened.locator("#table5 thead th[aria-sort]", has_text="Samples")
+    place = 1 + opened.locator("#table5 thead tr").first.locator("th").all_inner_texts().index(heading.inner_text())
+    before = [int(cell) for cell in column(opened, place)]
+    assert before != sorted(before)
+    heading.locator("button").click()
+    assert [int(cell) for cell in column(opened, place)] == sorted(before)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.locator("button").focus()
+    opened.keyboard.press("Enter")
+    assert [int(cell) for cell in column(opened, place)] == sorted(before, reverse=True)
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert opened.locator("#table5 th[aria-sort=ascending], #table5 th[aria-sort=descending]").count() == 1
+
+    published = opened.locator("#table5 thead tr").nth(1).locator("th").first
+    published.locator("button").focus()
+    opened.keyboard.press("Space")
+    # The first quantity's first part stands behind the columns that are no quantity's.
+    place = 1 + opened.locator("#table5 thead th[rowspan]").count()
+    place -= opened.locator("#table5 thead th[rowspan]", has_text="Protocol").count()
+    cells = column(opened, place)
+    numbers = [float(cell) for cell in cells if cell]
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 2
+    assert cells == [*cells[: len(numbers)], *[""] * (len(cells) - len(numbers))]
+
+
+def test_a_table_copies_as_the_latex_of_its_file(opened: Page, tiny_run: Workflow) -> None:
+    opened.locator("#table2 .copy").click()
+    opened.locator("#status", has_text="Copied").wait_for(state="attached")
+    copied = opened.evaluate("navigator.clipboard.readText()")
+    latex = (tiny_run.folder / "results" / "tiny" / "tables" / "table2.tex").read_text(encoding="utf-8")
+    assert copied.strip() == latex.strip()
+
+
+def test_samples_page_and_open_with_their_neighbours_by_keyboard(opened: Page) -> None:
+    shown = opened.locator("#sample-pages > li:visible")
+    assert shown.count() == 24
+    opened.locator("#page-next").focus()
+    opened.keyboard.press("Enter")
+    assert shown.count() == 32 - 24
+    assert opened.locator("#page-number").inner_text() == "24 to 31, page 2 of 2"
+    opened.locator("#page-previous").click()
+
+    shown.first.locator("button").focus()
+    opened.keyboard.press("Enter")
+    viewer = opened.locator("#viewer")
+    title = opened.locator("#viewer-title")
+    assert title.inner_text() == "Sample 0 (1 of 32)"
+    assert viewer.locator(".near img").count() == 2
+    assert viewer.evaluate("dialog => [...dialog.querySelectorAll('img')].every(image => image.naturalWidth > 0)")
+    distances = [
+        float(text.removeprefix("LPIPS ")) for text in viewer.locator(".near span:nth-of-type(1)").all_inner_texts()
+    ]
+    assert distances == sorted(distances)
+    opened.keyboard.press("ArrowRight")
+    assert title.inner_text() == "Sample 1 (2 of 32)"
+    for _ in range(2):
+        opened.keyboard.press("ArrowLeft")
+    assert title.inner_text() == "Sample 31 (32 of 32)"
+    assert "No nearest training images were searched" in viewer.inner_text(), "the tiny run searches for four"
+    opened.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    focused = opened.evaluate("document.activeElement.dataset.title")
+    assert focused == "Sample 31", "the focus is on the image that was last seen, and its page is shown"
+    assert opened.locator("#page-number").inner_text() == "24 to 31, page 2 of 2"
+
+
+def test_figures_and_pairs_open_in_the_viewer(opened: Page) -> None:
+    opened.locator("#figures .picture").first.click()
+    assert opened.locator("#viewer .enlarged").evaluate("image => image.naturalWidth") > 300
+    assert opened.locator("#viewer p").inner_text() == figure_caption("fig01")
+    opened.locator("#viewer-close").click()
+    opened.locator(".pairs .enlarge").nth(2).click()
+    slider = opened.locator("#viewer input[type=range]")
+    slider.focus()
+    opened.keyboard.press("Home")
+    assert opened.locator("#viewer .compare").evaluate(CUT) == 0
+    assert opened.locator("#viewer-title").inner_text().startswith("Validation image 3")
+    opened.keyboard.press("Escape")
+
+
+def test_another_models_reconstructions_can_be_chosen(browser: Browser, play: Workflow) -> None:
+    def both(config: dict) -> None:
+        config["tables"]["table2"] = ["main", "without-noise"]
+
+    play.configure(both)
+    play.run("page")
+    page = visit(browser, (play.folder / "results" / "tiny" / "report.html").as_uri()).page
+    image = page.locator(".pairs .over").first
+    first = image.get_attribute("src")
+    page.locator("#model").select_option("without-noise")
+    assert image.get_attribute("src") != first
+    page.locator("#model").select_option("main")
+    assert image.get_attribute("src") == first
+    page.context.close()
+
+
+def test_everything_is_there_without_scripts(browser: Browser, address: str) -> None:
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator("#sample-pages > li:visible").count() == 32
+    assert page.locator("table:visible").count() >= 8
+    context.close()
+
+
+def test_snakemakes_own_report_has_the_figures_with_their_captions(tiny_run: Workflow, tmp_path: Path) -> None:
+    path = tmp_path / "own.html"
+    tiny_run.run("--report", str(path))
+    text = path.read_text(encoding="utf-8")
+    for caption in (figure_caption("fig01"), figure_caption("curves"), "Reconstruction of validation images."):
+        assert re.sub(r"\W+", " ", caption)[:60] in re.sub(r"\W+", " ", text)
