@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from pipeline.atomic import write_text
+from pipeline.estimation.records import BENCHMARKS
 from pipeline.figures.inputs import parse_inputs
 from pipeline.progress import log_to, logger
 from pipeline.report.job import ReportJob
 from pipeline.report.page import render
 from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
-
-BENCHMARKS = Path("results/benchmarks")
 
 
 def make_report(

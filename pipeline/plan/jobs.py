@@ -96,7 +96,7 @@ class Job:
 
 
 def closure(targets: Iterable[Job]) -> list[Job]:
-    """These jobs and all that they stand on, each once, in an order that depends on the targets alone."""
+    """These jobs and all that they stand on, each once."""
     found: dict[tuple[str, str], Job] = {}
     waiting = list(targets)
     while waiting:

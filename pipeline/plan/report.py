@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config.fields import Section
 from pipeline.plan.jobs import Job, closure
+from pipeline.plan.stages import STAGES
 from pipeline.report.captions import CAPTIONS
 from pipeline.report.job import SAMPLES
 
@@ -22,7 +23,8 @@ Named = tuple[str, Job, str]
 def report_job(plan: "Plan") -> Job:
     """The page: its inputs by name, and what it says of the run."""
     targets = [*plan.tables.values(), *plan.figures.values(), *plan.sample_sets]
-    jobs = closure(targets)
+    order = list(STAGES)
+    jobs = sorted(closure(targets), key=lambda job: (order.index(job.stage), job.name))
     samples = shown_samples(plan)
     inputs = [*_results(plan), *_pictures(plan, samples), *_histories(plan, jobs), *_facts(jobs)]
     settings: dict[str, Any] = {

@@ -20,7 +20,7 @@ class Cost:
     recorded: int
     seconds: float
     cpu_seconds: float | None
-    memory_mb: float | None
+    memory: float | None  # bytes
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,16 @@ def gather_costs(jobs: Iterable[JobRow], benchmarks: Path, trainings: dict[str, 
             costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
         elif measured := [found for job in rows if (found := _benchmarks(benchmarks, job))]:
             frame = pd.concat([one for found in measured for one in found])
-            seconds, cpu, memory = (pd.to_numeric(frame[c], errors="coerce") for c in ("s", "cpu_time", "max_rss"))
+            seconds, cpu, mebibytes = (pd.to_numeric(frame[c], errors="coerce") for c in ("s", "cpu_time", "max_rss"))
             costs.append(
-                Cost(stage, len(rows), len(measured), float(seconds.sum()), float(cpu.sum()), float(memory.max()))
+                Cost(
+                    stage,
+                    len(rows),
+                    len(measured),
+                    float(seconds.sum()),
+                    float(cpu.sum()),
+                    float(mebibytes.max()) * 2**20,
+                )
             )
     return sorted(costs, key=lambda cost: -cost.seconds)
 
@@ -78,12 +85,3 @@ def _read(path: Path) -> pd.DataFrame:
     if not {"s", "cpu_time", "max_rss"} <= set(frame):
         raise InputError(f"benchmark {path}: Snakemake's columns s, cpu_time and max_rss are needed; delete the file")
     return frame
-
-
-def duration(seconds: float) -> str:
-    """Such as `1 h 05 min`, `3 min 20 s`, `12 s`."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    if hours:
-        return f"{hours:,} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.report.captions import figure_caption, figure_title
-from pipeline.report.costs import duration, gather_costs, read_trainings
+from pipeline.report.costs import gather_costs, read_trainings
 from pipeline.report.gallery import Pairs, Samples, gather_pairs, gather_samples
 from pipeline.report.headline import key_numbers, main_result
 from pipeline.report.job import ReportJob
@@ -80,7 +81,12 @@ def template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "grouped": lambda number: f"{number:,}", "sha256": source_digest}
+    environment.filters |= {
+        "bytes": readable_bytes,
+        "duration": readable_duration,
+        "grouped": lambda number: f"{number:,}",
+        "sha256": source_digest,
+    }
     environment.tests["measured"] = is_measured
     return environment.get_template("page.html.j2")
 

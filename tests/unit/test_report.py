@@ -19,7 +19,6 @@ from pipeline.figures.job import FigureName
 from pipeline.make_report import make_report
 from pipeline.make_table import make_table
 from pipeline.report.captions import figure_caption, figure_title
-from pipeline.report.costs import duration
 from pipeline.report.job import SAMPLES
 from pipeline.report.pictures import figure_picture, image_uri
 
@@ -114,10 +113,10 @@ def test_text_from_files_is_escaped(page: Page) -> None:
 def test_costs_are_sums_of_this_runs_records_and_of_the_histories(page: Page) -> None:
     (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
     assert [row[:4] for row in costs[1:]] == [
-        ["train autoencoder", "1", "1", "1 min 24 s"],
-        ["generate", "1", "1", "1 min 10 s"],  # 40.5 + 30 s, half to even
+        ["train autoencoder", "1", "1", "0:01:24"],
+        ["generate", "1", "1", "0:01:10"],
     ]
-    assert costs[2][5:] == ["40 s", "640 MB"]
+    assert costs[2][5:] == ["0:00:40", "671 MB"]
 
 
 def test_provenance_names_digests_code_seeds_and_versions(page: Page) -> None:
@@ -239,11 +238,6 @@ def test_captions_are_those_of_snakemakes_report() -> None:
 @pytest.mark.parametrize("figure", get_args(FigureName))
 def test_every_figure_has_a_caption(figure: str) -> None:
     assert figure_caption(figure).endswith(".")
-
-
-def test_durations() -> None:
-    told = [duration(seconds) for seconds in (0.04, 9.96, 59.4, 60, 3599.6, 3660, 360_000)]
-    assert told == ["0.0 s", "10.0 s", "59 s", "1 min 00 s", "1 h 00 min", "1 h 01 min", "100 h 00 min"]
 
 
 def test_a_neighbour_that_is_no_training_image_is_one_line(tmp_path: Path) -> None:
