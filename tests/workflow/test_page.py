@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import report_inputs as made
 from axe_playwright_python.sync_playwright import Axe
 from browser import find_chromium
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tiny_workflow import Workflow
 
+from pipeline.data.archive import ImageArchive
+from pipeline.make_report import make_report
 from pipeline.report.captions import figure_caption
+from pipeline.report.pictures import image_uri
 
 pytestmark = pytest.mark.slow
 
@@ -210,19 +214,19 @@ def test_figures_and_pairs_open_in_the_viewer(opened: Page) -> None:
     opened.keyboard.press("Escape")
 
 
-def test_another_models_reconstructions_can_be_chosen(browser: Browser, play: Workflow) -> None:
-    def both(config: dict) -> None:
-        config["tables"]["table2"] = ["main", "without-noise"]
-
-    play.configure(both)
-    play.run("page")
-    page = visit(browser, (play.folder / "results" / "tiny" / "report.html").as_uri()).page
-    image = page.locator(".pairs .over").first
+def test_another_models_reconstructions_can_be_chosen(browser: Browser, tmp_path: Path) -> None:
+    inputs = made.write_inputs(tmp_path / "in")
+    other = made.write_images(tmp_path / "other.zip", 40, 32, 1, seed=9)
+    make_report(made.settings(), tmp_path / "report.html", [*inputs, f"reconstructions:other={other}"], tmp_path)
+    page = visit(browser, (tmp_path / "report.html").as_uri()).page
+    image, words = page.locator(".pairs .over").nth(1), page.locator(".pairs .words").nth(1)
     first = image.get_attribute("src")
-    page.locator("#model").select_option("without-noise")
-    assert image.get_attribute("src") != first
+    page.locator("#model").select_option("other")
+    assert image.get_attribute("src") == image_uri(ImageArchive(other).read(1)) != first
+    assert words.inner_text() == ""
     page.locator("#model").select_option("main")
     assert image.get_attribute("src") == first
+    assert "PSNR 24.50 dB" in words.inner_text()
     page.context.close()
 
 
