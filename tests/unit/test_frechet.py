@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
+import torch
 from cleanfid.fid import frechet_distance as clean_fid_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 
-from pipeline.evaluation.frechet import frechet_distance
+from pipeline.evaluation.frechet import frechet_distance, frechet_interval
+
+torch.set_num_threads(1)
 
 LIBRARIES = ("torch-fidelity", "clean-fid")
 
@@ -58,3 +62,68 @@ def test_order_rotation_and_sides_change_nothing(library: str, seed: int, width:
     rotation = ortho_group.rvs(width, random_state=seed)
     others = [rng.permutation((x @ rotation).astype(np.float32)) for x in reversed(sets)]
     assert frechet_distance(*others, library) == pytest.approx(frechet_distance(*sets, library), rel=1e-3)
+
+
+def known(case: str, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Two sets of Gaussian features, and the expectation of their plug-in distance.
+
+    From N(0, I) and N(s, b I) with n and m samples of D dimensions, to second order in the noise:
+    |s|^2 + D (1 - b^(1/2))^2 + D (1/n + b/m) + b^(1/2) D (D + 1) (1/(n - 1) + 1/(m - 1)) / 4
+    """
+    width, shift, scale = 8, 0.0, 1.0
+    if case == "two halves of one set":
+        whole = gaussian(800, width, seed)
+        one, two = whole[:400], whole[400:]
+    else:
+        shift, scale = 0.3, 1.44
+        one, two = gaussian(500, width, seed), gaussian(300, width, seed + 100_000) * np.float32(1.2) + np.float32(0.3)
+    n, m = len(one), len(two)
+    of_means = width * shift**2 + width * (1 / n + scale / m)
+    noise = width * (width + 1) * (1 / (n - 1) + 1 / (m - 1)) / 4
+    return one, two, of_means + width * (1 - scale**0.5) ** 2 + scale**0.5 * noise
+
+
+@pytest.mark.parametrize("case", ["two halves of one set", "two distributions"])
+def test_95_of_100_intervals_cover_the_expectation_that_theory_gives(case: str) -> None:
+    """Without the correction near zero, 99.6 of 100 intervals of two halves would."""
+    distances, covered = [], 0
+    for repetition in range(400):
+        one, two, expected = known(case, repetition)
+        distances.append(frechet_distance(one, two, "torch-fidelity"))
+        low, high = frechet_interval(one, two, distances[-1])
+        covered += low <= expected <= high
+    assert np.mean(distances) == pytest.approx(expected, abs=4 * np.std(distances) / 400**0.5)
+    assert np.std(distances) / 400**0.5 < 0.02 * expected  # so that the line above says something
+    assert 0.925 < covered / 400 < 0.98
+
+
+@pytest.mark.parametrize("counts", [(120, 90), (30, 25), (120, 25), (7, 5)])
+def test_the_interval_is_the_jackknifes_of_distances_taken_one_by_one(counts: tuple[int, int]) -> None:
+    """With more images than dimensions, with fewer, and with fewer than groups."""
+    sets = gaussian(counts[0], 40, 0, 0.3), gaussian(counts[1], 40, 1) * 1.5
+    groups = min(20, *counts)
+
+    def distance(one: np.ndarray, two: np.ndarray) -> float:
+        (mean_one, covariance_one), (mean_two, covariance_two) = moments(one), moments(two)
+        root = np.sqrt(np.linalg.eigvals(covariance_one @ covariance_two).astype(complex)).real.sum()
+        return ((mean_one - mean_two) ** 2).sum() + np.trace(covariance_one + covariance_two) - 2 * root
+
+    variance, bias = 0.0, 0.0
+    for side in (0, 1):
+        order = np.random.default_rng(0).permutation(counts[side])
+        without = []
+        for group in np.array_split(order, groups):
+            left = [np.delete(x, group, axis=0) if i == side else x for i, x in enumerate(sets)]
+            without.append(distance(*left))
+        variance += (groups - 1) / groups * ((np.array(without) - np.mean(without)) ** 2).sum()
+        bias += (groups - 1) * (np.mean(without) - distance(*sets))
+    share = min(bias / distance(*sets), 1)
+    half = scipy.stats.t.ppf(0.975, groups - 1) * np.sqrt(variance * (1 - share**2 / 2))
+    low, high = frechet_interval(*sets, 100.0)
+    assert (low, high) == pytest.approx((max(100 - half, 0), 100 + half), rel=1e-5)
+
+
+def test_of_equal_sets_the_interval_holds_zero() -> None:
+    points = gaussian(60, 5, 0)
+    low, high = frechet_interval(points, points, frechet_distance(points, points, "torch-fidelity"))
+    assert low == 0.0 and 0.0 <= high < 0.5
