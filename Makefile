@@ -8,7 +8,7 @@ SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 
-.PHONY: setup demo bars second-seed check test lint docs benchmark
+.PHONY: setup demo bars second-seed check test lint docs benchmark benchmark-precision-recall
 
 setup: $(SETUP)
 
@@ -52,3 +52,6 @@ test: lint $(NETWORKS)  ## everything
 benchmark: setup  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
+
+benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (about an hour)
+	python tests/benchmarks/benchmark_precision_recall.py

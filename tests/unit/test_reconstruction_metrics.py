@@ -52,23 +52,23 @@ def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None
     np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5)
 
 
-def test_the_table_has_the_lpips_packages_numbers(networks_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
+def test_the_table_has_the_lpips_packages_numbers(networks_folder: Path, tmp_path: Path, kind: str, net: str) -> None:
     originals, made = pairs(3)
+    weights_file = networks_folder / f"{kind}.safetensors"
     frame = reconstruction_metrics(
-        archive(tmp_path / "a.zip", originals),
-        archive(tmp_path / "b.zip", made),
-        {"lpips_alex": networks_folder / "lpips_alex.safetensors"},
+        archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made), {kind: weights_file}
     )
-    reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
-    weights = load_file(networks_folder / "lpips_alex.safetensors")
+    reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    weights = load_file(weights_file)
     reference.net.load_state_dict(
         {slot: weights["features." + slot.split(".", 1)[1]] for slot in reference.net.state_dict()}
     )
     as_tensors = [torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in (originals, made)]
     with torch.no_grad():
         expected = reference(*as_tensors, normalize=True).flatten()
-    np.testing.assert_allclose(frame["lpips_alex"], expected, rtol=1e-4)
-    assert list(frame.columns) == ["image", "lpips_alex", "ssim", "psnr"]
+    np.testing.assert_allclose(frame[kind], expected, rtol=1e-4)
+    assert list(frame.columns) == ["image", kind, "ssim", "psnr"]
     assert list(frame["image"]) == [f"00000/img{index:08d}.png" for index in range(5)]
 
 
