@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from tabulate import tabulate
 
+from pipeline.config.dataset import Source
+from pipeline.config.diffusion import FilesSamples
 from pipeline.data.sources import open_source
 from pipeline.errors import InputError
 from pipeline.evaluation.network_states import NetworkState, network_state
@@ -71,7 +73,7 @@ def network_table(states: list[NetworkState], asked: set[str]) -> str:
 
 
 def dataset_table(plan: Plan) -> str:
-    """Each dataset: raw images, how many, whether prepared."""
+    """Each dataset, and each sample set from elsewhere: raw images, how many, whether prepared."""
     rows = []
     for name, dataset in plan.config.datasets.items():
         job = plan.dataset(name)
@@ -80,14 +82,19 @@ def dataset_table(plan: Plan) -> str:
             facts = json.loads(Path(job.path("manifest.json")).read_text(encoding="utf-8"))
             prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
         source = dataset.source.model_dump(mode="json")
-        rows.append((name, str(source.get("path", source["kind"])), raw_images(plan, name), prepared))
+        raw = raw_images(dataset.source, f"datasets.{name}.source")
+        rows.append((name, str(source.get("path", source["kind"])), raw, prepared))
+    for name, samples in plan.config.samples.items():
+        if isinstance(samples, FilesSamples):
+            copied = "yes" if plan.samples(name).complete else "no"
+            rows.append((f"samples {name}", str(samples.path), raw_images(samples.source, f"samples.{name}"), copied))
     return _table(rows, ("dataset", "source", "raw images", "prepared"))
 
 
-def raw_images(plan: Plan, name: str) -> str:
-    """How many raw images a dataset's source lists, or that it is not here; opens none of them."""
+def raw_images(source: Source, where: str) -> str:
+    """How many raw images a source lists, or that it is not here; opens none of them."""
     try:
-        parts = open_source(plan.config.datasets[name].source, f"datasets.{name}.source")
+        parts = open_source(source, where)
         return " + ".join(str(len(part.names())) for part in parts.values())
     except InputError:
         return "not here"

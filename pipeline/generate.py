@@ -6,11 +6,12 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.config.diffusion import DiffusionSamples, GaussianSamples, RealSamples
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, RealSamples
 from pipeline.config.jobs import GenerationJob
 from pipeline.data.archive import ImageArchive
 from pipeline.errors import InputError
 from pipeline.generation.codes import fit_gaussian, gaussian_codes, read_codes
+from pipeline.generation.files import copy_files
 from pipeline.generation.images import MakeCodes, copy_images, generate
 from pipeline.generation.samplers import noise_generators, sample_codes
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion
@@ -39,6 +40,9 @@ def generate_shard(
             make_codes = _diffusion_codes(job, needed(diffusion, "--diffusion", job))
         case GaussianSamples():
             make_codes = _gaussian_codes(job, needed(codes, "--codes", job))
+        case FilesSamples():
+            copy_files(job.samples, job.resolution, job.channels, images, first, last)
+            return
         case RealSamples():
             source = ImageArchive(needed(train, "--train", job))
             if len(source) < last:

@@ -42,10 +42,12 @@ def unused(plans: list[Plan], configs: list[Path]) -> list[Path]:
     used: set[Path] = set()
     for plan, config in zip(plans, configs, strict=True):
         for job in plan.jobs.values():
-            if job.stage == "prepare_dataset" and isinstance(job.numerical["source"], dict):
+            if isinstance(job.numerical.get("source"), dict):
+                of_dataset = job.stage == "prepare_dataset"
+                where = f"datasets.{job.label}.source" if of_dataset else f"samples, {job.settings['samples']['path']}"
                 raise InputError(
-                    f"{config}: datasets.{job.label}.source: neither its raw images nor its fingerprint in"
-                    " results/fingerprints is here, so what belongs to this config cannot be told"
+                    f"{config}: {where}: neither its raw images nor its fingerprint in results/fingerprints"
+                    " is here, so what belongs to this config cannot be told"
                 )
             used |= {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]

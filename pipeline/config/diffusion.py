@@ -1,10 +1,12 @@
 """Config of latent diffusion on key codes, and of sample sets (section 4, appendix A.2)."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.autoencoder import Execution
+from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.fields import Section, operational
 
 
@@ -99,4 +101,20 @@ class RealSamples(SampleSet):
     dataset: str = Field(description="A name under `datasets`.")
 
 
-Samples = Annotated[DiffusionSamples | GaussianSamples | RealSamples, Field(discriminator="kind")]
+class FilesSamples(SampleSet):
+    """Images that another program made, such as StyleGAN2's: the first `count` in the order of their names."""
+
+    kind: Literal["files"]
+    path: Path = Field(description="A folder of images, searched with its sub-folders, or a zip archive.")
+    dataset: str = Field(description="A name under `datasets`: what they imitate, at its size.")
+    method: str = Field(description="What made them, as the paper's tables print it: `StyleGAN2`, `LDM`, `DDPM`.")
+
+    @property
+    def source(self) -> FolderSource | ZipSource:
+        """Where they lie; the name decides, so that a plan can be made without them."""
+        if self.path.suffix.lower() == ".zip":
+            return ZipSource(kind="zip", path=self.path)
+        return FolderSource(kind="folder", path=self.path)
+
+
+Samples = Annotated[DiffusionSamples | GaussianSamples | RealSamples | FilesSamples, Field(discriminator="kind")]

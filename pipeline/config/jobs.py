@@ -1,5 +1,7 @@
 """What a stage is told: its part of the config and its seed, as one JSON argument."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.config.autoencoder import Autoencoder
@@ -33,6 +35,8 @@ class GenerationJob(Section):
 
     samples: Samples
     seed: int = 0
+    resolution: int | None = Field(None, description="Of the dataset that files imitate: theirs must be the same.")
+    channels: Literal[1, 3] = Field(3, description="Of that dataset: files are read as gray (1) or RGB (3).")
 
 
 class ReconstructionJob(EncodingJob):

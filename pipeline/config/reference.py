@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, GaussianSamples, RealSamples
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, GaussianSamples, RealSamples
 from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.config.fields import Section
 from pipeline.config.root import Config
@@ -48,6 +48,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("samples.NAME", DiffusionSamples),
     ("samples.NAME", GaussianSamples),
     ("samples.NAME", RealSamples),
+    ("samples.NAME", FilesSamples),
     ("evaluation", Evaluation),
     ("tables", Tables),
     ("tables.TABLE, for table5, table6 and text_10k", GenerationRows),

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, GaussianSamples, RealSamples, Samples
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, GaussianSamples, RealSamples, Samples
 from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.config.fields import Section
 from pipeline.config.parsing import parse_settings
@@ -67,7 +67,7 @@ class Config(Section):
                     _known(samples.diffusion, self.diffusions, f"{where}.diffusion", "diffusions")
                 case GaussianSamples():
                     _known(samples.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
-                case RealSamples():
+                case RealSamples() | FilesSamples():
                     _known(samples.dataset, self.datasets, f"{where}.dataset", "datasets")
         self._check_tables()
         return self
@@ -116,7 +116,7 @@ class Config(Section):
                 return self.autoencoders[self.diffusions[samples.diffusion].autoencoder].dataset
             case GaussianSamples():
                 return self.autoencoders[samples.autoencoder].dataset
-            case RealSamples():
+            case RealSamples() | FilesSamples():
                 return samples.dataset
 
 

@@ -13,7 +13,7 @@ from math import ceil
 from pathlib import Path
 
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, RealSamples, Samples
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, RealSamples, Samples
 from pipeline.config.jobs import GenerationJob
 from pipeline.estimation.images import ImageCounts, image_counts
 from pipeline.estimation.operations import (
@@ -181,7 +181,7 @@ class Costs:
         dataset = self.plan.config.dataset_of(samples)
         images_s = samples.count * self._pixels(dataset) * WRITE_S
         size = samples.count * self._png_bytes(dataset)
-        if isinstance(samples, RealSamples):
+        if isinstance(samples, RealSamples | FilesSamples):
             return Cost(images_s=images_s + samples.count * self._pixels(dataset) * READ_S, output_bytes=size)
         work, steps = self._autoencoder(self._trained(job)).decoding(), 0
         if isinstance(samples, DiffusionSamples):

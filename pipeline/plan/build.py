@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import DiffusionSamples, GaussianSamples, Samples
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, Samples
 from pipeline.config.root import Config
+from pipeline.errors import InputError
 from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS, network_digest, network_path
 from pipeline.plan.jobs import Job, range_files
-from pipeline.plan.sources import dataset_fingerprint
+from pipeline.plan.sources import source_fingerprint
 from pipeline.seeds import seed_for
 
 NETWORKS = Path("results/networks")
@@ -46,7 +47,7 @@ class Jobs:
     @cache  # noqa: B019 - one object lives as long as the process
     def fingerprint(self, name: str) -> dict[str, Any]:
         """What is known of a dataset's raw images."""
-        return dataset_fingerprint(name, self.config.datasets[name])
+        return source_fingerprint(name, self.config.datasets[name].source, f"datasets.{name}.source")
 
     @cache  # noqa: B019
     def dataset(self, name: str) -> Job:
@@ -150,7 +151,9 @@ class Jobs:
     @cache  # noqa: B019
     def samples(self, name: str) -> Job:
         samples = self.config.samples[name]
-        seed = self._seed(samples.seed, "samples")
+        if isinstance(samples, FilesSamples):
+            return self._files(name, samples)
+        seed = self._sample_seed(samples)
         # Image i depends on (seed, i) alone: how many there are, and in which shards, changes none of them.
         names = ("count", "diffusion", "autoencoder", "dataset")
         numerical = {key: value for key, value in samples.numerical().items() if key not in names}
@@ -164,6 +167,28 @@ class Jobs:
             inputs=inputs,
             upstream=upstream,
             files=files,
+        )
+
+    def _sample_seed(self, samples: Samples) -> int:
+        """Images from elsewhere know no seed: with several training seeds they come once."""
+        return 0 if isinstance(samples, FilesSamples) else self._seed(samples.seed, "samples")
+
+    def _files(self, name: str, samples: FilesSamples) -> Job:
+        """Images from elsewhere, as shards; their content decides."""
+        facts = source_fingerprint(f"samples-{name}", samples.source, f"samples.{name}")
+        there = facts.get("images", {}).get("all", samples.count)
+        if there < samples.count:
+            raise InputError(
+                f"samples.{name}.count: at most {there}, the images in {samples.path}, not {samples.count}"
+            )
+        dataset = self.config.datasets[samples.dataset]
+        size = {"resolution": dataset.resolution, "channels": dataset.channels}
+        return self._job(
+            "generate",
+            "files",
+            {"samples": samples.model_dump(mode="json")} | size,
+            {"kind": samples.kind, "source": facts.get("sha256", facts)} | size,
+            files=range_files("images", samples.count, samples.shard, ".zip"),
         )
 
     def _sample_inputs(self, samples: Samples) -> tuple[dict[str, Any], tuple[Job, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.config.diffusion import FilesSamples
 from pipeline.evaluation.network_states import network_state
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.jobs import Job
@@ -37,8 +38,12 @@ def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[
     jobs = list(jobs)
     found = []
     for name in sorted({job.label for job in jobs if job.stage == "prepare_dataset"}):
-        if problem := missing_source(name, plan.config.datasets[name]):
+        if problem := missing_source(plan.config.datasets[name].source, f"datasets.{name}.source"):
             found.append(problem)
+    made = {job.digest for job in jobs if job.stage == "generate"}
+    for name, samples in plan.config.samples.items():
+        if isinstance(samples, FilesSamples) and plan.samples(name).digest in made:
+            found += [problem] if (problem := missing_source(samples.source, f"samples.{name}")) else []
     states = [network_state(name, folder) for name in networks_needed(jobs)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 

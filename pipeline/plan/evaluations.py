@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.config.dataset import Dataset
+from pipeline.config.diffusion import FilesSamples
 from pipeline.evaluation.networks import available, fetchable, missing_line, network_digest
 from pipeline.evaluation.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from pipeline.plan.build import NETWORKS, Jobs
@@ -63,11 +64,11 @@ class EvaluationJobs(Jobs):
         generated = self.sample_features(name, space)
         settings = {
             "sample_kind": samples.kind,
-            "method": METHODS[samples.kind],
+            "method": samples.method if isinstance(samples, FilesSamples) else METHODS[samples.kind],
             "count": count,
             "reference": evaluation.reference,
             "reference_count": evaluation.reference_count,
-            "seed": self._seed(samples.seed, "samples"),
+            "seed": self._sample_seed(samples),
         }
         needed = generated.outputs[: -(-count // evaluation.shard)]
         reference = self.split_features(dataset, evaluation.reference, space, evaluation.reference_count)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_json
-from pipeline.config.dataset import Dataset
+from pipeline.config.dataset import Dataset, Source
 from pipeline.data.fingerprint import fingerprint, listing_digest
 from pipeline.data.sources import open_source
 from pipeline.errors import InputError
@@ -18,26 +18,27 @@ from pipeline.progress import logger
 FINGERPRINTS = Path("results/fingerprints")
 
 
-def dataset_fingerprint(name: str, dataset: Dataset) -> dict[str, Any]:
-    """The collection's fingerprint: the kept one, else taken now; without images, that they are absent.
+def source_fingerprint(name: str, source: Source, where: str) -> dict[str, Any]:
+    """A collection's fingerprint: the kept one, else taken now; without images, that they are absent.
 
-    With it goes `images`: how many each part of the collection has, which no digest is made from.
+    With it goes `images`: how many each part of the collection has, which no digest is made from. `where` is
+    the config's key of the source, for errors.
     """
-    kept = _place(name, dataset)
+    kept = _place(name, source)
     try:
-        listing = listing_digest(dataset.source, f"datasets.{name}.source")
+        listing = listing_digest(source, where)
     except InputError:
         # No raw images here: the kept fingerprint stands for them; without one, only a dry run can go on.
-        return _read(kept) if kept.exists() else {"absent": dataset.source.model_dump(mode="json")}
+        return _read(kept) if kept.exists() else {"absent": source.model_dump(mode="json")}
     if kept.exists():
         known = _read(kept)
         if known["listing_sha256"] == listing and "images" in known:
             return known
         if known["listing_sha256"] == listing:
-            return _keep(kept, known | {"images": _image_counts(name, dataset)})
-        logger.warning("datasets.%s: names or sizes of the raw images changed; taking their fingerprint again", name)
-    taken = fingerprint(dataset.source, f"datasets.{name}.source").model_dump(mode="json")
-    return _keep(kept, taken | {"images": _image_counts(name, dataset)})
+            return _keep(kept, known | {"images": _image_counts(source, where)})
+        logger.warning("%s: names or sizes of the raw images changed; taking their fingerprint again", where)
+    taken = fingerprint(source, where).model_dump(mode="json")
+    return _keep(kept, taken | {"images": _image_counts(source, where)})
 
 
 def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
@@ -51,25 +52,25 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
     return {"train": total, "validation": total}  # the list is read when the dataset is prepared
 
 
-def missing_source(name: str, dataset: Dataset) -> str | None:
+def missing_source(source: Source, where: str) -> str | None:
     """One line saying that the raw images are not there; None where they are."""
     try:
-        listing_digest(dataset.source, f"datasets.{name}.source")
+        listing_digest(source, where)
     except InputError as error:
         return str(error)
     return None
 
 
-def _place(name: str, dataset: Dataset) -> Path:
+def _place(name: str, source: Source) -> Path:
     """By name and source, so that two collections of one name don't share a fingerprint."""
-    source = json.dumps(dataset.source.model_dump(mode="json"), sort_keys=True)
-    return FINGERPRINTS / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}.json"
+    text = json.dumps(source.model_dump(mode="json"), sort_keys=True)
+    return FINGERPRINTS / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
 
-def _image_counts(name: str, dataset: Dataset) -> dict[str, int]:
+def _image_counts(source: Source, where: str) -> dict[str, int]:
     """Images by part of the collection, counted by name; none of one that preparing will refuse."""
     try:
-        parts = open_source(dataset.source, f"datasets.{name}.source")
+        parts = open_source(source, where)
         return {part: len(images.names()) for part, images in parts.items()}
     except InputError:
         return {}

@@ -47,7 +47,9 @@ STAGES = {
         ("diffusion.safetensors", "diffusion.history.csv", "diffusion.preview.png"),
         ("pipeline.training.diffusion", "pipeline.training.loop"),
     ),
-    "generate": Stage("samples", (), ("pipeline.generation.images", "pipeline.generation.samplers")),
+    "generate": Stage(
+        "samples", (), ("pipeline.generation.images", "pipeline.generation.samplers", "pipeline.generation.files")
+    ),
     "extract_features": Stage("features", (), ("pipeline.evaluation.features",)),
     "score_features": Stage(
         "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")

@@ -1,0 +1,38 @@
+"""Images that another program made, as a sample set: image i is the i-th in the order of their names.
+
+They are read as raw collections are, and never resized: scores of images that were would be of other images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.diffusion import FilesSamples
+from pipeline.data.archive import ArchiveWriter, image_name
+from pipeline.data.decode import BadImage
+from pipeline.data.listing import printable
+from pipeline.data.sources import open_source
+from pipeline.errors import InputError
+from pipeline.progress import Progress
+
+
+def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:
+    """Write the images [first, last), of `channels` channels; all must be `resolution` x `resolution`."""
+    (files,) = open_source(samples.source, "samples").values()
+    names = files.names()
+    if len(names) < last:
+        raise InputError(f"{samples.path}: {len(names)} images, where the sample set needs {last}; lower its count")
+    with ArchiveWriter(path, channels) as archive, Progress("copy", last - first, "images") as progress:
+        for index in range(first, last):
+            where = f"{samples.path}: {printable(names[index])}"
+            try:
+                image = files.image(names[index], channels)
+            except BadImage as error:
+                raise InputError(f"{where}: {printable(str(error))}; every sample counts, none is skipped") from None
+            if resolution is not None and image.size != (resolution, resolution):
+                raise InputError(
+                    f"{where}: {image.width}x{image.height}, the dataset {samples.dataset} is"
+                    f" {resolution}x{resolution}; samples are not resized"
+                )
+            archive.add(image_name(index), np.asarray(image))
+            progress.advance()

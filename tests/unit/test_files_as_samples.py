@@ -1,0 +1,111 @@
+"""Images that another program made, as a sample set: copied as they are, known by their content."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from finished_plan import tiny_plan, tiny_values
+from PIL import Image
+
+from pipeline.data.archive import ImageArchive
+from pipeline.errors import InputError
+from pipeline.generate import generate_shard
+from pipeline.plan.checks import obstacles
+from pipeline.plan.run import Plan
+
+COUNT = 7
+FOLDER = Path("theirs")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven pictures in sub-folders of `theirs`, and the same in a zip; results are relative to this folder."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile("theirs.zip", "w") as archive:
+        for index in range(COUNT):
+            path = FOLDER / f"{index % 2}" / f"seed{index:04d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+            archive.write(path, path.relative_to(FOLDER))
+
+
+def sample_set(**changes: Any) -> dict[str, Any]:
+    return {"kind": "files", "path": "theirs", "dataset": "tiny", "method": "StyleGAN2", "count": COUNT} | changes
+
+
+def shard(name: str, first: int = 0, last: int = COUNT, channels: int = 3, **changes: Any) -> Path:
+    job = {"samples": sample_set(**changes), "resolution": 32, "channels": channels}
+    generate_shard(json.dumps(job), first, last, Path(name))
+    return Path(name)
+
+
+def test_a_folder_and_a_zip_of_the_same_images_are_one_set_in_the_order_of_names() -> None:
+    whole = ImageArchive(shard("folder.zip"))
+    expected = [np.asarray(Image.open(path)) for path in sorted(FOLDER.rglob("*.png"))]
+    np.testing.assert_array_equal(whole.tensor().permute(0, 2, 3, 1), expected)
+    parts = ImageArchive([shard("a.zip", 0, 3, path="theirs.zip"), shard("b.zip", 3, 7, path="theirs.zip")])
+    np.testing.assert_array_equal(parts.tensor(), whole.tensor())
+    assert parts.names == whole.names
+
+
+def test_they_get_the_channels_of_the_dataset() -> None:
+    assert ImageArchive(shard("gray.zip", channels=1)).channels == 1
+
+
+def test_images_that_are_not_the_datasets_size_or_not_readable_or_too_few_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match="theirs: 7 images, where the sample set needs 8"):
+        shard("a.zip", 4, 8, count=8)
+    Image.new("RGB", (32, 16)).save(FOLDER / "0" / "seed0002.png")
+    with pytest.raises(InputError, match=r"theirs: 0/seed0002\.png: 32x16, the dataset tiny is 32x32; .* not resized"):
+        shard("a.zip")
+    (FOLDER / "0" / "seed0002.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"0/seed0002\.png: not an image in a known format"):
+        shard("a.zip")
+    assert not Path("a.zip").exists()
+
+
+def plan_of(seeds: tuple[int, ...] = (0,), **changes: Any) -> Plan:
+    values = tiny_values()
+    values["samples"]["theirs"] = sample_set(**changes)
+    values["tables"]["table5"]["rows"].append("theirs")
+    return tiny_plan(values | {"training_seeds": list(seeds)})
+
+
+def test_their_content_decides_and_not_where_they_lie() -> None:
+    digest = plan_of().samples("theirs").digest
+    shutil.move("theirs", "elsewhere")
+    assert plan_of(path="elsewhere").samples("theirs").digest == digest
+    assert plan_of().samples("theirs").digest == digest, "by the fingerprint that was kept"
+    Image.new("RGB", (32, 32)).save(Path("elsewhere", "0", "seed0002.png"))
+    assert plan_of(path="elsewhere").samples("theirs").digest != digest
+
+
+def test_they_become_a_measured_row_under_their_methods_name() -> None:
+    plan = plan_of()
+    (job,) = (job for job in plan.jobs.values() if job.settings.get("method") == "StyleGAN2")
+    assert (job.stage, job.settings["sample_kind"], job.settings["count"]) == ("score_features", "files", COUNT)
+    assert job in plan.tables["table5"].upstream
+    assert "theirs" in plan.tables["table5"].names
+
+
+def test_several_training_seeds_score_them_once() -> None:
+    plan = plan_of(seeds=(0, 1))
+    names = plan.tables["table5"].names
+    assert (names.count("theirs"), names.count("theirs#1"), names.count("main#1")) == (1, 0, 1)
+
+
+def test_more_than_there_are_is_told_before_anything_runs() -> None:
+    with pytest.raises(InputError, match=r"samples\.theirs\.count: at most 7, the images in theirs, not 50"):
+        _ = plan_of(count=50).jobs
+
+
+def test_without_the_files_a_plan_can_be_made_and_a_run_is_stopped() -> None:
+    shutil.rmtree(FOLDER)
+    plan = plan_of()
+    (line,) = obstacles(plan, plan.jobs.values())
+    assert line.startswith("samples.theirs.path: theirs does not exist")
