@@ -9,8 +9,7 @@ from pipeline.atomic import write_json
 from pipeline.config.evaluation_jobs import EvaluationJob
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.metrics import generation_metrics, metric_settings
-from pipeline.evaluation.protocol import check_job, generation_protocol
+from pipeline.evaluation.summaries import feature_summary
 from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
@@ -26,25 +25,8 @@ def score_features(
     log_to(log)
     job = read_settings(EvaluationJob, settings)
     metric_device(job.cpu_threads)
-    of_generated, of_reference = read_features(generated).first(job.count), read_features(reference)
-    check_job(job, of_generated, of_reference)
-    only = None if job.kind == "generation" else ("frechet_distance",)
-    scores = generation_metrics(of_generated, of_reference, job.memory_gb, only)
-    logger.info("%s on %s: %s", job.samples, job.space, {key: round(x, 4) for key, x in scores.metrics.items()})
-    facts = {
-        "kind": job.kind,
-        "samples": job.samples,
-        "sample_kind": job.sample_kind,
-        "dataset": job.dataset,
-        "method": job.method,
-        "network": of_generated.facts["network"],
-        "space": job.space,
-        "metrics": scores.metrics,
-        "intervals": {metric: {"low": low, "high": high} for metric, (low, high) in scores.intervals.items()},
-        "protocol": generation_protocol(job, of_generated, of_reference, metric_settings(job.space, only)),
-    }
-    if job.code_size is not None:
-        facts["code_size"] = job.code_size
+    facts = feature_summary(job, read_features(generated), read_features(reference))
+    logger.info("%s on %s: %s", job.samples, job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})
     write_json(summary, facts)
 
 

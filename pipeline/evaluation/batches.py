@@ -1,11 +1,23 @@
 """Micro-batches of one fixed size for metric networks, so that no number depends on how a set was split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from pipeline.data.archive import ImageArchive, to_rgb
+from pipeline.data.archive import to_rgb
+
+
+class Images(Protocol):
+    """Images of one size in a fixed order: an archive, or a folder."""
+
+    channels: int
+
+    def __len__(self) -> int: ...
+
+    def tensor(self, indices: Sequence[int] | None = None) -> Tensor:
+        """These images, or all, as uint8 (N, C, R, R)."""
 
 
 def metric_device(threads: int) -> torch.device:
@@ -16,7 +28,7 @@ def metric_device(threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def rgb_batches(images: ImageArchive, first: int, last: int, size: int) -> Iterator[tuple[Tensor, slice]]:
+def rgb_batches(images: Images, first: int, last: int, size: int) -> Iterator[tuple[Tensor, slice]]:
     """The images [first, last) as uint8 (size, 3, R, R), with the part of each batch that counts.
 
     Batches start at multiples of `size`, so that every image has the same place in its batch whatever the

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import build_model as build_clip
 from torch_fidelity.utils import create_feature_extractor
 
-from pipeline.data.archive import ImageArchive, pixel_digest
+from pipeline.data.archive import pixel_digest
 from pipeline.errors import InputError
-from pipeline.evaluation.batches import rgb_batches
+from pipeline.evaluation.batches import Images, rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.evaluation.network_files import read_network
 from pipeline.evaluation.spaces import network_of
@@ -186,7 +186,7 @@ def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str
 
 @torch.no_grad()
 def extract(
-    images: ImageArchive,
+    images: Images,
     space: str,
     weights: Path,
     first: int,

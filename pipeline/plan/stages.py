@@ -52,7 +52,9 @@ STAGES = {
     ),
     "extract_features": Stage("features", (), ("pipeline.evaluation.features",)),
     "score_features": Stage(
-        "evaluations", ("summary.json",), ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol")
+        "evaluations",
+        ("summary.json",),
+        ("pipeline.evaluation.metrics", "pipeline.evaluation.protocol", "pipeline.evaluation.summaries"),
     ),
     "nearest_neighbours": Stage(
         "neighbours",
