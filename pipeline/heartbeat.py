@@ -5,6 +5,7 @@ machine or another one that shares the file system, tells a job that died withou
 by the age of the last beat. `pipeline.status` shows these files, `pipeline.estimate` learns from them.
 """
 
+import json
 import os
 import platform
 import signal
@@ -48,6 +49,14 @@ activity = Activity()
 def record_path(log: Path) -> Path:
     """Where the record of the stage lies that logs to `log`."""
     return log.with_suffix(".progress.json")
+
+
+def read_record(log: Path) -> dict[str, Any]:
+    """The record of the stage that logs to `log`; empty where there is none that can be read."""
+    try:
+        return json.loads(record_path(log).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
 
 
 @contextmanager

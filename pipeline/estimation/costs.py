@@ -5,7 +5,6 @@ seconds of Python and torch come on top, and PNGs. Every number that is not coun
 `ASSUMPTIONS` names them for the reader of an estimate.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,8 +29,8 @@ from pipeline.evaluation.frechet import GROUPS
 from pipeline.evaluation.metrics import SERVES
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
+from pipeline.plan.shards import ranges
 
-SHARD = re.compile(r"-(\d+)-(\d+)\.\w+$")
 FLOAT = 4  # bytes
 START_S = 4.0  # Python and its imports, the model, the first batch
 READ_S = 30e-9  # of one pixel of a PNG
@@ -261,12 +260,6 @@ STAGE_COSTS: dict[str, Callable[[Costs, Job], Cost]] = {
     "score_features": Costs.score_features,
     "nearest_neighbours": Costs.nearest_neighbours,
 }
-
-
-def ranges(job: Job) -> list[tuple[int, int]]:
-    """The ranges of images that a job's shards hold; none where it has no shards."""
-    found = (SHARD.search(file) for file in job.files)
-    return [(int(match[1]), int(match[2])) for match in found if match]
 
 
 def _samples(job: Job) -> Samples:

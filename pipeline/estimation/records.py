@@ -1,16 +1,14 @@
 """What finished and half-finished jobs took: rules' benchmarks, trainings' histories, stages' own records."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline.heartbeat import DONE, record_path
+from pipeline.heartbeat import DONE, read_record
 from pipeline.plan.jobs import Job
+from pipeline.plan.shards import Shard
 
 BENCHMARKS = Path("results/benchmarks")
-LOGS = Path("results/logs")
 
 
 @dataclass(frozen=True)
@@ -22,24 +20,16 @@ class Record:
     device: str | None
 
 
-def find_record(job: Job, log_name: str, steps: int | None) -> Record | None:
+def find_record(shard: Shard, steps: int | None) -> Record | None:
     """A job's record, if there is one; `steps` of a training, whose history tells how far it is."""
-    own = _own_record(log_name)
+    own = read_record(shard.log)
     device = own.get("device")
     if steps is not None:
-        return _training(job, steps, device)
-    seconds = _benchmark(log_name)
+        return _training(shard.job, steps, device)
+    seconds = _benchmark(shard.log_name)
     if seconds is None and own.get("state") == DONE:
         seconds = own["seconds"]
     return None if seconds is None else Record(seconds, 1.0, device)
-
-
-def _own_record(log_name: str) -> dict[str, Any]:
-    """What the stage itself wrote."""
-    try:
-        return json.loads(record_path(LOGS / f"{log_name}.log").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
 
 
 def _benchmark(log_name: str) -> float | None:

@@ -9,14 +9,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import log
-from pathlib import Path
 from typing import Literal
 
-from pipeline.estimation.costs import PARALLEL, PASS_S, START_S, Cost, Costs, ranges
+from pipeline.estimation.costs import PARALLEL, PASS_S, START_S, Cost, Costs
 from pipeline.estimation.devices import CPU, DEVICES, Device, this_device
 from pipeline.estimation.records import Record, find_record
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
+from pipeline.plan.shards import Shard, shards
 
 Basis = Literal["measured", "extrapolated", "estimated"]
 
@@ -75,23 +75,18 @@ class Estimator:
 
     def _of(self, job: Job) -> Iterable[tuple[Task, float]]:
         """A job's tasks, each with what it is estimated at."""
-        cost, name = self.costs.of(job), f"{job.stage}-{job.name}"
-        spans = ranges(job)
-        if not spans:
-            yield self._task(job, cost, 1.0, name, tuple(job.outputs))
-        images = sum(last - first for first, last in spans)
-        for (first, last), file in zip(spans, job.files, strict=True):
-            share = (last - first) / images
-            yield self._task(job, cost, share, f"{name}-{first:06d}-{last:06d}", (job.path(file),))
+        cost = self.costs.of(job)
+        return [self._task(shard, cost) for shard in shards(job)]
 
-    def _task(self, job: Job, cost: Cost, share: float, log_name: str, outputs: tuple[str, ...]) -> tuple[Task, float]:
-        done = all(Path(output).exists() for output in outputs)
-        plain = self._plain_seconds(job, cost, share)
+    def _task(self, shard: Shard, cost: Cost) -> tuple[Task, float]:
+        job, done = shard.job, shard.complete
+        plain = self._plain_seconds(job, cost, shard.share)
         on_gpu = self.device.is_gpu and job.stage in GPU_STAGES
         cores = PREPARE_WORKERS if job.stage == "prepare_dataset" else 1 if on_gpu else cost.threads
-        size = (cost.output_bytes + cost.state_bytes) * share
-        task = Task(job, log_name, outputs, plain, 0.0 if done else 1.0, "estimated", cost.gpus * on_gpu, cores, size)
-        record = find_record(job, log_name, cost.steps)
+        size = (cost.output_bytes + cost.state_bytes) * shard.share
+        left, gpus = 0.0 if done else 1.0, cost.gpus * on_gpu
+        task = Task(job, shard.log_name, shard.outputs, plain, left, "estimated", gpus, cores, size)
+        record = find_record(shard, cost.steps)
         if record is None or not self._counts(record) or record.share <= 0:
             return task, plain
         seconds = record.seconds / record.share

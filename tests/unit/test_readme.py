@@ -10,7 +10,10 @@ import yaml
 from snakemake.cli import get_argument_parser
 
 from pipeline.config.root import load_config
-from pipeline.plan.run import Plan
+from pipeline.estimate import WholePlan, make_estimate
+from pipeline.estimation.devices import DEVICES
+from pipeline.estimation.report import text
+from pipeline.plan.run import Plan, read_config
 from pipeline.plan.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +115,15 @@ def test_the_readme_lists_every_stage() -> None:
     }
     others = {"stage", "launch", "accept", "prune", "provenance", "estimate", "status"}
     assert stages - others <= listed
+
+
+def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", README, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    plan = WholePlan(read_config(ROOT / "config" / "paper.yaml"))
+    found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8, cores=None))
+    command = "$ python -m pipeline.estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
+    assert shown.splitlines() == [command, *found.splitlines()]
 
 
 def test_snakemake_commands_parse_and_name_existing_targets() -> None:

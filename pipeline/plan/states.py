@@ -1,0 +1,112 @@
+"""How far the jobs of a plan are, by what they left: outputs, records of their stages, saved states."""
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from pipeline import heartbeat, memory
+from pipeline.plan.jobs import Job
+from pipeline.plan.shards import Shard
+
+# A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
+SILENT_S = 60.0
+
+
+class State(StrEnum):
+    """Of one job of the workflow."""
+
+    DONE = "done"
+    RUNNING = "running"
+    SILENT = "silent"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One job, or one shard of it, at the time `now` (seconds since 1970)."""
+
+    shard: Shard
+    now: float = field(default_factory=time.time)
+
+    @property
+    def job(self) -> Job:
+        return self.shard.job
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The stage's own record of its last attempt; empty where there was none."""
+        return heartbeat.read_record(self.shard.log)
+
+    @cached_property
+    def state(self) -> State:
+        """Outputs decide; without them, the stage's own word and its age."""
+        if self.shard.complete:
+            return State.DONE
+        if self.record.get("state") == heartbeat.RUNNING:
+            return State.RUNNING if self.silent_s < SILENT_S else State.SILENT
+        states = {heartbeat.FAILED: State.FAILED, heartbeat.ENDED: State.INTERRUPTED}
+        return states.get(str(self.record.get("state")), State.WAITING)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return self.now - float(self.record.get("updated_at", 0.0))
+
+    @cached_property
+    def steps(self) -> tuple[int, int]:
+        """(done, all), in the record's unit; of a training that does not run, what its saved state holds."""
+        done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
+        if self.batch is None or self.state == State.RUNNING:
+            return done, total
+        return (total if self.state == State.DONE else self._saved_step()), total
+
+    def _saved_step(self) -> int:
+        """The history is saved together with the state."""
+        try:
+            with (self.job.work / "history.csv").open(newline="", encoding="utf-8") as file:
+                return int(float(list(csv.DictReader(file))[-1]["step"]))
+        except (OSError, ValueError, KeyError, IndexError):
+            return 0
+
+    @property
+    def batch(self) -> int | None:
+        """Images of one step of a training; None for other jobs."""
+        if not self.job.stage.startswith("train_"):
+            return None
+        return int(self.job.settings[self.job.stage.removeprefix("train_")]["training"]["batch"])
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images per second; None where the work is not counted in images."""
+        rate = float(self.record.get("rate", 0.0))
+        if self.batch is not None:
+            return rate * self.batch
+        return rate if str(self.record.get("unit", "")).endswith("images") else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left of a running job; None where it cannot be told yet."""
+        left = self.record.get("left_s")
+        return None if left is None else max(0.0, float(left) - self.silent_s)
+
+    @property
+    def problem(self) -> str:
+        """What ended a job that is not done, as far as its records tell."""
+        if self._killed_for_memory():
+            return "killed for memory; its next attempt asks for more"
+        if self.state == State.SILENT:
+            return "no sign of life: killed, or its node died"
+        return str(self.record.get("error") or "see its log") if self.state == State.FAILED else ""
+
+    def _killed_for_memory(self) -> bool:
+        try:
+            found = json.loads(memory.record_path(self.shard.log).read_text(encoding="utf-8"))
+            return bool(found["state"] == memory.State.OUT_OF_MEMORY)
+        except (OSError, ValueError, KeyError):
+            return False

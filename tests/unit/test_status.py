@@ -1,0 +1,123 @@
+"""What runs, how far trainings are, images per second, time left: from the records that stages leave."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import finish, tiny_plan, tiny_values
+
+from pipeline import memory
+from pipeline.heartbeat import record_path
+from pipeline.plan.run import Plan
+from pipeline.plan.shards import shards
+from pipeline.plan.states import SILENT_S, JobState, State
+from pipeline.status import job_states, text
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.chdir(tmp_path)
+    return tiny_plan()
+
+
+def leave(log: Path, **changes: Any) -> None:
+    """A stage's record, as one that has run for a minute leaves it."""
+    now = time.time()
+    record = {
+        **{"state": "running", "error": "", "description": "train", "note": "loss 0.25", "process": 7},
+        **{"done": 4, "total": 6, "unit": "steps", "rate": 0.5, "left_s": 4.0},
+        **{"host": "node3", "device": "NVIDIA A100", "started_at": now - 60, "updated_at": now, "seconds": 60.0},
+    }
+    record_path(log).parent.mkdir(parents=True, exist_ok=True)
+    record_path(log).write_text(json.dumps(record | changes))
+
+
+def training(plan: Plan) -> JobState:
+    (shard,) = shards(plan.diffusion("main"))
+    return JobState(shard)
+
+
+def lines(plan: Plan, word: str) -> list[str]:
+    return [line for line in text("tiny.yaml", plan, job_states(plan)).splitlines() if word in line]
+
+
+def test_before_a_run_everything_waits_and_after_it_everything_is_done(plan: Plan) -> None:
+    count = sum(max(1, len(job.files)) for job in plan.jobs.values())
+    assert lines(plan, "jobs done") == [f"tiny.yaml: 0 of {count} jobs done, {count} waiting"]
+    finish(plan)
+    assert lines(plan, "jobs done") == [f"tiny.yaml: {count} of {count} jobs done"]
+
+
+def test_a_running_training_tells_steps_images_per_second_time_left_device_and_losses(plan: Plan) -> None:
+    leave(training(plan).shard.log, left_s=3600.0)
+    (line,) = lines(plan, "diffusions.main")
+    assert [cell.strip() for cell in line.split("  ") if cell.strip()][2:6] == ["running", "4 of 6 (67%)", "4", "0.5"]
+    assert "NVIDIA A100 on node3" in line and line.endswith("loss 0.25")
+    assert "1:00:00" in line or "0:59:59" in line
+    assert training(plan).images_per_s == 0.5 * 8, "a step has eight images"
+
+
+def test_a_shard_counts_images_and_one_of_distances_counts_none(plan: Plan) -> None:
+    first, second = shards(plan.samples("main"))
+    leave(first.log, description="generate", unit="images", done=5, total=16, rate=2.5)
+    (line,) = lines(plan, first.log_name)
+    assert "5 of 16 images (31%)" in line and "2.5" in line
+    assert (JobState(first).images_per_s, JobState(second).state) == (2.5, State.WAITING)
+    leave(first.log, unit="rows of distances")
+    assert JobState(first).images_per_s is None
+
+
+def test_an_interrupted_training_is_as_far_as_its_saved_state(plan: Plan) -> None:
+    state = training(plan)
+    leave(state.shard.log, state="ended", done=5)
+    assert (state.state, state.steps) == (State.INTERRUPTED, (0, 6))
+    state.job.work.mkdir(parents=True)
+    (state.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
+    assert training(plan).steps == (3, 6)
+    (line,) = lines(plan, "diffusions.main")
+    assert "interrupted" in line and "3 of 6 (50%)" in line and "node3" not in line
+
+
+def test_a_job_without_a_sign_of_life_and_a_failed_one_are_named_with_their_logs(plan: Plan) -> None:
+    state = training(plan)
+    leave(state.shard.log, updated_at=time.time() - SILENT_S - 1)
+    (score,) = shards(plan.evaluation("main", "efficientnet_lite0", 32))
+    leave(score.log, state="failed", error="ValueError: no images")
+    assert training(plan).state == State.SILENT
+    told = "\n".join(lines(plan, ".log"))
+    assert f"no sign of life: killed, or its node died  {state.shard.log}" in told
+    assert f"ValueError: no images                      {score.log}" in told
+    assert "1 silent, 1 failed" in lines(plan, "jobs done")[0]
+
+
+def test_a_death_for_memory_is_told(plan: Plan) -> None:
+    log = training(plan).shard.log
+    leave(log, updated_at=time.time() - SILENT_S - 1)
+    path = memory.record_path(log)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"state": memory.State.OUT_OF_MEMORY, "limit_mb": 100, "peak_mb": 90}))
+    assert "killed for memory" in training(plan).problem
+
+
+def test_outputs_count_more_than_a_record(plan: Plan) -> None:
+    finish(plan)
+    leave(training(plan).shard.log)
+    assert training(plan).state == State.DONE
+
+
+def test_a_record_that_is_being_written_stops_nothing(plan: Plan) -> None:
+    path = record_path(training(plan).shard.log)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"state": "run')
+    assert training(plan).state == State.WAITING
+
+
+def test_trainings_have_their_names_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values() | {"training_seeds": [0, 5]}
+    values["autoencoders"]["twin"] = {"like": "main"}
+    plan = tiny_plan(values)
+    assert len(lines(plan, "autoencoders.main, autoencoders.twin ")) == 1
+    assert len(lines(plan, "autoencoders.main (seed 5), autoencoders.twin (seed 5)")) == 1
