@@ -1,4 +1,4 @@
-"""Stage: make one of the paper's tables, each measured number beside the published one."""
+"""Stage: make one of the paper's tables, each measured number beside the published one, or the table of its claims."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from pipeline.atomic import write_text
 from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
 from pipeline.tables.build import build_table
+from pipeline.tables.claims import build_claims
 from pipeline.tables.job import TableJob
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 from pipeline.tables.summaries import parse_named
@@ -20,7 +21,10 @@ def make_table(
     settings: SettingsArgument,
     summaries: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ROW=SUMMARY]...", help="Summaries (json) and their rows; @FILE: a file of these."),
+        typer.Argument(
+            metavar="[ROW=SUMMARY]...",
+            help="Summaries (json) and their rows; for the claims, tables (csv) by name; @FILE: a file of these.",
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
@@ -33,7 +37,8 @@ def make_table(
     """Make one of the paper's tables, each measured number beside the published one."""
     log_to(log)
     job = read_settings(TableJob, settings)
-    table = build_table(job, [parse_named(summary) for summary in listed(summaries)], published)
+    build = build_claims if job.table == "claims" else build_table
+    table = build(job, [parse_named(summary) for summary in listed(summaries)], published)
     text = to_markdown(table)
     written = ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table)), (parts, to_json(table)))
     for path, content in written:

@@ -58,6 +58,9 @@ class Tables(Section):
     table7: list[str] = Field(default_factory=list, description="The length of a unit key.")
     table8: list[str] = Field(default_factory=list, description="The size of the feature block.")
     text_10k: GenerationRows = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
+    claims: bool = Field(
+        False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
+    )
 
 
 class Figures(Section):

@@ -83,7 +83,7 @@ class Config(Section):
                         raise ValueError(
                             f"tables.{key}.count: at most samples.{row}.count = {samples.count}, not {rows.count}"
                         )
-            else:
+            elif isinstance(rows, list):
                 for row in rows:
                     _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
         for name in [self.figures.autoencoder, *self.figures.compared]:

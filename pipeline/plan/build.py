@@ -223,3 +223,8 @@ class Jobs:
         folder = Path(__file__).parents[2] / "config" / "published"
         text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.csv")))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def claimed(self) -> str:
+        """The digest of the claims of the paper's text."""
+        return file_digest(Path(__file__).parents[2] / "config" / "published" / "claims.yaml")

@@ -54,7 +54,21 @@ class TableJobs(EvaluationJobs):
     @cached_property
     def tables(self) -> dict[str, Job]:
         """The job of each table, by the table's name."""
-        return {table: self._table(table) for table in TABLES}
+        tables = {table: self._table(table) for table in TABLES}
+        return tables | ({"claims": self._claims(tables)} if self.config.tables_or_default.claims else {})
+
+    def _claims(self, tables: dict[str, Job]) -> Job:
+        """The claims of the paper's text, recomputed from the other tables."""
+        settings: dict[str, Any] = {"table": "claims", "run": self.config.run, "missing": []}
+        return self._job(
+            "make_table",
+            "claims",
+            settings,
+            settings | {"names": list(tables), "claims": self.claimed},
+            inputs={"summaries": [job.path("table.csv") for job in tables.values()]},
+            names=tuple(tables),
+            upstream=tuple(tables.values()),
+        )
 
     def _table(self, table: str) -> Job:
         of_samples = table in GENERATION_TABLES

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.config.fields import Section
 
-TableName = Literal["table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k"]
+TableName = Literal["table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k", "claims"]
 
 
 class TableRow(Section):

@@ -5,8 +5,9 @@ import json
 import pandas as pd
 
 from pipeline.tables.build import Table
-from pipeline.tables.display import display
-from pipeline.tables.footnotes import footnotes, title
+from pipeline.tables.claims import ClaimsTable
+from pipeline.tables.claims_shown import shown_claims
+from pipeline.tables.shown import Shown, shown
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -24,34 +25,48 @@ LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "−": "$-$",
+    "≈": r"$\approx$",
+    "∼": r"$\sim$",
+    "×": r"$\times$",
+    "ẑ": r"$\hat{z}$",
+    "“": "``",
+    "”": "''",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
 }
 
 
-def to_csv(table: Table) -> str:
+AnyTable = Table | ClaimsTable
+
+
+def _shown(table: AnyTable) -> Shown:
+    return shown_claims(table) if isinstance(table, ClaimsTable) else shown(table)
+
+
+def to_csv(table: AnyTable) -> str:
     """One line per row, full precision, published strings as printed; nothing is an empty cell."""
     return table.frame.to_csv(index=False, lineterminator="\n")
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: AnyTable) -> str:
     """Title, table, footnotes."""
-    shown = display(table)
-    shown.columns = pd.Index([" ".join(part for part in parts if part) for parts in shown.columns])
-    shown = shown.map(escape_markdown).rename(columns=escape_markdown)
-    body = shown.to_markdown(index=False, disable_numparse=True)
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in footnotes(table))
-    return f"# {escape_markdown(title(table))}\n\n{body}\n\n{notes}\n"
+    told = _shown(table)
+    cells = told.cells.copy()
+    cells.columns = pd.Index([" ".join(part for part in parts if part) for parts in cells.columns])
+    cells = cells.map(escape_markdown).rename(columns=escape_markdown)
+    body = cells.to_markdown(index=False, disable_numparse=True)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in told.notes)
+    return f"# {escape_markdown(told.title)}\n\n{body}\n\n{notes}\n"
 
 
-def to_json(table: Table) -> str:
+def to_json(table: AnyTable) -> str:
     """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes."""
-    shown = display(table)
+    parts = _shown(table)
     told = {
-        "title": title(table),
-        "columns": [list(column) for column in shown.columns],
-        "rows": shown.to_numpy().tolist(),
-        "notes": footnotes(table),
+        "title": parts.title,
+        "columns": [list(column) for column in parts.cells.columns],
+        "rows": parts.cells.to_numpy().tolist(),
+        "notes": parts.notes,
     }
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
@@ -61,29 +76,29 @@ def escape_markdown(text: str) -> str:
     return text.replace("|", r"\|").replace("*", r"\*")
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: AnyTable) -> str:
     """A table environment for `booktabs`, captioned and labelled, its footnotes below the tabular."""
-    shown = display(table).map(escape_latex)
-    shown.columns = pd.MultiIndex.from_tuples(
-        [(escape_latex(first), escape_latex(second)) for first, second in shown.columns]
+    told = _shown(table)
+    cells = told.cells.map(escape_latex)
+    cells.columns = pd.MultiIndex.from_tuples(
+        [(escape_latex(first), escape_latex(second)) for first, second in cells.columns]
     )
-    identity = sum(second == "" for _, second in shown.columns) - 1
     text = (
-        shown.style.hide(axis="index")
+        cells.style.hide(axis="index")
         .to_latex(
             hrules=True,
-            column_format="l" * identity + "r" * (shown.shape[1] - identity - 1) + "l",
+            column_format=told.alignment,
             multicol_align="c",
             position="htbp",
             position_float="centering",
-            caption=escape_latex(title(table)),
-            label=f"tab:{table.job.run}-{table.job.table}".replace("_", "-"),
+            caption=escape_latex(told.title),
+            label=f"tab:{told.label}".replace("_", "-"),
             environment="table*",
         )
         .replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}", 1)
         .replace("\\end{tabular}", "\\end{tabular}}", 1)
     )
-    notes = "".join(f"\\item {escape_latex(note)}\n" for note in footnotes(table))
+    notes = "".join(f"\\item {escape_latex(note)}\n" for note in told.notes)
     below = f"\\begin{{itemize}}\\footnotesize\n{notes}\\end{{itemize}}\n\\end{{table*}}"
     return "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n" + text.replace("\\end{table*}", below, 1)
 

@@ -298,7 +298,7 @@ def test_publishing_shows_this_configs_tables_under_peoples_names() -> None:
     plan = tiny_plan()
     finish(plan)
     folder = Path("results/tiny")
-    assert len(list((folder / "tables").iterdir())) == 3 * 8
+    assert len(list((folder / "tables").iterdir())) == 3 * 9
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".pdf"}
     shown = folder / "tables" / "table2.md"
     Path(plan.tables["table2"].path("table.md")).write_text("another")

@@ -23,6 +23,13 @@ def test_every_table_has_measured_rows_in_three_formats(tiny_run: Workflow, tabl
     assert "tabular" in (folder / f"{table}.tex").read_text()
 
 
+def test_the_papers_claims_are_recomputed_from_the_tables_of_the_run(tiny_run: Workflow) -> None:
+    frame = pd.read_csv(tiny_run.folder / "results" / "tiny" / "tables" / "claims.csv")
+    assert {"holds", "does not hold"} <= set(frame["verdict_published"])
+    noise = frame[frame["says"] == "PSNR higher with noise"].iloc[0]
+    assert (noise["ours_row_measured"], noise["other_row_measured"]) == ("main", "without-noise")
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_is_there(tiny_run: Workflow, figure: str) -> None:
     picture = tiny_run.folder / "results" / "tiny" / "figures" / f"{figure}.png"

@@ -1,0 +1,254 @@
+"""The table of claims: what the paper's text asserts, recomputed from the published tables and from this run's.
+
+It reads the other tables as csv: they hold the published numbers as printed and the measured ones in full precision.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from pipeline.errors import InputError
+from pipeline.tables.build import MEASURED
+from pipeline.tables.claim_list import Claim, ClaimList, ClaimRow, Comparison, read_claims
+from pipeline.tables.columns import measured_column
+from pipeline.tables.display import rounded
+from pipeline.tables.job import TableJob
+from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.quantities import Quantity
+from pipeline.tables.summaries import NamedSummary
+
+HOLDS, FAILS = "holds", "does not hold"
+NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"
+SLACK = 1e-9  # differences of printed decimals are not exact in binary
+# The same kind of metric on other features: shown under its own name, and it decides nothing.
+ON_OTHER_FEATURES = {
+    "fid": "fd_efficientnet_lite0",
+    "is": "score_efficientnet_lite0",
+    "precision": "precision_efficientnet_lite0",
+    "recall": "recall_efficientnet_lite0",
+}
+
+Tables = dict[str, list[dict[str, str]]]
+Cells = dict[str, str]
+
+
+@dataclass(frozen=True)
+class ClaimsTable:
+    """The built table: a line for each comparison."""
+
+    job: TableJob
+    frame: pd.DataFrame
+    sentences: list[tuple[str, str]]
+    """Section and sentence of each claim."""
+
+
+class Number(NamedTuple):
+    """A quantity of a row: its value, as people read it, and the row."""
+
+    value: float
+    text: str
+    row: Cells
+
+
+class Outcome(NamedTuple):
+    """A comparison recomputed: the words, the number behind them, whether it holds, and what it is of."""
+
+    text: str
+    number: float
+    holds: bool
+    ours: Number
+    other: Number | None
+
+
+def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> ClaimsTable:
+    """Every claim, from the csv of each table, named by the table."""
+    read = {name: _read_table(path) for name, path in tables}
+    claims = read_claims(published_folder)
+    records = [
+        _record(index, claim, comparison, claims, read)
+        for index, claim in enumerate(claims.claims, start=1)
+        for comparison in claim.comparisons
+    ]
+    frame = pd.DataFrame(records, dtype=object)
+    return ClaimsTable(job, frame, [(claim.section, claim.sentence) for claim in claims.claims])
+
+
+def _read_table(path: Path) -> list[Cells]:
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"table {path}: a csv of make_table is needed ({error})") from None
+    if "source" not in frame or "method" not in frame:
+        raise InputError(f"table {path}: lacks source or method; its columns: {', '.join(frame)}")
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _record(index: int, claim: Claim, comparison: Comparison, claims: ClaimList, tables: Tables) -> dict[str, Any]:
+    published = _from_published(comparison, claims, tables)
+    measured = _from_measured(comparison, claims, tables)
+    return {
+        "claim": index,
+        "section": claim.section,
+        "sentence": claim.sentence,
+        "says": comparison.says,
+        "quantities": " + ".join(comparison.quantities),
+        "relation": comparison.relation,
+        "asserted": comparison.asserted,
+        "tolerance": comparison.tolerance,
+        **_columns("published", published),
+        "verdict_published": NOT_PUBLISHED if published is None else _verdict(published),
+        **_columns("measured", measured),
+        "verdict_measured": NOT_MEASURED if measured is None else _verdict(measured),
+        "measured_on": measured.ours.row.get("dataset") if measured else None,
+        "on_other_features": None if measured else _elsewhere_named(comparison, claims, tables),
+    }
+
+
+def _columns(source: str, outcome: Outcome | None) -> dict[str, Any]:
+    keys = ("ours", "other", "ours_row", "other_row", "recomputed", "text")
+    if outcome is None:
+        return {f"{key}_{source}": None for key in keys}
+    ours, other = outcome.ours, outcome.other
+    values = (ours.value, other and other.value, _name(ours), other and _name(other), outcome.number, outcome.text)
+    return {f"{key}_{source}": value for key, value in zip(keys, values, strict=True)}
+
+
+def _name(number: Number) -> str:
+    """The row's name in the config; a published row's method and code size."""
+    row = number.row
+    return row.get("name") or " ".join(part for part in (row["method"], row.get("code_size", "")) if part)
+
+
+def _verdict(outcome: Outcome) -> str:
+    return HOLDS if outcome.holds else FAILS
+
+
+def _from_published(comparison: Comparison, claims: ClaimList, tables: Tables) -> Outcome | None:
+    """From the published numbers alone."""
+    sides = []
+    for row in _sides(comparison, claims):
+        found = (_published(cells, comparison.quantities, row.table) for cells in _published_rows(row, tables))
+        sides.append(next((number for number in found if number is not None), None))
+    return _outcome(comparison, sides)
+
+
+def _from_measured(comparison: Comparison, claims: ClaimList, tables: Tables) -> Outcome | None:
+    """From the rows that are the paper's experiment; where they are not, from the like of them on other images."""
+    rows = _sides(comparison, claims)
+    exact = [list(_numbers(_published_rows(row, tables), comparison, row)) for row in rows]
+    alike = [list(_numbers(_alike(row, tables), comparison, row)) for row in rows]
+    for candidates in (exact, alike):
+        for sides in product(*candidates):
+            one_dataset = len({side.row.get("dataset") for side in sides}) == 1
+            if one_dataset or candidates is exact:
+                return _outcome(comparison, sides)
+    return None
+
+
+def _sides(comparison: Comparison, claims: ClaimList) -> list[ClaimRow]:
+    return [claims.rows[name] for name in (comparison.ours, comparison.other) if name is not None]
+
+
+def _published_rows(row: ClaimRow, tables: Tables) -> Iterator[Cells]:
+    wanted = row.columns | {"method": row.method}
+    for cells in tables.get(row.table, []):
+        if cells["source"] != MEASURED and all(cells.get(key) == value for key, value in wanted.items()):
+            yield cells
+
+
+def _alike(row: ClaimRow, tables: Tables) -> list[Cells]:
+    """Measured rows of the same method, those that the claim would take first."""
+    method, words = _method(row.method)
+    found = []
+    for cells in tables.get(row.table, []):
+        base, told = _method(cells["method"])
+        same = cells["source"] == MEASURED and base == method and words <= told
+        if same and all(cells.get(key) == value for key, value in row.elsewhere.items()):
+            found.append(cells)
+    column, sign = row.order.removeprefix("-"), -1 if row.order.startswith("-") else 1
+    return sorted(found, key=lambda cells: sign * float(cells.get(column) or 0)) if column else found
+
+
+def _method(text: str) -> tuple[str, set[str]]:
+    """`BRIGHT (without noise, ...)` as the method and what makes it a variant."""
+    base, _, words = text.removesuffix(")").partition(" (")
+    return base, {word for word in words.split(", ") if word}
+
+
+def _quantity(table: str, key: str) -> Quantity | None:
+    layout = LAYOUTS.get(table)
+    return next((one for one in layout.quantities if one.key == key), None) if layout else None
+
+
+def _published(cells: Cells, keys: list[str], table: str) -> Number | None:
+    printed = [cells.get(f"{key}_published", "") for key in keys]
+    if not printed[0]:
+        return None
+    decimals = max(len(text.partition(".")[2]) for text in printed)
+    value = sum(float(text) for text in printed if text)
+    return Number(value, rounded(value, decimals), cells)
+
+
+def _numbers(rows: Iterator[Cells] | list[Cells], comparison: Comparison, row: ClaimRow) -> Iterator[Number]:
+    """The measured number of each row that has one."""
+    quantities = [_quantity(row.table, key) for key in comparison.quantities]
+    for cells in rows:
+        told = [cells.get(measured_column(one, next(iter(one.measured))), "") if one else "" for one in quantities]
+        first = quantities[0]
+        if told[0] and first is not None:
+            value = sum(float(text) for text in told if text)
+            yield Number(value, rounded(value, first.decimals, first.significant), cells)
+
+
+def _elsewhere_named(comparison: Comparison, claims: ClaimList, tables: Tables) -> str | None:
+    """The comparison on other features, under the metric's own name, where the run has that."""
+    (key, *rest) = comparison.quantities
+    if rest or key not in ON_OTHER_FEATURES:
+        return None
+    outcome = _from_measured(comparison.model_copy(update={"quantities": [ON_OTHER_FEATURES[key]]}), claims, tables)
+    quantity = _quantity(claims.rows[comparison.ours].table, ON_OTHER_FEATURES[key])
+    return f"{quantity.name}: {outcome.text}" if outcome and quantity else None
+
+
+def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome | None:
+    """The relation between the two numbers; None where one is absent."""
+    ours, other = (*sides, None)[:2]
+    if ours is None or (other is None and comparison.other is not None):
+        return None
+    against = "" if other is None else f"{ours.text} against {other.text}"
+    second, asserted = other.value if other else 0.0, comparison.asserted or 0.0
+    number, text, margin = _relation(comparison.relation, ours.value, second, asserted)
+    strict = comparison.relation in ("lower", "higher")
+    holds = margin > 0 if strict else margin >= -comparison.tolerance - SLACK
+    words = f"{text} ({against})" if text else against or ours.text
+    return Outcome(words, number, holds, ours, other)
+
+
+def _relation(relation: str, ours: float, other: float, asserted: float) -> tuple[float, str, float]:
+    """The recomputed number, its words where it is not one of the two, and by how much the claim holds."""
+    match relation:
+        case "lower_by_percent":
+            number = 100 * (other - ours) / other
+            return number, f"{rounded(number, 1)}%", number - asserted
+        case "higher_by_percent":
+            number = 100 * (ours - other) / other
+            return number, f"{rounded(number, 1)}%", number - asserted
+        case "costs_percent_more":
+            number = 100 * (ours - other) / other
+            return number, f"{rounded(number, 1)}%", asserted - number
+        case "costs_more":
+            return ours - other, rounded(ours - other, 1, 3), asserted - (ours - other)
+        case "lower":
+            return ours - other, "", other - ours
+        case "higher":
+            return ours - other, "", ours - other
+        case "alike":
+            return ours - other, "", asserted - abs(ours - other)
+        case "at_most":
+            return ours, "", asserted - ours
+        case _:
+            return ours, "", -abs(ours - asserted)

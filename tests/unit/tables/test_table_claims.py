@@ -1,0 +1,200 @@
+"""The table of claims: the paper's text, recomputed from the published tables and from measured ones."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_summaries import (
+    PUBLISHED_FOLDER,
+    church,
+    complexity,
+    csv_rows,
+    generation,
+    published_csv,
+    reconstruction,
+)
+
+from pipeline.errors import InputError
+from pipeline.make_table import make_table
+from pipeline.tables.build import Table, build_table
+from pipeline.tables.claim_list import read_claims
+from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims
+from pipeline.tables.job import TableJob
+from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
+from pipeline.tables.summaries import NamedSummary
+
+Claims = Callable[..., ClaimsTable]
+PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
+
+
+@pytest.fixture
+def claimed(tmp_path: Path, built: Callable[..., Table]) -> Claims:
+    """The claims of tables from made-up summaries, {table: summaries}; the other tables are as published."""
+
+    def claims(**measured: list[dict[str, Any]]) -> ClaimsTable:
+        tables = []
+        for name in {*PUBLISHED_TABLES, *measured}:
+            if name in measured:
+                table = built(name, *measured[name])
+            else:
+                table = build_table(TableJob.model_validate({"table": name, "run": "demo"}), [], PUBLISHED_FOLDER)
+            path = tmp_path / f"{name}.csv"
+            path.write_text(to_csv(table))
+            tables.append(NamedSummary(name, path))
+        return build_claims(TableJob.model_validate({"table": "claims", "run": "demo"}), tables, PUBLISHED_FOLDER)
+
+    return claims
+
+
+def saying(table: ClaimsTable, says: str) -> dict[str, str]:
+    [row] = [row for row in csv_rows(table) if row["says"] == says]
+    return row
+
+
+def test_the_texts_percentages_follow_from_the_published_tables(claimed: Claims) -> None:
+    table = claimed()
+    lpips = {row["method"] + row["code_size"]: float(row["lpips"]) for row in published_csv("table2")[:4]}
+    row = saying(table, "LPIPS 55% better than VQGAN's")
+    wanted = 100 - 100 * lpips["BRIGHT16x16x16"] / lpips["VQGAN16x16"]
+    assert float(row["recomputed_published"]) == pytest.approx(wanted) and wanted == pytest.approx(55.6, abs=0.05)
+    assert (row["text_published"], row["verdict_published"]) == ("55.6% (0.0522 against 0.1175)", HOLDS)
+    assert saying(table, "LPIPS 41% better than RQ-VAE's")["text_published"].startswith("41.7%")
+    assert saying(table, "24% more parameters than VQGAN")["text_published"] == "24.2% (52.8 against 42.5)"
+    assert saying(table, "50% fewer GFLOPs than VQGAN")["text_published"] == "49.7% (63.80 against 126.79)"
+    assert saying(table, "precision 20% higher than LDM's")["text_published"] == "21.9% (0.78 against 0.64)"
+    assert saying(table, "10,240 samples: FID lower than LDM's")["text_published"] == "8.47 against 10.77"
+
+
+def test_what_the_published_tables_contradict_does_not_hold(claimed: Claims) -> None:
+    table = claimed()
+    failing = {row["says"] for row in csv_rows(table) if row["verdict_published"] == FAILS}
+    # Table 8 itself has the better LPIPS with the smaller block; Tables 5 and 6 have lower FIDs than BRIGHT's.
+    assert "LPIPS lower with the larger block" in failing
+    assert {"FFHQ: FID lower than StyleGAN2's", "Church: FID lower than LDM's"} <= failing
+    assert "decoder with tables smaller than VQGAN's, 32x32" in failing
+    assert saying(table, "100% of the finest tables' entries are hit")["verdict_published"] == NOT_PUBLISHED
+    assert {row["verdict_measured"] for row in csv_rows(table)} == {NOT_MEASURED}
+
+
+def test_counts_of_the_papers_own_models_are_measured_ones(claimed: Claims) -> None:
+    one, two = (
+        complexity(f"k{key}", "lsun_church256", "64x64x4", key_length=key, hash_table_params={"ngp": ngp, "tcnn": 1})
+        for key, ngp in ((1, 10_607_648), (2, 30_530_000))
+    )
+    table = claimed(table7=[one, two])
+    row = saying(table, "11.4M numbers in the tables, C_key = 1")
+    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (HOLDS, FAILS, "k1")
+    assert float(row["ours_measured"]) == 10.607648
+    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == HOLDS
+
+
+def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
+    def measured(name: str, lpips: float, **changes: Any) -> dict[str, Any]:
+        summary = reconstruction(name, **changes)
+        return summary | {"metrics": summary["metrics"] | {"lpips_alex": {"mean": lpips, "std": 0.01}}}
+
+    table = claimed(
+        table2=[
+            measured("ours", 0.02),
+            measured("further", 0.03),
+            measured("elsewhere", 0.001, method="VQGAN", dataset="birds", key_length=None, code_noise=None),
+            measured("vq", 0.04, method="VQGAN", code_size="8x8", key_length=None, code_noise=None),
+            measured("rq", 0.03, method="RQ-VAE", code_size="8x8x4", key_length=None, code_noise=None),
+        ]
+    )
+    row = saying(table, "LPIPS 55% better than VQGAN's")
+    assert (row["ours_row_measured"], row["other_row_measured"]) == ("ours", "vq")
+    assert (row["measured_on"], row["verdict_measured"]) == ("fashion_mnist", FAILS)
+    assert float(row["recomputed_measured"]) == pytest.approx(50)
+    row = saying(table, "LPIPS 41% better than RQ-VAE's")
+    assert float(row["recomputed_measured"]) == pytest.approx(100 / 3) and row["verdict_measured"] == FAILS
+    assert saying(table, "SSIM higher than VQGAN's")["verdict_measured"] == FAILS, "equal is not higher"
+
+
+def test_the_papers_own_experiment_goes_before_other_images(claimed: Claims) -> None:
+    quiet = church("quiet", "32x32x4", code_noise="none", train_images=800_000)
+    noisy = church("noisy", "32x32x4", train_images=800_000)
+    noisy["metrics"] = noisy["metrics"] | {"psnr": {"mean": 99.0, "std": 1.0}}
+    other = reconstruction("demo", code_noise="none")
+    table = claimed(table4=[reconstruction("demo-noisy"), other, quiet, noisy])
+    row = saying(table, "PSNR higher with noise")
+    assert (row["ours_row_measured"], row["other_row_measured"]) == ("noisy", "quiet")
+    assert (row["measured_on"], row["verdict_measured"]) == ("lsun_church256", HOLDS)
+    row = saying(claimed(table4=[reconstruction("demo-noisy"), other]), "PSNR higher with noise")
+    assert (row["ours_row_measured"], row["other_row_measured"]) == ("demo-noisy", "demo")
+
+
+def test_the_larger_block_is_the_one_with_more_features_along_a_side(claimed: Claims) -> None:
+    table = claimed(table8=[reconstruction("small", feature_size=8), reconstruction("large", feature_size=16)])
+    row = saying(table, "PSNR higher with the larger block")
+    assert (row["ours_row_measured"], row["other_row_measured"]) == ("large", "small")
+
+
+def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(claimed: Claims) -> None:
+    ours = generation("main", "efficientnet_lite0")
+    theirs = generation("ldm", "efficientnet_lite0", method="LDM")
+    theirs["metrics"] = theirs["metrics"] | {"frechet_distance": 700.0}
+    table = claimed(table5=[ours, theirs])
+    row = saying(table, "FFHQ: FID lower than LDM's")
+    assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
+    assert row["on_other_features"] == "FD (EfficientNet-Lite0): 539.0 against 700.0"
+    assert "FD (EfficientNet-Lite0): 539.0 against 700.0" in to_markdown(table)
+
+
+def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
+    claims = read_claims(PUBLISHED_FOLDER)
+    for name, row in claims.rows.items():
+        if row.table in PUBLISHED_TABLES:
+            wanted = row.columns | {"method": row.method}
+            rows = [one for one in published_csv(row.table) if wanted.items() <= one.items()]
+            assert len(rows) == 1, name
+    for comparison in (one for claim in claims.claims for one in claim.comparisons):
+        for side in filter(None, (comparison.ours, comparison.other)):
+            if claims.rows[side].table in LAYOUTS:
+                keys = {quantity.key for quantity in LAYOUTS[claims.rows[side].table].quantities}
+                assert keys >= set(comparison.quantities), comparison.says
+
+
+def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> None:
+    table = claimed()
+    markdown, latex, parts = to_markdown(table), to_latex(table), json.loads(to_json(table))
+    comparisons = [one for claim in read_claims(PUBLISHED_FOLDER).claims for one in claim.comparisons]
+    assert len(parts["rows"]) == len(comparisons) == len(csv_rows(table))
+    assert "As shown in Table 8, setting" in markdown and r"LPIPS 55\% better than VQGAN's" in latex
+    assert "≈" not in latex and "“" not in latex
+
+
+def test_the_stage_makes_it_from_tables_by_name(tmp_path: Path) -> None:
+    csv, claims = tmp_path / "table2.csv", tmp_path / "claims.csv"
+    make_table('{"table": "table2", "run": "demo"}', [], csv=csv)
+    make_table('{"table": "claims", "run": "demo"}', [f"table2={csv}"], csv=claims)
+    assert "LPIPS 55% better than VQGAN's" in claims.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("claims: [", "not a readable YAML"),
+        ("rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], relation: lower, "
+         "ours: e, other: f}]}]", "'e' is not under `rows`"),
+        ("rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], relation: is, "
+         "ours: e}]}]", "asserted: is takes a number"),
+    ],
+)  # fmt: skip
+def test_wrong_claims_get_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "claims.yaml").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_claims(tmp_path)
+
+
+def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
+    (tmp_path / "table2.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="lacks source or method"):
+        build_claims(
+            TableJob.model_validate({"table": "claims", "run": "demo"}),
+            [NamedSummary("table2", tmp_path / "table2.csv")],
+            PUBLISHED_FOLDER,
+        )
