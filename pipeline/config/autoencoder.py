@@ -61,6 +61,9 @@ class Discriminator(Section):
 
     channels: int = Field(512, ge=1, description="Most channels, at 64 and below.")
     base: int = Field(32768, ge=1, description="Channels at resolution r are min(channels, base // r).")
+    minibatch_deviation: int = Field(
+        0, ge=0, description="Images of a group whose standard deviation is a channel more; 0: none."
+    )
 
 
 class Perceptual(Section):

@@ -7,7 +7,7 @@ the one before.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -106,31 +106,45 @@ class ToImage(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """All convolutions at one resolution."""
+    """All convolutions at one resolution: `convolutions` (2, or StyleGAN2's own 1) after the up-convolution."""
 
     def __init__(
-        self, inputs: int, outputs: int, resolution: int, channels: int, style_width: int, first: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        resolution: int,
+        channels: int,
+        style_width: int,
+        first: bool = False,
+        convolutions: int = 2,
     ):
         super().__init__()
 
         def conv(name: str, width: int, up: bool = False) -> ModulatedConv:
             return ModulatedConv(width, outputs, resolution, style_width, seed_for(0, name, resolution), up)
 
+        width = inputs if first else outputs
         self.up_conv = None if first else conv("up", inputs, up=True)
-        self.conv0 = conv("conv0", inputs if first else outputs)
-        self.conv1 = conv("conv1", outputs)
+        self.conv0 = conv("conv0", width) if convolutions == 2 else None
+        self.conv1 = conv("conv1", outputs if convolutions == 2 else width)
         self.to_image = ToImage(outputs, channels, style_width)
         self.upsample = None if first else Upsample()
 
+    @property
+    def convolutions(self) -> list[ModulatedConv]:
+        """In the order in which features pass them."""
+        return [layer for layer in (self.up_conv, self.conv0, self.conv1) if layer is not None]
+
     def forward(
-        self, features: Tensor, image: Tensor | None, style: Tensor, noise: NoiseSource | None
+        self, features: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: NoiseSource | None
     ) -> tuple[Tensor, Tensor]:
-        """Features and image of the resolution below -> features and image of this one."""
-        if self.up_conv is not None:
-            features = self.up_conv(features, style, noise)
-        features = self.conv0(features, style, noise)
-        features = self.conv1(features, style, noise)
-        own = self.to_image(features, style).float()
+        """Features and image of the resolution below -> features and image of this one.
+
+        styles: (N, s) for each convolution, and one for the image.
+        """
+        for layer, style in zip(self.convolutions, styles[:-1], strict=True):
+            features = layer(features, style, noise)
+        own = self.to_image(features, styles[-1]).float()
         if image is None or self.upsample is None:
             return features, own
         return features, self.upsample(image) + own
@@ -139,7 +153,7 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """Feature block and style code to images."""
 
-    def __init__(self, widths: list[int], feature_size: int, channels: int, style_width: int):
+    def __init__(self, widths: list[int], feature_size: int, channels: int, style_width: int, convolutions: int = 2):
         super().__init__()
         self.blocks = nn.ModuleList(
             SynthesisBlock(
@@ -149,15 +163,26 @@ class Synthesis(nn.Module):
                 channels,
                 style_width,
                 first=number == 0,
+                convolutions=convolutions,
             )
             for number, width in enumerate(widths)
         )
+        self.layers = sum(len(block.convolutions) for block in self.blocks) + 1
 
-    def forward(self, feature_block: Tensor, style: Tensor, noise: NoiseSource | None = None) -> Tensor:
-        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); without `noise`, with the constant noise."""
-        features, image = feature_block, None
+    def forward(
+        self, feature_block: Tensor, style: Tensor | Sequence[Tensor], noise: NoiseSource | None = None
+    ) -> Tensor:
+        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); without `noise`, with the constant noise.
+
+        style: one for all layers, or a list of `layers`: one for each convolution, and one for the last image. As
+        in StyleGAN2, the image of a resolution has the style of the next resolution's first convolution.
+        """
+        styles = [style] * self.layers if isinstance(style, Tensor) else style
+        features, image, first = feature_block, None, 0
         for block in self.blocks:
-            features, image = block(features, image, style, noise)
+            last = first + len(block.convolutions)
+            features, image = block(features, image, styles[first : last + 1], noise)
+            first = last
         assert image is not None
         return image
 

@@ -1,17 +1,20 @@
-"""The discriminator: StyleGAN2's residual one, without the minibatch standard deviation.
+"""The discriminator: StyleGAN2's residual one, with its minibatch standard deviation as an option.
 
-The gradient penalty (equation 5) compares single images, which a statistic over the batch would mix.
+It is off under the gradient penalty (equation 5), which compares single images: a statistic over the batch
+would mix them.
 """
 
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.models.equalized import EqualizedConv, EqualizedLinear, Filter, activate
 
 LAST_RESOLUTION = 4
+DEVIATION_EPSILON = 1e-8  # under the root; StyleGAN2's
 
 
 class ResidualBlock(nn.Module):
@@ -40,7 +43,8 @@ class Discriminator(nn.Module):
         widths = [min(settings.channels, max(settings.base // size, 1)) for size in sizes]
         self.from_image = EqualizedConv(channels, widths[0], 1)
         self.blocks = nn.ModuleList(ResidualBlock(inputs, outputs) for inputs, outputs in pairwise(widths))
-        self.conv = EqualizedConv(widths[-1], widths[-1], 3)
+        self.group = settings.minibatch_deviation
+        self.conv = EqualizedConv(widths[-1] + bool(self.group), widths[-1], 3)
         self.hidden = EqualizedLinear(widths[-1] * sizes[-1] ** 2, widths[-1])
         self.output = EqualizedLinear(widths[-1], 1)
 
@@ -49,5 +53,20 @@ class Discriminator(nn.Module):
         features = activate(self.from_image(images))
         for block in self.blocks:
             features = block(features)
+        if self.group:
+            features = with_minibatch_deviation(features, self.group)
         features = activate(self.conv(features))
         return self.output(activate(self.hidden(features.flatten(1)))).squeeze(1).float()
+
+
+def with_minibatch_deviation(features: Tensor, group: int) -> Tensor:
+    """(N, c, r, r) -> (N, c + 1, r, r): the last channel is the deviation within a group (Karras et al. 2018).
+
+    That is the standard deviation over the group's images, averaged over channels and pixels. Neighbours in the
+    batch are a group, so that processes which share a batch have the same groups as one alone.
+    """
+    images, _, *size = features.shape
+    groups = features.unflatten(0, (-1, math.gcd(group, images))).float()
+    deviation = (groups.var(dim=1, correction=0) + DEVIATION_EPSILON).sqrt().mean(dim=(1, 2, 3))
+    rows = deviation.repeat_interleave(groups.shape[1])[:, None, None, None]
+    return torch.cat([features, rows.expand(images, 1, *size).to(features.dtype)], dim=1)

@@ -97,16 +97,20 @@ class Upsample(nn.Module):
 
 
 class EqualizedLinear(nn.Module):
-    """A linear layer; `bias` is the initial value of all biases."""
+    """A linear layer; `bias` is the initial value of all biases.
 
-    def __init__(self, inputs: int, outputs: int, bias: float = 0.0):
+    speed: a factor of the learning rate. The weights are stored divided by it and used multiplied by it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, speed: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.full((outputs,), bias))
-        self.gain = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / speed)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / speed))
+        self.gain, self.speed = speed / math.sqrt(inputs), speed
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.linear(features, self.weight * self.gain, self.bias)
+        bias = self.bias if self.speed == 1 else self.bias * self.speed
+        return F.linear(features, self.weight * self.gain, bias)
 
 
 class EqualizedConv(nn.Module):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
-from pipeline.models.discriminator import Discriminator
+from pipeline.models.discriminator import Discriminator, with_minibatch_deviation
 from pipeline.models.equalized import Filter, Upsample
 
 torch.set_num_threads(1)
@@ -65,6 +65,45 @@ def test_modulating_inputs_equals_modulating_weights(up):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+class AsPublished(torch.nn.Module):
+    """One modulated convolution and its activation in plain operations, in float64 where its inputs are."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, features, style):
+        layer = self.layer
+        scale = style @ layer.affine.weight.T.to(style) / math.sqrt(style.shape[1]) + layer.affine.bias.to(style)
+        weight = layer.weight.to(style)[None] * layer.gain * scale[:, None, :, None, None]
+        weight = weight / (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
+        found = torch.stack(
+            [
+                torch.nn.functional.conv2d(one[None], kernel, padding=1)[0]
+                for one, kernel in zip(features, weight, strict=True)
+            ]
+        )
+        found = found + layer.bias.to(style)[:, None, None]
+        return torch.where(found > 0, found, 0.2 * found) * math.sqrt(2)
+
+
+def test_second_gradients_of_a_modulated_convolution_are_those_of_plain_operations():
+    """In-place additions and activations must not disturb what the path-length penalty differentiates."""
+    torch.manual_seed(0)
+    layer = ModulatedConv(3, 4, 6, 5, seed=1)
+    torch.nn.init.normal_(layer.bias)
+    features, direction = torch.randn(2, 3, 6, 6), torch.randn(2, 4, 6, 6)
+    found = []
+    for dtype, compute in ((torch.float32, lambda f, s: layer(f, s, None)), (torch.float64, AsPublished(layer))):
+        style = torch.linspace(-1, 1, 10).reshape(2, 5).to(dtype).requires_grad_()
+        output = compute(features.to(dtype), style)
+        (gradient,) = torch.autograd.grad((output * direction.to(dtype)).sum(), style, create_graph=True)
+        second = torch.autograd.grad(gradient.square().sum(), [style, layer.weight, layer.affine.weight])
+        found.append([gradient, *second])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.double(), other.double(), rtol=2e-3, atol=1e-4)
+
+
 def test_outputs_have_unit_variance_before_the_activation():
     torch.manual_seed(0)
     layer = ModulatedConv(64, 64, 32, 16, seed=1)
@@ -79,6 +118,14 @@ def test_noise_has_no_part_at_the_start_and_buffers_are_fixed():
     for (name, buffer), (_, same) in zip(one.named_buffers(), other.named_buffers(), strict=True):
         assert torch.equal(buffer, same), name
     assert sum(name.endswith("noise_buffer") for name in one.state_dict()) == 5
+
+
+@pytest.mark.parametrize(("convolutions", "layers"), [(2, 6), (1, 4)])
+def test_one_style_for_all_layers_is_that_style_in_each(convolutions, layers):
+    network = Synthesis([8, 4], 4, 1, 8, convolutions)
+    assert network.layers == layers
+    block, style = torch.randn(2, 8, 4, 4), torch.randn(2, 8)
+    assert torch.equal(network(block, style), network(block, [style] * layers))
 
 
 def test_given_noise_reaches_every_resolution():
@@ -170,3 +217,27 @@ def test_the_gradient_penalty_differentiates_twice():
         weight.sub_(2 * step * direction)
     below = penalty()
     assert math.isclose(((above - below) / (2 * step)).item(), (slope * direction).sum().item(), rel_tol=2e-2)
+
+
+def test_the_minibatch_deviation_is_one_channel_of_its_group():
+    features = torch.randn(4, 3, 2, 2)
+    found = with_minibatch_deviation(features, 2)
+    assert torch.equal(found[:, :3], features)
+    for group in (slice(0, 2), slice(2, 4)):
+        expected = (features[group].var(0, correction=0) + 1e-8).sqrt().mean()
+        torch.testing.assert_close(found[group, 3], expected.expand(2, 2, 2))
+
+
+def test_a_group_is_at_most_the_batch():
+    features = torch.randn(3, 2, 4, 4)
+    torch.testing.assert_close(with_minibatch_deviation(features, 3), with_minibatch_deviation(features, 6))
+    assert float(with_minibatch_deviation(features, 4)[:, 2].max()) == pytest.approx(1e-4)
+
+
+def test_a_discriminator_with_the_deviation_compares_images_and_one_without_does_not():
+    torch.manual_seed(0)
+    images = torch.randn(4, 1, 8, 8)
+    for group, compares in ((4, True), (0, False)):
+        network = Discriminator(DiscriminatorSettings(channels=8, base=64, minibatch_deviation=group), 8, 1)
+        apart = torch.cat([network(image[None]) for image in images])
+        assert torch.allclose(network(images), apart, atol=1e-5) != compares
