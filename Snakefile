@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.memory import record_path, request_mb
 from pipeline.plan.arguments import named_arguments, settings_argument
 from pipeline.plan.checks import left_out, obstacles
+from pipeline.plan.ending import ending
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES
 

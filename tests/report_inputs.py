@@ -104,8 +104,9 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
 
 
 def protocol() -> dict[str, Any]:
-    """A protocol with versions and a network."""
-    return {"network": "lpips_alex", "network_sha256": "ab" * 32, "versions": {"torch": "2.13.0"}}
+    """A protocol with versions, a network and another hash."""
+    hashes = {"network_sha256": "ab" * 32, "images_sha256": "cd" * 32}
+    return {"network": "lpips_alex", **hashes, "versions": {"torch": "2.13.0"}}
 
 
 def settings(samples: int = 40) -> str:

@@ -11,6 +11,7 @@ from pipeline.figures.job import FigureJob
 from pipeline.figures.style import labelled, panels
 
 COLUMNS = 3
+DECADE = 10
 NOT_LOSSES = ("step", "images", "seconds")
 
 
@@ -26,7 +27,7 @@ def read_history(path: Path) -> pd.DataFrame:
 
 
 def curves(job: FigureJob, inputs: Inputs) -> Figure:
-    """Each quantity against the images seen; a logarithmic axis where all its values are positive."""
+    """Each quantity against the images seen; a logarithmic axis where it is positive and spans a decade."""
     histories = {
         label or "training": read_history(path)
         for label, paths in labelled_paths(inputs, "history").items()
@@ -42,7 +43,8 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
         for label, history in of_runs.items():
             rows = history[["images", quantity]].dropna()
             axis.plot(rows["images"], rows[quantity], color=colours[label], label=label)
-        if all((history[quantity].dropna() > 0).all() for history in of_runs.values()):
+        values = pd.concat([history[quantity].dropna() for history in of_runs.values()])
+        if len(values) and values.min() > 0 and values.max() >= DECADE * values.min():
             axis.set_yscale("log")
         axis.set_title(quantity.replace("_", " "))
         axis.set_xlabel("training images")

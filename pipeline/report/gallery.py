@@ -12,6 +12,7 @@ from pipeline.report.job import SAMPLES
 from pipeline.report.pictures import Budget, image_uri
 
 PAIRS = 24
+UNBROKEN = "\N{NO-BREAK SPACE}"
 METRICS = {"psnr": ("PSNR", "{:.2f} dB"), "ssim": ("SSIM", "{:.3f}"), "lpips_alex": ("LPIPS", "{:.4f}")}
 
 
@@ -52,11 +53,13 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
 
 
 def _metric_words(path: Path, count: int) -> list[str]:
-    """Such as `PSNR 24.07 dB · SSIM 0.859` for each of the first images."""
+    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of the first images; lines break behind a comma alone."""
     frame = pd.read_csv(path).head(count)
     known = {column: METRICS[column] for column in METRICS if column in frame}
     return [
-        " · ".join(f"{label} {form.format(row[column])}" for column, (label, form) in known.items())
+        ", ".join(
+            f"{label} {form.format(row[column])}".replace(" ", UNBROKEN) for column, (label, form) in known.items()
+        )
         for _, row in frame.iterrows()
     ]
 

@@ -52,7 +52,7 @@ def key_numbers(tables: dict[str, ShownTable], neighbours: Path | None) -> list[
     if neighbours is not None:
         ratio = json.loads(neighbours.read_text(encoding="utf-8"))["ratio"]
         numbers.append(
-            KeyNumber("Distance to training", f"{ratio:.2f}", "times validation images' median; copies have 0")
+            KeyNumber("Distance to training images", f"{ratio:.2f}", "times that of validation images; a copy has 0")
         )
     return numbers
 
@@ -77,7 +77,8 @@ def main_result(tables: dict[str, ShownTable], neighbours: Path | None) -> str:
     if neighbours is not None:
         told = json.loads(neighbours.read_text(encoding="utf-8"))
         who = "they" if found is not None else "generated images"
-        parts.append(f"{who} lie {told['ratio']:.2f} times as far from their nearest training images as unseen ones")
+        times = f"{told['ratio']:.2f} times as far"
+        parts.append(f"{who} lie {times} from their nearest training images as validation images do")
     return "; ".join(parts) + "." if parts else "Nothing has been measured in this run; its tables are of counts."
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.networks import manifest
+
 
 @dataclass(frozen=True)
 class DatasetFacts:
@@ -55,8 +57,8 @@ def gather_provenance(summaries: list[Path]) -> Provenance:
         for key, value in protocol.items():
             if key == "network_sha256":
                 found.networks[protocol["network"]] = value
-            elif key.endswith("_sha256") and not key.startswith("reference"):
-                found.networks[key.removesuffix("_sha256")] = value
+            elif (name := key.removesuffix("_sha256")) in manifest():
+                found.networks[name] = value
     return found
 
 

@@ -19,6 +19,7 @@ from pipeline.figures.job import FigureName
 from pipeline.make_report import make_report
 from pipeline.make_table import make_table
 from pipeline.report.captions import figure_caption, figure_title
+from pipeline.report.gallery import UNBROKEN
 from pipeline.report.job import SAMPLES
 from pipeline.report.pictures import figure_picture, image_uri
 
@@ -122,6 +123,7 @@ def test_costs_are_sums_of_this_runs_records_and_of_the_histories(page: Page) ->
 def test_provenance_names_digests_code_seeds_and_versions(page: Page) -> None:
     for told in ("bright-8x8x4-00000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
         assert told in page.source
+    assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
 
 
 def test_the_page_asks_for_nothing_outside(page: Page) -> None:
@@ -170,7 +172,7 @@ def test_each_sample_has_the_neighbours_of_the_csv_with_their_images(page: Page,
 def test_pairs_carry_the_metrics_of_each_image(page: Page) -> None:
     assert (
         re.findall(r'<span class="words">(.*?)</span>', page.source)
-        == ["PSNR 24.50 dB · SSIM 0.875 · LPIPS 0.0125"] * 24
+        == ["PSNR~24.50~dB, SSIM~0.875, LPIPS~0.0125".replace("~", UNBROKEN)] * 24
     )
 
 

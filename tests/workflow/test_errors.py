@@ -1,5 +1,6 @@
 """A wrong config stops before any job, with one line that names the key and what would be right."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -114,4 +115,8 @@ def test_a_failing_job_says_where_its_log_is_and_the_next_run_goes_on(play: Work
     assert not table.exists()
     for path, content in zip(counts, whole, strict=True):
         path.write_bytes(content)
-    assert play.run("table3").jobs == {"make_table": 1, "table3": 1}
+    done = play.run("table3")
+    assert done.jobs == {"make_table": 1, "table3": 1}
+    assert "Made: 1 result: make_table\n" in done.text
+    assert re.search(r"^Reused: \d results: complexity \d$", done.text, re.MULTILINE)
+    assert "results/tiny/report.html   the page of the run" in done.text

@@ -1,6 +1,10 @@
 """The plan of this config, and how rules ask it for their inputs and settings."""
 
 import shlex
+import time
+
+# What `onstart` knows and `onsuccess` tells.
+this_run = {}
 
 
 def stop(problem):
@@ -153,6 +157,7 @@ def check_before_the_first_job():
         for job in workflow.dag.needrun_jobs()
         if job.rule.name in STAGES
     ]
+    this_run.update(made=jobs, start=time.monotonic())
     for line in left_out(jobs):
         print(line, file=sys.stderr)
     if problems := obstacles(plan, jobs):
@@ -160,15 +165,7 @@ def check_before_the_first_job():
 
 
 def show_results(plan):
-    """Refresh results/RUN and say where things are; the main table on the terminal."""
-    folder = f"results/{plan.config.run}"
-    present = plan.publish()
-    for table in ("table2", "table5"):
-        path = f"{folder}/tables/{table}.md"
-        if path in present:
-            print(open(path, encoding="utf-8").read())
-    if f"{folder}/report.html" in present:
-        print(f"The page of the run: {folder}/report.html")
-    print(
-        f"Tables (csv, md, tex): {folder}/tables  Figures: {folder}/figures  Summaries: {folder}/summaries"
-    )
+    """Refresh results/RUN; say what was made, what it came to and where it lies."""
+    plan.publish()
+    seconds = time.monotonic() - this_run["start"]
+    print(f"\n{ending(plan, this_run['made'], seconds)}\n")

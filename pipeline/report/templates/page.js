@@ -45,6 +45,16 @@
     });
   }
 
+  // A table that goes on to the right fades there.
+  const fade = (region) => {
+    region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 4);
+  };
+  const sizes = new ResizeObserver((entries) => { for (const entry of entries) fade(entry.target); });
+  for (const region of all(".scroll")) {
+    region.addEventListener("scroll", () => fade(region), { passive: true });
+    sizes.observe(region);
+  }
+
   // LaTeX: to the clipboard, or where there is none, selected in its place.
   const select = (source) => {
     source.closest("details").open = true;

@@ -1,0 +1,50 @@
+"""What the end of a run says: counts of results made and reused, the main result, places that exist."""
+
+from pathlib import Path
+
+import pytest
+import report_inputs as made
+from finished_plan import finish, tiny_plan
+
+from pipeline.plan.ending import ending
+from pipeline.plan.run import Plan
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A finished plan whose tables are those of a made-up run."""
+    monkeypatch.chdir(tmp_path)
+    plan = tiny_plan()
+    finish(plan)
+    for name, job in plan.tables.items():
+        made.write_table(job.folder, "table", made.COLUMNS, made.ROWS if name == "table2" else [])
+    neighbours = dict(zip(plan.report.names, plan.report.inputs["data"], strict=True))["neighbours_summary"]
+    Path(neighbours).write_text('{"ratio": 1.25}')
+    return plan
+
+
+def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(plan: Plan) -> None:
+    tables = list(plan.tables.values())
+    text = ending(plan, [*tables, *tables, plan.report], 3723.4)
+    assert text.startswith("Run tiny, 1:02:03.\n")
+    assert "Made: 9 results: make_table 8, make_report\n" in text
+    (reused,) = [line for line in text.splitlines() if line.startswith("Reused: ")]
+    assert "prepare_dataset, train_autoencoder 2, reconstruct 2" in reused
+    assert "make_table" not in reused
+    told = " ".join(text.split())
+    assert "BRIGHT 8x8x4 reconstructs clothes with LPIPS 0.0172 and PSNR 24.07 dB" in told
+    assert "1.25 times as far from their nearest training images" in told
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_only_places_that_exist_are_named(plan: Plan) -> None:
+    (Path("results") / "tiny" / "report.html").unlink()
+    text = ending(plan, [], 1.0)
+    assert "Made: nothing\n" in text
+    places = [line.split()[0] for line in text.splitlines() if line.startswith("results/")]
+    assert places == ["results/tiny/tables", "results/tiny/figures"]
+
+
+def test_without_a_measured_number_there_is_still_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Nothing has been measured in this run" in ending(tiny_plan(), [], 1.0)
