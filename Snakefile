@@ -48,6 +48,6 @@ rule all:
 
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/autoencoders.smk"
-include: "workflow/rules/diffusion.smk"
+include: "workflow/rules/generation.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"

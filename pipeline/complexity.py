@@ -12,21 +12,24 @@ from pydantic import Field
 
 from pipeline.atomic import write_json
 from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.families import AnyAutoencoder
 from pipeline.config.fields import Section
 from pipeline.errors import InputError
+from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
 from pipeline.progress import log_to, logger
 from pipeline.stage import LogOption, read_settings, run_stage
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 MILLION = 1e6
+ARCHITECTURE_TRAITS = ("code_size", "key_length", "feature_size")
 
 
 class ComplexityJob(Section):
     """Count an autoencoder for images of `resolution` with `channels` channels."""
 
     name: str = Field("", description="The name of the autoencoder, where one config has it.")
-    autoencoder: Autoencoder
+    autoencoder: AnyAutoencoder
     resolution: int
     channels: int
 
@@ -77,19 +80,16 @@ def complexity(
 
 def summarize(job: ComplexityJob) -> dict[str, Any]:
     """The counts, with what they belong to."""
-    autoencoder = job.autoencoder
+    autoencoder, family = job.autoencoder, autoencoder_family(job.autoencoder.family)
     return {
         "kind": "complexity",
         "autoencoder": job.name,
         "dataset": autoencoder.dataset,
-        "method": "BRIGHT",
-        "code_size": str(autoencoder.code_size),
-        "key_length": autoencoder.tables.key_length,
-        "feature_size": autoencoder.feature_size,
-        "convention": autoencoder.tables.convention,
+        "method": family.method,
+        **{key: value for key, value in autoencoder.traits().items() if key in ARCHITECTURE_TRAITS},
         "resolution": job.resolution,
         "channels": job.channels,
-        **counts(autoencoder, job.resolution, job.channels),
+        **load(family.counts)(autoencoder, job.resolution, job.channels),
     }
 
 

@@ -1,4 +1,4 @@
-"""Stage: encode the training split to key codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
+"""Stage: encode the training split to codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,20 +1,22 @@
 """Stage: make one shard of a sample set, images [first, last) (section 4)."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
-from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, RealSamples
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.config.jobs import GenerationJob
 from pipeline.data.archive import ImageArchive
 from pipeline.errors import InputError
+from pipeline.families import generator_family
 from pipeline.generation.codes import fit_gaussian, gaussian_codes, read_codes
 from pipeline.generation.files import copy_files
-from pipeline.generation.images import MakeCodes, copy_images, generate
-from pipeline.generation.samplers import noise_generators, sample_codes
-from pipeline.models.checkpoints import load_autoencoder, load_diffusion
+from pipeline.generation.images import Make, copy_images, decoded, generate
+from pipeline.generation.samplers import denoise, noise_generators
+from pipeline.models.checkpoints import load_autoencoder, load_diffusion, load_generator
 from pipeline.progress import log_to
 from pipeline.seeds import seed_for
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
@@ -25,8 +27,9 @@ def generate_shard(
     first: Annotated[int, typer.Option(help="Index of the first image.")],
     last: Annotated[int, typer.Option(help="Index behind the last image.")],
     images: Annotated[Path, typer.Option(help="Where the shard goes (a zip of PNGs).")],
-    autoencoder: Annotated[Path | None, typer.Option(help="The decoder (kinds diffusion, gaussian_codes).")] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="The decoder of samples that are codes.")] = None,
     diffusion: Annotated[Path | None, typer.Option(help="The trained diffusion model (kind diffusion).")] = None,
+    generator: Annotated[Path | None, typer.Option(help="The trained generator (kind generator).")] = None,
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
     log: LogOption = None,
@@ -43,6 +46,12 @@ def generate_shard(
         case FilesSamples():
             copy_files(job.samples, job.resolution, job.channels, images, first, last)
             return
+        case GeneratorSamples():
+            model = load_generator(needed(generator, "--generator", job))
+            make_codes = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
+            if generator_family(model.settings.family).reads == "images":
+                generate(make_codes, model.shape[0], images, first, last, job.samples.micro_batch)
+                return
         case RealSamples():
             source = ImageArchive(needed(train, "--train", job))
             if len(source) < last:
@@ -51,7 +60,9 @@ def generate_shard(
             copy_images(source, order.tolist(), images, first, last)
             return
     decoder = load_autoencoder(needed(autoencoder, "--autoencoder", job))
-    generate(decoder, make_codes, images, first, last, job.samples.micro_batch)
+    with decoder.frozen():
+        make = decoded(make_codes, decoder)
+        generate(make, decoder.channels, images, first, last, job.samples.micro_batch)
 
 
 def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
@@ -61,18 +72,19 @@ def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
     return path
 
 
-def _diffusion_codes(job: GenerationJob, path: Path) -> MakeCodes:
-    settings, size, unet = load_diffusion(path)
+def _diffusion_codes(job: GenerationJob, path: Path) -> Make:
+    trained = load_diffusion(path)
     assert isinstance(job.samples, DiffusionSamples)
-    sampler = job.samples.sampler
+    sampler, size = job.samples.sampler, trained.code_size
     shape = (size.channels, size.height, size.width)
-    return lambda indices: sample_codes(unet, settings, sampler, indices, job.seed, shape)
+    return lambda indices: denoise(trained.unet, trained.settings, sampler, indices, job.seed, shape, trained.rescaling)
 
 
-def _gaussian_codes(job: GenerationJob, path: Path) -> MakeCodes:
-    key_codes = read_codes(path)
-    mean, root = fit_gaussian(key_codes)
-    return lambda indices: gaussian_codes(mean, root, noise_generators(job.seed, indices), key_codes.shape[1:])
+def _gaussian_codes(job: GenerationJob, path: Path) -> Make:
+    training_codes = read_codes(path)
+    mean, root = fit_gaussian(training_codes)
+    shape = training_codes.shape[1:]
+    return lambda indices: gaussian_codes(mean, root, noise_generators(job.seed, indices), shape)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from pipeline.config.diffusion import Diffusion, Sampler
+from pipeline.config.diffusion import Sampler
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.errors import InputError
-from pipeline.generation.samplers import sample_codes
-from pipeline.models.bright import Bright
+from pipeline.generation.samplers import denoise
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.checkpoints import TrainedDiffusion, load_diffusion
 from pipeline.models.checkpoints import load_autoencoder as load_network
-from pipeline.models.checkpoints import load_diffusion
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
 
@@ -36,8 +36,8 @@ Picture = Image.Image | Path | str | np.ndarray
 class ImageModel:
     """A trained autoencoder, with the diffusion model on its key codes where one is trained."""
 
-    autoencoder: Bright
-    diffusion: tuple[Diffusion, nn.Module] | None = None
+    autoencoder: ImageAutoencoder
+    diffusion: TrainedDiffusion | None = None
 
     @property
     def device(self) -> torch.device:
@@ -77,10 +77,10 @@ class ImageModel:
         """Key codes (count, C_z, H_z, W_z) in [0, 1] from the diffusion model."""
         if self.diffusion is None:
             raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
-        settings, network = self.diffusion
-        height, width, channels = self.autoencoder.settings.code_size
-        sampler = Sampler(kind="ddim", steps=steps)
-        return sample_codes(network, settings, sampler, list(range(count)), seed, (channels, height, width)).cpu()
+        model, sampler = self.diffusion, Sampler(kind="ddim", steps=steps)
+        height, width, channels = model.code_size
+        shape, indices = (channels, height, width), list(range(count))
+        return denoise(model.unet, model.settings, sampler, indices, seed, shape, model.rescaling).cpu()
 
     def _pixels(self, image: Picture) -> Tensor:
         """One picture as uint8 (C, R, R) of the model's channels."""
@@ -114,8 +114,7 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
     diffusion = next((job for job in _diffusions(plan, str(name)) if job.complete), None)
     if diffusion is None:
         return ImageModel(load_network(weights))
-    settings, _, network = load_diffusion(Path(diffusion.path("diffusion.safetensors")))
-    return ImageModel(load_network(weights), (settings, network))
+    return ImageModel(load_network(weights), load_diffusion(Path(diffusion.path("diffusion.safetensors"))))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:

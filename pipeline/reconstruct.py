@@ -12,6 +12,7 @@ from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_mo
 from pipeline.data.pictures import contact_sheet
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
+from pipeline.families import autoencoder_family
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.progress import log_to
@@ -49,17 +50,11 @@ def reconstruct(
         frame.to_csv(temporary, index=False)
     first = range(min(PICTURE_IMAGES, len(originals)))
     save_picture(picture, contact_sheet([to_model(originals.tensor(first)), to_model(reconstructed.tensor(first))]))
-    settings_of_model = job.autoencoder
     facts = {
         "kind": "reconstruction",
-        "dataset": settings_of_model.dataset,
-        "method": "BRIGHT",
-        "code_size": str(settings_of_model.code_size),
-        "key_length": settings_of_model.tables.key_length,
-        "feature_size": settings_of_model.feature_size,
-        "code_noise": settings_of_model.code_noise,
-        "adversarial": settings_of_model.losses.adversarial.kind,
-        "train_images": settings_of_model.training.images,
+        "dataset": job.autoencoder.dataset,
+        "method": autoencoder_family(job.autoencoder.family).method,
+        **job.autoencoder.traits(),
         "count": len(originals),
         "metrics": reconstruction_summary(frame),
         "protocol": reconstruction_protocol(originals, networks),

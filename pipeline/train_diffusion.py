@@ -1,4 +1,4 @@
-"""Stage: train a diffusion model on key codes (section 4). Killed and started again, it goes on where it was."""
+"""Stage: train a diffusion model on codes (section 4). Killed and started again, it goes on where it was."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,10 @@ import typer
 
 from pipeline.config.fields import CodeSize
 from pipeline.config.jobs import DiffusionJob
-from pipeline.generation.codes import read_codes
-from pipeline.models.checkpoints import load_autoencoder, save_diffusion
+from pipeline.models.checkpoints import save_diffusion
 from pipeline.progress import log_to
 from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import Loop, make_accelerator, save_picture
 
@@ -25,19 +25,19 @@ def train_diffusion(
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
     log: LogOption = None,
 ) -> None:
-    """Train a diffusion model on key codes (section 4). Killed and started again, it goes on where it was."""
+    """Train a diffusion model on codes (section 4). Killed and started again, it goes on where it was."""
     log_to(log)
     job = read_settings(DiffusionJob, settings)
     accelerator = make_accelerator(job.diffusion.execution, work)
-    key_codes = read_codes(codes)
-    decoder = load_autoencoder(autoencoder, accelerator.device)
-    task = DiffusionTask(job.diffusion, key_codes, decoder, job.seed, accelerator)
+    data = TrainingCodes.read(codes, autoencoder, accelerator.device)
+    task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
     record = Loop(task, job.diffusion.execution, accelerator, work).run()
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        size = CodeSize(key_codes.shape[2], key_codes.shape[3], key_codes.shape[1])
-        save_diffusion(weights, task.final_model(), job.diffusion, size)
+        channels, height, width = data.shape
+        size = CodeSize(height, width, channels)
+        save_diffusion(weights, task.final_model(), job.diffusion, size, task.rescaling)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import typer
 
 from pipeline.atomic import write_text
 from pipeline.config.reference import generated
-from pipeline.config.root import Config
+from pipeline.config.root import MODELS, Config
 from pipeline.errors import InputError
 from pipeline.plan.run import read_config
 from pipeline.stage import run_stage
@@ -31,7 +31,8 @@ def config(
 
 def summary(config: Config) -> str:
     """What a config has, in a few words."""
-    parts = [f"{len(getattr(config, part))} {part}" for part in ("datasets", "autoencoders", "diffusions", "samples")]
+    sections = ("datasets", *(section for section in MODELS if getattr(config, section)))
+    parts = [f"{len(getattr(config, section))} {section}" for section in sections]
     return f"run {config.run}: {', '.join(parts)}"
 
 

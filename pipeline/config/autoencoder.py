@@ -1,7 +1,7 @@
-"""Config of a BRIGHT autoencoder (section 3, appendix A); defaults are the paper's."""
+"""Config of an autoencoder: what every family has, and BRIGHT's (section 3, appendix A); defaults are the paper's."""
 
 from math import log2
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -57,12 +57,16 @@ class Decoder(Section):
 
 
 class Discriminator(Section):
-    """StyleGAN2's discriminator."""
+    """StyleGAN2's discriminator, or VQGAN's, which scores patches."""
 
-    channels: int = Field(512, ge=1, description="Most channels, at 64 and below.")
-    base: int = Field(32768, ge=1, description="Channels at resolution r are min(channels, base // r).")
+    kind: Literal["stylegan2", "patch"] = Field("stylegan2", description="patch: VQGAN's PatchGAN.")
+    channels: int = Field(
+        512, ge=1, description="stylegan2: most channels, at 64 and below; patch: of the first layer."
+    )
+    base: int = Field(32768, ge=1, description="stylegan2: channels at resolution r are min(channels, base // r).")
+    layers: int = Field(3, ge=1, description="patch: convolutions with stride 2.")
     minibatch_deviation: int = Field(
-        0, ge=0, description="Images of a group whose standard deviation is a channel more; 0: none."
+        0, ge=0, description="stylegan2: images of a group whose standard deviation is a channel more; 0: none."
     )
 
 
@@ -77,14 +81,21 @@ class Perceptual(Section):
 
 
 class Adversarial(Section):
-    """The adversarial loss (equation 5): Wasserstein with gradient penalty, or the authors' code's."""
+    """The adversarial loss (equation 5): Wasserstein with gradient penalty, the authors' code's, or VQGAN's."""
 
-    kind: Literal["wgan_gp", "logistic_r1", "none"] = Field(
+    kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = Field(
         "wgan_gp",
-        description="wgan_gp: the paper's; logistic_r1: the authors' code's; none: no discriminator.",
+        description="wgan_gp: the paper's; logistic_r1: the authors' code's; hinge: VQGAN's; none: no discriminator.",
     )
     weight: float = Field(1.0, ge=0, description="Weight of the generator's term.")
-    penalty_weight: float = Field(4.0, ge=0, description="Weight of the gradient penalty (appendix A.3).")
+    adaptive: bool = Field(
+        False,
+        description="VQGAN's adaptive weight: times the ratio of the other losses' gradient to this one's, at the"
+        " last layer.",
+    )
+    penalty_weight: float = Field(
+        4.0, ge=0, description="Weight of the gradient penalty (appendix A.3); hinge has none."
+    )
     start_images: int = Field(0, ge=0, description="No adversarial loss before so many training images.")
     critic_only_images: int = Field(
         0, ge=0, description="From there the critic learns for so many images before its loss counts."
@@ -95,6 +106,7 @@ class Losses(Section):
     """Weights of equation 5 (appendix A.3)."""
 
     l2_weight: float = Field(20.0, ge=0, description="Weight of the L2 loss.")
+    l1_weight: float = Field(0.0, ge=0, description="Weight of the L1 loss, which VQGAN has instead.")
     perceptual_weight: float = Field(5.0, ge=0, description="Weight of the perceptual loss.")
     perceptual: Perceptual = Field(Perceptual(), description="The perceptual loss.")
     adversarial: Adversarial = Field(Adversarial(), description="The adversarial loss.")
@@ -141,25 +153,59 @@ class AutoencoderTraining(Section):
     flip: bool = Field(False, description="Random horizontal flips.")
 
 
-class Autoencoder(Section):
-    """One autoencoder: a row of Tables 2, 3, 4, 7 and 8."""
+class AutoencoderSettings(Section):
+    """What every family of autoencoders has (`pipeline/families`)."""
 
     dataset: str = Field(description="A name under `datasets`.")
-    family: Literal["bright"] = Field("bright", description="The model family.")
+    family: str = Field("bright", description="The model family: a module of `pipeline/families`, or one of yours.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
+    discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
+    losses: Losses = Field(Losses(), description="Equation 5.")
+    training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
+    execution: Execution = Field(Execution(), description="How it runs.")
+    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+
+    @model_validator(mode="after")
+    def _square(self) -> "AutoencoderSettings":
+        height, width, _ = self.code_size
+        if height != width or not is_power_of_two(height):
+            raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
+        self.execution.check_batch(self.training.batch)
+        return self
+
+    def check_resolution(self, resolution: int) -> None:
+        """The checks that need the dataset's resolution; ValueError begins with the key."""
+
+    @property
+    def printed_code_size(self) -> str:
+        """As the paper's tables print it."""
+        return str(self.code_size)
+
+    def traits(self) -> dict[str, Any]:
+        """What tells rows of the tables apart."""
+        return {
+            "code_size": self.printed_code_size,
+            "adversarial": self.losses.adversarial.kind,
+            "train_images": self.training.images,
+        }
+
+    def architecture(self) -> dict[str, Any]:
+        """The keys that counts of parameters and operations depend on."""
+        return self.model_dump(mode="json", exclude={"training", "losses", "discriminator", "execution", "seed"})
+
+
+class Autoencoder(AutoencoderSettings):
+    """BRIGHT's autoencoder: a row of Tables 2, 3, 4, 7 and 8."""
+
+    family: Literal["bright"] = Field("bright", description="The model family.")
     feature_size: int = Field(64, ge=1, description="H_d = W_d, the size of the feature block.")
     feature_channels: int = Field(512, ge=1, description="C_d, channels of the feature block.")
     tables: HashTables = Field(HashTables(), description="The hash tables.")
     encoder: Encoder = Field(Encoder(), description="The encoder.")
     decoder: Decoder = Field(Decoder(), description="The decoder.")
-    discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
     code_noise: Literal["after_tiling", "before_tiling", "none"] = Field(
         "after_tiling", description="Noise of 1 / (4 r_max) on the key code while training (section 3.4)."
     )
-    losses: Losses = Field(Losses(), description="Equation 5.")
-    training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
-    execution: Execution = Field(Execution(), description="How it runs.")
-    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
     @property
     def groups(self) -> int:
@@ -168,10 +214,7 @@ class Autoencoder(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "Autoencoder":
-        height, width, channels = self.code_size
-        if height != width or not is_power_of_two(height):
-            raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
-        self.execution.check_batch(self.training.batch)
+        height, _, channels = self.code_size
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:
@@ -185,6 +228,11 @@ class Autoencoder(Section):
                 f"feature_channels: divisible by the number of groups N_h = {self.groups}, not {self.feature_channels}"
             )
         return self
+
+    def traits(self) -> dict[str, Any]:
+        """What tells rows of the tables apart."""
+        own = {"key_length": self.tables.key_length, "feature_size": self.feature_size, "code_noise": self.code_noise}
+        return super().traits() | own
 
     def check_resolution(self, resolution: int) -> None:
         """The checks that need the dataset's resolution."""

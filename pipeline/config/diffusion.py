@@ -45,14 +45,25 @@ class DiffusionTraining(Section):
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
-class Diffusion(Section):
-    """A diffusion model on the key codes of one autoencoder."""
+class Denoising(Section):
+    """What is learned: the noise in a code or an image, at every timestep of a schedule."""
 
-    autoencoder: str = Field(description="A name under `autoencoders`.")
     unet: UNet = Field(UNet(), description="The network.")
     schedule: Literal["squaredcos_cap_v2", "linear"] = Field("squaredcos_cap_v2", description="Cosine, or linear.")
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
     training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
+
+
+class Diffusion(Denoising):
+    """A diffusion model on the codes of one autoencoder."""
+
+    autoencoder: str = Field(description="A name under `autoencoders`.")
+    rescaling: Literal["auto", "range", "first_batch", "none"] = Field(
+        "auto",
+        description="Of codes before diffusion. range: their bounds to [-1, 1], clipped when sampling, for key codes;"
+        " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4); auto: range"
+        " where the family's codes are bounded, else first_batch.",
+    )
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
@@ -94,6 +105,14 @@ class GaussianSamples(SampleSet):
     autoencoder: str = Field(description="A name under `autoencoders`.")
 
 
+class GeneratorSamples(SampleSet):
+    """Images of a generator."""
+
+    kind: Literal["generator"]
+    generator: str = Field(description="A name under `generators`.")
+    sampler: Sampler = Field(Sampler(), description="The sampler, of a family that denoises.")
+
+
 class RealSamples(SampleSet):
     """Training images themselves: the real-against-real floor of a distance."""
 
@@ -117,4 +136,6 @@ class FilesSamples(SampleSet):
         return FolderSource(kind="folder", path=self.path)
 
 
-Samples = Annotated[DiffusionSamples | GaussianSamples | RealSamples | FilesSamples, Field(discriminator="kind")]
+Samples = Annotated[
+    DiffusionSamples | GaussianSamples | GeneratorSamples | RealSamples | FilesSamples, Field(discriminator="kind")
+]

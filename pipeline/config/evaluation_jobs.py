@@ -23,7 +23,7 @@ class EvaluationJob(Section):
         "generation", description="All metrics of the space, or the Fréchet distance of reconstructions (rFID)."
     )
     samples: str = Field("", description="The name of the image set, where one config has it.")
-    sample_kind: Literal["diffusion", "gaussian_codes", "real", "files", "reconstruction"] = Field(
+    sample_kind: Literal["diffusion", "gaussian_codes", "generator", "real", "files", "reconstruction"] = Field(
         description="How the images were made."
     )
     dataset: str = Field(description="A name under `datasets`.")

@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion, Samples
+from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import Section
 
 
 class AutoencoderJob(Section):
     """Train an autoencoder."""
 
-    autoencoder: Autoencoder
+    autoencoder: AnyAutoencoder
     seed: int = 0
 
 
@@ -20,6 +20,13 @@ class DiffusionJob(Section):
     """Train a diffusion model."""
 
     diffusion: Diffusion
+    seed: int = 0
+
+
+class GeneratorJob(Section):
+    """Train a generator."""
+
+    generator: AnyGenerator
     seed: int = 0
 
 
@@ -42,7 +49,7 @@ class GenerationJob(Section):
 class ReconstructionJob(EncodingJob):
     """Reconstruct the validation split; the autoencoder's config is for the summary."""
 
-    autoencoder: Autoencoder
+    autoencoder: AnyAutoencoder
 
 
 class ExplorationJob(Section):

@@ -48,7 +48,9 @@ def _explain(problem: Any, kind: type[BaseModel] | None = None) -> str:
         case "missing":
             message = "this key is missing"
         case "extra_forbidden" if kind is not None:
-            message = _unknown_key(problem["loc"], kind)
+            message = unknown_key(problem["loc"], kind)
+        case "unknown_key":  # of an entry whose keys depend on its family
+            pass
         case "value_error":
             # The checks of a whole section begin with the key inside it.
             return (
@@ -61,7 +63,7 @@ def _explain(problem: Any, kind: type[BaseModel] | None = None) -> str:
     return f"{key + ': ' if key else ''}{message}"
 
 
-def _unknown_key(place: Place, kind: type[BaseModel]) -> str:
+def unknown_key(place: Place, kind: type[BaseModel]) -> str:
     """No such key, and which ones there are; the nearest name alone where one is near."""
     names = _names(kind.model_json_schema(), place[:-1])
     near = difflib.get_close_matches(str(place[-1]), names, n=1)

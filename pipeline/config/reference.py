@@ -7,12 +7,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, GaussianSamples, RealSamples
+from pipeline.config.diffusion import (
+    Diffusion,
+    DiffusionSamples,
+    FilesSamples,
+    GaussianSamples,
+    GeneratorSamples,
+    RealSamples,
+)
 from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.config.fields import Section
-from pipeline.config.root import Config
+from pipeline.config.root import MODELS, Config
+from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 
 FOLDER = Path(__file__).parents[2] / "config"
 
@@ -25,8 +32,8 @@ Made from the typed config by `python -m pipeline.config --write`; change `pipel
 - `python -m pipeline.config FILE` checks a file: one line that says OK, or one that names what is wrong.
 - `config/schema.json` is the schema, for editors: with
   `# yaml-language-server: $schema=schema.json` as the first line of a config in this folder they complete and check.
-- An entry of `autoencoders`, `diffusions` or `samples` may say `like: NAME`: it takes over all keys of that entry
-  and changes those that it names, key by key also inside sections. A list is replaced whole.
+- An entry of `autoencoders`, `diffusions`, `generators` or `samples` may say `like: NAME`: it takes over all keys of
+  that entry and changes those that it names, key by key also inside sections. A list is replaced whole.
 - A key in *italics* is operational: it changes no number and is part of no digest. Every other key is part of the
   digests of the results that it bears on, and a change of it makes those again.
 - A section may be left out where its keys all have defaults.
@@ -43,10 +50,12 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("datasets.NAME.source", LmdbSource),
     ("datasets.NAME.source", IdxSource),
     ("datasets.NAME.split", Split),
-    ("autoencoders.NAME", Autoencoder),
+    *(("autoencoders.NAME", find_family(name).settings) for name in AUTOENCODERS),
     ("diffusions.NAME", Diffusion),
+    *(("generators.NAME", find_family(name).settings) for name in GENERATORS),
     ("samples.NAME", DiffusionSamples),
     ("samples.NAME", GaussianSamples),
+    ("samples.NAME", GeneratorSamples),
     ("samples.NAME", RealSamples),
     ("samples.NAME", FilesSamples),
     ("evaluation", Evaluation),
@@ -54,9 +63,6 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("tables.TABLE, for table5, table6 and text_10k", GenerationRows),
     ("figures", Figures),
 )
-
-ALIKE = ("autoencoders", "diffusions", "samples")
-"""The sections whose entries may say `like`."""
 
 
 def reference() -> str:
@@ -71,8 +77,9 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
     """A heading and a table for a section, then the same for the sections inside it."""
     schema = section.model_json_schema()
     kind = schema["properties"].get("kind", {}).get("const")
+    family = schema["properties"].get("family", {}).get("const")
     heading = f"`{path.partition(',')[0]}`{path[len(path.partition(',')[0]) :]}" if path else "The whole config"
-    title = f"## {heading}" + (f", kind `{kind}`" if kind else "")
+    title = f"## {heading}" + (f", kind `{kind}`" if kind else "") + (f", family `{family}`" if family else "")
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     inner: list[str] = []
     listed = {known for _, known in SECTIONS}
@@ -157,12 +164,12 @@ def _cell(text: str) -> str:
 def schema() -> str:
     """config/schema.json: pydantic's schema of the config, with `like` in the sections that know it."""
     made = Config.model_json_schema()
-    for section in ALIKE:
+    for section in MODELS:
         entry = made["properties"][section]["additionalProperties"]
         # A sample set with `like` may leave its kind to the other one, so that several kinds can fit.
         made["properties"][section]["additionalProperties"] = {"anyOf": entry["oneOf"]} if "oneOf" in entry else entry
         for kind in entry.get("oneOf", [entry]):
-            _allow_like(made["$defs"][kind["$ref"].rpartition("/")[2]])
+            _allow_like(made["$defs"][kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind)
     return json.dumps(_without_titles(made), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

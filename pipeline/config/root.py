@@ -5,19 +5,32 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, GaussianSamples, RealSamples, Samples
+from pipeline.config.diffusion import (
+    Diffusion,
+    DiffusionSamples,
+    FilesSamples,
+    GaussianSamples,
+    GeneratorSamples,
+    RealSamples,
+    Samples,
+)
 from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import Section
+from pipeline.config.generator import GeneratorSettings
 from pipeline.config.parsing import parse_settings
 from pipeline.errors import InputError
+from pipeline.families import generator_family
+
+MODELS = ("autoencoders", "diffusions", "generators", "samples")
+"""The sections of models and samples: their entries have a `seed` and may say `like`."""
 
 
 class Config(Section):
     """A run: datasets, models on them, samples of those, and which rows the tables have.
 
-    Entries of `autoencoders`, `diffusions` and `samples` may say `like: NAME`: they take over all keys
+    Entries of `autoencoders`, `diffusions`, `generators` and `samples` may say `like: NAME`: they take over all keys
     of that entry and change the ones they name.
     """
 
@@ -30,8 +43,13 @@ class Config(Section):
         " again; a table's cell is then the mean ± the standard deviation over them.",
     )
     datasets: dict[str, Dataset] = Field(description="Image collections by name.")
-    autoencoders: dict[str, Autoencoder] = Field(description="Autoencoders by name.")
-    diffusions: dict[str, Diffusion] = Field(default_factory=dict, description="Diffusion models by name.")
+    autoencoders: dict[str, AnyAutoencoder] = Field(description="Autoencoders by name.")
+    diffusions: dict[str, Diffusion] = Field(
+        default_factory=dict, description="Diffusion models on the codes of autoencoders, by name."
+    )
+    generators: dict[str, AnyGenerator] = Field(
+        default_factory=dict, description="Models of other families that generate, by name."
+    )
     samples: dict[str, Samples] = Field(default_factory=dict, description="Sample sets by name.")
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
     tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
@@ -60,6 +78,8 @@ class Config(Section):
                     f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of {height}"
                     f" {levels - 1} times; at most {height.bit_length()} levels"
                 )
+        for name, generator in self.generators.items():
+            self._check_generator(name, generator)
         for name, samples in self.samples.items():
             where = f"samples.{name}"
             match samples:
@@ -67,10 +87,30 @@ class Config(Section):
                     _known(samples.diffusion, self.diffusions, f"{where}.diffusion", "diffusions")
                 case GaussianSamples():
                     _known(samples.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
+                case GeneratorSamples():
+                    _known(samples.generator, self.generators, f"{where}.generator", "generators")
                 case RealSamples() | FilesSamples():
                     _known(samples.dataset, self.datasets, f"{where}.dataset", "datasets")
         self._check_tables()
         return self
+
+    def _check_generator(self, name: str, generator: GeneratorSettings) -> None:
+        """It is trained on what its family reads, and makes something of a possible shape."""
+        where, reads = f"generators.{name}", generator_family(generator.family).reads
+        if reads == "codes":
+            if generator.autoencoder is None:
+                raise ValueError(f"{where}.autoencoder: this key is missing; {generator.family} is trained on codes")
+            model = _known(generator.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
+            shape = (model.code_size.channels, model.code_size.height, model.code_size.width)
+        else:
+            if generator.dataset is None:
+                raise ValueError(f"{where}.dataset: this key is missing; {generator.family} is trained on images")
+            dataset = _known(generator.dataset, self.datasets, f"{where}.dataset", "datasets")
+            shape = (dataset.channels, dataset.resolution, dataset.resolution)
+        try:
+            generator.check_shape(shape)
+        except ValueError as error:
+            raise ValueError(f"{where}.{error}") from None
 
     def _check_tables(self) -> None:
         tables = self.tables_or_default
@@ -94,7 +134,7 @@ class Config(Section):
 
     def with_training_seed(self, seed: int) -> "Config":
         """The same run with this added to the seeds of its models and samples; 0 changes nothing."""
-        sections = {key: getattr(self, key) for key in ("autoencoders", "diffusions", "samples")}
+        sections = {key: getattr(self, key) for key in MODELS}
         shifted = {
             key: {name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in entries.items()}
             for key, entries in sections.items()
@@ -116,6 +156,9 @@ class Config(Section):
                 return self.autoencoders[self.diffusions[samples.diffusion].autoencoder].dataset
             case GaussianSamples():
                 return self.autoencoders[samples.autoencoder].dataset
+            case GeneratorSamples():
+                generator = self.generators[samples.generator]
+                return generator.dataset or self.autoencoders[generator.autoencoder or ""].dataset
             case RealSamples() | FilesSamples():
                 return samples.dataset
 
@@ -129,7 +172,7 @@ def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
 def load_config(values: dict[str, Any], where: str = "config") -> Config:
     """Validate a config as YAML gives it; a wrong one raises InputError with one line naming the key."""
     written, values = values, copy.deepcopy(values)
-    for section in ("autoencoders", "diffusions", "samples"):
+    for section in MODELS:
         if isinstance(values.get(section), dict):
             values[section] = _resolve_likes(values[section], section, where)
     return parse_settings(Config, values, where, lambda key: _origin(written, key))

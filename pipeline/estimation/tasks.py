@@ -26,6 +26,7 @@ GPU_STAGES = (
     "dump_codes",
     "explore_codes",
     "train_diffusion",
+    "train_generator",
     "generate",
     "extract_features",
     "nearest_neighbours",

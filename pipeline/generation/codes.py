@@ -1,4 +1,4 @@
-"""Key codes of a whole split: encode, keep, measure (section 3.4)."""
+"""Codes of a whole split: encode, keep, measure (section 3.4)."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ from torch import Tensor
 from pipeline.atomic import atomic_path
 from pipeline.data.archive import ImageArchive, to_model
 from pipeline.errors import InputError
-from pipeline.models.bright import Bright
+from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.progress import Progress
 
 
 @torch.no_grad()
-def encode_archive(model: Bright, images: ImageArchive, micro_batch: int) -> Tensor:
-    """Key codes (count, C_z, H_z, W_z) in [0, 1] of all images, in order, on the CPU."""
+def encode_archive(model: ImageAutoencoder, images: ImageArchive, micro_batch: int) -> Tensor:
+    """Codes (count, C_z, H_z, W_z) of all images, in order, on the CPU; key codes are in [0, 1]."""
     device = next(model.parameters()).device
     codes = []
     with Progress("encode", len(images), "images") as progress:
@@ -54,7 +54,7 @@ def code_statistics(codes: Tensor) -> dict[str, Any]:
 
 
 def write_codes(path: Path, codes: Tensor) -> None:
-    """Save codes (count, C_z, H_z, W_z) in [0, 1]."""
+    """Save codes (count, C_z, H_z, W_z)."""
     with atomic_path(path) as temporary:
         save_file({"codes": codes.contiguous()}, temporary, metadata={"shape": json.dumps(list(codes.shape))})
 
@@ -76,6 +76,6 @@ def fit_gaussian(codes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_codes(mean: Tensor, root: Tensor, generators: list[torch.Generator], shape: tuple[int, ...]) -> Tensor:
-    """Codes (len(generators), *shape) drawn from the fitted Gaussian, clamped to [0, 1] as keys must be."""
+    """Codes (len(generators), *shape) drawn from the fitted Gaussian, which knows no bounds."""
     noise = torch.stack([torch.randn(len(mean), generator=g, dtype=torch.float64) for g in generators])
-    return (mean + noise @ root.T).reshape(len(generators), *shape).float().clamp(0, 1)
+    return (mean + noise @ root.T).reshape(len(generators), *shape).float()

@@ -1,6 +1,7 @@
 """Hits of hash-table entries at the finest resolution over a whole collection (section 3.4, Fig. 5b).
 
-An entry is hit by a key where its interpolation weight is above zero.
+An entry is hit by a key where its interpolation weight is above zero. For families that quantize, the hits
+are those of codebook entries; for others there are none.
 """
 
 from pathlib import Path
@@ -11,23 +12,21 @@ import torch
 from torch import Tensor
 
 from pipeline.atomic import atomic_path
-from pipeline.models.bright import Bright
-from pipeline.models.key_code import tile
+from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.progress import Progress
 
 
 @torch.no_grad()
-def count_all_hits(model: Bright, codes: Tensor, micro_batch: int) -> tuple[Tensor, Tensor]:
+def count_all_hits(model: ImageAutoencoder, codes: Tensor, micro_batch: int) -> tuple[Tensor, Tensor]:
     """Hits (N_h, entries) of the finest resolution's tables by all codes; which entries (entries,) any key can hit."""
     device = next(model.parameters()).device
-    finest = model.tables.resolutions - 1
     hits = torch.zeros(0)
     with Progress("count hits", len(codes), "codes") as progress:
         for part in codes.split(micro_batch):
-            counted = model.tables.count_hits(tile(part.to(device), model.tables.feature_size), finest).cpu()
+            counted = model.count_hits(part.to(device)).cpu()
             hits = counted if not len(hits) else hits + counted
             progress.advance(len(part))
-    return hits, model.tables.reachable_entries(finest).cpu()
+    return hits, model.reachable_entries().cpu()
 
 
 def hit_statistics(hits: Tensor, reachable: Tensor) -> dict[str, Any]:

@@ -7,27 +7,32 @@ import torch
 from torch import Tensor
 
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
-from pipeline.generation.codes import pad
-from pipeline.models.bright import Bright
+from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.progress import Progress
 
-MakeCodes = Callable[[list[int]], Tensor]
+Make = Callable[[list[int]], Tensor]
+"""Makes the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z)."""
+
+
+def decoded(make_codes: Make, decoder: ImageAutoencoder) -> Make:
+    """The images of the codes that `make_codes` makes, kept inside the bounds that codes have: [0, 1] for key codes."""
+    device, bounds = next(decoder.parameters()).device, decoder.code_range
+
+    def make(indices: list[int]) -> Tensor:
+        codes = make_codes(indices).to(device)
+        return decoder.decode(codes if bounds is None else codes.clamp(*bounds))
+
+    return make
 
 
 @torch.no_grad()
-def generate(decoder: Bright, make_codes: MakeCodes, path: Path, first: int, last: int, micro_batch: int) -> None:
+def generate(make: Make, channels: int, path: Path, first: int, last: int, micro_batch: int) -> None:
     """Write the images with indices [first, last); batches are always full, surplus images are dropped."""
-    device = next(decoder.parameters()).device
-    with (
-        decoder.tables.frozen(),
-        ArchiveWriter(path, decoder.channels) as archive,
-        Progress("generate", last - first, "images") as progress,
-    ):
+    with ArchiveWriter(path, channels) as archive, Progress("generate", last - first, "images") as progress:
         for start in range(first, last, micro_batch):
             wanted = min(micro_batch, last - start)
-            codes = make_codes(list(range(start, start + micro_batch)))
-            images = to_uint8(decoder.decode(pad(codes.to(device), micro_batch)))[:wanted].cpu()
-            for offset, image in enumerate(images):
+            made = make(list(range(start, start + micro_batch)))
+            for offset, image in enumerate(to_uint8(made)[:wanted].cpu()):
                 archive.add(image_name(start + offset), image.permute(1, 2, 0).numpy())
             progress.advance(wanted)
 

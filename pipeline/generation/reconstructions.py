@@ -7,15 +7,15 @@ from torch import Tensor
 
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.codes import pad
-from pipeline.models.bright import Bright
+from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.progress import Progress
 
 
 @torch.no_grad()
-def reconstruct_archive(model: Bright, images: ImageArchive, micro_batch: int) -> Iterator[Tensor]:
+def reconstruct_archive(model: ImageAutoencoder, images: ImageArchive, micro_batch: int) -> Iterator[Tensor]:
     """uint8 reconstructions (C, R, R), in order; batches are always full."""
     device = next(model.parameters()).device
-    with model.tables.frozen(), Progress("reconstruct", len(images), "images") as progress:
+    with model.frozen(), Progress("reconstruct", len(images), "images") as progress:
         for first in range(0, len(images), micro_batch):
             indices = range(first, min(first + micro_batch, len(images)))
             batch = to_model(images.tensor(indices)).to(device)

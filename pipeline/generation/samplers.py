@@ -1,8 +1,8 @@
-"""From noise to key codes: DDPM, DDIM and DPM-Solver++ of diffusers, on the cosine schedule.
+"""From noise to codes or images: DDPM, DDIM and DPM-Solver++ of diffusers, on the training's schedule.
 
 Image i's noise, at the start and at every step, comes from a generator named by (seed, i): batches,
 shards and processes change nothing (promise 3). Key codes are bounded, so the predicted clean code
-is clipped to [-1, 1] at every step.
+is clipped to [-1, 1] at every step; codes without bounds are not.
 """
 
 from typing import Any
@@ -11,27 +11,29 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Diffusion, Sampler
+from pipeline.config.diffusion import Denoising, Sampler
+from pipeline.models.rescaling import Rescaling
 from pipeline.seeds import seed_for
 
 
-def make_scheduler(settings: Diffusion, sampler: Sampler) -> Any:
-    """diffusers' scheduler for noise prediction, with clipping of the clean code at every step."""
+def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:
+    """diffusers' scheduler for noise prediction; with a bound, the clean code is clipped to ± it at every step."""
     common = {"num_train_timesteps": settings.timesteps, "beta_schedule": settings.schedule}
+    clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
     match sampler.kind:
         case "ddpm":
-            scheduler: Any = DDPMScheduler(**common, clip_sample=True, clip_sample_range=1.0)
+            scheduler: Any = DDPMScheduler(**common, **clip)
         case "ddim":
-            scheduler = DDIMScheduler(**common, clip_sample=True, clip_sample_range=1.0)
+            scheduler = DDIMScheduler(**common, **clip)
         case "dpm_solver":
             # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity: -5.1 is
-            # diffusers' advice. A quantile of 1.0 makes dynamic thresholding a plain clip to [-1, 1].
+            # diffusers' advice. A quantile of 1.0 makes dynamic thresholding a plain clip.
             scheduler = DPMSolverMultistepScheduler(
                 **common,
                 lambda_min_clipped=-5.1,
-                thresholding=True,
+                thresholding=bound is not None,
                 dynamic_thresholding_ratio=1.0,
-                sample_max_value=1.0,
+                sample_max_value=bound or 1.0,
             )
     scheduler.set_timesteps(sampler.steps)
     return scheduler
@@ -43,17 +45,21 @@ def noise_generators(seed: int, indices: list[int]) -> list[torch.Generator]:
 
 
 @torch.no_grad()
-def sample_codes(
+def denoise(
     unet: nn.Module,
-    settings: Diffusion,
+    settings: Denoising,
     sampler: Sampler,
     indices: list[int],
     seed: int,
     shape: tuple[int, ...],
+    rescaling: Rescaling,
 ) -> Tensor:
-    """Key codes (len(indices), *shape) in [0, 1] of the images with these indices; shape: (C_z, H_z, W_z)."""
+    """Codes or images (len(indices), *shape) with these indices; shape: (C, H, W).
+
+    They are on the scale that they had before `rescaling`, inside their bounds: key codes in [0, 1].
+    """
     device = next(unet.parameters()).device
-    scheduler = make_scheduler(settings, sampler)
+    scheduler = make_scheduler(settings, sampler, rescaling.bound)
     generators = noise_generators(seed, indices)
     codes = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)
     codes = codes * scheduler.init_noise_sigma
@@ -61,4 +67,4 @@ def sample_codes(
     for timestep in scheduler.timesteps:
         predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample
         codes = scheduler.step(predicted, timestep, codes, **takes_noise).prev_sample
-    return ((codes + 1) / 2).clamp(0, 1)
+    return rescaling.undo(codes)

@@ -3,9 +3,12 @@
 image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved features -> feature block -> image
 """
 
+from contextlib import AbstractContextManager
+
 from torch import Tensor, nn
 
 from pipeline.config.autoencoder import Autoencoder
+from pipeline.models.autoencoder import Draws, ImageAutoencoder
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.feature_block import GroupMLPs
@@ -13,8 +16,10 @@ from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.key_code import perturb, tile
 
 
-class Bright(nn.Module):
+class Bright(ImageAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
+
+    code_range = (0.0, 1.0)
 
     def __init__(self, settings: Autoencoder, resolution: int, channels: int):
         super().__init__()
@@ -63,9 +68,32 @@ class Bright(nn.Module):
             return (batch, channels, height, width)
         return (batch, channels, size, size)
 
-    def forward(self, images: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
-        """Reconstructions of images: what data-parallel wrappers call."""
-        return self.decode(self.encode(images), perturbation, noise)
+    def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstructions from perturbed key codes, with noise in the synthesis; no losses of its own."""
+        codes = self.encode(images)
+        shape = self.perturbation_shape(len(images))
+        perturbation = random.normal(shape) if shape is not None else None
+        # A key that is not a number has no place in a table, and an index out of range would end the process.
+        reconstructions = self.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
+        # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
+        return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), {}
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weights to the image at full resolution."""
+        return self.synthesis.blocks[-1].to_image.weight
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """Retrieval keeps what it reads from the tables for all codes."""
+        return self.tables.frozen()
+
+    def count_hits(self, codes: Tensor) -> Tensor:
+        """Hits (N_h, entries) of the finest resolution's tables (section 3.4)."""
+        return self.tables.count_hits(tile(codes, self.tables.feature_size), self.tables.resolutions - 1)
+
+    def reachable_entries(self) -> Tensor:
+        """Which entries (entries,) of the finest resolution any key can hit."""
+        return self.tables.reachable_entries(self.tables.resolutions - 1)
 
 
 def make_hash_tables(settings: Autoencoder) -> HashTableGroups:

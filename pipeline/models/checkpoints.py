@@ -1,6 +1,7 @@
 """Trained models as safetensors files that carry their own config: one file is a whole model."""
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.atomic import atomic_path
-from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import Diffusion
+from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.fields import CodeSize
+from pipeline.config.generator import GeneratorSettings
 from pipeline.config.parsing import parse_settings
 from pipeline.errors import InputError
-from pipeline.models.bright import Bright
+from pipeline.families import autoencoder_family, generator_family, load
+from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
 
 
@@ -24,31 +28,68 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def save_autoencoder(path: Path, model: Bright, settings: Autoencoder, resolution: int, channels: int) -> None:
+def make_autoencoder(settings: AutoencoderSettings, resolution: int, channels: int) -> Any:
+    """The untrained network of these settings, an `ImageAutoencoder`."""
+    return load(autoencoder_family(settings.family).model)(settings, resolution, channels)
+
+
+def save_autoencoder(
+    path: Path, model: nn.Module, settings: AutoencoderSettings, resolution: int, channels: int
+) -> None:
     """Weights and config of an autoencoder for images (channels, resolution, resolution)."""
     config = {"autoencoder": settings.model_dump(mode="json"), "resolution": resolution, "channels": channels}
     _save(path, model, config)
 
 
-def load_autoencoder(path: Path, device: torch.device | None = None) -> Bright:
-    """The autoencoder in a file, ready to encode and decode."""
+def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
+    """The autoencoder in a file, an `ImageAutoencoder` ready to encode and decode."""
     config, weights = _load(path, "autoencoder")
-    settings = parse_settings(Autoencoder, config["autoencoder"], str(path))
-    model = Bright(settings, config["resolution"], config["channels"])
+    settings = parse_autoencoder(config["autoencoder"], str(path))
+    model = make_autoencoder(settings, config["resolution"], config["channels"])
     return _ready(model, weights, path, device)
 
 
-def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize) -> None:
+@dataclass(frozen=True)
+class TrainedDiffusion:
+    """A diffusion model: its settings, the size of its codes, how they are rescaled, and its network."""
+
+    settings: Diffusion
+    code_size: CodeSize
+    rescaling: Rescaling
+    unet: Any
+
+
+def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
     """Weights and config of a diffusion model on codes of this size."""
-    _save(path, model, {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size)})
+    config = {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size), "rescaling": asdict(scale)}
+    _save(path, model, config)
 
 
-def load_diffusion(path: Path, device: torch.device | None = None) -> tuple[Diffusion, CodeSize, nn.Module]:
-    """The diffusion model in a file: its settings, its codes' size and its network."""
+def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
+    """The diffusion model in a file."""
     config, weights = _load(path, "diffusion")
     settings = parse_settings(Diffusion, config["diffusion"], str(path))
     code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
-    return settings, code_size, _ready(build_unet(settings.unet, code_size), weights, path, device)
+    unet = _ready(build_unet(settings.unet, code_size), weights, path, device)
+    return TrainedDiffusion(settings, code_size, Rescaling(**config["rescaling"]), unet)
+
+
+def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> Any:
+    """The untrained network of these settings, a `Generator` of images or codes (C, H, W)."""
+    return load(generator_family(settings.family).model)(settings, shape)
+
+
+def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, shape: tuple[int, int, int]) -> None:
+    """Weights and config of a generator."""
+    _save(path, model, {"generator": settings.model_dump(mode="json"), "shape": list(shape)})
+
+
+def load_generator(path: Path, device: torch.device | None = None) -> Any:
+    """The generator in a file, a `Generator` ready to sample."""
+    config, weights = _load(path, "generator")
+    channels, height, width = config["shape"]
+    model = make_generator(parse_generator(config["generator"], str(path)), (channels, height, width))
+    return _ready(model, weights, path, device)
 
 
 def _save(path: Path, model: nn.Module, config: dict[str, Any]) -> None:

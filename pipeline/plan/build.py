@@ -6,11 +6,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, Samples
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
+from pipeline.config.generator import GeneratorSettings
 from pipeline.config.root import Config
 from pipeline.errors import InputError
 from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS, network_digest, network_path
+from pipeline.families import autoencoder_family, generator_family
 from pipeline.plan.jobs import Job, range_files
 from pipeline.plan.sources import source_fingerprint
 from pipeline.seeds import seed_for
@@ -70,17 +72,29 @@ class Jobs:
         if kind != "none":
             inputs["perceptual"] = self.network(PERCEPTUAL_NETWORKS[kind])
             numerical["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
-        return self._job("train_autoencoder", self._label(model), settings, numerical, inputs=inputs, upstream=(data,))
+        return self._job(
+            "train_autoencoder",
+            self._label(model),
+            settings,
+            numerical,
+            inputs=inputs,
+            upstream=(data,),
+            modules=self._modules(model),
+        )
 
     @staticmethod
-    def _label(model: Autoencoder) -> str:
-        return f"{model.family}-{model.code_size}"
+    def _label(model: AutoencoderSettings) -> str:
+        return f"{model.family.replace('.', '-')}-{model.code_size}"
+
+    @staticmethod
+    def _modules(model: AutoencoderSettings) -> tuple[str, ...]:
+        return autoencoder_family(model.family).code
 
     @staticmethod
     def network(name: str) -> str:
         return str(network_path(name, NETWORKS))
 
-    def _encoding(self, model: Autoencoder) -> dict[str, Any]:
+    def _encoding(self, model: AutoencoderSettings) -> dict[str, Any]:
         evaluation = self.config.evaluation
         return {"micro_batch": evaluation.micro_batch, "cpu_threads": model.execution.cpu_threads}
 
@@ -102,6 +116,7 @@ class Jobs:
             self._encoding(model) | networks,
             inputs=inputs,
             upstream=(data, trained),
+            modules=self._modules(model),
         )
 
     @cache  # noqa: B019
@@ -113,7 +128,15 @@ class Jobs:
             "autoencoder": trained.path("autoencoder.safetensors"),
         }
         settings = self._encoding(model)
-        return self._job("dump_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained))
+        return self._job(
+            "dump_codes",
+            self._label(model),
+            settings,
+            settings,
+            inputs=inputs,
+            upstream=(data, trained),
+            modules=self._modules(model),
+        )
 
     @cache  # noqa: B019
     def exploration(self, name: str) -> Job:
@@ -125,7 +148,13 @@ class Jobs:
         }
         settings = {"cpu_threads": model.execution.cpu_threads}
         return self._job(
-            "explore_codes", self._label(model), settings, settings, inputs=inputs, upstream=(data, trained)
+            "explore_codes",
+            self._label(model),
+            settings,
+            settings,
+            inputs=inputs,
+            upstream=(data, trained),
+            modules=self._modules(model),
         )
 
     @cache  # noqa: B019
@@ -146,7 +175,42 @@ class Jobs:
             {"diffusion": numerical, "seed": seed},
             inputs=inputs,
             upstream=(codes, trained),
+            modules=self._modules(self.config.autoencoders[diffusion.autoencoder]),
         )
+
+    @cache  # noqa: B019
+    def generator(self, name: str) -> Job:
+        generator = self.config.generators[name]
+        family = generator_family(generator.family)
+        seed = self._seed(generator.seed, "generator")
+        # Names in the config are names, not numbers.
+        names = ("autoencoder", "dataset")
+        numerical = {key: value for key, value in generator.numerical().items() if key not in names}
+        inputs, upstream, modules = self._training_data(generator, family.reads)
+        return self._job(
+            "train_generator",
+            generator.family.replace(".", "-"),
+            {"generator": generator.model_dump(mode="json"), "seed": seed},
+            {"generator": numerical, "seed": seed},
+            inputs=inputs,
+            upstream=upstream,
+            modules=(*family.training_code, *modules),
+        )
+
+    def _training_data(
+        self, generator: GeneratorSettings, reads: str
+    ) -> tuple[dict[str, Any], tuple[Job, ...], tuple[str, ...]]:
+        """What a generator is trained on: paths, the jobs that make them, modules of the autoencoder's family."""
+        if reads == "images":
+            data = self.dataset(generator.dataset or "")
+            return {"images": data.path("train.zip")}, (data,), ()
+        name = generator.autoencoder or ""
+        codes, trained = self.codes(name), self.autoencoder(name)
+        inputs = {
+            "codes": codes.path("codes.safetensors"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+        }
+        return inputs, (codes, trained), self._modules(self.config.autoencoders[name])
 
     @cache  # noqa: B019
     def samples(self, name: str) -> Job:
@@ -155,9 +219,9 @@ class Jobs:
             return self._files(name, samples)
         seed = self._sample_seed(samples)
         # Image i depends on (seed, i) alone: how many there are, and in which shards, changes none of them.
-        names = ("count", "diffusion", "autoencoder", "dataset")
+        names = ("count", "diffusion", "autoencoder", "dataset", "generator")
         numerical = {key: value for key, value in samples.numerical().items() if key not in names}
-        inputs, upstream = self._sample_inputs(samples)
+        inputs, upstream, modules = self._sample_inputs(samples)
         files = range_files("images", samples.count, samples.shard, ".zip")
         return self._job(
             "generate",
@@ -167,6 +231,7 @@ class Jobs:
             inputs=inputs,
             upstream=upstream,
             files=files,
+            modules=modules,
         )
 
     def _sample_seed(self, samples: Samples) -> int:
@@ -191,31 +256,46 @@ class Jobs:
             files=range_files("images", samples.count, samples.shard, ".zip"),
         )
 
-    def _sample_inputs(self, samples: Samples) -> tuple[dict[str, Any], tuple[Job, ...]]:
+    def _sample_inputs(self, samples: Samples) -> tuple[dict[str, Any], tuple[Job, ...], tuple[str, ...]]:
+        """Paths by option, the jobs that make them, modules of the families that are needed."""
         match samples:
             case DiffusionSamples():
-                trained = self.autoencoder(self.config.diffusions[samples.diffusion].autoencoder)
+                name = self.config.diffusions[samples.diffusion].autoencoder
+                trained = self.autoencoder(name)
                 diffusion = self.diffusion(samples.diffusion)
                 inputs = {
                     "autoencoder": trained.path("autoencoder.safetensors"),
                     "diffusion": diffusion.path("diffusion.safetensors"),
                 }
-                return inputs, (trained, diffusion)
+                return inputs, (trained, diffusion), self._modules(self.config.autoencoders[name])
+            case GeneratorSamples():
+                return self._generator_inputs(samples.generator)
             case GaussianSamples():
                 trained, codes = self.autoencoder(samples.autoencoder), self.codes(samples.autoencoder)
                 inputs = {
                     "autoencoder": trained.path("autoencoder.safetensors"),
                     "codes": codes.path("codes.safetensors"),
                 }
-                return inputs, (trained, codes)
+                return inputs, (trained, codes), self._modules(self.config.autoencoders[samples.autoencoder])
             case _:
                 data = self.dataset(samples.dataset)
-                return {"train": data.path("train.zip")}, (data,)
+                return {"train": data.path("train.zip")}, (data,), ()
 
-    def complexity(self, model: Autoencoder, resolution: int, channels: int) -> Job:
-        architecture = model.model_dump(mode="json", exclude={"training", "losses", "execution", "seed"})
-        settings = {"autoencoder": architecture, "resolution": resolution, "channels": channels}
-        return self._job("complexity", self._label(model), settings, settings)
+    def _generator_inputs(self, name: str) -> tuple[dict[str, Any], tuple[Job, ...], tuple[str, ...]]:
+        settings, trained = self.config.generators[name], self.generator(name)
+        family = generator_family(settings.family)
+        inputs: dict[str, Any] = {"generator": trained.path("generator.safetensors")}
+        if family.reads == "images":
+            return inputs, (trained,), family.code
+        model = settings.autoencoder or ""
+        decoder = self.autoencoder(model)
+        inputs["autoencoder"] = decoder.path("autoencoder.safetensors")
+        return inputs, (trained, decoder), (*family.code, *self._modules(self.config.autoencoders[model]))
+
+    def complexity(self, model: AutoencoderSettings, resolution: int, channels: int) -> Job:
+        settings = {"autoencoder": model.architecture(), "resolution": resolution, "channels": channels}
+        counts = autoencoder_family(model.family).counts.partition(":")[0]
+        return self._job("complexity", self._label(model), settings, settings, modules=(counts,))
 
     @cached_property
     def published(self) -> str:

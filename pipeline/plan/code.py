@@ -1,5 +1,7 @@
 """The digest of the code that can change a stage's numbers (promise 1).
 
+A family of models from elsewhere (`family: my_package.my_family`) counts like a module of the project.
+
 It is taken from the syntax trees of the stage's numerical modules and of all project modules that
 these import, without comments, docstrings and formatting. Modules that move no number (config, logging,
 atomic writes, pictures) are left out.
@@ -7,10 +9,12 @@ atomic writes, pictures) are left out.
 
 import ast
 import hashlib
+import importlib.util
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+OWN = "pipeline"
 
 WITHOUT_NUMBERS = (
     "pipeline.atomic",
@@ -19,6 +23,7 @@ WITHOUT_NUMBERS = (
     "pipeline.errors",
     "pipeline.evaluation.network_files",
     "pipeline.evaluation.networks",
+    "pipeline.families",
     "pipeline.plan",
     "pipeline.progress",
     "pipeline.stage",
@@ -54,7 +59,16 @@ def _file(module: str, root: Path) -> Path | None:
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.exists():
             return path
-    return None
+    return None if module.split(".")[0] == OWN else _elsewhere(module)
+
+
+def _elsewhere(module: str) -> Path | None:
+    """The file of a module that is not the project's; None for a name that is no module."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin) if found is not None and found.origin not in (None, "built-in") else None
 
 
 @cache
@@ -76,7 +90,8 @@ def _imports(module: str, root: Path) -> tuple[str, ...]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 names.append(inner if _file(inner, root) else node.module)
-    return tuple(name for name in names if name.split(".")[0] == "pipeline" and name != "pipeline")
+    own = {OWN, module.split(".")[0]}
+    return tuple(name for name in names if name.split(".")[0] in own and name != OWN)
 
 
 @cache

@@ -4,14 +4,14 @@ from functools import cache
 from typing import Any
 
 from pipeline.config.dataset import Dataset
-from pipeline.config.diffusion import FilesSamples
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
 from pipeline.evaluation.networks import available, fetchable, missing_line, network_digest
 from pipeline.evaluation.spaces import DISTANCE_NETWORKS, network_of, spaces_of
+from pipeline.families import autoencoder_family, generator_family
 from pipeline.plan.build import NETWORKS, Jobs
 from pipeline.plan.jobs import Job, range_files
 from pipeline.plan.sources import split_counts
 
-METHODS = {"diffusion": "BRIGHT (LDM)", "gaussian_codes": "Gaussian codes", "real": "Real images"}
 UNKNOWN = 10**9  # images of a split whose raw images nobody has counted: they are one range
 
 
@@ -64,7 +64,7 @@ class EvaluationJobs(Jobs):
         generated = self.sample_features(name, space)
         settings = {
             "sample_kind": samples.kind,
-            "method": samples.method if isinstance(samples, FilesSamples) else METHODS[samples.kind],
+            "method": self._method(samples),
             "count": count,
             "reference": evaluation.reference,
             "reference_count": evaluation.reference_count,
@@ -73,6 +73,21 @@ class EvaluationJobs(Jobs):
         needed = generated.outputs[: -(-count // evaluation.shard)]
         reference = self.split_features(dataset, evaluation.reference, space, evaluation.reference_count)
         return self._score(samples.kind, dataset, space, settings, (generated, needed), reference)
+
+    def _method(self, samples: Samples) -> str:
+        """Who made a sample set, as the tables print it."""
+        match samples:
+            case DiffusionSamples():
+                family = self.config.autoencoders[self.config.diffusions[samples.diffusion].autoencoder].family
+                return "BRIGHT (LDM)" if family == "bright" else "LDM"
+            case GeneratorSamples():
+                return generator_family(self.config.generators[samples.generator].family).method
+            case FilesSamples():
+                return samples.method
+            case GaussianSamples():
+                return "Gaussian codes"
+            case _:
+                return "Real images"
 
     @cache  # noqa: B019
     def reconstruction_distance(self, name: str, space: str) -> Job:
@@ -89,8 +104,8 @@ class EvaluationJobs(Jobs):
         settings = {
             "kind": "reconstruction_distance",
             "sample_kind": "reconstruction",
-            "method": "BRIGHT",
-            "code_size": str(model.code_size),
+            "method": autoencoder_family(model.family).method,
+            "code_size": model.printed_code_size,
             "reference": "validation",
         }
         reference = self.split_features(dataset, "validation", space)

@@ -42,6 +42,8 @@ class Job:
     """The jobs that make the inputs."""
     files: tuple[str, ...] = ()
     """Outputs besides the stage's own (the ranges of a sample set, of its features)."""
+    modules: tuple[str, ...] = ()
+    """Modules of model families, whose code can change the numbers too."""
     accepted: tuple[tuple[str, str], ...] = ()
     """(code digest, accepted code digest): results of the second count as results of the first."""
 
@@ -52,7 +54,7 @@ class Job:
     @cached_property
     def code(self) -> str:
         """The digest of the code, or the one that was accepted in its place."""
-        digest = code_digest(self.kind.code)
+        digest = code_digest((*self.kind.code, *self.modules))
         return dict(self.accepted).get(f"{self.stage} {digest}", digest)
 
     @cached_property

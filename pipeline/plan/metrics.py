@@ -58,6 +58,9 @@ def histories(plan: "Plan") -> dict[str, str]:
         for name in jobs.config.diffusions:
             if _planned(plan, job := jobs.diffusion(name)):
                 paths[f"diffusion-{name}{of_seed}.csv"] = job.path("diffusion.history.csv")
+        for name in jobs.config.generators:
+            if _planned(plan, job := jobs.generator(name)):
+                paths[f"generator-{name}{of_seed}.csv"] = job.path("generator.history.csv")
     return paths
 
 

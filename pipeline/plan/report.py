@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.fields import Section
+from pipeline.families import generator_family
 from pipeline.plan.jobs import Job, closure
 from pipeline.plan.stages import STAGES
 from pipeline.report.captions import CAPTIONS
@@ -96,6 +97,9 @@ def _histories(plan: "Plan", jobs: list[Job]) -> list[Named]:
     named += [
         (f"history:diffusion {name}", plan.diffusion(name), "diffusion.history.csv") for name in plan.config.diffusions
     ]
+    named += [
+        (f"history:generator {name}", plan.generator(name), "generator.history.csv") for name in plan.config.generators
+    ]
     planned = {(job.stage, job.digest) for job in jobs}
     once = {(job.stage, job.digest): (name, job, file) for name, job, file in reversed(named)}
     return [one for key, one in reversed(once.items()) if key in planned]
@@ -114,8 +118,12 @@ def models(plan: "Plan") -> list[dict[str, str]]:
         facts = f"{model.family} {model.code_size} on {model.dataset}, {model.training.images:,} training images"
         rows.append({"kind": "autoencoder", "name": name, "facts": facts})
     for name, diffusion in config.diffusions.items():
-        facts = f"on the key codes of {diffusion.autoencoder}, {diffusion.training.steps:,} steps"
+        facts = f"on the codes of {diffusion.autoencoder}, {diffusion.training.steps:,} steps"
         rows.append({"kind": "diffusion", "name": name, "facts": facts})
+    for name, generator in config.generators.items():
+        on = generator.dataset or f"the codes of {generator.autoencoder}"
+        facts = f"{generator_family(generator.family).method} on {on}, batches of {generator.training.batch}"
+        rows.append({"kind": "generator", "name": name, "facts": facts})
     for name, samples in config.samples.items():
         facts = f"{samples.kind.replace('_', ' ')}, {samples.count:,} images"
         rows.append({"kind": "samples", "name": name, "facts": facts})

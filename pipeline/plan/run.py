@@ -61,12 +61,14 @@ class Plan(TableJobs):
         return dict(sorted(figures.items()))
 
     def _figures_of_model(self, model: str, samples: str | None) -> dict[str, Job]:
-        """Figures 1 and 5b, and those beyond the paper."""
-        explored = self.exploration(model)
-        figures = {"fig05b": self._figure("fig05b", [("hits", self.codes(model), "hits.npz")])}
-        for name in ("interpolation", "resolutions", "groups"):
-            inputs = [("images", explored, f"{name}.zip"), ("columns", explored, "columns.json")]
-            figures[name] = self._figure(name, inputs)
+        """Figure 1; for BRIGHT, whose codes are keys of hash tables, also 5b and those beyond the paper."""
+        figures: dict[str, Job] = {}
+        if self.config.autoencoders[model].family == "bright":
+            explored = self.exploration(model)
+            figures["fig05b"] = self._figure("fig05b", [("hits", self.codes(model), "hits.npz")])
+            for name in ("interpolation", "resolutions", "groups"):
+                inputs = [("images", explored, f"{name}.zip"), ("columns", explored, "columns.json")]
+                figures[name] = self._figure(name, inputs)
         if samples is not None:
             inputs = [*self._pairs([model], labelled=False), *self._first_shard(samples)]
             figures["fig01"] = self._figure("fig01", inputs)

@@ -12,7 +12,7 @@ class Stage:
     outputs: tuple[str, ...]
     """File names in the job's folder; the workflow's rule declares the same (a test holds it to that)."""
     code: tuple[str, ...]
-    """Modules whose code (and their imports') can change the numbers."""
+    """Modules whose code (and their imports') can change the numbers; a job adds those of its models' families."""
 
 
 STAGES = {
@@ -31,7 +31,7 @@ STAGES = {
             "pipeline.evaluation.protocol",
         ),
     ),
-    "complexity": Stage("complexity", ("complexity.json",), ("pipeline.models.complexity",)),
+    "complexity": Stage("complexity", ("complexity.json",), ("pipeline.complexity",)),
     "dump_codes": Stage(
         "codes",
         ("codes.safetensors", "hits.npz", "statistics.json"),
@@ -46,6 +46,11 @@ STAGES = {
         "diffusions",
         ("diffusion.safetensors", "diffusion.history.csv", "diffusion.preview.png"),
         ("pipeline.training.diffusion", "pipeline.training.loop"),
+    ),
+    "train_generator": Stage(
+        "generators",
+        ("generator.safetensors", "generator.history.csv", "generator.preview.png"),
+        ("pipeline.training.loop",),
     ),
     "generate": Stage(
         "samples", (), ("pipeline.generation.images", "pipeline.generation.samplers", "pipeline.generation.files")

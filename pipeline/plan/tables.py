@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from pipeline.config.diffusion import DiffusionSamples
 from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.evaluation.spaces import DISTANCE_NETWORKS
+from pipeline.families import autoencoder_family
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job, closure
 
@@ -17,6 +19,7 @@ RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
 COUNT_TABLES = ("table3", "table7", "table8")
 GENERATION_TABLES = ("table5", "table6", "text_10k")
 TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
+TRAININGS = ("train_autoencoder", "train_diffusion", "train_generator")
 PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
 
 
@@ -101,7 +104,7 @@ class TableJobs(EvaluationJobs):
         behind = closure(summary.job for summary in summaries)
         trained: dict[str, set[str]] = {}
         for summary in summaries:
-            models = [job for job in closure([summary.job]) if job.stage in ("train_autoencoder", "train_diffusion")]
+            models = [job for job in closure([summary.job]) if job.stage in TRAININGS]
             trained.setdefault(summary.name, set()).update(f"{job.kind.section}/{job.name}" for job in models)
         sources = {job.label: job.numerical["source"] for job in behind if job.stage == "prepare_dataset"}
         return {
@@ -157,17 +160,29 @@ class TableJobs(EvaluationJobs):
     def _sample_row(self, name: str) -> dict[str, Any]:
         row = {"name": name, "dataset": self.config.dataset_of(self.config.samples[name])}
         if (model := self.model_of(name)) is not None:
-            row["code_size"] = str(self.config.autoencoders[model].code_size)
+            row["code_size"] = self.config.autoencoders[model].printed_code_size
+        if (label := self._sample_label(name)) is not None:
+            row["label"] = label
         return row
 
+    def _sample_label(self, name: str) -> str | None:
+        """Says whose codes a latent diffusion model works on, where they are not BRIGHT's."""
+        samples = self.config.samples[name]
+        if not isinstance(samples, DiffusionSamples):
+            return None
+        family = self.config.autoencoders[self.config.diffusions[samples.diffusion].autoencoder].family
+        return None if family == "bright" else f"LDM (codes of {autoencoder_family(family).method})"
+
     def model_of(self, samples: str) -> str | None:
-        """The autoencoder behind a sample set; real images have none."""
+        """The autoencoder behind a sample set; real images, and what is made of pixels, have none."""
         settings: Any = self.config.samples[samples]
         match settings.kind:
             case "diffusion":
                 return self.config.diffusions[settings.diffusion].autoencoder
             case "gaussian_codes":
                 return settings.autoencoder
+            case "generator":
+                return self.config.generators[settings.generator].autoencoder
             case _:
                 return None
 

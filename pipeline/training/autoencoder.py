@@ -1,4 +1,4 @@
-"""One step of training an autoencoder (section 3.3, equation 5; section 4 for the optimizers)."""
+"""One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
 from collections.abc import Iterator
 from math import cos, pi
@@ -11,11 +11,13 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
-from pipeline.models.bright import Bright
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
+from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import PerceptualLoss
 from pipeline.seeds import seed_for
 from pipeline.training import losses
@@ -29,13 +31,13 @@ PREVIEW_IMAGES = 8
 
 
 class AutoencoderTask:
-    """Trains encoder, hash tables and decoder together, and the discriminator against them."""
+    """Trains encoder, decoder and what is between them together, and the discriminator against them."""
 
     name = "train autoencoder"
 
     def __init__(
         self,
-        settings: Autoencoder,
+        settings: AutoencoderSettings,
         images: TrainingImages,
         perceptual: Path | None,
         seed: int,
@@ -46,10 +48,11 @@ class AutoencoderTask:
         self.batch, self.steps = training.batch, -(-training.images // training.batch)
         device = accelerator.device
         torch.manual_seed(seed_for(seed, "initial weights"))
-        self.model = Bright(settings, images.resolution, images.channels).to(device)
+        self.model: ImageAutoencoder = make_autoencoder(settings, images.resolution, images.channels).to(device)
         self.critic: nn.Module | None = None
         if adversarial.kind != "none":
-            self.critic = Discriminator(settings.discriminator, images.resolution, images.channels).to(device)
+            kind = PatchDiscriminator if settings.discriminator.kind == "patch" else Discriminator
+            self.critic = kind(settings.discriminator, images.resolution, images.channels).to(device)
         self.perceptual: nn.Module | None = None
         if settings.losses.perceptual.network != "none":
             self.perceptual = PerceptualLoss(
@@ -110,31 +113,29 @@ class AutoencoderTask:
         if self.settings.training.flip:
             flipped = random.uniform((len(images), 1, 1, 1)) < 0.5
             images = torch.where(flipped, images.flip(3), images)
-        reconstructions = self._reconstruct(images, random)
-        numbers = self._step_model(images, reconstructions, self._adversarial_phase(step))
+        with self.accelerator.autocast():
+            reconstructions, own = self.model.training_pass(images, random)
+        numbers = self._step_model(images, reconstructions, own, self._adversarial_phase(step))
         if self.critic is not None and self._adversarial_phase(step) != "off":
             numbers |= self._step_critic(self.critic, images, reconstructions.detach().float(), random)
         self.average.step(self.model.parameters())
         return numbers
 
-    def _reconstruct(self, images: Tensor, random: StepRandom) -> Tensor:
-        with self.accelerator.autocast():
-            codes = self.model.encode(images)
-            shape = self.model.perturbation_shape(len(images))
-            perturbation = random.normal(shape) if shape is not None else None
-            # A key that is not a number has no place in a table, and an index out of range would end the process.
-            reconstructions = self.model.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
-            # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
-            return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True)
-
     def _step_model(
-        self, images: Tensor, reconstructions: Tensor, phase: Literal["off", "critic only", "on"]
+        self,
+        images: Tensor,
+        reconstructions: Tensor,
+        own: dict[str, Tensor],
+        phase: Literal["off", "critic only", "on"],
     ) -> dict[str, Tensor]:
         """Losses are differentiated down to the reconstruction first: that shows each one's pull on it."""
         settings = self.settings.losses
         leaf = reconstructions.detach().float().requires_grad_(True)
         l2 = losses.l2_loss(leaf, images)
-        numbers, total = {"l2": l2}, settings.l2_weight * l2
+        numbers, total = {"l2": l2} | own, settings.l2_weight * l2
+        if settings.l1_weight:
+            numbers["l1"] = losses.l1_loss(leaf, images)
+            total = total + settings.l1_weight * numbers["l1"]
         if self.perceptual is not None:
             perceptual = self.perceptual(leaf, images).mean()
             numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
@@ -144,15 +145,32 @@ class AutoencoderTask:
                 scores = self.critic(leaf)
             adversarial = losses.generator_loss(settings.adversarial.kind, scores.float())  # type: ignore[arg-type]
             push = self._pull(settings.adversarial.weight * adversarial, leaf)
+            if settings.adversarial.adaptive:
+                push = self._adaptive_weight(reconstructions, pull, push) * push
             ratio = batch_norm(self.accelerator, push) / batch_norm(self.accelerator, pull)
             numbers |= {"adversarial": adversarial, "gradient_ratio": ratio}
             pull = pull + push
         optimizer = self.optimizers["model"]
         optimizer.zero_grad()
-        reconstructions.backward(pull.to(reconstructions.dtype))
+        self._backward(reconstructions, pull, own)
         average_gradients(self.accelerator, self.model)
         optimizer.step()
         return {key: value.detach() for key, value in numbers.items()}
+
+    def _backward(self, reconstructions: Tensor, pull: Tensor, own: dict[str, Tensor]) -> None:
+        """The gradients of all losses with respect to the weights: through the reconstruction, and the family's own."""
+        scaler = self.accelerator.scaler
+        extra = [scaler.scale(loss) if scaler is not None else loss for loss in own.values()]
+        torch.autograd.backward([reconstructions, *extra], [pull.to(reconstructions.dtype), *[None] * len(extra)])
+
+    def _adaptive_weight(self, reconstructions: Tensor, pull: Tensor, push: Tensor) -> Tensor:
+        """VQGAN's weight of the adversarial loss, from gradients at the last layer; its set weight stays in front."""
+        last = self.model.last_layer
+        through, against = (
+            torch.autograd.grad(reconstructions, last, gradient.to(reconstructions.dtype), retain_graph=True)[0]
+            for gradient in (pull, push / self.settings.losses.adversarial.weight)
+        )
+        return losses.adaptive_weight(_whole(self.accelerator, through), _whole(self.accelerator, against))
 
     def _pull(self, loss: Tensor, leaf: Tensor) -> Tensor:
         """The (scaled, under fp16) gradient of a loss with respect to the reconstruction."""
@@ -168,10 +186,14 @@ class AutoencoderTask:
         with self.accelerator.autocast():
             real, fake = critic(images), critic(reconstructions)
         loss = losses.critic_loss(kind, real.float(), fake.float())
-        if kind == "wgan_gp":
-            penalty = losses.gradient_penalty(critic, images, reconstructions, random.uniform((len(images), 1, 1, 1)))
-        else:
-            penalty = losses.r1_penalty(critic, images)
+        match kind:
+            case "wgan_gp":
+                mix = random.uniform((len(images), 1, 1, 1))
+                penalty = losses.gradient_penalty(critic, images, reconstructions, mix)
+            case "logistic_r1":
+                penalty = losses.r1_penalty(critic, images)
+            case _:
+                penalty = torch.zeros_like(loss)
         optimizer = self.optimizers["critic"]
         optimizer.zero_grad()
         self.accelerator.backward(loss + settings.penalty_weight * penalty)
@@ -199,10 +221,19 @@ class AutoencoderTask:
         indices = range(min(PREVIEW_IMAGES, len(self.images)))
         images = to_model(torch.stack([self.images[i] for i in indices]).to(self.accelerator.device))
         with averaged(self.average, self.model):
+            self.model.eval()
             reconstructions = self.model.decode(self.model.encode(images).nan_to_num())
+            self.model.train()
         return contact_sheet([images, reconstructions])
 
-    def final_model(self) -> Bright:
+    def final_model(self) -> ImageAutoencoder:
         """The model with its averaged weights: what codes and reconstructions use."""
         self.average.copy_to(self.model.parameters())
         return self.model
+
+
+def _whole(accelerator: Accelerator, gradient: Tensor) -> Tensor:
+    """The norm of a weight's gradient over the whole global batch; each process has its share's mean."""
+    if accelerator.num_processes > 1:
+        gradient = accelerator.reduce(gradient, "mean")
+    return gradient.norm()

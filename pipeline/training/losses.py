@@ -1,6 +1,7 @@
-"""The losses of equation 5: L2, perceptual, Wasserstein GAN with gradient penalty; and the logistic variant.
+"""The losses of equation 5: L2, perceptual, Wasserstein GAN with gradient penalty; and the other families'.
 
-All images are (N, C, R, R) in [-1, 1]; a critic's scores are (N,). Weights are appendix A.3's, in the config.
+All images are (N, C, R, R) in [-1, 1]; a critic's scores are (N,), or (N, patches) where it scores patches.
+Weights are appendix A.3's, in the config.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss, softplus
+from torch.nn.functional import l1_loss as mean_absolute_error
+from torch.nn.functional import mse_loss, relu, softplus
 
+Kind = Literal["wgan_gp", "logistic_r1", "hinge"]
 Critic = Callable[[Tensor], Tensor]
 
 
@@ -18,16 +21,32 @@ def l2_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
     return mse_loss(reconstructions, images)
 
 
-def generator_loss(kind: Literal["wgan_gp", "logistic_r1"], fake_scores: Tensor) -> Tensor:
-    """What the autoencoder minimizes: -E[D(fake)] (Arjovsky et al. 2017), or the non-saturating logistic."""
-    return -fake_scores.mean() if kind == "wgan_gp" else softplus(-fake_scores).mean()
+def l1_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Mean absolute error over all pixels."""
+    return mean_absolute_error(reconstructions, images)
 
 
-def critic_loss(kind: Literal["wgan_gp", "logistic_r1"], real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """What the critic minimizes, without its penalty."""
+def generator_loss(kind: Kind, fake_scores: Tensor) -> Tensor:
+    """What the autoencoder minimizes: -E[D(fake)] (Arjovsky et al. 2017; Lim and Ye 2017 for hinge), or the
+    non-saturating logistic."""
+    return softplus(-fake_scores).mean() if kind == "logistic_r1" else -fake_scores.mean()
+
+
+def critic_loss(kind: Kind, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """What the critic minimizes, without its penalty; hinge as VQGAN has it (Esser et al. 2021): half of the sum."""
     if kind == "wgan_gp":
         return fake_scores.mean() - real_scores.mean()
+    if kind == "hinge":
+        return 0.5 * (relu(1 + fake_scores).mean() + relu(1 - real_scores).mean())
     return softplus(fake_scores).mean() + softplus(-real_scores).mean()
+
+
+def adaptive_weight(pull: Tensor, push: Tensor) -> Tensor:
+    """VQGAN's weight of the adversarial loss (Esser et al. 2021, equation 7).
+
+    pull, push: norms of the gradients of the other losses and of the adversarial one at the last layer.
+    """
+    return (pull / (push + 1e-4)).clamp(0, 1e4)
 
 
 def gradient_penalty(critic: Critic, images: Tensor, reconstructions: Tensor, mix: Tensor) -> Tensor:

@@ -46,7 +46,10 @@ task = AutoencoderTask(settings, TrainingImages(folder / "train.zip"), Path(sys.
 """
 
 MAKE_DIFFUSION = """
-task = DiffusionTask(settings, torch.rand(4, 4, 64, 64), None, 0, accelerator)
+from types import SimpleNamespace
+from pipeline.training.codes import TrainingCodes
+decoder = SimpleNamespace(code_range=(0.0, 1.0))  # all that a step asks of it
+task = DiffusionTask(settings, TrainingCodes(torch.rand(4, 4, 64, 64), decoder), 0, accelerator)
 """
 
 

@@ -12,7 +12,10 @@ from pipeline.config.fields import CodeSize
 from pipeline.errors import InputError
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion, save_autoencoder, save_diffusion
+from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
+
+RESCALING = Rescaling(0.25, 3.0, 0.75)
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def autoencoder(tiny_autoencoder, tmp_path):
 def diffusion(tiny_diffusion, tmp_path):
     settings = Diffusion.model_validate(tiny_diffusion())
     model = build_unet(settings.unet, CodeSize(4, 4, 2)).eval()
-    save_diffusion(tmp_path / "diffusion.safetensors", model, settings, CodeSize(4, 4, 2))
+    save_diffusion(tmp_path / "diffusion.safetensors", model, settings, CodeSize(4, 4, 2), RESCALING)
     return settings, model
 
 
@@ -46,12 +49,12 @@ def test_a_loaded_autoencoder_encodes_and_decodes_the_same_bits(autoencoder, tmp
 
 def test_a_loaded_diffusion_model_predicts_the_same_bits(diffusion, tmp_path):
     settings, model = diffusion
-    loaded_settings, size, loaded = load_diffusion(tmp_path / "diffusion.safetensors", torch.device("cpu"))
-    assert (loaded_settings, size) == (settings, CodeSize(4, 4, 2))
+    loaded = load_diffusion(tmp_path / "diffusion.safetensors", torch.device("cpu"))
+    assert (loaded.settings, loaded.code_size, loaded.rescaling) == (settings, CodeSize(4, 4, 2), RESCALING)
     noisy = torch.randn(2, 2, 4, 4)
     model.requires_grad_(False)  # weights that want no gradient take another path through torch's linear layers
     with torch.no_grad():
-        assert torch.equal(loaded(noisy, 5).sample, model(noisy, 5).sample)
+        assert torch.equal(loaded.unet(noisy, 5).sample, model(noisy, 5).sample)
 
 
 def told(load, path):

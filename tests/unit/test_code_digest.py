@@ -115,4 +115,4 @@ def test_the_metric_moves_the_evaluation_alone() -> None:
 
 def test_training_code_moves_no_stage_but_the_trainings() -> None:
     users = {name for name, stage in STAGES.items() if "pipeline.training.loop" in code.closure(list(stage.code))}
-    assert users == {"train_autoencoder", "train_diffusion"}
+    assert users == {"train_autoencoder", "train_diffusion", "train_generator"}

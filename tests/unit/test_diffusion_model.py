@@ -17,7 +17,9 @@ from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
 from pipeline.models.unet import build_unet
 from pipeline.seeds import seed_for
-from pipeline.training.diffusion import DiffusionTask, learning_rate, min_snr_weight
+from pipeline.training.codes import TrainingCodes
+from pipeline.training.denoising import learning_rate, min_snr_weight
+from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import make_accelerator
 from pipeline.training.randomness import StepRandom
 
@@ -107,7 +109,8 @@ def make_task(tmp_path, tiny_autoencoder, tiny_diffusion):
         settings = Diffusion.model_validate(tiny_diffusion(**changes))
         decoder = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1)
         codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-        task = DiffusionTask(settings, codes, decoder, 0, make_accelerator(settings.execution, tmp_path))
+        data = TrainingCodes(codes, decoder)
+        task = DiffusionTask(settings, data, 0, make_accelerator(settings.execution, tmp_path))
         task.start(0)
         return task
 
@@ -122,7 +125,7 @@ def test_the_loss_of_a_step_is_min_snr_weighted_noise_prediction_on_codes_from_m
     total = 0.0
     for row, (index, t) in enumerate(zip(order.tolist(), timesteps.tolist(), strict=True)):
         bar = (math.cos(((t + 1) / T + 0.008) / 1.008 * math.pi / 2) / math.cos(0.008 / 1.008 * math.pi / 2)) ** 2
-        noisy = math.sqrt(bar) * (2 * task.codes[index] - 1) + math.sqrt(1 - bar) * noise[row]
+        noisy = math.sqrt(bar) * (2 * task.data.codes[index] - 1) + math.sqrt(1 - bar) * noise[row]
         with torch.no_grad():
             predicted = task.model(noisy[None], t).sample[0]
         total += min(bar / (1 - bar), 5) / (bar / (1 - bar)) * float((predicted - noise[row]).square().mean())

@@ -16,7 +16,8 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.errors import InputError
 from pipeline.interactive import ImageModel
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
+from pipeline.models.checkpoints import TrainedDiffusion, save_autoencoder
+from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
 
 
@@ -48,8 +49,10 @@ def test_paths_arrays_and_pictures_are_one_image(model: ImageModel, tmp_path: Pa
 
 def test_sample_i_depends_on_the_seed_and_i_alone(model: ImageModel, tiny_diffusion) -> None:
     settings = Diffusion.model_validate(tiny_diffusion())
-    network = build_unet(settings.unet, model.autoencoder.settings.code_size).eval()
-    sampler = ImageModel(model.autoencoder, (settings, network))
+    size = model.autoencoder.settings.code_size
+    network = build_unet(settings.unet, size).eval()
+    trained = TrainedDiffusion(settings, size, Rescaling(0.5, 2.0, 1.0), network)
+    sampler = ImageModel(model.autoencoder, trained)
     codes = sampler.sample_codes(3, seed=1, steps=2)
     assert torch.allclose(codes[:2], sampler.sample_codes(2, seed=1, steps=2), atol=1e-5)
     assert not torch.allclose(codes, sampler.sample_codes(3, seed=2, steps=2), atol=1e-3)

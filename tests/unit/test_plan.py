@@ -123,7 +123,7 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("autoencoders.main.execution.cpu_threads", 2, {
             "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
         }),
-        ("datasets.tiny.filter", "box", set(STAGES) - {"complexity"}),
+        ("datasets.tiny.filter", "box", set(STAGES) - {"complexity", "train_generator"}),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
         ("tables.table2", ["main", "without-noise"], {
             "make_table", "make_figure", "make_report", *RECONSTRUCTION_DISTANCE

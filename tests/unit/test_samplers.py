@@ -8,12 +8,14 @@ import torch
 from pipeline.config.diffusion import Diffusion, Sampler
 from pipeline.config.fields import CodeSize
 from pipeline.generation import samplers
-from pipeline.generation.samplers import make_scheduler, noise_generators, sample_codes
+from pipeline.generation.samplers import denoise, make_scheduler, noise_generators
+from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
 from pipeline.seeds import seed_for
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
 SHAPE = (2, 4, 4)
+KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +53,7 @@ class Model(torch.nn.Module):
 def test_an_image_does_not_depend_on_its_companions_or_its_place(unet, settings, kind):
     def sample(indices, seed=0):
         return dict(
-            zip(indices, sample_codes(unet, settings, Sampler(kind=kind, steps=6), indices, seed, SHAPE), strict=True)
+            zip(indices, denoise(unet, settings, Sampler(kind=kind, steps=6), indices, seed, SHAPE, KEYS), strict=True)
         )
 
     first, other = sample([0, 1, 2, 3]), sample([7, 2, 9, 0])
@@ -64,7 +66,7 @@ def test_an_image_does_not_depend_on_its_companions_or_its_place(unet, settings,
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [1, 5, 20])
 def test_codes_are_keys(unet, settings, kind, steps):
-    codes = sample_codes(unet, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE)
+    codes = denoise(unet, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, KEYS)
     assert codes.shape == (2, *SHAPE)
     assert codes.dtype == torch.float32
     assert codes.min() >= 0
@@ -72,7 +74,7 @@ def test_codes_are_keys(unet, settings, kind, steps):
 
 
 def alpha_bar(settings):
-    return make_scheduler(settings, Sampler(kind="ddpm", steps=2)).alphas_cumprod
+    return make_scheduler(settings, Sampler(kind="ddpm", steps=2), 1.0).alphas_cumprod
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +86,7 @@ def test_a_perfect_network_leads_to_the_clean_code(settings, kind):
         return (noisy - bars[timestep].sqrt() * (2 * clean - 1)) / (1 - bars[timestep]).sqrt()
 
     steps = 1000 if kind == "ddpm" else 20
-    codes = sample_codes(Model(true_noise), settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE)
+    codes = denoise(Model(true_noise), settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, KEYS)
     torch.testing.assert_close(codes, clean, atol=2e-3, rtol=0)
 
 
@@ -93,8 +95,8 @@ def test_the_predicted_clean_code_is_clipped_at_every_step(settings, kind, monke
     """With noise predicted far too large, it would run away."""
     predicted_clean = []
 
-    def recording(settings, sampler):
-        scheduler = make_scheduler(settings, sampler)
+    def recording(settings, sampler, bound):
+        scheduler = make_scheduler(settings, sampler, bound)
         if kind == "dpm_solver":
             convert = scheduler.convert_model_output
             scheduler.convert_model_output = lambda *a, **k: (
@@ -112,8 +114,14 @@ def test_the_predicted_clean_code_is_clipped_at_every_step(settings, kind, monke
         return scheduler
 
     monkeypatch.setattr(samplers, "make_scheduler", recording)
-    codes = sample_codes(
-        Model(lambda noisy, t: -30 * torch.ones_like(noisy)), settings, Sampler(kind=kind, steps=8), [0, 1], 0, SHAPE
+    codes = denoise(
+        Model(lambda noisy, t: -30 * torch.ones_like(noisy)),
+        settings,
+        Sampler(kind=kind, steps=8),
+        [0, 1],
+        0,
+        SHAPE,
+        KEYS,
     )
     assert len(predicted_clean) == 8
     assert all(float(clean.abs().max()) <= 1 for clean in predicted_clean)
@@ -123,7 +131,7 @@ def test_the_predicted_clean_code_is_clipped_at_every_step(settings, kind, monke
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
-    timesteps = make_scheduler(settings, Sampler(kind=kind, steps=10)).timesteps.tolist()
+    timesteps = make_scheduler(settings, Sampler(kind=kind, steps=10), 1.0).timesteps.tolist()
     assert len(timesteps) == 10
     assert timesteps == sorted(timesteps, reverse=True)
     assert timesteps[0] >= 850
@@ -131,7 +139,7 @@ def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
 
 
 def test_all_steps_of_ddpm_are_all_timesteps(settings):
-    assert make_scheduler(settings, Sampler()).timesteps.tolist() == list(range(999, -1, -1))
+    assert make_scheduler(settings, Sampler(), 1.0).timesteps.tolist() == list(range(999, -1, -1))
 
 
 def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
@@ -140,7 +148,7 @@ def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
     assert torch.equal(torch.randn(SHAPE, generator=generator), expected)
     seen = []
     model = Model(lambda noisy, t: seen.append(noisy.clone()) or torch.zeros_like(noisy))
-    sample_codes(model, settings, Sampler(kind="ddim", steps=1), [17], 3, SHAPE)
+    denoise(model, settings, Sampler(kind="ddim", steps=1), [17], 3, SHAPE, KEYS)
     assert torch.equal(seen[0][0], expected)
 
 
@@ -148,7 +156,21 @@ def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
 def test_ddpm_draws_noise_of_its_own_while_it_samples_and_the_others_none(settings, kind, draws, monkeypatch):
     generators = noise_generators(0, [0])
     monkeypatch.setattr(samplers, "noise_generators", lambda seed, indices: generators)
-    sample_codes(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE)
+    denoise(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE, KEYS)
     (after_the_start,) = noise_generators(0, [0])
     torch.randn(SHAPE, generator=after_the_start)
     assert torch.equal(generators[0].get_state(), after_the_start.get_state()) != draws
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_without_bounds_are_not_clipped(settings, kind):
+    clean = 3 * torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1))
+    bars, scale = alpha_bar(settings), Rescaling(scale=0.5)
+
+    def true_noise(noisy, timestep):
+        return (noisy - bars[timestep].sqrt() * scale.apply(clean)) / (1 - bars[timestep]).sqrt()
+
+    steps = 1000 if kind == "ddpm" else 20
+    codes = denoise(Model(true_noise), settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
+    assert codes.abs().max() > 3
+    torch.testing.assert_close(codes, clean, atol=0.02, rtol=0.01)

@@ -17,9 +17,11 @@ from pipeline.generate import generate_shard
 from pipeline.generation.codes import write_codes
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, save_diffusion
+from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
 
 COUNT = 14
+KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]
 KINDS = {
     "diffusion": {"kind": "diffusion", "diffusion": "any", "sampler": {"kind": "ddim", "steps": 4}},
     "ddpm": {"kind": "diffusion", "diffusion": "any", "sampler": {"kind": "ddpm", "steps": 4}},
@@ -39,7 +41,7 @@ def sources(tmp_path_factory, tiny_autoencoder, tiny_diffusion, tiny_images):
     save_autoencoder(folder / "autoencoder.safetensors", decoder, settings, 32, 1)
     diffusion = Diffusion.model_validate(tiny_diffusion(unet={"channels": 32}))
     size = CodeSize(4, 4, 2)
-    save_diffusion(folder / "diffusion.safetensors", build_unet(diffusion.unet, size), diffusion, size)
+    save_diffusion(folder / "diffusion.safetensors", build_unet(diffusion.unet, size), diffusion, size, KEYS)
     write_codes(folder / "codes.safetensors", torch.rand(100, 2, 4, 4))
     return {
         "autoencoder": folder / "autoencoder.safetensors",

@@ -1,6 +1,6 @@
-"""Latent diffusion on key codes: train, generate in shards (section 4).
+"""Models that generate: latent diffusion on codes and other families; samples in shards (section 4).
 
-Requires: key codes of a training split, and the autoencoder that decodes samples.
+Requires: codes of a training split and the autoencoder that decodes samples, or images.
 """
 
 
@@ -36,6 +36,39 @@ rule train_diffusion:
         " --preview {output.preview:q} --work {params.work:q}"
 
 
+rule train_generator:
+    """Train a generator of another family, on images or on codes. Killed and started again, it goes on."""
+    input:
+        unpack(upstream("train_generator")),
+    output:
+        multiext(
+            "results/store/generators/{generator}-{digest}/generator",
+            weights=".safetensors",
+            history=".history.csv",
+            preview=".preview.png",
+        ),
+    log:
+        "results/logs/train_generator-{generator}-{digest}.log",
+    cache: True
+    threads: cpu_threads("train_generator")
+    resources:
+        gpu=gpus("train_generator"),
+        mem_mb=memory("train_generator", 24000),
+        nodes=nodes("train_generator"),
+    params:
+        settings=settings("train_generator"),
+        digest=digest,
+        work=work("train_generator"),
+        sources=options("images", "codes", "autoencoder"),
+    message:
+        "Training generator {wildcards.generator}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        " --log {log:q} -- pipeline.train_generator {params.settings:q} {params.sources}"
+        " --weights {output.weights:q} --history {output.history:q} --preview {output.preview:q}"
+        " --work {params.work:q}"
+
+
 rule generate:
     """Make one shard of a sample set; image i depends on the seed and i alone."""
     input:
@@ -51,7 +84,7 @@ rule generate:
         mem_mb=memory("generate", 8000),
     params:
         settings=settings("generate"),
-        sources=options("autoencoder", "diffusion", "codes", "train"),
+        sources=options("autoencoder", "diffusion", "generator", "codes", "train"),
     message:
         "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:

@@ -1,0 +1,110 @@
+"""Model families: each is one module here, or one of yours (`family: my_package.my_family` in a config entry).
+
+The module holds the family's settings and a constant `FAMILY` that says where its networks are. The plan
+imports it, so it imports no torch; networks are named as "module:attribute" and loaded where they run. The
+modules so named are part of the digests of the family's results. docs/adding-a-family.md shows one whole.
+"""
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.config.generator import GeneratorSettings
+from pipeline.errors import InputError
+
+AUTOENCODERS = ("bright",)
+GENERATORS = ("ddpm",)
+
+
+@dataclass(frozen=True)
+class AutoencoderFamily:
+    """Encodes images to codes and decodes them; its network is `pipeline.models.autoencoder.ImageAutoencoder`."""
+
+    method: str
+    """As the tables print it."""
+    settings: type[AutoencoderSettings]
+    model: str
+    """The network's class, called with (settings, resolution, channels)."""
+    counts: str
+    """The function that counts parameters and operations, called with (settings, resolution, channels)."""
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Modules whose code can change the numbers of what is trained or made with it."""
+        return (_module(self.model),)
+
+
+@dataclass(frozen=True)
+class GeneratorFamily:
+    """Makes images, or codes that an autoencoder decodes; its network is `pipeline.models.generator.Generator`."""
+
+    method: str
+    """As the tables print it."""
+    settings: type[GeneratorSettings]
+    model: str
+    """The network's class, called with (settings, (C, H, W)), the shape of what it makes."""
+    task: str
+    """The class of its training, called with (settings, data, seed, accelerator)."""
+    reads: Literal["images", "codes"] = "images"
+    """What it is trained on: a `TrainingImages`, or the codes of an autoencoder, a `TrainingCodes`."""
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Modules whose code can change the numbers of what is made with it."""
+        return (_module(self.model),)
+
+    @property
+    def training_code(self) -> tuple[str, ...]:
+        """Modules whose code can change the trained weights."""
+        return (_module(self.model), _module(self.task))
+
+
+Family = AutoencoderFamily | GeneratorFamily
+
+
+@cache
+def find_family(name: str) -> Family:
+    """The family of this name: of a module here, or of any importable module where the name has a dot."""
+    module = name if "." in name else f"{__name__}.{name}"
+    try:
+        found = importlib.import_module(module).FAMILY
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        known = ", ".join((*AUTOENCODERS, *GENERATORS))
+        raise InputError(
+            f"no such family: {name!r}; there are {known}, or give a module that can be imported, such as"
+            " my_package.my_family"
+        ) from None
+    except AttributeError:
+        raise InputError(f"{module}: a family's module holds a constant FAMILY; there is none") from None
+    if not isinstance(found, AutoencoderFamily | GeneratorFamily):
+        raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {found!r}")
+    return found
+
+
+def autoencoder_family(name: str) -> AutoencoderFamily:
+    """A family of autoencoders."""
+    family = find_family(name)
+    if not isinstance(family, AutoencoderFamily):
+        raise InputError(f"{name!r} is a family of generators: its entries stand under `generators`")
+    return family
+
+
+def generator_family(name: str) -> GeneratorFamily:
+    """A family of generators."""
+    family = find_family(name)
+    if not isinstance(family, GeneratorFamily):
+        raise InputError(f"{name!r} is a family of autoencoders: its entries stand under `autoencoders`")
+    return family
+
+
+def load(name: str) -> Any:
+    """What "module:attribute" names."""
+    return getattr(importlib.import_module(_module(name)), name.partition(":")[2])
+
+
+def _module(name: str) -> str:
+    return name.partition(":")[0]

@@ -1,0 +1,11 @@
+"""BRIGHT (section 3): key codes, groups of hash tables, a StyleGAN2-type decoder."""
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.families import AutoencoderFamily
+
+FAMILY = AutoencoderFamily(
+    method="BRIGHT",
+    settings=Autoencoder,
+    model="pipeline.models.bright:Bright",
+    counts="pipeline.models.complexity:counts",
+)

@@ -1,0 +1,62 @@
+"""What a network of any family of autoencoders does (`pipeline/families`)."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Draws(Protocol):
+    """Random numbers of one training step (`pipeline.training.randomness`); shape[0] is the local batch."""
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor: ...
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor: ...
+
+    def integers(self, below: int, shape: tuple[int, ...]) -> Tensor: ...
+
+
+class ImageAutoencoder(nn.Module):
+    """Images (N, C, R, R) in [-1, 1] to codes (N, C_z, H_z, W_z) and back."""
+
+    settings: Any
+    resolution: int
+    channels: int
+    encoder: nn.Module
+    """Its parameters have a learning rate of their own in training."""
+    code_range: tuple[float, float] | None = None
+    """Bounds of the codes; None where they have none."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes of images, as diffusion models learn them: a function of the image alone."""
+        raise NotImplementedError(f"{type(self).__name__}.encode")
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Images of codes, with quantization first where the family has any."""
+        raise NotImplementedError(f"{type(self).__name__}.decode")
+
+    def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstructions with their graph, and the family's own losses by name, weighted: scalars to be added."""
+        raise NotImplementedError(f"{type(self).__name__}.training_pass")
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weights of the last layer, where VQGAN's adaptive weight compares gradients."""
+        raise NotImplementedError(f"{type(self).__name__}.last_layer")
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """While no weight changes, inference may keep what depends on weights alone."""
+        return nullcontext()
+
+    def count_hits(self, codes: Tensor) -> Tensor:
+        """How often the codes use each entry (tables or codebooks, entries); (0, 0) where there is none."""
+        return torch.zeros(0, 0)
+
+    def reachable_entries(self) -> Tensor:
+        """Which entries (entries,) any code can use."""
+        return torch.zeros(0, dtype=torch.bool)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructions of images."""
+        return self.decode(self.encode(images))

@@ -1,0 +1,60 @@
+"""Stage: train a generator of any family. Killed and started again, it goes on where it was."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from pipeline.config.jobs import GeneratorJob
+from pipeline.errors import InputError
+from pipeline.families import generator_family, load
+from pipeline.models.checkpoints import save_generator
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.training.codes import TrainingCodes
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import Loop, make_accelerator, save_picture
+
+
+def train_generator(
+    settings: SettingsArgument,
+    weights: Annotated[Path, typer.Option(help="Where the trained generator goes (safetensors).")],
+    history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
+    preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
+    work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
+    images: Annotated[Path | None, typer.Option(help="The training split, for a family that reads images.")] = None,
+    codes: Annotated[Path | None, typer.Option(help="Codes of the training split, for one that reads codes.")] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder that made the codes.")] = None,
+    log: LogOption = None,
+) -> None:
+    """Train a generator of any family. Killed and started again, it goes on where it was."""
+    log_to(log)
+    generator, seed = (job := read_settings(GeneratorJob, settings)).generator, job.seed
+    family = generator_family(generator.family)
+    accelerator = make_accelerator(generator.execution, work)
+    data: Any
+    if family.reads == "images":
+        data = TrainingImages(_needed(images, "--images", family.method))
+        shape = (data.channels, data.resolution, data.resolution)
+    else:
+        decoder = _needed(autoencoder, "--autoencoder", family.method)
+        data = TrainingCodes.read(_needed(codes, "--codes", family.method), decoder, accelerator.device)
+        shape = data.shape
+    task = load(family.task)(generator, data, seed, accelerator)
+    record = Loop(task, generator.execution, accelerator, work).run()
+    if accelerator.is_main_process:
+        with torch.no_grad():
+            save_picture(preview, task.preview())
+        record.save(history)
+        save_generator(weights, task.final_model(), generator, shape)
+
+
+def _needed(path: Path | None, option: str, method: str) -> Path:
+    if path is None:
+        raise InputError(f"{option} is missing: {method} is trained on it")
+    return path
+
+
+if __name__ == "__main__":
+    run_stage(train_generator)

@@ -1,0 +1,37 @@
+"""The codes of a training split, with the autoencoder that decodes them."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.generation.codes import read_codes
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.checkpoints import load_autoencoder
+
+
+class TrainingCodes:
+    """What models of codes are trained on; all codes are in memory."""
+
+    def __init__(self, codes: Tensor, decoder: ImageAutoencoder):
+        """codes: (count, C_z, H_z, W_z), on the CPU."""
+        self.codes, self.decoder = codes, decoder
+
+    @classmethod
+    def read(cls, codes: Path, autoencoder: Path, device: torch.device) -> "TrainingCodes":
+        """From the files that `dump_codes` and `train_autoencoder` wrote."""
+        return cls(read_codes(codes), load_autoencoder(autoencoder, device))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C_z, H_z, W_z)."""
+        channels, height, width = self.codes.shape[1:]
+        return channels, height, width
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Of the codes: (0, 1) for key codes; None where the family has none."""
+        return self.decoder.code_range
