@@ -14,7 +14,7 @@ from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.generator import GeneratorSettings
 from pipeline.errors import InputError
 
-AUTOENCODERS = ("bright",)
+AUTOENCODERS = ("bright", "kl", "rqvae", "vqgan")
 GENERATORS = ("ddpm",)
 
 

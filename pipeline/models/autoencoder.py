@@ -10,11 +10,18 @@ from torch import Tensor, nn
 class Draws(Protocol):
     """Random numbers of one training step (`pipeline.training.randomness`); shape[0] is the local batch."""
 
+    batch: int
+    """Images of the step, over all processes."""
+    rows: slice
+    """This process's images among them."""
+
     def normal(self, shape: tuple[int, ...]) -> Tensor: ...
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor: ...
 
     def integers(self, below: int, shape: tuple[int, ...]) -> Tensor: ...
+
+    def shared_integers(self, below: int, count: int) -> Tensor: ...
 
 
 class ImageAutoencoder(nn.Module):

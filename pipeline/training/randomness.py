@@ -30,3 +30,7 @@ class StepRandom:
         """Integers in [0, below); shape[0] is the local batch."""
         drawn = torch.randint(below, (self.batch, *shape[1:]), generator=self.generator, device=self.device)
         return drawn[self.rows]
+
+    def shared_integers(self, below: int, count: int) -> Tensor:
+        """`count` integers in [0, below), the same in every process."""
+        return torch.randint(below, (count,), generator=self.generator, device=self.device)

@@ -115,6 +115,37 @@ def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
     check_resume(*stages, steps=steps)
 
 
+FIRST_STAGE: dict[str, Any] = {
+    "dataset": "any",
+    "code_size": "4x4x4",
+    "network": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": [4]},
+    "discriminator": {"channels": 8, "layers": 2},
+    "losses": {"perceptual": {"network": "none"}, "adversarial": {"start_images": 80, "critic_only_images": 80}},
+    "execution": {"log_every": 1, "previews": 2, "save_every_s": SAVE_EVERY_S},
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "codebook"),
+    [
+        ("vqgan", {"codebook": {"entries": 32, "restart_after_images": 20}}),
+        ("rqvae", {"codebook": {"entries": 32, "depth": 2, "restart_below": 1.0}}),
+        ("kl", {}),
+    ],
+)
+def test_an_autoencoder_of_each_family_killed_three_times_ends_with_the_same_bits(
+    tmp_path: Path, tiny_images: Path, family: str, codebook: dict[str, Any]
+) -> None:
+    """With restarts of codebook entries all the way, averages, flips and the adaptive adversary."""
+    steps = 160
+    training = {"images": 4 * steps, "batch": 4, "learning_rate": 1e-3, "flip": True, "ema_half_life_images": 50}
+    settings = FIRST_STAGE | {"family": family, "training": training} | codebook
+    job = {"autoencoder": settings, "seed": 3}
+    inputs = {"images": tiny_images}
+    stages = [Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")]
+    check_resume(*stages, steps=steps)
+
+
 def test_a_diffusion_model_killed_three_times_ends_with_the_same_bits(
     tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
 ) -> None:

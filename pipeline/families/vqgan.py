@@ -1,0 +1,50 @@
+"""VQGAN (Esser et al. 2021): a convolutional autoencoder whose code is quantized by one codebook.
+
+Recipe: CompVis/taming-transformers, configs/imagenet_vqgan.yaml and its variants for faces.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.fields import Section
+from pipeline.config.first_stage import FirstStage
+from pipeline.families import AutoencoderFamily
+
+
+class Codebook(Section):
+    """The codebook, learned by gradients."""
+
+    entries: int = Field(1024, ge=2, description="1024 in VQGAN's models of faces; 16384 in its larger ones.")
+    commitment_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Pulls codes to their entries. As in VQGAN's code; its paper has 0.25 here, 1 below.",
+    )
+    entry_weight: float = Field(0.25, ge=0, description="Pulls entries to their codes.")
+    restart_after_images: int = Field(
+        0,
+        ge=0,
+        description="An entry that no code was nearest to in so many training images restarts at a code of the batch;"
+        " 0: never, as in VQGAN's code.",
+    )
+
+
+class VQGAN(FirstStage):
+    """A VQGAN: a row of Tables 2 and 3."""
+
+    family: Literal["vqgan"] = Field(description="The model family.")
+    codebook: Codebook = Field(Codebook(), description="The codebook.")
+
+    @property
+    def printed_code_size(self) -> str:
+        """H_z x W_z: one index at each position."""
+        return f"{self.code_size.height}x{self.code_size.width}"
+
+
+FAMILY = AutoencoderFamily(
+    method="VQGAN",
+    settings=VQGAN,
+    model="pipeline.models.vqgan:VQGAN",
+    counts="pipeline.models.first_stage_counts:counts",
+)

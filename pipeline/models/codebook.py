@@ -1,0 +1,54 @@
+"""Restarts of a codebook's unused entries: an entry far from all codes is never nearest, so nothing moves it.
+
+All that a restart draws is a function of (seed, step), and what it looks at is what all processes hold together:
+the codebooks of all processes stay the same, and those of a run in one process.
+"""
+
+import torch
+from torch import Tensor, distributed, nn
+
+from pipeline.models.autoencoder import Draws
+
+
+class EntryUse(nn.Module):
+    """How many training images have gone by since an entry was last nearest to a code; saved with the weights."""
+
+    unused_images: Tensor
+
+    def __init__(self, entries: int):
+        super().__init__()
+        self.register_buffer("unused_images", torch.zeros(entries, dtype=torch.int64))
+
+    def count(self, indices: Tensor, images: int) -> None:
+        """Take note of the entries nearest to this process's codes of a batch of so many images over all processes."""
+        used = summed_over_processes(hits(indices, len(self.unused_images))) > 0
+        self.unused_images.add_(images).masked_fill_(used, 0)
+
+    def expired(self, after_images: int) -> Tensor:
+        """Which entries (entries,) have not been used for so many images; from now on they count as used."""
+        expired = self.unused_images >= after_images
+        self.unused_images.masked_fill_(expired, 0)
+        return expired
+
+
+def hits(indices: Tensor, entries: int) -> Tensor:
+    """How often each entry (entries,) is among indices of any shape."""
+    return torch.bincount(indices.flatten(), minlength=entries)
+
+
+def random_codes(codes: Tensor, count: int, random: Draws) -> Tensor:
+    """Codes (count, C_z) drawn from the whole batch; `codes` (local batch, positions, C_z) are this process's."""
+    positions = codes.shape[1]
+    drawn = random.shared_integers(random.batch * positions, count)
+    rows = drawn // positions - random.rows.start
+    own = (rows >= 0) & (rows < len(codes))
+    chosen = codes.new_zeros(count, codes.shape[2])
+    chosen[own] = codes[rows[own], drawn[own] % positions]
+    return summed_over_processes(chosen)
+
+
+def summed_over_processes(values: Tensor) -> Tensor:
+    """The sum of a tensor that every process has one of."""
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        distributed.all_reduce(values)
+    return values

@@ -1,0 +1,96 @@
+"""VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7), on diffusers' blocks.
+
+image (C, R, R) -> encoder (z, H_z, W_z) -> 1 x 1 convolution -> code (C_z, H_z, W_z) -> the family's bottleneck
+-> 1 x 1 convolution (z, H_z, W_z) -> decoder -> image
+
+z (`latent_channels`) is what VQGAN's code calls z_channels, C_z its embed_dim. Each level has residual blocks,
+with attention at some resolutions; the middle has attention always.
+"""
+
+import math
+
+from diffusers.models.autoencoders.vae import Decoder, Encoder
+from torch import Tensor, nn
+
+from pipeline.config.first_stage import FirstStage
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.encoder import MULTIPLIERS, NORM_GROUPS
+
+
+class FirstStageEncoder(nn.Module):
+    """Images to what the bottleneck takes: codes, or `moments` = 2 numbers for each of a code's."""
+
+    def __init__(self, settings: FirstStage, resolution: int, channels: int, moments: int):
+        super().__init__()
+        widths, attends = _levels(settings, resolution)
+        self.network = Encoder(
+            in_channels=channels,
+            out_channels=settings.latent_channels,
+            down_block_types=tuple("AttnDownEncoderBlock2D" if attend else "DownEncoderBlock2D" for attend in attends),
+            block_out_channels=widths,
+            layers_per_block=settings.network.blocks,
+            norm_num_groups=math.gcd(NORM_GROUPS, *widths),
+            double_z=moments == 2,
+        )
+        self.quant_conv = nn.Conv2d(moments * settings.latent_channels, moments * settings.code_size.channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, moments * C_z, H_z, W_z)."""
+        return self.quant_conv(self.network(images)).float()
+
+
+class FirstStageDecoder(nn.Module):
+    """What leaves the bottleneck to images."""
+
+    def __init__(self, settings: FirstStage, resolution: int, channels: int):
+        super().__init__()
+        widths, attends = _levels(settings, resolution)
+        self.post_quant_conv = nn.Conv2d(settings.code_size.channels, settings.latent_channels, 1)
+        self.network = Decoder(
+            in_channels=settings.latent_channels,
+            out_channels=channels,
+            up_block_types=tuple(
+                "AttnUpDecoderBlock2D" if attend else "UpDecoderBlock2D" for attend in reversed(attends)
+            ),
+            block_out_channels=widths,
+            layers_per_block=settings.network.blocks,
+            norm_num_groups=math.gcd(NORM_GROUPS, *widths),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(N, C_z, H_z, W_z) -> (N, C, R, R)."""
+        return self.network(self.post_quant_conv(code))
+
+
+class FirstStageAutoencoder(ImageAutoencoder):
+    """Encoder and decoder; a family adds what lies between them."""
+
+    moments = 1
+    """Numbers that the encoder gives for each of a code's: 2 where it gives a mean and a variance."""
+
+    def __init__(self, settings: FirstStage, resolution: int, channels: int):
+        super().__init__()
+        settings.check_resolution(resolution)
+        self.settings, self.resolution, self.channels = settings, resolution, channels
+        self.encoder = FirstStageEncoder(settings, resolution, channels, self.moments)
+        self.decoder = FirstStageDecoder(settings, resolution, channels)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), unbounded, before any quantization."""
+        return self.encoder(images)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""
+        return self.decoder(code)
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weights of the decoder's last convolution."""
+        return self.decoder.network.conv_out.weight
+
+
+def _levels(settings: FirstStage, resolution: int) -> tuple[tuple[int, ...], list[bool]]:
+    """Channels of each level from the image's resolution down to H_z, and whether it has attention."""
+    network, levels = settings.network, int(math.log2(resolution // settings.code_size.height)) + 1
+    widths = tuple(network.channels * multiplier for multiplier in network.multipliers or MULTIPLIERS[:levels])
+    return widths, [resolution >> level in network.attention_resolutions for level in range(levels)]

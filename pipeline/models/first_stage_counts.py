@@ -1,0 +1,81 @@
+"""What decoding costs in the families with VQGAN's network (Tables 3, 7 and 8), from the settings alone.
+
+The published numbers are of the decoder without its 1 x 1 post_quant_conv: multiply-accumulates of convolutions and
+attention, plus 5 for each number that a GroupNorm gives and 1 for each that a nearest-neighbour upsampling gives.
+That rule gives VQGAN's 42.45M (printed 42.5) and 126.79 G for 16 x 16 codes, 13.59M and 119.77 G for 32 x 32.
+The true count is of the multiplications in all convolutions and matrix products that decode, those that find
+the nearest entry included.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers.models.upsampling import Upsample2D
+from torch import Tensor, nn
+
+from pipeline.config.first_stage import FirstStage
+from pipeline.families import autoencoder_family, load
+from pipeline.models.complexity import GIGA, multiply_accumulates, parameters
+
+NORM_OPERATIONS = 5  # for each number of a GroupNorm's output
+UPSAMPLE_OPERATIONS = 1  # for each number of an upsampling's output
+
+
+def counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, Any]:
+    """Parameters and multiply-accumulates of one autoencoder; nothing is trained or computed."""
+    height, width, code_channels = settings.code_size
+    with torch.device("meta"):
+        model = load(autoencoder_family(settings.family).model)(settings, resolution, channels).eval()
+        decoder, projection = model.decoder.network, model.decoder.post_quant_conv
+        code = torch.empty(1, code_channels, height, width)
+        latent = torch.empty(1, settings.latent_channels, height, width)
+        true = {
+            "decoder": multiply_accumulates(lambda: decoder(latent)),
+            "post_quant_conv": multiply_accumulates(lambda: projection(code)),
+            "nearest_entry": _search(settings),
+        }
+        rule = true["decoder"] + _elementwise_operations(decoder, lambda: decoder(latent))
+    return {
+        "codebook_params": _codebook_parameters(settings),
+        "decoder_params": parameters(decoder),
+        "encoder_params": parameters(model.encoder),
+        "gmacs": {"paper_rule": rule / GIGA, "true": sum(true.values()) / GIGA},
+        "true_gmacs": {name: count / GIGA for name, count in true.items()},
+    }
+
+
+def _elementwise_operations(network: nn.Module, call: Callable[[], object]) -> int:
+    """What the rule adds for the normalizations and upsamplings of a network that `call` runs."""
+    found: list[int] = []
+
+    def normalized(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found.append(NORM_OPERATIONS * output.numel())
+
+    def upsampled(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pixels = output.shape[-2] * output.shape[-1]  # the convolution that follows may change the channels
+        found.append(UPSAMPLE_OPERATIONS * inputs[0].shape[0] * inputs[0].shape[1] * pixels)
+
+    hooks = [
+        module.register_forward_hook(normalized if isinstance(module, nn.GroupNorm) else upsampled)
+        for module in network.modules()
+        if isinstance(module, nn.GroupNorm | Upsample2D)
+    ]
+    with torch.no_grad():
+        call()
+    for hook in hooks:
+        hook.remove()
+    return sum(found)
+
+
+def _codebook_parameters(settings: FirstStage) -> int:
+    """Numbers in the codebook; 0 where there is none."""
+    codebook = getattr(settings, "codebook", None)
+    return codebook.entries * settings.code_size.channels if codebook is not None else 0
+
+
+def _search(settings: FirstStage) -> int:
+    """Products of every vector of a code with every entry, at every depth: what finds the nearest ones."""
+    codebook = getattr(settings, "codebook", None)
+    height, width, _ = settings.code_size
+    return height * width * getattr(codebook, "depth", 1) * _codebook_parameters(settings)

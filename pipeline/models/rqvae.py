@@ -1,0 +1,123 @@
+"""RQ-VAE (Lee et al. 2022, section 3.1): each of a code's vectors becomes a sum of entries of one codebook.
+
+With r_0 = z, and e_d the entry nearest to r_{d-1}: r_d = r_{d-1} - e_d, and the quantized vector is the sum of
+e_1 to e_D. The codebook follows the residuals nearest to its entries by moving averages, without a gradient;
+the commitment loss is the mean over d of |z - sg[e_1 + ... + e_d]|^2. The gradient passes straight through.
+
+vector-quantize-pytorch quantizes and averages. It is told to draw nothing at random: its restarts depend on the
+state of torch's generator and on the number of processes, so ours (`pipeline.models.codebook`) replace them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from vector_quantize_pytorch import ResidualVQ
+
+from pipeline.families.rqvae import RQVAE as Settings
+from pipeline.models.autoencoder import Draws
+from pipeline.models.codebook import hits, random_codes
+from pipeline.models.first_stage import FirstStageAutoencoder
+
+RESTARTED_USE = 1.0  # the average use that a restarted entry begins with, as in RQ-VAE's code
+
+
+class RQVAE(FirstStageAutoencoder):
+    """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
+
+    def __init__(self, settings: Settings, resolution: int, channels: int):
+        super().__init__(settings, resolution, channels)
+        self.quantizer = _residual_quantizer(settings).eval()
+
+    def train(self, mode: bool = True) -> "RQVAE":
+        """The quantizer, which changes its codebook when it is in training mode, is so in `training_pass` alone."""
+        super().train(mode)
+        self.quantizer.eval()
+        return self
+
+    @property
+    def codebook_size(self) -> int:
+        """Entries in the codebook."""
+        return self.settings.codebook.entries
+
+    @property
+    def codebook(self) -> Tensor:
+        """The entries (entries, C_z)."""
+        return self.quantizer.layers[0].codebook
+
+    def indices(self, codes: Tensor) -> Tensor:
+        """The entries of each vector: (N, C_z, H_z, W_z) -> (N, depth, H_z, W_z)."""
+        _, indices, _ = self.quantizer(_vectors(codes.float()))
+        return indices.movedim(2, 1).unflatten(2, codes.shape[2:])
+
+    def codes_of(self, indices: Tensor) -> Tensor:
+        """The sums of entries as codes: (N, depth, H_z, W_z) -> (N, C_z, H_z, W_z)."""
+        return self.codebook[indices].sum(1).movedim(-1, 1)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes (N, C_z, H_z, W_z), quantized or not -> images (N, C, R, R)."""
+        return self.decode_indices(self.indices(code))
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Indices (N, depth, H_z, W_z) -> images (N, C, R, R).
+
+        Quantizing a sum of entries again may choose other entries, so this does not go through `decode`.
+        """
+        return self.decoder(self.codes_of(indices))
+
+    def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstructions, and the commitment loss; the codebook's averages follow, and unused entries restart."""
+        codes = self.encode(images)
+        vectors, entries = _vectors(codes), self.codebook.clone()
+        self.quantizer.train()
+        _, indices, commitment = self.quantizer(vectors)
+        self.quantizer.eval()
+        chosen = entries[indices]  # (N, positions, depth, C_z)
+        if self.settings.codebook.restart_below:
+            residuals = vectors.detach()[:, :, None] - chosen.cumsum(2) + chosen
+            self._restart(residuals.flatten(1, 2), random)
+        quantized = chosen.sum(2).movedim(1, 2).view_as(codes)
+        own_losses = {"commitment": self.settings.codebook.commitment_weight * commitment.mean()}
+        return self.decoder(codes + (quantized - codes).detach()), own_losses
+
+    @torch.no_grad()
+    def _restart(self, residuals: Tensor, random: Draws) -> None:
+        codebook: Any = self.quantizer.layers[0]._codebook
+        vectors = random_codes(residuals, self.codebook_size, random)
+        expired = codebook.cluster_size[0] < self.settings.codebook.restart_below
+        for buffer in (codebook.embed, codebook.embed_avg):
+            buffer.copy_(torch.where(expired[:, None], vectors * RESTARTED_USE, buffer))
+        codebook.cluster_size.masked_fill_(expired, RESTARTED_USE)
+
+    def count_hits(self, codes: Tensor) -> Tensor:
+        """How often each entry is nearest, at any depth: (1, entries)."""
+        return hits(self.indices(codes), self.codebook_size)[None]
+
+    def reachable_entries(self) -> Tensor:
+        """Any entry (entries,) can be nearest to some residual."""
+        return torch.ones(self.codebook_size, dtype=torch.bool)
+
+
+def _vectors(codes: Tensor) -> Tensor:
+    """(N, C_z, H_z, W_z) -> (N, positions, C_z)."""
+    return codes.flatten(2).movedim(1, 2)
+
+
+def _residual_quantizer(settings: Settings) -> ResidualVQ:
+    """The package's quantizer, which draws nothing at random after its initial entries."""
+    quantizer = ResidualVQ(
+        dim=settings.code_size.channels,
+        num_quantizers=settings.codebook.depth,
+        codebook_size=settings.codebook.entries,
+        shared_codebook=True,
+        decay=settings.codebook.decay,
+        commitment_weight=1.0,
+        threshold_ema_dead_code=0,
+        rotation_trick=False,
+    )
+    # The package registers the shared codebook at every depth; weights are to hold it once.
+    shared = quantizer.layers[0]._codebook
+    for layer in quantizer.layers[1:]:
+        del layer._codebook
+        layer.__dict__["_codebook"] = shared
+    return quantizer

@@ -1,0 +1,45 @@
+"""Small autoencoders of the families that share VQGAN's network, for tests."""
+
+from typing import Any
+
+import torch
+
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.families import autoencoder_family, load
+from pipeline.training.randomness import StepRandom
+
+FAMILIES = ("vqgan", "rqvae", "kl")
+RESOLUTION, CODE = 16, (4, 4, 4)
+
+SMALL: dict[str, Any] = {
+    "dataset": "any",
+    "code_size": "4x4x4",
+    "network": {"channels": 8, "multipliers": [1, 1, 2], "blocks": 1, "attention_resolutions": [4]},
+    "losses": {"perceptual": {"network": "none"}},
+}
+CODEBOOKS: dict[str, Any] = {
+    "vqgan": {"codebook": {"entries": 16}},
+    "rqvae": {"codebook": {"entries": 16, "depth": 3}},
+    "kl": {},
+}
+
+
+def small_settings(family: str, **changes: Any) -> AutoencoderSettings:
+    """Settings for 16 x 16 images; a section among `changes` adds to the small one."""
+    base = SMALL | {"family": family} | CODEBOOKS[family]
+    sections = {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in changes.items()}
+    return autoencoder_family(family).settings.model_validate(base | sections)
+
+
+def small_model(family: str, channels: int = 1, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    settings = small_settings(family, **changes)
+    return load(autoencoder_family(family).model)(settings, RESOLUTION, channels)
+
+
+def draws(step: int = 0, batch: int = 4, process: int = 0, processes: int = 1) -> StepRandom:
+    return StepRandom(0, step, batch, torch.device("cpu"), process, processes)
+
+
+def images(count: int = 4, channels: int = 1) -> torch.Tensor:
+    return torch.rand(count, channels, RESOLUTION, RESOLUTION, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -1,0 +1,186 @@
+"""Codebooks of VQGAN and RQ-VAE: nearest entries, straight-through gradients, restarts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from first_stages import CODE, draws, images, small_model
+
+from pipeline.models.codebook import EntryUse, random_codes
+
+torch.set_num_threads(1)
+
+QUANTIZED = ("vqgan", "rqvae")
+
+
+def codes(count=2, scale=1.0):
+    return scale * torch.randn(count, *CODE, generator=torch.Generator().manual_seed(7))
+
+
+def entries_of(model):
+    return model.quantize.embedding.weight.detach() if hasattr(model, "quantize") else model.codebook
+
+
+def spread(model):
+    """Entries as far from each other as codes are."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        entries_of(model).copy_(torch.randn(model.codebook_size, CODE[0], generator=generator))
+    return model
+
+
+@pytest.mark.parametrize("family", QUANTIZED)
+def test_indices_and_codes_go_around(family):
+    model = spread(small_model(family))
+    indices = model.indices(codes())
+    assert indices.shape == ((2, 4, 4) if family == "vqgan" else (2, 3, 4, 4))
+    quantized = model.codes_of(indices)
+    assert quantized.shape == (2, *CODE)
+    assert torch.equal(model.decode_indices(indices), model.decode(codes()))
+    if family == "vqgan":  # a sum of entries is not always the sum that its own quantization finds
+        assert torch.equal(model.indices(quantized), indices)
+
+
+def test_vqgan_takes_the_nearest_entry():
+    model = spread(small_model("vqgan"))
+    distances = (codes()[:, None] - entries_of(model)[None, :, :, None, None]).square().sum(2)
+    assert torch.equal(model.indices(codes()), distances.argmin(1))
+
+
+def test_rqvae_takes_the_nearest_entry_to_each_residual():
+    model, residual = spread(small_model("rqvae")), codes()
+    for depth in range(3):
+        distances = (residual[:, None] - entries_of(model)[None, :, :, None, None]).square().sum(2)
+        nearest = distances.argmin(1)
+        assert torch.equal(model.indices(codes())[:, depth], nearest)
+        residual = residual - entries_of(model)[nearest].movedim(-1, 1)
+    torch.testing.assert_close(model.codes_of(model.indices(codes())), codes() - residual)
+
+
+@pytest.mark.parametrize("family", QUANTIZED)
+def test_the_gradient_passes_the_quantization_unchanged(family, monkeypatch):
+    model = spread(small_model(family))
+    held = codes(4).requires_grad_(True)
+    monkeypatch.setattr(model, "encode", lambda pictures: held)
+    pull, indices = images(), model.indices(held)
+    reconstructions, _ = model.training_pass(images(), draws())
+    (gradient,) = torch.autograd.grad((reconstructions * pull).sum(), held)
+    leaf = model.codes_of(indices).detach().requires_grad_(True) if family == "vqgan" else quantized_before(model, held)
+    (expected,) = torch.autograd.grad((model.decoder(leaf) * pull).sum(), leaf)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
+
+
+def quantized_before(model, held):
+    """Sums of the entries before the step's averages moved them."""
+    fresh = spread(small_model("rqvae"))
+    return fresh.codes_of(fresh.indices(held)).detach().requires_grad_(True)
+
+
+def test_vqgans_losses_are_the_two_distances_with_their_weights():
+    model = spread(small_model("vqgan", codebook={"commitment_weight": 2.0, "entry_weight": 0.5}))
+    held = model.encode(images())
+    distance = F.mse_loss(held, model.codes_of(model.indices(held)))
+    _, own = model.training_pass(images(), draws())
+    torch.testing.assert_close(own["commitment"], 2 * distance)
+    torch.testing.assert_close(own["codebook"], distance / 2)
+    (to_encoder,) = torch.autograd.grad(own["commitment"], model.quantize.embedding.weight, allow_unused=True)
+    assert to_encoder is None
+    (to_entries,) = torch.autograd.grad(own["codebook"], model.encoder.quant_conv.weight, allow_unused=True)
+    assert to_entries is None
+
+
+def test_rqvaes_loss_is_the_mean_of_the_distances_at_every_depth():
+    model = spread(small_model("rqvae", codebook={"commitment_weight": 0.5}))
+    held = model.encode(images()).detach()
+    chosen = entries_of(model)[model.indices(held)].movedim(-1, 2)  # (N, depth, C_z, H_z, W_z)
+    expected = torch.stack([F.mse_loss(held, chosen[:, : depth + 1].sum(1)) for depth in range(3)]).mean()
+    _, own = model.training_pass(images(), draws())
+    torch.testing.assert_close(own["commitment"], expected / 2)
+
+
+def test_rqvaes_entries_follow_the_residuals_nearest_to_them():
+    """One step of the moving averages, written out (Lee et al. 2022; van den Oord et al. 2017, appendix A.1)."""
+    model = spread(small_model("rqvae", codebook={"restart_below": 0.0, "decay": 0.9}))
+    held = model.encode(images()).detach()
+    before, indices = entries_of(model).clone(), model.indices(held)
+    state = model.quantizer.layers[0]._codebook
+    size, sums = state.cluster_size[0].clone(), state.embed_avg[0].clone()
+    residual = held
+    for depth in range(3):
+        vectors, nearest = residual.movedim(1, -1).reshape(-1, 4), indices[:, depth].flatten()
+        picked = F.one_hot(nearest, 16).float()
+        size = 0.9 * size + 0.1 * picked.sum(0)
+        sums = 0.9 * sums + 0.1 * picked.T @ vectors
+        residual = residual - before[indices[:, depth]].movedim(-1, 1)
+    model.training_pass(images(), draws())
+    smoothed = (size + 1e-5) / (size.sum() + 16e-5) * size.sum()
+    torch.testing.assert_close(entries_of(model), sums / smoothed[:, None])
+
+
+@pytest.mark.parametrize(
+    ("family", "with_restarts", "without"),
+    [
+        ("vqgan", {"restart_after_images": 8}, {"restart_after_images": 0}),
+        ("rqvae", {"restart_below": 1.0}, {"restart_below": 0.0}),
+    ],
+)
+def test_restarts_bring_more_of_the_codebook_into_use(family, with_restarts, without):
+    used = {}
+    for name, restarts in (("with", with_restarts), ("without", without)):
+        model = with_most_entries_far(small_model(family, codebook={"entries": 32, **restarts}))
+        for step in range(12):
+            model.training_pass(images(), draws(step))
+        used[name] = int((model.count_hits(model.encode(images())) > 0).sum())
+    assert used["without"] <= 4
+    assert used["with"] > 12
+
+
+def with_most_entries_far(model):
+    """All but four entries where no code is: what is left of a codebook that began badly."""
+    with torch.no_grad():
+        entries_of(model)[4:] += 100
+    if not hasattr(model, "quantize"):  # its entries are averages, which begin at the entries
+        model.quantizer.layers[0]._codebook.embed_avg.copy_(entries_of(model))
+    return model
+
+
+def test_an_entry_expires_after_so_many_images_without_use():
+    use = EntryUse(3)
+    use.count(torch.tensor([[0, 1]]), images=10)
+    use.count(torch.tensor([[0]]), images=10)
+    assert use.unused_images.tolist() == [0, 10, 20]
+    assert use.expired(20).tolist() == [False, False, True]
+    assert use.unused_images.tolist() == [0, 10, 0]
+
+
+def test_restarted_entries_are_codes_of_the_batch():
+    model = small_model("vqgan", codebook={"restart_after_images": 1})
+    held = model.encode(images()).movedim(1, -1).reshape(-1, 4)
+    unused = model.indices(model.encode(images())).flatten().unique()
+    model.training_pass(images(), draws())
+    restarted = [entry for entry in range(16) if entry not in unused]
+    assert restarted
+    for entry in restarted:
+        assert (held == entries_of(model)[entry]).all(1).any()
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_draw_what_one_draws(processes, monkeypatch):
+    vectors = torch.arange(4 * 3 * 2.0).reshape(4, 3, 2)
+    whole = random_codes(vectors, 10, draws(1))
+    parts = []
+    for process in range(processes):
+        share = draws(1, process=process, processes=processes)
+        parts.append(random_codes(vectors[share.rows], 10, share))
+    assert torch.equal(sum(parts), whole)  # a code that lies in another process counts as zero here
+    assert all(any(torch.equal(row, v) for v in vectors.reshape(-1, 2)) for row in whole)
+    assert len({tuple(row.tolist()) for row in whole}) > 3
+
+
+@pytest.mark.parametrize("family", QUANTIZED)
+def test_hits_count_every_pick_of_an_entry(family):
+    model = spread(small_model(family))
+    counted, indices = model.count_hits(codes()), model.indices(codes())
+    assert counted.shape == (1, 16)
+    assert counted.sum() == indices.numel()
+    assert counted[0].tolist() == [(indices == entry).sum() for entry in range(16)]
+    assert model.reachable_entries().tolist() == [True] * 16
