@@ -1,13 +1,15 @@
 """Config of latent diffusion on key codes, and of sample sets (section 4, appendix A.2)."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.autoencoder import Execution
 from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.fields import Section, operational
+
+Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 
 
 class UNet(Section):
@@ -17,14 +19,19 @@ class UNet(Section):
     multipliers: list[int] = Field([1, 2, 3, 4], description="Channel multipliers per level.")
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     attention_resolutions: list[int] = Field([32, 16, 8], description="Code resolutions with attention.")
-    head_width: int = Field(8, ge=1, description="Channels of an attention head.")
+    head_width: int | None = Field(8, ge=1, description="Channels of an attention head; null: one head has all.")
     norm_groups: int = Field(32, ge=1, description="Groups of GroupNorm.")
+    variant: Literal["ldm", "ddpm"] = Field(
+        "ldm",
+        description="Details that differ between LDM's UNet and DDPM's: order and frequencies of the time embedding,"
+        " epsilon of GroupNorm, padding before downsampling.",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> "UNet":
         for multiplier in self.multipliers:
             width = self.channels * multiplier
-            if width % self.norm_groups or width % self.head_width:
+            if width % self.norm_groups or width % (self.head_width or 1):
                 raise ValueError(
                     f"channels: {width} (channels x multiplier {multiplier}) must be divisible by"
                     f" norm_groups = {self.norm_groups} and head_width = {self.head_width}"
@@ -49,9 +56,25 @@ class Denoising(Section):
     """What is learned: the noise in a code or an image, at every timestep of a schedule."""
 
     unet: UNet = Field(UNet(), description="The network.")
-    schedule: Literal["squaredcos_cap_v2", "linear"] = Field("squaredcos_cap_v2", description="Cosine, or linear.")
+    schedule: Schedule = Field(
+        "squaredcos_cap_v2", description="Cosine; linear: DDPM's; scaled_linear: LDM's, linear in the square root."
+    )
+    beta_range: tuple[float, float] = Field(
+        (1e-4, 0.02),
+        description="First and last variance of the linear schedules; LDM's of FFHQ: 0.0015, 0.0195.",
+    )
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
     training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
+
+    def schedule_arguments(self) -> dict[str, Any]:
+        """The schedule as diffusers' schedulers take it."""
+        first, last = self.beta_range
+        return {
+            "num_train_timesteps": self.timesteps,
+            "beta_schedule": self.schedule,
+            "beta_start": first,
+            "beta_end": last,
+        }
 
 
 class Diffusion(Denoising):

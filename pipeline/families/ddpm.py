@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.diffusion import Denoising, DiffusionTraining, UNet
+from pipeline.config.diffusion import Denoising, DiffusionTraining, Schedule, UNet
 from pipeline.config.generator import GeneratorSettings, GeneratorTraining
 from pipeline.families import GeneratorFamily
 
@@ -26,9 +26,10 @@ class DDPM(Denoising, GeneratorSettings):
     dataset: str = Field(description="A name under `datasets`.")
     autoencoder: None = Field(None, description="None: it is trained on images.")
     unet: UNet = Field(
-        UNet(channels=128, multipliers=[1, 1, 2, 2, 4, 4], attention_resolutions=[16]), description="The network."
+        UNet(channels=128, multipliers=[1, 1, 2, 2, 4, 4], attention_resolutions=[16], head_width=None, variant="ddpm"),
+        description="The network.",
     )
-    schedule: Literal["squaredcos_cap_v2", "linear"] = Field("linear", description="Cosine, or linear.")
+    schedule: Schedule = Field("linear", description="DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's.")
     training: DDPMTraining = Field(DDPMTraining(), description="Optimization.")
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:

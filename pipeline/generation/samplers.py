@@ -18,7 +18,7 @@ from pipeline.seeds import seed_for
 
 def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:
     """diffusers' scheduler for noise prediction; with a bound, the clean code is clipped to ± it at every step."""
-    common = {"num_train_timesteps": settings.timesteps, "beta_schedule": settings.schedule}
+    common = settings.schedule_arguments()
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
     match sampler.kind:
         case "ddpm":

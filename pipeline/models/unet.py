@@ -1,9 +1,17 @@
 """The denoising network on key codes (section 4, appendix A.2): diffusers' UNet2DModel."""
 
+from typing import Any
+
 from diffusers import UNet2DModel
 
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
+
+# LDM's are diffusers' defaults; DDPM's are those of its code (hojonathanho/diffusion), where the sine comes first.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ldm": {"flip_sin_to_cos": True, "freq_shift": 0, "norm_eps": 1e-5, "downsample_padding": 1},
+    "ddpm": {"flip_sin_to_cos": False, "freq_shift": 1, "norm_eps": 1e-6, "downsample_padding": 0},
+}
 
 
 def build_unet(settings: UNet, code_size: CodeSize) -> UNet2DModel:
@@ -20,4 +28,5 @@ def build_unet(settings: UNet, code_size: CodeSize) -> UNet2DModel:
         up_block_types=["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
         attention_head_dim=settings.head_width,
         norm_num_groups=settings.norm_groups,
+        **VARIANTS[settings.variant],
     )

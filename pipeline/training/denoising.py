@@ -41,7 +41,7 @@ class DenoisingTask:
         self.settings, self.count, self.seed, self.accelerator = settings, count, seed, accelerator
         self.batch, self.steps = training.batch, training.steps
         self.model, self.unet = model, unet
-        self.scheduler = DDPMScheduler(settings.timesteps, beta_schedule=settings.schedule)
+        self.scheduler = DDPMScheduler(**settings.schedule_arguments())
         self.average = EMAModel(self.model.parameters(), decay=training.ema_decay)
         optimizer = torch.optim.Adam(self.model.parameters(), training.learning_rate, betas=training.betas)
         self.optimizers: dict[str, Any] = {"model": accelerator.prepare(optimizer)}

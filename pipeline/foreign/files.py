@@ -1,0 +1,57 @@
+"""Tensors in other programs' checkpoint files, read without running anything in them."""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipeline.errors import InputError
+
+
+class Inert:
+    """Stands for a class that a checkpoint names beside its tensors; it has nothing to run."""
+
+    def __init__(self, *arguments: object, **named: object):
+        pass
+
+
+# Lightning keeps its callbacks' state under their classes: names alone, for which Inert stands.
+NAMED_CLASSES = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+    "main.SetupCallback",
+    "main.ImageLogger",
+    "main.CUDACallback",
+)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file: safetensors, or torch's own format, bare or under Lightning's `state_dict`."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([(Inert, name) for name in NAMED_CLASSES]):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: {_unsafe(str(error))}") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a readable checkpoint ({' '.join(str(error).split())[:200]})") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path}: no state dict: neither tensors by name nor a key state_dict with them")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _unsafe(message: str) -> str:
+    """What torch's loader would have had to run."""
+    named = re.search(r"GLOBAL ([\w.]+)", message)
+    what = f"it names {named.group(1)}" if named else "it holds more than tensors"
+    return (
+        f"loading it could run code ({what}); where you trust it, save its tensors alone:"
+        " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
+    )

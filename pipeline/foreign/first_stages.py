@@ -1,0 +1,105 @@
+"""First stages: VQGAN of taming-transformers, VQ and KL autoencoders of latent-diffusion, and RQ-VAE.
+
+All four have one network, whose keys read, with level i from the full resolution down in both halves:
+
+    encoder.down.i.block.j, encoder.down.i.attn.j, encoder.down.i.downsample, encoder.mid.block_1|attn_1|block_2
+    decoder.up.i.block.j, decoder.up.i.attn.j, decoder.up.i.upsample, decoder.mid...
+
+and attention's four projections are 1 x 1 convolutions. diffusers counts the decoder's levels upwards and has linear
+projections. Keys beside the network (losses, discriminators, a whole LDM's UNet) are left out.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import InputError
+from pipeline.foreign.fitting import fill
+
+WHOLE_MODEL = "first_stage_model."  # the first stage inside a checkpoint of a whole LDM
+PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.", "quantizer.")
+RESIDUAL = {"nin_shortcut": "conv_shortcut"}
+ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+MIDDLE = {"block_1": "mid_block.resnets.0", "attn_1": "mid_block.attentions.0", "block_2": "mid_block.resnets.1"}
+RESTARTED = ("use.unused_images",)  # ours: nothing to import
+
+
+def import_first_stage(model: Any, tensors: dict[str, Tensor], path: Path) -> None:
+    """Fill an untrained autoencoder of family vqgan, rqvae or kl with a foreign checkpoint's tensors."""
+    inside = {name.removeprefix(WHOLE_MODEL): t for name, t in tensors.items() if name.startswith(WHOLE_MODEL)}
+    own = {name: tensor for name, tensor in (inside or tensors).items() if name.startswith(PARTS)}
+    if not own:
+        raise InputError(f"{path}: no first stage: no key begins with encoder. or {WHOLE_MODEL}encoder.")
+    found: dict[str, Tensor] = {}
+    for name, tensor in own.items():
+        if not name.startswith("quantizer."):
+            new = first_stage_name(name, levels=len(model.encoder.network.down_blocks))
+            linear = ".attentions." in new and tensor.ndim == 4
+            found[new] = tensor[:, :, 0, 0] if linear else tensor
+    found |= _residual_codebook(model, own, path)
+    found |= {name: tensor for name, tensor in model.state_dict().items() if name in RESTARTED}
+    fill(model, found, path)
+
+
+def first_stage_name(name: str, levels: int) -> str:
+    """Our name of a key; a key that follows no rule keeps its name, and so is told as unexpected."""
+    half, _, rest = name.partition(".")
+    match half:
+        case "quant_conv":
+            return f"encoder.{name}"
+        case "post_quant_conv":
+            return f"decoder.{name}"
+        case "encoder" | "decoder":
+            return f"{half}.network.{_network_name(rest, levels)}"
+    return name
+
+
+def _network_name(name: str, levels: int) -> str:
+    """diffusers' name of a key inside the encoder or the decoder."""
+    if match := re.fullmatch(r"(down|up)\.(\d+)\.(block|attn)\.(\d+)\.(\w+)\.(\w+)", name):
+        way, level, kind, number, layer, which = match.groups()
+        block = f"{way}_blocks.{_level(way, int(level), levels)}"
+        if kind == "block":
+            return f"{block}.resnets.{number}.{RESIDUAL.get(layer, layer)}.{which}"
+        return f"{block}.attentions.{number}.{ATTENTION.get(layer, layer)}.{which}"
+    if match := re.fullmatch(r"(down|up)\.(\d+)\.(downsample|upsample)\.conv\.(\w+)", name):
+        way, level, kind, which = match.groups()
+        return f"{way}_blocks.{_level(way, int(level), levels)}.{kind}rs.0.conv.{which}"
+    if match := re.fullmatch(r"mid\.(block_1|attn_1|block_2)\.(\w+)\.(\w+)", name):
+        part, layer, which = match.groups()
+        renamed = ATTENTION if part == "attn_1" else RESIDUAL
+        return f"{MIDDLE[part]}.{renamed.get(layer, layer)}.{which}"
+    return re.sub(r"^norm_out\.", "conv_norm_out.", name)
+
+
+def _level(way: str, level: int, levels: int) -> int:
+    return level if way == "down" else levels - 1 - level
+
+
+def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """RQ-VAE's codebook and its averages under our names. Its last row, a padding, is nearest to nothing.
+
+    InputError where the depths don't share one codebook, which is the only kind that the family has.
+    """
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("quantizer.")}
+    if not own or not hasattr(model, "quantizer"):
+        return own
+    first = {name.split(".", 3)[3]: t for name, t in own.items() if name.startswith("quantizer.codebooks.0.")}
+    for name, tensor in own.items():
+        if not torch.equal(tensor, first.get(name.split(".", 3)[-1], tensor.new_zeros(0))):
+            raise InputError(f"{path}: {name} differs from the first depth's: one codebook for all depths is needed")
+    if not {"weight", "cluster_size_ema", "embed_ema"} <= first.keys():
+        raise InputError(f"{path}: quantizer.codebooks.0 needs weight, cluster_size_ema and embed_ema")
+    depths = {name.split(".")[2] for name in own}
+    if len(depths) != model.settings.codebook.depth:
+        raise InputError(f"{path}: {len(depths)} depths, where codebook.depth is {model.settings.codebook.depth}")
+    prefix = "quantizer.layers.0._codebook."
+    return {
+        f"{prefix}initted": torch.tensor(True),
+        f"{prefix}embed": first["weight"][:-1][None],
+        f"{prefix}embed_avg": first["embed_ema"][None],
+        f"{prefix}cluster_size": first["cluster_size_ema"][None],
+    }

@@ -1,0 +1,207 @@
+"""First stages of other programs give the same codes and images in our modules as in their own structure."""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from original_first_stage import KL_F8, VQ_F4, VQGAN_F16, Random, decode, encode, nearest, random_network
+from safetensors.torch import save_file
+
+from pipeline.errors import InputError
+from pipeline.families import autoencoder_family, load
+from pipeline.foreign.files import read_tensors
+from pipeline.foreign.first_stages import import_first_stage
+
+torch.set_num_threads(1)
+
+NARROW = {"ch": 32, "in_channels": 3}
+FILE = Path("model.ckpt")
+
+
+def settings(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: int) -> Any:
+    size = ddconfig["resolution"] >> len(ddconfig["ch_mult"]) - 1
+    values = {
+        "dataset": "d",
+        "family": family,
+        "code_size": f"{size}x{size}x{embed_dim}",
+        "network": {
+            "channels": ddconfig["ch"],
+            "multipliers": ddconfig["ch_mult"],
+            "blocks": ddconfig["num_res_blocks"],
+            "attention_resolutions": ddconfig["attn_resolutions"],
+            "latent_channels": ddconfig["z_channels"],
+        },
+    }
+    return autoencoder_family(family).settings.model_validate(values | ({"codebook": codebook} if codebook else {}))
+
+
+def made(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: int) -> Any:
+    model = load(autoencoder_family(family).model)(
+        settings(family, ddconfig, embed_dim, **codebook), ddconfig["resolution"], ddconfig["in_channels"]
+    )
+    return model.eval().requires_grad_(False)
+
+
+def vq_weights(ddconfig: dict[str, Any], embed_dim: int, entries: int) -> dict[str, torch.Tensor]:
+    random = Random()
+    random_network(random, ddconfig, embed_dim)
+    random.weights["quantize.embedding.weight"] = random.normal(entries, embed_dim)
+    return random.weights
+
+
+def check_vq(model: Any, ddconfig: dict[str, Any], weights: dict[str, torch.Tensor], side: int) -> None:
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    codes = encode(weights, ddconfig, images)
+    torch.testing.assert_close(model.encode(images), codes, atol=2e-4, rtol=1e-3)
+    quantized = nearest(weights["quantize.embedding.weight"], codes)
+    assert torch.equal(model.codes_of(model.indices(codes)), quantized)
+    torch.testing.assert_close(model.decode(codes), decode(weights, ddconfig, quantized), atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_tamings_vqgan_of_true_shapes_gives_its_codes_and_images():
+    weights = vq_weights(VQGAN_F16, 256, 1024)
+    assert weights["encoder.down.4.attn.1.proj_out.weight"].shape == (512, 512, 1, 1)
+    assert sum(tensor.numel() for name, tensor in weights.items() if name.startswith("decoder.")) == 42_449_795
+    model = made("vqgan", VQGAN_F16, 256, entries=1024)
+    import_first_stage(model, weights | discriminator(), FILE)
+    check_vq(model, VQGAN_F16, weights, side=64)
+
+
+def discriminator() -> dict[str, torch.Tensor]:
+    """What a Lightning checkpoint holds beside the model."""
+    return {"loss.discriminator.main.0.weight": torch.zeros(64, 3, 4, 4), "loss.logvar": torch.tensor(0.0)}
+
+
+def test_ldms_vq_first_stage_inside_a_whole_ldm_gives_its_codes_and_images():
+    config = VQ_F4 | NARROW | {"resolution": 32}
+    weights = vq_weights(config, 3, 64)
+    whole = {f"first_stage_model.{name}": tensor for name, tensor in weights.items()}
+    model = made("vqgan", config, 3, entries=64)
+    import_first_stage(model, whole | {"model.diffusion_model.out.2.bias": torch.zeros(3)}, FILE)
+    check_vq(model, config, weights, side=32)
+
+
+def test_ldms_kl_first_stage_gives_its_means_and_images():
+    config = KL_F8 | NARROW | {"resolution": 32}
+    random = Random()
+    random_network(random, config, 4)
+    model = made("kl", config, 4)
+    import_first_stage(model, random.weights | discriminator(), FILE)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    mean, logvar = encode(random.weights, config, images).chunk(2, 1)
+    torch.testing.assert_close(model.encode(images), mean, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(model.distribution(images).logvar, logvar, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(model.decode(mean), decode(random.weights, config, mean), atol=2e-4, rtol=1e-3)
+
+
+def rqvae_weights(config: dict[str, Any], entries: int, depth: int) -> dict[str, torch.Tensor]:
+    random = Random()
+    random_network(random, config, 16)
+    table = random.normal(entries + 1, 16)  # the last row is a padding
+    for number in range(depth):
+        prefix = f"quantizer.codebooks.{number}"
+        random.weights[f"{prefix}.weight"] = table
+        random.weights[f"{prefix}.cluster_size_ema"] = torch.ones(entries)
+        random.weights[f"{prefix}.embed_ema"] = table[:-1].clone()
+    return random.weights
+
+
+RQ_CONFIG = VQGAN_F16 | NARROW | {"ch_mult": [1, 2, 2], "resolution": 32, "attn_resolutions": [16], "z_channels": 16}
+
+
+def test_rqvae_gives_its_sums_of_entries_and_images():
+    weights = rqvae_weights(RQ_CONFIG, 24, 4)
+    model = made("rqvae", RQ_CONFIG, 16, entries=24, depth=4)
+    import_first_stage(model, weights, FILE)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    codes = encode(weights, RQ_CONFIG, images)
+    residual, entries = codes, weights["quantizer.codebooks.0.weight"][:-1]
+    for _ in range(4):
+        residual = residual - nearest(entries, residual)
+    torch.testing.assert_close(model.encode(images), codes, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(model.codes_of(model.indices(codes)), codes - residual, atol=1e-4, rtol=1e-4)
+    expected = decode(weights, RQ_CONFIG, codes - residual)
+    torch.testing.assert_close(model.decode(codes), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_rqvae_with_a_codebook_for_each_depth_is_refused():
+    weights = rqvae_weights(RQ_CONFIG, 24, 4)
+    weights["quantizer.codebooks.2.weight"] = weights["quantizer.codebooks.2.weight"] + 1
+    with pytest.raises(InputError, match=r"quantizer\.codebooks\.2\.weight differs from the first depth's"):
+        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=4), weights, FILE)
+    with pytest.raises(InputError, match=r"4 depths, where codebook\.depth is 2"):
+        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=2), rqvae_weights(RQ_CONFIG, 24, 4), FILE)
+
+
+SMALL = VQGAN_F16 | NARROW | {"ch_mult": [1, 1], "resolution": 16, "z_channels": 4, "attn_resolutions": []}
+
+
+def test_what_does_not_fit_is_told_in_one_line_with_the_first_names_and_how_many():
+    weights = vq_weights(SMALL, 4, 8)
+    del weights["decoder.conv_out.bias"]
+    weights["decoder.extra.weight"] = torch.zeros(1)
+    with pytest.raises(InputError) as told:
+        import_first_stage(made("vqgan", SMALL, 4, entries=16), weights, FILE)
+    assert str(told.value) == (
+        "model.ckpt: does not fit the settings: 1 missing: decoder.network.conv_out.bias;"
+        " 1 unexpected: decoder.network.extra.weight;"
+        " 1 of another shape: quantize.embedding.weight: 8x4 in the file, 16x4 by the settings"
+    )
+    with pytest.raises(InputError, match=r"152 missing: [^;]*, and 148 more"):
+        import_first_stage(made("vqgan", SMALL, 4, entries=8), {"encoder.conv_in.bias": torch.zeros(32)}, FILE)
+    with pytest.raises(InputError, match="no first stage"):
+        import_first_stage(made("vqgan", SMALL, 4, entries=8), {"anything": torch.zeros(1)}, FILE)
+
+
+def test_a_kl_checkpoint_is_not_a_vqgans():
+    random = Random()
+    random_network(random, SMALL | {"double_z": True}, 4)
+    with pytest.raises(InputError, match=r"missing: quantize\.embedding\.weight; .*8x4x3x3|quant_conv"):
+        import_first_stage(made("vqgan", SMALL, 4, entries=8), random.weights, FILE)
+
+
+def test_files_are_read_bare_under_state_dict_and_as_safetensors(tmp_path):
+    weights = {"a": torch.arange(3.0), "b.c": torch.ones(2, 2)}
+    torch.save(weights, tmp_path / "bare.ckpt")
+    torch.save({"state_dict": weights, "epoch": 3, "callbacks": {"best": None}}, tmp_path / "lightning.ckpt")
+    save_file(weights, tmp_path / "weights.safetensors")
+    for name in ("bare.ckpt", "lightning.ckpt", "weights.safetensors"):
+        found = read_tensors(tmp_path / name)
+        assert found.keys() == weights.keys()
+        assert all(torch.equal(found[key], weights[key]) for key in weights)
+
+
+def test_a_lightning_checkpoint_that_names_its_callbacks_class_is_read(tmp_path, monkeypatch):
+    """Lightning keeps callbacks' states under their classes, which need not be installed here."""
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    module.ModelCheckpoint = callback
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.save({"state_dict": {"a": torch.ones(1)}, "callbacks": {callback: {"best": 1}}}, tmp_path / "model.ckpt")
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+        monkeypatch.delitem(sys.modules, name)
+    assert read_tensors(tmp_path / "model.ckpt").keys() == {"a"}
+
+
+class Harmful:
+    def __reduce__(self) -> Any:
+        return (print, ("this ran",))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
+    torch.save({"state_dict": {"a": torch.ones(1)}, "other": Harmful()}, tmp_path / "model.ckpt")
+    with pytest.raises(InputError, match=r"loading it could run code \(it names \w*\.?print\)"):
+        read_tensors(tmp_path / "model.ckpt")
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    with pytest.raises(InputError, match=r"text.ckpt: "):
+        read_tensors(tmp_path / "text.ckpt")
+    torch.save({"epoch": 3}, tmp_path / "empty.ckpt")
+    with pytest.raises(InputError, match="no state dict"):
+        read_tensors(tmp_path / "empty.ckpt")
+    assert "this ran" not in capsys.readouterr().out
