@@ -36,6 +36,27 @@ TINY_DIFFUSION: dict[str, Any] = {
     "execution": {"log_every": 1, "previews": 2},
 }
 
+TINY_STYLEGAN2: dict[str, Any] = {
+    "family": "stylegan2",
+    "dataset": "any",
+    "mapping": {"latent_width": 8, "style_width": 8, "layers": 2},
+    "synthesis": {"channels": 8, "base": 128},
+    "discriminator": {"channels": 8, "base": 128, "minibatch_deviation": 4},
+    "regularization": {"r1_gamma": 1.0, "r1_every": 3, "path_every": 2},
+    "training": {"images": 160, "batch": 4, "ema_half_life_images": 20},
+    "execution": {"log_every": 1, "previews": 2},
+}
+
+TINY_IMAGEBART: dict[str, Any] = {
+    "family": "imagebart",
+    "autoencoder": "any",
+    "codebook_size": 6,
+    "steps": 3,
+    "transformer": {"width": 8, "heads": 2, "encoder_layers": 1, "decoder_layers": 1},
+    "training": {"steps": 40, "batch": 4, "learning_rate": 1e-3, "warmup_steps": 4, "ema_decay": 0.9},
+    "execution": {"log_every": 1, "previews": 2},
+}
+
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes`, section by section."""
@@ -53,6 +74,18 @@ def tiny_autoencoder() -> Callable[..., dict[str, Any]]:
 def tiny_diffusion() -> Callable[..., dict[str, Any]]:
     """Settings of a diffusion model on that autoencoder's codes, with changes."""
     return lambda **changes: merged(TINY_DIFFUSION, changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_stylegan2() -> Callable[..., dict[str, Any]]:
+    """Settings of StyleGAN2 for 32 x 32 images, with both penalties and groups of four, with changes."""
+    return lambda **changes: merged(TINY_STYLEGAN2, changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_imagebart() -> Callable[..., dict[str, Any]]:
+    """Settings of ImageBART, three steps over six codebook entries, with changes."""
+    return lambda **changes: merged(TINY_IMAGEBART, changes)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pipeline.config.generator import GeneratorSettings
 from pipeline.errors import InputError
 
 AUTOENCODERS = ("bright", "kl", "rqvae", "vqgan")
-GENERATORS = ("ddpm",)
+GENERATORS = ("ddpm", "imagebart", "stylegan2")
 
 
 @dataclass(frozen=True)

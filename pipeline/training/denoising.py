@@ -1,6 +1,5 @@
 """One step of learning to denoise (section 4): noise prediction, min-SNR, of codes or of images."""
 
-from math import cos, pi
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from diffusers.training_utils import EMAModel, compute_snr
 from torch import Tensor, nn
 
 from pipeline.config.diffusion import Denoising, DiffusionTraining
+from pipeline.training.learning_rates import warmed_up_cosine
 from pipeline.training.loop import average_gradients
 from pipeline.training.order import StepOrder
 from pipeline.training.randomness import StepRandom
@@ -17,10 +17,7 @@ from pipeline.training.randomness import StepRandom
 
 def learning_rate(training: DiffusionTraining, step: int) -> float:
     """Linear warm-up, then cosine decay to zero at the last step (section 4)."""
-    if step < training.warmup_steps:
-        return training.learning_rate * (step + 1) / training.warmup_steps
-    progress = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
-    return training.learning_rate * 0.5 * (1 + cos(pi * progress))
+    return warmed_up_cosine(training.learning_rate, training.warmup_steps, training.steps, step)
 
 
 def min_snr_weight(snr: Tensor, gamma: float) -> Tensor:

@@ -1,0 +1,101 @@
+"""StyleGAN2's generator (Karras et al. 2020, config F), with skip outputs: z -> w -> images.
+
+A mapping network turns z (N, z) into w (N, s). A learned constant at 4 x 4 passes the same blocks that decode
+BRIGHT's feature block, with one convolution after the up-convolution instead of two.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.diffusion import Sampler
+from pipeline.families.stylegan2 import Mapping as MappingSettings
+from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
+from pipeline.generation.samplers import noise_generators
+from pipeline.models.decoder import NoiseSource, Synthesis
+from pipeline.models.equalized import EqualizedLinear, activate
+from pipeline.models.generator import Generator
+
+FIRST_RESOLUTION = 4
+MAPPING_SPEED = 0.01  # the mapping network's learning rate, over that of the rest (Karras et al. 2019)
+EPSILON = 1e-8  # StyleGAN2's, under the root of the pixel norm
+
+
+class Mapping(nn.Module):
+    """z (N, z) -> w (N, s): pixel norm, then layers with leaky ReLU; keeps a running mean of w."""
+
+    w_average: Tensor
+
+    def __init__(self, settings: MappingSettings):
+        super().__init__()
+        widths = [settings.latent_width] + [settings.style_width] * settings.layers
+        self.layers = nn.ModuleList(
+            EqualizedLinear(inputs, outputs, speed=MAPPING_SPEED) for inputs, outputs in pairwise(widths)
+        )
+        self.register_buffer("w_average", torch.zeros(settings.style_width))
+
+    def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
+        """truncation: how far w stays from the average w; 1 is off."""
+        features = latents * (latents.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
+        for layer in self.layers:
+            features = activate(layer(features))
+        return features if truncation == 1 else self.w_average.lerp(features, truncation)
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, decay: float) -> None:
+        """Move the running mean towards the mean w (s,) of a batch."""
+        self.w_average.copy_(mean.detach().float().lerp(self.w_average, decay))
+
+
+class StyleGAN2(Generator):
+    """The generator of `settings` for images of this shape (C, R, R)."""
+
+    def __init__(self, settings: StyleGAN2Settings, shape: tuple[int, int, int]):
+        super().__init__()
+        settings.check_shape(shape)
+        self.settings, self.shape = settings, shape
+        resolution, widths = FIRST_RESOLUTION, []
+        while resolution <= shape[1]:
+            widths.append(min(settings.synthesis.channels, settings.synthesis.base // resolution))
+            resolution *= 2
+        self.mapping = Mapping(settings.mapping)
+        self.constant = nn.Parameter(torch.randn(1, widths[0], FIRST_RESOLUTION, FIRST_RESOLUTION))
+        self.synthesis = Synthesis(widths, FIRST_RESOLUTION, shape[0], settings.mapping.style_width, convolutions=1)
+
+    @property
+    def layers(self) -> int:
+        """Layers with a style of their own: 2 log2 R - 2."""
+        return self.synthesis.layers
+
+    def synthesize(self, styles: Tensor | Sequence[Tensor], noise: NoiseSource | None = None) -> Tensor:
+        """w (N, s), or one for each layer -> images (N, C, R, R) in about [-1, 1]."""
+        images = len(styles) if isinstance(styles, Tensor) else len(styles[0])
+        return self.synthesis(self.constant.expand(images, -1, -1, -1), styles, noise)
+
+    def forward(self, latents: Tensor, noise: NoiseSource | None = None, truncation: float = 1.0) -> Tensor:
+        """z (N, z) -> images."""
+        return self.synthesize(self.mapping(latents, truncation), noise)
+
+    @torch.no_grad()
+    def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None, truncation: float = 1.0) -> Tensor:
+        """The images with these indices, with noise of their own; metrics take them without truncation.
+
+        sampler: none is needed; every family of generators is called with one.
+        """
+        device, generators = self.constant.device, noise_generators(seed, indices)
+
+        def normal(shape: tuple[int, ...]) -> Tensor:
+            return torch.stack([torch.randn(shape[1:], generator=generator) for generator in generators])
+
+        latents = normal((len(indices), self.settings.mapping.latent_width)).to(device)
+        return self(latents, normal, truncation)
+
+
+def mixed_styles(first: Tensor, second: Tensor, crossovers: Tensor, layers: int) -> list[Tensor]:
+    """Style mixing: for each layer (N, s), the first w below an image's crossover layer, the second from there.
+
+    first, second: w (N, s). crossovers: (N,) integers; at `layers`, the second has no part.
+    """
+    return [torch.where((layer < crossovers)[:, None], first, second) for layer in range(layers)]

@@ -1,0 +1,130 @@
+"""One step of training ImageBART (Esser et al. 2021): each network of the chain learns its transition.
+
+The loss of network t is the cross-entropy of a sampled x_{t-1}, the hard targets of the authors' code. The last
+one learns from the whole posterior q(x_{t-1} | x_t, x_0) instead (Kullback-Leibler), also as theirs does.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.data.pictures import contact_sheet
+from pipeline.errors import InputError
+from pipeline.families.imagebart import ImageBART as ImageBARTSettings
+from pipeline.models.imagebart import ImageBART
+from pipeline.seeds import seed_for
+from pipeline.training.averages import averaged
+from pipeline.training.codes import TrainingCodes
+from pipeline.training.learning_rates import warmed_up_cosine
+from pipeline.training.loop import average_gradients
+from pipeline.training.order import StepOrder
+from pipeline.training.randomness import StepRandom
+
+PREVIEW_IMAGES = 8
+INDEXED_AT_ONCE = 256  # code maps that are quantized together
+
+
+class ImageBARTTask:
+    """Trains the T networks side by side: they share no weight, so that their losses add up."""
+
+    name = "train ImageBART"
+
+    def __init__(self, settings: ImageBARTSettings, data: TrainingCodes, seed: int, accelerator: Accelerator):
+        training, device = settings.training, accelerator.device
+        self.settings, self.decoder, self.seed, self.accelerator = settings, data.decoder, seed, accelerator
+        self.batch, self.steps = training.batch, training.steps
+        entries = codebook(data.decoder, settings.codebook_size)
+        torch.manual_seed(seed_for(seed, "initial weights"))
+        self.model = ImageBART(settings, data.shape)
+        self.model.entries.copy_(entries)
+        self.model.to(device)
+        self.indices = all_indices(data)
+        self.average = EMAModel(self.model.parameters(), decay=training.ema_decay)
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            training.learning_rate,
+            betas=training.betas,
+            weight_decay=training.weight_decay,
+        )
+        self.optimizers: dict[str, Any] = {"model": accelerator.prepare(optimizer)}
+        self.modules: dict[str, nn.Module] = {"model": self.model}
+        self.averages = {"model": self.average}
+        self.order: Iterator[list[int]] = iter(())
+
+    def start(self, step: int) -> None:
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.order = iter(StepOrder(len(self.indices), self.batch, self.seed, step, self.steps, process, processes))
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        training, accelerator = self.settings.training, self.accelerator
+        random = StepRandom(
+            self.seed, step, self.batch, accelerator.device, accelerator.process_index, accelerator.num_processes
+        )
+        chain = self._chain(self.indices[next(self.order)].to(accelerator.device), random)
+        numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
+        optimizer = self.optimizers["model"]
+        for group in optimizer.param_groups:
+            group["lr"] = warmed_up_cosine(training.learning_rate, training.warmup_steps, self.steps, step)
+        optimizer.zero_grad()
+        accelerator.backward(torch.stack(list(numbers.values())).sum())
+        average_gradients(accelerator, self.model)
+        optimizer.step()
+        self.average.step(self.model.parameters())
+        return {key: value.detach() for key, value in numbers.items()}
+
+    def _chain(self, clean: Tensor, random: StepRandom) -> list[Tensor]:
+        """x_0, ..., x_T, each (N, L)."""
+        chain, shape = [clean], tuple(clean.shape)
+        for t in range(1, self.settings.steps + 1):
+            chances, others = random.uniform(shape), random.integers(self.settings.codebook_size, shape)
+            chain.append(self.model.diffusion.advance(chain[-1], t, chances, others))
+        return chain
+
+    def _loss(self, chain: list[Tensor], t: int) -> Tensor:
+        """Of network t, in nats per index."""
+        with self.accelerator.autocast():
+            logits = self.model.reverse[t - 1](chain[t - 1], chain[t])
+        if t < self.settings.steps:
+            return F.cross_entropy(logits.float().flatten(0, 1), chain[t - 1].flatten())
+        posterior = self.model.diffusion.posterior(chain[t], chain[0], t)
+        return F.kl_div(logits.float().log_softmax(-1), posterior, reduction="none").sum(-1).mean()
+
+    @torch.no_grad()
+    def preview(self) -> Image.Image:
+        """A row of samples, always from the same numbers."""
+        with averaged(self.average, self.model):
+            codes = self.model.sample(list(range(PREVIEW_IMAGES)), self.seed)
+        return contact_sheet([self.decoder.decode(codes)])
+
+    def final_model(self) -> nn.Module:
+        """The networks with their averaged weights: what samples are made with."""
+        self.average.copy_to(self.model.parameters())
+        return self.model
+
+
+@torch.no_grad()
+def codebook(decoder: Any, size: int) -> Tensor:
+    """The entries (K, C_z) of the autoencoder's codebook; InputError where it has none, or another number of them."""
+    found = getattr(decoder, "codebook_size", None)
+    if found is None:
+        raise InputError("autoencoder: ImageBART needs one with a codebook, of family vqgan")
+    if found != size:
+        raise InputError(f"codebook_size: the autoencoder's codebook has {found} entries, not {size}")
+    device = next(decoder.parameters()).device
+    return decoder.codes_of(torch.arange(size, device=device)[:, None, None]).flatten(1).cpu()
+
+
+@torch.no_grad()
+def all_indices(data: TrainingCodes) -> Tensor:
+    """The indices (count, H_z W_z) of all training codes, in raster order, on the CPU."""
+    device = next(data.decoder.parameters()).device
+    found = [data.decoder.indices(part.to(device)).cpu() for part in data.codes.split(INDEXED_AT_ONCE)]
+    if found[0].ndim != 3:
+        raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
+    return torch.cat(found).flatten(1)

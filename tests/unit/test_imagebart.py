@@ -1,0 +1,345 @@
+"""ImageBART: multinomial diffusion against its definition, networks that see no future, sampling, training, resume."""
+
+import math
+import signal
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from pydantic import ValidationError
+
+from pipeline.errors import InputError
+from pipeline.families import find_family, load
+from pipeline.families.imagebart import ImageBART as ImageBARTSettings
+from pipeline.models.imagebart import ImageBART, draw
+from pipeline.models.multinomial import MultinomialDiffusion
+from pipeline.training.imagebart import ImageBARTTask
+from pipeline.training.learning_rates import warmed_up_cosine
+from pipeline.training.loop import Loop, make_accelerator
+
+torch.set_num_threads(1)
+K, T = 6, 3
+SHAPE = (2, 4, 4)
+LENGTH = 16
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def settings(tiny_imagebart):
+    return lambda **changes: ImageBARTSettings.model_validate(tiny_imagebart(**changes))
+
+
+@pytest.fixture
+def model(settings):
+    """With weights so large that every input matters."""
+    torch.manual_seed(0)
+    made = ImageBART(settings(), SHAPE)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    made.entries.copy_(torch.arange(K * 2).reshape(K, 2))
+    return made.eval()
+
+
+# The diffusion.
+
+
+def one_step(diffusion, t):
+    """The K x K matrix of q(x_t | x_{t-1}) from its definition: row i is Cat((1 - beta_t) e_i + beta_t / K)."""
+    beta = 1 / (diffusion.steps - t + 1)
+    return (1 - beta) * torch.eye(diffusion.categories) + beta / diffusion.categories
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_what_is_left_of_x_0_falls_linearly_to_nothing(steps):
+    diffusion = MultinomialDiffusion(steps, K)
+    torch.testing.assert_close(diffusion.left, torch.tensor([1 - t / steps for t in range(steps + 1)]))
+
+
+@pytest.mark.parametrize("t", [1, 2, 3])
+def test_the_marginal_is_the_composition_of_one_step_transitions(t):
+    diffusion = MultinomialDiffusion(T, K)
+    composed = torch.eye(K)
+    for step in range(1, t + 1):
+        torch.testing.assert_close(diffusion.transition(torch.arange(K), step), one_step(diffusion, step))
+        composed = composed @ one_step(diffusion, step)
+    torch.testing.assert_close(diffusion.marginal(torch.arange(K), t), composed)
+
+
+@pytest.mark.parametrize("t", [1, 2, 3])
+def test_the_posterior_is_bayes_rule_over_all_chains(t):
+    """q(x_{t-1} | x_t, x_0) from the joint table over (x_0, x_{t-1}, x_t)."""
+    diffusion = MultinomialDiffusion(T, K)
+    before = torch.linalg.multi_dot([torch.eye(K), *(one_step(diffusion, s) for s in range(1, t)), torch.eye(K)])
+    joint = before[:, :, None] * one_step(diffusion, t)[None]
+    expected = (joint / joint.sum(1, keepdim=True)).transpose(1, 2)
+    clean, noisy = torch.meshgrid(torch.arange(K), torch.arange(K), indexing="ij")
+    found = diffusion.posterior(noisy, clean, t)
+    possible = joint.sum(1) > 0
+    torch.testing.assert_close(found[possible], expected[possible])
+    torch.testing.assert_close(found.sum(-1), torch.ones(K, K))
+
+
+def test_drawn_chains_have_the_marginals_frequencies():
+    diffusion, generator = MultinomialDiffusion(T, K), torch.Generator().manual_seed(0)
+    indices = torch.full((200_000,), 2)
+    for t in range(1, T + 1):
+        chances = torch.rand(indices.shape, generator=generator)
+        indices = diffusion.advance(indices, t, chances, torch.randint(K, indices.shape, generator=generator))
+        frequencies = torch.bincount(indices, minlength=K) / len(indices)
+        torch.testing.assert_close(frequencies, diffusion.marginal(torch.tensor(2), t), atol=5e-3, rtol=0)
+
+
+# The networks.
+
+
+@pytest.mark.parametrize("t", [1, 2, 3])
+@pytest.mark.parametrize("position", [0, 5, 15])
+def test_a_prediction_sees_what_was_before_it_and_nothing_of_itself_or_the_future(model, t, position):
+    torch.manual_seed(0)
+    previous, noisy = torch.randint(K, (2, LENGTH)), torch.randint(K, (2, LENGTH))
+    changed = previous.clone()
+    changed[:, position] = (changed[:, position] + 1) % K
+    one, other = model.reverse[t - 1](previous, noisy), model.reverse[t - 1](changed, noisy)
+    assert one.shape == (2, LENGTH, K)
+    assert torch.equal(one[:, : position + 1], other[:, : position + 1])
+    assert all(not torch.allclose(one[:, i], other[:, i]) for i in range(position + 1, LENGTH))
+
+
+@pytest.mark.parametrize("position", [0, 15])
+def test_every_prediction_sees_all_of_the_noisier_indices_but_the_last_network_none(model, position):
+    previous, noisy = torch.randint(K, (2, LENGTH)), torch.randint(K, (2, LENGTH))
+    changed = noisy.clone()
+    changed[:, position] = (changed[:, position] + 1) % K
+    for t in (1, 2):
+        one, other = model.reverse[t - 1](previous, noisy), model.reverse[t - 1](previous, changed)
+        assert all(not torch.allclose(one[:, i], other[:, i]) for i in range(LENGTH))
+    assert torch.equal(model.reverse[2](previous, noisy), model.reverse[2](previous, changed))
+
+
+@pytest.mark.parametrize("t", [1, 3])
+def test_sampling_token_by_token_draws_from_the_predictions_of_the_whole_sequence(model, t):
+    """With keys and values remembered, as if the network saw the sequence anew at each position."""
+    torch.manual_seed(0)
+    noisy, chances = torch.randint(K, (3, LENGTH)), torch.rand(3, LENGTH)
+    with torch.no_grad():
+        found = model.reverse[t - 1].sample(noisy, chances)
+        assert torch.equal(draw(model.reverse[t - 1](found, noisy), chances), found)
+
+
+def test_a_draw_has_the_probabilities_of_its_logits():
+    logits = torch.tensor([0.0, 2.0, -1.0, 1.0])
+    drawn = draw(logits.expand(100_000, 4), torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(torch.bincount(drawn, minlength=4) / 100_000, logits.softmax(0), atol=5e-3, rtol=0)
+
+
+def test_a_draw_at_the_ends_is_an_index_that_can_be():
+    logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]]).expand(2, 4)
+    assert draw(logits, torch.tensor([1e-9, 1 - 2**-24])).tolist() == [1, 2]
+
+
+def test_a_sample_is_entries_of_the_codebook_and_depends_on_seed_and_index_alone(model):
+    together = model.sample([4, 5, 6], 0)
+    assert together.shape == (3, *SHAPE)
+    vectors = together.movedim(1, -1).flatten(0, 2)
+    assert all((model.entries == vector).all(1).any() for vector in vectors)
+    assert torch.equal(together[1], model.sample([8, 5, 2], 0)[1])
+    assert torch.equal(together[1], model.sample([5, 9, 9], 0)[0])
+    assert not torch.equal(together[1], model.sample([5, 5, 5], 1)[0])
+
+
+def test_codes_lie_in_raster_order(model):
+    indices = torch.arange(LENGTH)[None] % K
+    assert model.codes(indices)[0, 0].tolist() == [
+        [2.0 * ((4 * row + column) % K) for column in range(4)] for row in range(4)
+    ]
+
+
+def test_the_last_network_has_the_layers_of_both_halves(settings):
+    made = ImageBART(settings(transformer={"encoder_layers": 3, "decoder_layers": 2}), SHAPE)
+    assert [len(step.blocks) for step in made.reverse] == [2, 2, 5]
+    assert [step.encoder is None for step in made.reverse] == [False, False, True]
+
+
+# Training.
+
+
+class Codebook(torch.nn.Module):
+    """Stands for a VQGAN: codes are vectors of a codebook, an image is their first channel."""
+
+    def __init__(self, entries=K, depth=None):
+        super().__init__()
+        self.codebook_size, self.depth = entries, depth
+        vectors = torch.randn(entries, 2, generator=torch.Generator().manual_seed(0))
+        self.vectors = torch.nn.Parameter(vectors)
+
+    def indices(self, codes):
+        distances = torch.cdist(codes.movedim(1, -1).flatten(1, 2), self.vectors)
+        found = distances.argmin(-1).unflatten(1, codes.shape[2:])
+        return found if self.depth is None else found[:, None].expand(-1, self.depth, -1, -1)
+
+    def codes_of(self, indices):
+        return self.vectors[indices].movedim(-1, 1)
+
+    def decode(self, codes):
+        return self.codes_of(self.indices(codes))[:, :1]
+
+
+class Codes:
+    """Codes of four kinds of maps, near the codebook's entries, as (count, C_z, H_z, W_z)."""
+
+    def __init__(self, decoder):
+        generator = torch.Generator().manual_seed(1)
+        kinds = torch.randint(decoder.codebook_size, (4, 4, 4), generator=generator)
+        self.indices = kinds[torch.randint(4, (20,), generator=generator)]
+        exact = decoder.codes_of(self.indices).detach()
+        self.codes = exact + 0.01 * torch.randn(exact.shape, generator=generator)
+        self.shape, self.decoder = SHAPE, decoder
+
+
+@pytest.fixture
+def make_task(tmp_path, settings):
+    def make(work="work", decoder=None, **changes):
+        AcceleratorState._reset_state(True)
+        made = settings(**changes)
+        accelerator = make_accelerator(made.execution, tmp_path / work)
+        task = ImageBARTTask(made, Codes(decoder or Codebook()), 0, accelerator)
+        return task, Loop(task, made.execution, accelerator, tmp_path / work)
+
+    return make
+
+
+def test_the_task_knows_the_autoencoders_indices_and_codebook(make_task):
+    task, _ = make_task()
+    assert torch.equal(task.indices, Codes(Codebook()).indices.flatten(1))
+    assert torch.equal(task.model.entries, Codebook().vectors.detach())
+
+
+@pytest.mark.parametrize(
+    ("decoder", "told"),
+    [
+        (Codebook(7), "codebook_size: the autoencoder's codebook has 7 entries, not 6"),
+        (Codebook(depth=4), "one index for each position"),
+        (torch.nn.Linear(1, 1), "needs one with a codebook"),
+    ],
+)
+def test_an_autoencoder_that_does_not_fit_is_told(tmp_path, settings, decoder, told):
+    made, data = settings(), Codes(Codebook())
+    data.decoder = decoder
+    with pytest.raises(InputError, match=told):
+        ImageBARTTask(made, data, 0, make_accelerator(made.execution, tmp_path))
+
+
+def test_losses_are_cross_entropy_of_the_sample_and_for_the_last_divergence_from_the_posterior(make_task):
+    task, _ = make_task()
+    torch.manual_seed(0)
+    chain = [torch.randint(K, (4, LENGTH)) for _ in range(T + 1)]
+    with torch.no_grad():
+        for t in (1, 2, 3):
+            logs = task.model.reverse[t - 1](chain[t - 1], chain[t]).log_softmax(-1)
+            if t < T:
+                expected = -logs.gather(2, chain[t - 1][..., None]).mean()
+            else:
+                posterior = task.model.diffusion.posterior(chain[t], chain[0], t)
+                expected = (posterior * (posterior.log() - logs)).sum(-1).mean()
+            torch.testing.assert_close(task._loss(chain, t), expected)
+
+
+def test_the_networks_of_a_chain_learn_independently(make_task):
+    """Gradients of a network come from its own loss alone."""
+    task, _ = make_task()
+    chain = [torch.randint(K, (4, LENGTH)) for _ in range(T + 1)]
+    task._loss(chain, 2).backward()
+    assert [all(p.grad is None for p in step.parameters()) for step in task.model.reverse] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_training_learns_and_samples_look_like_the_data(make_task):
+    """Four kinds of maps: nearly all samples are one of them, which by chance none would be."""
+    task, _ = make_task(
+        transformer={"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 2},
+        training={"steps": 250, "batch": 16, "learning_rate": 5e-3},
+    )
+    task.start(0)
+    rows = [task.step(step) for step in range(250)]
+    assert float(rows[-1]["loss_1"]) < 0.3 < float(rows[0]["loss_1"])
+    found = task.decoder.indices(task.final_model().eval().sample(list(range(40)), 0)).flatten(1)
+    kinds = task.indices.unique(dim=0)
+    share = (found[:, None] == kinds[None]).float().mean(-1).amax(1).mean()
+    assert float(share) > 0.9
+
+
+def bits(task):
+    tensors = [*task.model.parameters(), *task.model.buffers(), *task.average.shadow_params]
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def test_stopped_and_started_again_it_ends_with_the_same_bits(make_task):
+    """The learning rate follows the step's number, so that both know the whole length."""
+
+    class Stopped(BaseException):
+        pass
+
+    whole, loop = make_task("whole", training={"steps": 12})
+    rows = loop.run().rows
+    stopped, loop = make_task("parts", training={"steps": 12}, execution={"save_every_s": 1e-9})
+    step = stopped.step
+
+    def step_until_7(number):
+        if number == 7:
+            raise Stopped
+        return step(number)
+
+    stopped.step = step_until_7
+    with pytest.raises(Stopped):
+        loop.run()
+    resumed, loop = make_task("parts", training={"steps": 12})
+    history = loop.run().rows
+    assert all(map(torch.equal, bits(whole), bits(resumed)))
+    assert [{**row, "seconds": 0} for row in rows[7:]] == [{**row, "seconds": 0} for row in history[7:]]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_stay_finite(make_task, precision):
+    task, _ = make_task(execution={"precision": precision})
+    task.start(0)
+    for step in range(3):
+        assert all(math.isfinite(float(value)) for value in task.step(step).values())
+
+
+def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(make_task):
+    task, _ = make_task()
+    task.start(0)
+    for step in range(3):
+        task.step(step)
+    assert task.preview().tobytes() == task.preview().tobytes()
+    averages = [p.detach().clone() for p in task.average.shadow_params]
+    assert all(map(torch.equal, averages, task.final_model().parameters()))
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    rates = [warmed_up_cosine(1.0, 4, 12, step) for step in range(13)]
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert rates[8] == pytest.approx(0.5)
+    assert rates[12] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_family_is_found_by_its_name():
+    family = find_family("imagebart")
+    assert (family.method, family.reads) == ("ImageBART", "codes")
+    assert load(family.model) is ImageBART
+    assert load(family.task) is ImageBARTTask
+
+
+def test_settings_that_cannot_be_are_told(settings):
+    with pytest.raises(ValidationError, match="width: divisible by heads = 3, not 8"):
+        settings(transformer={"heads": 3})
+    with pytest.raises(ValidationError, match="dataset"):
+        settings(dataset="any")

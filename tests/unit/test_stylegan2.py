@@ -1,0 +1,329 @@
+"""StyleGAN2: counts, styles, truncation, its penalties against formulas of their own, a training step, resume."""
+
+import math
+import signal
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from pydantic import ValidationError
+
+from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
+from pipeline.families import find_family, load
+from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
+from pipeline.models.discriminator import Discriminator
+from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.losses import r1_penalty
+from pipeline.training.path_length import PathLengthMean, path_lengths
+from pipeline.training.stylegan2 import StyleGAN2Task
+
+torch.set_num_threads(1)
+SHAPE = (1, 16, 16)
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def settings(tiny_stylegan2):
+    return lambda **changes: StyleGAN2Settings.model_validate(tiny_stylegan2(**changes))
+
+
+@pytest.fixture
+def generator(settings):
+    torch.manual_seed(0)
+    model = StyleGAN2(settings(), SHAPE)
+    for name, parameter in model.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(parameter, 0.5)
+    return model.eval()
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_at_1024_both_networks_have_the_authors_parameters():
+    """What NVlabs' stylegan2-ada-pytorch prints of its `stylegan2` configuration for (3, 1024, 1024)."""
+    settings = StyleGAN2Settings(family="stylegan2", dataset="any")
+    with torch.device("meta"):
+        assert count(StyleGAN2(settings, (3, 1024, 1024))) == 30_370_060
+        assert count(Discriminator(settings.discriminator, 1024, 3)) == 29_012_513
+
+
+def test_the_family_is_found_by_its_name():
+    family = find_family("stylegan2")
+    assert (family.method, family.reads) == ("StyleGAN2", "images")
+    assert load(family.model) is StyleGAN2
+    assert load(family.task) is StyleGAN2Task
+
+
+def test_z_of_any_length_gives_the_same_w(generator):
+    latents = torch.randn(3, 8)
+    torch.testing.assert_close(generator.mapping(latents), generator.mapping(7 * latents), rtol=1e-4, atol=1e-6)
+
+
+def test_the_mapping_learns_at_a_hundredth_of_the_rate(generator):
+    layer = generator.mapping.layers[0]
+    used = (layer.weight * layer.gain).detach().clone()
+    assert float(used.std()) == pytest.approx(1 / math.sqrt(8), rel=0.3)
+    optimizer = torch.optim.Adam([layer.weight], lr=1e-2, betas=(0.0, 0.99))
+    layer(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+    moved = (layer.weight * layer.gain - used).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.01 * 1e-2 / math.sqrt(8)), rtol=1e-2, atol=1e-8)
+
+
+def test_images_have_their_shape_and_two_layers_per_resolution_have_styles(generator):
+    assert generator(torch.randn(3, 8)).shape == (3, *SHAPE)
+    assert generator.layers == 2 * math.log2(16) - 2
+    assert [len(block.convolutions) for block in generator.synthesis.blocks] == [1, 2, 2]
+
+
+def test_mixed_styles_cross_over_at_each_images_own_layer():
+    first, second = torch.zeros(3, 4), torch.ones(3, 4)
+    styles = torch.stack(mixed_styles(first, second, torch.tensor([1, 4, 6]), 6))
+    assert styles[:, :, 0].T.tolist() == [[0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0]]
+
+
+def test_a_style_bears_on_its_layer_and_those_above_alone(generator):
+    """Each of the six: the first one moves the 4 x 4 features, the last one the last image alone."""
+    features = []
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: features[-1].append(output))
+        for block in generator.synthesis.blocks
+        for layer in block.convolutions
+    ]
+    w, other = torch.randn(2, 2, 8).unbind()
+    images = []
+    for changed in (None, *range(generator.layers)):
+        features.append([])
+        images.append(generator.synthesize([other if layer == changed else w for layer in range(generator.layers)]))
+    for hook in hooks:
+        hook.remove()
+    for changed in range(generator.layers):
+        same = [torch.equal(one, two) for one, two in zip(features[0], features[changed + 1], strict=True)]
+        assert same == [layer < changed for layer in range(generator.layers - 1)]
+        assert not torch.equal(images[0], images[changed + 1])
+
+
+def test_one_style_for_all_layers_is_that_style_in_each(generator):
+    w = torch.randn(2, 8)
+    assert torch.equal(generator.synthesize(w), generator.synthesize([w] * generator.layers))
+
+
+def test_truncation_draws_w_to_the_average_and_is_off_by_default(generator):
+    latents = torch.randn(4, 8)
+    w = generator.mapping(latents)
+    generator.mapping.track(torch.ones(8), 0.75)
+    torch.testing.assert_close(generator.mapping.w_average, torch.full((8,), 0.25))
+    assert torch.equal(generator.mapping(latents), w)
+    torch.testing.assert_close(generator.mapping(latents, 0.5), 0.5 * w + 0.125)
+    torch.testing.assert_close(generator.mapping(latents, 0.0), torch.full((4, 8), 0.25))
+    plain = generator.sample([0, 1], 3)
+    assert torch.equal(plain, generator.sample([0, 1], 3, truncation=1.0))
+    assert not torch.equal(plain, generator.sample([0, 1], 3, truncation=0.5))
+
+
+def test_an_image_depends_on_seed_and_index_alone(generator):
+    together = generator.sample([4, 5, 6], 0)
+    assert torch.equal(together[1], generator.sample([8, 5, 2], 0)[1])
+    assert torch.equal(together[1], generator.sample([5, 9, 9], 0)[0])
+    assert not torch.equal(together[1], generator.sample([5, 5, 5], 1)[0])
+
+
+def test_samples_have_noise_of_their_own(generator):
+    same_w = generator.sample([0, 1], 0, truncation=0.0)
+    assert not torch.equal(same_w[0], same_w[1])
+
+
+# Penalties: both differentiate twice.
+
+
+def test_path_lengths_are_norms_of_the_jacobian_by_hand(generator):
+    """A full Jacobian by finite differences, for one image of 8 w in each of 6 layers."""
+    torch.manual_seed(1)
+    generator.double()
+    noise = torch.randn(2, *SHAPE, dtype=torch.float64)
+    styles = [torch.randn(2, 8, dtype=torch.float64, requires_grad=True) for _ in range(generator.layers)]
+    found = path_lengths(generator.synthesize(styles), styles, noise)
+    step = 1e-4
+    with torch.no_grad():
+        gradient = torch.zeros(2, generator.layers, 8, dtype=torch.float64)
+        for layer in range(generator.layers):
+            for number in range(8):
+                values = []
+                for sign in (1, -1):
+                    moved = [style.clone() for style in styles]
+                    moved[layer][:, number] += sign * step
+                    values.append((generator.synthesize(moved) * noise).flatten(1).sum(1) / 16)
+                gradient[:, layer, number] = (values[0] - values[1]) / (2 * step)
+        expected = gradient.square().sum(2).mean(1).sqrt()
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_the_path_length_penalty_of_a_linear_map_has_its_gradient_by_hand():
+    """Images A w have J = A: length |A^T y| / sqrt(H W), and the penalty's derivative follows by hand."""
+    torch.manual_seed(0)
+    matrix = torch.randn(16, 3, dtype=torch.float64, requires_grad=True)
+    style, noise = torch.randn(1, 3, dtype=torch.float64, requires_grad=True), torch.randn(1, 1, 4, 4).double()
+    lengths = path_lengths((style @ matrix.T).reshape(1, 1, 4, 4), [style], noise)
+    y = noise.flatten() / 4
+    expected = (matrix.detach().T @ y).norm()
+    assert float(lengths) == pytest.approx(float(expected))
+    (gradient,) = torch.autograd.grad((lengths - 2.0).square().mean(), matrix)
+    by_hand = 2 * (expected - 2) / expected * torch.outer(y, matrix.detach().T @ y)
+    torch.testing.assert_close(gradient, by_hand)
+
+
+def test_the_mean_path_length_follows_slowly():
+    mean = PathLengthMean()
+    assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.1)
+    assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.199)
+
+
+def test_r1_is_half_the_squared_gradient_norm_by_finite_differences():
+    torch.manual_seed(0)
+    critic = Discriminator(DiscriminatorSettings(channels=4, base=32), 8, 1).double()
+    images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
+    step, squares = 1e-4, torch.zeros(2, dtype=torch.float64)
+    with torch.no_grad():
+        for pixel in torch.eye(64, dtype=torch.float64).reshape(64, 1, 8, 8):
+            slopes = (critic(images + step * pixel) - critic(images - step * pixel)).double() / (2 * step)
+            squares += slopes.square()
+    assert float(r1_penalty(critic, images)) == pytest.approx(float(squares.mean() / 2), rel=2e-2)
+
+
+# Training.
+
+
+@pytest.fixture
+def make_task(tmp_path, tiny_images, settings):
+    def make(work="work", **changes):
+        AcceleratorState._reset_state(True)
+        made = settings(**changes)
+        accelerator = make_accelerator(made.execution, tmp_path / work)
+        task = StyleGAN2Task(made, TrainingImages(tiny_images), 0, accelerator)
+        return task, Loop(task, made.execution, accelerator, tmp_path / work)
+
+    return make
+
+
+def bits(task):
+    tensors = [t for module in task.modules.values() for t in (*module.parameters(), *module.buffers())]
+    return [t.detach().clone() for t in (*tensors, *task.average.shadow_params)]
+
+
+def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
+    task, _ = make_task(training={"betas": [0.5, 0.99]})
+    for name, every in (("model", 2), ("critic", 3)):
+        (group,) = task.optimizers[name].param_groups
+        share = every / (every + 1)
+        assert group["lr"] == pytest.approx(2e-3 * share)
+        assert group["betas"] == pytest.approx((0.5**share, 0.99**share))
+
+
+def test_without_penalties_optimizers_are_adams_own(make_task):
+    task, _ = make_task(regularization={"r1_gamma": 0, "path_weight": 0})
+    for optimizer in task.optimizers.values():
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-3)
+    task.start(0)
+    numbers = task.step(0)
+    assert float(numbers["r1"]) == float(numbers["path_penalty"]) == 0
+
+
+def test_penalties_are_taken_at_their_steps_alone(make_task):
+    task, _ = make_task()
+    task.start(0)
+    rows = [task.step(step) for step in range(7)]
+    for name, every in (("path_length", 2), ("r1", 3)):
+        values = [float(row[name]) for row in rows]
+        assert [one != other for one, other in zip([0.0, *values[:-1]], values, strict=True)] == [
+            step % every == 0 for step in range(7)
+        ]
+
+
+def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_generator_alone(make_task):
+    task, _ = make_task()
+    for act, moves, stays in (
+        (lambda: task._regularize_critic(torch.randn(4, 1, 32, 32)), task.critic, task.model),
+        (lambda: task._regularize_model(0), task.model, task.critic),
+    ):
+        before = {name: [p.detach().clone() for p in m.parameters()] for name, m in (("m", moves), ("s", stays))}
+        act()
+        assert not all(map(torch.equal, before["m"], moves.parameters()))
+        assert all(map(torch.equal, before["s"], stays.parameters()))
+
+
+def test_the_average_has_its_half_life_in_images_and_a_ramp_where_asked(make_task):
+    task, _ = make_task(training={"ema_half_life_images": 40})
+    assert task.average.decay == pytest.approx(0.5 ** (4 / 40))
+    task, _ = make_task(training={"ema_half_life_images": 40, "ema_ramp": 0.5})
+    task.start(0)
+    decays = []
+    for step in range(3):
+        task.step(step)
+        decays.append(task.average.decay)
+    assert decays == pytest.approx([0.5**2, 0.5**1, 0.5 ** (2 / 3)])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_stay_finite(make_task, precision):
+    task, _ = make_task(execution={"precision": precision}, training={"flip": True})
+    task.start(0)
+    for step in range(3):
+        assert all(math.isfinite(float(value)) for value in task.step(step).values())
+
+
+def test_stopped_and_started_again_it_ends_with_the_same_bits(make_task):
+    whole, loop = make_task("whole", training={"images": 32})
+    rows = loop.run().rows
+    make_task("parts", training={"images": 20})[1].run()
+    resumed, loop = make_task("parts", training={"images": 32})
+    history = loop.run().rows
+    assert all(map(torch.equal, bits(whole), bits(resumed)))
+    assert [{**row, "seconds": 0} for row in rows[5:]] == [{**row, "seconds": 0} for row in history[5:]]
+
+
+def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(make_task):
+    task, _ = make_task()
+    task.start(0)
+    for step in range(3):
+        task.step(step)
+    assert task.preview().tobytes() == task.preview().tobytes()
+    averages = [p.detach().clone() for p in task.average.shadow_params]
+    trained = [p.detach().clone() for p in task.model.parameters()]
+    final = list(task.final_model().parameters())
+    assert all(map(torch.equal, averages, final))
+    assert not all(map(torch.equal, trained, final))
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"training": {"batch": 6}}, "training.batch: divisible by discriminator.minibatch_deviation = 4"),
+        ({"training": {"batch": 5}, "discriminator": {"minibatch_deviation": 0}}, "path_batch_divisor = 2"),
+        ({"discriminator": {"kind": "patch"}}, "discriminator.kind: stylegan2, not patch"),
+        ({"autoencoder": "main"}, "autoencoder"),
+    ],
+)
+def test_settings_that_cannot_be_are_told(settings, changes, told):
+    with pytest.raises(ValidationError, match=told):
+        settings(**changes)
+
+
+@pytest.mark.parametrize(("shape", "told"), [((1, 24, 24), "power of two"), ((3, 512, 512), "base: at least")])
+def test_a_shape_that_cannot_be_is_told(settings, shape, told):
+    with pytest.raises(ValueError, match=told):
+        StyleGAN2(settings(), shape)
