@@ -52,6 +52,7 @@ test: lint $(NETWORKS)  ## everything
 benchmark: setup  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
+	python tests/benchmarks/benchmark_planning.py
 
 benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (about an hour)
 	python tests/benchmarks/benchmark_precision_recall.py

@@ -18,10 +18,10 @@ from pipeline.plan.run import Plan, read_config
 from pipeline.plan.shards import shards
 from pipeline.plan.stages import STAGES
 from pipeline.plan.states import JobState, State
+from pipeline.plan.tables import TRAININGS
 from pipeline.stage import run_stage
 
 DEFAULT = Path("config/demo.yaml")
-TRAININGS = ("train_autoencoder", "train_diffusion")
 NOTE = 60  # characters
 BROKEN = (State.FAILED, State.SILENT)
 
@@ -92,6 +92,8 @@ def training_names(plan: Plan) -> dict[tuple[str, str], list[str]]:
             add(jobs.autoencoder(name), f"autoencoders.{name}{of_seed}")
         for name in jobs.config.diffusions:
             add(jobs.diffusion(name), f"diffusions.{name}{of_seed}")
+        for name in jobs.config.generators:
+            add(jobs.generator(name), f"generators.{name}{of_seed}")
     return names
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import heartbeat, memory
 from pipeline.plan.jobs import Job
 from pipeline.plan.shards import Shard
+from pipeline.plan.tables import TRAININGS
 
 # A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
 SILENT_S = 60.0
@@ -77,7 +78,7 @@ class JobState:
     @property
     def batch(self) -> int | None:
         """Images of one step of a training; None for other jobs."""
-        if not self.job.stage.startswith("train_"):
+        if self.job.stage not in TRAININGS:
             return None
         return int(self.job.settings[self.job.stage.removeprefix("train_")]["training"]["batch"])
 

@@ -1,0 +1,126 @@
+"""A training on a real Slurm that is requeued, told to end, or killed for memory: the run ends well by itself."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slurm import wait_for
+from slurm_workflow import ClusterWorkflow
+from tiny_workflow import copy_checkout
+
+pytestmark = pytest.mark.slow
+
+TRAIN = ("--until", "train_autoencoder")
+PATIENCE_S = 600.0
+STEPS = 400
+LIMIT_MB = 2400
+# What the training gets to hold: more than its limit, less than twice that; slowly enough for Slurm, which looks every
+# two seconds.
+BALLAST = f"""
+    import time
+
+    ballast = []
+    while len(ballast) < {int(1.1 * LIMIT_MB)} // 100:
+        ballast.append(bytearray(b"x") * 100 * 2**20)
+        time.sleep(0.25)
+    log_to(log)
+"""
+
+
+@contextmanager
+def going_on(workflow: ClusterWorkflow, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run on the cluster that goes on within the block; it must end well by itself."""
+    output = workflow.folder / "output.txt"
+    with output.open("wb") as file:
+        command = workflow.command(*arguments)
+        process = subprocess.Popen(
+            command, cwd=workflow.folder, env=workflow.environment(), stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        yield process
+        until = time.monotonic() + PATIENCE_S
+        while process.poll() is None:
+            assert time.monotonic() < until, output.read_text()[-5000:]
+            workflow.cluster.hurry()
+            time.sleep(1)
+        assert process.returncode == 0, output.read_text()[-5000:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def long_training(config: dict[str, Any]) -> None:
+    """Long enough to be interrupted; its state is saved all the time."""
+    main = config["autoencoders"]["main"]
+    main["training"]["images"] = main["training"]["batch"] * STEPS
+    main["execution"]["save_every_s"] = 0.5
+
+
+def weights(workflow: ClusterWorkflow) -> bytes:
+    (folder,) = workflow.folders("autoencoders")
+    return (folder / "autoencoder.safetensors").read_bytes()
+
+
+def saved_step(workflow: ClusterWorkflow) -> int:
+    """The last step of the saved state, 0 before the first."""
+    histories = list((workflow.folder / "results" / "work").glob("*/history.csv"))
+    return int(histories[0].read_text().splitlines()[-1].split(",")[0]) if histories else 0
+
+
+def resumed_step(workflow: ClusterWorkflow) -> int:
+    """The step that the last attempt went on from, 0 before it did; Snakemake deletes the logs of earlier ones."""
+    found = re.search(r"resumed at step (\d+)", workflow.log("train_autoencoder"))
+    return int(found[1]) if found else 0
+
+
+def test_a_training_that_is_requeued_and_then_told_to_end_has_the_weights_of_one_left_alone(
+    workflow: Callable[..., ClusterWorkflow],
+) -> None:
+    alone, disturbed = workflow("alone"), workflow("disturbed")
+    for each in (alone, disturbed):
+        each.configure(long_training)
+    alone.run(*TRAIN)
+    cluster = disturbed.cluster
+
+    def goes_on() -> bool:
+        cluster.hurry()
+        return 0 < resumed_step(disturbed) < saved_step(disturbed)
+
+    with going_on(disturbed, *TRAIN):
+        wait_for(lambda: saved_step(disturbed) > STEPS // 10, PATIENCE_S, "no state was saved")
+        (job,) = cluster.running()
+        cluster.call("scontrol", "requeue", job)
+        wait_for(goes_on, PATIENCE_S, "it did not go on")
+        requeued_at = resumed_step(disturbed)
+        assert "Restarts=1" in cluster.call("scontrol", "show", "job", job)
+        # What the profile's --signal does before the time limit.
+        cluster.call("scancel", "--signal=TERM", job)
+        wait_for(lambda: "SIGTERM: state saved" in disturbed.log("train_autoencoder"), PATIENCE_S, "nothing was saved")
+        saved = saved_step(disturbed)
+    print(f"resumed at steps {requeued_at} and {saved} of {STEPS}")
+    assert resumed_step(disturbed) == saved > requeued_at > STEPS // 10
+    assert weights(disturbed) == weights(alone)
+
+
+def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
+    workflow: Callable[..., ClusterWorkflow], tmp_path: Path
+) -> None:
+    run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
+    asks = 'mem_mb=memory("train_autoencoder", {})'.format
+    run.edited("workflow/rules/autoencoders.smk", asks(16000), asks(LIMIT_MB))
+    run.edited("pipeline/train_autoencoder.py", "\n    log_to(log)\n", BALLAST)
+    done = run.submit(*TRAIN)
+    assert "Trying to restart job" in done.text
+    jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%m %T").splitlines()
+    assert jobs[-2:] == [f"{LIMIT_MB}M FAILED", f"{2 * LIMIT_MB}M COMPLETED"]
+    (path,) = (run.folder / "results" / "benchmarks").glob("train_autoencoder-*.memory.json")
+    record = json.loads(path.read_text())
+    print(record)
+    assert record["limit_mb"] == 2 * LIMIT_MB and LIMIT_MB < record["peak_mb"] < 2 * LIMIT_MB
+    assert record["state"] == "ended" and weights(run)
