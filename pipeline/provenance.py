@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 from pipeline.plan.identities import recorded
 from pipeline.plan.jobs import DIGEST_LENGTH, STORE
 from pipeline.plan.stages import STAGES
+from pipeline.plan.tracking import tracked_as
 from pipeline.stage import run_stage
 
 FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
@@ -51,8 +52,16 @@ def told(digest: str) -> dict[str, Any]:
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
     section = STAGES[identity["stage"]].section if identity["stage"] in STAGES else "*"
-    folders = sorted(str(path) for path in STORE.glob(f"{section}/*-{digest}"))
-    return {"stage": identity["stage"], "folder": folders[0] if folders else "not here", **identity}
+    return {"stage": identity["stage"], **place(section, digest), **identity}
+
+
+def place(section: str, digest: str) -> dict[str, str]:
+    """Where a result lies, and the hash of its content where DVC tracks it."""
+    folders = sorted(STORE.glob(f"{section}/*-{digest}"))
+    tracked = [path.with_suffix("") for path in sorted(STORE.glob(f"{section}/*-{digest}.dvc"))]
+    elsewhere = f"not here; dvc pull {tracked[0]}" if tracked else "not here"
+    content = {"content": f"md5 {tracked_as(tracked[0])['md5']}"} if tracked else {}
+    return {"folder": str(folders[0]) if folders else elsewhere, **content}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pipeline.plan.identities import identity_path
 from pipeline.plan.jobs import STORE, WORK
 from pipeline.plan.run import Plan, read_config
 from pipeline.plan.stages import STAGES
+from pipeline.plan.tracking import dvc_file
 from pipeline.stage import run_stage
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -69,12 +70,13 @@ def readable(size: float) -> str:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, and the record of what it was made from."""
+    """Remove a folder, the record of what it was made from, and DVC's file: `dvc pull` would bring it back."""
     if folder.is_symlink():
         folder.unlink()
     else:
         shutil.rmtree(folder)
     if folder.parent.parent == STORE:
+        dvc_file(folder).unlink(missing_ok=True)
         stages = [name for name, stage in STAGES.items() if stage.section == folder.parent.name]
         for stage in stages:
             identity_path(stage, folder.name.rsplit("-", 1)[-1]).unlink(missing_ok=True)

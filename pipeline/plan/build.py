@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,23 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
 
 
+def is_complete(job: Job) -> bool:
+    """Whether a job's results are here."""
+    return job.complete
+
+
 class Jobs:
     """The jobs of the models and samples of a config, each made once."""
 
-    def __init__(self, config: Config, accepted: tuple[tuple[str, str], ...] | None = None):
+    def __init__(
+        self,
+        config: Config,
+        accepted: tuple[tuple[str, str], ...] | None = None,
+        at_hand: Callable[[Job], bool] = is_complete,
+    ):
         self.config = config
         self.accepted = read_accepted() if accepted is None else accepted
+        self.at_hand = at_hand  # which results need no network to be had
 
     def _job(self, stage: str, label: str, settings: Any, numerical: Any, **rest: Any) -> Job:
         return Job(stage, label, settings, numerical, accepted=self.accepted, **rest)

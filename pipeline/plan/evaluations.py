@@ -163,7 +163,7 @@ class EvaluationJobs(Jobs):
             for name in names
             for space in self.spaces(network)
         ]
-        return _usable(network, jobs)
+        return self._usable(network, jobs)
 
     def distance_spaces(self, models: list[str]) -> list[str]:
         """The spaces that reconstructions' distances can be had in."""
@@ -172,19 +172,18 @@ class EvaluationJobs(Jobs):
             if network in DISTANCE_NETWORKS:
                 spaces = self.spaces(network)
                 jobs = [self.reconstruction_distance(name, space) for name in models for space in spaces]
-                found += spaces if _usable(network, jobs) else ()
+                found += spaces if self._usable(network, jobs) else ()
         return found
+
+    def _usable(self, network: str, jobs: list[Job]) -> bool:
+        if available(network, NETWORKS) or fetchable(network):
+            return True
+        return bool(jobs) and all(self.at_hand(job) for job in jobs)
 
     @staticmethod
     def missing(network: str) -> str:
         """One line: what a missing network costs and which file to put where."""
         return missing_line(network, NETWORKS)
-
-
-def _usable(network: str, jobs: list[Job]) -> bool:
-    if available(network, NETWORKS) or fetchable(network):
-        return True
-    return bool(jobs) and all(job.complete for job in jobs)
 
 
 def prepared(dataset: Dataset) -> str:

@@ -7,6 +7,7 @@ lie under seeds.SEED. The trainings' histories are published beside it, for `dvc
 """
 
 import json
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,21 +48,19 @@ def write_metrics(plan: "Plan", path: Path) -> bool:
     return bool(metrics)
 
 
-def histories(plan: "Plan") -> dict[str, str]:
-    """The trainings' histories: file name in results/RUN/histories -> path in the store."""
-    paths = {}
+def trainings(plan: "Plan") -> Iterator[tuple[str, str, Job]]:
+    """The run's trainings: kind of model, its name (a further training seed's ends with it), its job."""
     for seed, jobs in plan.every_seed:
         of_seed = "" if seed is None else f"-seed{seed}"
-        for name in jobs.config.autoencoders:
-            if _planned(plan, job := jobs.autoencoder(name)):
-                paths[f"autoencoder-{name}{of_seed}.csv"] = job.path("autoencoder.history.csv")
-        for name in jobs.config.diffusions:
-            if _planned(plan, job := jobs.diffusion(name)):
-                paths[f"diffusion-{name}{of_seed}.csv"] = job.path("diffusion.history.csv")
-        for name in jobs.config.generators:
-            if _planned(plan, job := jobs.generator(name)):
-                paths[f"generator-{name}{of_seed}.csv"] = job.path("generator.history.csv")
-    return paths
+        found = [("autoencoder", name, jobs.autoencoder(name)) for name in jobs.config.autoencoders]
+        found += [("diffusion", name, jobs.diffusion(name)) for name in jobs.config.diffusions]
+        found += [("generator", name, jobs.generator(name)) for name in jobs.config.generators]
+        yield from ((kind, f"{name}{of_seed}", job) for kind, name, job in found if _planned(plan, job))
+
+
+def histories(plan: "Plan") -> dict[str, str]:
+    """The trainings' histories: file name in results/RUN/histories -> path in the store."""
+    return {f"{kind}-{name}.csv": job.path(f"{kind}.history.csv") for kind, name, job in trainings(plan)}
 
 
 def _planned(plan: "Plan", job: Job) -> bool:

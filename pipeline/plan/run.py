@@ -9,6 +9,7 @@ from pipeline.atomic import atomic_path
 from pipeline.config.diffusion import DiffusionSamples
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
+from pipeline.plan.dvc_yaml import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job, closure
 from pipeline.plan.metrics import histories, write_metrics
@@ -207,4 +208,4 @@ class Plan(TableJobs):
         metrics = Path("results") / self.config.run / "metrics.json"
         if write_metrics(self, metrics):
             present.append(str(metrics))
-        return present
+        return present + (write_dvc_files(self) if present else [])

@@ -1,5 +1,6 @@
 """The tables of a run: which summaries each is made of, of every training seed."""
 
+from collections.abc import Callable
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.evaluation.spaces import DISTANCE_NETWORKS
 from pipeline.families import autoencoder_family
+from pipeline.plan.build import is_complete
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job, closure
 
@@ -40,14 +42,23 @@ class Summary(NamedTuple):
 class TableJobs(EvaluationJobs):
     """The jobs behind a run's tables; where the config has several training seeds, of all of them."""
 
-    def __init__(self, config: Config, accepted: tuple[tuple[str, str], ...] | None = None):
-        super().__init__(config.with_training_seed(config.training_seeds[0]), accepted)
+    def __init__(
+        self,
+        config: Config,
+        accepted: tuple[tuple[str, str], ...] | None = None,
+        at_hand: Callable[[Job], bool] = is_complete,
+    ):
+        super().__init__(config.with_training_seed(config.training_seeds[0]), accepted, at_hand)
+        self.written = config  # as the user has it; `self.config` has the first training seed added
 
     @cached_property
     def replicas(self) -> dict[int, EvaluationJobs]:
         """The same jobs with each further training seed."""
         first, *further = self.config.training_seeds
-        return {seed: EvaluationJobs(self.config.with_training_seed(seed - first), self.accepted) for seed in further}
+        return {
+            seed: EvaluationJobs(self.config.with_training_seed(seed - first), self.accepted, self.at_hand)
+            for seed in further
+        }
 
     @property
     def every_seed(self) -> list[tuple[int | None, EvaluationJobs]]:

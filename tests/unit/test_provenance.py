@@ -10,6 +10,7 @@ from finished_plan import finish, tiny_plan
 from pipeline.errors import InputError
 from pipeline.plan.jobs import STORE
 from pipeline.plan.run import Plan
+from pipeline.plan.tracking import dvc_file
 from pipeline.provenance import digest_of, provenance
 
 
@@ -56,7 +57,9 @@ def test_a_path_a_name_and_a_digest_mean_the_same(plan: Plan) -> None:
 
 def test_every_folder_that_a_table_names_can_be_expanded(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     for table in plan.tables.values():
-        weights = [folder for folders in table.settings["provenance"]["weights"].values() for folder in folders]
+        # The claims are made of the other tables.
+        behind = table.settings.get("provenance", {"weights": {}})
+        weights = [folder for folders in behind["weights"].values() for folder in folders]
         for told in (*table.inputs["summaries"], *weights):
             assert printed(capsys, told)[digest_of(told)]["folder"] != "not here"
 
@@ -64,6 +67,17 @@ def test_every_folder_that_a_table_names_can_be_expanded(plan: Plan, capsys: pyt
 def test_a_removed_result_still_tells_what_it_was(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(STORE)
     assert printed(capsys, plan.diffusion("main").digest)[plan.diffusion("main").digest]["folder"] == "not here"
+
+
+def test_a_tracked_result_tells_the_hash_of_its_content_and_how_to_get_it(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = plan.autoencoder("main")
+    dvc_file(job.folder).write_text("outs:\n- md5: 0123abc.dir\n")
+    entry = printed(capsys, job.digest)[job.digest]
+    assert (entry["folder"], entry["content"]) == (str(job.folder), "md5 0123abc.dir")
+    shutil.rmtree(job.folder)
+    assert printed(capsys, job.digest)[job.digest]["folder"] == f"not here; dvc pull {job.folder}"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 from pipeline import prune as command
 from pipeline.errors import InputError
 from pipeline.plan.identities import identity_path
+from pipeline.plan.tracking import dvc_file
 from pipeline.prune import readable
 
 
@@ -47,9 +48,11 @@ def test_the_list_has_sizes_and_removes_nothing(other: Path, capsys: pytest.Capt
 def test_yes_removes_what_is_listed_and_its_records(other: Path) -> None:
     job = tiny_plan(tiny_values() | {"seed": 1}).autoencoder("main")
     assert identity_path(job.stage, job.digest).exists()
+    dvc_file(job.folder).touch()
     command.prune([TINY], yes=True)
     assert not job.folder.exists()
     assert not job.work.exists()
+    assert not dvc_file(job.folder).exists()
     assert not identity_path(job.stage, job.digest).exists()
     assert complete(0)
     assert not complete(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
 from pipeline.config.root import load_config
@@ -113,7 +114,7 @@ def test_the_readme_lists_every_stage() -> None:
     stages = {
         path.stem for path in (ROOT / "pipeline").glob("*.py") if "run_stage(" in path.read_text(encoding="utf-8")
     }
-    others = {"stage", "launch", "accept", "prune", "provenance", "estimate", "status"}
+    others = {"stage", "launch", "accept", "prune", "provenance", "estimate", "share", "status"}
     assert stages - others <= listed
 
 
@@ -136,6 +137,28 @@ def test_snakemake_commands_parse_and_name_existing_targets() -> None:
         assert {*(arguments.forcerun or []), *(arguments.until or [])} <= known
         for path in [*(arguments.configfile or []), arguments.workflow_profile]:
             assert path is None or Path(path).name in EXAMPLES or (ROOT / path).exists()
+
+
+def test_dvc_commands_parse() -> None:
+    parser = get_main_parser()
+    lines = [words for words in split_commands() if words[0] == "dvc"]
+    assert {words[1] for words in lines} >= {"artifacts", "metrics", "params", "plots", "pull", "push", "remote"}
+    for words in lines:
+        parser.parse_args(words[1:])
+
+
+def split_commands() -> list[list[str]]:
+    """The command lines, cut where the shell starts another command."""
+    parts = []
+    for words in commands():
+        found: list[list[str]] = [[]]
+        for word in words:
+            if word in ("&&", "|"):
+                found.append([])
+            else:
+                found[-1].append(word)
+        parts += found
+    return parts
 
 
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:

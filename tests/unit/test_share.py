@@ -1,0 +1,131 @@
+"""Which results are tracked, and when; that DVC then carries them is tests/workflow/test_sharing.py."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from finished_plan import TINY, finish, tiny_plan
+
+from pipeline import share as command
+from pipeline.errors import InputError
+from pipeline.plan.jobs import STORE
+from pipeline.plan.run import Plan
+from pipeline.plan.stages import STAGES
+from pipeline.plan.tracking import dvc_file
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A finished plan in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    plan = tiny_plan()
+    finish(plan)
+    return plan
+
+
+def track(path: Path, files: int = 1) -> None:
+    """Put a file there as DVC writes it."""
+    outs = [{"md5": "0", "size": 1, "nfiles": files, "hash": "md5", "path": path.name}]
+    dvc_file(path).write_text(yaml.safe_dump({"outs": outs}))
+
+
+def test_every_finished_result_is_tracked_and_no_other(plan: Plan) -> None:
+    Path(plan.samples("main").outputs[0]).unlink()
+    stray = STORE / "tables" / "table2-00000000"
+    stray.mkdir()
+    assert set(command.sharable([plan])) == {job.folder for job in plan.jobs.values()} - {plan.samples("main").folder}
+
+
+def test_two_configs_share_what_both_have(plan: Plan) -> None:
+    assert len(list(command.sharable([plan, plan]))) == len(plan.jobs)
+
+
+def test_a_folder_with_less_than_is_tracked_is_left_alone(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = plan.samples("main").folder
+    track(folder, files=2)
+    assert folder in command.sharable([plan])
+    track(folder, files=7)
+    assert folder not in command.sharable([plan])
+    assert f"2 of 7 files are here; dvc pull {folder} brings the others" in capsys.readouterr().err
+
+
+def test_networks_are_tracked_unless_their_folder_is_a_link(
+    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    network = Path(plan.network("lpips_alex"))
+    (elsewhere / network.name).write_text("weights")
+    network.parent.symlink_to(elsewhere)
+    assert network not in command.sharable([plan])
+    assert "a link to another place" in capsys.readouterr().err
+    network.parent.unlink()
+    shutil.copytree(elsewhere, network.parent)
+    assert network in command.sharable([plan])
+
+
+def test_nothing_is_tracked_while_a_run_goes_on(plan: Plan) -> None:
+    lock = command.LOCKS / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    with pytest.raises(InputError, match="a run is going on here"):
+        command.share([TINY])
+
+
+def test_without_results_or_a_dvc_repository_one_line_says_so(plan: Plan) -> None:
+    with pytest.raises(InputError, match=r"no \.dvc folder here"):
+        command.share([TINY])
+    shutil.rmtree(STORE)
+    with pytest.raises(InputError, match="no finished results here"):
+        command.share([TINY])
+
+
+def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    track(plan.autoencoder("main").folder)
+    track(plan.dataset("tiny").folder)
+    track(Path(plan.network("lpips_alex")).parent.parent / "lpips_alex.safetensors")
+    track(STORE / "autoencoders" / "bright-4x4x2-00000000")
+    shutil.rmtree(plan.autoencoder("main").folder)
+    command.share([TINY], listed="autoencoders")
+    assert capsys.readouterr().out == f"{plan.autoencoder('main').folder}\n"
+    command.share([TINY], listed="all")
+    assert capsys.readouterr().out.split() == [str(plan.autoencoder("main").folder), str(plan.dataset("tiny").folder)]
+    with pytest.raises(InputError, match="one of autoencoders, "):
+        command.share([TINY], listed="autoencoder")
+
+
+def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unaware = tiny_plan()
+    sets = [("main", 16), ("main", 32), ("gaussian", 32), ("real", 32)]
+    scored = [unaware.evaluation(name, space, n) for space in unaware.spaces("inception") for name, n in sets]
+    command.share([TINY], listed="evaluations")
+    assert capsys.readouterr().out == ""
+    for job in scored:
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        track(job.folder)
+    command.share([TINY], listed="evaluations")
+    assert set(capsys.readouterr().out.split()) == {str(job.folder) for job in scored}
+
+
+def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    folders = [f"results/store/{stage.section}/x-3fa9c1d2" for stage in STAGES.values()]
+    payloads = [f"{folder}/file.csv" for folder in folders] + ["results/networks/lpips_alex.safetensors"]
+    held = [f"{path}.dvc" for path in (*folders, payloads[-1])]
+    held += [
+        "results/demo/metrics.json",
+        "results/demo/dvc.yaml",
+        "results/identities/x.json",
+        "results/fingerprints/x.json",
+    ]
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *payloads, *held], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert set(ignored.stdout.split()) == set(payloads)
