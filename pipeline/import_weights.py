@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.config.weights import ImportJob
+from pipeline.config.import_job import ImportJob
 from pipeline.errors import InputError
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.foreign.files import read_tensors
@@ -37,7 +37,7 @@ def import_weights(
         raise InputError(f"{checkpoint}: no such checkpoint")
     write = {"autoencoder": _autoencoder, "diffusion": _diffusion, "generator": _generator}
     try:
-        next(function for name, function in write.items() if getattr(job, name) is not None)(job, checkpoint, weights)
+        write[job.sort](job, checkpoint, weights)
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
     logger.info("%s imported from %s to %s", job.kind, checkpoint, weights)

@@ -84,8 +84,12 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
 @pytest.mark.parametrize(
     ("job", "told"),
     [
-        ({"kind": "ldm_kl", "autoencoder": AUTOENCODER, "resolution": 32}, "one of family kl, not vqgan"),
-        ({"kind": "ldm", "autoencoder": AUTOENCODER, "resolution": 32}, "diffusion: ldm becomes one; given: autoenc"),
+        (
+            {"kind": "ldm_kl", "autoencoder": AUTOENCODER, "resolution": 32},
+            "kind: ldm_kl is for the family kl, not vqgan",
+        ),
+        ({"kind": "ldm", "autoencoder": AUTOENCODER, "resolution": 32}, "kind: ldm is for an entry of diffusions"),
+        ({"kind": "ldm_vq"}, "one of autoencoder, diffusion, generator is needed; given: none"),
         ({"kind": "ldm_vq", "autoencoder": AUTOENCODER}, "resolution: this key is missing"),
         ({"kind": "ldm_vq", "autoencoder": AUTOENCODER, "resolution": 64}, "network.multipliers: 4 numbers"),
         ({"kind": "stylegan2"}, "kind"),
