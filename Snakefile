@@ -4,10 +4,12 @@ The jobs follow from the config (pipeline/plan); results lie in results/store, b
 people look at in results/RUN.
 """
 
+import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)
+# The package, and model families of your own in the folder that Snakemake runs in, where stages find them too.
+sys.path[:0] = [workflow.basedir, os.getcwd()]
 
 from snakemake.exceptions import WorkflowError
 

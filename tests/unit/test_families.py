@@ -1,0 +1,76 @@
+"""The registry of model families, and what the config says of them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.families import parse_autoencoder, parse_generator
+from pipeline.errors import InputError
+from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, find_family, generator_family, load
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.generator import Generator
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_a_family_of_autoencoders_has_what_it_names(name: str) -> None:
+    family = autoencoder_family(name)
+    assert issubclass(load(family.model), ImageAutoencoder)
+    assert callable(load(family.counts))
+    assert family.settings.model_fields["family"].annotation is not str
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_family_of_generators_has_what_it_names(name: str) -> None:
+    family = generator_family(name)
+    assert issubclass(load(family.model), Generator)
+    assert {"start", "step", "preview", "final_model"} <= set(dir(load(family.task)))
+
+
+def test_an_unknown_family_is_one_line_that_names_those_there_are() -> None:
+    for name in ("brihgt", "nowhere.family"):
+        with pytest.raises(InputError, match=r"no such family: .*there are bright") as error:
+            find_family(name)
+        assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a module that can be imported, and returns its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+        return f"mine.{name}"
+
+    yield write
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
+    find_family.cache_clear()
+
+
+def test_a_module_without_a_family_is_one_line(module) -> None:
+    with pytest.raises(InputError, match="holds a constant FAMILY; there is none"):
+        find_family(module("empty", ""))
+    with pytest.raises(InputError, match="must be an AutoencoderFamily or a GeneratorFamily, not 3"):
+        find_family(module("three", "FAMILY = 3"))
+
+
+def test_an_import_that_a_family_itself_lacks_is_told_as_it_is(module) -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        find_family(module("broken", "import no_such_package"))
+
+
+def test_a_family_under_the_wrong_section_is_told_where_it_belongs() -> None:
+    with pytest.raises(InputError, match="under `generators`"):
+        parse_autoencoder({"family": "ddpm", "dataset": "any"}, "here")
+    with pytest.raises(InputError, match="under `autoencoders`"):
+        parse_generator({"family": "bright", "dataset": "any"}, "here")
+
+
+def test_an_entry_without_a_family_is_brights_and_a_generator_needs_one(tiny_autoencoder) -> None:
+    assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
+    with pytest.raises(InputError, match="the name of a model family is needed, not None"):
+        parse_generator({"dataset": "any"}, "here")
