@@ -8,7 +8,7 @@ SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 
-.PHONY: setup demo bars second-seed check test lint docs benchmark benchmark-precision-recall
+.PHONY: setup demo bars second-seed check test soak lint docs benchmark benchmark-precision-recall
 
 setup: $(SETUP)
 
@@ -48,6 +48,9 @@ check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
 
 test: lint $(NETWORKS)  ## everything
 	pytest -m "not demo"
+
+soak: $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
+	SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py
 
 benchmark: setup  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.atomic import write_json
+from pipeline.config.diffusion import Denoising
 from pipeline.estimation.devices import DEVICES, Device, choose_device
 from pipeline.estimation.report import Estimate, facts, text
 from pipeline.estimation.schedule import schedule
@@ -82,15 +83,25 @@ def make_estimate(plan: Plan, config: str, device: Device, gpus: int, cores: int
 
 
 def _remarks(plan: Plan) -> list[str]:
+    """What the numbers leave out."""
+    lines = []
+    used = {job.digest for job in plan.jobs.values() if job.stage == "train_generator"}
+    uncounted = [
+        f"generators.{name}"
+        for name, settings in plan.config.generators.items()
+        if not isinstance(settings, Denoising) and plan.generator(name).digest in used
+    ]
+    if uncounted:
+        lines.append(f"the work of {', '.join(uncounted)} is not counted; records of it, once it ran, are")
     absent = [
         network
         for network in plan.config.evaluation.networks
         if not (available(network, NETWORKS) or fetchable(network))
     ]
-    if not absent:
-        return []
-    counted = "counted all the same" if isinstance(plan, WholePlan) else "not counted; --all-networks counts them"
-    return [f"metrics of {', '.join(absent)}, whose weights are not here, are {counted}"]
+    if absent:
+        counted = "counted all the same" if isinstance(plan, WholePlan) else "not counted; --all-networks counts them"
+        lines.append(f"metrics of {', '.join(absent)}, whose weights are not here, are {counted}")
+    return lines
 
 
 if __name__ == "__main__":

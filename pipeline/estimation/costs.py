@@ -11,9 +11,12 @@ from functools import cached_property
 from math import ceil
 from pathlib import Path
 
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, RealSamples, Samples
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.config.diffusion import Diffusion, DiffusionSamples, FilesSamples, GeneratorSamples, RealSamples, Samples
+from pipeline.config.families import parse_autoencoder, parse_generator
+from pipeline.config.generator import GeneratorSettings
 from pipeline.config.jobs import GenerationJob
+from pipeline.estimation.families import autoencoder_work, generator_work
 from pipeline.estimation.images import ImageCounts, image_counts
 from pipeline.estimation.operations import (
     AutoencoderWork,
@@ -92,9 +95,9 @@ class Costs:
         count: Callable[[Costs, Job], Cost] | None = STAGE_COSTS.get(job.stage)
         return count(self, job) if count else Cost()
 
-    def _autoencoder(self, settings: Autoencoder) -> AutoencoderWork:
+    def _autoencoder(self, settings: AutoencoderSettings) -> AutoencoderWork:
         dataset = self.plan.config.datasets[settings.dataset]
-        return AutoencoderWork(settings, dataset.resolution, dataset.channels)
+        return autoencoder_work(settings, dataset.resolution, dataset.channels)
 
     def _unet(self, settings: Diffusion) -> UNetWork:
         return UNetWork(settings.unet, self.plan.config.autoencoders[settings.autoencoder].code_size)
@@ -114,7 +117,7 @@ class Costs:
         return Cost(images_s=seconds, output_bytes=count * self._png_bytes(job.label))
 
     def train_autoencoder(self, job: Job) -> Cost:
-        settings = Autoencoder.model_validate(job.settings["autoencoder"])
+        settings = parse_autoencoder(job.settings["autoencoder"], "autoencoder")
         model, training = self._autoencoder(settings), settings.training
         adversarial = settings.losses.adversarial
         off = training.images if adversarial.kind == "none" else min(adversarial.start_images, training.images)
@@ -146,6 +149,31 @@ class Costs:
             state_bytes=4 * model.trainable * FLOAT,
         )
 
+    def train_generator(self, job: Job) -> Cost:
+        settings = parse_generator(job.settings["generator"], "generator")
+        model, training = self._generator(settings), settings.training
+        images = getattr(training, "images", None)
+        steps = ceil(images / training.batch) if images is not None else getattr(training, "steps", None)
+        trainable = model.trainable if model else 0
+        return Cost(
+            work=model.training() * ((steps or 0) * training.batch) if model else NOTHING,
+            passes=3 * (steps or 0),
+            precision=settings.execution.precision,
+            threads=settings.execution.cpu_threads,
+            gpus=max(1, settings.execution.gpus),
+            steps=steps,
+            output_bytes=trainable * FLOAT,
+            state_bytes=4 * trainable * FLOAT,
+        )
+
+    def _generator(self, settings: GeneratorSettings) -> UNetWork | None:
+        """A generator's operations, where they are counted."""
+        if settings.autoencoder is not None:
+            height, width, channels = self.plan.config.autoencoders[settings.autoencoder].code_size
+            return generator_work(settings, (channels, height, width))
+        dataset = self.plan.config.datasets[settings.dataset or ""]
+        return generator_work(settings, (dataset.channels, dataset.resolution, dataset.resolution))
+
     def dump_codes(self, job: Job) -> Cost:
         settings = self._trained(job)
         count = self.images[settings.dataset].train
@@ -157,10 +185,10 @@ class Costs:
             output_bytes=count * height * width * channels * FLOAT,
         )
 
-    def _trained(self, job: Job) -> Autoencoder:
+    def _trained(self, job: Job) -> AutoencoderSettings:
         """The settings of the autoencoder that a job uses."""
         (trained,) = (one for one in job.upstream if one.stage == "train_autoencoder")
-        return Autoencoder.model_validate(trained.settings["autoencoder"])
+        return parse_autoencoder(trained.settings["autoencoder"], "autoencoder")
 
     def reconstruct(self, job: Job) -> Cost:
         settings = self._trained(job)
@@ -182,10 +210,9 @@ class Costs:
         size = samples.count * self._png_bytes(dataset)
         if isinstance(samples, RealSamples | FilesSamples):
             return Cost(images_s=images_s + samples.count * self._pixels(dataset) * READ_S, output_bytes=size)
-        work, steps = self._autoencoder(self._trained(job)).decoding(), 0
-        if isinstance(samples, DiffusionSamples):
-            steps = samples.sampler.steps
-            work += self._unet(self.plan.config.diffusions[samples.diffusion]).denoising() * steps
+        work, steps = self._making(samples)
+        if any(one.stage == "train_autoencoder" for one in job.upstream):
+            work += self._autoencoder(self._trained(job)).decoding()
         batches = sum(ceil((last - first) / samples.micro_batch) for first, last in ranges(job))
         return Cost(
             work=work * (batches * samples.micro_batch),  # the last batch of a shard is padded
@@ -194,6 +221,18 @@ class Costs:
             threads=samples.cpu_threads,
             output_bytes=size,
         )
+
+    def _making(self, samples: Samples) -> tuple[Work, int]:
+        """What a diffusion model or generator does for one code or image, and how often it runs for that."""
+        model: UNetWork | None
+        match samples:
+            case DiffusionSamples():
+                model = self._unet(self.plan.config.diffusions[samples.diffusion])
+            case GeneratorSamples():
+                model = self._generator(self.plan.config.generators[samples.generator])
+            case _:
+                return NOTHING, 0
+        return (model.denoising() * samples.sampler.steps, samples.sampler.steps) if model else (NOTHING, 1)
 
     def extract_features(self, job: Job) -> Cost:
         space = job.settings["space"]
@@ -253,6 +292,7 @@ STAGE_COSTS: dict[str, Callable[[Costs, Job], Cost]] = {
     "prepare_dataset": Costs.prepare_dataset,
     "train_autoencoder": Costs.train_autoencoder,
     "train_diffusion": Costs.train_diffusion,
+    "train_generator": Costs.train_generator,
     "dump_codes": Costs.dump_codes,
     "reconstruct": Costs.reconstruct,
     "generate": Costs.generate,

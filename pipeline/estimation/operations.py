@@ -17,7 +17,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config.autoencoder import Autoencoder
+from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
 from pipeline.evaluation.spaces import network_of
@@ -26,6 +26,7 @@ from pipeline.models.complexity import hash_table_parameters, parameters, retrie
 from pipeline.models.decoder import StyleMLP
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import VGG16_LAYERS
 from pipeline.models.unet import build_unet
 from pipeline.training import losses
@@ -73,9 +74,11 @@ def counted_once(what: str, call: Callable[[], object], gradients: bool = False)
 
 
 class AutoencoderWork:
-    """What one image costs in an autoencoder's training, encoding and decoding."""
+    """What one image costs in an autoencoder's training, encoding and decoding; this one is BRIGHT's."""
 
-    def __init__(self, settings: Autoencoder, resolution: int, channels: int):
+    settings: Any
+
+    def __init__(self, settings: Any, resolution: int, channels: int):
         self.settings = settings
         self.image_shape = (1, channels, resolution, resolution)
         with torch.device("meta"):
@@ -83,7 +86,7 @@ class AutoencoderWork:
             self.synthesis = make_synthesis(settings, resolution, channels)
             self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
             self.group_mlps = make_group_mlps(settings)
-            self.critic = Discriminator(settings.discriminator, resolution, channels)
+            self.critic = make_critic(settings, resolution, channels)
 
     @property
     def trainable(self) -> int:
@@ -102,13 +105,13 @@ class AutoencoderWork:
 
     def decoding(self) -> Work:
         """One key code to its image."""
-        return counted_once(self._decoder, self._decode) + Work(products=2 * retrieval_count(self.settings))
+        return counted_once(self._decoder, self._decode) + self._retrieval()
 
     def training(self, phase: Phase) -> Work:
         """One image's share of a training step, as `pipeline.training.autoencoder` does it."""
         work = counted_once(self._encoder, lambda: self._encode().sum().backward(), gradients=True)
         work += counted_once(self._decoder, lambda: self._decode().sum().backward(), gradients=True)
-        work += Work(products=3 * 2 * retrieval_count(self.settings))
+        work += self._retrieval() * 3
         work += self._perceptual()
         adversarial = self.settings.losses.adversarial.kind
         if adversarial != "none" and phase != "off":
@@ -152,6 +155,10 @@ class AutoencoderWork:
     def _critic(self, images: Tensor) -> Tensor:
         return self.critic(images * 1)  # a product: the counter's hooks can't take a leaf
 
+    def _retrieval(self) -> Work:
+        """Reading the hash tables, forward."""
+        return Work(products=2 * retrieval_count(self.settings))
+
     def _perceptual(self) -> Work:
         """Both images forward, and the reconstruction's way back."""
         perceptual = self.settings.losses.perceptual
@@ -163,6 +170,12 @@ class AutoencoderWork:
         return forward + counted_once(
             f"{perceptual.network} {side}", lambda: _pull(layers, (1, 3, side, side)), gradients=True
         )
+
+
+def make_critic(settings: AutoencoderSettings, resolution: int, channels: int) -> nn.Module:
+    """The discriminator that a training has."""
+    kind = PatchDiscriminator if settings.discriminator.kind == "patch" else Discriminator
+    return kind(settings.discriminator, resolution, channels)
 
 
 def _pull(network: nn.Module, shape: tuple[int, ...]) -> None:

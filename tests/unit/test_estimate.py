@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
-from finished_plan import finish, tiny_plan
+from finished_plan import finish, tiny_plan, tiny_values
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -16,11 +16,14 @@ from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
 from pipeline.errors import InputError
 from pipeline.estimate import make_estimate
+from pipeline.estimation.costs import Costs
 from pipeline.estimation.devices import DEVICES, choose_device
+from pipeline.estimation.families import autoencoder_work
 from pipeline.estimation.images import image_counts
 from pipeline.estimation.operations import AutoencoderWork, UNetWork, Work, embedding_width, feature_work
 from pipeline.estimation.report import facts, text
 from pipeline.estimation.tasks import GPU_STAGES, Estimator, Task
+from pipeline.families import autoencoder_family, load
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
 from pipeline.models.complexity import counts, retrieval_count
@@ -190,3 +193,47 @@ def test_what_is_missing_and_the_whole(plan) -> None:
     assert facts(after)["total"]["cpu_s"]["missing"] == facts(after)["wall_s"]["missing"] == 0
     assert facts(after)["wall_s"]["whole"] > 0
     assert "Nothing is missing" in text(after)
+
+
+def family_plan(tmp_path, monkeypatch):
+    """The tiny config with a VQGAN and generators on pixels."""
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values()
+    values["autoencoders"]["vqgan"] = {
+        "family": "vqgan",
+        "dataset": "tiny",
+        "code_size": "4x4x2",
+        "network": {"channels": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []},
+        "training": {"images": 48, "batch": 8},
+    }
+    unet = {"channels": 32, "multipliers": [1, 1], "blocks": 1, "attention_resolutions": []}
+    values["generators"] = {
+        "pixels": {"family": "ddpm", "dataset": "tiny", "unet": unet, "training": {"steps": 4, "batch": 8}},
+        "style": {"family": "stylegan2", "dataset": "tiny", "training": {"images": 64, "batch": 8}},
+    }
+    for name in values["generators"]:
+        values["samples"][name] = {"kind": "generator", "generator": name, "count": 32, "shard": 16}
+    values["tables"]["table2"] = ["main", "vqgan"]
+    values["tables"]["table5"] = {"rows": ["main", "pixels", "style"]}
+    return tiny_plan(values)
+
+
+def test_models_of_other_families_are_counted_or_named_as_not_counted(tmp_path, monkeypatch) -> None:
+    plan = family_plan(tmp_path, monkeypatch)
+    costs = Costs(plan)
+    vqgan, pixels = costs.of(plan.autoencoder("vqgan")), costs.of(plan.generator("pixels"))
+    model = load(autoencoder_family("vqgan").model)(plan.config.autoencoders["vqgan"], 32, 1)
+    assert vqgan.output_bytes == 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert vqgan.work.total > 0 and vqgan.steps == 6
+    assert costs.of(plan.samples("pixels")).work.total > pixels.work.total / 3 > 0
+    assert (pixels.steps, costs.of(plan.generator("style")).steps) == (4, 8)
+    (remark,) = (line for line in make_estimate(plan, "x", CPU, 1, 2).remarks if "generators" in line)
+    assert remark.startswith("the work of generators.style is not counted")
+
+
+def test_a_training_in_another_family_is_about_three_times_its_passes(tmp_path, monkeypatch) -> None:
+    settings = family_plan(tmp_path, monkeypatch).config.autoencoders["vqgan"]
+    plain = settings.losses.perceptual.model_copy(update={"network": "none"})
+    settings = settings.model_copy(update={"losses": settings.losses.model_copy(update={"perceptual": plain})})
+    work = autoencoder_work(settings, 32, 1)
+    assert 2.5 < work.training("off").total / (work.encoding() + work.decoding()).total < 3.05

@@ -46,11 +46,14 @@ class Workflow:
 
     def run(self, *arguments: str, expect: int = 0, **environment: str) -> Run:
         """Run the workflow on this folder's config.yaml, with further arguments."""
+        return self.call(*self.local_command(*arguments), expect=expect, **environment)
+
+    def local_command(self, *arguments: str) -> list[str]:
+        """What one types to run it."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile")]
         if (self.folder / "config.yaml").exists() and "--configfile" not in arguments:
             command += ["--configfile", "config.yaml"]
-        command += ["--cores", "2"]
-        return self.call(*command, *arguments, expect=expect, **environment)
+        return [*command, "--cores", "2", *arguments]
 
     def python(self, module: str, *arguments: str, expect: int = 0) -> Run:
         """Run one of the checkout's modules in this folder."""
