@@ -8,7 +8,8 @@ SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 
-.PHONY: setup demo bars second-seed check test soak lint docs benchmark benchmark-precision-recall
+.PHONY: setup demo bars second-seed check test soak lint docs benchmark benchmark-evaluation \
+	benchmark-precision-recall
 
 setup: $(SETUP)
 
@@ -56,6 +57,9 @@ benchmark: setup  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
+
+benchmark-evaluation: setup  ## stored features against torch-fidelity and clean-fid (half an hour)
+	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
 
 benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (about an hour)
 	python tests/benchmarks/benchmark_precision_recall.py

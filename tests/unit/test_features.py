@@ -6,20 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch_fidelity
 import torchvision
 from PIL import Image
 from torch import nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
 from pipeline.errors import InputError
-from pipeline.evaluation.feature_files import FeatureSet, read_features
+from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import ClipFeatures, EfficientNetFeatures, extract, load_feature_network
 from pipeline.evaluation.fetching import _torchscript_tensors
-from pipeline.evaluation.metrics import generation_metrics
-from pipeline.evaluation.network_files import read_network, write_network
+from pipeline.evaluation.network_files import read_network
 from pipeline.extract_features import extract_features
 
 CPU = torch.device("cpu")
@@ -37,13 +34,6 @@ def archive(path: Path, images: np.ndarray, first: int = 0) -> ImageArchive:
         for index, image in enumerate(images):
             writer.add(f"00000/img{first + index:08d}.png", image)
     return ImageArchive(path)
-
-
-def folder_of(path: Path, images: np.ndarray) -> Path:
-    path.mkdir()
-    for index, image in enumerate(images):
-        Image.fromarray(image).save(path / f"{index:08d}.png")
-    return path
 
 
 def test_efficientnet_logits_equal_the_packages_forward(networks_folder: Path) -> None:
@@ -155,72 +145,3 @@ def test_of_a_torchscript_archive_the_image_part_is_kept(tmp_path: Path) -> None
     torch.jit.save(torch.jit.trace(Both(), torch.zeros(1, 3)), tmp_path / "clip.pt")
     kept = _torchscript_tensors(tmp_path / "clip.pt")
     assert set(kept) == {"visual.weight", "visual.bias", "text_projection"}
-
-
-class RandomInception(FeatureExtractorInceptionV3):
-    """InceptionV3 with random weights: it keeps those that it was built with."""
-
-    def load_state_dict(self, *_: object, **__: object) -> None:  # type: ignore[override]
-        return None
-
-
-@pytest.fixture(scope="session")
-def random_inception(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The true architecture, random weights: as torch-fidelity's file, and as ours."""
-    folder = tmp_path_factory.mktemp("inception")
-    torch.save({}, folder / "empty.pth")
-    torch.manual_seed(0)
-    network = RandomInception("random", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth"))
-    for module in network.modules():  # so that the signal survives forty layers of random weights
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.from_numpy(pictures(6, 9)).permute(0, 3, 1, 2))
-    weights = {name: value.clone() for name, value in network.state_dict().items()}
-    torch.save(weights, folder / "weights.pth")
-    write_network("inception", weights, folder / "inception.safetensors")
-    return folder / "weights.pth", folder / "inception.safetensors"
-
-
-def both(tmp_path: Path, name: str, weights: Path) -> tuple[FeatureSet, FeatureSet]:
-    made = extract(archive(tmp_path / "made.zip", pictures(12, 5)), name, weights, 0, None, 8, CPU)
-    real = extract(archive(tmp_path / "real.zip", pictures(11, 6)), name, weights, 0, None, 8, CPU)
-    return made, real
-
-
-def judged_by_torch_fidelity(tmp_path: Path, weights: Path, **metrics: bool) -> dict[str, float]:
-    return torch_fidelity.calculate_metrics(
-        input1=str(folder_of(tmp_path / "made", pictures(12, 5))),
-        input2=str(folder_of(tmp_path / "real", pictures(11, 6))),
-        feature_extractor_weights_path=str(weights),
-        cuda=False,
-        cache=False,
-        verbose=False,
-        batch_size=8,
-        save_cpu_ram=True,
-        **metrics,
-    )
-
-
-@pytest.mark.slow
-def test_fid_and_inception_score_equal_torch_fidelitys(random_inception: tuple[Path, Path], tmp_path: Path) -> None:
-    expected = judged_by_torch_fidelity(tmp_path, random_inception[0], fid=True, isc=True)
-    found = generation_metrics(*both(tmp_path, "inception", random_inception[1]), 1.0).metrics
-    assert expected["frechet_inception_distance"] > 0.01
-    assert found["frechet_distance"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
-    assert found["score_mean"] == pytest.approx(expected["inception_score_mean"], rel=1e-4)
-    assert found["score_std"] == pytest.approx(expected["inception_score_std"], rel=1e-4, abs=1e-6)
-
-
-@pytest.mark.slow
-def test_precision_and_recall_equal_torch_fidelitys(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    weights = torchvision.models.vgg16().state_dict()
-    torch.save(weights, tmp_path / "weights.pth")
-    write_network("vgg16", weights, tmp_path / "vgg16.safetensors")
-    expected = judged_by_torch_fidelity(tmp_path, tmp_path / "weights.pth", prc=True)
-    found = generation_metrics(*both(tmp_path, "vgg16", tmp_path / "vgg16.safetensors"), 1.0).metrics
-    assert 0 < expected["precision"] < 1 or 0 < expected["recall"] < 1
-    assert found["precision"] == pytest.approx(expected["precision"], rel=1e-4)
-    assert found["recall"] == pytest.approx(expected["recall"], rel=1e-4)
-    assert found["f1"] == pytest.approx(expected["f_score"], rel=1e-4)

@@ -1,0 +1,83 @@
+"""All generation metrics of two sets against one reference: through stored features, and by two libraries.
+
+    PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py [--count 300] [--threads 2]
+
+Ours is `python -m pipeline.evaluate` with its intervals, theirs are torch-fidelity's FID, IS, precision and
+recall, then clean-fid's FID and CLIP-FID, on the same images and networks (true architectures, random weights)
+on a CPU. The second set finds the reference's features in the store: it must be at least 1.8 times as fast.
+Both ways must give the same values. The bar is on CPU seconds, since clocks mean little where others compute.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from typing import Annotated, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import typer
+from reference_metrics import BATCH, pictures, reference_metrics, save_networks
+
+from pipeline.evaluate import evaluate
+
+BAR = 1.8
+RELATIVE = 1e-4
+Result = TypeVar("Result")
+
+
+class Took(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(what: Callable[[], Result]) -> tuple[Result, Took]:
+    started, worked = time.perf_counter(), time.process_time()
+    found = what()
+    return found, Took(time.perf_counter() - started, time.process_time() - worked)
+
+
+def ours(generated: Path, reference: Path, networks: Path, threads: int) -> dict[str, float]:
+    """Every metric by space and name, from the summaries."""
+    settings = {"networks": ["inception", "clip", "vgg16"], "micro_batch": BATCH, "cpu_threads": threads}
+    evaluate(generated, reference, settings=json.dumps(settings), networks=networks)
+    found = {}
+    for path in Path("results", "evaluations", generated.name).glob("summary-*.json"):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        found |= {f"{summary['space']}.{metric}": value for metric, value in summary["metrics"].items()}
+    return found
+
+
+def benchmark(
+    count: Annotated[int, typer.Option(help="Images of each set.")] = 300,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+) -> None:
+    """Print both ratios."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        networks, reference = save_networks(Path("networks")), pictures(Path("reference"), count, 0)
+        for name, seed in (("first", 1), ("second", 2)):
+            generated = pictures(Path(name), count, seed, contrast=0.9)
+            found, our_time = timed(lambda made=generated: ours(made, reference, networks, threads))
+            expected, their_time = timed(lambda made=generated: reference_metrics(made, reference, networks))
+            for metric, value in expected.items():
+                if not np.isclose(found[metric], value, rtol=RELATIVE):
+                    raise SystemExit(f"{name} set, {metric}: {found[metric]}, the library has {value}")
+            ratio = their_time.cpu_seconds / our_time.cpu_seconds
+            print(
+                f"{name} set of {count}: {len(expected)} metrics equal; stored features {our_time.seconds:.0f} s"
+                f" ({our_time.cpu_seconds:.0f} CPU seconds), libraries {their_time.seconds:.0f} s"
+                f" ({their_time.cpu_seconds:.0f}): {ratio:.2f} times as fast by CPU seconds,"
+                f" {their_time.seconds / our_time.seconds:.2f} by the clock",
+                flush=True,
+            )
+    if ratio < BAR:
+        raise SystemExit(f"the second set is {ratio:.2f} times as fast, should be at least {BAR}")
+
+
+if __name__ == "__main__":
+    typer.run(benchmark)

@@ -1,0 +1,57 @@
+"""A network that is not here costs its own metrics, with the reason, and nothing else."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from finished_plan import tiny_plan
+
+from pipeline.atomic import write_json
+from pipeline.evaluation.metrics import SERVES
+from pipeline.evaluation.networks import network_path
+from pipeline.make_table import make_table
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.jobs import Job
+
+METRICS = {
+    "frechet_distance": {"frechet_distance": 4.5},
+    "score": {"score_mean": 3.1, "score_std": 0.1},
+    "precision_recall": {"precision": 0.7, "recall": 0.5, "f1": 0.583},
+}
+
+
+@pytest.fixture(autouse=True)
+def _all_networks_but_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an own folder; the plan looks at names alone."""
+    monkeypatch.chdir(tmp_path)
+    NETWORKS.mkdir(parents=True)
+    for name in ("inception", "vgg16", "efficientnet_lite0", "lpips_alex", "lpips_vgg"):
+        network_path(name, NETWORKS).touch()
+
+
+def score(job: Job) -> None:
+    """Put made-up numbers in the place of a job's summary."""
+    space, told = job.settings["space"], job.settings
+    facts = {key: told[key] for key in ("sample_kind", "dataset", "method")}
+    metrics = {metric: value for kind in SERVES[space] for metric, value in METRICS[kind].items()}
+    protocol = {"count": told["count"], "reference": told["reference"]}
+    summary = {"kind": "generation", "network": space, "space": space, "metrics": metrics, "protocol": protocol}
+    write_json(job.path("summary.json"), summary | facts)
+
+
+def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:
+    table = tiny_plan().tables["table5"]
+    spaces = {job.settings["space"] for job in table.upstream}
+    assert spaces == {"inception", "inception_clean", "vgg16", "efficientnet_lite0"}
+    for job in table.upstream:
+        score(job)
+    summaries = [f"{name}={path}" for name, path in zip(table.names, table.inputs["summaries"], strict=True)]
+    make_table(json.dumps(table.settings), summaries, csv=Path("t.csv"), markdown=Path("t.md"))
+    rows = csv.DictReader(Path("t.csv").read_text().splitlines())
+    (row,) = (row for row in rows if row["name"] == "main")
+    assert row["missing"] == "clip_fid"
+    assert "network clip is missing (CLIP-FID): put ViT-B-32.pt" in row["notes"]
+    for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", "fd_efficientnet_lite0"):
+        assert float(row[f"{column}_measured"]) > 0, column
+    assert "missing: network clip is missing (CLIP-FID): put ViT-B-32.pt" in Path("t.md").read_text()
