@@ -1,6 +1,6 @@
 """Floating-point operations of models of any family; `operations.py` has BRIGHT's own, part by part.
 
-What a family adds between encoder and decoder counts as its network does it. A generator that denoises is its
+The search for codebook entries, little beside the convolutions, does not count. A generator that denoises is its
 UNet; how often another one runs its networks in a step is its own affair, so that only records tell what it takes.
 """
 
@@ -44,7 +44,8 @@ class FamilyWork(AutoencoderWork):
 
     def _decode(self) -> Tensor:
         height, width, channels = self.settings.code_size
-        return self.model.decode(torch.empty(1, channels, height, width))
+        decode = getattr(self.model, "decoder", self.model.decode)
+        return decode(torch.empty(1, channels, height, width))
 
     def _retrieval(self) -> Work:
         return Work()

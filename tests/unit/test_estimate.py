@@ -195,12 +195,12 @@ def test_what_is_missing_and_the_whole(plan) -> None:
     assert "Nothing is missing" in text(after)
 
 
-def family_plan(tmp_path, monkeypatch):
-    """The tiny config with a VQGAN and generators on pixels."""
+def family_plan(tmp_path, monkeypatch, family="vqgan"):
+    """The tiny config with an autoencoder of another family and generators on pixels."""
     monkeypatch.chdir(tmp_path)
     values = tiny_values()
-    values["autoencoders"]["vqgan"] = {
-        "family": "vqgan",
+    values["autoencoders"]["other"] = {
+        "family": family,
         "dataset": "tiny",
         "code_size": "4x4x2",
         "network": {"channels": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []},
@@ -213,7 +213,7 @@ def family_plan(tmp_path, monkeypatch):
     }
     for name in values["generators"]:
         values["samples"][name] = {"kind": "generator", "generator": name, "count": 32, "shard": 16}
-    values["tables"]["table2"] = ["main", "vqgan"]
+    values["tables"]["table2"] = ["main", "other"]
     values["tables"]["table5"] = {"rows": ["main", "pixels", "style"]}
     return tiny_plan(values)
 
@@ -221,8 +221,8 @@ def family_plan(tmp_path, monkeypatch):
 def test_models_of_other_families_are_counted_or_named_as_not_counted(tmp_path, monkeypatch) -> None:
     plan = family_plan(tmp_path, monkeypatch)
     costs = Costs(plan)
-    vqgan, pixels = costs.of(plan.autoencoder("vqgan")), costs.of(plan.generator("pixels"))
-    model = load(autoencoder_family("vqgan").model)(plan.config.autoencoders["vqgan"], 32, 1)
+    vqgan, pixels = costs.of(plan.autoencoder("other")), costs.of(plan.generator("pixels"))
+    model = load(autoencoder_family("vqgan").model)(plan.config.autoencoders["other"], 32, 1)
     assert vqgan.output_bytes == 4 * sum(parameter.numel() for parameter in model.parameters())
     assert vqgan.work.total > 0 and vqgan.steps == 6
     assert costs.of(plan.samples("pixels")).work.total > pixels.work.total / 3 > 0
@@ -231,8 +231,9 @@ def test_models_of_other_families_are_counted_or_named_as_not_counted(tmp_path, 
     assert remark.startswith("the work of generators.style is not counted")
 
 
-def test_a_training_in_another_family_is_about_three_times_its_passes(tmp_path, monkeypatch) -> None:
-    settings = family_plan(tmp_path, monkeypatch).config.autoencoders["vqgan"]
+@pytest.mark.parametrize("family", ["vqgan", "rqvae", "kl"])
+def test_a_training_in_another_family_is_about_three_times_its_passes(tmp_path, monkeypatch, family) -> None:
+    settings = family_plan(tmp_path, monkeypatch, family).config.autoencoders["other"]
     plain = settings.losses.perceptual.model_copy(update={"network": "none"})
     settings = settings.model_copy(update={"losses": settings.losses.model_copy(update={"perceptual": plain})})
     work = autoencoder_work(settings, 32, 1)
