@@ -2,11 +2,11 @@
 
 import ast
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from documented import PAGES, blocks, commands
 from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
@@ -18,10 +18,9 @@ from pipeline.plan.run import Plan, read_config
 from pipeline.plan.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Files of readers, in examples.
-EXAMPLES = {"mine.yaml"}
+EXAMPLES = {"mine.yaml", "mine-256.yaml"}
 # What other programs say.
 FOREIGN_MESSAGES = {
     "ensurepip is not available",
@@ -34,21 +33,6 @@ FOREIGN_MESSAGES = {
     "Nothing to be done",
     "MissingOutputException",
 }
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands() -> list[list[str]]:
-    """All command lines of the pages' shell blocks, as words."""
-    lines = [
-        line
-        for page in PAGES
-        for block in blocks(page.read_text(encoding="utf-8"), "sh")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def own_config() -> str:
