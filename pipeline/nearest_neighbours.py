@@ -11,10 +11,12 @@ from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.neighbours import (
     LpipsEmbedding,
+    distance_quantiles,
     memorisation,
     nearest,
     neighbours_picture,
     neighbours_table,
+    share_nearer,
 )
 from pipeline.evaluation.protocol import neighbours_protocol
 from pipeline.progress import log_to, logger
@@ -59,6 +61,8 @@ def nearest_neighbours(
         "dataset": job.dataset,
         "method": job.method,
         **medians,
+        "share_nearer": share_nearer(found["generated"], found["validation"]),
+        "quantiles": {name: distance_quantiles(one) for name, one in found.items()},
         "count": job.count,
         "validation_count": len(found["validation"].indices),
         "train_count": len(seen),

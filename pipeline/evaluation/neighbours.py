@@ -28,6 +28,9 @@ from pipeline.evaluation.batches import rgb_batches
 from pipeline.models.perceptual import FrozenModule, lpips_distance
 from pipeline.progress import Progress
 
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+COPIES_BELOW = 0.05  # of the validation images' distances
+
 
 class LpipsEmbedding(FrozenModule):
     """uint8 images (N, 3, R, R) to e, (N, D): the squared distance of two is LPIPS on AlexNet."""
@@ -134,6 +137,22 @@ def memorisation(generated: Neighbours, validation: Neighbours) -> dict[str, flo
     if medians[1] == 0:
         raise InputError("validation images: most are exact copies of training images; the split is wrong")
     return {"median_generated": medians[0], "median_validation": medians[1], "ratio": medians[0] / medians[1]}
+
+
+def distance_quantiles(neighbours: Neighbours) -> dict[str, float]:
+    """The distribution of LPIPS to the nearest training image: 5% of the images are nearer than that of `0.05`."""
+    nearest_ones = neighbours.distances[:, 0].double()
+    return {f"{level}": float(nearest_ones.quantile(level)) for level in QUANTILES}
+
+
+def share_nearer(generated: Neighbours, validation: Neighbours) -> float:
+    """The share of generated images that are nearer to a training image than 95% of the validation images are.
+
+    About 0.05 where the two distributions are alike; a model that copies some training images has more,
+    also where the medians agree.
+    """
+    bound = validation.distances[:, 0].double().quantile(COPIES_BELOW)
+    return float((generated.distances[:, 0].double() < bound).double().mean())
 
 
 def neighbours_picture(queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int) -> Image.Image:

@@ -11,7 +11,14 @@ from PIL import Image
 
 from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.errors import InputError
-from pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, memorisation, nearest
+from pipeline.evaluation.neighbours import (
+    LpipsEmbedding,
+    Neighbours,
+    distance_quantiles,
+    memorisation,
+    nearest,
+    share_nearer,
+)
 from pipeline.models.perceptual import lpips_distance
 from pipeline.nearest_neighbours import nearest_neighbours
 
@@ -98,6 +105,24 @@ def test_memorisation_is_the_ratio_of_medians() -> None:
         memorisation(at(0.1), at(0.0))
 
 
+def near(*values: float) -> Neighbours:
+    return Neighbours(torch.tensor(values)[:, None], torch.zeros(len(values), 1, dtype=torch.long))
+
+
+def test_a_few_copies_show_in_the_share_nearer_where_the_medians_agree() -> None:
+    """Of 200 generated images 40 are copies; the others, and the validation images, are alike."""
+    distances = np.linspace(0.2, 0.6, 200)
+    validation, honest = near(*distances), near(*distances)
+    copying = near(*np.where(np.arange(200) % 5 == 0, 0.01, distances))
+    assert share_nearer(honest, validation) == pytest.approx(0.05, abs=0.01)
+    assert share_nearer(copying, validation) == pytest.approx(0.24, abs=0.02)
+
+
+def test_quantiles_are_those_of_the_nearest_distances() -> None:
+    found = distance_quantiles(near(*np.linspace(0, 1, 101)))
+    assert found == pytest.approx({str(level): level for level in (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)})
+
+
 def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Path) -> None:
     train = archive(tmp_path / "train.zip", 12, seed=1)
     archive(tmp_path / "validation.zip", 5, seed=2)
@@ -120,6 +145,8 @@ def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Pat
     assert (frame.groupby(["set", "image"], sort=False)["lpips"].diff().dropna() >= 0).all()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["kind"], summary["count"], summary["validation_count"]) == ("neighbours", 3, 5)
+    assert 0 <= summary["share_nearer"] <= 1
+    assert summary["quantiles"]["generated"]["0.5"] == pytest.approx(summary["median_generated"])
     assert summary["ratio"] == pytest.approx(summary["median_generated"] / summary["median_validation"])
     picture = Image.open(tmp_path / "neighbours.png")
     assert (picture.mode, picture.size) == ("RGB", (3 * 98 + 2, 3 * 98 + 2))
