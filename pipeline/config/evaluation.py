@@ -18,6 +18,13 @@ class Neighbours(Section):
     neighbours: int = Field(5, ge=1, description="How many neighbours the picture shows.")
 
 
+class Decoding(Section):
+    """Decoded images per second: the models take turns in one process."""
+
+    batch: int = Field(8, ge=1, description="Images decoded at once.")
+    rounds: int = Field(7, ge=1, description="Turns of each model; the median counts.")
+
+
 class Evaluation(Section):
     """How sample sets are scored."""
 
@@ -37,6 +44,8 @@ class Evaluation(Section):
     micro_batch: int = Field(64, ge=1, description="Images a network sees at once.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
     shard: int = operational(10_000, "Images a job of feature extraction takes; a killed one loses no more.", ge=1)
+    noise_images: int = Field(256, ge=1, description="Validation images whose codes are perturbed (section 3.4).")
+    decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
     memory_gb: float = operational(2.0, "Most memory for distances: precision, recall, neighbours.", gt=0)
 
 
@@ -58,6 +67,23 @@ class Tables(Section):
     table7: list[str] = Field(default_factory=list, description="The length of a unit key.")
     table8: list[str] = Field(default_factory=list, description="The size of the feature block.")
     text_10k: GenerationRows = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
+    section34: list[str] = Field(
+        default_factory=list,
+        description="Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+    )
+    noise_generation: GenerationRows = Field(
+        GenerationRows(), description="Diffusion on codes trained with and without noise: names under `samples`."
+    )
+    table_sizes: list[str] = Field(
+        default_factory=list, description="Bytes against quality: entries that differ in `tables.entries_log2`."
+    )
+    equal_budget: list[str] = Field(
+        default_factory=list, description="One dataset, the same number of training images: quality, counts, speed."
+    )
+    decoding: list[str] = Field(
+        default_factory=list,
+        description="Decoded images per second in Table 3, measured side by side (those of `equal_budget` always are).",
+    )
     claims: bool = Field(
         False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
     )

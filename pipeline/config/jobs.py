@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion, Samples
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import Section
@@ -50,6 +51,35 @@ class ReconstructionJob(EncodingJob):
     """Reconstruct the validation split; the autoencoder's config is for the summary."""
 
     autoencoder: AnyAutoencoder
+
+
+class CodeMeasurementJob(ReconstructionJob):
+    """Measure the codes of an autoencoder (section 3.4)."""
+
+    images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
+    seed: int = 0
+
+    @property
+    def table_entries_log2(self) -> int | None:
+        """BRIGHT's tables have at most 2 to this power entries; None for other families."""
+        return self.autoencoder.tables.entries_log2 if isinstance(self.autoencoder, Autoencoder) else None
+
+
+class DecodedModel(Section):
+    """An autoencoder for images of this size."""
+
+    autoencoder: AnyAutoencoder
+    resolution: int
+    channels: int
+
+
+class DecodingJob(Section):
+    """Decode with several autoencoders in turns."""
+
+    models: dict[str, DecodedModel]
+    batch: int = Field(8, ge=1)
+    rounds: int = Field(7, ge=1)
+    cpu_threads: int = Field(1, ge=1)
 
 
 class ExplorationJob(Section):

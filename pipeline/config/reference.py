@@ -60,7 +60,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("samples.NAME", FilesSamples),
     ("evaluation", Evaluation),
     ("tables", Tables),
-    ("tables.TABLE, for table5, table6 and text_10k", GenerationRows),
+    ("tables.TABLE, for table5, table6, text_10k and noise_generation", GenerationRows),
     ("figures", Figures),
 )
 

@@ -1,6 +1,7 @@
 """The whole config of a run: one source of the defaults, the checks and the schema."""
 
 import copy
+from operator import attrgetter
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -126,6 +127,11 @@ class Config(Section):
             elif isinstance(rows, list):
                 for row in rows:
                     _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
+        for key in ("dataset", "training.images"):
+            found = {name: attrgetter(key)(self.autoencoders[name]) for name in tables.equal_budget}
+            if len(set(found.values())) > 1:
+                told = ", ".join(f"{name} {value}" for name, value in found.items())
+                raise ValueError(f"tables.equal_budget: rows have one {key}, not {told}")
         for name in [self.figures.autoencoder, *self.figures.compared]:
             if name is not None:
                 _known(name, self.autoencoders, "figures", "autoencoders")

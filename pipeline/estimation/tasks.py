@@ -25,6 +25,8 @@ GPU_STAGES = (
     "reconstruct",
     "dump_codes",
     "explore_codes",
+    "measure_codes",
+    "measure_decoding",
     "train_diffusion",
     "train_generator",
     "generate",

@@ -72,6 +72,18 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
     }
 
 
+def noise_protocol(images: ImageArchive, count: int, codes: int, lpips_alex: Path, seed: int) -> dict[str, Any]:
+    """How codes were measured: images, codes, and the noise on them."""
+    protocol = reconstruction_protocol(images, {"lpips_alex": lpips_alex})
+    del protocol["ssim"]
+    return protocol | {
+        "count": count,
+        "codes": codes,
+        "noise": "uniform within ± size, on the codes before tiling, within their bounds",
+        "seed": seed,
+    }
+
+
 def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) -> dict[str, Any]:
     """How the nearest neighbours were found."""
     return {

@@ -309,6 +309,46 @@ class Jobs:
         counts = autoencoder_family(model.family).counts.partition(":")[0]
         return self._job("complexity", self._label(model), settings, settings, modules=(counts,))
 
+    @cache  # noqa: B019
+    def code_measurement(self, name: str) -> Job:
+        model = self.config.autoencoders[name]
+        data, trained, codes = self.dataset(model.dataset), self.autoencoder(name), self.codes(name)
+        measured = {"images": self.config.evaluation.noise_images, "seed": self._seed(0, "code noise")}
+        inputs: dict[str, Any] = {
+            "images": data.path("validation.zip"),
+            "autoencoder": trained.path("autoencoder.safetensors"),
+            "codes": codes.path("codes.safetensors"),
+            "hits": codes.path("hits.npz"),
+            "lpips_alex": self.network("lpips_alex"),
+        }
+        return self._job(
+            "measure_codes",
+            self._label(model),
+            self._encoding(model) | measured | {"autoencoder": model.model_dump(mode="json")},
+            self._encoding(model) | measured | {"lpips_alex": network_digest("lpips_alex")},
+            inputs=inputs,
+            upstream=(data, trained, codes),
+            modules=self._modules(model),
+        )
+
+    @cache  # noqa: B019
+    def decoding(self, names: tuple[str, ...]) -> Job:
+        """Decoded images per second of these autoencoders, in turns; nothing is trained for it."""
+        evaluation, models = self.config.evaluation, [self.config.autoencoders[name] for name in names]
+        settings = evaluation.decoding.model_dump(mode="json") | {
+            "cpu_threads": evaluation.cpu_threads,
+            "models": {
+                name: {
+                    "autoencoder": model.architecture(),
+                    "resolution": self.config.datasets[model.dataset].resolution,
+                    "channels": self.config.datasets[model.dataset].channels,
+                }
+                for name, model in zip(names, models, strict=True)
+            },
+        }
+        modules = tuple(dict.fromkeys(module for model in models for module in self._modules(model)))
+        return self._job("measure_decoding", "decoding", settings, settings, modules=modules)
+
     @cached_property
     def published(self) -> str:
         """The digest of the published numbers."""

@@ -97,7 +97,7 @@ def _generation(plan: "Plan", jobs: EvaluationJobs) -> dict[str, Any]:
     found: dict[str, Any] = {}
     tables = jobs.config.tables_or_default
     spaces = [space for network in jobs.config.evaluation.networks for space in jobs.spaces(network)]
-    for rows in (tables.table5, tables.table6, tables.text_10k):
+    for rows in (tables.table5, tables.table6, tables.text_10k, tables.noise_generation):
         for name, space in product(rows.rows, spaces):
             count = rows.count or jobs.config.samples[name].count
             if summary := _summary(plan, jobs.evaluation(name, space, count)):

@@ -179,7 +179,7 @@ class Plan(TableJobs):
                     paths[str(folder / "figures" / f"{name}{Path(file).suffix}")] = job.path(file)
         paths[str(folder / "report.html")] = self.report.path("report.html")
         for (stage, _), job in self.jobs.items():
-            if stage in ("reconstruct", "score_features", "nearest_neighbours"):
+            if stage in ("reconstruct", "measure_codes", "score_features", "nearest_neighbours"):
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("summary.json")
             if stage == "dump_codes":
                 paths[str(folder / "summaries" / f"{stage}-{job.name}.json")] = job.path("statistics.json")

@@ -37,6 +37,18 @@ STAGES = {
         ("codes.safetensors", "hits.npz", "statistics.json"),
         ("pipeline.generation.codes", "pipeline.generation.hits"),
     ),
+    "measure_codes": Stage(
+        "code_measurements",
+        ("summary.json",),
+        (
+            "pipeline.measure_codes",
+            "pipeline.evaluation.code_noise",
+            "pipeline.evaluation.storage",
+            "pipeline.evaluation.usage",
+            "pipeline.evaluation.protocol",
+        ),
+    ),
+    "measure_decoding": Stage("decodings", ("decoding.json",), ("pipeline.measure_decoding",)),
     "explore_codes": Stage(
         "explorations",
         ("interpolation.zip", "resolutions.zip", "groups.zip", "columns.json"),

@@ -17,12 +17,21 @@ from pipeline.plan.build import is_complete
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job, closure
 
-RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8")
-COUNT_TABLES = ("table3", "table7", "table8")
-GENERATION_TABLES = ("table5", "table6", "text_10k")
+RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8", "table_sizes", "equal_budget")
+COUNT_TABLES = ("table3", "table7", "table8", "equal_budget")
+CODE_TABLES = ("section34", "table_sizes")
+SPEED_TABLES = ("table3", "equal_budget")
+GENERATION_TABLES = ("table5", "table6", "text_10k", "noise_generation")
 TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
+BEYOND_TABLES = ("section34", "noise_generation", "table_sizes", "equal_budget")  # made where they have rows
+WITHOUT_SEED = ("complexity", "measure_decoding")
 TRAININGS = ("train_autoencoder", "train_diffusion", "train_generator")
 PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
+
+
+def rows_of(wanted: list[str] | GenerationRows) -> list[str]:
+    """The rows of a table as the config has them."""
+    return wanted.rows if isinstance(wanted, GenerationRows) else wanted
 
 
 class Summary(NamedTuple):
@@ -66,10 +75,18 @@ class TableJobs(EvaluationJobs):
         return [(None, self), *self.replicas.items()]
 
     @cached_property
+    def timed(self) -> tuple[str, ...]:
+        """The autoencoders that decode in turns."""
+        wanted = self.config.tables_or_default
+        return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget]))
+
+    @cached_property
     def tables(self) -> dict[str, Job]:
         """The job of each table, by the table's name."""
-        tables = {table: self._table(table) for table in TABLES}
-        return tables | ({"claims": self._claims(tables)} if self.config.tables_or_default.claims else {})
+        wanted = self.config.tables_or_default
+        beyond = [table for table in BEYOND_TABLES if rows_of(getattr(wanted, table))]
+        tables = {table: self._table(table) for table in (*TABLES, *beyond)}
+        return tables | ({"claims": self._claims(tables)} if wanted.claims else {})
 
     def _claims(self, tables: dict[str, Job]) -> Job:
         """The claims of the paper's text, recomputed from the other tables."""
@@ -96,7 +113,7 @@ class TableJobs(EvaluationJobs):
             "missing": missing,
             "provenance": self._provenance(summaries),
         }
-        if any(summary.job.stage != "complexity" for summary in summaries):  # counts know no seed
+        if any(summary.job.stage not in WITHOUT_SEED for summary in summaries):
             settings["training_seeds"] = self.config.training_seeds
             settings["provenance"]["seed"] = self.config.seed
         names = tuple(summary.name for summary in summaries)
@@ -133,9 +150,16 @@ class TableJobs(EvaluationJobs):
                 summaries += [Summary(name, jobs.reconstruction(name), seed=seed) for name in names]
             for space in jobs.distance_spaces(names) if table == "table2" else ():
                 summaries += [Summary(name, jobs.reconstruction_distance(name, space), seed=seed) for name in names]
+            if table in CODE_TABLES:
+                summaries += [Summary(name, jobs.code_measurement(name), seed=seed) for name in names]
+            if table == "equal_budget":
+                summaries += [Summary(name, jobs.autoencoder(name), "autoencoder.history.csv", seed) for name in names]
+        if table in SPEED_TABLES:
+            timed = [name for name in names if name in self.timed]
+            summaries += [Summary(name, self.decoding(self.timed), "decoding.json") for name in timed]
         if table in COUNT_TABLES:
             summaries += [Summary(name, self._counts(self.config, name), "complexity.json") for name in names]
-        if table in COUNT_TABLES and self.paper is not None:
+        if table in COUNT_TABLES and table in TABLES and self.paper is not None:
             for name in getattr(self.paper.tables_or_default, table):
                 job = self._counts(self.paper, name)
                 if all(job.digest != summary.job.digest for summary in summaries):
@@ -166,7 +190,10 @@ class TableJobs(EvaluationJobs):
                 for name, space in product(wanted.rows, self.spaces(network)):
                     count = wanted.count or self.config.samples[name].count
                     summaries.append(Summary(name, jobs.evaluation(name, space, count), seed=seed))
-        return [self._sample_row(name) for name in wanted.rows], summaries, list(missing.values())
+        rows = [self._sample_row(name) for name in wanted.rows]
+        if table == "noise_generation":
+            rows = [row | {"label": self._noise_label(row["name"])} for row in rows]
+        return rows, summaries, list(missing.values())
 
     def _sample_row(self, name: str) -> dict[str, Any]:
         row = {"name": name, "dataset": self.config.dataset_of(self.config.samples[name])}
@@ -183,6 +210,14 @@ class TableJobs(EvaluationJobs):
             return None
         family = self.config.autoencoders[self.config.diffusions[samples.diffusion].autoencoder].family
         return None if family == "bright" else f"LDM (codes of {autoencoder_family(family).method})"
+
+    def _noise_label(self, name: str) -> str:
+        """Says whether the codes behind a sample set were trained with noise."""
+        model = self.model_of(name)
+        settings = self.config.autoencoders[model] if model else None
+        family = autoencoder_family(settings.family).method if settings else name
+        noise = getattr(settings, "code_noise", None)
+        return f"{family} (LDM, {'without' if noise in (None, 'none') else 'with'} noise)" if settings else name
 
     def model_of(self, samples: str) -> str | None:
         """The autoencoder behind a sample set; real images, and what is made of pixels, have none."""

@@ -26,10 +26,17 @@ NOTE_SEPARATOR = " | "
 
 NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling"}
 ADVERSARIAL_WORDS = {"none": "without adversarial loss", "logistic_r1": "logistic adversarial loss"}
+WITHOUT_TRAINING = {"complexity", "decoding"}
 COUNTED_IMAGES = {
     "reconstruction": "validation images",
     "reconstruction_distance": "validation images",
     "generation": "samples",
+    "codes": "validation images under noise",
+}
+TOLD_KINDS = {
+    "complexity": "counted from the config",
+    "decoding": "decoding timed side by side",
+    "training": "training timed",
 }
 
 
@@ -52,7 +59,7 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
     protocols = {
         quantity.key: one_protocol(quantity.label, _held(gathered.all, quantity))
         for quantity in layout.quantities
-        if quantity.kind != "complexity"
+        if quantity.kind not in ("complexity", "training")
     }
     rows = [{str(key): value for key, value in row.items()} for row in published.to_dict("records")]
     listed = [over_seeds(row, seeds) for row, seeds in gathered.rows.items()]
@@ -116,7 +123,7 @@ def _source(line: Line) -> str:
         return MEASURED
     if line.measurement is None:
         return PUBLISHED
-    return COUNTED if line.measurement.kinds == {"complexity"} else BOTH
+    return COUNTED if line.measurement.kinds <= WITHOUT_TRAINING else BOTH
 
 
 def _identity(measurement: Measurement, job: TableJob, layout: Layout) -> dict[str, Any]:
@@ -149,8 +156,8 @@ def _protocol_words(line: Line, layout: Layout) -> str:
 def _measured_words(measurement: Measurement, layout: Layout) -> list[str]:
     words = []
     for kind in sorted(measurement.kinds):
-        if kind == "complexity":
-            words.append("counted from the config")
+        if kind in TOLD_KINDS:
+            words.append(TOLD_KINDS[kind])
         else:
             counts = " or ".join(map(str, counts_of(measurement, layout, kind)))
             words.append(f"measured on {counts or 'no'} {COUNTED_IMAGES[kind]}")
@@ -171,7 +178,7 @@ def _provenance_json(measurement: Measurement, job: TableJob) -> str:
     """What made a row: its summaries, whose folders' digests tell the rest, and the digests that a reader asks for."""
     made: dict[str, Any] = {"summaries": [path for paths in measurement.files.values() for path in paths]}
     if job.provenance is not None:
-        told, trained = job.provenance, measurement.kinds != {"complexity"}
+        told, trained = job.provenance, not measurement.kinds <= WITHOUT_TRAINING
         names = [measurement.name, *(f"{measurement.name}#{seed}" for seed in job.training_seeds[1:])] * trained
         made |= {
             "weights": [folder for name in names for folder in told.weights.get(name, [])],

@@ -5,6 +5,16 @@ from pipeline.tables.cells import NOT_GIVEN
 from pipeline.tables.display import is_shown
 from pipeline.tables.protocols import INTERVAL, told
 
+BEYOND = {
+    "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
+    " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"
+    " their hits. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."
+    " MB: 10^6 bytes, weights and continuous codes with 32 bits a number, quantized codes with those of their indices.",
+    "decoding": "Decoded images/s: median over rounds in which the models take turns in one process, untrained weights,"
+    " on the device in the protocol; only numbers of one such run can be compared.",
+    "training": "Training: seconds that the history of the training counts, on whatever machine it ran.",
+}
+
 
 def title(table: Table) -> str:
     """The table, the run, and the datasets that its measured rows are of."""
@@ -17,8 +27,7 @@ def title(table: Table) -> str:
 def footnotes(table: Table) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, what is missing, origins."""
     notes = [
-        "published: the paper's numbers, as published, with its decimals. measured: this run's.",
-        _differences(table),
+        *_published(table),
         *_plus_minus(table),
         *_intervals(table),
     ]
@@ -47,7 +56,23 @@ def footnotes(table: Table) -> list[str]:
             " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
             " on other features: not to be compared with those. Real images are the floor of a distance."
         )
+    notes += [note for kind, note in BEYOND.items() if kind in kinds and _has(table, kind)]
     return notes + _protocols(table) + _missing(table) + _row_notes(table) + _provenance(table)
+
+
+def _published(table: Table) -> list[str]:
+    """What published numbers are, in a table that has any."""
+    if not table.layout.in_paper:
+        return ["The paper has no such table: every number is this run's."]
+    return [
+        "published: the paper's numbers, as published, with its decimals. measured: this run's.",
+        _differences(table),
+    ]
+
+
+def _has(table: Table, kind: str) -> bool:
+    """Whether a quantity of this kind is shown."""
+    return any(is_shown(table, quantity) for quantity in table.layout.quantities if quantity.kind == kind)
 
 
 def _differences(table: Table) -> str:

@@ -6,7 +6,21 @@ from pydantic import Field
 
 from pipeline.config.fields import Section
 
-TableName = Literal["table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k", "claims"]
+TableName = Literal[
+    "table2",
+    "table3",
+    "table4",
+    "table5",
+    "table6",
+    "table7",
+    "table8",
+    "text_10k",
+    "section34",
+    "noise_generation",
+    "table_sizes",
+    "equal_budget",
+    "claims",
+]
 
 
 class TableRow(Section):

@@ -13,12 +13,16 @@ from pipeline.errors import InputError
 from pipeline.tables.job import TableJob, TableRow
 from pipeline.tables.protocols import differing, own_protocol
 from pipeline.tables.summaries import (
+    CodesSummary,
     ComplexitySummary,
+    DecodedModel,
+    DecodingSummary,
     FeatureSummary,
     GenerationSummary,
     NamedSummary,
     ReconstructionDistanceSummary,
     ReconstructionSummary,
+    TrainingSummary,
     read_summary,
 )
 
@@ -134,7 +138,7 @@ def _empty(row: TableRow, name: str) -> Measurement:
     return Measurement(name, row.label, {key: value for key, value in traits.items() if value is not None})
 
 
-def _architecture(summary: ReconstructionSummary | ComplexitySummary) -> dict[str, Any]:
+def _architecture(summary: ReconstructionSummary | ComplexitySummary | CodesSummary | DecodedModel) -> dict[str, Any]:
     keys = ("dataset", "method", "code_size", "key_length", "feature_size")
     return {key: getattr(summary, key) for key in keys}
 
@@ -192,9 +196,52 @@ def _read_reconstruction_distance(target: Measurement, summary: ReconstructionDi
     target.add("reconstruction_distance", traits, _in_space(summary, "rfid."))
 
 
+def _read_codes(target: Measurement, summary: CodesSummary) -> None:
+    traits = _architecture(summary)
+    for key in ("code_noise", "adversarial", "train_images"):
+        traits[key] = getattr(summary, key)
+    if summary.table_entries_log2 is not None:
+        traits["table_entries"] = f"2^{summary.table_entries_log2}"
+    used, noise, kept = summary.usage, summary.noise, summary.storage
+    numbers: dict[str, float | None] = {
+        "code_minimum": summary.codes.minimum,
+        "code_maximum": summary.codes.maximum,
+        "code_variance": summary.codes.variance,
+        "psnr_quiet": noise.psnr,
+        **noise.model_dump(include={"psnr_fall", "lpips_rise", "tolerated_deviations", "tolerated_half_cells"}),
+        "table_megabytes": kept.tables / MILLION,
+        "decoding_megabytes": kept.decoding / MILLION,
+        "code_bytes": kept.code_bits / 8,
+        "collection_megabytes": kept.codes / MILLION,
+        "kept_megabytes": (kept.decoding + kept.codes) / MILLION,
+    }
+    if used is not None:
+        numbers |= {**used.model_dump(), "used_share": 100 * used.used_share}
+    values = {
+        f"codes.{key}": Value(number, None, summary.protocol) for key, number in numbers.items() if number is not None
+    }
+    target.add("codes", traits, values)
+
+
+def _read_decoding(target: Measurement, summary: DecodingSummary) -> None:
+    if target.name not in summary.models:
+        raise InputError(f"decoding: {target.name!r} is none of the models measured ({', '.join(summary.models)})")
+    model = summary.models[target.name]
+    rates = model.images_per_second
+    value = Value(rates.median, None, summary.protocol, (rates.low, rates.high))
+    target.add("decoding", _architecture(model), {"decoding.images_per_second": value})
+
+
+def _read_training(target: Measurement, summary: TrainingSummary) -> None:
+    target.add("training", {}, {"training.seconds": Value(summary.seconds)})
+
+
 _READERS: dict[str, Any] = {
     "reconstruction": _read_reconstruction,
     "complexity": _read_complexity,
     "generation": _read_generation,
     "reconstruction_distance": _read_reconstruction_distance,
+    "codes": _read_codes,
+    "decoding": _read_decoding,
+    "training": _read_training,
 }

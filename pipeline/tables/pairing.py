@@ -50,14 +50,14 @@ def pair(
 
 
 def counts_alone(measurement: Measurement) -> Measurement:
-    """The counts of a measurement, which can match a published row where its images do not."""
+    """The counts and the speed of a measurement, which can match a published row where its images do not."""
     traits = ("dataset", "method", "code_size", "key_length", "feature_size")
-    prefixes = ("hash_tables.", "decoder_params", "encoder_params", "gmacs.")
+    prefixes = ("hash_tables.", "decoder_params", "encoder_params", "gmacs.", "decoding.")
     return Measurement(
         measurement.name,
         measurement.label,
         {key: measurement.traits[key] for key in traits if key in measurement.traits},
-        {"complexity"},
+        measurement.kinds & {"complexity", "decoding"},
         {key: value for key, value in measurement.values.items() if key.startswith(prefixes)},
         {"complexity": measurement.files.get("complexity", [])},
     )

@@ -5,12 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import InputError
+from pipeline.tables.layout import LAYOUTS
 
 AS_PUBLISHED = "as published"
 
 
 def read_published(folder: Path, table: str) -> pd.DataFrame:
-    """The csv of a table with every cell a string; an empty string where the paper prints nothing."""
+    """The csv of a table with every cell a string, an empty one where the paper prints nothing.
+
+    A table that the paper does not have has no rows.
+    """
+    if not LAYOUTS[table].in_paper:
+        return pd.DataFrame()
     path = folder / f"{table}.csv"
     if not path.is_file():
         raise InputError(f"published numbers of {table}: {path} is missing; --published names their folder")

@@ -1,5 +1,6 @@
 """Summaries (json) of the stages, as the tables read them."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -100,8 +101,100 @@ class ReconstructionDistanceSummary(FeatureSummary):
     kind: Literal["reconstruction_distance"]
 
 
+class Usage(BaseModel):
+    """How codes use the entries of a codebook or of hash tables."""
+
+    entries: int
+    used_share: float
+    perplexity: float
+    evenness: float
+
+
+class CodeRange(BaseModel):
+    """Range and variance of codes."""
+
+    minimum: float
+    maximum: float
+    variance: float
+
+
+class NoiseNumbers(BaseModel):
+    """Reconstruction from perturbed codes."""
+
+    psnr: float
+    psnr_fall: float | None
+    lpips_rise: float | None
+    tolerated_deviations: float
+    tolerated_half_cells: float | None
+
+
+class Storage(BaseModel):
+    """Bytes of a model and of a collection's codes."""
+
+    tables: int
+    decoding: int
+    code_bits: int
+    codes: int
+
+
+class CodesSummary(Summary):
+    """The codes of a training split by one autoencoder (section 3.4)."""
+
+    kind: Literal["codes"]
+    code_size: str
+    key_length: int | None = None
+    feature_size: int | None = None
+    code_noise: str | None = None
+    adversarial: str | None = None
+    train_images: int
+    table_entries_log2: int | None = None
+    usage: Usage | None
+    codes: CodeRange
+    noise: NoiseNumbers
+    storage: Storage
+
+
+class Rates(BaseModel):
+    """Images per second: the median round, the slowest and the fastest."""
+
+    median: float
+    low: float
+    high: float
+
+
+class DecodedModel(BaseModel):
+    """One of the models that took turns."""
+
+    dataset: str
+    method: str
+    code_size: str
+    key_length: int | None = None
+    feature_size: int | None = None
+    images_per_second: Rates
+
+
+class DecodingSummary(BaseModel):
+    """Decoded images per second of several autoencoders, by the name of the row."""
+
+    kind: Literal["decoding"]
+    models: dict[str, DecodedModel]
+    protocol: dict[str, Any] = {}
+
+
+class TrainingSummary(BaseModel):
+    """What a training's history (csv) says of its length."""
+
+    kind: Literal["training"]
+    seconds: float
+
+
 AnySummary = Annotated[
-    ReconstructionSummary | ComplexitySummary | GenerationSummary | ReconstructionDistanceSummary,
+    ReconstructionSummary
+    | ComplexitySummary
+    | GenerationSummary
+    | ReconstructionDistanceSummary
+    | CodesSummary
+    | DecodingSummary,
     Field(discriminator="kind"),
 ]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnySummary)
@@ -123,7 +216,9 @@ def parse_named(argument: str) -> NamedSummary:
 
 
 def read_summary(path: Path) -> Any:
-    """One summary, checked; InputError names the file and the key."""
+    """One summary, checked; InputError names the file and the key. A csv is a training's history."""
+    if path.suffix == ".csv":
+        return _read_history(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -132,3 +227,13 @@ def read_summary(path: Path) -> Any:
         return ADAPTER.validate_python(values)
     except ValidationError as error:
         raise InputError(explain(error.errors()[0], f"summary {path}")) from None
+
+
+def _read_history(path: Path) -> TrainingSummary:
+    """Seconds until the last row of a training's history."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return TrainingSummary(kind="training", seconds=float(rows[-1]["seconds"]))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None

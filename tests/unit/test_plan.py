@@ -118,12 +118,12 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("diffusions.main.seed", 1, AFTER_DIFFUSION),
         ("samples.main.sampler.steps", 3, {"generate", *AFTER_SAMPLES}),
         ("autoencoders.main.training.learning_rate", 1e-3, {
-            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
         }),
         ("autoencoders.main.execution.cpu_threads", 2, {
-            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
         }),
-        ("datasets.tiny.filter", "box", set(STAGES) - {"complexity", "train_generator"}),
+        ("datasets.tiny.filter", "box", set(STAGES) - {"complexity", "measure_decoding", "train_generator"}),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
         ("tables.table2", ["main", "without-noise"], {
             "make_table", "make_figure", "make_report", *RECONSTRUCTION_DISTANCE
@@ -298,7 +298,7 @@ def test_publishing_shows_this_configs_tables_under_peoples_names() -> None:
     plan = tiny_plan()
     finish(plan)
     folder = Path("results/tiny")
-    assert len(list((folder / "tables").iterdir())) == 3 * 9
+    assert len(list((folder / "tables").iterdir())) == 3 * 13
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".pdf"}
     shown = folder / "tables" / "table2.md"
     Path(plan.tables["table2"].path("table.md")).write_text("another")

@@ -137,3 +137,48 @@ rule explore_codes:
         " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
         " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
         " --columns {output.columns:q}"
+
+
+rule measure_codes:
+    """What section 3.4 says of codes: usage of entries, range, variance, reconstruction under noise, bytes."""
+    input:
+        unpack(upstream("measure_codes")),
+    output:
+        "results/store/code_measurements/{autoencoder}-{digest}/summary.json",
+    log:
+        "results/logs/measure_codes-{autoencoder}-{digest}.log",
+    benchmark:
+        "results/benchmarks/measure_codes-{autoencoder}-{digest}.tsv"
+    resources:
+        gpu=1,
+        mem_mb=memory("measure_codes", 8000),
+    params:
+        settings=settings("measure_codes"),
+    message:
+        "Measuring codes of {wildcards.autoencoder}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.measure_codes {params.settings:q} --images {input.images:q}"
+        " --autoencoder {input.autoencoder:q} --codes {input.codes:q} --hits {input.hits:q}"
+        " --lpips-alex {input.lpips_alex:q} --summary {output:q}"
+
+
+rule measure_decoding:
+    """Decoded images per second of several autoencoders in turns; it has all cores, so that nothing runs beside it."""
+    output:
+        "results/store/decodings/{models}-{digest}/decoding.json",
+    log:
+        "results/logs/measure_decoding-{models}-{digest}.log",
+    benchmark:
+        "results/benchmarks/measure_decoding-{models}-{digest}.tsv"
+    threads: all_cores
+    resources:
+        gpu=1,
+        mem_mb=memory("measure_decoding", 16000),
+    params:
+        settings=settings("measure_decoding"),
+    message:
+        "Timing decoders in turns"
+    shell:
+        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.measure_decoding {params.settings:q} --output {output:q}"

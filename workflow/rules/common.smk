@@ -112,6 +112,11 @@ def cpu_threads(stage):
     return amount
 
 
+def all_cores(wildcards):
+    """All cores of this machine, so that no other job runs beside; one on a cluster, whose jobs have their own."""
+    return workflow.resource_settings.cores or 1
+
+
 def memory(stage, base):
     """MB that a job asks for: `base`; twice what its last attempt asked for, if that died for memory."""
 

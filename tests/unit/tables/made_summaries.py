@@ -129,3 +129,49 @@ def reconstruction_distance(name: str, space: str, **changes: Any) -> dict[str, 
     made = generation(name, space.removesuffix("_clean"), space=space, **changes)
     made |= {"kind": "reconstruction_distance", "autoencoder": name, "method": "BRIGHT", "code_size": "8x8x4"}
     return made | {"metrics": {"frechet_distance": 87.654}, "intervals": {"frechet_distance": {"low": 80, "high": 95}}}
+
+
+def codes(name: str, **changes: Any) -> dict[str, Any]:
+    """A made-up measurement of the demo's codes (section 3.4)."""
+    return {
+        "kind": "codes",
+        "dataset": "fashion_mnist",
+        "method": "BRIGHT",
+        "autoencoder": name,
+        "code_size": "8x8x4",
+        "key_length": 1,
+        "feature_size": 16,
+        "code_noise": "after_tiling",
+        "adversarial": "wgan_gp",
+        "train_images": 20_000,
+        "table_entries_log2": 18,
+        "usage": {"entries": 32_768, "used_share": 0.68125, "perplexity": 12_345.6, "evenness": 0.37676},
+        "codes": {"minimum": 0.0123, "maximum": 0.9876, "variance": 0.021},
+        "noise": {
+            "psnr": 24.05,
+            "lpips_alex": 0.0171,
+            "psnr_fall": 0.321,
+            "lpips_rise": 0.0009,
+            "tolerated_deviations": 0.345,
+            "tolerated_half_cells": 2.1,
+        },
+        "storage": {"tables": 5_000_000, "decoding": 7_500_000, "code_bits": 8192, "codes": 9_216_000},
+        "protocol": {"count": 256, "codes": 9000, "noise": "uniform within ± size", "seed": 3},
+    } | changes
+
+
+def decoding(**rates: float) -> dict[str, Any]:
+    """Made-up images per second of models that took turns."""
+    models = {
+        name: {
+            "dataset": "fashion_mnist",
+            "method": "BRIGHT",
+            "code_size": "8x8x4",
+            "key_length": 1,
+            "feature_size": 16,
+            "images_per_second": {"median": rate, "low": 0.9 * rate, "high": 1.1 * rate},
+        }
+        for name, rate in rates.items()
+    }
+    protocol = {"device": "a CPU", "threads": 1, "batch": 8, "images_per_second_interval": "slowest, fastest round"}
+    return {"kind": "decoding", "models": models, "protocol": protocol}

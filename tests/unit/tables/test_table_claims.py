@@ -9,6 +9,7 @@ import pytest
 from made_summaries import (
     PUBLISHED_FOLDER,
     church,
+    codes,
     complexity,
     csv_rows,
     generation,
@@ -144,6 +145,18 @@ def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(
     assert "FD (EfficientNet-Lite0): 539.0 against 700.0" in to_markdown(table)
 
 
+def test_section_3_4_is_measured(claimed: Claims) -> None:
+    vqgan = codes("vqgan", method="VQGAN", code_size="8x8", key_length=None, feature_size=None, code_noise=None)
+    vqgan["usage"] = vqgan["usage"] | {"used_share": 0.9}
+    table = claimed(section34=[codes("main"), vqgan])
+    row = saying(table, "larger share of entries in use than VQGAN's")
+    assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, FAILS)
+    assert row["text_measured"] == "68.1 against 90.0"
+    assert saying(table, "100% of the finest tables' entries are hit")["verdict_measured"] == FAILS
+    assert saying(table, "PSNR falls by at most 1 dB within the interval")["verdict_measured"] == HOLDS
+    assert saying(table, "largest code at most 1")["verdict_measured"] == HOLDS
+
+
 def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
     claims = read_claims(PUBLISHED_FOLDER)
     for name, row in claims.rows.items():
@@ -153,9 +166,8 @@ def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
             assert len(rows) == 1, name
     for comparison in (one for claim in claims.claims for one in claim.comparisons):
         for side in filter(None, (comparison.ours, comparison.other)):
-            if claims.rows[side].table in LAYOUTS:
-                keys = {quantity.key for quantity in LAYOUTS[claims.rows[side].table].quantities}
-                assert keys >= set(comparison.quantities), comparison.says
+            keys = {quantity.key for quantity in LAYOUTS[claims.rows[side].table].quantities}
+            assert keys >= set(comparison.quantities), comparison.says
 
 
 def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> None:

@@ -1,0 +1,127 @@
+"""Reconstruction from perturbed codes (section 3.4, relaxed data precision; figure 5c).
+
+Each number of a code is moved by a uniform random amount within ± size, as the paper's interval ẑ ± 1/(2 r_max) says;
+the codes are those that a diffusion model would make, before any tiling. Codes that are bounded stay in their bounds.
+Sizes are measured in two units: the standard deviation of the collection's codes (any family), and half a cell of the
+finest hash table, 1/(2 r_max) (BRIGHT).
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.config.autoencoder import Autoencoder, AutoencoderSettings
+from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
+from pipeline.evaluation.reconstruction import psnr
+from pipeline.generation.codes import pad
+from pipeline.generation.samplers import noise_generators
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.perceptual import lpips_distance
+from pipeline.progress import Progress
+
+DEVIATIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+HALF_CELLS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+TOLERATED_DB = 1.0  # a fall of PSNR that is still called the same reconstruction
+
+
+def half_cell(settings: AutoencoderSettings) -> float | None:
+    """1/(2 r_max), the interval around a key that BRIGHT is trained to tolerate; None for other families."""
+    return 1 / (2 * settings.tables.finest_resolution) if isinstance(settings, Autoencoder) else None
+
+
+class NoiseSize(NamedTuple):
+    """How far codes are moved at most: in the codes' own numbers, in their deviations, in half cells (BRIGHT)."""
+
+    amplitude: float
+    deviations: float
+    half_cells: float | None
+
+
+def noise_sizes(deviation: float, half_cell: float | None) -> list[NoiseSize]:
+    """No noise, then growing sizes; `deviation` of the codes, `half_cell` 1/(2 r_max) or None."""
+    deviation = max(deviation, torch.finfo(torch.float32).tiny)  # codes that are all alike
+    amplitudes = {0.0, *(size * deviation for size in DEVIATIONS)}
+    if half_cell is not None:
+        amplitudes |= {size * half_cell for size in HALF_CELLS}
+    return [
+        NoiseSize(amplitude, amplitude / deviation, None if half_cell is None else amplitude / half_cell)
+        for amplitude in sorted(amplitudes)
+    ]
+
+
+@torch.no_grad()
+def noise_curve(
+    model: ImageAutoencoder,
+    images: ImageArchive,
+    count: int,
+    sizes: list[NoiseSize],
+    seed: int,
+    micro_batch: int,
+    lpips_alex: Path,
+) -> list[dict[str, Any]]:
+    """Mean PSNR (dB) and LPIPS of the first `count` images at each size. Image i's noise depends on (seed, i) alone."""
+    device = next(model.parameters()).device
+    distance = lpips_distance("lpips_alex", lpips_alex).to(device)
+    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sizes]
+    count = min(count, len(images))
+    with model.frozen(), Progress("perturb codes", count, "images") as progress:
+        for first in range(0, count, micro_batch):
+            indices = list(range(first, min(first + micro_batch, count)))
+            pixels = images.tensor(indices).to(device)
+            codes = model.encode(pad(to_model(pixels), micro_batch))
+            noise = pad(uniform(seed, indices, codes.shape[1:]), micro_batch).to(device)
+            for at_size, size in zip(found, sizes, strict=True):
+                moved = perturbed(codes, noise, size.amplitude, model.code_range)
+                made = to_unit(to_uint8(model.decode(moved))[: len(indices)])
+                real = to_unit(pixels)
+                at_size.append((psnr(real, made).cpu(), distance(2 * made - 1, 2 * real - 1).cpu()))
+            progress.advance(len(indices))
+    return [_mean(size, parts) for size, parts in zip(sizes, found, strict=True)]
+
+
+def uniform(seed: int, indices: list[int], shape: tuple[int, ...] | torch.Size) -> Tensor:
+    """Uniform numbers in [-1, 1] for each image, (len(indices), *shape)."""
+    return torch.stack([2 * torch.rand(tuple(shape), generator=one) - 1 for one in noise_generators(seed, indices)])
+
+
+def perturbed(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float, float] | None) -> Tensor:
+    """Codes moved by noise in [-1, 1] times the amplitude, within the codes' bounds."""
+    moved = codes + amplitude * noise
+    return moved if bounds is None else moved.clamp(*bounds)
+
+
+def _mean(size: NoiseSize, parts: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    decibels, distances = (torch.cat(values).double() for values in zip(*parts, strict=True))
+    return {**size._asdict(), "psnr": float(decibels.mean()), "lpips_alex": float(distances.mean())}
+
+
+def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """The curve, and what tables show of it.
+
+    psnr, lpips_alex: without noise. psnr_fall, lpips_rise: in the interval ± 1/(2 r_max) (BRIGHT). tolerated_*: the
+    size at which PSNR has fallen by 1 dB.
+    """
+    quiet, bright = curve[0], curve[0]["half_cells"] is not None
+    at = min(curve, key=lambda point: abs(point["half_cells"] - 1)) if bright else None
+    return {
+        "curve": curve,
+        "psnr": quiet["psnr"],
+        "lpips_alex": quiet["lpips_alex"],
+        "psnr_fall": quiet["psnr"] - at["psnr"] if at else None,
+        "lpips_rise": at["lpips_alex"] - quiet["lpips_alex"] if at else None,
+        "tolerated_deviations": tolerated(curve, "deviations"),
+        "tolerated_half_cells": tolerated(curve, "half_cells") if bright else None,
+    }
+
+
+def tolerated(curve: list[dict[str, Any]], unit: str, decibels: float = TOLERATED_DB) -> float:
+    """The size at which PSNR has first fallen so far, on lines between the sizes; the largest if it never has."""
+    limit = curve[0]["psnr"] - decibels
+    for before, after in pairwise(curve):
+        if after["psnr"] <= limit:
+            step = (before["psnr"] - limit) / (before["psnr"] - after["psnr"])
+            return float(before[unit] + step * (after[unit] - before[unit]))
+    return float(curve[-1][unit])

@@ -1,0 +1,80 @@
+"""Decoded images per second of several autoencoders: they take turns, so that all see the same machine."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.progress import Progress
+
+Decode = Callable[[], object]
+
+
+def take_turns(
+    calls: Sequence[Decode], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
+    """Seconds of each call in each round; every round has them all, beginning one further than the last.
+
+    A round before the first is not timed: it warms up.
+    """
+    seconds: list[list[float]] = [[] for _ in calls]
+    with Progress("time decoding", rounds + 1, "rounds") as progress:
+        for turn in range(rounds + 1):
+            for place in range(len(calls)):
+                number = (place + turn) % len(calls)
+                started = clock()
+                calls[number]()
+                if turn > 0:
+                    seconds[number].append(clock() - started)
+            progress.advance(1)
+    return seconds
+
+
+def images_per_second(seconds: list[float], batch: int) -> dict[str, float]:
+    """Median over the rounds, and the slowest and the fastest round."""
+    rates = sorted(batch / one for one in seconds)
+    return {"median": statistics.median(rates), "low": rates[0], "high": rates[-1]}
+
+
+@torch.no_grad()
+def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int) -> list[dict[str, float]]:
+    """Images per second of each model's `decode` on random codes of its size; weights need not be trained."""
+    with ExitStack() as frozen:
+        calls = []
+        for model in models:
+            frozen.enter_context(model.frozen())
+            calls.append(_decoding(model, batch))
+        return [images_per_second(seconds, batch) for seconds in take_turns(calls, rounds)]
+
+
+def _decoding(model: ImageAutoencoder, batch: int) -> Decode:
+    device = next(model.parameters()).device
+    height, width, channels = model.settings.code_size
+    codes = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def decode() -> None:
+        model.decode(codes)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return decode
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where speeds were measured."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {"device": name, "threads": torch.get_num_threads()}
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, else its architecture."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

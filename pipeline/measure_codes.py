@@ -1,0 +1,60 @@
+"""Stage: what section 3.4 says of codes, measured on any autoencoder: usage, range, variance, noise, bytes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from pipeline.atomic import write_json
+from pipeline.config.jobs import CodeMeasurementJob
+from pipeline.data.archive import ImageArchive
+from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
+from pipeline.evaluation.protocol import noise_protocol
+from pipeline.evaluation.storage import storage
+from pipeline.evaluation.usage import usage
+from pipeline.families import autoencoder_family
+from pipeline.generation.codes import code_statistics, read_codes
+from pipeline.models.checkpoints import load_autoencoder
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def measure_codes(
+    settings: SettingsArgument,
+    images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
+    codes: Annotated[Path, typer.Option(help="The codes of the training split (safetensors).")],
+    hits: Annotated[Path, typer.Option(help="The hits per entry of those codes (npz).")],
+    lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
+    summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
+    log: LogOption = None,
+) -> None:
+    """Measure what section 3.4 says of codes: usage, range, variance, reconstruction under noise, bytes."""
+    log_to(log)
+    job = read_settings(CodeMeasurementJob, settings)
+    torch.set_num_threads(job.cpu_threads)
+    model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
+    statistics = code_statistics(dumped)
+    sizes = noise_sizes(statistics["variance"] ** 0.5, half_cell(job.autoencoder))
+    curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
+    with np.load(hits, allow_pickle=False) as counted:
+        used = usage(counted["hits"], counted["reachable"])
+    facts = {
+        "kind": "codes",
+        "dataset": job.autoencoder.dataset,
+        "method": autoencoder_family(job.autoencoder.family).method,
+        **job.autoencoder.traits(),
+        "table_entries_log2": job.table_entries_log2,
+        "usage": used,
+        "codes": statistics,
+        "noise": noise_numbers(curve),
+        "storage": storage(model, dumped),
+        "protocol": noise_protocol(originals, min(job.images, len(originals)), len(dumped), lpips_alex, job.seed),
+    }
+    write_json(summary, facts)
+
+
+if __name__ == "__main__":
+    run_stage(measure_codes)

@@ -1,0 +1,56 @@
+"""Stage: decoded images per second of several autoencoders, side by side; their weights need not be trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline.atomic import write_json
+from pipeline.complexity import ARCHITECTURE_TRAITS
+from pipeline.config.jobs import DecodingJob
+from pipeline.evaluation.decoding_speed import decoding_speeds, machine
+from pipeline.evaluation.protocol import versions
+from pipeline.families import autoencoder_family
+from pipeline.models.checkpoints import make_autoencoder, pick_device
+from pipeline.progress import log_to
+from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+
+
+def measure_decoding(
+    settings: SettingsArgument,
+    output: Annotated[Path, typer.Option(help="Where images per second go (json).")],
+    log: LogOption = None,
+) -> None:
+    """Measure decoded images per second of several autoencoders, side by side: they take turns."""
+    log_to(log)
+    job = read_settings(DecodingJob, settings)
+    torch.set_num_threads(job.cpu_threads)
+    torch.manual_seed(0)
+    device = pick_device()
+    models = [
+        make_autoencoder(one.autoencoder, one.resolution, one.channels).to(device).eval().requires_grad_(False)
+        for one in job.models.values()
+    ]
+    speeds = decoding_speeds(models, job.batch, job.rounds)
+    found = {
+        name: {
+            "dataset": one.autoencoder.dataset,
+            "method": autoencoder_family(one.autoencoder.family).method,
+            **{key: value for key, value in one.autoencoder.traits().items() if key in ARCHITECTURE_TRAITS},
+            "images_per_second": speed,
+        }
+        for (name, one), speed in zip(job.models.items(), speeds, strict=True)
+    }
+    protocol = {
+        **machine(device),
+        "batch": job.batch,
+        "rounds": job.rounds,
+        "images_per_second_interval": "the slowest and the fastest round",
+        "versions": versions(("torch",)),
+    }
+    write_json(output, {"kind": "decoding", "models": found, "protocol": protocol})
+
+
+if __name__ == "__main__":
+    run_stage(measure_decoding)

@@ -1,0 +1,147 @@
+"""The tables beyond the paper's: codes (section 3.4), noise and generation, sizes of tables, equal budget."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_summaries import (
+    PUBLISHED_FOLDER,
+    codes,
+    complexity,
+    csv_rows,
+    decoding,
+    generation,
+    reconstruction,
+    row_named,
+)
+
+from pipeline.errors import InputError
+from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
+from pipeline.tables.job import TableJob
+from pipeline.tables.render import to_markdown
+from pipeline.tables.summaries import NamedSummary
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Table]:
+    """A table from summaries of these rows; a string is the text of a training's history."""
+
+    def build(table: str, rows: list[str], *summaries: tuple[str, dict[str, Any] | str], **job: Any) -> Table:
+        named = []
+        for index, (row, summary) in enumerate(summaries):
+            path = tmp_path / f"{index}.{'csv' if isinstance(summary, str) else 'json'}"
+            path.write_text(summary if isinstance(summary, str) else json.dumps(summary))
+            named.append(NamedSummary(row, path))
+        settings = {"table": table, "run": "demo", "rows": [{"name": name} for name in rows], **job}
+        return build_table(TableJob.model_validate(settings), named, PUBLISHED_FOLDER)
+
+    return build
+
+
+def vqgan(**changes: Any) -> dict[str, Any]:
+    """The codes of a made-up VQGAN."""
+    summary = codes("vqgan", method="VQGAN", code_size="8x8", key_length=None, feature_size=None, code_noise=None)
+    noise = summary["noise"] | {"psnr_fall": None, "lpips_rise": None, "tolerated_half_cells": None}
+    return summary | {"table_entries_log2": None, "noise": noise} | changes
+
+
+def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> None:
+    kl = vqgan(method="KL", autoencoder="kl", usage=None)
+    table = built("section34", codes("main"), vqgan(), kl)
+    main, other, without = (row_named(table, name) for name in ("main", "vqgan", "kl"))
+    assert {row["source"] for row in csv_rows(table)} == {MEASURED}
+    assert float(main["used_share_measured"]) == pytest.approx(68.125)
+    assert float(main["tolerated_half_cells_measured"]) == 2.1 and other["tolerated_half_cells_measured"] == ""
+    assert without["perplexity_measured"] == "" and float(without["code_variance_measured"]) == 0.021
+    text = to_markdown(table)
+    assert "68.1" in text and "Entries in use" in text and "published" not in text
+
+
+def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Callable[..., Table]) -> None:
+    small = codes("small", table_entries_log2=10, storage={"tables": 81_920, "decoding": 2_581_920, "code_bits": 8192,
+                                                           "codes": 9_216_000})  # fmt: skip
+    table = built("table_sizes", codes("large"), small, reconstruction("large"), reconstruction("small"))
+    row = row_named(table, "small")
+    assert row["table_entries"] == "2^10" and row_named(table, "large")["table_entries"] == "2^18"
+    assert float(row["table_megabytes_measured"]) == 0.08192
+    assert float(row["code_bytes_measured"]) == 1024
+    assert float(row["kept_megabytes_measured"]) == pytest.approx((2_581_920 + 9_216_000) / 1e6)
+    assert float(row["psnr_measured"]) == 23.8123456
+    assert "0.0819" in to_markdown(table), "small tables keep their digits"
+
+
+HISTORY = "step,images,seconds,l2\n1,16,0.5,1.0\n2000,32000,431.25,0.1\n"
+
+
+def test_equal_budget_has_quality_counts_speed_and_time(made: Callable[..., Table]) -> None:
+    counted = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
+    table = made(
+        "equal_budget",
+        ["main"],
+        ("main", reconstruction("main")),
+        ("main", counted),
+        ("main", decoding(main=123.4, other=50.0)),
+        ("main", HISTORY),
+    )
+    row = row_named(table, "main")
+    assert float(row["decoded_per_second_measured"]) == 123.4
+    assert float(row["decoded_per_second_measured_low"]) == pytest.approx(0.9 * 123.4)
+    assert float(row["training_seconds_measured"]) == 431.25
+    assert float(row["encoder_params_millions_measured"]) == 3.0
+    assert "decoding timed side by side" in row["protocol"]
+    text = to_markdown(table)
+    assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "a CPU" in text
+
+
+def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Callable[..., Table]) -> None:
+    table = made(
+        "equal_budget",
+        ["main"],
+        ("main", HISTORY),
+        ("main#1", HISTORY.replace("431.25", "431.75")),
+        ("main", reconstruction("main")),
+        ("main#1", reconstruction("main")),
+        ("main", decoding(main=100.0)),
+        training_seeds=[0, 1],
+    )
+    row = row_named(table, "main")
+    assert float(row["training_seconds_measured"]) == 431.5
+    assert (row["decoded_per_second_measured"], row["decoded_per_second_measured_low"]) == ("100.0", "90.0")
+
+
+def test_table_3_has_the_speeds_that_were_measured(made: Callable[..., Table]) -> None:
+    counted = complexity("main", "ffhq256", "16x16x8")
+    summary = decoding(main=3.25)
+    summary["models"]["main"] |= {"dataset": "ffhq256", "code_size": "16x16x8", "feature_size": 64}
+    row = row_named(made("table3", ["main"], ("main", counted), ("main", summary)), "main")
+    assert row["source"] == COUNTED and row["decoder_params_millions_published"] == "9.9"
+    assert float(row["decoded_per_second_measured"]) == 3.25
+    assert "Decoded images/s" not in to_markdown(made("table3", ["main"], ("main", counted)))
+
+
+def test_a_row_that_was_not_timed_gets_one_line(made: Callable[..., Table]) -> None:
+    with pytest.raises(InputError, match="'main' is none of the models measured \\(other\\)"):
+        made("equal_budget", ["main"], ("main", decoding(other=1.0)))
+
+
+@pytest.mark.parametrize("text", ["", "step,images\n1,2\n", "step,seconds\n"])
+def test_a_history_without_seconds_gets_one_line(made: Callable[..., Table], text: str) -> None:
+    with pytest.raises(InputError, match="a training's csv"):
+        made("equal_budget", ["main"], ("main", text))
+
+
+def test_generation_with_and_without_noise_says_which_is_which(built: Callable[..., Table]) -> None:
+    rows = [
+        {"name": "main", "label": "BRIGHT (LDM, with noise)"},
+        {"name": "quiet", "label": "BRIGHT (LDM, without noise)"},
+    ]
+    table = built(
+        "noise_generation",
+        generation("main", "efficientnet_lite0"),
+        generation("quiet", "efficientnet_lite0"),
+        rows=rows,
+    )
+    assert row_named(table, "quiet")["method"] == "BRIGHT (LDM, without noise)"
+    assert "FD (EfficientNet-Lite0)" in to_markdown(table) and "FID ↓" not in to_markdown(table)

@@ -1,0 +1,199 @@
+"""What is measured of codes (section 3.4): use of entries, noise of growing size, bytes; and decoding in turns."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from pipeline.config.autoencoder import Autoencoder
+from pipeline.data.archive import ImageArchive
+from pipeline.dump_codes import dump_codes
+from pipeline.evaluation.code_noise import (
+    half_cell,
+    noise_curve,
+    noise_numbers,
+    noise_sizes,
+    perturbed,
+    tolerated,
+    uniform,
+)
+from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_second, take_turns
+from pipeline.evaluation.reconstruction import reconstruction_metrics
+from pipeline.evaluation.storage import code_bytes, index_bits, storage
+from pipeline.evaluation.usage import perplexity, usage
+from pipeline.measure_codes import measure_codes
+from pipeline.measure_decoding import measure_decoding
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import save_autoencoder
+from pipeline.models.key_code import perturb
+from pipeline.tables.summaries import read_summary
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
+def test_perplexity_is_two_to_the_entropy_in_bits(hits: list[int]) -> None:
+    total = sum(hits)
+    bits = -sum(count / total * math.log2(count / total) for count in hits if count) if total else -math.inf
+    assert perplexity(np.array(hits)) == pytest.approx(2**bits)
+
+
+def test_use_counts_reachable_entries_alone() -> None:
+    hits = np.array([[5, 5, 0, 0, 9], [2, 2, 2, 2, 0]])
+    found = usage(hits, np.array([True, True, True, True, False]))
+    assert found is not None
+    assert (found["entries"], found["groups"]) == (4, 2)
+    assert (found["used_share"], found["least_used_share"]) == (0.75, 0.5)
+    assert found["perplexity"] == pytest.approx((2 + 4) / 2) and found["evenness"] == pytest.approx(3 / 4)
+    assert usage(np.zeros((0, 0)), np.zeros(0)) is None, "a family without entries"
+
+
+def test_noise_grows_in_deviations_and_in_half_cells() -> None:
+    sizes = noise_sizes(deviation=0.2, half_cell=1 / 64)
+    assert sizes[0] == (0, 0, 0) and [size.amplitude for size in sizes] == sorted(size.amplitude for size in sizes)
+    assert any(size.half_cells == 1 and size.deviations == pytest.approx(5 / 64) for size in sizes)
+    assert any(size.deviations == pytest.approx(0.4) and size.amplitude == pytest.approx(0.08) for size in sizes)
+    assert all(size.half_cells is None for size in noise_sizes(0.2, None))
+
+
+def test_noise_is_named_by_image_and_stays_within_the_codes_bounds() -> None:
+    noise = uniform(7, [0, 5], (2, 3, 3))
+    assert torch.equal(noise[1], uniform(7, [5], (2, 3, 3))[0]) and not torch.equal(noise[0], noise[1])
+    many = uniform(7, list(range(50)), (8, 8, 8))
+    assert many.abs().max() <= 1 and many.std() == pytest.approx(1 / math.sqrt(3), abs=0.01)
+    codes = torch.full((2, 2, 3, 3), 0.95)
+    moved = perturbed(codes, noise, 0.2, (0.0, 1.0))
+    assert moved.max() == 1 and torch.equal(perturbed(codes, noise, 0.2, None), codes + 0.2 * noise)
+
+
+def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
+    def point(size: float, psnr: float) -> dict[str, Any]:
+        return {"deviations": size, "half_cells": 2 * size, "psnr": psnr, "lpips_alex": 0.1 + size}
+
+    curve = [point(0, 24), point(0.1, 23.5), point(0.5, 22.5), point(0.6, 23.9)]
+    assert tolerated(curve, "deviations") == pytest.approx(0.3)
+    numbers = noise_numbers(curve)
+    assert numbers["tolerated_half_cells"] == pytest.approx(0.6)
+    assert numbers["psnr_fall"] == pytest.approx(1.5) and numbers["lpips_rise"] == pytest.approx(0.5)
+    assert tolerated(curve[:2], "deviations") == 0.1, "none has fallen so far"
+    other = noise_numbers([one | {"half_cells": None} for one in curve])
+    assert other["psnr_fall"] is None and other["tolerated_half_cells"] is None
+
+
+def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder: Any) -> None:
+    """N(0, 1/(4 r_max)^2) in the interval ± 1/(2 r_max): two deviations."""
+    settings = Autoencoder.model_validate(tiny_autoencoder())
+    code = torch.full((1, 2, 4, 4), 0.5, dtype=torch.float64)
+    moved = perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
+    assert half_cell(settings) == pytest.approx(2 * moved.max().item())
+
+
+@pytest.fixture
+def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
+    """An untrained tiny autoencoder's file."""
+    settings = Autoencoder.model_validate(tiny_autoencoder())
+    torch.manual_seed(0)
+    model = Bright(settings, 32, 1)
+    save_autoencoder(tmp_path / "autoencoder.safetensors", model, settings, 32, 1)
+    return tmp_path / "autoencoder.safetensors", settings
+
+
+def test_without_noise_the_curve_has_the_reconstructions_metrics(
+    networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
+) -> None:
+    from pipeline.data.archive import ArchiveWriter, image_name
+    from pipeline.generation.reconstructions import reconstruct_archive
+    from pipeline.models.checkpoints import load_autoencoder
+
+    model, images = load_autoencoder(trained[0]), ImageArchive(tiny_images)
+    weights = networks_folder / "lpips_alex.safetensors"
+    curve = noise_curve(model, images, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
+    with ArchiveWriter(tmp_path / "made.zip", 1) as archive:
+        for index, image in enumerate(reconstruct_archive(model, images, 8)):
+            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+    frame = reconstruction_metrics(images, ImageArchive(tmp_path / "made.zip"), {"lpips_alex": weights})
+    assert curve[0]["psnr"] == pytest.approx(frame["psnr"].mean(), rel=1e-6)
+    assert curve[0]["lpips_alex"] == pytest.approx(frame["lpips_alex"].mean(), rel=1e-4)
+    again = noise_curve(model, images, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=3, lpips_alex=weights)
+    once = noise_curve(model, images, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
+    assert [point["psnr"] for point in again] == pytest.approx([point["psnr"] for point in once], rel=1e-6)
+
+
+class Quantized(nn.Module):
+    """A family with indices: two numbers a vector, 1000 entries, depth 3."""
+
+    codebook_size = 1000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(10, 10), nn.Linear(4, 5)
+
+    def indices(self, codes: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(codes), 3, *codes.shape[2:], dtype=torch.int64)
+
+
+def test_bytes_of_weights_and_codes(tiny_autoencoder: Any) -> None:
+    found = storage(Quantized(), torch.zeros(7, 2, 4, 4))
+    assert found["decoding"] == 4 * (4 * 5 + 5) and found["tables"] == 0
+    assert found["code_bits"] == 3 * 4 * 4 * 10 and found["codes"] == 7 * 60
+    assert (index_bits(1024), index_bits(1025), index_bits(1)) == (10, 11, 1)
+    assert code_bytes(3, 3, 3) == 3 * 2, "nine bits are two bytes"
+    model = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1)
+    found = storage(model, torch.zeros(7, 2, 4, 4))
+    assert found["tables"] == 4 * sum(parameter.numel() for parameter in model.tables.parameters())
+    assert found["codes"] == 7 * 2 * 4 * 4 * 4 and found["code_bits"] == 32 * 32
+    assert found["tables"] < found["decoding"]
+
+
+def test_models_take_turns_and_the_first_round_is_not_timed() -> None:
+    order: list[int] = []
+    ticks = iter(range(1000))
+    seconds = take_turns([lambda: order.append(0), lambda: order.append(1), lambda: order.append(2)], 3,
+                         clock=lambda: float(next(ticks)))  # fmt: skip
+    assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2], "each round begins one further"
+    assert [len(one) for one in seconds] == [3, 3, 3]
+
+
+def test_images_per_second_are_a_median_between_slowest_and_fastest() -> None:
+    assert images_per_second([2.0, 0.5, 1.0], batch=8) == {"median": 8.0, "low": 4.0, "high": 16.0}
+
+
+def test_a_slower_decoder_has_fewer_images_per_second(tiny_autoencoder: Any) -> None:
+    model = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
+
+    class Slow(Bright):
+        def decode(self, *arguments: Any, **options: Any) -> torch.Tensor:
+            for _ in range(8):
+                made = super().decode(*arguments, **options)
+            return made
+
+    slow = Slow(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
+    fast, slower = decoding_speeds([model, slow], batch=4, rounds=3)
+    assert fast["median"] > 2 * slower["median"]
+
+
+def test_the_stages_write_what_the_tables_read(
+    networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
+) -> None:
+    weights, settings = trained
+    codes, hits, summary = tmp_path / "codes.safetensors", tmp_path / "hits.npz", tmp_path / "summary.json"
+    dump_codes("{}", tiny_images, weights, codes, hits, tmp_path / "statistics.json")
+    job = {"autoencoder": settings.model_dump(mode="json"), "images": 6, "micro_batch": 8}
+    lpips = networks_folder / "lpips_alex.safetensors"
+    measure_codes(json.dumps(job), tiny_images, weights, codes, hits, lpips, summary)
+    found = read_summary(summary)
+    assert found.method == "BRIGHT" and found.table_entries_log2 == settings.tables.entries_log2
+    assert 0 <= found.codes.minimum < found.codes.maximum <= 1
+    statistics = json.loads((tmp_path / "statistics.json").read_text())
+    assert found.usage.used_share == pytest.approx(np.mean(statistics["hits"]["share_hit"]))
+    assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
+    speeds = tmp_path / "decoding.json"
+    model = {"autoencoder": job["autoencoder"], "resolution": 32, "channels": 1}
+    measure_decoding(json.dumps({"models": {"a": model, "b": model}, "batch": 2, "rounds": 3}), speeds)
+    rates = read_summary(speeds).models
+    assert rates.keys() == {"a", "b"} and rates["a"].images_per_second.median > 0
