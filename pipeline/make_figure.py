@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from matplotlib.figure import Figure
 
-from pipeline.figures import curves, exploration, hits, neighbours, reconstructions, samples
+from pipeline.figures import codes, curves, exploration, hits, neighbours, reconstructions, samples
 from pipeline.figures.inputs import Inputs, parse_inputs
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import save
@@ -30,6 +30,9 @@ FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
     "interpolation": exploration.sheet,
     "resolutions": exploration.sheet,
     "groups": exploration.sheet,
+    "noise_robustness": codes.noise_robustness,
+    "code_range": codes.code_range,
+    "table_size": codes.table_size,
 }
 
 

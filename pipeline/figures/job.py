@@ -22,6 +22,9 @@ FigureName = Literal[
     "interpolation",
     "resolutions",
     "groups",
+    "noise_robustness",
+    "code_range",
+    "table_size",
 ]
 
 

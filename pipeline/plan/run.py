@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.atomic import atomic_path
-from pipeline.config.diffusion import DiffusionSamples
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
 from pipeline.plan.dvc_yaml import write_dvc_files
@@ -59,6 +59,9 @@ class Plan(TableJobs):
         for figure, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
             if rows:
                 figures[figure] = self._figure(figure, self._side_by_side(rows))
+        if (other := next(filter(self._is_other_ldm, tables.table6.rows), None)) is not None:
+            figures["fig14"] = self._figure("fig14", self._first_shard(other))
+        figures |= self._figures_of_codes()
         return dict(sorted(figures.items()))
 
     def _figures_of_model(self, model: str, samples: str | None) -> dict[str, Job]:
@@ -74,6 +77,29 @@ class Plan(TableJobs):
             inputs = [*self._pairs([model], labelled=False), *self._first_shard(samples)]
             figures["fig01"] = self._figure("fig01", inputs)
         return figures
+
+    def _figures_of_codes(self) -> dict[str, Job]:
+        """What section 3.4 says of codes, and section 5 of bytes, for the rows of those tables."""
+        tables = self.config.tables_or_default
+        figures: dict[str, Job] = {}
+        if tables.section34:
+            inputs = [(f"codes:{name}", self.code_measurement(name), "summary.json") for name in tables.section34]
+            figures |= {name: self._figure(name, inputs) for name in ("noise_robustness", "code_range")}
+        if tables.table_sizes:
+            inputs = [
+                (f"{what}:{name}", job(name), "summary.json")
+                for name in tables.table_sizes
+                for what, job in (("codes", self.code_measurement), ("reconstruction", self.reconstruction))
+            ]
+            figures["table_size"] = self._figure("table_size", inputs)
+        return figures
+
+    def _is_other_ldm(self, name: str) -> bool:
+        """Whether a sample set is of a latent diffusion model on codes that are not BRIGHT's (Figure 14)."""
+        model, samples = self.model_of(name), self.config.samples[name]
+        if isinstance(samples, FilesSamples):
+            return samples.method.startswith("LDM")
+        return samples.kind == "diffusion" and model is not None and self.config.autoencoders[model].family != "bright"
 
     def _figures_of_samples(self, samples: str, names: tuple[str, ...]) -> dict[str, Job]:
         """A sheet of uncurated samples, and their nearest training images."""

@@ -12,6 +12,9 @@ TITLES = {
     "interpolation": "Between two images",
     "resolutions": "What each resolution adds",
     "groups": "What each group of tables tells",
+    "noise_robustness": "Reconstruction under noise on the codes",
+    "code_range": "Range of the codes",
+    "table_size": "Size of the hash tables against quality",
 }
 
 

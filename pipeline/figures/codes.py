@@ -1,0 +1,107 @@
+"""Section 3.4 and section 5 as figures: reconstruction under noise, range of codes, bytes of tables against quality."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.errors import InputError
+from pipeline.figures.inputs import Inputs, labelled_paths
+from pipeline.figures.job import FigureJob
+from pipeline.figures.style import PALETTE, labelled, panels
+
+METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
+UNITS = (
+    ("deviations", "noise, in standard deviations of the codes"),
+    ("half_cells", "noise, in 1/(2 r_max)"),
+)
+LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # the smallest noise: zero has a place on the axis
+
+
+def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against the size of noise on the codes; below, for BRIGHT, in units of its interval."""
+    curves = {label: facts["noise"]["curve"] for label, facts in _summaries(inputs, "codes").items()}
+    colours = labelled(list(curves))
+    bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
+    rows = [UNITS[0], *([UNITS[1]] if bright else [])]
+    figure, axes = panels(2 * len(rows), 2, width=3.4, height=2.3)
+    for index, axis in enumerate(axes):
+        (unit, told), (metric, name) = rows[index // 2], METRICS[index % 2]
+        for label, curve in (curves if unit == "deviations" else bright).items():
+            points = [(point[unit], point[metric]) for point in curve]
+            axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
+        axis.set_xscale("symlog", linthresh=LINEAR_TO[unit], linscale=0.5)
+        axis.set_xlim(left=0)
+        axis.set_xlabel(told)
+        axis.set_ylabel(name)
+        if unit == "half_cells":
+            axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
+    _legend(figure, axes[0])
+    return _titled(figure, job)
+
+
+def code_range(job: FigureJob, inputs: Inputs) -> Figure:
+    """Each channel's range (thin) and mean ± one deviation (thick) of the codes of every autoencoder."""
+    summaries = _summaries(inputs, "codes")
+    colours = labelled(list(summaries))
+    figure, (axis,) = panels(1, 1, width=max(4.0, 1.4 * len(summaries)), height=2.8)
+    for place, (label, facts) in enumerate(summaries.items()):
+        channels = facts["codes"]["channels"]
+        count = len(channels["mean"])
+        for index in range(count):
+            x = place + 0.7 * ((index + 0.5) / count - 0.5)
+            mean, deviation = channels["mean"][index], channels["variance"][index] ** 0.5
+            axis.vlines(x, channels["minimum"][index], channels["maximum"][index], color=colours[label], linewidth=0.6)
+            axis.vlines(x, mean - deviation, mean + deviation, color=colours[label], linewidth=2.4)
+    axis.axhspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
+    axis.set_xticks(range(len(summaries)), list(summaries))
+    axis.set_ylabel("codes")
+    axis.grid(visible=False, axis="x")
+    return _titled(figure, job)
+
+
+def table_size(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against the bytes of the hash tables, each point named by the entries that a table may have."""
+    sizes, quality = _summaries(inputs, "codes"), _summaries(inputs, "reconstruction")
+    points = []
+    for label, facts in sizes.items():
+        if label not in quality:
+            raise InputError(f"input reconstruction:{label}=PATH is missing; each of codes: has one")
+        metrics = quality[label]["metrics"]
+        points.append((facts["storage"]["tables"] / 1e6, facts.get("table_entries_log2"), metrics))
+    points.sort(key=lambda point: (point[0], point[1] or 0))
+    figure, axes = panels(2, 2, width=3.4, height=2.5)
+    for axis, (metric, name) in zip(axes, METRICS, strict=True):
+        values = [metrics[metric]["mean"] for _, _, metrics in points]
+        axis.plot([size for size, _, _ in points], values, color=PALETTE[0], marker="o", markersize=4)
+        for (size, entries, _), value in zip(points, values, strict=True):
+            axis.annotate(f"$2^{{{entries}}}$", (size, value), xytext=(3, 4), textcoords="offset points", fontsize=7)
+        axis.set_xscale("log")
+        axis.set_xlabel("hash tables (MB)")
+        axis.set_ylabel(name)
+    return _titled(figure, job)
+
+
+def _summaries(inputs: Inputs, name: str) -> dict[str, dict[str, Any]]:
+    """Summaries (json) by their labels."""
+    return {label: _read(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"summary {path}: not a readable JSON file ({error})") from None
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    lines = axis.get_lines()
+    figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=4)
+
+
+def _titled(figure: Figure, job: FigureJob) -> Figure:
+    if job.title:
+        figure.suptitle(job.title)
+    return figure
