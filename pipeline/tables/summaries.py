@@ -28,16 +28,21 @@ class Spread(BaseModel):
     std: float | None = None
 
 
-class ReconstructionSummary(Summary):
-    """Reconstruction of a validation split by one autoencoder."""
+class TrainedSummary(Summary):
+    """Something measured of one trained autoencoder: what tells it apart."""
 
-    kind: Literal["reconstruction"]
     code_size: str
     key_length: int | None = None
     feature_size: int | None = None
     code_noise: str | None = None
     adversarial: str | None = None
     train_images: int
+
+
+class ReconstructionSummary(TrainedSummary):
+    """Reconstruction of a validation split by one autoencoder."""
+
+    kind: Literal["reconstruction"]
     count: int
     metrics: dict[str, Spread]
 
@@ -137,16 +142,10 @@ class Storage(BaseModel):
     codes: int
 
 
-class CodesSummary(Summary):
+class CodesSummary(TrainedSummary):
     """The codes of a training split by one autoencoder (section 3.4)."""
 
     kind: Literal["codes"]
-    code_size: str
-    key_length: int | None = None
-    feature_size: int | None = None
-    code_noise: str | None = None
-    adversarial: str | None = None
-    train_images: int
     table_entries_log2: int | None = None
     usage: Usage | None
     codes: CodeRange

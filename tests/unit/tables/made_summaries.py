@@ -133,17 +133,10 @@ def reconstruction_distance(name: str, space: str, **changes: Any) -> dict[str, 
 
 def codes(name: str, **changes: Any) -> dict[str, Any]:
     """A made-up measurement of the demo's codes (section 3.4)."""
+    model = {key: value for key, value in reconstruction(name).items() if key not in ("count", "metrics")}
     return {
+        **model,
         "kind": "codes",
-        "dataset": "fashion_mnist",
-        "method": "BRIGHT",
-        "autoencoder": name,
-        "code_size": "8x8x4",
-        "key_length": 1,
-        "feature_size": 16,
-        "code_noise": "after_tiling",
-        "adversarial": "wgan_gp",
-        "train_images": 20_000,
         "table_entries_log2": 18,
         "usage": {"entries": 32_768, "used_share": 0.68125, "perplexity": 12_345.6, "evenness": 0.37676},
         "codes": {"minimum": 0.0123, "maximum": 0.9876, "variance": 0.021},
