@@ -51,6 +51,9 @@ class Plan(TableJobs):
         church = next(iter(tables.table6.rows), None)
         if church is not None and church != samples:
             figures |= self._figures_of_samples(church, ("fig12", "fig13"))
+        by_ldm = (name for name in tables.table6.rows if self._method(self.config.samples[name]) == "LDM")
+        if (ldm := next(by_ldm, None)) is not None:
+            figures["fig14"] = self._figure("fig14", self._first_shard(ldm))
         shown = [samples, *tables.table5.rows, *tables.table6.rows]
         if curves := [
             (f"history:{name}", self.diffusion(name), "diffusion.history.csv") for name in self._diffusions(shown)

@@ -326,3 +326,11 @@ def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_t
     two = tiny_plan(with_key("tables.table6", {"rows": ["gaussian"]})).figures
     assert two.keys() - one == {"fig12", "fig13"}
     assert two["fig12"].upstream[0].label == "gaussian-codes"
+
+
+def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
+    config = with_key("samples.ldm", {"kind": "files", "path": "ldm", "dataset": "tiny", "method": "LDM", "count": 32})
+    config["tables"]["table6"] = {"rows": ["main", "ldm"]}
+    figures = tiny_plan(config).figures
+    assert figures.keys() - tiny_plan().figures.keys() == {"fig14"}
+    assert [job.digest for job in figures["fig14"].upstream] == [tiny_plan(config).samples("ldm").digest]
