@@ -61,7 +61,9 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
     """The images' count, hash and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
     return {
         "count": len(originals),
+        "reference": "validation",
         "images_sha256": content_digest(originals),
+        "resize": "none",
         "resolution": originals.resolution,
         "channels": originals.channels,
         **{f"{name}_sha256": _sha256(name, path) for name, path in networks.items()},
@@ -90,6 +92,8 @@ def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) 
         "count": job.count,
         "reference": "train",
         "reference_count": len(train),
+        "reference_sha256": content_digest(train),
+        "resize": "none",
         "resolution": train.resolution,
         "network": "lpips_alex",
         "network_sha256": _sha256("lpips_alex", weights),

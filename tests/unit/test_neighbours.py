@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.data.archive import ArchiveWriter, ImageArchive
+from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
 from pipeline.errors import InputError
 from pipeline.evaluation.neighbours import (
     LpipsEmbedding,
@@ -146,6 +146,7 @@ def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Pat
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["kind"], summary["count"], summary["validation_count"]) == ("neighbours", 3, 5)
     assert 0 <= summary["share_nearer"] <= 1
+    assert summary["protocol"]["reference_sha256"] == content_digest(train)
     assert summary["quantiles"]["generated"]["0.5"] == pytest.approx(summary["median_generated"])
     assert summary["ratio"] == pytest.approx(summary["median_generated"] / summary["median_validation"])
     picture = Image.open(tmp_path / "neighbours.png")

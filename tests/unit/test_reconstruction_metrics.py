@@ -79,7 +79,7 @@ def test_gray_images_are_measured_and_the_protocol_names_the_network(networks_fo
     frame = reconstruction_metrics(first, archive(tmp_path / "b.zip", made), networks)
     assert (frame[["lpips_alex", "lpips_vgg", "psnr"]] > 0).all(axis=None)
     protocol = reconstruction_protocol(first, networks)
-    assert protocol["count"] == 5
+    assert (protocol["count"], protocol["reference"], protocol["resize"]) == (5, "validation", "none")
     assert {"lpips_alex_sha256", "lpips_vgg_sha256", "versions"} <= set(protocol)
 
 
