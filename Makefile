@@ -8,7 +8,7 @@ SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 
-.PHONY: setup demo bars second-seed check test soak lint docs benchmark benchmark-evaluation \
+.PHONY: setup demo demo-all bars bars-all second-seed check test soak lint docs benchmark benchmark-evaluation \
 	benchmark-precision-recall
 
 setup: $(SETUP)
@@ -24,11 +24,17 @@ demo: setup  ## the embedded dataset to all tables and figures
 	snakemake --cores $(CORES) --prioritize nearest_neighbours  # the longest chain of jobs first
 
 bars: setup  ## the demo's quality against its bars
-	pytest -rP tests/demo -m demo
+	pytest -rP tests/demo/test_bars.py -m demo
+
+demo-all: setup  ## the demo with every family of the tables beside BRIGHT; what the demo made is not made again
+	snakemake --cores $(CORES) --configfile config/demo-all.yaml --prioritize train_generator
+
+bars-all: setup  ## what the other families learned (a quarter of an hour: their untrained networks make images too)
+	pytest -rP tests/demo/test_family_bars.py -m demo
 
 second-seed: setup  ## the main demo model with another training seed, against the same bars
 	snakemake --cores $(CORES) --config run=demo-second-seed seed=1 -- headline
-	BRIGHT_DEMO_RUN=demo-second-seed pytest -rP tests/demo -m demo
+	BRIGHT_DEMO_RUN=demo-second-seed pytest -rP tests/demo/test_bars.py -m demo
 
 lint: setup
 	ruff check .

@@ -128,9 +128,18 @@ def test_without_tables_all_models_and_samples_have_rows() -> None:
     assert (tables.table2, tables.table3, tables.table5.rows) == (["main"], ["main"], ["main"])
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["demo", "demo-all", "paper"])
 def test_the_configs_that_come_with_the_project_are_valid(name: str) -> None:
     assert isinstance(read_config(REPOSITORY / "config" / f"{name}.yaml"), Config)
+
+
+def test_what_the_demo_made_is_not_made_again_with_all_families() -> None:
+    """Entries that both configs have are the same, and every entry of the demo is among those of demo-all."""
+    demo, every = (read_config(REPOSITORY / "config" / f"{name}.yaml") for name in ("demo", "demo-all"))
+    for section in ("datasets", "autoencoders", "diffusions", "samples"):
+        ours, theirs = getattr(demo, section), getattr(every, section)
+        assert {name: theirs.get(name) for name in ours} == ours
+    assert every.evaluation == demo.evaluation
 
 
 def test_the_paper_config_trains_with_the_papers_settings() -> None:

@@ -1,0 +1,121 @@
+"""What the other families of `make demo-all` learned. Reads its results: `make bars-all` runs this.
+
+A generator's images are compared with those of its own network before training: the same number of images, the same
+seed, the same sampler, decoded by the same trained autoencoder where it makes codes.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
+from pipeline.evaluation.feature_files import read_features
+from pipeline.evaluation.features import extract
+from pipeline.evaluation.frechet import frechet_distance
+from pipeline.generation.images import decoded
+from pipeline.generation.samplers import denoise
+from pipeline.models.checkpoints import (
+    load_autoencoder,
+    load_diffusion,
+    load_generator,
+    make_generator,
+    pick_device,
+)
+from pipeline.models.unet import build_unet
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan, read_config
+
+pytestmark = pytest.mark.demo
+
+ROOT = Path(__file__).parents[2]
+SPACE, LIBRARY = "efficientnet_lite0", "torch-fidelity"
+BETTER_THAN_THE_MEAN = 6.0  # dB
+SHARE_OF_UNTRAINED = 0.6
+TOKENIZERS = ("vqgan", "rqvae", "kl")
+GENERATORS = ("ldm-vqgan", "ldm-rqvae", "ldm-kl", "ddpm", "stylegan2", "imagebart")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    made = Plan(read_config(ROOT / "config" / "demo-all.yaml"))
+    if not made.tables["table2"].complete:
+        pytest.fail("the results of demo-all are missing: run `make demo-all` first")
+    return made
+
+
+@cache
+def mean_image_psnr(train: str, validation: str) -> float:
+    """PSNR, mean over the validation images, of the mean training image in place of each."""
+    mean = ImageArchive(train).tensor().double().mean(0, keepdim=True).round()
+    errors = (ImageArchive(validation).tensor().double() - mean).square().mean((1, 2, 3))
+    return float((10 * (255**2 / errors).log10()).mean())
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_reconstructions_beat_the_mean_image(plan: Plan, name: str) -> None:
+    data = plan.dataset(plan.config.autoencoders[name].dataset)
+    floor = mean_image_psnr(data.path("train.zip"), data.path("validation.zip"))
+    summary = json.loads(Path(plan.reconstruction(name).path("summary.json")).read_text(encoding="utf-8"))
+    reached = summary["metrics"]["psnr"]["mean"]
+    print(f"{name}: PSNR {reached:.2f} dB, mean image {floor:.2f} dB")
+    assert reached >= floor + BETTER_THAN_THE_MEAN
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: Plan, name: str, tmp_path: Path) -> None:
+    dataset = plan.config.dataset_of(plan.config.samples[name])
+    reference = read_features([Path(path) for path in plan.split_features(dataset, "validation", SPACE).outputs])
+    trained = read_features([Path(path) for path in plan.sample_features(name, SPACE).outputs])
+    write_untrained(plan, name, tmp_path / "untrained.zip")
+    near = frechet_distance(trained.features, reference.features, LIBRARY)
+    far = frechet_distance(extracted(tmp_path / "untrained.zip", plan), reference.features, LIBRARY)
+    print(f"{name}: Frechet distance {near:.1f}, of its untrained network {far:.1f}, ratio {near / far:.3f}")
+    assert near <= SHARE_OF_UNTRAINED * far
+
+
+def extracted(images: Path, plan: Plan) -> np.ndarray:
+    network = Path(plan.network(SPACE))
+    micro_batch = plan.config.evaluation.micro_batch
+    return extract(ImageArchive(images), SPACE, network, 0, None, micro_batch, pick_device()).features
+
+
+def write_untrained(plan: Plan, name: str, path: Path) -> None:
+    """The images of the sample set, had its network not been trained."""
+    job, samples = plan.samples(name), plan.config.samples[name]
+    torch.manual_seed(0)
+    make, channels = untrained(job, samples)
+    with ArchiveWriter(path, channels) as archive, torch.no_grad():
+        for first in range(0, samples.count, samples.micro_batch):
+            images = to_uint8(make(list(range(first, first + samples.micro_batch))))
+            for offset, image in enumerate(images[: samples.count - first]):
+                archive.add(image_name(first + offset), image.permute(1, 2, 0).numpy())
+
+
+def untrained(job: Job, samples: Any) -> tuple[Any, int]:
+    """What makes images of an untrained network of the same settings, and their channels."""
+    seed, inputs = job.settings["seed"], {key: Path(str(path)) for key, path in job.inputs.items()}
+    decoder = load_autoencoder(inputs["autoencoder"]) if "autoencoder" in inputs else None
+    if "diffusion" in inputs:
+        trained = load_diffusion(inputs["diffusion"])
+        size, unet = trained.code_size, build_unet(trained.settings.unet, trained.code_size).eval()
+        shape = (size.channels, size.height, size.width)
+
+        def make(indices: list[int]) -> torch.Tensor:
+            return denoise(unet, trained.settings, samples.sampler, indices, seed, shape, trained.rescaling)
+
+    else:
+        generator = load_generator(inputs["generator"])
+        model = make_generator(generator.settings, generator.shape).eval()
+
+        def make(indices: list[int]) -> torch.Tensor:
+            return model.sample(indices, seed, samples.sampler)
+
+        if decoder is None:
+            return make, generator.shape[0]
+    assert decoder is not None
+    return decoded(make, decoder), decoder.channels
