@@ -1,7 +1,7 @@
 """Stage: import a checkpoint of another program in place of a training."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,33 +26,32 @@ from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 def import_weights(
     settings: SettingsArgument,
-    checkpoint: Annotated[Path, typer.Option(help="The other program's file or folder.")],
     weights: Annotated[Path, typer.Option(help="Where the weights go (safetensors), as a training would write them.")],
     log: LogOption = None,
 ) -> None:
     """Import a checkpoint of another program in place of a training."""
     log_to(log)
     job = read_settings(ImportJob, settings)
+    checkpoint = Path(job.entry.weights.path)
     if not checkpoint.exists():
-        raise InputError(f"{checkpoint}: no such checkpoint")
+        raise InputError(f"{job.sort}.weights.path: {checkpoint} does not exist")
     write = {"autoencoder": _autoencoder, "diffusion": _diffusion, "generator": _generator}
     try:
         write[job.sort](job, checkpoint, weights)
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
-    logger.info("%s imported from %s to %s", job.kind, checkpoint, weights)
+    logger.info("%s imported from %s to %s", job.entry.weights.kind, checkpoint, weights)
 
 
 def _autoencoder(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings: Any = job.autoencoder
-    model = make_autoencoder(settings, job.resolution or 0, job.channels)
+    settings, resolution = job.entry.model_copy(update={"weights": None}), job.resolution or 0
+    model = make_autoencoder(settings, resolution, job.channels)
     import_first_stage(model, read_tensors(checkpoint), checkpoint)
-    save_autoencoder(weights, model, settings, job.resolution or 0, job.channels)
+    save_autoencoder(weights, model, settings, resolution, job.channels)
 
 
 def _diffusion(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, code_size = job.diffusion, job.code_size
-    assert settings is not None
+    settings, code_size = job.entry.model_copy(update={"weights": None}), job.code_size
     assert code_size is not None
     unet, tensors = build_unet(settings.unet, code_size), read_tensors(checkpoint)
     import_ldm_unet(unet, settings.unet, tensors, checkpoint)
@@ -60,11 +59,10 @@ def _diffusion(job: ImportJob, checkpoint: Path, weights: Path) -> None:
 
 
 def _generator(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings: Any = job.generator
-    shape = (job.channels, job.resolution or 0, job.resolution or 0)
-    model = make_generator(settings, shape)
+    settings, side = job.entry.model_copy(update={"weights": None}), job.resolution or 0
+    model = make_generator(settings, (job.channels, side, side))
     import_unet_folder(model.unet, checkpoint)
-    save_generator(weights, model, settings, shape)
+    save_generator(weights, model, settings, (job.channels, side, side))
 
 
 if __name__ == "__main__":

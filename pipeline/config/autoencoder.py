@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.fields import CodeSizeField, Section, is_power_of_two, operational
+from pipeline.config.foreign import ForeignWeights, check_weights
 
 
 class HashTables(Section):
@@ -159,6 +160,9 @@ class AutoencoderSettings(Section):
     dataset: str = Field(description="A name under `datasets`.")
     family: str = Field("bright", description="The model family: a module of `pipeline/families`, or one of yours.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
+    weights: ForeignWeights | None = Field(
+        None, description="Another program's checkpoint, imported in place of a training."
+    )
     discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
     losses: Losses = Field(Losses(), description="Equation 5.")
     training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
@@ -171,6 +175,7 @@ class AutoencoderSettings(Section):
         if height != width or not is_power_of_two(height):
             raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
         self.execution.check_batch(self.training.batch)
+        check_weights(self.weights, "autoencoder", self.family)
         return self
 
     def check_resolution(self, resolution: int) -> None:
@@ -191,7 +196,8 @@ class AutoencoderSettings(Section):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that counts of parameters and operations depend on."""
-        return self.model_dump(mode="json", exclude={"training", "losses", "discriminator", "execution", "seed"})
+        apart = {"weights", "training", "losses", "discriminator", "execution", "seed"}
+        return self.model_dump(mode="json", exclude=apart)
 
 
 class Autoencoder(AutoencoderSettings):

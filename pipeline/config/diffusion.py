@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.config.autoencoder import Execution
 from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.fields import Section, operational
+from pipeline.config.foreign import ForeignWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 
@@ -87,13 +88,21 @@ class Diffusion(Denoising):
         " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4); auto: range"
         " where the family's codes are bounded, else first_batch.",
     )
+    weights: ForeignWeights | None = Field(
+        None, description="Another program's checkpoint, imported in place of a training."
+    )
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
     @model_validator(mode="after")
     def _shared_evenly(self) -> "Diffusion":
         self.execution.check_batch(self.training.batch)
+        check_weights(self.weights, "diffusion", None)
         return self
+
+    def architecture(self) -> dict[str, Any]:
+        """The keys that a network with weights from elsewhere depends on."""
+        return self.model_dump(mode="json", include={"unet", "schedule", "beta_range", "timesteps"})
 
 
 class Sampler(Section):

@@ -29,10 +29,12 @@ class ForeignWeights(Section):
     path: str = Field(description="The checkpoint's file, or the folder.")
 
 
-def check_kind(kind: ForeignKind, sort: str, family: str | None) -> None:
-    """ValueError, beginning with the key, where a checkpoint of this kind does not become such an entry."""
-    needed, needed_family = BECOMES[kind]
+def check_weights(weights: ForeignWeights | None, sort: str, family: str | None) -> None:
+    """ValueError, beginning with the key, where a checkpoint does not become such an entry."""
+    if weights is None:
+        return
+    needed, needed_family = BECOMES[weights.kind]
     if sort != needed:
-        raise ValueError(f"kind: {kind} is for an entry of {needed}s, not of {sort}s")
+        raise ValueError(f"weights.kind: {weights.kind} is for an entry of {needed}s, not of {sort}s")
     if needed_family is not None and family != needed_family:
-        raise ValueError(f"kind: {kind} is for the family {needed_family}, not {family}")
+        raise ValueError(f"weights.kind: {weights.kind} is for the family {needed_family}, not {family}")

@@ -1,9 +1,12 @@
 """Config that every family of generators has: models that make images without key codes of BRIGHT's."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from pipeline.config.autoencoder import Execution
 from pipeline.config.fields import Section
+from pipeline.config.foreign import ForeignWeights, check_weights
 
 
 class GeneratorTraining(Section):
@@ -20,6 +23,9 @@ class GeneratorSettings(Section):
     autoencoder: str | None = Field(
         None, description="A name under `autoencoders`, for a family that is trained on codes."
     )
+    weights: ForeignWeights | None = Field(
+        None, description="Another program's checkpoint, imported in place of a training."
+    )
     training: GeneratorTraining = Field(GeneratorTraining(), description="Optimization.")
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
@@ -27,7 +33,13 @@ class GeneratorSettings(Section):
     @model_validator(mode="after")
     def _shared_evenly(self) -> "GeneratorSettings":
         self.execution.check_batch(self.training.batch)
+        check_weights(self.weights, "generator", self.family)
         return self
+
+    def architecture(self) -> dict[str, Any]:
+        """The keys that a network with weights from elsewhere depends on."""
+        apart = {"dataset", "autoencoder", "weights", "training", "execution", "seed"}
+        return self.model_dump(mode="json", exclude=apart)
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
         """The checks that need the shape (C, H, W) of what it makes; ValueError begins with the key."""

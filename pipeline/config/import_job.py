@@ -7,15 +7,13 @@ from pydantic import Field, model_validator
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import CodeSizeField, Section
-from pipeline.config.foreign import ForeignKind, check_kind
 
 SORTS = ("autoencoder", "diffusion", "generator")
 
 
 class ImportJob(Section):
-    """Import a checkpoint as the one entry of the config that is given; its settings must be the checkpoint's."""
+    """Import the checkpoint of the one entry of the config that is given; its settings must be the checkpoint's."""
 
-    kind: ForeignKind
     autoencoder: AnyAutoencoder | None = None
     diffusion: Diffusion | None = None
     generator: AnyGenerator | None = None
@@ -28,13 +26,18 @@ class ImportJob(Section):
         """Which of the entries is given."""
         return next(name for name in SORTS if getattr(self, name) is not None)
 
+    @property
+    def entry(self) -> Any:
+        """The entry that is given."""
+        return getattr(self, self.sort)
+
     @model_validator(mode="after")
-    def _one_entry_that_fits(self) -> "ImportJob":
+    def _one_entry_with_weights(self) -> "ImportJob":
         given = [name for name in SORTS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"one of {', '.join(SORTS)} is needed; given: {', '.join(given) or 'none'}")
-        entry: Any = getattr(self, self.sort)
-        check_kind(self.kind, self.sort, getattr(entry, "family", None))
+        if self.entry.weights is None:
+            raise ValueError(f"{self.sort}.weights: this key is missing")
         needed = "code_size" if self.sort == "diffusion" else "resolution"
         if getattr(self, needed) is None:
             raise ValueError(f"{needed}: this key is missing")

@@ -187,7 +187,7 @@ class Costs:
 
     def _trained(self, job: Job) -> AutoencoderSettings:
         """The settings of the autoencoder that a job uses."""
-        (trained,) = (one for one in job.upstream if one.stage == "train_autoencoder")
+        (trained,) = (one for one in job.upstream if "autoencoder" in one.settings)  # trained, or imported
         return parse_autoencoder(trained.settings["autoencoder"], "autoencoder")
 
     def reconstruct(self, job: Job) -> Cost:
@@ -211,7 +211,7 @@ class Costs:
         if isinstance(samples, RealSamples | FilesSamples):
             return Cost(images_s=images_s + samples.count * self._pixels(dataset) * READ_S, output_bytes=size)
         work, steps = self._making(samples)
-        if any(one.stage == "train_autoencoder" for one in job.upstream):
+        if any("autoencoder" in one.settings for one in job.upstream):
             work += self._autoencoder(self._trained(job)).decoding()
         batches = sum(ceil((last - first) / samples.micro_batch) for first, last in ranges(job))
         return Cost(

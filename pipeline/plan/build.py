@@ -13,7 +13,8 @@ from pipeline.config.generator import GeneratorSettings
 from pipeline.config.root import Config
 from pipeline.errors import InputError
 from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS, network_digest, network_path
-from pipeline.families import autoencoder_family, generator_family
+from pipeline.families import autoencoder_family, find_family, generator_family
+from pipeline.plan.checkpoints import checkpoint_fingerprint
 from pipeline.plan.jobs import Job, range_files
 from pipeline.plan.sources import source_fingerprint
 from pipeline.seeds import seed_for
@@ -75,6 +76,9 @@ class Jobs:
     @cache  # noqa: B019
     def autoencoder(self, name: str) -> Job:
         model = self.config.autoencoders[name]
+        if model.weights is not None:
+            label, size = self._label(model), self._image_size(model.dataset)
+            return self._imported("autoencoder", name, label, model.architecture(), size)
         data = self.dataset(model.dataset)
         seed = self._seed(model.seed, "autoencoder")
         settings = {"autoencoder": model.model_dump(mode="json"), "seed": seed}
@@ -93,6 +97,25 @@ class Jobs:
             upstream=(data,),
             modules=self._modules(model),
         )
+
+    def _imported(self, sort: str, name: str, label: str, architecture: dict[str, Any], size: dict[str, Any]) -> Job:
+        """The import of an entry's checkpoint in place of its training; architecture: the keys that it depends on."""
+        entry = getattr(self.config, f"{sort}s")[name]
+        facts = checkpoint_fingerprint(name, entry.weights, f"{sort}s.{name}.weights")
+        checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
+        return self._job(
+            "import_weights",
+            label,
+            {sort: entry.model_dump(mode="json")} | size,
+            {sort: {key: value for key, value in architecture.items() if key != "dataset"}} | checkpoint | size,
+            files=(f"{sort}.safetensors",),
+            modules=() if sort == "diffusion" else find_family(entry.family).code,
+        )
+
+    def _image_size(self, dataset: str) -> dict[str, Any]:
+        """Of a dataset's images, as an import is told it."""
+        images = self.config.datasets[dataset]
+        return {"resolution": images.resolution, "channels": images.channels}
 
     @staticmethod
     def _label(model: AutoencoderSettings) -> str:
@@ -172,6 +195,10 @@ class Jobs:
     @cache  # noqa: B019
     def diffusion(self, name: str) -> Job:
         diffusion = self.config.diffusions[name]
+        code_size = self.config.autoencoders[diffusion.autoencoder].code_size
+        if diffusion.weights is not None:
+            size = {"code_size": str(code_size)}
+            return self._imported("diffusion", name, f"ldm-{code_size}", diffusion.architecture(), size)
         codes, trained = self.codes(diffusion.autoencoder), self.autoencoder(diffusion.autoencoder)
         seed = self._seed(diffusion.seed, "diffusion")
         # The autoencoder's name in the config is a name, not a number.
@@ -182,7 +209,7 @@ class Jobs:
         }
         return self._job(
             "train_diffusion",
-            f"ldm-{self.config.autoencoders[diffusion.autoencoder].code_size}",
+            f"ldm-{code_size}",
             {"diffusion": diffusion.model_dump(mode="json"), "seed": seed},
             {"diffusion": numerical, "seed": seed},
             inputs=inputs,
@@ -194,6 +221,9 @@ class Jobs:
     def generator(self, name: str) -> Job:
         generator = self.config.generators[name]
         family = generator_family(generator.family)
+        if generator.weights is not None:
+            label, size = generator.family.replace(".", "-"), self._image_size(generator.dataset or "")
+            return self._imported("generator", name, label, generator.architecture(), size)
         seed = self._seed(generator.seed, "generator")
         # Names in the config are names, not numbers.
         names = ("autoencoder", "dataset")

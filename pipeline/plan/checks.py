@@ -1,11 +1,13 @@
 """What would stop a run's jobs, known before the first of them starts: raw images and network files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.diffusion import FilesSamples
 from pipeline.evaluation.network_states import network_state
 from pipeline.plan.build import NETWORKS
+from pipeline.plan.checkpoints import missing_checkpoint
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
 from pipeline.plan.sources import missing_source
@@ -44,8 +46,24 @@ def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[
     for name, samples in plan.config.samples.items():
         if isinstance(samples, FilesSamples) and plan.samples(name).digest in made:
             found += [problem] if (problem := missing_source(samples.source, f"samples.{name}")) else []
+    imported = {job.digest for job in jobs if job.stage == "import_weights"}
+    found += [line for line, digest in _missing_checkpoints(plan) if digest in imported]
     states = [network_state(name, folder) for name in networks_needed(jobs)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
+
+
+def _missing_checkpoints(plan: Plan) -> list[tuple[str, str]]:
+    """A line for each entry whose checkpoint is not there, with the digest of its import."""
+    config = plan.config
+    entries: list[tuple[str, str, Any, Callable[[str], Job]]] = []
+    entries += [("autoencoders", name, model, plan.autoencoder) for name, model in config.autoencoders.items()]
+    entries += [("diffusions", name, model, plan.diffusion) for name, model in config.diffusions.items()]
+    entries += [("generators", name, model, plan.generator) for name, model in config.generators.items()]
+    return [
+        (line, job(name).digest)
+        for section, name, model, job in entries
+        if model.weights is not None and (line := missing_checkpoint(model.weights, f"{section}.{name}.weights"))
+    ]
 
 
 def left_out(jobs: Iterable[Job]) -> list[str]:

@@ -85,6 +85,11 @@ class Job:
         """The folder of saved states; no rule declares it, so Snakemake never deletes it."""
         return WORK / self.name
 
+    @property
+    def is_training(self) -> bool:
+        """Whether it leaves a history; an imported model has none."""
+        return any(file.endswith(".history.csv") for file in self.kind.outputs)
+
     def path(self, file: str) -> str:
         return str(self.folder / file)
 

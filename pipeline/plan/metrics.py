@@ -55,7 +55,9 @@ def trainings(plan: "Plan") -> Iterator[tuple[str, str, Job]]:
         found = [("autoencoder", name, jobs.autoencoder(name)) for name in jobs.config.autoencoders]
         found += [("diffusion", name, jobs.diffusion(name)) for name in jobs.config.diffusions]
         found += [("generator", name, jobs.generator(name)) for name in jobs.config.generators]
-        yield from ((kind, f"{name}{of_seed}", job) for kind, name, job in found if _planned(plan, job))
+        yield from (
+            (kind, f"{name}{of_seed}", job) for kind, name, job in found if job.is_training and _planned(plan, job)
+        )
 
 
 def histories(plan: "Plan") -> dict[str, str]:

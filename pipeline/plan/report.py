@@ -102,7 +102,7 @@ def _histories(plan: "Plan", jobs: list[Job]) -> list[Named]:
     ]
     planned = {(job.stage, job.digest) for job in jobs}
     once = {(job.stage, job.digest): (name, job, file) for name, job, file in reversed(named)}
-    return [one for key, one in reversed(once.items()) if key in planned]
+    return [one for key, one in reversed(once.items()) if key in planned and one[1].is_training]
 
 
 def _facts(jobs: list[Job]) -> list[Named]:

@@ -44,8 +44,9 @@ class Plan(TableJobs):
             figures |= self._figures_of_model(model, samples)
         if compared := chosen.compared or tables.table2:
             figures["fig06"] = self._figure("fig06", self._pairs(compared))
-            curves = [(f"history:{name}", self.autoencoder(name), "autoencoder.history.csv") for name in compared]
-            figures["curves_autoencoders"] = self._figure("curves", curves)
+            trained = [name for name in compared if self.autoencoder(name).is_training]
+            if curves := [(f"history:{name}", self.autoencoder(name), "autoencoder.history.csv") for name in trained]:
+                figures["curves_autoencoders"] = self._figure("curves", curves)
         if samples is not None:
             figures |= self._figures_of_samples(samples, ("fig10", "fig09", "fig11"))
         church = next(iter(tables.table6.rows), None)
@@ -56,7 +57,9 @@ class Plan(TableJobs):
             figures["fig14"] = self._figure("fig14", self._first_shard(ldm))
         shown = [samples, *tables.table5.rows, *tables.table6.rows]
         if curves := [
-            (f"history:{name}", self.diffusion(name), "diffusion.history.csv") for name in self._diffusions(shown)
+            (f"history:{name}", self.diffusion(name), "diffusion.history.csv")
+            for name in self._diffusions(shown)
+            if self.diffusion(name).is_training
         ]:
             figures["curves_diffusion"] = self._figure("curves", curves)
         for figure, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):

@@ -22,6 +22,17 @@ STAGES = {
         ("autoencoder.safetensors", "autoencoder.history.csv", "autoencoder.preview.png"),
         ("pipeline.training.autoencoder", "pipeline.training.loop"),
     ),
+    "import_weights": Stage(
+        "imports",
+        (),
+        (
+            "pipeline.foreign.files",
+            "pipeline.foreign.first_stages",
+            "pipeline.foreign.unets",
+            "pipeline.foreign.diffusers_folders",
+            "pipeline.models.unet",
+        ),
+    ),
     "reconstruct": Stage(
         "reconstructions",
         ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png"),

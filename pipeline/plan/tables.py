@@ -25,7 +25,7 @@ GENERATION_TABLES = ("table5", "table6", "text_10k", "noise_generation")
 TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "text_10k")
 BEYOND_TABLES = ("section34", "noise_generation", "table_sizes", "equal_budget")  # made where they have rows
 WITHOUT_SEED = ("complexity", "measure_decoding")
-TRAININGS = ("train_autoencoder", "train_diffusion", "train_generator")
+TRAININGS = ("train_autoencoder", "train_diffusion", "train_generator", "import_weights")
 PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
 
 
@@ -153,7 +153,8 @@ class TableJobs(EvaluationJobs):
             if table in CODE_TABLES:
                 summaries += [Summary(name, jobs.code_measurement(name), seed=seed) for name in names]
             if table == "equal_budget":
-                summaries += [Summary(name, jobs.autoencoder(name), "autoencoder.history.csv", seed) for name in names]
+                trained = [(name, job) for name in names if (job := jobs.autoencoder(name)).is_training]
+                summaries += [Summary(name, job, "autoencoder.history.csv", seed) for name, job in trained]
         if table in SPEED_TABLES:
             timed = [name for name in names if name in self.timed]
             summaries += [Summary(name, self.decoding(self.timed), "decoding.json") for name in timed]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.foreign import ForeignWeights, check_kind
+from pipeline.config.foreign import ForeignWeights, check_weights
 from pipeline.plan.checkpoints import checkpoint_fingerprint, missing_checkpoint
 
 
@@ -53,9 +53,11 @@ def test_a_folder_is_all_of_its_files():
 
 
 def test_a_kind_belongs_to_one_sort_of_entry_and_one_family():
-    check_kind("taming_vqgan", "autoencoder", "vqgan")
-    check_kind("ldm", "diffusion", None)
-    with pytest.raises(ValueError, match="kind: ldm is for an entry of diffusions, not of autoencoders"):
-        check_kind("ldm", "autoencoder", "vqgan")
-    with pytest.raises(ValueError, match="kind: rqvae is for the family rqvae, not vqgan"):
-        check_kind("rqvae", "autoencoder", "vqgan")
+    vqgan, ldm = ForeignWeights(kind="taming_vqgan", path="a"), ForeignWeights(kind="ldm", path="a")
+    check_weights(None, "autoencoder", "bright")
+    check_weights(vqgan, "autoencoder", "vqgan")
+    check_weights(ldm, "diffusion", None)
+    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for an entry of diffusions, not of autoencoders"):
+        check_weights(ldm, "autoencoder", "vqgan")
+    with pytest.raises(ValueError, match=r"weights\.kind: taming_vqgan is for the family vqgan, not bright"):
+        check_weights(vqgan, "autoencoder", "bright")

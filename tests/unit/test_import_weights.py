@@ -29,6 +29,11 @@ LDM = {
 }
 
 
+def of(kind, checkpoint, entry):
+    """An entry of the config whose weights are another program's."""
+    return entry | {"weights": {"kind": kind, "path": str(checkpoint)}}
+
+
 def whole_ldm(path):
     """A checkpoint of a whole LDM: first stage, UNet, and the scale of its codes."""
     first, network = Random(0), Random(1)
@@ -46,10 +51,10 @@ def whole_ldm(path):
 def test_a_whole_ldm_becomes_an_autoencoder_and_a_diffusion_model(tmp_path):
     checkpoint, config = tmp_path / "model.ckpt", VQ_F4 | {"ch": 32, "resolution": 32}
     originals = whole_ldm(checkpoint)
-    job = {"kind": "ldm_vq", "autoencoder": AUTOENCODER, "resolution": 32}
-    import_weights(json.dumps(job), checkpoint, tmp_path / "autoencoder.safetensors")
-    job = {"kind": "ldm", "diffusion": LDM, "code_size": "8x8x3"}
-    import_weights(json.dumps(job), checkpoint, tmp_path / "diffusion.safetensors")
+    job = {"autoencoder": of("ldm_vq", checkpoint, AUTOENCODER), "resolution": 32}
+    import_weights(json.dumps(job), tmp_path / "autoencoder.safetensors")
+    job = {"diffusion": of("ldm", checkpoint, LDM), "code_size": "8x8x3"}
+    import_weights(json.dumps(job), tmp_path / "diffusion.safetensors")
     model = load_autoencoder(tmp_path / "autoencoder.safetensors", CPU)
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     codes = encode(originals, config, images)
@@ -73,8 +78,8 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
     theirs.save_pretrained(tmp_path / "ddpm")
     unet = {"channels": 32, "multipliers": [1, 2], "blocks": 1, "attention_resolutions": [8], "head_width": None}
     generator = {"family": "ddpm", "dataset": "d", "unet": unet | {"variant": "ddpm"}}
-    job = {"kind": "diffusers_ddpm", "generator": generator, "resolution": 16}
-    import_weights(json.dumps(job), tmp_path / "ddpm", tmp_path / "generator.safetensors")
+    job = {"generator": of("diffusers_ddpm", tmp_path / "ddpm", generator), "resolution": 16}
+    import_weights(json.dumps(job), tmp_path / "generator.safetensors")
     model = load_generator(tmp_path / "generator.safetensors", CPU)
     noisy, timesteps = torch.randn(1, 3, 16, 16), torch.tensor([10])
     with torch.no_grad():
@@ -84,21 +89,21 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
 @pytest.mark.parametrize(
     ("job", "told"),
     [
-        (
-            {"kind": "ldm_kl", "autoencoder": AUTOENCODER, "resolution": 32},
-            "kind: ldm_kl is for the family kl, not vqgan",
-        ),
-        ({"kind": "ldm", "autoencoder": AUTOENCODER, "resolution": 32}, "kind: ldm is for an entry of diffusions"),
-        ({"kind": "ldm_vq"}, "one of autoencoder, diffusion, generator is needed; given: none"),
-        ({"kind": "ldm_vq", "autoencoder": AUTOENCODER}, "resolution: this key is missing"),
-        ({"kind": "ldm_vq", "autoencoder": AUTOENCODER, "resolution": 64}, "network.multipliers: 4 numbers"),
-        ({"kind": "stylegan2"}, "kind"),
+        ({"autoencoder": of("ldm_kl", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for the family kl, not vqgan"),
+        ({"autoencoder": of("ldm", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for an entry of diffusions"),
+        ({}, "one of autoencoder, diffusion, generator is needed; given: none"),
+        ({"autoencoder": AUTOENCODER, "resolution": 32}, "autoencoder.weights: this key is missing"),
+        ({"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER)}, "resolution: this key is missing"),
+        ({"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER), "resolution": 64}, "network.multipliers: 4 numbers"),
+        ({"autoencoder": of("ldm_vq", "none.ckpt", AUTOENCODER), "resolution": 32}, "none.ckpt does not exist"),
+        ({"autoencoder": of("stylegan2", "model.ckpt", AUTOENCODER), "resolution": 32}, "weights.kind"),
     ],
 )
-def test_jobs_that_cannot_be_are_told_in_one_line(tmp_path, job, told):
+def test_jobs_that_cannot_be_are_told_in_one_line(tmp_path, monkeypatch, job, told):
+    monkeypatch.chdir(tmp_path)
     whole_ldm(tmp_path / "model.ckpt")
     with pytest.raises(InputError, match=told):
-        import_weights(json.dumps(job), tmp_path / "model.ckpt", tmp_path / "out.safetensors")
+        import_weights(json.dumps(job), tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 
@@ -106,9 +111,7 @@ def test_a_checkpoint_that_does_not_fit_writes_nothing(tmp_path):
     random = Random()
     random_network(random, KL_F8 | {"ch": 32, "resolution": 32, "ch_mult": [1, 2, 4], "z_channels": 3}, 3)
     torch.save(random.weights, tmp_path / "kl.ckpt")
-    job = json.dumps({"kind": "ldm_vq", "autoencoder": AUTOENCODER, "resolution": 32})
+    job = json.dumps({"autoencoder": of("ldm_vq", tmp_path / "kl.ckpt", AUTOENCODER), "resolution": 32})
     with pytest.raises(InputError, match=r"kl\.ckpt: does not fit the settings: 1 missing: quantize"):
-        import_weights(job, tmp_path / "kl.ckpt", tmp_path / "out.safetensors")
-    with pytest.raises(InputError, match="no such checkpoint"):
-        import_weights(job, tmp_path / "none.ckpt", tmp_path / "out.safetensors")
+        import_weights(job, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()

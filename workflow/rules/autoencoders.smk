@@ -37,6 +37,22 @@ rule train_autoencoder:
         " --preview {output.preview:q} --work {params.work:q}"
 
 
+rule import_weights:
+    """Take over a checkpoint of another program in place of a training: an autoencoder or what generates."""
+    output:
+        "results/store/imports/{imported}-{digest}/{model}.safetensors",
+    log:
+        "results/logs/import_weights-{imported}-{digest}-{model}.log",
+    resources:
+        mem_mb=memory("import_weights", 16000),
+    params:
+        settings=settings("import_weights"),
+    message:
+        "Importing {wildcards.imported}-{wildcards.digest}"
+    shell:
+        "python -m pipeline.import_weights {params.settings:q} --weights {output:q} --log {log:q}"
+
+
 rule reconstruct:
     """Reconstruct the validation split and measure it image by image (Tables 2, 4, 7, 8)."""
     input:

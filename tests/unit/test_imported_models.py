@@ -1,0 +1,92 @@
+"""Another program's checkpoint in the plan: imported where others are trained; its content decides."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import tiny_plan, tiny_values
+
+from pipeline.errors import InputError
+from pipeline.estimation.devices import choose_device
+from pipeline.estimation.tasks import Estimator
+from pipeline.plan.checks import obstacles, unfinished
+from pipeline.plan.run import Plan
+
+VQGAN: dict[str, Any] = {
+    "dataset": "tiny",
+    "family": "vqgan",
+    "code_size": "4x4x4",
+    "network": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1},
+    "weights": {"kind": "ldm_vq", "path": "model.ckpt"},
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model.ckpt").write_bytes(b"weights")
+
+
+def plan(**changes: Any) -> Plan:
+    """The tiny run with an LDM of another program in its tables, too."""
+    values = tiny_values()
+    values["autoencoders"]["ldm"] = VQGAN | changes
+    values["diffusions"]["ldm"] = values["diffusions"]["main"] | {
+        "autoencoder": "ldm",
+        "weights": {"kind": "ldm", "path": "model.ckpt"},
+    }
+    values["samples"]["ldm"] = values["samples"]["main"] | {"diffusion": "ldm"}
+    values["tables"]["table2"] = [*values["tables"]["table2"], "ldm"]
+    values["tables"]["table5"]["rows"] = [*values["tables"]["table5"]["rows"], "ldm"]
+    return tiny_plan(values)
+
+
+def imports(of: Plan) -> dict[str, Any]:
+    return {job.files[0]: job for job in of.jobs.values() if job.stage == "import_weights"}
+
+
+def test_a_checkpoint_is_imported_and_nothing_is_trained_for_it():
+    with_ldm, without = plan(), tiny_plan()
+    assert set(imports(with_ldm)) == {"autoencoder.safetensors", "diffusion.safetensors"}
+    trained = [{key for key in one.jobs if key[0].startswith("train")} for one in (with_ldm, without)]
+    assert trained[0] == trained[1]
+    samples = with_ldm.samples("ldm")
+    assert samples.inputs["autoencoder"] == imports(with_ldm)["autoencoder.safetensors"].outputs[0]
+    assert samples.inputs["diffusion"] == imports(with_ldm)["diffusion.safetensors"].outputs[0]
+
+
+def test_it_has_no_history():
+    found = plan()
+    assert not any("ldm" in file for file in found.view if "/histories/" in file)
+    names = [name for job in found.figures.values() for name in job.names if name.startswith("history:")]
+    assert names
+    assert "history:ldm" not in names
+
+
+def test_what_stands_on_it_is_estimated():
+    tasks = {task.job.stage: task for task in Estimator(plan(), choose_device("cpu", None)).tasks()}
+    assert tasks["import_weights"].gpus == 0
+    assert tasks["generate"].seconds > 0
+
+
+def test_its_content_moves_its_digest_and_neither_its_place_nor_a_trainings_keys_do():
+    before = imports(plan())["autoencoder.safetensors"].digest
+    Path("there").mkdir()
+    Path("model.ckpt").rename("there/same.ckpt")
+    elsewhere = {"kind": "ldm_vq", "path": "there/same.ckpt"}
+    assert imports(plan(weights=elsewhere, training={"batch": 4}))["autoencoder.safetensors"].digest == before
+    assert imports(plan(weights=elsewhere, codebook={"entries": 8}))["autoencoder.safetensors"].digest != before
+    Path("model.ckpt").write_bytes(b"others!!")
+    assert imports(plan())["autoencoder.safetensors"].digest != before
+
+
+def test_a_checkpoint_that_is_not_here_stops_a_run_before_its_first_job_and_no_dry_run():
+    Path("model.ckpt").unlink()
+    found = plan()
+    told = [line for line in obstacles(found, unfinished(found)) if "model.ckpt" in line]
+    assert [line.split(": ")[0] for line in told] == ["autoencoders.ldm.weights.path", "diffusions.ldm.weights.path"]
+
+
+def test_a_kind_that_does_not_become_the_entry_is_told():
+    with pytest.raises(InputError, match=r"autoencoders\.ldm\.weights\.kind: rqvae is for the family rqvae, not vqgan"):
+        plan(weights={"kind": "rqvae", "path": "model.ckpt"})
