@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, Unavailable
+from daemons import Unavailable
+from slurm import Cluster
 from slurm_workflow import REPOSITORY, TINY, ClusterWorkflow
 
 

@@ -5,13 +5,12 @@ nowhere else. No database, no munge, no cgroups; memory limits are kept by polli
 """
 
 import os
-import shutil
 import socket
 import stat
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from daemons import Unavailable, free_ports, install, wait_for
 
 DEFAULT_FOLDER = Path("/etc/slurm")
 GPUS = 2
@@ -54,17 +53,13 @@ NodeName={host} Name=gpu File={folder}/fakegpu[0-{last}]
 """
 
 
-class Unavailable(Exception):
-    """Why there can be no Slurm here, in one line."""
-
-
 class Cluster:
     """A running Slurm. `stop` ends what it started."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
-        install()
+        install("Slurm", "slurm-wlm", "slurmctld", "slurmd")
         self._configure()
         self.namespace = self._namespace()
         self._start("slurmctld", "-D")
@@ -135,35 +130,3 @@ class Cluster:
         log = (self.folder / f"{command[0]}.out").open("wb")
         words = [*self.inside(self.folder), *command]
         self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-
-
-def install() -> None:
-    """Install Debian's packages where they are missing; raises Unavailable where that cannot be."""
-    if os.geteuid() != 0:
-        raise Unavailable("no Slurm: it takes root to install and start it")
-    if shutil.which("slurmctld") and shutil.which("slurmd"):
-        return
-    if shutil.which("apt-get") is None:
-        raise Unavailable("no Slurm: neither installed nor is there an apt-get")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "--yes", "--no-install-recommends", "slurm-wlm"]):
-        done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise Unavailable(f"no Slurm: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def wait_for(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
-    """Wait until `condition` holds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, otherwise
-        time.sleep(0.2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm import wait_for
+from daemons import wait_for
 from slurm_workflow import ClusterWorkflow
 from tiny_workflow import copy_checkout
 

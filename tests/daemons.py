@@ -1,0 +1,53 @@
+"""What it takes to start Debian's daemons for a test session: their package, free ports, and waiting."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+
+class Unavailable(Exception):
+    """Why a daemon cannot be had here, in one line."""
+
+
+def install(what: str, package: str, *programs: str) -> None:
+    """Install a Debian package where its programs are missing; raises Unavailable where that cannot be."""
+    if os.geteuid() != 0:
+        raise Unavailable(f"no {what}: it takes root to install and start it")
+    if all(shutil.which(program) for program in programs):
+        return
+    if shutil.which("apt-get") is None:
+        raise Unavailable(f"no {what}: neither installed nor is there an apt-get")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
+        done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise Unavailable(f"no {what}: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
+    """Wait until `condition` holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.2)
