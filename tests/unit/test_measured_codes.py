@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from first_stages import FAMILIES, RESOLUTION, images, small_model, small_settings
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.dump_codes import dump_codes
+from pipeline.evaluation import code_noise
 from pipeline.evaluation.code_noise import (
     half_cell,
     noise_curve,
@@ -28,6 +30,7 @@ from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_secon
 from pipeline.evaluation.reconstruction import reconstruction_metrics
 from pipeline.evaluation.storage import code_bytes, index_bits, storage
 from pipeline.evaluation.usage import perplexity, usage
+from pipeline.generation.codes import read_codes
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
 from pipeline.models.bright import Bright
@@ -106,21 +109,20 @@ def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
 def test_without_noise_the_curve_has_the_reconstructions_metrics(
     networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
 ) -> None:
-    from pipeline.data.archive import ArchiveWriter, image_name
     from pipeline.generation.reconstructions import reconstruct_archive
     from pipeline.models.checkpoints import load_autoencoder
 
-    model, images = load_autoencoder(trained[0]), ImageArchive(tiny_images)
+    model, originals = load_autoencoder(trained[0]), ImageArchive(tiny_images)
     weights = networks_folder / "lpips_alex.safetensors"
-    curve = noise_curve(model, images, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
+    curve = noise_curve(model, originals, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
     with ArchiveWriter(tmp_path / "made.zip", 1) as archive:
-        for index, image in enumerate(reconstruct_archive(model, images, 8)):
+        for index, image in enumerate(reconstruct_archive(model, originals, 8)):
             archive.add(image_name(index), image.permute(1, 2, 0).numpy())
-    frame = reconstruction_metrics(images, ImageArchive(tmp_path / "made.zip"), {"lpips_alex": weights})
+    frame = reconstruction_metrics(originals, ImageArchive(tmp_path / "made.zip"), {"lpips_alex": weights})
     assert curve[0]["psnr"] == pytest.approx(frame["psnr"].mean(), rel=1e-6)
     assert curve[0]["lpips_alex"] == pytest.approx(frame["lpips_alex"].mean(), rel=1e-4)
-    again = noise_curve(model, images, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=3, lpips_alex=weights)
-    once = noise_curve(model, images, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
+    again = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=3, lpips_alex=weights)
+    once = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
     assert [point["psnr"] for point in again] == pytest.approx([point["psnr"] for point in once], rel=1e-6)
 
 
@@ -197,3 +199,56 @@ def test_the_stages_write_what_the_tables_read(
     measure_decoding(json.dumps({"models": {"a": model, "b": model}, "batch": 2, "rounds": 3}), speeds)
     rates = read_summary(speeds).models
     assert rates.keys() == {"a", "b"} and rates["a"].images_per_second.median > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, tmp_path: Path) -> None:
+    model, settings = small_model(family), small_settings(family)
+    weights, split, summary = (tmp_path / name for name in ("autoencoder.safetensors", "images.zip", "summary.json"))
+    save_autoencoder(weights, model, settings, RESOLUTION, 1)
+    with ArchiveWriter(split, 1) as archive:
+        for index, image in enumerate(to_uint8(images(6))):
+            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+    codes, hits = tmp_path / "codes.safetensors", tmp_path / "hits.npz"
+    dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
+    job = {"autoencoder": settings.model_dump(mode="json"), "images": 4, "micro_batch": 4}
+    # LPIPS's network halves an image five times: these are too small for it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_noise, "lpips_distance", lambda *_: AbsoluteDifference())
+        measure_codes(json.dumps(job), split, weights, codes, hits, networks_folder / "lpips_alex.safetensors", summary)
+    found = read_summary(summary)
+    assert found.table_entries_log2 is None and found.noise.tolerated_half_cells is None
+    assert found.storage.tables == 0
+    if family == "kl":
+        assert found.usage is None and found.storage.code_bits == 4 * 4 * 4 * 32
+        return
+    indices = model.eval().indices(read_codes(codes)).flatten()
+    shares = torch.bincount(indices, minlength=16).double() / len(indices)
+    assert found.usage.used_share == pytest.approx(float((shares > 0).double().mean()))
+    assert found.usage.perplexity == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
+    assert found.storage.code_bits == 4 * 4 * (3 if family == "rqvae" else 1) * 4
+
+
+class AbsoluteDifference(nn.Module):
+    """Stands in for LPIPS."""
+
+    def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return (made - real).abs().flatten(1).mean(1)
+
+
+def test_decoders_of_all_families_take_turns(tmp_path: Path, tiny_autoencoder: Any) -> None:
+    models = {
+        family: {"autoencoder": small_settings(family).architecture(), "resolution": RESOLUTION, "channels": 1}
+        for family in FAMILIES
+    }
+    ours = Autoencoder.model_validate(tiny_autoencoder()).architecture()
+    models["ours"] = {"autoencoder": ours, "resolution": 32, "channels": 1}
+    measure_decoding(json.dumps({"models": models, "batch": 2, "rounds": 2}), tmp_path / "decoding.json")
+    found = read_summary(tmp_path / "decoding.json").models
+    assert {name: one.method for name, one in found.items()} == {
+        "vqgan": "VQGAN",
+        "rqvae": "RQ-VAE",
+        "kl": "KL autoencoder",
+        "ours": "BRIGHT",
+    }
+    assert all(one.images_per_second.low > 0 for one in found.values())
