@@ -23,6 +23,7 @@ class Synthesis(Section):
 
     channels: int = Field(512, ge=1, description="Most channels.")
     base: int = Field(32768, ge=1, description="Channels at resolution r are min(channels, base // r); config F's.")
+    noise: bool = Field(True, description="Noise inputs. A small network, trained briefly, makes grain of them.")
 
 
 class Regularization(Section):

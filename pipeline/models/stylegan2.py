@@ -36,6 +36,9 @@ class Mapping(nn.Module):
         )
         self.register_buffer("w_average", torch.zeros(settings.style_width))
 
+    def _silence(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, device=self.constant.device)
+
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
         """truncation: how far w stays from the average w; 1 is off."""
         features = latents * (latents.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
@@ -72,7 +75,12 @@ class StyleGAN2(Generator):
     def synthesize(self, styles: Tensor | Sequence[Tensor], noise: NoiseSource | None = None) -> Tensor:
         """w (N, s), or one for each layer -> images (N, C, R, R) in about [-1, 1]."""
         images = len(styles) if isinstance(styles, Tensor) else len(styles[0])
+        if not self.settings.synthesis.noise:
+            noise = self._silence
         return self.synthesis(self.constant.expand(images, -1, -1, -1), styles, noise)
+
+    def _silence(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, device=self.constant.device)
 
     def forward(self, latents: Tensor, noise: NoiseSource | None = None, truncation: float = 1.0) -> Tensor:
         """z (N, z) -> images."""
