@@ -58,6 +58,11 @@ TINY_IMAGEBART: dict[str, Any] = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, so that a mistake shows early."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes`, section by section."""
     sections = {key: merged(base[key], value) for key, value in changes.items() if isinstance(base.get(key), dict)}

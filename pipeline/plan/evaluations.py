@@ -12,6 +12,7 @@ from pipeline.plan.build import NETWORKS, Jobs
 from pipeline.plan.jobs import Job, range_files
 from pipeline.plan.sources import split_counts
 
+RELEASED_LDM = "LDM*"  # Table 5's row of the released checkpoint
 UNKNOWN = 10**9  # images of a split whose raw images nobody has counted: they are one range
 
 
@@ -78,7 +79,10 @@ class EvaluationJobs(Jobs):
         """Who made a sample set, as the tables print it."""
         match samples:
             case DiffusionSamples():
-                family = self.config.autoencoders[self.config.diffusions[samples.diffusion].autoencoder].family
+                diffusion = self.config.diffusions[samples.diffusion]
+                if diffusion.weights is not None:
+                    return RELEASED_LDM
+                family = self.config.autoencoders[diffusion.autoencoder].family
                 return "BRIGHT (LDM)" if family == "bright" else "LDM"
             case GeneratorSamples():
                 return generator_family(self.config.generators[samples.generator].family).method

@@ -210,7 +210,7 @@ class TableJobs(EvaluationJobs):
         if not isinstance(samples, DiffusionSamples):
             return None
         family = self.config.autoencoders[self.config.diffusions[samples.diffusion].autoencoder].family
-        return None if family == "bright" else f"LDM (codes of {autoencoder_family(family).method})"
+        return None if family == "bright" else f"{self._method(samples)} (codes of {autoencoder_family(family).method})"
 
     def _noise_label(self, name: str) -> str:
         """Says whether the codes behind a sample set were trained with noise."""

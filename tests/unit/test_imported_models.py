@@ -90,3 +90,12 @@ def test_a_checkpoint_that_is_not_here_stops_a_run_before_its_first_job_and_no_d
 def test_a_kind_that_does_not_become_the_entry_is_told():
     with pytest.raises(InputError, match=r"autoencoders\.ldm\.weights\.kind: rqvae is for the family rqvae, not vqgan"):
         plan(weights={"kind": "rqvae", "path": "model.ckpt"})
+
+
+def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
+    found = plan()
+    evaluations = [job for job in found.jobs.values() if job.stage == "score_features"]
+    methods = {job.settings["method"] for job in evaluations if job.settings["sample_kind"] == "diffusion"}
+    assert methods == {"BRIGHT (LDM)", "LDM*"}
+    labels = [row.get("label") for row in found.tables["table5"].settings["rows"]]
+    assert "LDM* (codes of VQGAN)" in labels
