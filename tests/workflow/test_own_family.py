@@ -7,6 +7,8 @@ import pytest
 import yaml
 from tiny_workflow import REPOSITORY, Workflow
 
+pytestmark = pytest.mark.slow
+
 PAGE = REPOSITORY / "docs" / "adding-a-family.md"
 
 
@@ -46,7 +48,6 @@ def table(workflow: Workflow, name: str) -> str:
     return (workflow.folder / "results" / "tiny" / "tables" / f"{name}.md").read_text()
 
 
-@pytest.mark.slow
 def test_a_family_from_outside_the_package_goes_through_the_whole_workflow(averages: Workflow) -> None:
     made = averages.run().jobs
     expected = {"train_autoencoder": 1, "complexity": 1, "reconstruct": 1, "dump_codes": 1, "train_diffusion": 1}
