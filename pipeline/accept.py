@@ -17,7 +17,6 @@ import typer
 from pipeline.atomic import write_json
 from pipeline.config.root import Config
 from pipeline.plan.build import ACCEPTED
-from pipeline.plan.code import code_digest
 from pipeline.plan.identities import known_code
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
@@ -47,16 +46,17 @@ def accept(
 def acceptances(config: Config) -> Iterator[tuple[str, str, str]]:
     """What to accept, stage by stage in the order data flows: key, code digest, and a line that tells of it."""
     plan = Plan(config)
-    for stage, kind in STAGES.items():
-        jobs = [job for job in plan.jobs.values() if job.stage == stage]
-        best = best_code(jobs)
-        if best is None:
-            continue
-        key = f"{stage} {code_digest(kind.code)}"
-        found = sum(_with_code(job, best).complete for job in jobs)
-        yield key, best, f"{stage}: {found} of {len(jobs)} results accepted (code {best[:8]})"
-        # Digests of the stages after this one change with it, so that their old results can be found.
-        plan = Plan(config, accepted=tuple(sorted({**dict(plan.accepted), key: best}.items())))
+    for stage in STAGES:
+        # Jobs of one stage have the code of their models' families besides the stage's own.
+        for key in sorted({job.code_key for job in plan.jobs.values() if job.stage == stage}):
+            jobs = [job for job in plan.jobs.values() if job.code_key == key]
+            best = best_code(jobs)
+            if best is None:
+                continue
+            found = sum(_with_code(job, best).complete for job in jobs)
+            yield key, best, f"{stage}: {found} of {len(jobs)} results accepted (code {best[:8]})"
+            # Digests of the stages after this one change with it, so that their old results can be found.
+            plan = Plan(config, accepted=tuple(sorted({**dict(plan.accepted), key: best}.items())))
 
 
 def best_code(jobs: list[Job]) -> str | None:
@@ -71,8 +71,7 @@ def best_code(jobs: list[Job]) -> str | None:
 
 def _with_code(job: Job, code: str) -> Job:
     """The job as it would be with another digest of the code."""
-    changed = (f"{job.stage} {code_digest(job.kind.code)}", code)
-    return dataclasses.replace(job, accepted=(*job.accepted, changed))
+    return dataclasses.replace(job, accepted=(*job.accepted, (job.code_key, code)))
 
 
 if __name__ == "__main__":

@@ -51,11 +51,15 @@ class Job:
     def kind(self) -> Stage:
         return STAGES[self.stage]
 
+    @property
+    def code_key(self) -> str:
+        """The stage and the digest of its code and its models' families' now: what `accepted` goes by."""
+        return f"{self.stage} {code_digest((*self.kind.code, *self.modules))}"
+
     @cached_property
     def code(self) -> str:
         """The digest of the code, or the one that was accepted in its place."""
-        digest = code_digest((*self.kind.code, *self.modules))
-        return dict(self.accepted).get(f"{self.stage} {digest}", digest)
+        return dict(self.accepted).get(self.code_key, self.code_key.partition(" ")[2])
 
     @cached_property
     def identity(self) -> dict[str, Any]:
