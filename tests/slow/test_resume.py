@@ -65,9 +65,9 @@ class Stage:
         assert not any(path.exists() for path in self.outputs.values())
 
     def saved_step(self) -> int:
-        """The history is saved just before the state."""
-        history = self.folder / "work" / "history.csv"
-        return logged_steps(history)[-1] if history.exists() else 0
+        """The history is saved just before the state; before the first state there is nothing to go on from."""
+        work = self.folder / "work"
+        return logged_steps(work / "history.csv")[-1] if (work / "state.safetensors").exists() else 0
 
     def resumed_at(self) -> list[int]:
         lines = [line for line in (self.folder / "log").read_text().splitlines() if "resumed at step" in line]
