@@ -24,6 +24,7 @@ NOT_RUN = {
     r"dvc |gto |git (add|commit|push)|python -m pipeline\.share": (
         "needs commits and a remote: tests/workflow/test_sharing.py and tests/unit/test_dvc.py run these"
     ),
+    r"snakemake .*--software-deployment-method apptainer": "needs Apptainer and the container's image",
     r"python -m pipeline\.import_weights": "needs another program's checkpoint: tests/unit/test_import_weights.py",
     r"git (clone|checkout|submodule)|cd tiny-cuda-nn|export TCNN|nvcc|python -c|python -m pytest -m gpu": (
         "building tiny-cuda-nn takes its repository, a CUDA compiler and a GPU"

@@ -76,4 +76,4 @@ def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path:
     assert counts.groups() == (str(IMAGES - VALIDATION), str(VALIDATION))
     assert f"The first 24 of {VALIDATION} validation images" in page
     assert "The first 20 of the 20 images" in page
-    assert re.search(r"BRIGHT 16x16x4 reconstructs mine with LPIPS 0\.\d+", page)
+    assert re.search(r"BRIGHT \(without adversarial loss\) 16x16x4 reconstructs mine with LPIPS 0\.\d+", page)
