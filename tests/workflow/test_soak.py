@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_workflow import Workflow, empty_workflow
@@ -29,9 +30,14 @@ PASSING = {"logs", "benchmarks", "work", "networks"}
 
 
 def soaked(folder: Path, networks: Path) -> Workflow:
-    """A folder with the tiny config, without the table that measures speed: no two runs share that."""
+    """A folder with the tiny config, without what measures speed: no two runs share that."""
+
+    def without_speed(config: dict[str, Any]) -> None:
+        for table in ("equal_budget", "decoding"):
+            config["tables"].pop(table, None)
+
     workflow = empty_workflow(folder, networks)
-    workflow.configure(lambda config: config["tables"].pop("equal_budget"))
+    workflow.configure(without_speed)
     return workflow
 
 
