@@ -133,64 +133,40 @@ class Jobs:
         evaluation = self.config.evaluation
         return {"micro_batch": evaluation.micro_batch, "cpu_threads": model.execution.cpu_threads}
 
+    def _on_images(
+        self, stage: str, name: str, split: str, settings: Any, numerical: Any, *further: Job, **inputs: str
+    ) -> Job:
+        """A job that reads a split's images and a trained autoencoder; `further` jobs make some of its other inputs."""
+        model = self.config.autoencoders[name]
+        data, trained = self.dataset(model.dataset), self.autoencoder(name)
+        read = {"images": data.path(f"{split}.zip"), "autoencoder": trained.path("autoencoder.safetensors")}
+        return self._job(
+            stage,
+            self._label(model),
+            settings,
+            numerical,
+            inputs=read | inputs,
+            upstream=(data, trained, *further),
+            modules=self._modules(model),
+        )
+
     @cache  # noqa: B019
     def reconstruction(self, name: str) -> Job:
         model = self.config.autoencoders[name]
-        data, trained = self.dataset(model.dataset), self.autoencoder(name)
         settings = self._encoding(model) | {"autoencoder": model.model_dump(mode="json")}
-        networks = {key: network_digest(key) for key in ("lpips_alex", "lpips_vgg")}
-        inputs: dict[str, Any] = {
-            "images": data.path("validation.zip"),
-            "autoencoder": trained.path("autoencoder.safetensors"),
-            **{key: self.network(key) for key in networks},
-        }
-        return self._job(
-            "reconstruct",
-            self._label(model),
-            settings,
-            self._encoding(model) | networks,
-            inputs=inputs,
-            upstream=(data, trained),
-            modules=self._modules(model),
-        )
+        digests = {key: network_digest(key) for key in ("lpips_alex", "lpips_vgg")}
+        networks = {key: self.network(key) for key in digests}
+        return self._on_images("reconstruct", name, "validation", settings, self._encoding(model) | digests, **networks)
 
     @cache  # noqa: B019
     def codes(self, name: str) -> Job:
-        model = self.config.autoencoders[name]
-        data, trained = self.dataset(model.dataset), self.autoencoder(name)
-        inputs: dict[str, Any] = {
-            "images": data.path("train.zip"),
-            "autoencoder": trained.path("autoencoder.safetensors"),
-        }
-        settings = self._encoding(model)
-        return self._job(
-            "dump_codes",
-            self._label(model),
-            settings,
-            settings,
-            inputs=inputs,
-            upstream=(data, trained),
-            modules=self._modules(model),
-        )
+        settings = self._encoding(self.config.autoencoders[name])
+        return self._on_images("dump_codes", name, "train", settings, settings)
 
     @cache  # noqa: B019
     def exploration(self, name: str) -> Job:
-        model = self.config.autoencoders[name]
-        data, trained = self.dataset(model.dataset), self.autoencoder(name)
-        inputs: dict[str, Any] = {
-            "images": data.path("validation.zip"),
-            "autoencoder": trained.path("autoencoder.safetensors"),
-        }
-        settings = {"cpu_threads": model.execution.cpu_threads}
-        return self._job(
-            "explore_codes",
-            self._label(model),
-            settings,
-            settings,
-            inputs=inputs,
-            upstream=(data, trained),
-            modules=self._modules(model),
-        )
+        settings = {"cpu_threads": self.config.autoencoders[name].execution.cpu_threads}
+        return self._on_images("explore_codes", name, "validation", settings, settings)
 
     @cache  # noqa: B019
     def diffusion(self, name: str) -> Job:
@@ -341,24 +317,18 @@ class Jobs:
 
     @cache  # noqa: B019
     def code_measurement(self, name: str) -> Job:
-        model = self.config.autoencoders[name]
-        data, trained, codes = self.dataset(model.dataset), self.autoencoder(name), self.codes(name)
+        model, codes = self.config.autoencoders[name], self.codes(name)
         measured = {"images": self.config.evaluation.noise_images, "seed": self._seed(0, "code noise")}
-        inputs: dict[str, Any] = {
-            "images": data.path("validation.zip"),
-            "autoencoder": trained.path("autoencoder.safetensors"),
-            "codes": codes.path("codes.safetensors"),
-            "hits": codes.path("hits.npz"),
-            "lpips_alex": self.network("lpips_alex"),
-        }
-        return self._job(
+        return self._on_images(
             "measure_codes",
-            self._label(model),
+            name,
+            "validation",
             self._encoding(model) | measured | {"autoencoder": model.model_dump(mode="json")},
             self._encoding(model) | measured | {"lpips_alex": network_digest("lpips_alex")},
-            inputs=inputs,
-            upstream=(data, trained, codes),
-            modules=self._modules(model),
+            codes,
+            codes=codes.path("codes.safetensors"),
+            hits=codes.path("hits.npz"),
+            lpips_alex=self.network("lpips_alex"),
         )
 
     @cache  # noqa: B019

@@ -10,7 +10,6 @@ from pipeline.config.diffusion import DiffusionSamples, FilesSamples
 from pipeline.config.root import Config, load_config
 from pipeline.errors import InputError
 from pipeline.plan.dvc_yaml import write_dvc_files
-from pipeline.plan.evaluations import RELEASED_LDM
 from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job, closure
 from pipeline.plan.metrics import histories, write_metrics
@@ -53,10 +52,6 @@ class Plan(TableJobs):
         church = next(iter(tables.table6.rows), None)
         if church is not None and church != samples:
             figures |= self._figures_of_samples(church, ("fig12", "fig13"))
-        methods = {name: self._method(self.config.samples[name]) for name in tables.table6.rows}
-        by_ldm = (name for name, method in methods.items() if method in ("LDM", RELEASED_LDM))
-        if (ldm := next(by_ldm, None)) is not None:
-            figures["fig14"] = self._figure("fig14", self._first_shard(ldm))
         shown = [samples, *tables.table5.rows, *tables.table6.rows]
         if curves := [
             (f"history:{name}", self.diffusion(name), "diffusion.history.csv")
