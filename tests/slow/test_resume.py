@@ -175,6 +175,19 @@ def test_stylegan2_killed_three_times_ends_with_the_same_bits(
     check_resume(*stages, steps=steps)
 
 
+def test_ddpm_killed_three_times_ends_with_the_same_bits(
+    tmp_path: Path, tiny_images: Path, tiny_diffusion: Any
+) -> None:
+    """The tiny network on pixels, with flips."""
+    steps = 160
+    like = tiny_diffusion(training={"steps": steps, "flip": True}, execution={"save_every_s": SAVE_EVERY_S})
+    settings = like | {"family": "ddpm", "dataset": "any", "autoencoder": None}
+    job = {"generator": settings, "seed": 3}
+    inputs = {"images": tiny_images}
+    stages = [Stage(tmp_path / name, "pipeline.train_generator", job, **inputs) for name in ("whole", "killed")]
+    check_resume(*stages, steps=steps)
+
+
 def test_imagebart_killed_three_times_ends_with_the_same_bits(tmp_path: Path, tiny_imagebart: Any) -> None:
     """On the codes of an untrained VQGAN."""
     steps, entries = 200, 6
