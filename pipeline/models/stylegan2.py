@@ -36,9 +36,6 @@ class Mapping(nn.Module):
         )
         self.register_buffer("w_average", torch.zeros(settings.style_width))
 
-    def _silence(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.zeros(shape, device=self.constant.device)
-
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
         """truncation: how far w stays from the average w; 1 is off."""
         features = latents * (latents.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
