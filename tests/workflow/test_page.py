@@ -1,5 +1,10 @@
-"""The tiny run's page in a browser, from disk and with the network off; and Snakemake's own report."""
+"""The tiny run's page in a browser, from disk and with the network off; and Snakemake's own report.
 
+BRIGHT_PAGE=results/demo/report.html takes another run's page instead; what counts the tiny run's images or reads its
+files is left out by -k "not samples and not latex and not snakemakes".
+"""
+
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,8 +50,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(tiny_run: Workflow) -> str:
-    """The page of the tiny run, on disk."""
+def address(request: pytest.FixtureRequest) -> str:
+    """The page, on disk."""
+    if page := os.environ.get("BRIGHT_PAGE"):
+        return Path(page).resolve().as_uri()
+    tiny_run: Workflow = request.getfixturevalue("tiny_run")
     return (tiny_run.folder / "results" / "tiny" / "report.html").as_uri()
 
 
@@ -235,7 +243,7 @@ def test_everything_is_there_without_scripts(browser: Browser, address: str) -> 
     context = browser.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert page.locator("#sample-pages > li:visible").count() == 32
+    assert page.locator("#sample-pages > li:visible").count() == page.locator("#sample-pages > li").count() > 24
     assert page.locator("table:visible").count() >= 8
     context.close()
 

@@ -52,6 +52,13 @@ def test_a_measured_vqgan_stands_beside_its_published_reconstruction(built: Call
     assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
 
 
+def test_a_vqgan_has_no_hash_tables_and_misses_none(built: Callable[..., Table]) -> None:
+    counts = complexity("vqgan", "ffhq256", "16x16", method="VQGAN", hash_table_params=None)
+    row = row_named(built("table3", other_autoencoder(counts)), "vqgan")
+    assert row["hash_table_params_millions_measured_ngp"] == "" and row["decoder_params_millions_measured"]
+    assert row["missing"] == ""
+
+
 def test_a_measured_rq_vae_on_ffhq_needs_the_published_validation_images(built: Callable[..., Table]) -> None:
     ffhq_images = {"dataset": "ffhq256", "method": "RQ-VAE", "code_noise": None, "adversarial": None}
     few = other_autoencoder(reconstruction("rq", code_size="16x16x4", **ffhq_images))
