@@ -66,9 +66,10 @@ def _spreads(key: str, value: Value) -> dict[str, Any]:
 def _is_expected(measurement: Measurement, quantity: Quantity) -> bool:
     """A reconstruction without its images' metrics is not yet made; one without LPIPS alone misses LPIPS.
 
-    Counts come together: one that is not there does not apply, such as the hash tables of a VQGAN.
+    Counts come together, and so does what codes are measured by: one that is not there does not apply, such as
+    the hash tables of a VQGAN.
     """
-    if quantity.kind == "complexity":
+    if quantity.kind in ("complexity", "codes"):
         return False
     return quantity.kind in measurement.kinds or (quantity.kind == "generation" and not measurement.kinds)
 

@@ -57,6 +57,7 @@ def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> 
     assert without["perplexity_measured"] == "" and float(without["code_variance_measured"]) == 0.021
     text = to_markdown(table)
     assert "68.1" in text and "Entries in use" in text and "published" not in text
+    assert "missing" not in text, "what a family has none of does not apply"
 
 
 def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Callable[..., Table]) -> None:
