@@ -92,5 +92,6 @@ def _uncertainty(row: "pd.Series[Any]", table: Table, quantity: Quantity) -> str
     elif quantity.two_std and (over_images := row[f"{key}_measured_two_std"]) is not None:
         return f" ± {rounded(over_images, table.decimals[f'{key}_two_std'])}"
     if quantity.has_interval and (low := row[f"{key}_measured_low"]) is not None:
-        return f" [{rounded(low, decimals)}, {rounded(row[f'{key}_measured_high'], decimals)}]"
+        ends = (rounded(end, decimals, quantity.significant) for end in (low, row[f"{key}_measured_high"]))
+        return f" [{', '.join(ends)}]"
     return ""

@@ -120,6 +120,9 @@ def test_table_3_has_the_speeds_that_were_measured(made: Callable[..., Table]) -
     assert row["source"] == COUNTED and row["decoder_params_millions_published"] == "9.9"
     assert float(row["decoded_per_second_measured"]) == 3.25
     assert "Decoded images/s" not in to_markdown(made("table3", ["main"], ("main", counted)))
+    summary["models"]["main"]["images_per_second"] = {"median": 0.2, "low": 0.18, "high": 0.22}
+    slow = to_markdown(made("table3", ["main"], ("main", counted), ("main", summary)))
+    assert "0.200 [0.180, 0.220]" in slow, "less than one a second keeps its digits, and so do the ends"
 
 
 def test_a_row_that_was_not_timed_gets_one_line(made: Callable[..., Table]) -> None:
