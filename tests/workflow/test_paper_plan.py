@@ -15,6 +15,7 @@ def test_the_papers_jobs_are_listed_in_an_empty_folder(empty: Workflow) -> None:
     assert plan.jobs["train_generator"] == len(config["generators"]) == 4
     assert plan.jobs["generate"] == 50 * len(config["samples"]) == 400, "50,000 images of each model, 1,000 a shard"
     assert plan.jobs["make_table"] == 9, "Tables 2 to 8, the numbers of the text, its claims"
+    assert plan.seconds < 30
     assert not (empty.folder / "results").exists(), "a dry run leaves nothing behind"
 
 
