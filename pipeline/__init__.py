@@ -1,15 +1,20 @@
 """BRIGHT (bi-level feature representation of image collections using groups of hash tables), reproduced.
 
-For a Python session or a notebook: `from pipeline import load_autoencoder` (see `pipeline.interactive`).
+For a Python session or a notebook: `from pipeline import load_autoencoder` (see `pipeline.generation.interactive`).
 """
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.interactive import ImageModel, load_autoencoder
+    from pipeline.generation.interactive import ImageModel, load_autoencoder
 
 __all__ = ["ImageModel", "load_autoencoder"]
+
+# `python -m pipeline.doctor` is `bright doctor`: the stages' commands lie on this shelf, the others
+# in a folder of it.
+__path__.append(str(Path(__file__).with_name("commands")))
 
 # numpy's and scipy's linear algebra on one thread: on many it is slower here, and sums depend on how many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -18,7 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 def __getattr__(name: str) -> Any:
     """What people import from here is loaded when they ask for it: most of the package needs no torch."""
     if name in __all__:
-        from pipeline import interactive
+        from pipeline.generation import interactive
 
         return getattr(interactive, name)
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

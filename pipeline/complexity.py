@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 from pydantic import Field
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to, logger
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.families import AnyAutoencoder
 from pipeline.config.fields import Section
-from pipeline.errors import InputError
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, read_settings, run_stage
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 MILLION = 1e6

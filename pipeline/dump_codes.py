@@ -6,14 +6,14 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import EncodingJob
 from pipeline.data.archive import ImageArchive
 from pipeline.generation.codes import code_statistics, encode_archive, write_codes
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
 from pipeline.models.checkpoints import load_autoencoder
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def dump_codes(

@@ -6,14 +6,14 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import ExplorationJob
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
-from pipeline.errors import InputError
 from pipeline.generation.exploration import Sheet, groups, interpolation, resolutions
 from pipeline.models.checkpoints import load_autoencoder
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def explore_codes(

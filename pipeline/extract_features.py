@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.evaluation_jobs import ExtractionJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import write_features
 from pipeline.evaluation.features import extract
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def extract_features(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.evaluation.fetching import fetch
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, run_stage
+from pipeline.base.command import LogOption, run_stage
+from pipeline.base.progress import log_to, logger
+from pipeline.models.metric_networks.fetching import fetch
 
 
 def fetch_network(

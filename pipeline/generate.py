@@ -7,19 +7,19 @@ from typing import Annotated
 import torch
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
+from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.config.jobs import GenerationJob
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 from pipeline.families import generator_family
 from pipeline.generation.codes import fit_gaussian, gaussian_codes, read_codes
 from pipeline.generation.files import copy_files
 from pipeline.generation.images import Make, copy_images, decoded, generate
-from pipeline.generation.samplers import denoise, noise_generators
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion, load_generator
-from pipeline.progress import log_to
-from pipeline.seeds import seed_for
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.models.samplers import denoise, noise_generators
 
 
 def generate_shard(

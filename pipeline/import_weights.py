@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to, logger
 from pipeline.config.import_job import ImportJob
-from pipeline.errors import InputError
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage
@@ -20,8 +22,6 @@ from pipeline.models.checkpoints import (
 )
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def import_weights(

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from matplotlib.figure import Figure
 
+from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.progress import log_to, logger
 from pipeline.figures import codes, curves, exploration, hits, neighbours, reconstructions, samples
 from pipeline.figures.inputs import Inputs, parse_inputs
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import save
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
 
 FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
     "fig01": reconstructions.overview,

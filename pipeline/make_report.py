@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.atomic import write_text
+from pipeline.base.atomic import write_text
+from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.progress import log_to, logger
 from pipeline.estimation.records import BENCHMARKS
 from pipeline.figures.inputs import parse_inputs
-from pipeline.progress import log_to, logger
-from pipeline.report.job import ReportJob
-from pipeline.report.page import render
-from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.page.job import ReportJob
+from pipeline.page.page import render
 
 
 def make_report(

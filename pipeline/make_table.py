@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.atomic import write_text
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.atomic import write_text
+from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.progress import log_to, logger
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims
 from pipeline.tables.job import TableJob

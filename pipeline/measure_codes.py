@@ -7,7 +7,9 @@ import numpy as np
 import torch
 import typer
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import CodeMeasurementJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
@@ -17,8 +19,6 @@ from pipeline.evaluation.usage import usage
 from pipeline.families import autoencoder_family
 from pipeline.generation.codes import code_statistics, read_codes
 from pipeline.models.checkpoints import load_autoencoder
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def measure_codes(

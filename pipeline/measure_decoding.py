@@ -6,15 +6,15 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.complexity import ARCHITECTURE_TRAITS
 from pipeline.config.jobs import DecodingJob
 from pipeline.evaluation.decoding_speed import decoding_speeds, machine
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import make_autoencoder, pick_device
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def measure_decoding(

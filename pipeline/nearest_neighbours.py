@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.atomic import atomic_path, write_json
+from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to, logger
 from pipeline.config.evaluation_jobs import NeighboursJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
@@ -19,8 +21,6 @@ from pipeline.evaluation.neighbours import (
     share_nearer,
 )
 from pipeline.evaluation.protocol import neighbours_protocol
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 PICTURE_ROWS = 8
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.dataset import Dataset
 from pipeline.data.prepare import prepare
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 class DatasetJob(Dataset):

@@ -6,7 +6,9 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.atomic import atomic_path, write_json
+from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import ReconstructionJob
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.data.pictures import contact_sheet
@@ -15,8 +17,6 @@ from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstru
 from pipeline.families import autoencoder_family
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.training.loop import save_picture
 
 PICTURE_IMAGES = 12

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to, logger
 from pipeline.config.evaluation_jobs import EvaluationJob
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.summaries import feature_summary
-from pipeline.progress import log_to, logger
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 
 
 def score_features(

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import AutoencoderJob
 from pipeline.models.checkpoints import save_autoencoder
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator, save_picture

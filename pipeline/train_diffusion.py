@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
 from pipeline.config.fields import CodeSize
 from pipeline.config.jobs import DiffusionJob
 from pipeline.models.checkpoints import save_diffusion
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import Loop, make_accelerator, save_picture

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
 from pipeline.config.jobs import GeneratorJob
-from pipeline.errors import InputError
 from pipeline.families import generator_family, load
 from pipeline.models.checkpoints import save_generator
-from pipeline.progress import log_to
-from pipeline.stage import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator, save_picture

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, image_name
-from pipeline.errors import InputError
-from pipeline.evaluation.fetching import fetch
-from pipeline.evaluation.networks import fetchable, manifest, network_path
+from pipeline.models.metric_networks.fetching import fetch
+from pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
 
 REPOSITORY = Path(__file__).parents[1]
 

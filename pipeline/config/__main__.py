@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.atomic import write_text
+from pipeline.base.atomic import write_text
+from pipeline.base.command import run_stage
+from pipeline.base.errors import InputError
 from pipeline.config.reference import generated
 from pipeline.config.root import MODELS, Config
-from pipeline.errors import InputError
 from pipeline.plan.run import read_config
-from pipeline.stage import run_stage
 
 
 def config(

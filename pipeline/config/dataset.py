@@ -95,7 +95,8 @@ class Dataset(Section):
     )
     license: str = operational("unknown", description="The collection's licence, for the manifest.")
     expected: Expected | None = operational(
-        None, description="For `python -m pipeline.estimate` while the raw images are not here; nothing else reads it."
+        None,
+        description="For `bright estimate` while the raw images are not here; nothing else reads it.",
     )
 
     @model_validator(mode="after")

@@ -7,10 +7,10 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings, unknown_key
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.generator import GeneratorSettings
-from pipeline.config.parsing import parse_settings, unknown_key
-from pipeline.errors import InputError
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, generator_family
 
 Settings = TypeVar("Settings", bound=BaseModel)

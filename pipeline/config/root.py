@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings
 from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import (
     Diffusion,
@@ -20,8 +22,6 @@ from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tabl
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import Section
 from pipeline.config.generator import GeneratorSettings
-from pipeline.config.parsing import parse_settings
-from pipeline.errors import InputError
 from pipeline.families import generator_family
 
 MODELS = ("autoencoders", "diffusions", "generators", "samples")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pipeline.atomic import atomic_path
-from pipeline.errors import InputError
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.config.dataset import EmbeddedSource, Source
 from pipeline.config.fields import Section
 from pipeline.data.listing import RawFile, embedded_sha256, printable, raw_files
-from pipeline.errors import InputError
-from pipeline.progress import Progress
 
 BLOCK = 8 * 2**20  # bytes read at a time
 FILES_AT_A_TIME = 1024

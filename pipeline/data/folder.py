@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.sources import FolderImages
-from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

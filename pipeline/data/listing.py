@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.base.errors import InputError
 from pipeline.config.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
-from pipeline.errors import InputError
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_IMAGES = "t10k-images-idx3-ubyte"  # the name in SHA256SUMS; the file itself is gzipped

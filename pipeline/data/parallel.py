@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import PIL
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress, logger
 from pipeline.config.dataset import Dataset, EmbeddedSource
 from pipeline.data.archive import ArchiveWriter, ContentDigest, encode_png, image_name, pixel_digest
 from pipeline.data.decode import BadImage
@@ -24,8 +26,6 @@ from pipeline.data.parallel import ordered_map
 from pipeline.data.sources import open_source
 from pipeline.data.split import check_list, validation_indices
 from pipeline.data.square import square_pixels
-from pipeline.errors import InputError
-from pipeline.progress import Progress, logger
 
 CHUNK = 16  # images that a worker process gets at a time: what a terminated stage still waits for
 FEW = 10_000  # below, the manifest lists the images' original names

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from pipeline.base.errors import InputError
 from pipeline.config.dataset import Split
-from pipeline.errors import InputError
 
 
 def validation_indices(names: list[str], parts: list[str], split: Split, where: str) -> list[int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.estimation.operations import Work
 
 TERA = 1e12

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.dataset import Dataset
-from pipeline.plan.sources import split_counts
+from pipeline.data.kept_fingerprints import split_counts
 
 UNKNOWN = 10_000  # images for training, where nothing tells
 

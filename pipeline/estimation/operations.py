@@ -20,12 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.evaluation.spaces import network_of
 from pipeline.models.bright import make_group_mlps, make_synthesis
 from pipeline.models.complexity import hash_table_parameters, parameters, retrieval_count
 from pipeline.models.decoder import StyleMLP
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.metric_networks.spaces import network_of
 from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import VGG16_LAYERS
 from pipeline.models.unet import build_unet

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.heartbeat import DONE, read_record
+from pipeline.base.heartbeat import DONE, read_record
 from pipeline.plan.jobs import Job
 from pipeline.plan.shards import Shard
 

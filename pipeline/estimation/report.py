@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from pipeline.amounts import readable_bytes, readable_duration
+from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.estimation.costs import ASSUMPTIONS
 from pipeline.estimation.devices import CPU, DEVICES, Device
 from pipeline.estimation.images import ImageCounts

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from pipeline.base.progress import Progress
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.progress import Progress
 
 Decode = Callable[[], object]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ContentDigest
-from pipeline.errors import InputError
 
 Features = NDArray[np.float32]
 ImageDigests = NDArray[np.uint8]

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import build_model as build_clip
 from torch_fidelity.utils import create_feature_extractor
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.data.archive import pixel_digest
-from pipeline.errors import InputError
 from pipeline.evaluation.batches import Images, rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
-from pipeline.evaluation.network_files import read_network
-from pipeline.evaluation.spaces import network_of
-from pipeline.progress import Progress
+from pipeline.models.metric_networks.files import read_network
+from pipeline.models.metric_networks.spaces import network_of
 
 EFFICIENTNET_SIZE = 112
 VGG16_SIZE = 224

@@ -13,9 +13,9 @@ from scipy.stats import t as student
 from torch import Tensor
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.evaluation.feature_files import Features
-from pipeline.progress import Progress
 
 CONFIDENCE = 0.95
 GROUPS = 20

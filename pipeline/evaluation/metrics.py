@@ -14,7 +14,7 @@ import torch
 from scipy.stats import t as student
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval
 from pipeline.evaluation.precision_recall import NEIGHBOURHOOD, precision_recall, precision_recall_intervals

@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_rgb
 from pipeline.data.pictures import contact_sheet
-from pipeline.errors import InputError
 from pipeline.evaluation.batches import rgb_batches
 from pipeline.models.perceptual import FrozenModule, lpips_distance
-from pipeline.progress import Progress
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 COPIES_BELOW = 0.05  # of the validation images' distances

@@ -17,10 +17,10 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.evaluation.feature_files import Features
 from pipeline.evaluation.frechet import CONFIDENCE
-from pipeline.progress import Progress
 
 NEIGHBOURHOOD = 3
 MOST_ROWS = 10_000  # torch-fidelity's default for rows of a distance matrix at once

@@ -4,9 +4,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.errors import InputError
 from pipeline.config.evaluation_jobs import EvaluationJob, NeighboursJob
 from pipeline.data.archive import ImageArchive, content_digest
-from pipeline.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet
 
 GENERATION_LIBRARIES = ("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")
@@ -103,6 +103,6 @@ def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) 
 
 
 def _sha256(name: str, path: Path) -> str:
-    from pipeline.evaluation.network_files import read_network  # torch is needed here alone
+    from pipeline.models.metric_networks.files import read_network  # torch is needed here alone
 
     return read_network(name, path)[1]

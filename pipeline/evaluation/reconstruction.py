@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_unit
-from pipeline.errors import InputError
 from pipeline.models.perceptual import LpipsKind, lpips_distance
-from pipeline.progress import Progress
 
 MICRO_BATCH = 32
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.generator import GeneratorSettings
-from pipeline.errors import InputError
 
 AUTOENCODERS = ("bright", "kl", "rqvae", "vqgan")
 GENERATORS = ("ddpm", "imagebart", "stylegan2")

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, labelled_paths
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import PALETTE, labelled, panels

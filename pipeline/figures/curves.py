@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, labelled_paths
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import labelled, panels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.image_grid import image_grid
 from pipeline.figures.inputs import Inputs, first_images, paths_of
 from pipeline.figures.job import FigureJob

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.figures.job import FigureJob
 from pipeline.figures.style import PALETTE, panels

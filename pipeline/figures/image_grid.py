@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.style import DPI, shown
 
 SMALLEST_SIDE = 128  # in picture pixels: below, images are enlarged by a whole factor (nearest neighbour)

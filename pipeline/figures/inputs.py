@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 
 Inputs = dict[str, list[Path]]
 

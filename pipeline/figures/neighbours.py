@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 from pipeline.figures.image_grid import image_grid
 from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.figures.job import FigureJob

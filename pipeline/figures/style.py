@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
 
 DPI = 200
 # Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color).

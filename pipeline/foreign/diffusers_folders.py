@@ -11,7 +11,7 @@ from typing import Any
 
 from diffusers import UNet2DModel
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.fitting import fill
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 
 class Inert:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.foreign.fitting import fill
 
 WHOLE_MODEL = "first_stage_model."  # the first stage inside a checkpoint of a whole LDM

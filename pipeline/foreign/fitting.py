@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 TOLD = 4  # names in a message; the rest is counted
 

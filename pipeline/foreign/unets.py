@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from pipeline.base.errors import InputError
 from pipeline.config.diffusion import UNet
-from pipeline.errors import InputError
 from pipeline.foreign.fitting import fill
 
 NETWORK = "model.diffusion_model."

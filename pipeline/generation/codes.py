@@ -9,11 +9,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.errors import InputError
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.progress import Progress
 
 
 @torch.no_grad()

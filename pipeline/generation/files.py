@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.config.diffusion import FilesSamples
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.sources import open_source
-from pipeline.errors import InputError
-from pipeline.progress import Progress
 
 
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.progress import Progress
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.progress import Progress
 
 
 @torch.no_grad()

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.base.progress import Progress
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.progress import Progress
 
 Make = Callable[[list[int]], Tensor]
 """Makes the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z)."""

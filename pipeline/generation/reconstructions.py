@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.codes import pad
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.progress import Progress
 
 
 @torch.no_grad()

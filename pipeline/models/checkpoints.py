@@ -10,14 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.fields import CodeSize
 from pipeline.config.generator import GeneratorSettings
-from pipeline.config.parsing import parse_settings
-from pipeline.errors import InputError
 from pipeline.families import autoencoder_family, generator_family, load
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet

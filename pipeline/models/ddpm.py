@@ -5,9 +5,9 @@ from torch import Tensor
 from pipeline.config.diffusion import Sampler
 from pipeline.config.fields import CodeSize
 from pipeline.families.ddpm import DDPM as DDPMSettings
-from pipeline.generation.samplers import denoise
 from pipeline.models.generator import Generator
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
 
 PIXELS = Rescaling(bound=1.0)  # images are in [-1, 1] as they are

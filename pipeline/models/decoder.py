@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.base.seeds import seed_for
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, Upsample, activate
 from pipeline.models.precision import full_precision
-from pipeline.seeds import seed_for
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 

@@ -16,12 +16,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.progress import logger
 from pipeline.models.levels import Convention, Level, level_resolution, make_levels
 from pipeline.models.precision import full_precision
 from pipeline.models.retrieval_gather import GatherRetrieval, corners
 from pipeline.models.retrieval_separable import SeparableRetrieval
 from pipeline.models.retrieval_tinycudann import TinyCudaNNRetrieval, unavailable
-from pipeline.progress import logger
 
 __all__ = ["HashTableGroups", "Level", "Retrieval", "level_resolution", "make_levels"]
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from pipeline.config.diffusion import Sampler
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
-from pipeline.generation.samplers import noise_generators
 from pipeline.models.generator import Generator
 from pipeline.models.multinomial import MultinomialDiffusion
+from pipeline.models.samplers import noise_generators
 from pipeline.models.transformer import Block, Pairs
 
 INITIAL_DEVIATION = 0.02  # of weights and embeddings, as in GPT-2

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import to_rgb
-from pipeline.errors import InputError
-from pipeline.evaluation.network_files import read_network
-from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS
+from pipeline.models.metric_networks.files import read_network
+from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
 LpipsKind = Literal["lpips_alex", "lpips_vgg"]
 BACKBONES = {"lpips_alex": "alex", "lpips_vgg": "vgg"}

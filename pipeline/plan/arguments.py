@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.atomic import write_text
+from pipeline.base.atomic import write_text
 from pipeline.plan.jobs import Job
 
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit

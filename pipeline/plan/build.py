@@ -7,24 +7,24 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.errors import InputError
+from pipeline.base.seeds import seed_for
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
 from pipeline.config.generator import GeneratorSettings
 from pipeline.config.root import Config
-from pipeline.errors import InputError
-from pipeline.evaluation.networks import PERCEPTUAL_NETWORKS, network_digest, network_path
+from pipeline.data.checkpoint_fingerprints import checkpoint_fingerprint
+from pipeline.data.kept_fingerprints import source_fingerprint
 from pipeline.families import autoencoder_family, find_family, generator_family
-from pipeline.plan.checkpoints import checkpoint_fingerprint
+from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest, network_path
 from pipeline.plan.jobs import Job, range_files
-from pipeline.plan.sources import source_fingerprint
-from pipeline.seeds import seed_for
 
 NETWORKS = Path("results/networks")
 ACCEPTED = Path("results/accepted_code.json")
 
 
 def read_accepted() -> tuple[tuple[str, str], ...]:
-    """Code digests whose results were accepted after a harmless change (see `pipeline.accept`)."""
+    """Code digests whose results were accepted after a harmless change (see `bright accept`)."""
     if not ACCEPTED.exists():
         return ()
     return tuple(sorted(json.loads(ACCEPTED.read_text(encoding="utf-8")).items()))

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.diffusion import FilesSamples
-from pipeline.evaluation.network_states import network_state
+from pipeline.data.checkpoint_fingerprints import missing_checkpoint
+from pipeline.data.kept_fingerprints import missing_source
+from pipeline.models.metric_networks.states import network_state
 from pipeline.plan.build import NETWORKS
-from pipeline.plan.checkpoints import missing_checkpoint
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
-from pipeline.plan.sources import missing_source
 
 
 def unfinished(plan: Plan) -> list[Job]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pipeline.atomic import write_text
+from pipeline.base.atomic import write_text
 from pipeline.plan.metrics import trainings
 from pipeline.plan.tracking import dvc_file
 from pipeline.training.history import FIRST_COLUMNS

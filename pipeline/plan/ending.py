@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.amounts import readable_duration
+from pipeline.base.amounts import readable_duration
+from pipeline.page.headline import main_result
+from pipeline.page.shown_tables import ShownTable, read_table
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES
-from pipeline.report.headline import main_result
-from pipeline.report.shown_tables import ShownTable, read_table
 
 WIDTH = 100
 PLACES = {

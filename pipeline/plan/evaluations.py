@@ -5,12 +5,12 @@ from typing import Any
 
 from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
-from pipeline.evaluation.networks import available, fetchable, missing_line, network_digest
-from pipeline.evaluation.spaces import DISTANCE_NETWORKS, network_of, spaces_of
+from pipeline.data.kept_fingerprints import split_counts
 from pipeline.families import autoencoder_family, generator_family
+from pipeline.models.metric_networks.manifest import available, fetchable, missing_line, network_digest
+from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from pipeline.plan.build import NETWORKS, Jobs
 from pipeline.plan.jobs import Job, range_files
-from pipeline.plan.sources import split_counts
 
 RELEASED_LDM = "LDM*"  # Table 5's row of the released checkpoint
 UNKNOWN = 10**9  # images of a split whose raw images nobody has counted: they are one range

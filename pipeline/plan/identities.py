@@ -1,6 +1,6 @@
 """What results were made from: one small file for each finished job, which git can hold.
 
-A digest cannot be read back. `pipeline.accept` needs the code digests of earlier results, and a person
+A digest cannot be read back. `bright accept` needs the code digests of earlier results, and a person
 may want to know what a folder of the store is.
 """
 
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
 from pipeline.plan.jobs import Job
 
 IDENTITIES = Path("results/identities")

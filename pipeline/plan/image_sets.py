@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.evaluation import Evaluation
 from pipeline.data.fingerprint import fingerprint
-from pipeline.evaluation.networks import network_digest, network_path
-from pipeline.evaluation.spaces import network_of
+from pipeline.models.metric_networks.manifest import network_digest, network_path
+from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.build import read_accepted
 from pipeline.plan.jobs import Job, range_files
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.plan.code import code_digest
+from pipeline.base.code import code_digest
 from pipeline.plan.stages import STAGES, Stage
 
 STORE = Path("results/store")

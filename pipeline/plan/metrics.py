@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job
 

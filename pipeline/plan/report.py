@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config.fields import Section
 from pipeline.families import generator_family
+from pipeline.page.captions import CAPTIONS
+from pipeline.page.job import SAMPLES
 from pipeline.plan.jobs import Job, closure
 from pipeline.plan.stages import STAGES
-from pipeline.report.captions import CAPTIONS
-from pipeline.report.job import SAMPLES
 
 if TYPE_CHECKING:
     from pipeline.plan.run import Plan
 
-TEMPLATES = Path(__file__).parents[1] / "report" / "templates"
+TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
 SUMMARIES = ("reconstruct", "score_features")
 
 Named = tuple[str, Job, str]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
 from pipeline.config.diffusion import DiffusionSamples, FilesSamples
 from pipeline.config.root import Config, load_config
-from pipeline.errors import InputError
 from pipeline.plan.dvc_yaml import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.jobs import Job, closure
@@ -191,7 +191,7 @@ class Plan(TableJobs):
         except KeyError:
             raise InputError(
                 f"{stage}: digest {digest} is of no job of this config; its results belong to another config or"
-                " to older code (`python -m pipeline.prune --help` tells how to remove those)"
+                " to older code (`bright prune --help` tells how to remove those)"
             ) from None
 
     @cached_property

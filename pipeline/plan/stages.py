@@ -76,7 +76,7 @@ STAGES = {
         ("pipeline.training.loop",),
     ),
     "generate": Stage(
-        "samples", (), ("pipeline.generation.images", "pipeline.generation.samplers", "pipeline.generation.files")
+        "samples", (), ("pipeline.generation.images", "pipeline.models.samplers", "pipeline.generation.files")
     ),
     "extract_features": Stage("features", (), ("pipeline.evaluation.features",)),
     "score_features": Stage(

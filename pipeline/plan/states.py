@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from pipeline import heartbeat, memory
+from pipeline.base import heartbeat, memory
 from pipeline.plan.jobs import Job
 from pipeline.plan.shards import Shard
 from pipeline.plan.tables import TRAININGS

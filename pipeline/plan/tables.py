@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from pipeline.base.places import CONFIG
 from pipeline.config.diffusion import DiffusionSamples
 from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
-from pipeline.evaluation.spaces import DISTANCE_NETWORKS
 from pipeline.families import autoencoder_family
+from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS
 from pipeline.plan.build import is_complete
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job, closure
@@ -26,7 +26,7 @@ TABLES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", 
 BEYOND_TABLES = ("section34", "noise_generation", "table_sizes", "equal_budget")  # made where they have rows
 WITHOUT_SEED = ("complexity", "measure_decoding")
 TRAININGS = ("train_autoencoder", "train_diffusion", "train_generator", "import_weights")
-PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
+PAPER = CONFIG / "paper.yaml"
 
 
 def rows_of(wanted: list[str] | GenerationRows) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Literal
 import yaml
 from pydantic import Field, model_validator
 
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings
 from pipeline.config.fields import Section
-from pipeline.config.parsing import parse_settings
-from pipeline.errors import InputError
 
 Relation = Literal[
     "lower_by_percent",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.build import MEASURED
 from pipeline.tables.claim_list import Claim, ClaimList, ClaimRow, Comparison, read_claims
 from pipeline.tables.columns import measured_column

@@ -156,5 +156,5 @@ def _provenance(table: Table) -> list[str]:
     parts = [seeds] * (made.seed is not None) + [f"data {data}"] * bool(data) + [f"code {code}"] * bool(code)
     return [
         f"Provenance: {'; '.join(parts) or 'published numbers alone'}. The csv's column `provenance` has each row's"
-        " folders in results/store; `python -m pipeline.provenance FOLDER` tells what a folder was made from."
+        " folders in results/store; `bright provenance FOLDER` tells what a folder was made from."
     ]

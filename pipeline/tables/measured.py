@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.job import TableJob, TableRow
 from pipeline.tables.protocols import differing, own_protocol
 from pipeline.tables.summaries import (

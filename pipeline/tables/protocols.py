@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 # A seed draws other images by the same rule, and a library's version is recorded, not compared.
 NOT_COMPARED = frozenset({"seed", "versions"})

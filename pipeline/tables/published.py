@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.layout import LAYOUTS
 
 AS_PUBLISHED = "as published"

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline.config.parsing import explain
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import explain
 
 
 class Summary(BaseModel):

@@ -11,6 +11,7 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.base.seeds import seed_for
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
@@ -19,7 +20,6 @@ from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import PerceptualLoss
-from pipeline.seeds import seed_for
 from pipeline.training import losses
 from pipeline.training.averages import averaged
 from pipeline.training.images import TrainingImages

@@ -7,12 +7,12 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import Sampler
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.ddpm import DDPM
-from pipeline.seeds import seed_for
 from pipeline.training.averages import averaged
 from pipeline.training.denoising import DenoisingTask
 from pipeline.training.images import TrainingImages

@@ -7,14 +7,14 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from pipeline.base.errors import InputError
+from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import Diffusion, Sampler
 from pipeline.config.fields import CodeSize
 from pipeline.data.pictures import contact_sheet
-from pipeline.errors import InputError
-from pipeline.generation.samplers import denoise
 from pipeline.models.rescaling import fit_rescaling
+from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
-from pipeline.seeds import seed_for
 from pipeline.training.averages import averaged
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.denoising import DenoisingTask

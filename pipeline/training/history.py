@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from pipeline.atomic import write_text
+from pipeline.base.atomic import write_text
 
 FIRST_COLUMNS = ("step", "images", "seconds")
 

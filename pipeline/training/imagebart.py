@@ -14,11 +14,11 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.base.errors import InputError
+from pipeline.base.seeds import seed_for
 from pipeline.data.pictures import contact_sheet
-from pipeline.errors import InputError
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
-from pipeline.seeds import seed_for
 from pipeline.training.averages import averaged
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.learning_rates import warmed_up_cosine

@@ -17,11 +17,11 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.atomic import atomic_path
+from pipeline.base.atomic import atomic_path
+from pipeline.base.command import TERMINATED
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress, logger
 from pipeline.config.autoencoder import Execution
-from pipeline.errors import InputError
-from pipeline.progress import Progress, logger
-from pipeline.stage import TERMINATED
 from pipeline.training.history import History
 from pipeline.training.state import all_finite, load_tree, save_tree
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from pipeline.seeds import seed_for
+from pipeline.base.seeds import seed_for
 
 
 class StepOrder:

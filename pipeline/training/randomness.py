@@ -7,7 +7,7 @@ process draws the numbers of the whole global batch and keeps its own rows.
 import torch
 from torch import Tensor
 
-from pipeline.seeds import seed_for
+from pipeline.base.seeds import seed_for
 
 
 class StepRandom:

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.atomic import atomic_path
-from pipeline.errors import InputError
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
 
 
 def save_tree(path: Path, tree: dict[str, Any]) -> None:

@@ -9,12 +9,12 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
-from pipeline.seeds import seed_for
 from pipeline.training import losses
 from pipeline.training.averages import averaged
 from pipeline.training.images import TrainingImages

@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py [--count 300] [--threads 2]
 
-Ours is `python -m pipeline.evaluate` with its intervals, theirs are torch-fidelity's FID, IS, precision and
+Ours is `bright evaluate` with its intervals, theirs are torch-fidelity's FID, IS, precision and
 recall, then clean-fid's FID and CLIP-FID, on the same images and networks (true architectures, random weights)
 on a CPU. The second set finds the reference's features in the store: it must be at least 1.8 times as fast.
 Both ways must give the same values. The bar is on CPU seconds, since clocks mean little where others compute.
@@ -22,7 +22,7 @@ import torch
 import typer
 from reference_metrics import BATCH, pictures, reference_metrics, save_networks
 
-from pipeline.evaluate import evaluate
+from pipeline.commands.evaluate import evaluate
 
 BAR = 1.8
 RELATIVE = 1e-4

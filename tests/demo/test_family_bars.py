@@ -18,7 +18,6 @@ from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.frechet import frechet_distance
 from pipeline.generation.images import decoded
-from pipeline.generation.samplers import denoise
 from pipeline.models.checkpoints import (
     load_autoencoder,
     load_diffusion,
@@ -26,6 +25,7 @@ from pipeline.models.checkpoints import (
     make_generator,
     pick_device,
 )
+from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config

@@ -8,7 +8,7 @@ import torch
 from cleanfid.fid import fid_from_feats
 from reference_metrics import BATCH, pictures, reference_metrics, save_networks
 
-from pipeline.evaluate import evaluate
+from pipeline.commands.evaluate import evaluate
 from pipeline.evaluation.feature_files import FeatureSet, read_features
 
 pytestmark = pytest.mark.slow

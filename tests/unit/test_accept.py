@@ -9,9 +9,9 @@ import pytest
 from finished_plan import TINY, finish, tiny_plan
 
 from pipeline import accept as command
+from pipeline.base.code import code_digest
 from pipeline.plan import jobs
 from pipeline.plan.build import ACCEPTED
-from pipeline.plan.code import code_digest
 from pipeline.plan.stages import STAGES
 
 Change = Callable[..., None]

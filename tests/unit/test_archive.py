@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import (
     ArchiveWriter,
     ImageArchive,
@@ -27,7 +28,6 @@ from pipeline.data.archive import (
     to_uint8,
     to_unit,
 )
-from pipeline.errors import InputError
 
 
 def pixels(seed: int, channels: int = 3, size: int = 8) -> np.ndarray:

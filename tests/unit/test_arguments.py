@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from finished_plan import tiny_plan, tiny_values
 
-from pipeline.errors import InputError
+from pipeline.base.command import listed
+from pipeline.base.errors import InputError
 from pipeline.plan.arguments import LONGEST, named_arguments, settings_argument
 from pipeline.plan.jobs import Job
-from pipeline.stage import listed
 
 ROOT = Path(__file__).parents[2]
 ROWS = 120

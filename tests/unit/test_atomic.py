@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.atomic import atomic_path, write_json, write_text
+from pipeline.base.atomic import atomic_path, write_json, write_text
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -35,7 +35,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_tidies_up(
     path = tmp_path / "result.txt"
     write_text(path, "old")
     code = (
-        "import os, signal, sys; from pipeline.atomic import atomic_path\n"
+        "import os, signal, sys; from pipeline.base.atomic import atomic_path\n"
         "with atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.foreign import ForeignWeights, check_weights
-from pipeline.plan.checkpoints import checkpoint_fingerprint, missing_checkpoint
+from pipeline.data.checkpoint_fingerprints import checkpoint_fingerprint, missing_checkpoint
 
 
 @pytest.fixture(autouse=True)

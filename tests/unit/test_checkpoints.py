@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.fields import CodeSize
-from pipeline.errors import InputError
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion, save_autoencoder, save_diffusion
 from pipeline.models.rescaling import Rescaling

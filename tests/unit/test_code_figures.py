@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.figures.codes import code_range, noise_robustness, table_size
 from pipeline.figures.inputs import parse_inputs
 from pipeline.figures.job import FigureJob

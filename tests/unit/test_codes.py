@@ -6,9 +6,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.errors import InputError
 from pipeline.generation.codes import (
     code_statistics,
     encode_archive,
@@ -19,8 +19,8 @@ from pipeline.generation.codes import (
     write_codes,
 )
 from pipeline.generation.images import decoded
-from pipeline.generation.samplers import noise_generators
 from pipeline.models.bright import Bright
+from pipeline.models.samplers import noise_generators
 
 
 def some_codes(count=50, shape=(2, 3, 3), seed=0):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from pipeline.base.errors import InputError
 from pipeline.complexity import ARCHITECTURES, complexity, published_comparison, published_row
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.errors import InputError
 from pipeline.models.complexity import counts, hash_table_parameters
 
 

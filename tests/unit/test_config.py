@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.root import Config, load_config
-from pipeline.errors import InputError
 from pipeline.plan.run import read_config
 
 REPOSITORY = Path(__file__).parents[2]

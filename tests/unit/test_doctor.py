@@ -12,11 +12,11 @@ import typer
 import yaml
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.doctor import doctor
-from pipeline.evaluation.network_files import write_network
-from pipeline.evaluation.network_states import network_state
-from pipeline.evaluation.networks import network, network_path
-from pipeline.machine import free_disk, machine_facts
+from pipeline.base.machine import free_disk, machine_facts
+from pipeline.commands.doctor import doctor
+from pipeline.models.metric_networks.files import write_network
+from pipeline.models.metric_networks.manifest import network, network_path
+from pipeline.models.metric_networks.states import network_state
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.checks import left_out, networks_needed, obstacles, unfinished
 
@@ -69,7 +69,7 @@ def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read() -> None:
 
 def test_the_check_loads_no_torch(networks_folder: Path) -> None:
     code = (
-        "import sys; from pipeline.evaluation.network_states import network_state;"
+        "import sys; from pipeline.models.metric_networks.states import network_state;"
         f"print(network_state('lpips_alex', {str(networks_folder)!r}).status, 'torch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

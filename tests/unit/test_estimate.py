@@ -10,12 +10,12 @@ from finished_plan import finish, tiny_plan, tiny_values
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from pipeline.base.errors import InputError
+from pipeline.commands.estimate import make_estimate
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.errors import InputError
-from pipeline.estimate import make_estimate
 from pipeline.estimation.costs import Costs
 from pipeline.estimation.devices import DEVICES, choose_device
 from pipeline.estimation.families import autoencoder_work

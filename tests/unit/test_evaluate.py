@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.base.errors import InputError
+from pipeline.commands.evaluate import evaluate
 from pipeline.data.archive import ImageArchive
 from pipeline.data.folder import ImageFolder, open_images
-from pipeline.errors import InputError
-from pipeline.evaluate import evaluate
 from pipeline.evaluation.summaries import feature_summary
 from pipeline.tables.summaries import read_summary
 
@@ -151,7 +151,7 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_was() -> None:
     """SIGKILL after the second range of features: what is there stays, the rest and the values are the same."""
     pictures("theirs", 40, 0, size=64)
     pictures("real", 40, 1, size=64)
-    command = [sys.executable, "-m", "pipeline.evaluate", "--generated", "theirs", "--reference", "real"]
+    command = [sys.executable, "-m", "pipeline.commands.evaluate", "--generated", "theirs", "--reference", "real"]
     command += ["--settings", QUICK]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while len(kept := list(FEATURES.rglob("features-*.npz"))) < 2:

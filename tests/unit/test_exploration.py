@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ImageArchive, to_uint8
-from pipeline.errors import InputError
 from pipeline.explore_codes import explore_codes
 from pipeline.generation.exploration import groups, interpolation, resolutions
 from pipeline.models.bright import Bright

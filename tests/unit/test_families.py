@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import InputError
 from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.errors import InputError
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, find_family, generator_family, load
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.generator import Generator

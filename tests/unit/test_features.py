@@ -11,13 +11,13 @@ from PIL import Image
 from torch import nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.errors import InputError
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import ClipFeatures, EfficientNetFeatures, extract, load_feature_network
-from pipeline.evaluation.fetching import _torchscript_tensors
-from pipeline.evaluation.network_files import read_network
 from pipeline.extract_features import extract_features
+from pipeline.models.metric_networks.fetching import _torchscript_tensors
+from pipeline.models.metric_networks.files import read_network
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter
-from pipeline.errors import InputError
 from pipeline.figures.hits import statistics
 from pipeline.figures.image_grid import GAP, HEADING_HEIGHT, MARGIN, TITLE_HEIGHT, label_width
 from pipeline.make_figure import make_figure

@@ -11,8 +11,8 @@ import pytest
 from finished_plan import tiny_plan, tiny_values
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 from pipeline.generate import generate_shard
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import Plan

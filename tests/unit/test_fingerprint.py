@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
 from pipeline.config.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, ZipSource
 from pipeline.data.fingerprint import fingerprint, listing_digest
 from pipeline.data.listing import embedded_path
-from pipeline.errors import InputError
 
 WHERE = "datasets.cats.source"
 
@@ -144,6 +144,6 @@ def test_the_command_prints_a_fingerprint_as_json(tmp_path: Path) -> None:
         "source": {"kind": "folder", "path": str(tmp_path)},
         "split": {"rule": "last", "validation": 1},
     }
-    command = [sys.executable, "-m", "pipeline.fingerprint", json.dumps(dataset)]
+    command = [sys.executable, "-m", "pipeline.commands.fingerprint", json.dumps(dataset)]
     printed = json.loads(subprocess.check_output(command, text=True))
     assert printed == fingerprint(source, WHERE).model_dump()

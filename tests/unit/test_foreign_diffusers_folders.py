@@ -8,9 +8,9 @@ import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file, save_file
 
+from pipeline.base.errors import InputError
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.errors import InputError
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.models.unet import build_unet
 

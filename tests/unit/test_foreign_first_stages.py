@@ -10,7 +10,7 @@ import torch
 from original_first_stage import KL_F8, VQ_F4, VQGAN_F16, Random, decode, encode, nearest, random_network
 from safetensors.torch import save_file
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.families import autoencoder_family, load
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage

@@ -7,9 +7,9 @@ import torch
 from original_first_stage import Random
 from original_unet import FFHQ, random_unet, unet
 
+from pipeline.base.errors import InputError
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.errors import InputError
 from pipeline.foreign.unets import import_ldm_unet, scale_factor
 from pipeline.models.unet import build_unet
 

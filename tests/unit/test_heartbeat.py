@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import heartbeat
-from pipeline.heartbeat import Activity, beating, record_path
-from pipeline.progress import Progress, log_to
+from pipeline.base import heartbeat
+from pipeline.base.heartbeat import Activity, beating, record_path
+from pipeline.base.progress import Progress, log_to
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_a_record_that_cannot_be_written_stops_no_job(tmp_path) -> None:
 STAGE = """
 import sys, time
 from pathlib import Path
-from pipeline import heartbeat
-from pipeline.progress import log_to, Progress
-from pipeline.stage import run_stage
+from pipeline.base import heartbeat
+from pipeline.base.progress import log_to, Progress
+from pipeline.base.command import run_stage
 
 def stage() -> None:
     log_to(Path("a.log"))

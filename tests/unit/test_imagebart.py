@@ -8,7 +8,7 @@ import torch
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.families import find_family, load
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART, draw

@@ -8,11 +8,11 @@ from diffusers import UNet2DModel
 from original_first_stage import KL_F8, VQ_F4, Random, decode, encode, nearest, random_network
 from original_unet import FFHQ, random_unet
 
+from pipeline.base.errors import InputError
 from pipeline.config.diffusion import Sampler
-from pipeline.errors import InputError
-from pipeline.generation.samplers import make_scheduler
 from pipeline.import_weights import import_weights
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion, load_generator
+from pipeline.models.samplers import make_scheduler
 
 torch.set_num_threads(1)
 

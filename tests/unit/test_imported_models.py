@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from finished_plan import tiny_plan, tiny_values
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.tasks import Estimator
 from pipeline.plan.checks import obstacles, unfinished

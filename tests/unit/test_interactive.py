@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from pipeline import load_autoencoder
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
-from pipeline.errors import InputError
-from pipeline.interactive import ImageModel
+from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import TrainedDiffusion, save_autoencoder
 from pipeline.models.rescaling import Rescaling

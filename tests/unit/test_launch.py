@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.gpus import visible_gpus
-from pipeline.launch import command
-from pipeline.memory import NEAR, State, record_path, request_mb
+from pipeline.base.errors import InputError
+from pipeline.base.gpus import visible_gpus
+from pipeline.base.launch import command
+from pipeline.base.memory import NEAR, State, record_path, request_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
@@ -34,7 +34,7 @@ with open(sys.argv[1], "a") as file:
 ENDER = """
 import os, signal, sys, time
 import typer
-from pipeline.stage import LogOption, run_stage
+from pipeline.base.command import LogOption, run_stage
 def stage(how: str, log: LogOption = None) -> None:
     match how:
         case "kill": os.kill(os.getpid(), signal.SIGKILL)
@@ -67,7 +67,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def launch(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "pipeline.launch", *arguments], text=True, **options)
+    return subprocess.Popen([sys.executable, "-m", "pipeline.base.launch", *arguments], text=True, **options)
 
 
 def events(path: Path) -> list[tuple[str, str, list[str]]]:

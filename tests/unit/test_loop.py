@@ -15,9 +15,9 @@ from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
 from PIL import Image
 
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
 from pipeline.config.autoencoder import Execution
-from pipeline.errors import InputError
-from pipeline.progress import log_to
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.randomness import StepRandom

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
 from pipeline.evaluation.frechet import frechet_distance
 from pipeline.evaluation.metrics import SERVES, Scores, generation_metrics, metric_settings, score, score_interval
-from pipeline.evaluation.spaces import NETWORKS, network_of
+from pipeline.models.metric_networks.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
 
 

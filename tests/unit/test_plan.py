@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.plan.jobs import STORE
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES

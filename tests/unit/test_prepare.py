@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.config.dataset import Dataset, EmbeddedSource, Split
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.data.decode import BadImage
@@ -27,7 +28,6 @@ from pipeline.data.parallel import ordered_map
 from pipeline.data.prepare import prepare
 from pipeline.data.split import validation_indices
 from pipeline.data.square import square_pixels
-from pipeline.errors import InputError
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:

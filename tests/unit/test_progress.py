@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from pipeline import progress
-from pipeline.progress import Progress, log_to
+from pipeline.base import progress
+from pipeline.base.progress import Progress, log_to
 
 
 class Clock:

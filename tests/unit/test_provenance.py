@@ -7,11 +7,11 @@ import pytest
 import yaml
 from finished_plan import finish, tiny_plan
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.commands.provenance import digest_of, provenance
 from pipeline.plan.jobs import STORE
 from pipeline.plan.run import Plan
 from pipeline.plan.tracking import dvc_file
-from pipeline.provenance import digest_of, provenance
 
 
 @pytest.fixture

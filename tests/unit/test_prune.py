@@ -6,10 +6,10 @@ import pytest
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline import prune as command
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.commands.prune import readable
 from pipeline.plan.identities import identity_path
 from pipeline.plan.tracking import dvc_file
-from pipeline.prune import readable
 
 
 @pytest.fixture

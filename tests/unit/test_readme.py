@@ -10,8 +10,8 @@ from documented import PAGES, blocks, commands
 from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
+from pipeline.commands.estimate import WholePlan, make_estimate
 from pipeline.config.root import load_config
-from pipeline.estimate import WholePlan, make_estimate
 from pipeline.estimation.devices import DEVICES
 from pipeline.estimation.report import text
 from pipeline.plan.run import Plan, read_config
@@ -87,9 +87,12 @@ def test_make_targets_exist() -> None:
 
 
 def test_modules_that_are_run_exist() -> None:
-    named = {name for page in PAGES for name in re.findall(r"python -m pipeline\.(\w+)", page.read_text("utf-8"))}
-    exist = {path.stem for path in (ROOT / "pipeline").glob("*.py")} | {"config"}
-    assert named - {"STAGE"} <= exist
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    named = {name for text in texts for name in re.findall(r"(?:python -m pipeline\.|`bright )([a-z_.]+)", text)}
+    for name in named:
+        assert any(
+            (ROOT / "pipeline" / folder / f"{name.replace('.', '/')}.py").exists() for folder in ("", "commands")
+        )
 
 
 def test_the_readme_lists_every_stage() -> None:
@@ -107,7 +110,7 @@ def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     plan = WholePlan(read_config(ROOT / "config" / "paper.yaml"))
     found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8, cores=None))
-    command = "$ python -m pipeline.estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
+    command = "$ bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
     assert shown.splitlines() == [command, *found.splitlines()]
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive
-from pipeline.errors import InputError
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import psnr, reconstruction_metrics, reconstruction_summary, ssim
 

@@ -13,15 +13,15 @@ import pytest
 import report_inputs as made
 from PIL import Image
 
+from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 from pipeline.figures.job import FigureName
 from pipeline.make_report import make_report
 from pipeline.make_table import make_table
-from pipeline.report.captions import figure_caption, figure_title
-from pipeline.report.gallery import UNBROKEN
-from pipeline.report.job import SAMPLES
-from pipeline.report.pictures import figure_picture, image_uri
+from pipeline.page.captions import figure_caption, figure_title
+from pipeline.page.gallery import UNBROKEN
+from pipeline.page.job import SAMPLES
+from pipeline.page.pictures import figure_picture, image_uri
 
 MEGABYTE = 1_000_000
 

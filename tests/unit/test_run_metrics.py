@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import write_json
+from pipeline.base.atomic import write_json
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import Diffusion, Sampler
 from pipeline.config.fields import CodeSize
-from pipeline.generation import samplers
-from pipeline.generation.samplers import denoise, make_scheduler, noise_generators
+from pipeline.models import samplers
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.samplers import denoise, make_scheduler, noise_generators
 from pipeline.models.unet import build_unet
-from pipeline.seeds import seed_for
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
 SHAPE = (2, 4, 4)

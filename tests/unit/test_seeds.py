@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.seeds import seed_for
+from pipeline.base.seeds import seed_for
 
 names = st.lists(st.one_of(st.integers(0, 10**9), st.text("abcxyz ", min_size=1)), max_size=3)
 
@@ -31,6 +31,6 @@ def test_neighbouring_things_have_different_seeds():
 
 
 def test_a_seed_is_the_same_in_another_process():
-    code = "from pipeline.seeds import seed_for; print(seed_for(3, 'epoch', 5))"
+    code = "from pipeline.base.seeds import seed_for; print(seed_for(3, 'epoch', 5))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(other.stdout) == seed_for(3, "epoch", 5)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.fields import CodeSize
 from pipeline.data.archive import ImageArchive
-from pipeline.errors import InputError
 from pipeline.generate import generate_shard
 from pipeline.generation.codes import write_codes
 from pipeline.models.bright import Bright

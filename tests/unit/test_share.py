@@ -9,7 +9,7 @@ import yaml
 from finished_plan import TINY, finish, tiny_plan
 
 from pipeline import share as command
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.plan.jobs import STORE
 from pipeline.plan.run import Plan
 from pipeline.plan.stages import STAGES

@@ -11,9 +11,9 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from pipeline.errors import InputError
-from pipeline.progress import log_to
-from pipeline.stage import TERMINATED, read_settings, run_stage
+from pipeline.base.command import TERMINATED, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
 
 
 class Numbers(BaseModel):

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline import memory
-from pipeline.heartbeat import record_path
+from pipeline.base import memory
+from pipeline.base.heartbeat import record_path
+from pipeline.commands.status import job_states, text
 from pipeline.plan.run import Plan
 from pipeline.plan.shards import shards
 from pipeline.plan.states import SILENT_S, JobState, State
-from pipeline.status import job_states, text
 
 
 @pytest.fixture

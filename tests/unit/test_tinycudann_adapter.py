@@ -8,8 +8,8 @@ import pytest
 import torch
 from reference_hash_grid import StandIn
 
+from pipeline.base.progress import logger
 from pipeline.models.hash_tables import HashTableGroups
-from pipeline.progress import logger
 
 
 def make(retrieval, key_length=1, groups=2, convention="tcnn", size=8, features=2, feature_size=4):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from finished_plan import tiny_plan, tiny_values
 
-from pipeline.atomic import write_json
-from pipeline.errors import InputError
+from pipeline.base.atomic import write_json
+from pipeline.base.errors import InputError
 from pipeline.plan.run import Plan
 
 NETWORK = "efficientnet_lite0"

@@ -20,9 +20,9 @@ from tiny_workflow import Workflow
 
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
-from pipeline.report.captions import figure_caption
-from pipeline.report.gallery import UNBROKEN
-from pipeline.report.pictures import image_uri
+from pipeline.page.captions import figure_caption
+from pipeline.page.gallery import UNBROKEN
+from pipeline.page.pictures import image_uri
 
 pytestmark = pytest.mark.slow
 

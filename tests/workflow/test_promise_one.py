@@ -110,7 +110,7 @@ def test_results_count_again_once_a_harmless_change_is_accepted(changeable: Work
         path = changeable.checkout / "pipeline" / module
         path.write_text(path.read_text() + "\n\nUNUSED_NUMBER = 1\n")
     assert {"prepare_dataset", "train_autoencoder", "score_features"} <= changeable.run("-n").jobs.keys()
-    said = changeable.python("pipeline.accept", "config.yaml").text
+    said = changeable.python("pipeline.commands.accept", "config.yaml").text
     assert "train_autoencoder: 2 of 2 results accepted" in said
     assert changeable.run("-n").nothing_to_do
     (changeable.folder / "results" / "accepted_code.json").unlink()
@@ -120,8 +120,8 @@ def test_results_count_again_once_a_harmless_change_is_accepted(changeable: Work
 def test_pruning_keeps_what_the_config_uses(play: Workflow) -> None:
     stray = play.folder / "results" / "store" / "tables" / "table2-00000000"
     stray.mkdir()
-    assert str(stray.relative_to(play.folder)) in play.python("pipeline.prune", "config.yaml").text
-    play.python("pipeline.prune", "config.yaml", "--yes")
+    assert str(stray.relative_to(play.folder)) in play.python("pipeline.commands.prune", "config.yaml").text
+    play.python("pipeline.commands.prune", "config.yaml", "--yes")
     assert not stray.exists()
     assert play.run("-n").nothing_to_do
 

@@ -31,9 +31,9 @@ def shared(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Shar
     """The finished tiny run, tracked, committed and pushed into a folder; only to be cloned."""
     folder = tmp_path_factory.mktemp("shared")
     repository = finished_repository(folder / "repository", tiny_run)
-    repository.python("pipeline.prune", "config.yaml", "--yes")  # a kept tiny run has results of older code
+    repository.python("pipeline.commands.prune", "config.yaml", "--yes")  # a kept tiny run has results of older code
     before = times(repository.folder / "results" / "store")
-    said = repository.python("pipeline.share", "config.yaml")
+    said = repository.python("pipeline.commands.share", "config.yaml")
     after = times(repository.folder / "results" / "store")
     repository.dvc("remote", "add", "--default", "colleagues", str(folder / "remote"))
     repository.commit("A tiny run")
@@ -82,7 +82,7 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Shared, tmp_path: Path) ->
     assert clone.run().jobs == {"generate": 1}
     assert shard.read_bytes() == images
     assert clone.run().nothing_to_do
-    said = clone.python("pipeline.share", "config.yaml").text
+    said = clone.python("pipeline.commands.share", "config.yaml").text
     assert "0 .dvc files are new or changed" in said
     assert clone.git("status", "--short").text == ""
 
@@ -100,7 +100,7 @@ def test_a_pulled_autoencoder_is_not_trained_again(shared: Shared, tmp_path: Pat
     downstream = {"prepare_dataset", "reconstruct", "dump_codes", "explore_codes", "train_diffusion", "generate"}
     assert downstream <= plan.jobs.keys()
 
-    listed = clone.python("pipeline.share", "config.yaml", "--list", "datasets").text.split()
+    listed = clone.python("pipeline.commands.share", "config.yaml", "--list", "datasets").text.split()
     clone.dvc("pull", *listed)
     assert clone.run("table2").jobs == TABLE2_ALONE
     table = "results/tiny/tables/table2.csv"
@@ -163,7 +163,7 @@ def test_two_commits_are_compared_and_their_models_fetched(
 
     clone.configure(longer)
     clone.run("table2")
-    clone.python("pipeline.share", "config.yaml")
+    clone.python("pipeline.commands.share", "config.yaml")
     clone.commit("Trained longer")
     clone.dvc("push")
     after = metrics_of(clone)

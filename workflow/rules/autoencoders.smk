@@ -31,7 +31,7 @@ rule train_autoencoder:
     message:
         "Training autoencoder {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
         " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --images {input.images:q}"
         " {params.perceptual} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
@@ -78,7 +78,7 @@ rule reconstruct:
     message:
         "Reconstructing with {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.reconstruct {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --lpips-alex {input.lpips_alex:q}"
         " --lpips-vgg {input.lpips_vgg:q} --reconstructions {output.reconstructions:q}"
@@ -121,7 +121,7 @@ rule dump_codes:
     message:
         "Dumping key codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.dump_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
         " --statistics {output.statistics:q}"
@@ -148,7 +148,7 @@ rule explore_codes:
     message:
         "Exploring key codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.explore_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
         " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
@@ -173,7 +173,7 @@ rule measure_codes:
     message:
         "Measuring codes of {wildcards.autoencoder}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.measure_codes {params.settings:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {input.codes:q} --hits {input.hits:q}"
         " --lpips-alex {input.lpips_alex:q} --summary {output:q}"
@@ -196,5 +196,5 @@ rule measure_decoding:
     message:
         "Timing decoders in turns"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.measure_decoding {params.settings:q} --output {output:q}"

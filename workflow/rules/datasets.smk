@@ -26,7 +26,7 @@ rule prepare_dataset:
     message:
         "Preparing dataset {wildcards.dataset}"
     shell:
-        "python -m pipeline.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.prepare_dataset {params.settings:q} --train {output.train:q}"
         " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads}"
 

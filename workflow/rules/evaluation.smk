@@ -23,7 +23,7 @@ rule extract_features:
     message:
         "Extracting features of {wildcards.images}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.extract_features {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
         " {params.images} --weights {input.weights:q} --features {output:q}"
 
@@ -46,7 +46,7 @@ rule score_features:
     message:
         "Scoring {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.score_features {params.settings:q} {params.features}"
         " --summary {output.summary:q}"
 
@@ -76,7 +76,7 @@ rule nearest_neighbours:
     message:
         "Finding nearest neighbours of {wildcards.samples}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.nearest_neighbours {params.settings:q} {params.generated}"
         " --train {input.train:q} --validation {input.validation:q} --weights {input.weights:q}"
         " --table {output.table:q} --summary {output.summary:q} --figure {output.figure:q}"

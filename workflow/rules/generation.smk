@@ -30,7 +30,7 @@ rule train_diffusion:
     message:
         "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
         " --log {log:q} -- pipeline.train_diffusion {params.settings:q} --codes {input.codes:q}"
         " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
@@ -63,7 +63,7 @@ rule train_generator:
     message:
         "Training generator {wildcards.generator}-{wildcards.digest}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
         " --log {log:q} -- pipeline.train_generator {params.settings:q} {params.sources}"
         " --weights {output.weights:q} --history {output.history:q} --preview {output.preview:q}"
         " --work {params.work:q}"
@@ -88,6 +88,6 @@ rule generate:
     message:
         "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
     shell:
-        "python -m pipeline.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.generate {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
         " --images {output:q} {params.sources}"

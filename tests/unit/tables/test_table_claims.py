@@ -17,7 +17,7 @@ from made_summaries import (
     reconstruction,
 )
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
 from pipeline.tables.build import Table, build_table
 from pipeline.tables.claim_list import read_claims

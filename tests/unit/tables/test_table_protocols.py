@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.build import PUBLISHED, Table
 from pipeline.tables.render import to_markdown
 

@@ -34,7 +34,12 @@ def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Callable[.
 def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Callable[..., Table]) -> None:
     notes = footnotes(built("table2", reconstruction("main"), provenance=PROVENANCE))
     [note] = [note for note in notes if note.startswith("Provenance: ")]
-    for told in ("root seed 7", "fashion_mnist efefefefefef;", "reconstruct abababab", "python -m pipeline.provenance"):
+    for told in (
+        "root seed 7",
+        "fashion_mnist efefefefefef;",
+        "reconstruct abababab",
+        "bright provenance",
+    ):
         assert told in note
     assert not [note for note in footnotes(built("table2", reconstruction("main"))) if "Provenance" in note]
 

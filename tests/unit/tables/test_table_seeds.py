@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made_summaries import church, complexity, csv_rows, differences, generation, reconstruction, row_named
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.build import BOTH, Table
 from pipeline.tables.render import to_markdown
 

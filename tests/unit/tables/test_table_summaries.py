@@ -14,7 +14,7 @@ from made_summaries import (
     row_named,
 )
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
 from pipeline.tables.build import Table
 from pipeline.tables.render import to_latex, to_markdown

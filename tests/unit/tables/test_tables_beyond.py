@@ -17,7 +17,7 @@ from made_summaries import (
     row_named,
 )
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
 from pipeline.tables.job import TableJob
 from pipeline.tables.render import to_markdown

@@ -1,0 +1,91 @@
+"""What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, TypeVar
+
+import typer
+import yaml
+from pydantic import BaseModel
+
+from pipeline.base.errors import InputError
+from pipeline.base.heartbeat import beating
+from pipeline.base.memory import is_out_of_memory
+from pipeline.base.parsing import parse_settings
+from pipeline.base.progress import logger
+
+TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
+KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
+
+SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
+LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def run_stage(command: Callable[..., None], beats: bool = True) -> None:
+    """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143.
+
+    An allocation that failed ends with 137, as if the kernel had been first. `beats`: whether this process
+    writes the record beside its log (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(command)
+    try:
+        with beating() if beats else nullcontext():
+            app()
+    except InputError as error:
+        line = f"error: {' '.join(str(error).split())}"
+        logger.info(line)
+        print(line, file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        logger.info("out of memory: %s", error)
+        traceback.print_exc()
+        sys.exit(KILLED)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that temporary files go; the training loops install a handler that saves first."""
+    sys.exit(TERMINATED)
+
+
+def read_settings(kind: type[Settings], argument: str) -> Settings:
+    """The settings of a stage from inline JSON or from a file; wrong ones raise InputError with the key."""
+    text = argument
+    if not argument.lstrip().startswith("{"):
+        try:
+            text = Path(argument).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"settings {argument!r}: neither JSON nor a readable file ({error.strerror})") from None
+    return parse_settings(kind, _parse(text, argument), "settings")
+
+
+def listed(arguments: list[str] | None) -> list[str]:
+    """The arguments of a command; `@FILE` stands for the lines of that file."""
+    found: list[str] = []
+    for argument in arguments or []:
+        if not argument.startswith("@") or "=" in argument:
+            found.append(argument)
+            continue
+        try:
+            found += Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise InputError(f"{argument}: no readable file of arguments ({error.strerror})") from None
+    return found
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings {origin!r}: not JSON or YAML ({error})") from None

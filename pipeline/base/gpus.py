@@ -1,0 +1,107 @@
+"""Leases of this machine's GPUs: two jobs never share one.
+
+A lease is a lock (flock) on one file per GPU. The kernel ends it with the last process that holds the file
+open, however that dies; nothing is left to clean up.
+"""
+
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.base.errors import InputError
+from pipeline.base.progress import logger
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Lease:
+    """GPUs by their UUIDs, and the open locks, which a child must inherit to hold them too."""
+
+    gpus: tuple[str, ...] = ()
+    locks: tuple[int, ...] = ()
+
+
+def visible_gpus() -> list[str]:
+    """UUIDs of the GPUs that this process may use, in its order; none where nvidia-smi is missing or fails.
+
+    CUDA_VISIBLE_DEVICES counts as in CUDA: indices or UUIDs, cut off at the first that does not exist. What a
+    scheduler hides or renumbers, nvidia-smi hides or renumbers too.
+    """
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    present = dict(line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return list(present.values())
+    gpus: list[str] = []
+    for name in (entry.strip() for entry in chosen.split(",")):
+        found = name if name.startswith("MIG-") else present.get(name) or _by_uuid(name, list(present.values()))
+        if found is None:
+            break
+        gpus.append(found)
+    return gpus
+
+
+def _by_uuid(name: str, present: list[str]) -> str | None:
+    """The GPU whose UUID begins with `name`, as CUDA allows."""
+    found = [uuid for uuid in present if name.startswith("GPU-") and uuid.startswith(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def lease_gpus(count: int) -> Lease:
+    """Wait until `count` GPUs are free, and lease them; an empty lease where this machine has none.
+
+    Jobs wait in a queue: the first one keeps what comes free until it has enough, so that a job for many
+    GPUs is not passed by jobs for one, and no two jobs wait for what the other holds. More GPUs than there
+    are raise InputError.
+    """
+    present = visible_gpus() if count else []
+    if not present:
+        return Lease()
+    if count > len(present):
+        raise InputError(f"--gpus: at most the {len(present)} GPUs that this machine shows, not {count}")
+    folder = Path(tempfile.gettempdir()) / f"bright-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    queue = _open(folder / "queue")
+    held: dict[str, int] = {}
+    told = False
+    if not _lock(queue):
+        logger.info("waiting for %d of %d GPUs", count, len(present))
+        told = True
+        fcntl.flock(queue, fcntl.LOCK_EX)
+    while True:
+        for gpu in present:
+            if len(held) < count and gpu not in held:
+                descriptor = _open(folder / gpu)
+                if _lock(descriptor):
+                    held[gpu] = descriptor
+                else:
+                    os.close(descriptor)
+        if len(held) == count:
+            os.close(queue)
+            return Lease(tuple(held), tuple(held.values()))
+        if not told:
+            logger.info("waiting for %d of %d GPUs", count, len(present))
+            told = True
+        time.sleep(POLL_S)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock was free; it is held then."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

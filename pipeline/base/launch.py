@@ -1,0 +1,107 @@
+"""Start a stage: on GPUs that it has for itself, in one process or in several, with its memory watched.
+
+The launcher stays as the stage's parent: it passes SIGTERM on, tells how the stage ended, and knows of a child
+that was killed. Leases of GPUs are passed on, so they end with the last of the two.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.command import KILLED, TERMINATED, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.gpus import Lease, lease_gpus
+from pipeline.base.memory import MemoryRecord, State, limit_mb, record_path
+from pipeline.base.progress import log_to, logger
+
+ENDINGS = {0: State.ENDED, TERMINATED: State.TERMINATED, KILLED: State.OUT_OF_MEMORY}
+SAMPLE_EVERY_S = 0.25
+SHUTDOWN_S = 600  # torchrun kills processes that are not done so long after SIGTERM; saving must fit in
+
+
+def launch(
+    stage: Annotated[list[str], typer.Argument(help="Behind `--`: the stage's module and its arguments.")],
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs, over all nodes; one process each. 0: the CPU.")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job that take part.")] = 1,
+    memory: Annotated[int | None, typer.Option(help="MB that the job asked for, for its record.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Log of launcher and stage; it names the job's record.")] = None,
+) -> None:
+    """Start a stage on GPUs of its own, one process each; on a machine without GPUs they run on its CPU."""
+    log_to(log)
+    arguments = [*stage, *(["--log", str(log)] if log else [])]
+    if gpus % nodes:
+        raise InputError(f"--gpus: a multiple of --nodes {nodes}, not {gpus}")
+    lease = lease_gpus(gpus) if nodes == 1 else Lease()
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {})
+    devices = environment.get("CUDA_VISIBLE_DEVICES")
+    facts = {"gpus": gpus, "nodes": nodes, "host": socket.gethostname(), "devices": devices}
+    logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in facts.items()))
+    record = MemoryRecord(record_path(log) if log else None, limit_mb(memory), facts)
+    sys.exit(supervise(command(arguments, gpus, nodes), environment, lease, record, several=max(gpus, nodes) > 1))
+
+
+def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
+    """The command that runs a stage in one process, in several, or on several nodes of a Slurm job."""
+    if max(gpus, nodes) == 1 or (gpus == 0 and nodes == 1):
+        return [sys.executable, "-m", *stage]
+    per_node = max(1, gpus // nodes)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={per_node}"]
+    torchrun += [f"--shutdown-timeout={SHUTDOWN_S}"]
+    module = ["-m", "--", *stage]  # behind `--`, or torchrun takes --log for the beginning of an option of its own
+    if nodes == 1:
+        return [*torchrun, "--standalone", *module]
+    job, host = slurm_job()
+    srun = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    srun += [f"--gpus-per-node={per_node}"] if gpus else []
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={host}:{20000 + job % 20000}"]
+    return [*srun, *torchrun, f"--nnodes={nodes}", *meeting, *module]
+
+
+def slurm_job() -> tuple[int, str]:
+    """This Slurm job's number and its first host, where the processes of all nodes meet."""
+    try:
+        names = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
+        hosts = subprocess.run(names, capture_output=True, text=True, check=True).stdout.split()
+        return int(os.environ["SLURM_JOB_ID"]), hosts[0]
+    except (KeyError, OSError, subprocess.CalledProcessError):
+        raise InputError(
+            "--nodes: several nodes need a Slurm job, and this is none; set execution.nodes to 1"
+        ) from None
+
+
+def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: MemoryRecord, several: bool) -> int:
+    """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # the stage has it too, from the terminal
+    process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
+    passed_on = False
+    while True:
+        if asked and not passed_on:
+            process.terminate()
+            passed_on = True
+        try:
+            code = process.wait(SAMPLE_EVERY_S)
+            break
+        except subprocess.TimeoutExpired:
+            record.sample()
+    if code < 0:
+        code = 128 - code
+    if asked and code:
+        code = TERMINATED
+    # Of several processes torchrun tells only that one failed, not how.
+    if several and code == 1 and record.near_limit():
+        record.end(State.OUT_OF_MEMORY)
+    else:
+        record.end(ENDINGS.get(code, State.FAILED))
+    return code
+
+
+if __name__ == "__main__":
+    run_stage(launch, beats=False)

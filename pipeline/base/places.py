@@ -1,0 +1,13 @@
+"""Where things lie: what comes with the checkout, by absolute paths, and results, from the folder of the run."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = REPOSITORY / "config"
+PUBLISHED = CONFIG / "published"
+
+RESULTS = Path("results")
+STORE = RESULTS / "store"
+WORK = RESULTS / "work"
+LOGS = RESULTS / "logs"
+NETWORKS = RESULTS / "networks"

@@ -1,0 +1,100 @@
+"""Progress of long work: a bar with the time left on a terminal, plain lines in a log."""
+
+import logging
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+
+from tqdm import tqdm
+
+from pipeline.base.heartbeat import activity
+
+logger = logging.getLogger("pipeline")
+
+LOG_LINE_EVERY_S = 10.0
+
+
+def log_to(path: Path | None) -> None:
+    """Send the stage's lines to `path` (appended: a resumed job keeps its story), else to stderr."""
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8")
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    activity.log = path
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+
+
+class Progress:
+    """Counts `total` units of work; use as a context manager and call `advance`.
+
+    On a terminal a bar shows rate and time left; the log gets a line every ten seconds with the same.
+    """
+
+    def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
+        self.description, self.total, self.unit, self.done = description, total, unit, done
+        self.started_at = self.last_line_at = time.monotonic()
+        self.done_before = done
+        self.visible = visible
+        self.bar = tqdm(
+            total=total,
+            initial=done,
+            desc=description,
+            unit=f" {unit}",
+            disable=not (visible and sys.stderr.isatty()),
+            dynamic_ncols=True,
+        )
+        self._report("")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+        if kind is None:
+            self._line("")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more units are done; `note` (such as the loss) stands behind the numbers."""
+        self.done += count
+        self.bar.update(count)
+        if note:
+            self.bar.set_postfix_str(note, refresh=False)
+        self._report(note)
+        if time.monotonic() - self.last_line_at >= LOG_LINE_EVERY_S:
+            self._line(note)
+
+    @property
+    def rate(self) -> float:
+        """Units per second; those of before a resume don't count."""
+        elapsed = time.monotonic() - self.started_at
+        return (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
+
+    def _report(self, note: str) -> None:
+        """For the stage's record."""
+        activity.description, activity.unit, activity.note = self.description, self.unit, note or activity.note
+        activity.done, activity.total, activity.rate = self.done, self.total, self.rate
+
+    def _line(self, note: str) -> None:
+        self.last_line_at = time.monotonic()
+        rate = self.rate
+        left = timedelta(seconds=round((self.total - self.done) / rate)) if rate > 0 else "unknown"
+        if self.visible:
+            logger.info(
+                "%s: %d of %d %s, %.3g per second, %s left%s",
+                self.description,
+                self.done,
+                self.total,
+                self.unit,
+                rate,
+                left,
+                f", {note}" if note else "",
+            )

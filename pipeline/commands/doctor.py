@@ -1,0 +1,121 @@
+"""Command: whether a run of a config can go through here, and what it will leave out.
+
+Exit code 0 when it can; 1 with what stops it, a line each.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tabulate import tabulate
+
+from pipeline.base.command import run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.machine import machine_facts
+from pipeline.base.places import CONFIG
+from pipeline.config.dataset import Source
+from pipeline.config.diffusion import FilesSamples
+from pipeline.data.sources import open_source
+from pipeline.models.metric_networks.manifest import manifest
+from pipeline.models.metric_networks.states import NetworkState, network_state
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.checks import networks_needed, obstacles, unfinished
+from pipeline.plan.run import Plan, read_config
+
+DEMO = CONFIG / "demo.yaml"
+WIDEST_CELL = 60
+STATES = {
+    "here": "here, right",
+    "fetchable": "a run makes it from {}",
+    "wrong": "wrong hash, see below",
+    "missing": "missing, see below",
+}
+
+
+def doctor(
+    config: Annotated[Path, typer.Argument(help="The run's config file.")] = DEMO,
+    networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
+) -> None:
+    """Say whether a run can go through: metric networks, machine, datasets; exit code 1 if it can't."""
+    plan = Plan(read_config(config))
+    jobs = unfinished(plan)
+    states = [network_state(name, networks) for name in manifest()]
+    asked = {*plan.config.evaluation.networks, *networks_needed(plan.jobs.values())}
+    stopping = obstacles(plan, jobs, networks)
+    print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
+    print(f"Datasets of {config.name}\n{dataset_table(plan)}\n")
+    print(f"Machine\n{machine_table()}\n")
+    for state in states:
+        if state.status in ("wrong", "missing") and state.line not in stopping:
+            left_out = state.name in asked and state.status == "missing"
+            print(f"{'left out' if left_out else 'not needed now'}: {state.line}")
+    for line in stopping:
+        print(f"stops a run: {line}")
+    if stopping:
+        print(f"A run of {config.name} can't go through.")
+        raise typer.Exit(1)
+    print(f"A run of {config.name} can go through; it has {len(jobs)} jobs to do.")
+
+
+def network_table(states: list[NetworkState], asked: set[str]) -> str:
+    """Each network: state, what is missing without it, whether this config asks for it."""
+    rows = [
+        (
+            state.name,
+            STATES[state.status].format(state.line),
+            ", ".join(manifest()[state.name].metrics),
+            "yes" if state.name in asked else "no",
+        )
+        for state in states
+    ]
+    return _table(rows, ("network", "state", "without it, these are missing", "asked for"))
+
+
+def dataset_table(plan: Plan) -> str:
+    """Each dataset, and each sample set from elsewhere: raw images, how many, whether prepared."""
+    rows = []
+    for name, dataset in plan.config.datasets.items():
+        job = plan.dataset(name)
+        prepared = f"yes, {job.folder}" if job.complete else "no"
+        if job.complete:
+            facts = json.loads(Path(job.path("manifest.json")).read_text(encoding="utf-8"))
+            prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
+        source = dataset.source.model_dump(mode="json")
+        raw = raw_images(dataset.source, f"datasets.{name}.source")
+        rows.append((name, str(source.get("path", source["kind"])), raw, prepared))
+    for name, samples in plan.config.samples.items():
+        if isinstance(samples, FilesSamples):
+            copied = "yes" if plan.samples(name).complete else "no"
+            rows.append((f"samples {name}", str(samples.path), raw_images(samples.source, f"samples.{name}"), copied))
+    return _table(rows, ("dataset", "source", "raw images", "prepared"))
+
+
+def raw_images(source: Source, where: str) -> str:
+    """How many raw images a source lists, or that it is not here; opens none of them."""
+    try:
+        parts = open_source(source, where)
+        return " + ".join(str(len(part.names())) for part in parts.values())
+    except InputError:
+        return "not here"
+
+
+def machine_table() -> str:
+    """Devices, cores, memory, disk, versions."""
+    return _table(list(machine_facts(Path("results")).items()), ())
+
+
+def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
+    return tabulate(
+        rows,
+        headings,
+        tablefmt="simple",
+        maxcolwidths=WIDEST_CELL,
+        disable_numparse=True,
+        break_on_hyphens=False,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(doctor)

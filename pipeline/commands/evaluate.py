@@ -1,0 +1,138 @@
+"""Command: score any image set against another: folders or zips, such as StyleGAN2's samples.
+
+Every metric whose network is here, with its interval; the protocol goes into the summaries. Started again, it
+goes on where it was killed: features and metrics that are in the store are not made again.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tabulate import tabulate
+
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, read_settings, run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import log_to
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.evaluation_jobs import EvaluationJob
+from pipeline.data.folder import open_images
+from pipeline.evaluation.batches import metric_device
+from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
+from pipeline.models.metric_networks.spaces import spaces_of
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.image_sets import ImageSet, features_job, score_job
+from pipeline.plan.jobs import Job
+from pipeline.tables.measured import COLUMN_SPACES
+from pipeline.tables.quantities import GENERATION
+
+
+def evaluate(
+    generated: Annotated[Path, typer.Option(help="The images to score: a folder, or a zip of PNGs or JPEGs.")],
+    reference: Annotated[Path, typer.Option(help="The images to score them against: a folder or a zip.")],
+    method: Annotated[str, typer.Option(help="What made the images, such as StyleGAN2.")] = "",
+    dataset: Annotated[str, typer.Option(help="The dataset that they imitate, such as ffhq256.")] = "",
+    prepared: Annotated[
+        str, typer.Option(help="How the reference images got their size, for the protocol.")
+    ] = "as they are",
+    count: Annotated[int | None, typer.Option(help="Score the first so many images by name.", min=2)] = None,
+    output: Annotated[Path, typer.Option(help="Where the summaries go.")] = Path("results/evaluations"),
+    settings: Annotated[
+        str, typer.Option(help="The keys of a config's section `evaluation`: JSON, or the path of a file.")
+    ] = "{}",
+    networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
+    log: LogOption = None,
+) -> None:
+    """Score an image set against a reference set in every network that is here."""
+    log_to(log)
+    evaluation = read_settings(Evaluation, settings)
+    made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
+    names = {
+        "method": method or made.name,
+        "dataset": dataset or real.name,
+        "reference": real.name,
+        "prepared": prepared,
+        "count": made.count,
+        "reference_count": real.count,
+    }
+    here, missing = networks_here(evaluation, networks)
+    summaries = {}
+    for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
+        of_made, of_real = (features_job(images, space, evaluation, networks) for images in (made, real))
+        summaries[space] = scored(score_job(names, of_made, of_real, evaluation), evaluation)
+        write_json(output / made.name / f"summary-{space}.json", summaries[space])
+    print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
+    print(metrics_table(summaries))
+    for line in missing:
+        print(f"left out: {line}")
+    print(f"Summaries with their protocols: {output / made.name}")
+
+
+def image_set(path: Path, count: int | None) -> ImageSet:
+    """The first `count` images of a folder or a zip, all for None."""
+    there = len(open_images(path))
+    if count is not None and count > there:
+        raise InputError(f"{path}: {there} images, not {count}")
+    return ImageSet(path, count or there)
+
+
+def networks_here(evaluation: Evaluation, folder: Path) -> tuple[list[str], list[str]]:
+    """The networks that can be had, and a line for each of the others; InputError where there is none."""
+    here: list[str] = [name for name in evaluation.networks if available(name, folder) or fetchable(name)]
+    missing = [missing_line(name, folder) for name in evaluation.networks if name not in here]
+    if not here:
+        raise InputError("; ".join(missing))
+    return here, missing
+
+
+def scored(job: Job, evaluation: Evaluation) -> dict[str, Any]:
+    """The summary of a score, from the store or made now."""
+    from pipeline.evaluation.feature_files import read_features
+    from pipeline.evaluation.summaries import feature_summary
+
+    summary = Path(job.path("summary.json"))
+    if not summary.exists():
+        for features in job.upstream:
+            extract_missing(features, evaluation)
+        of_generated, of_reference = (read_features([Path(path) for path in one.outputs]) for one in job.upstream)
+        write_json(summary, feature_summary(EvaluationJob.model_validate(job.settings), of_generated, of_reference))
+    return dict(json.loads(summary.read_text(encoding="utf-8")))
+
+
+def extract_missing(job: Job, evaluation: Evaluation) -> None:
+    """Take those ranges of an image set's features that are not in the store."""
+    from pipeline.evaluation.feature_files import write_features
+    from pipeline.evaluation.features import extract
+    from pipeline.models.metric_networks.fetching import fetch
+
+    weights, images = Path(str(job.inputs["weights"])), Path(str(job.inputs["images"]))
+    waiting = [path for path in map(Path, job.outputs) if not path.exists()]
+    if waiting and not weights.is_file():
+        fetch(weights.stem, weights)
+    for path in waiting:
+        first, last = (int(number) for number in path.stem.split("-")[1:])
+        device = metric_device(evaluation.cpu_threads)
+        sequence = open_images(images)
+        found = extract(sequence, job.settings["space"], weights, first, last, evaluation.micro_batch, device)
+        write_features(path, found, first)
+
+
+def metrics_table(summaries: dict[str, dict[str, Any]]) -> str:
+    """A line for each metric, by the name that the tables' columns have."""
+    values: dict[str, tuple[float, dict[str, float]]] = {}
+    for space, summary in summaries.items():
+        for metric, number in summary["metrics"].items():
+            column = f"{COLUMN_SPACES.get(space, space)}.{metric}"
+            values[column] = (number, summary["intervals"].get(metric, {}))
+    rows = []
+    for quantity in GENERATION:
+        if (found := values.get(quantity.compared)) is not None:
+            number, interval = found
+            ends = (f"{interval[end]:.{quantity.decimals}f}" for end in ("low", "high"))
+            rows.append((quantity.label, f"{number:.{quantity.decimals}f}", " to ".join(ends)))
+    return tabulate(rows, ("metric", "value", "95% interval"), tablefmt="simple", disable_numparse=True)
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)

@@ -1,0 +1,124 @@
+"""Track the results of a run with DVC, so that `dvc push` gives them to colleagues who compute nothing twice.
+
+Each folder of the store gets one small file beside it that git can hold: results/store/SECTION/NAME.dvc. So one
+trained autoencoder can be pulled alone, and two runs on one dataset share its file. Nothing is committed or sent
+anywhere. DVC does not wait for its own lock, so no job of the workflow calls it; call this after a run.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.amounts import readable_bytes
+from pipeline.base.command import run_stage
+from pipeline.base.errors import InputError
+from pipeline.plan.build import NETWORKS
+from pipeline.plan.checks import networks_needed
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan, read_config
+from pipeline.plan.stages import STAGES
+from pipeline.plan.tracking import dvc_file, tracked_as
+
+DEFAULT = Path("config/demo.yaml")
+LOCKS = Path(".snakemake/locks")
+ALL = "all"
+SECTIONS = sorted({stage.section for stage in STAGES.values()} | {NETWORKS.name})
+
+
+def share(
+    configs: Annotated[
+        list[Path] | None, typer.Argument(help=f"The runs' config files; {DEFAULT} without any.", metavar="CONFIG...")
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option("--list", help=f"Track nothing; print what is tracked of {', '.join(SECTIONS)} or {ALL}."),
+    ] = None,
+) -> None:
+    """Track all finished results of these configs with DVC, one .dvc file for each; commits and sends nothing.
+
+    --list works without the results too: bright share --list samples CONFIG | xargs -r dvc pull
+    """
+    settings = [read_config(path) for path in configs or [DEFAULT]]
+    if listed is not None:
+        for path in tracked([Plan(config, at_hand=is_tracked) for config in settings], listed):
+            print(path)
+        return
+    plans = [Plan(config) for config in settings]
+    refuse_while_jobs_run()
+    paths = list(sharable(plans))
+    if not paths:
+        raise InputError("nothing to track: these configs have no finished results here; run snakemake before")
+    before = {path: tracked_as(path) for path in paths}
+    add(paths)
+    new = [path for path in paths if tracked_as(path) != before[path]]
+    for path in new:
+        print(f"{readable_bytes(tracked_as(path)['size']):>8}  {dvc_file(path)}")
+    total = readable_bytes(sum(tracked_as(path)["size"] for path in paths))
+    print(f"{len(paths)} results tracked, {total}; {len(new)} .dvc files are new or changed")
+    print("next: git add results, git commit, dvc push")
+
+
+def is_tracked(job: Job) -> bool:
+    """Whether DVC has a job's results, here or at the remote."""
+    return dvc_file(job.folder).exists()
+
+
+def refuse_while_jobs_run() -> None:
+    """What jobs still write must not be taken for results."""
+    if any(LOCKS.glob("*.lock")):
+        raise InputError("a run is going on here, or a killed one left its lock (then: snakemake --unlock)")
+
+
+def sharable(plans: list[Plan]) -> Iterator[Path]:
+    """Folders of finished jobs, and the networks that jobs read; never one with less in it than is tracked."""
+    for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
+        if fewer := _fewer(folder):
+            print(f"left as it was tracked, {folder}: {fewer}", file=sys.stderr)
+        else:
+            yield folder
+    present = [path for path in _networks(plans) if path.is_file()]
+    if present and NETWORKS.is_symlink():
+        print(f"not tracked, {NETWORKS}: a link to another place, which DVC does not follow", file=sys.stderr)
+    else:
+        yield from present
+
+
+def tracked(plans: list[Plan], section: str) -> list[Path]:
+    """What DVC tracks of these configs in one section of the store, or in all; here, or still to be pulled."""
+    if section not in (*SECTIONS, ALL):
+        raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
+    paths = [*sorted({job.folder for job in _jobs(plans)}), *_networks(plans)]
+    return [path for path in paths if section in (path.parent.name, ALL) and dvc_file(path).exists()]
+
+
+def _jobs(plans: list[Plan]) -> Iterable[Job]:
+    return (job for plan in plans for job in plan.jobs.values())
+
+
+def _networks(plans: list[Plan]) -> list[Path]:
+    return [Path(Plan.network(name)) for name in networks_needed(_jobs(plans))]
+
+
+def _fewer(folder: Path) -> str | None:
+    """What is missing of a folder that was tracked: it may have been pulled in part, or lost a shard."""
+    known = tracked_as(folder).get("nfiles", 0)
+    here = sum(path.is_file() for path in folder.rglob("*"))
+    return f"{here} of {known} files are here; dvc pull {folder} brings the others" if here < known else None
+
+
+def add(paths: list[Path]) -> None:
+    """Call `dvc add` once for all, which leaves the files and their times as they are (--no-relink)."""
+    if not Path(".dvc").is_dir():
+        raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
+    command = [sys.executable, "-m", "dvc", "add", "--no-relink", *map(str, paths)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)  # its progress and its errors go to the terminal
+    if done.returncode:
+        raise InputError("dvc add failed; its own message is above")
+
+
+if __name__ == "__main__":
+    run_stage(share)

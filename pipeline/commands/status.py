@@ -1,0 +1,164 @@
+"""While a run goes on: what runs, how far each training is, images per second, time left.
+
+Reads the records that stages leave beside their logs, here or on another machine that shares the file system.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated
+
+import typer
+from tabulate import tabulate
+
+from pipeline.base.amounts import readable_duration
+from pipeline.base.command import run_stage
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan, read_config
+from pipeline.plan.shards import shards
+from pipeline.plan.stages import STAGES
+from pipeline.plan.states import JobState, State
+from pipeline.plan.tables import TRAININGS
+
+DEFAULT = Path("config/demo.yaml")
+NOTE = 60  # characters
+BROKEN = (State.FAILED, State.SILENT)
+
+
+def status(
+    config: Annotated[Path, typer.Argument(help="The run's config file.")] = DEFAULT,
+    every: Annotated[float | None, typer.Option(min=1, help="Show it again every so many seconds.")] = None,
+) -> None:
+    """Show what runs, how far each training is, images per second and time left; what failed, and why."""
+    plan = Plan(read_config(config))
+    while True:
+        print(text(str(config), plan, job_states(plan)), flush=True)
+        if every is None:
+            return
+        time.sleep(every)
+        print()
+
+
+def job_states(plan: Plan) -> list[JobState]:
+    """The state of each job that the plan needs, shard by shard, in the order that data flows."""
+    order = list(STAGES)
+    jobs = sorted(plan.jobs.values(), key=lambda job: (order.index(job.stage), job.name))
+    return [JobState(shard) for job in jobs for shard in shards(job)]
+
+
+def text(config: str, plan: Plan, states: list[JobState]) -> str:
+    """All of it, as lines for a terminal."""
+    counts = Counter(state.state for state in states)
+    told = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
+    parts = [
+        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *told])}",
+        _trainings(plan, states),
+        _running([state for state in states if state.state == State.RUNNING and state.job.stage not in TRAININGS]),
+        _broken([state for state in states if state.state in BROKEN]),
+        _stages(states),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _trainings(plan: Plan, states: list[JobState]) -> str:
+    """Every training, also those that wait or are done, by its names in the config."""
+    names = training_names(plan)
+    rows = [
+        [
+            ", ".join(names.get((state.job.stage, state.job.digest), [])),
+            state.job.name,
+            state.state,
+            _progress(state),
+            *_speed(state, _steps_per_s(state)),
+            shorten(str(state.record.get("note", "")), NOTE) if state.state == State.RUNNING else "",
+        ]
+        for state in states
+        if state.job.stage in TRAININGS
+    ]
+    return _table(["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"], rows)
+
+
+def training_names(plan: Plan) -> dict[tuple[str, str], list[str]]:
+    """What the config calls each training: (stage, digest) -> names."""
+    names: dict[tuple[str, str], list[str]] = {}
+
+    def add(job: Job, name: str) -> None:
+        names.setdefault((job.stage, job.digest), []).append(name)
+
+    for seed, jobs in plan.every_seed:
+        of_seed = "" if seed is None else f" (seed {seed})"
+        for name in jobs.config.autoencoders:
+            add(jobs.autoencoder(name), f"autoencoders.{name}{of_seed}")
+        for name in jobs.config.diffusions:
+            add(jobs.diffusion(name), f"diffusions.{name}{of_seed}")
+        for name in jobs.config.generators:
+            add(jobs.generator(name), f"generators.{name}{of_seed}")
+    return names
+
+
+def _running(states: list[JobState]) -> str:
+    """Running jobs that train nothing."""
+    rows = [
+        [state.shard.log_name, str(state.record["description"]), _progress(state), *_speed(state)] for state in states
+    ]
+    return _table(["running", "doing", "done", "images/s", "left", "where"], rows)
+
+
+def _progress(state: JobState) -> str:
+    done, total = state.steps
+    if not total:
+        return ""
+    unit = "" if state.batch else f" {state.record['unit']}"
+    return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
+
+
+def _speed(state: JobState, *further: str) -> list[str]:
+    """Images per second, further rates, time left, and the device and host of a running job."""
+    if state.state != State.RUNNING:
+        return ["", *further, "", ""]
+    images, left = state.images_per_s, state.left_s
+    return [
+        _rate(images),
+        *further,
+        "" if left is None else readable_duration(left),
+        f"{state.record['device']} on {state.record['host']}",
+    ]
+
+
+def _steps_per_s(state: JobState) -> str:
+    return _rate(state.record.get("rate")) if state.state == State.RUNNING else ""
+
+
+def _rate(per_s: float | None) -> str:
+    return f"{per_s:,.3g}" if per_s else ""
+
+
+def _broken(states: list[JobState]) -> str:
+    """Jobs that failed or died without a word; started again, a run makes them."""
+    rows = [
+        [state.shard.log_name, readable_duration(state.silent_s), state.problem, str(state.shard.log)]
+        for state in states
+    ]
+    return _table(["not well", "since", "why", "log"], rows)
+
+
+def _stages(states: list[JobState]) -> str:
+    """How many jobs of each stage are done."""
+    rows = []
+    for stage in dict.fromkeys(state.job.stage for state in states):
+        counts = Counter(state.state for state in states if state.job.stage == stage)
+        rows.append([stage, f"{counts[State.DONE]} of {counts.total()}", str(counts[State.RUNNING] or "")])
+    return _table(["stage", "done", "running"], rows)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Columns that are empty in every row are left out."""
+    kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
+    cells = [[row[index] for index in kept] for row in rows]
+    names = [header[index] for index in kept]
+    return tabulate(cells, names, tablefmt="simple", disable_numparse=True) if rows else ""
+
+
+if __name__ == "__main__":
+    run_stage(status)

@@ -1,0 +1,141 @@
+"""Trained models in a Python session or a notebook: encode, decode, sample.
+
+from pipeline import load_autoencoder
+
+model = load_autoencoder("main")            # a name in config/demo.yaml, or the path of a weights file
+codes = model.encode(["shirt.png"])         # key codes (1, C_z, H_z, W_z) in [0, 1]
+images = model.decode(codes)                # a list of PIL images
+new = model.sample(8, seed=1)               # images from the diffusion model on its codes
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline.base.errors import InputError
+from pipeline.config.diffusion import Sampler
+from pipeline.data.archive import ImageArchive, to_model, to_uint8
+from pipeline.data.pictures import contact_sheet
+from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.checkpoints import TrainedDiffusion, load_diffusion
+from pipeline.models.checkpoints import load_autoencoder as load_network
+from pipeline.models.samplers import denoise
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan, read_config
+
+DEFAULT_CONFIG = Path("config/demo.yaml")
+Picture = Image.Image | Path | str | np.ndarray
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A trained autoencoder, with the diffusion model on its key codes where one is trained."""
+
+    autoencoder: ImageAutoencoder
+    diffusion: TrainedDiffusion | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs: the first GPU, else the CPU."""
+        return next(self.autoencoder.parameters()).device
+
+    @torch.no_grad()
+    def encode(self, images: Sequence[Picture] | Tensor) -> Tensor:
+        """Key codes (N, C_z, H_z, W_z) in [0, 1] of images.
+
+        images: PIL images, paths of image files, uint8 arrays (R, R) or (R, R, C), or one uint8 tensor
+        (N, C, R, R). They must have the model's resolution R; colours become the model's channels.
+        """
+        rows = list(images) if isinstance(images, Tensor) else [self._pixels(image) for image in images]
+        side = self.autoencoder.resolution
+        for row in rows:
+            if row.dtype != torch.uint8 or tuple(row.shape) != (self.autoencoder.channels, side, side):
+                wanted = f"uint8 of shape ({self.autoencoder.channels}, {side}, {side})"
+                raise InputError(f"images: each {wanted} is needed, not {row.dtype} of {tuple(row.shape)}")
+        pixels = torch.stack(rows)
+        return self.autoencoder.encode(to_model(pixels).to(self.device)).cpu()
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> list[Image.Image]:
+        """Images of key codes (N, C_z, H_z, W_z) in [0, 1]."""
+        height, width, channels = self.autoencoder.settings.code_size
+        if tuple(codes.shape[1:]) != (channels, height, width):
+            raise InputError(f"codes: shape (N, {channels}, {height}, {width}) is needed, not {tuple(codes.shape)}")
+        images = to_uint8(self.autoencoder.decode(codes.to(self.device))).cpu()
+        return [Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()) for image in images]
+
+    def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
+        """New images from the diffusion model by DDIM; image i depends on (seed, i) alone."""
+        return self.decode(self.sample_codes(count, seed, steps))
+
+    def sample_codes(self, count: int, seed: int = 0, steps: int = 50) -> Tensor:
+        """Key codes (count, C_z, H_z, W_z) in [0, 1] from the diffusion model."""
+        if self.diffusion is None:
+            raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
+        model, sampler = self.diffusion, Sampler(kind="ddim", steps=steps)
+        height, width, channels = model.code_size
+        shape, indices = (channels, height, width), list(range(count))
+        return denoise(model.unet, model.settings, sampler, indices, seed, shape, model.rescaling).cpu()
+
+    def _pixels(self, image: Picture) -> Tensor:
+        """One picture as uint8 (C, R, R) of the model's channels."""
+        match image:
+            case str() | Path():
+                with Image.open(image) as opened:
+                    picture = opened.convert("RGB")
+            case np.ndarray():
+                picture = Image.fromarray(image.squeeze())
+            case _:
+                picture = image
+        return _tensor(picture.convert("L" if self.autoencoder.channels == 1 else "RGB"))
+
+
+def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
+    """A trained autoencoder, by its name in a config or by the path of its weights (safetensors).
+
+    By name, the diffusion model that this config has on it comes along where it is trained already.
+    InputError where it is not trained, or where the config has no such name.
+    """
+    if Path(name).suffix == ".safetensors":
+        return ImageModel(load_network(Path(name)))
+    plan = Plan(read_config(Path(config)))
+    if str(name) not in plan.config.autoencoders:
+        known = ", ".join(plan.config.autoencoders)
+        raise InputError(f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file")
+    trained = plan.autoencoder(str(name))
+    weights = Path(trained.path("autoencoder.safetensors"))
+    if not weights.exists():
+        raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
+    diffusion = next((job for job in _diffusions(plan, str(name)) if job.complete), None)
+    if diffusion is None:
+        return ImageModel(load_network(weights))
+    return ImageModel(load_network(weights), load_diffusion(Path(diffusion.path("diffusion.safetensors"))))
+
+
+def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
+    """The first validation images of the dataset that an autoencoder of a config is trained on."""
+    plan = Plan(read_config(Path(config)))
+    archive = ImageArchive(plan.dataset(plan.config.autoencoders[name].dataset).path("validation.zip"))
+    return [Image.fromarray(archive.read(index).squeeze()) for index in range(min(count, len(archive)))]
+
+
+def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
+    """Rows of images as one picture, small ones enlarged."""
+    sheets = [torch.stack([_tensor(image) for image in row]) for row in rows]
+    return contact_sheet([to_model(sheet) for sheet in sheets])
+
+
+def _tensor(picture: Image.Image) -> Tensor:
+    """A picture as uint8 (C, R, R)."""
+    return torch.from_numpy(np.atleast_3d(np.asarray(picture)).copy()).permute(2, 0, 1)
+
+
+def _diffusions(plan: Plan, autoencoder: str) -> list[Job]:
+    """The config's diffusion models on an autoencoder's codes."""
+    models = plan.config.diffusions
+    return [plan.diffusion(name) for name, model in models.items() if model.autoencoder == autoencoder]

