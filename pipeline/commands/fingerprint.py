@@ -1,16 +1,38 @@
-"""Command: print the fingerprint of a dataset's raw collection, as JSON."""
+"""Command: take and keep the fingerprints of a config's raw collections and checkpoints."""
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.command import run_stage
 from pipeline.base.progress import log_to
-from pipeline.data.fingerprint import fingerprint as fingerprint_of
-from pipeline.prepare_dataset import DatasetJob
+from pipeline.config.diffusion import FilesSamples
+from pipeline.data.kept_fingerprints import Fingerprints
+from pipeline.plan.run import read_config
 
 
-def fingerprint(settings: SettingsArgument, log: LogOption = None) -> None:
-    """Print the fingerprint of a dataset's raw images: counts, and digests of names, sizes and contents."""
-    log_to(log)
-    job = read_settings(DatasetJob, settings)
-    print(fingerprint_of(job.source, f"datasets.{job.name}.source").model_dump_json(indent=2))
+def fingerprint(config: Annotated[Path, typer.Argument(help="The run's config file.")]) -> None:
+    """Take the fingerprints of a config's raw images and checkpoints, keep them, and print them as JSON.
+
+    A run does so by itself; before dry runs on a large collection, which keep nothing, this reads it once.
+    """
+    log_to(None)
+    settings, fingerprints, facts = read_config(config), Fingerprints(), {}
+    for name, dataset in settings.datasets.items():
+        where = f"datasets.{name}.source"
+        facts[where] = fingerprints.collection(dataset.source, where, dataset.split.list)
+    for name, samples in settings.samples.items():
+        if isinstance(samples, FilesSamples):
+            facts[f"samples.{name}"] = fingerprints.collection(samples.source, f"samples.{name}")
+    for section in ("autoencoders", "diffusions", "generators"):
+        for name, model in getattr(settings, section).items():
+            if model.weights is not None:
+                where = f"{section}.{name}.weights"
+                facts[where] = fingerprints.checkpoint(model.weights, where)
+    fingerprints.keep()
+    print(json.dumps(facts, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""The fingerprint of a raw collection: what a dataset's digest is made from (promise 1).
+"""The fingerprint of a raw collection or a checkpoint: what its digest is made from (promise 1).
 
-It is of names and contents, never of times or of where the collection lies. The listing's digest, of names
-and sizes alone, is a cheap check of whether a fingerprint taken before still holds.
+It is of names and contents, never of times or of where the files lie, nor of the name of a single file.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydantic import Field
+
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
-from pipeline.config.dataset import EmbeddedSource, Source
 from pipeline.config.fields import Section
-from pipeline.data.listing import RawFile, embedded_sha256, printable, raw_files
+from pipeline.data.listing import RawFile, printable
 
 BLOCK = 8 * 2**20  # bytes read at a time
 FILES_AT_A_TIME = 1024
@@ -22,48 +22,36 @@ UNREADABLE = "unreadable"  # in place of the hash of a file that preparing names
 
 
 class Fingerprint(Section):
-    """Names, sizes and contents of a collection, as digests."""
+    """What is known of a collection or a checkpoint, without its files."""
 
     files: int
     bytes: int
     sha256: str
     """Of every file's name, size and content."""
-    listing_sha256: str
-    """Of every file's name and size."""
+    images: dict[str, int] = Field(default_factory=dict)
+    """Of a collection, by its parts; no digest is made from them."""
+    lists: dict[str, str] = Field(default_factory=dict)
+    """sha256 of the text files that split a collection, by their paths."""
 
 
-def fingerprint(source: Source, where: str) -> Fingerprint:
-    """Read the whole collection once; `where` is the config's key of the source, for errors."""
-    files = raw_files(source, where)
-    listing = _listing_digest(source, files)
+def fingerprint(files: list[RawFile], where: str) -> Fingerprint:
+    """Read the files once; `where` is the config's key, for errors. `images` and `lists` are left empty."""
     size = sum(max(0, file.size) for file in files)
-    if isinstance(source, EmbeddedSource):
-        hashes = [embedded_sha256(source)]  # of the uncompressed file; preparing checks it
-    else:
-        with Progress("fingerprint", size, "bytes", visible=size > BLOCK) as progress:
-            hashes = list(_hashes(files, where, progress))
-    return Fingerprint(
-        files=len(files),
-        bytes=size,
-        sha256=_digest(files, hashes),
-        listing_sha256=listing,
-    )
+    with Progress("fingerprint", size, "bytes", visible=size > BLOCK) as progress:
+        sha256 = _digest(files, _hashes(files, where, progress))
+    return Fingerprint(files=len(files), bytes=size, sha256=sha256)
 
 
-def listing_digest(source: Source, where: str) -> str:
-    """sha256 of the names and sizes; opens no image."""
-    return _listing_digest(source, raw_files(source, where))
-
-
-def _listing_digest(source: Source, files: list[RawFile]) -> str:
-    return _digest(files, [embedded_sha256(source)] if isinstance(source, EmbeddedSource) else [""] * len(files))
+def state_digest(files: list[RawFile], content: str) -> str:
+    """One digest of names, sizes and times, and of the content that was found with them; opens no file."""
+    return _digest(files, (f"{file.modified} {content}" for file in files))
 
 
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
     """sha256 of every file's content, in order; by threads, since hashing leaves Python's lock."""
 
     def hash_one(file: RawFile) -> str:
-        return _sha256(file.path, where)
+        return file.sha256 or _sha256(file, where)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for first in range(0, len(files), FILES_AT_A_TIME):
@@ -73,7 +61,8 @@ def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[st
                 yield digest
 
 
-def _sha256(path: Path, where: str) -> str:
+def _sha256(file: RawFile, where: str) -> str:
+    path = Path(file.path)
     if not path.is_file():  # a link to nowhere or a pipe; preparing names it
         return UNREADABLE
     digest = hashlib.sha256()
@@ -88,9 +77,9 @@ def _sha256(path: Path, where: str) -> str:
     return digest.hexdigest()
 
 
-def _digest(files: list[RawFile], hashes: list[str]) -> str:
-    """One digest of names (ended by NUL, which no name has), sizes and hashes."""
+def _digest(files: list[RawFile], facts: Iterable[str]) -> str:
+    """One digest of names (ended by NUL, which no name has), sizes and a fact of each file."""
     digest = hashlib.sha256()
-    for file, content in zip(files, hashes, strict=True):
-        digest.update(file.name.encode("utf-8", "surrogateescape") + f"\0{file.size} {content}\n".encode())
+    for file, fact in zip(files, facts, strict=True):
+        digest.update(file.name.encode("utf-8", "surrogateescape") + f"\0{file.size} {fact}\n".encode())
     return digest.hexdigest()

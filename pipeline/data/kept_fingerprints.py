@@ -1,44 +1,121 @@
-"""Fingerprints of raw collections, taken once and kept in small files that git can hold.
+"""Fingerprints of raw collections and checkpoints, taken once and kept in small files that git can hold.
 
-A colleague without the raw images has the same digests as long as the fingerprint's file is there.
+results/fingerprints has a file for each, named by where the files lie, not by the config's name of them. A colleague
+without the files has the same digests. Git keeps no times: those that the content was last seen with are in a file that
+git ignores, results/work/fingerprints.json, as one digest for each collection or checkpoint.
+
+Where a name, a size or a time is another than that, all files are read again, also after a touch or in a fresh clone:
+mostly all times are others then, and a hash of each of 126,227 images would be 8 MB in git, to save what preparing or
+importing a changed one reads again anyway. The same content is the same fingerprint, and nothing follows. A changed
+file whose size and time are those of the old one is not noticed.
+
+Files that are gone, emptied or can't be listed, as on a disk that is not mounted, change nothing: what is kept stands.
 """
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
-from pipeline.config.dataset import Dataset, Source
-from pipeline.data.fingerprint import fingerprint, listing_digest
-from pipeline.data.sources import open_source
+from pipeline.config.dataset import Dataset, EmbeddedSource, Source
+from pipeline.config.foreign import ForeignWeights
+from pipeline.data.fingerprint import Fingerprint, fingerprint, state_digest
+from pipeline.data.listing import RawFile, checkpoint_files, raw_files
 
 FINGERPRINTS = Path("results/fingerprints")
+LAST_SEEN = Path("results/work/fingerprints.json")
+
+Files = Callable[[], list[RawFile]]
+Counts = Callable[[], dict[str, int]]
 
 
-def source_fingerprint(name: str, source: Source, where: str) -> dict[str, Any]:
-    """A collection's fingerprint: the kept one, else taken now; without images, that they are absent.
+class Fingerprints:
+    """What is known of a config's collections and checkpoints, each looked at once; `keep` writes what is new.
 
-    With it goes `images`: how many each part of the collection has, which no digest is made from. `where` is
-    the config's key of the source, for errors.
+    trusted: what is kept is taken without a look at the files, as by a cluster's jobs, whose run has looked. `where` is
+    the config's key, for messages.
     """
-    kept = _place(name, source)
-    try:
-        listing = listing_digest(source, where)
-    except InputError:
-        # No raw images here: the kept fingerprint stands for them; without one, only a dry run can go on.
-        return _read(kept) if kept.exists() else {"absent": source.model_dump(mode="json")}
-    if kept.exists():
-        known = _read(kept)
-        if known["listing_sha256"] == listing and "images" in known:
+
+    def __init__(self, trusted: bool = False):
+        self.trusted = trusted
+        self._found: dict[Path, Fingerprint | None] = {}
+        self._seen: dict[str, str] = {}
+
+    @cache  # noqa: B019 - one object lives as long as the process
+    def collection(self, source: Source, where: str, split_list: Path | None = None) -> dict[str, Any]:
+        """A collection's `sha256`, `files`, `bytes` and `images` by its parts, or that it is `absent`.
+
+        With a text file that splits it also `list`: the file's sha256, or that it is absent.
+        """
+        facts = source.model_dump(mode="json")
+        place = _place(source.name if isinstance(source, EmbeddedSource) else source.path.name, collection=facts)
+        found = self._find(place, where, partial(raw_files, source, where), partial(_image_counts, source, where))
+        known = {"absent": facts} if found is None else found.model_dump(exclude={"lists"})
+        return known if split_list is None else known | {"list": self._list(place, split_list, where)}
+
+    @cache  # noqa: B019
+    def checkpoint(self, weights: ForeignWeights, where: str) -> dict[str, Any]:
+        """A checkpoint's `sha256`, `files` and `bytes`, or that it is `absent`."""
+        place = _place(Path(weights.path).name, checkpoint=weights.path)
+        found = self._find(place, where, partial(checkpoint_files, weights, where), dict)
+        return {"absent": weights.path} if found is None else found.model_dump(exclude={"lists", "images"})
+
+    def keep(self) -> None:
+        """Write what was taken anew, and the times that it was seen with: for when a run really starts."""
+        for place, found in self._found.items():
+            if found is not None and found != _read(place):
+                write_json(place, found.model_dump(exclude_defaults=True))
+        if self._seen:
+            write_json(LAST_SEEN, _last_seen() | self._seen)
+
+    def _find(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
+        """The fingerprint that belongs in this place; None where the files are absent and nothing is kept."""
+        if place not in self._found:
+            known = _read(place)
+            self._found[place] = known if self.trusted else self._look(place.name, known, where, files, images)
+        return self._found[place]
+
+    def _look(
+        self, name: str, known: Fingerprint | None, where: str, files: Files, images: Counts
+    ) -> Fingerprint | None:
+        """What is kept, while it holds or nothing is there; else the fingerprint taken now."""
+        try:
+            listed = files()
+        except InputError as error:
+            if known is not None:
+                logger.warning("%s; its kept fingerprint stands", error)
             return known
-        if known["listing_sha256"] == listing:
-            return _keep(kept, known | {"images": _image_counts(source, where)})
-        logger.warning("%s: names or sizes of the raw images changed; taking their fingerprint again", where)
-    taken = fingerprint(source, where).model_dump(mode="json")
-    return _keep(kept, taken | {"images": _image_counts(source, where)})
+        if known is not None and _last_seen().get(name) == state_digest(listed, known.sha256):
+            return known
+        taken = fingerprint(listed, where)
+        self._seen[name] = state_digest(listed, taken.sha256)
+        if known is None:
+            return taken.model_copy(update={"images": images()})
+        if known.sha256 == taken.sha256:
+            return known
+        logger.warning("%s: other files than when its fingerprint was kept; what depends on them is made again", where)
+        return taken.model_copy(update={"images": images(), "lists": known.lists})
+
+    def _list(self, place: Path, path: Path, where: str) -> str | dict[str, str]:
+        """The sha256 of a text file that splits the collection of this place."""
+        found = self._found[place]
+        kept = found.lists.get(str(path)) if found is not None else None
+        if self.trusted and kept is not None:
+            return kept
+        if (problem := missing_list(path, where)) is not None:
+            if kept is not None:
+                logger.warning("%s; its kept fingerprint stands", problem)
+            return kept or {"absent": str(path)}
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found is not None:
+            self._found[place] = found.model_copy(update={"lists": found.lists | {str(path): sha256}})
+        return sha256
 
 
 def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
@@ -54,32 +131,61 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
 
 def missing_source(source: Source, where: str) -> str | None:
     """One line saying that the raw images are not there; None where they are."""
+    return _problem(partial(raw_files, source, where))
+
+
+def missing_list(path: Path, where: str) -> str | None:
+    """One line saying that a list of validation images is not there; `where` is the key of the dataset's source."""
     try:
-        listing_digest(source, where)
+        path.open("rb").close()
+    except OSError as error:
+        return f"{where.removesuffix('source')}split.list: {path}: not a readable text file ({error.strerror})"
+    return None
+
+
+def missing_checkpoint(weights: ForeignWeights, where: str) -> str | None:
+    """One line saying that a checkpoint is not there; None where it is."""
+    return _problem(partial(checkpoint_files, weights, where))
+
+
+def _problem(files: Files) -> str | None:
+    try:
+        files()
     except InputError as error:
         return str(error)
     return None
 
 
-def _place(name: str, source: Source) -> Path:
-    """By name and source, so that two collections of one name don't share a fingerprint."""
-    text = json.dumps(source.model_dump(mode="json"), sort_keys=True)
-    return FINGERPRINTS / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+def _place(name: str, **facts: Any) -> Path:
+    """The kept file: named by the last part of where the files lie, for people, and by a hash of all of it."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return FINGERPRINTS / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name) or 'root'}-{digest[:8]}.json"
 
 
 def _image_counts(source: Source, where: str) -> dict[str, int]:
     """Images by part of the collection, counted by name; none of one that preparing will refuse."""
+    from pipeline.data.sources import open_source  # with NumPy and Pillow, which a plan mostly needs not
+
     try:
-        parts = open_source(source, where)
-        return {part: len(images.names()) for part, images in parts.items()}
+        return {part: len(images.names()) for part, images in open_source(source, where).items()}
     except InputError:
         return {}
 
 
-def _keep(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    write_json(path, facts)
-    return facts
+def _read(place: Path) -> Fingerprint | None:
+    try:
+        return Fingerprint.model_validate_json(place.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        raise InputError(
+            f"{place}: not a readable fingerprint; bring it back with git, or delete it: it is taken again"
+        ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _last_seen() -> dict[str, str]:
+    """By the kept files' names; of a damaged one nothing, so that all is read again."""
+    try:
+        return dict(json.loads(LAST_SEEN.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}

@@ -1,4 +1,4 @@
-"""The files that a raw collection consists of, found without opening them."""
+"""The files that a raw collection or a checkpoint consists of, found without opening them."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.config.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
+from pipeline.config.foreign import ForeignWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_IMAGES = "t10k-images-idx3-ubyte"  # the name in SHA256SUMS; the file itself is gzipped
@@ -17,11 +18,18 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".ti
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file of a collection; `name` is relative to the collection, with slashes."""
+    """One file of a collection or a checkpoint."""
 
     name: str
-    path: Path
+    """Relative to the collection, with slashes."""
+    path: str | Path
+    """Text in a folder: a Path for each of 126,227 images takes a second of every plan."""
     size: int
+    """Bytes; -1 of a file that is not there, such as a link to nowhere."""
+    modified: int
+    """Nanoseconds since 1970."""
+    sha256: str | None = None
+    """Of its content, where that is known without reading it."""
 
 
 def is_image_name(name: str) -> bool:
@@ -35,20 +43,39 @@ def printable(name: str) -> str:
 
 
 def raw_files(source: Source, where: str) -> list[RawFile]:
-    """The files of a source in the order of their names; `where` is the config's key, for errors."""
+    """The files of a source in the order of their names; `where` is the config's key, for errors.
+
+    InputError where it is not there or nothing in it can be read, as in the folder of a disk that is not mounted.
+    """
     match source:
         case EmbeddedSource():
-            return [_raw_file(embedded_path(source))]
+            return [_raw_file("", embedded_path(source), embedded_sha256(source))]
         case FolderSource():
-            return folder_images(source.path, where)[0]
+            files = folder_images(source.path, where)[0]
         case LmdbSource():
-            files = [_raw_file(existing_lmdb(source.path, f"{where}.path"), "train/")]
+            files = [_raw_file("train", existing_lmdb(source.path, f"{where}.path"))]
             if source.validation_path is not None:
                 path = existing_lmdb(source.validation_path, f"{where}.validation_path")
-                files.append(_raw_file(path, "validation/"))
-            return files
+                files.append(_raw_file("validation", path))
         case _:
-            return [_raw_file(existing_file(source.path, f"{where}.path"))]
+            files = [_raw_file("", existing_file(source.path, f"{where}.path"))]
+    return _readable(files, f"{where}.path: {source.path} holds no images that can be read")
+
+
+def checkpoint_files(weights: ForeignWeights, where: str) -> list[RawFile]:
+    """The checkpoint's file, or all files in its folder in the order of their names; InputError as of `raw_files`."""
+    path = Path(weights.path)
+    if not path.exists():
+        raise InputError(f"{where}.path: {path} does not exist; a run that imports it needs that {weights.kind}")
+    files = list(_walk(path, where)) if path.is_dir() else [_raw_file("", path)]
+    return _readable(sorted(files, key=_name), f"{where}.path: {path} holds no checkpoint that can be read")
+
+
+def _readable(files: list[RawFile], otherwise: str) -> list[RawFile]:
+    """The files, if one of them has content that can be read."""
+    if any(file.size > 0 and os.access(file.path, os.R_OK) for file in files):
+        return files
+    raise InputError(otherwise)
 
 
 def embedded_path(source: EmbeddedSource) -> Path:
@@ -83,16 +110,16 @@ def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
     """The image files of a folder and its sub-folders by name, and how many other files were ignored."""
     if not folder.is_dir():
         raise InputError(f"{where}.path: {folder} {_not_folder(folder)}; a folder of images is expected")
-    files, ignored = [], 0
-    for path in _walk(folder, where):
-        if is_image_name(path.name):
-            files.append(RawFile(path.relative_to(folder).as_posix(), path, _size(path)))
-        else:
-            ignored += 1
-    return sorted(files, key=lambda file: file.name), ignored
+    files = list(_walk(folder, where))
+    images = [file for file in files if is_image_name(file.name)]
+    return sorted(images, key=_name), len(files) - len(images)
 
 
-def _walk(folder: Path, where: str) -> Iterator[Path]:
+def _name(file: RawFile) -> str:
+    return file.name
+
+
+def _walk(folder: Path, where: str) -> Iterator[RawFile]:
     """All files; links to folders are followed, each folder once, so that a loop of links ends."""
 
     def refuse(error: OSError) -> None:
@@ -103,7 +130,8 @@ def _walk(folder: Path, where: str) -> Iterator[Path]:
         real = os.path.realpath(place)
         folders[:] = [] if real in seen else sorted(folders)
         if real not in seen:
-            yield from (Path(place, name) for name in files)
+            inside = "" if place == os.fspath(folder) else f"{os.path.relpath(place, folder)}/"
+            yield from (_raw_file(inside + name, f"{place}/{name}") for name in files)
         seen.add(real)
 
 
@@ -111,12 +139,9 @@ def _not_folder(path: Path) -> str:
     return "is not a folder" if path.exists() else "does not exist"
 
 
-def _size(path: Path) -> int:
+def _raw_file(name: str, path: str | Path, sha256: str | None = None) -> RawFile:
     try:
-        return path.stat().st_size
+        status = os.stat(path)  # noqa: PTH116 - of text
     except OSError:  # a link to nowhere: named as unreadable when it is prepared
-        return -1
-
-
-def _raw_file(path: Path, prefix: str = "") -> RawFile:
-    return RawFile(prefix + path.name, path, path.stat().st_size)
+        return RawFile(name, path, -1, 0)
+    return RawFile(name, path, status.st_size, status.st_mtime_ns, sha256)

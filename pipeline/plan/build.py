@@ -13,8 +13,7 @@ from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
 from pipeline.config.generator import GeneratorSettings
 from pipeline.config.root import Config
-from pipeline.data.checkpoint_fingerprints import checkpoint_fingerprint
-from pipeline.data.kept_fingerprints import source_fingerprint
+from pipeline.data.kept_fingerprints import Fingerprints
 from pipeline.families import autoencoder_family, find_family, generator_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest, network_path
 from pipeline.plan.jobs import Job, range_files
@@ -48,9 +47,11 @@ class Jobs:
         config: Config,
         accepted: tuple[tuple[str, str], ...] | None = None,
         at_hand: Callable[[Job], bool] = is_complete,
+        fingerprints: Fingerprints | None = None,
     ):
         self.config = config
         self.accepted = read_accepted() if accepted is None else accepted
+        self.fingerprints = fingerprints or Fingerprints()
         self.at_hand = at_hand  # which results need no network to be had
 
     def _job(self, stage: str, label: str, settings: Any, numerical: Any, **rest: Any) -> Job:
@@ -62,7 +63,8 @@ class Jobs:
     @cache  # noqa: B019 - one object lives as long as the process
     def fingerprint(self, name: str) -> dict[str, Any]:
         """What is known of a dataset's raw images."""
-        return source_fingerprint(name, self.config.datasets[name].source, f"datasets.{name}.source")
+        dataset = self.config.datasets[name]
+        return self.fingerprints.collection(dataset.source, f"datasets.{name}.source", dataset.split.list)
 
     @cache  # noqa: B019
     def dataset(self, name: str) -> Job:
@@ -70,7 +72,7 @@ class Jobs:
         settings = dataset.model_dump(mode="json") | {"name": name}
         numerical = dataset.numerical() | {"name": name, "source": facts.get("sha256", facts)}
         if dataset.split.list is not None:
-            numerical["list"] = file_digest(dataset.split.list)
+            numerical["list"] = facts["list"]
         return self._job("prepare_dataset", name, settings, numerical)
 
     @cache  # noqa: B019
@@ -101,7 +103,7 @@ class Jobs:
     def _imported(self, sort: str, name: str, label: str, architecture: dict[str, Any], size: dict[str, Any]) -> Job:
         """The import of an entry's checkpoint in place of its training; architecture: the keys that it depends on."""
         entry = getattr(self.config, f"{sort}s")[name]
-        facts = checkpoint_fingerprint(name, entry.weights, f"{sort}s.{name}.weights")
+        facts = self.fingerprints.checkpoint(entry.weights, f"{sort}s.{name}.weights")
         checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
         return self._job(
             "import_weights",
@@ -258,7 +260,7 @@ class Jobs:
 
     def _files(self, name: str, samples: FilesSamples) -> Job:
         """Images from elsewhere, as shards; their content decides."""
-        facts = source_fingerprint(f"samples-{name}", samples.source, f"samples.{name}")
+        facts = self.fingerprints.collection(samples.source, f"samples.{name}")
         there = facts.get("images", {}).get("all", samples.count)
         if there < samples.count:
             raise InputError(

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.diffusion import FilesSamples
-from pipeline.data.checkpoint_fingerprints import missing_checkpoint
-from pipeline.data.kept_fingerprints import missing_source
+from pipeline.data.kept_fingerprints import missing_checkpoint, missing_list, missing_source
 from pipeline.models.metric_networks.states import network_state
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.jobs import Job
@@ -40,7 +39,9 @@ def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[
     jobs = list(jobs)
     found = []
     for name in sorted({job.label for job in jobs if job.stage == "prepare_dataset"}):
-        if problem := missing_source(plan.config.datasets[name].source, f"datasets.{name}.source"):
+        dataset, where = plan.config.datasets[name], f"datasets.{name}.source"
+        found += [problem] if (problem := missing_source(dataset.source, where)) else []
+        if dataset.split.list is not None and (problem := missing_list(dataset.split.list, where)):
             found.append(problem)
     made = {job.digest for job in jobs if job.stage == "generate"}
     for name, samples in plan.config.samples.items():

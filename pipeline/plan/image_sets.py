@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.evaluation import Evaluation
 from pipeline.data.fingerprint import fingerprint
+from pipeline.data.listing import raw_files
 from pipeline.models.metric_networks.manifest import network_digest, network_path
 from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.build import read_accepted
@@ -36,7 +37,7 @@ class ImageSet:
         """Taken anew each time: another program may write other images under the names of the last ones."""
         kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
         source = FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
-        return fingerprint(source, str(self.path)).sha256
+        return fingerprint(raw_files(source, str(self.path)), str(self.path)).sha256
 
 
 def features_job(images: ImageSet, space: str, evaluation: Evaluation, networks: Path) -> Job:

@@ -65,7 +65,9 @@ class TableJobs(EvaluationJobs):
         """The same jobs with each further training seed."""
         first, *further = self.config.training_seeds
         return {
-            seed: EvaluationJobs(self.config.with_training_seed(seed - first), self.accepted, self.at_hand)
+            seed: EvaluationJobs(
+                self.config.with_training_seed(seed - first), self.accepted, self.at_hand, self.fingerprints
+            )
             for seed in further
         }
 

@@ -1,11 +1,14 @@
 """Another program's checkpoint is known by its content."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.config.foreign import ForeignWeights, check_weights
-from pipeline.data.checkpoint_fingerprints import checkpoint_fingerprint, missing_checkpoint
+from pipeline.data.kept_fingerprints import Fingerprints, missing_checkpoint
+
+WHERE = "autoencoders.vqgan.weights"
 
 
 @pytest.fixture(autouse=True)
@@ -13,8 +16,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
+    return ForeignWeights(kind=kind, path=path)
+
+
 def taken(path: str, kind: str = "taming_vqgan") -> dict[str, object]:
-    return checkpoint_fingerprint("vqgan", ForeignWeights(kind=kind, path=path), "autoencoders.vqgan.weights")
+    """As a run takes and keeps it."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
+    fingerprints.keep()
+    return facts
 
 
 def test_content_decides_and_not_where_a_file_lies_or_its_name():
@@ -31,17 +42,29 @@ def test_a_kept_fingerprint_stands_for_a_checkpoint_that_is_not_here():
     Path("a.ckpt").unlink()
     assert taken("a.ckpt") == before
     assert taken("never.ckpt") == {"absent": "never.ckpt"}
-    told = missing_checkpoint(ForeignWeights(kind="ldm", path="a.ckpt"), "diffusions.ldm.weights")
-    assert told is not None
-    assert told.startswith("diffusions.ldm.weights.path: a.ckpt does not exist")
+    told = missing_checkpoint(weights("a.ckpt"), WHERE)
+    assert told == f"{WHERE}.path: a.ckpt does not exist; a run that imports it needs that taming_vqgan"
 
 
-def test_it_is_taken_again_where_a_size_changed():
+def test_a_changed_checkpoint_of_the_same_size_is_another_one():
     Path("a.ckpt").write_bytes(b"weights")
+    os.utime("a.ckpt", (1, 1))
     before = taken("a.ckpt")
-    Path("a.ckpt").write_bytes(b"other weights")
-    assert taken("a.ckpt") != before
-    assert missing_checkpoint(ForeignWeights(kind="ldm", path="a.ckpt"), "any") is None
+    Path("a.ckpt").write_bytes(b"WEIGHTS")
+    assert taken("a.ckpt")["sha256"] != before["sha256"]
+    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
+
+
+def test_an_emptied_checkpoint_leaves_what_is_kept():
+    Path("ddpm").mkdir()
+    Path("ddpm/unet.bin").write_bytes(b"weights")
+    before = taken("ddpm", "diffusers_ddpm")
+    Path("ddpm/unet.bin").write_bytes(b"")
+    assert taken("ddpm", "diffusers_ddpm") == before
+    Path("ddpm/unet.bin").unlink()
+    assert taken("ddpm", "diffusers_ddpm") == before
+    told = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
+    assert told == f"{WHERE}.path: ddpm holds no checkpoint that can be read"
 
 
 def test_a_folder_is_all_of_its_files():
@@ -53,7 +76,7 @@ def test_a_folder_is_all_of_its_files():
 
 
 def test_a_kind_belongs_to_one_sort_of_entry_and_one_family():
-    vqgan, ldm = ForeignWeights(kind="taming_vqgan", path="a"), ForeignWeights(kind="ldm", path="a")
+    vqgan, ldm = weights("a"), weights("a", "ldm")
     check_weights(None, "autoencoder", "bright")
     check_weights(vqgan, "autoencoder", "vqgan")
     check_weights(ldm, "diffusion", None)

@@ -157,6 +157,7 @@ def as_list(paths):
 
 def check_before_the_first_job():
     """Stop where raw images are missing or a network file is wrong; say which metrics are left out."""
+    plan.fingerprints.keep()
     jobs = [
         find(job.rule.name, job.wildcards)
         for job in workflow.dag.needrun_jobs()
