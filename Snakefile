@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline.config.root import load_config
 from pipeline.base.errors import InputError
-from pipeline.base.memory import record_path, request_mb
+from pipeline.base.records import record_path, request_mb
 from pipeline.plan.arguments import named_arguments, settings_argument
 from pipeline.plan.checks import left_out, obstacles
 from pipeline.plan.ending import ending

@@ -8,7 +8,7 @@ import typer
 from pipeline.base.atomic import write_text
 from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
 from pipeline.base.progress import log_to, logger
-from pipeline.estimation.records import BENCHMARKS
+from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
 from pipeline.page.job import ReportJob
 from pipeline.page.page import render
@@ -21,13 +21,13 @@ def make_report(
         list[str] | None,
         typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
     ] = None,
-    benchmarks: Annotated[Path, typer.Option(help="The folder of the jobs' benchmarks (tsv).")] = BENCHMARKS,
+    records: Annotated[Path, typer.Option(help="The folder of the jobs' records (json).")] = RECORDS,
     log: LogOption = None,
 ) -> None:
     """Make the page of a run, one HTML file that opens without a network."""
     log_to(log)
     job = read_settings(ReportJob, settings)
-    page = render(job, parse_inputs(listed(inputs)), benchmarks)
+    page = render(job, parse_inputs(listed(inputs)), records)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)
 

@@ -126,14 +126,14 @@ def settings(samples: int = 40) -> str:
     )
 
 
-def write_benchmarks(folder: Path) -> Path:
-    """Snakemake's records of two shards of the sample set, and of another run's."""
+def write_records(folder: Path) -> Path:
+    """The records of two shards of the sample set, and of another run's."""
     folder.mkdir()
-    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
     for name, seconds, memory in (
         ("generate-diffusion-00000002-000000-000500", 40.5, 512.0),
         ("generate-diffusion-00000002-000500-001000", 30.0, 640.25),
         ("generate-diffusion-0000000f-000000-000500", 999.0, 9999.0),
     ):
-        (folder / f"{name}.tsv").write_text(f"{head}{seconds}\t0:00:40\t{memory}\t1\t1\t1\t0\t0\t90\t20.25\n")
+        record = {"state": "done", "seconds": seconds, "cpu_seconds": 20.25, "peak_mb": memory}
+        (folder / f"{name}.json").write_text(json.dumps(record))
     return folder

@@ -33,7 +33,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143.
 
     An allocation that failed ends with 137, as if the kernel had been first. `beats`: whether this process
-    writes the record beside its log (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
     """
     signal.signal(signal.SIGTERM, _terminate)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

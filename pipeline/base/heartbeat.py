@@ -1,27 +1,21 @@
-"""A stage's own record, in a small file beside its log: what it does, how far it is, and that it lives.
+"""A stage's part of its job's record (`records`): written every few seconds while it runs, and at its end."""
 
-The file is written every few seconds while the stage runs and once more at its end. Who reads it, on this
-machine or another one that shares the file system, tells a job that died without a word from one that runs
-by the age of the last beat. `bright status` shows these files, `bright estimate` learns from them.
-"""
-
-import json
 import os
 import platform
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.atomic import write_json
+from pipeline.base.memory import is_out_of_memory, used
+from pipeline.base.records import Record, State
 
 BEAT_S = 5.0
-RUNNING, DONE, FAILED, ENDED = "running", "done", "failed", "ended"
+LAUNCHED = "BRIGHT_LAUNCHED"  # set where a launcher began the record, and measures what the job uses
 INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a stage that was asked to end
 
 
@@ -46,48 +40,35 @@ class Activity:
 activity = Activity()
 
 
-def record_path(log: Path) -> Path:
-    """Where the record of the stage lies that logs to `log`."""
-    return log.with_suffix(".progress.json")
-
-
-def read_record(log: Path) -> dict[str, Any]:
-    """The record of the stage that logs to `log`; empty where there is none that can be read."""
-    try:
-        return json.loads(record_path(log).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-
-
 @contextmanager
 def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[None]:
     """Write the record now and then within the block, and how the block ended."""
-    started_at = time.time()
+    record = Record(activity.log, begins=LAUNCHED not in os.environ)
     stop = threading.Event()
-    lock = threading.Lock()
 
-    def write(state: str, error: str = "") -> None:
-        # One process of several speaks for all; and no job fails for want of a record.
-        if activity.log is not None and os.environ.get("RANK", "0") == "0":
-            with lock, suppress(OSError):
-                write_json(record_path(activity.log), _record(activity, state, started_at, error))
+    def write(state: State, error: str = "") -> None:
+        if os.environ.get("RANK", "0") == "0":  # one process of several speaks for all
+            record.log = activity.log
+            record.write(state=state, error=error, **_facts(activity))
 
     def beat() -> None:
-        write(RUNNING)
+        write(State.RUNNING)
         while not stop.wait(every_s if activity.log is not None else 0.5):
-            write(RUNNING)
+            write(State.RUNNING)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
-    state, error = FAILED, ""
+    state, error = State.FAILED, ""
     try:
         yield
-        state = DONE
+        state = State.DONE
     except SystemExit as leave:
-        state = DONE if leave.code in (None, 0) else ENDED if leave.code in INTERRUPTED else FAILED
+        done, asked = leave.code in (None, 0), leave.code in INTERRUPTED
+        state = State.DONE if done else State.INTERRUPTED if asked else State.FAILED
         raise
     except BaseException as problem:
         error = f"{type(problem).__name__}: {' '.join(str(problem).split())}"
+        state = State.OUT_OF_MEMORY if is_out_of_memory(problem) else State.FAILED
         raise
     finally:
         stop.set()
@@ -95,11 +76,8 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
         write(state, error)
 
 
-def _record(activity: Activity, state: str, started_at: float, error: str) -> dict[str, Any]:
-    now = time.time()
-    return {
-        "state": state,
-        "error": error,
+def _facts(activity: Activity) -> dict[str, Any]:
+    facts = {
         "description": activity.description,
         "done": activity.done,
         "total": activity.total,
@@ -110,10 +88,8 @@ def _record(activity: Activity, state: str, started_at: float, error: str) -> di
         "host": platform.node(),
         "process": os.getpid(),
         "device": _device(),
-        "started_at": started_at,
-        "updated_at": now,
-        "seconds": now - started_at,
     }
+    return facts if LAUNCHED in os.environ else facts | used()
 
 
 def _device() -> str:

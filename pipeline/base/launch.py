@@ -17,11 +17,14 @@ import typer
 from pipeline.base.command import KILLED, TERMINATED, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.gpus import Lease, lease_gpus
-from pipeline.base.memory import MemoryRecord, State, limit_mb, record_path
+from pipeline.base.heartbeat import INTERRUPTED, LAUNCHED
+from pipeline.base.memory import limit_mb, resident_mb, used
 from pipeline.base.progress import log_to, logger
+from pipeline.base.records import Record, State, near_limit
 
-ENDINGS = {0: State.ENDED, TERMINATED: State.TERMINATED, KILLED: State.OUT_OF_MEMORY}
+ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
+GROWN = 1.03  # the record is written again when the peak grew by this factor
 SHUTDOWN_S = 600  # torchrun kills processes that are not done so long after SIGTERM; saving must fit in
 
 
@@ -38,11 +41,14 @@ def launch(
     if gpus % nodes:
         raise InputError(f"--gpus: a multiple of --nodes {nodes}, not {gpus}")
     lease = lease_gpus(gpus) if nodes == 1 else Lease()
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {})
+    environment = os.environ | {LAUNCHED: "1"}
+    environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
     devices = environment.get("CUDA_VISIBLE_DEVICES")
-    facts = {"gpus": gpus, "nodes": nodes, "host": socket.gethostname(), "devices": devices}
-    logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in facts.items()))
-    record = MemoryRecord(record_path(log) if log else None, limit_mb(memory), facts)
+    facts = {"gpus": gpus, "nodes": nodes, "devices": devices}
+    told = facts | {"host": socket.gethostname()}
+    logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in told.items()))
+    record = Record(log, begins=True, limit_mb=limit_mb(memory), peak_mb=0, **facts)
+    record.write(state=State.RUNNING)
     sys.exit(supervise(command(arguments, gpus, nodes), environment, lease, record, several=max(gpus, nodes) > 1))
 
 
@@ -75,13 +81,13 @@ def slurm_job() -> tuple[int, str]:
         ) from None
 
 
-def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: MemoryRecord, several: bool) -> int:
+def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, several: bool) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     signal.signal(signal.SIGINT, lambda number, frame: None)  # the stage has it too, from the terminal
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
-    passed_on = False
+    passed_on, written_mb = False, 0
     while True:
         if asked and not passed_on:
             process.terminate()
@@ -90,16 +96,19 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
             code = process.wait(SAMPLE_EVERY_S)
             break
         except subprocess.TimeoutExpired:
-            record.sample()
+            peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb()))
+            if peak_mb > GROWN * written_mb:
+                record.write()
+                written_mb = peak_mb
     if code < 0:
         code = 128 - code
     if asked and code:
         code = TERMINATED
+    # The kernel knows the largest process also of a stage too short for a sample.
+    record.own |= (known := used()) | {"peak_mb": max(record.own["peak_mb"], known["peak_mb"])}
     # Of several processes torchrun tells only that one failed, not how.
-    if several and code == 1 and record.near_limit():
-        record.end(State.OUT_OF_MEMORY)
-    else:
-        record.end(ENDINGS.get(code, State.FAILED))
+    hidden = several and code == 1 and near_limit(record.own)
+    record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
     return code
 
 

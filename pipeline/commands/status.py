@@ -1,6 +1,6 @@
 """While a run goes on: what runs, how far each training is, images per second, time left.
 
-Reads the records that stages leave beside their logs, here or on another machine that shares the file system.
+Reads the jobs' records, here or on another machine that shares the file system.
 """
 
 import time
@@ -14,16 +14,16 @@ from tabulate import tabulate
 
 from pipeline.base.amounts import readable_duration
 from pipeline.base.command import run_stage
+from pipeline.base.records import State
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
 from pipeline.plan.shards import shards
 from pipeline.plan.stages import STAGES
-from pipeline.plan.states import JobState, State
-from pipeline.plan.tables import TRAININGS
+from pipeline.plan.states import JobState
 
 DEFAULT = Path("config/demo.yaml")
 NOTE = 60  # characters
-BROKEN = (State.FAILED, State.SILENT)
+BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT)
 
 
 def status(
@@ -54,7 +54,7 @@ def text(config: str, plan: Plan, states: list[JobState]) -> str:
     parts = [
         f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *told])}",
         _trainings(plan, states),
-        _running([state for state in states if state.state == State.RUNNING and state.job.stage not in TRAININGS]),
+        _running([state for state in states if state.state == State.RUNNING and not state.job.is_training]),
         _broken([state for state in states if state.state in BROKEN]),
         _stages(states),
     ]
@@ -74,7 +74,7 @@ def _trainings(plan: Plan, states: list[JobState]) -> str:
             shorten(str(state.record.get("note", "")), NOTE) if state.state == State.RUNNING else "",
         ]
         for state in states
-        if state.job.stage in TRAININGS
+        if state.job.is_training
     ]
     return _table(["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"], rows)
 
@@ -100,7 +100,8 @@ def training_names(plan: Plan) -> dict[tuple[str, str], list[str]]:
 def _running(states: list[JobState]) -> str:
     """Running jobs that train nothing."""
     rows = [
-        [state.shard.log_name, str(state.record["description"]), _progress(state), *_speed(state)] for state in states
+        [state.shard.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
+        for state in states
     ]
     return _table(["running", "doing", "done", "images/s", "left", "where"], rows)
 
@@ -109,7 +110,7 @@ def _progress(state: JobState) -> str:
     done, total = state.steps
     if not total:
         return ""
-    unit = "" if state.batch else f" {state.record['unit']}"
+    unit = "" if state.batch else f" {state.record.get('unit', '')}"
     return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
 
 
@@ -122,7 +123,7 @@ def _speed(state: JobState, *further: str) -> list[str]:
         _rate(images),
         *further,
         "" if left is None else readable_duration(left),
-        f"{state.record['device']} on {state.record['host']}",
+        " on ".join(str(state.record[key]) for key in ("device", "host") if state.record.get(key)),
     ]
 
 

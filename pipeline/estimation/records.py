@@ -4,11 +4,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.heartbeat import DONE, read_record
+from pipeline.base.records import State, read_record, record_path
 from pipeline.plan.jobs import Job
 from pipeline.plan.shards import Shard
-
-BENCHMARKS = Path("results/benchmarks")
 
 
 @dataclass(frozen=True)
@@ -22,24 +20,11 @@ class Record:
 
 def find_record(shard: Shard, steps: int | None) -> Record | None:
     """A job's record, if there is one; `steps` of a training, whose history tells how far it is."""
-    own = read_record(shard.log)
+    own = read_record(record_path(shard.log))
     device = own.get("device")
     if steps is not None:
         return _training(shard.job, steps, device)
-    seconds = _benchmark(shard.log_name)
-    if seconds is None and own.get("state") == DONE:
-        seconds = own["seconds"]
-    return None if seconds is None else Record(seconds, 1.0, device)
-
-
-def _benchmark(log_name: str) -> float | None:
-    """Seconds in Snakemake's benchmark file."""
-    try:
-        with (BENCHMARKS / f"{log_name}.tsv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        return float(rows[-1]["s"])
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
+    return Record(own["seconds"], 1.0, device) if own.get("state") == State.DONE else None
 
 
 def _training(job: Job, steps: int, device: str | None) -> Record | None:

@@ -79,14 +79,16 @@ class Estimator:
     def _of(self, job: Job) -> Iterable[tuple[Task, float]]:
         """A job's tasks, each with what it is estimated at."""
         cost = self.costs.of(job)
-        return [self._task(shard, cost) for shard in shards(job)]
+        parts = shards(job)
+        images = sum(shard.images for shard in parts)
+        return [self._task(shard, shard.images / images, cost) for shard in parts]
 
-    def _task(self, shard: Shard, cost: Cost) -> tuple[Task, float]:
+    def _task(self, shard: Shard, share: float, cost: Cost) -> tuple[Task, float]:
         job, done = shard.job, shard.complete
-        plain = self._plain_seconds(job, cost, shard.share)
+        plain = self._plain_seconds(job, cost, share)
         on_gpu = self.device.is_gpu and job.stage in GPU_STAGES
         cores = PREPARE_WORKERS if job.stage == "prepare_dataset" else 1 if on_gpu else cost.threads
-        size = (cost.output_bytes + cost.state_bytes) * shard.share
+        size = (cost.output_bytes + cost.state_bytes) * share
         left, gpus = 0.0 if done else 1.0, cost.gpus * on_gpu
         task = Task(job, shard.log_name, shard.outputs, plain, left, "estimated", gpus, cores, size)
         record = find_record(shard, cost.steps)

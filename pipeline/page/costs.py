@@ -1,12 +1,11 @@
-"""What a run cost: Snakemake's measurements of its jobs, and what the trainings say of themselves."""
+"""What a run cost: its jobs' records, and what the trainings say of themselves."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-
-from pipeline.base.errors import InputError
+from pipeline.base.records import State, read_record
 from pipeline.figures.curves import NOT_LOSSES, read_history
 from pipeline.page.job import JobRow
 
@@ -46,42 +45,28 @@ def read_trainings(histories: dict[str, Path]) -> list[Training]:
     return trainings
 
 
-def gather_costs(jobs: Iterable[JobRow], benchmarks: Path, trainings: dict[str, list[Training]]) -> list[Cost]:
+def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: dict[str, list[Training]]) -> list[Cost]:
     """One per stage that took time, the most expensive first; a stage without records is left out.
 
-    A benchmark may be absent: results that were pulled from elsewhere took their time there.
+    A record may be absent: results that were pulled from elsewhere took their time there.
     """
     by_stage: dict[str, list[JobRow]] = {}
     for job in jobs:
         by_stage.setdefault(job.stage, []).append(job)
     costs = []
     for stage, rows in by_stage.items():
-        if stage in trainings:
+        if stage in trainings:  # a history has the seconds of every attempt
             times = [training.seconds for training in trainings[stage]]
             costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
-        elif measured := [found for job in rows if (found := _benchmarks(benchmarks, job))]:
-            frame = pd.concat([one for found in measured for one in found])
-            seconds, cpu, mebibytes = (pd.to_numeric(frame[c], errors="coerce") for c in ("s", "cpu_time", "max_rss"))
-            costs.append(
-                Cost(
-                    stage,
-                    len(rows),
-                    len(measured),
-                    float(seconds.sum()),
-                    float(cpu.sum()),
-                    float(mebibytes.max()) * 2**20,
-                )
-            )
+        elif measured := [found for job in rows if (found := _records(records, job))]:
+            every = [one for found in measured for one in found]
+            seconds, cpu_seconds = (sum(one[key] for one in every) for key in ("seconds", "cpu_seconds"))
+            memory = max(one["peak_mb"] for one in every) * 2**20
+            costs.append(Cost(stage, len(rows), len(measured), seconds, cpu_seconds, memory))
     return sorted(costs, key=lambda cost: -cost.seconds)
 
 
-def _benchmarks(folder: Path, job: JobRow) -> list[pd.DataFrame]:
-    """A job's files: one, or one for each shard."""
-    return [_read(path) for path in sorted(folder.glob(f"{job.stage}-{job.name}*.tsv"))]
-
-
-def _read(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, sep="\t")
-    if not {"s", "cpu_time", "max_rss"} <= set(frame):
-        raise InputError(f"benchmark {path}: Snakemake's columns s, cpu_time and max_rss are needed; delete the file")
-    return frame
+def _records(folder: Path, job: JobRow) -> list[dict[str, Any]]:
+    """A job's records that tell what it cost: one, or one for each shard."""
+    found = [read_record(path) for path in sorted(folder.glob(f"{job.stage}-{job.name}*.json"))]
+    return [record for record in found if record.get("state") == State.DONE and "cpu_seconds" in record]

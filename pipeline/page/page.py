@@ -43,7 +43,7 @@ class Gallery:
     figures: list[NamedFigure] = field(default_factory=list)
 
 
-def render(job: ReportJob, inputs: Inputs, benchmarks: Path) -> str:
+def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     """The page's HTML; InputError where an input is not what its stage writes."""
     tables = gather_tables(inputs)
     neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
@@ -67,7 +67,7 @@ def render(job: ReportJob, inputs: Inputs, benchmarks: Path) -> str:
         curves=[one for one in gallery.figures if one.name.startswith(CURVES)],
         viewer=viewer_data(gallery),
         trainings=trainings,
-        costs=gather_costs(job.jobs, benchmarks, by_stage),
+        costs=gather_costs(job.jobs, records, by_stage),
         provenance=gather_provenance(summaries),
     )
 

@@ -16,10 +16,10 @@ class Shard:
 
     job: Job
     log_name: str
-    """Of its log, its benchmark and its records, without a suffix."""
+    """Of its log and its record, without a suffix."""
     outputs: tuple[str, ...]
-    share: float
-    """Of the whole job's images."""
+    images: int
+    """Of its range; 1 for a whole job."""
 
     @property
     def log(self) -> Path:
@@ -40,9 +40,8 @@ def shards(job: Job) -> list[Shard]:
     """A job's shards; the job itself where it has none."""
     name, spans = f"{job.stage}-{job.name}", ranges(job)
     if not spans:
-        return [Shard(job, name, tuple(job.outputs), 1.0)]
-    images = sum(last - first for first, last in spans)
+        return [Shard(job, "-".join([name, *(Path(file).stem for file in job.files)]), tuple(job.outputs), 1)]
     return [
-        Shard(job, f"{name}-{first:06d}-{last:06d}", (job.path(file),), (last - first) / images)
+        Shard(job, f"{name}-{first:06d}-{last:06d}", (job.path(file),), last - first)
         for (first, last), file in zip(spans, job.files, strict=True)
     ]

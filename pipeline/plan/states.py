@@ -1,31 +1,17 @@
-"""How far the jobs of a plan are, by what they left: outputs, records of their stages, saved states."""
+"""How far the jobs of a plan are, by what they left: outputs, records, saved states."""
 
 import csv
-import json
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from pipeline.base import heartbeat, memory
+from pipeline.base.records import State, died_for_memory, read_record, record_path
 from pipeline.plan.jobs import Job
 from pipeline.plan.shards import Shard
-from pipeline.plan.tables import TRAININGS
 
 # A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
 SILENT_S = 60.0
-
-
-class State(StrEnum):
-    """Of one job of the workflow."""
-
-    DONE = "done"
-    RUNNING = "running"
-    SILENT = "silent"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-    WAITING = "waiting"
 
 
 @dataclass(frozen=True)
@@ -41,18 +27,18 @@ class JobState:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The stage's own record of its last attempt; empty where there was none."""
-        return heartbeat.read_record(self.shard.log)
+        """The record of its last attempt; empty where there was none."""
+        return read_record(record_path(self.shard.log))
 
     @cached_property
     def state(self) -> State:
-        """Outputs decide; without them, the stage's own word and its age."""
+        """Outputs decide; without them, the record's word and its age."""
+        said = self.record.get("state", State.WAITING)
         if self.shard.complete:
             return State.DONE
-        if self.record.get("state") == heartbeat.RUNNING:
-            return State.RUNNING if self.silent_s < SILENT_S else State.SILENT
-        states = {heartbeat.FAILED: State.FAILED, heartbeat.ENDED: State.INTERRUPTED}
-        return states.get(str(self.record.get("state")), State.WAITING)
+        if said == State.RUNNING and self.silent_s >= SILENT_S:
+            return State.SILENT
+        return State.WAITING if said == State.DONE else State(said)
 
     @property
     def silent_s(self) -> float:
@@ -78,7 +64,7 @@ class JobState:
     @property
     def batch(self) -> int | None:
         """Images of one step of a training; None for other jobs."""
-        if self.job.stage not in TRAININGS:
+        if not self.job.is_training:
             return None
         return int(self.job.settings[self.job.stage.removeprefix("train_")]["training"]["batch"])
 
@@ -98,16 +84,9 @@ class JobState:
 
     @property
     def problem(self) -> str:
-        """What ended a job that is not done, as far as its records tell."""
-        if self._killed_for_memory():
+        """What ended a job that is not done, as far as its record tells."""
+        if self.state in (State.SILENT, State.OUT_OF_MEMORY) and died_for_memory(self.record):
             return "killed for memory; its next attempt asks for more"
         if self.state == State.SILENT:
             return "no sign of life: killed, or its node died"
         return str(self.record.get("error") or "see its log") if self.state == State.FAILED else ""
-
-    def _killed_for_memory(self) -> bool:
-        try:
-            found = json.loads(memory.record_path(self.shard.log).read_text(encoding="utf-8"))
-            return bool(found["state"] == memory.State.OUT_OF_MEMORY)
-        except (OSError, ValueError, KeyError):
-            return False

@@ -119,8 +119,8 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     assert "Trying to restart job" in done.text
     jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%m %T").splitlines()
     assert jobs[-2:] == [f"{LIMIT_MB}M FAILED", f"{2 * LIMIT_MB}M COMPLETED"]
-    (path,) = (run.folder / "results" / "benchmarks").glob("train_autoencoder-*.memory.json")
+    (path,) = (run.folder / "results" / "records").glob("train_autoencoder-*.json")
     record = json.loads(path.read_text())
     print(record)
     assert record["limit_mb"] == 2 * LIMIT_MB and LIMIT_MB < record["peak_mb"] < 2 * LIMIT_MB
-    assert record["state"] == "ended" and weights(run)
+    assert record["state"] == "done" and weights(run)

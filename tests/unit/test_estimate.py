@@ -147,9 +147,9 @@ def test_every_job_and_every_shard_is_a_task(plan) -> None:
 
 
 def benchmark(task: Task, seconds: float) -> None:
-    path = Path(f"results/benchmarks/{task.log_name}.tsv")
+    path = Path(f"results/records/{task.log_name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\n{seconds}\t0\n")
+    path.write_text(json.dumps({"state": "done", "seconds": seconds, "device": "cpu"}))
 
 
 def test_a_finished_shards_benchmark_is_measured_and_tells_of_the_other_shard(plan) -> None:
@@ -176,9 +176,9 @@ def test_records_of_another_device_do_not_count(plan) -> None:
     job = plan.diffusion("main")
     job.work.mkdir(parents=True)
     (job.work / "history.csv").write_text("step,images,seconds,loss\n3,24,60,1\n")
-    record = Path(f"results/logs/train_diffusion-{job.name}.progress.json")
+    record = Path(f"results/records/train_diffusion-{job.name}.json")
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"state": "ended", "seconds": 60, "device": "NVIDIA A100-SXM4-80GB"}))
+    record.write_text(json.dumps({"state": "interrupted", "seconds": 60, "device": "NVIDIA A100-SXM4-80GB"}))
     on_gpu = [task for task in Estimator(plan, DEVICES["a100"]).tasks() if task.job.stage == "train_diffusion"]
     assert [task.basis for task in on_gpu] == ["extrapolated"]
     assert [task.basis for task in tasks_of(plan, "train_diffusion")] == ["estimated"]

@@ -1,4 +1,4 @@
-"""A stage's record: written while it runs and at its end, with how it ended."""
+"""A job's record: written while its stage runs and at its end, with how it ended."""
 
 import json
 import logging
@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.base import heartbeat
-from pipeline.base.heartbeat import Activity, beating, record_path
+from pipeline.base.heartbeat import LAUNCHED, Activity, beating
 from pipeline.base.progress import Progress, log_to
+from pipeline.base.records import Record, read_record, record_path
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def record(log: Path) -> dict:
     return json.loads(record_path(log).read_text())
 
 
-def test_the_record_lies_beside_the_log_and_tells_progress(log) -> None:
+def test_the_record_lies_beside_the_folder_of_logs_and_tells_progress(log) -> None:
     with beating(every_s=0.01), Progress("train", 40, "steps", done=10) as progress:
         progress.advance(10, note="loss 0.5")
         deadline = time.monotonic() + 10
@@ -36,7 +37,7 @@ def test_the_record_lies_beside_the_log_and_tells_progress(log) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         running = record(log)
-    assert record_path(log).name == "stage-x-1.progress.json"
+    assert record_path(log) == log.parents[1] / "records" / "stage-x-1.json"
     assert (running["state"], running["description"], running["note"]) == ("running", "train", "loss 0.5")
     assert (running["done"], running["total"], running["unit"], running["process"]) == (20, 40, "steps", os.getpid())
     assert running["rate"] > 0 and running["left_s"] == pytest.approx(20 / running["rate"])
@@ -44,6 +45,7 @@ def test_the_record_lies_beside_the_log_and_tells_progress(log) -> None:
     assert (after["state"], after["device"]) == ("done", "cpu")
     assert after["started_at"] <= running["updated_at"] <= after["updated_at"]
     assert after["seconds"] == pytest.approx(after["updated_at"] - after["started_at"])
+    assert after["cpu_seconds"] > 0 and after["peak_mb"] > 5
 
 
 @pytest.mark.parametrize(
@@ -52,9 +54,10 @@ def test_the_record_lies_beside_the_log_and_tells_progress(log) -> None:
         (SystemExit(0), "done", ""),
         (SystemExit(), "done", ""),
         (SystemExit(1), "failed", ""),
-        (SystemExit(128 + signal.SIGTERM), "ended", ""),
-        (SystemExit(128 + signal.SIGINT), "ended", ""),
-        (MemoryError("no\nroom"), "failed", "MemoryError: no room"),
+        (SystemExit(128 + signal.SIGTERM), "interrupted", ""),
+        (SystemExit(128 + signal.SIGINT), "interrupted", ""),
+        (ValueError("no\nimages"), "failed", "ValueError: no images"),
+        (MemoryError("no\nroom"), "out of memory", "MemoryError: no room"),
     ],
 )
 def test_how_it_ended(log, problem, state, error) -> None:
@@ -79,6 +82,29 @@ def test_a_record_that_cannot_be_written_stops_no_job(tmp_path) -> None:
     assert done
 
 
+def test_launcher_and_stage_write_one_record_and_neither_loses_what_the_other_told(log, monkeypatch) -> None:
+    Record(log, begins=True).write(state="failed", error="of an earlier attempt")
+    launcher = Record(log, begins=True, limit_mb=1000, peak_mb=0)
+    launcher.write(state="running")
+    monkeypatch.setenv(LAUNCHED, "1")
+    with beating(every_s=0.001), Progress("generate", 200, "images") as progress:
+        for peak_mb in range(1, 201):
+            launcher.own["peak_mb"] = peak_mb
+            launcher.write()
+            progress.advance()
+            found = record(log)
+            assert (found["peak_mb"], found["limit_mb"], found["state"]) == (peak_mb, 1000, "running")
+    assert (record(log)["done"], record(log)["peak_mb"], record(log)["state"]) == (200, 200, "done")
+    assert not record(log)["error"], "nothing stays of an earlier attempt"
+
+
+def test_what_cannot_be_read_or_is_half_a_record_is_none(tmp_path) -> None:
+    for text in ('{"state": "run', "[]", ""):
+        (tmp_path / "a.json").write_text(text)
+        assert read_record(tmp_path / "a.json") == {}
+    assert read_record(tmp_path / "none.json") == {}
+
+
 STAGE = """
 import sys, time
 from pathlib import Path
@@ -97,7 +123,7 @@ run_stage(stage)
 """
 
 
-@pytest.mark.parametrize(("number", "state"), [(signal.SIGTERM, "ended"), (signal.SIGKILL, "running")])
+@pytest.mark.parametrize(("number", "state"), [(signal.SIGTERM, "interrupted"), (signal.SIGKILL, "running")])
 def test_a_stage_that_is_asked_to_end_says_so_and_a_killed_one_cannot(tmp_path, number, state) -> None:
     path = os.pathsep.join(sys.path)
     process = subprocess.Popen([sys.executable, "-c", STAGE], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})

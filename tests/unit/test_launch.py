@@ -1,4 +1,4 @@
-"""The launcher: leases that never overlap, exit codes, and records of memory."""
+"""The launcher: leases that never overlap, exit codes, and its part of records."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.base.gpus import visible_gpus
 from pipeline.base.launch import command
-from pipeline.base.memory import NEAR, State, record_path, request_mb
+from pipeline.base.records import NEAR, State, read_record, record_path, request_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
@@ -35,13 +35,15 @@ ENDER = """
 import os, signal, sys, time
 import typer
 from pipeline.base.command import LogOption, run_stage
+from pipeline.base.progress import log_to
 def stage(how: str, log: LogOption = None) -> None:
+    log_to(log)
     match how:
         case "kill": os.kill(os.getpid(), signal.SIGKILL)
         case "allocate": bytearray(1 << 62)
         case "torch": raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
         case "wait":
-            print("ready", flush=True)
+            os.write(1, b"ready\\n")  # whole, also where several do
             time.sleep(60)
         case _: sys.exit(int(how))
 run_stage(stage)
@@ -188,20 +190,22 @@ def test_several_nodes_meet_at_the_jobs_first_host(machine: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("how", "code", "state"),
     [
-        ("0", 0, State.ENDED),
+        ("0", 0, State.DONE),
         ("2", 2, State.FAILED),
         ("kill", 137, State.OUT_OF_MEMORY),
         ("allocate", 137, State.OUT_OF_MEMORY),
         ("torch", 137, State.OUT_OF_MEMORY),
-        ("143", 143, State.TERMINATED),
+        ("143", 143, State.INTERRUPTED),
     ],
 )
 def test_a_stages_end_is_told_and_recorded(machine: Path, how: str, code: int, state: State) -> None:
     process = launch("--memory", "3000", "--log", "x-1.log", "--", "ender", how, stderr=subprocess.DEVNULL)
     assert process.wait(60) == code
     path = record_path(Path("x-1.log"))
-    record = json.loads(path.read_text())
+    record = read_record(path)
     assert record["state"] == state and record["limit_mb"] == 3000 and 5 < record["peak_mb"] < 3000
+    assert record["cpu_seconds"] > 0 and 0 < record["seconds"] < 60 and record["gpus"] == 0
+    assert ("MemoryError" in record.get("error", "")) == (how == "allocate"), "what the stage told stays"
     assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
 
 
@@ -214,7 +218,7 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
     assert [process.stdout.readline() for _ in range(processes)] == ["ready\n"] * processes
     process.terminate()
     assert process.wait(30) == 143
-    assert json.loads(record_path(Path("x-1.log")).read_text())["state"] == State.TERMINATED
+    assert read_record(record_path(Path("x-1.log")))["state"] == State.INTERRUPTED
 
 
 @pytest.mark.parametrize(
@@ -222,9 +226,9 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
     [
         ("running", NEAR, 2000),  # vanished near its limit
         ("running", NEAR - 0.1, 1000),  # vanished otherwise: a node that died
-        ("terminated", 1.0, 1000),
+        ("interrupted", 1.0, 1000),
         ("failed", 1.0, 1000),
-        ("ended", 1.0, 1000),
+        ("done", 1.0, 1000),
         ("out of memory", 0.1, 2000),
     ],
 )

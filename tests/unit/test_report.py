@@ -69,7 +69,7 @@ def page(tmp_path: Path) -> Page:
         made.settings(),
         tmp_path / "report.html",
         made.write_inputs(tmp_path / "in"),
-        made.write_benchmarks(tmp_path / "benchmarks"),
+        made.write_records(tmp_path / "records"),
     )
     return Page(tmp_path / "report.html")
 

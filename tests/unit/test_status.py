@@ -1,4 +1,4 @@
-"""What runs, how far trainings are, images per second, time left: from the records that stages leave."""
+"""What runs, how far trainings are, images per second, time left: from the jobs' records."""
 
 import json
 import time
@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.base import memory
-from pipeline.base.heartbeat import record_path
+from pipeline.base.records import State, record_path
 from pipeline.commands.status import job_states, text
 from pipeline.plan.run import Plan
 from pipeline.plan.shards import shards
-from pipeline.plan.states import SILENT_S, JobState, State
+from pipeline.plan.states import SILENT_S, JobState
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def leave(log: Path, **changes: Any) -> None:
-    """A stage's record, as one that has run for a minute leaves it."""
+    """A record, as a job that has run for a minute leaves it."""
     now = time.time()
     record = {
         **{"state": "running", "error": "", "description": "train", "note": "loss 0.25", "process": 7},
@@ -71,7 +70,7 @@ def test_a_shard_counts_images_and_one_of_distances_counts_none(plan: Plan) -> N
 
 def test_an_interrupted_training_is_as_far_as_its_saved_state(plan: Plan) -> None:
     state = training(plan)
-    leave(state.shard.log, state="ended", done=5)
+    leave(state.shard.log, state="interrupted", done=5)
     assert (state.state, state.steps) == (State.INTERRUPTED, (0, 6))
     state.job.work.mkdir(parents=True)
     (state.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
@@ -94,11 +93,36 @@ def test_a_job_without_a_sign_of_life_and_a_failed_one_are_named_with_their_logs
 
 def test_a_death_for_memory_is_told(plan: Plan) -> None:
     log = training(plan).shard.log
-    leave(log, updated_at=time.time() - SILENT_S - 1)
-    path = memory.record_path(log)
+    leave(log, state="out of memory", limit_mb=100, peak_mb=50)
+    assert training(plan).state == State.OUT_OF_MEMORY
+    assert "killed for memory" in "".join(lines(plan, str(log)))
+    leave(log, updated_at=time.time() - SILENT_S - 1, limit_mb=100, peak_mb=90)
+    assert "killed for memory" in training(plan).problem, "vanished near its limit"
+    leave(log, updated_at=time.time() - SILENT_S - 1, limit_mb=100, peak_mb=50)
+    assert "no sign of life" in training(plan).problem
+
+
+def test_imported_weights_are_no_training_and_their_records_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values()
+    values["diffusions"]["main"]["weights"] = {"kind": "ldm", "path": "model.ckpt"}
+    plan = tiny_plan(values)
+    job = plan.diffusion("main")
+    assert not lines(plan, "diffusions.main")
+    (shard,) = shards(job)
+    assert shard.log == Path(f"results/logs/import_weights-{job.name}-diffusion.log"), "as its rule says"
+    leave(shard.log, description="", unit="", done=0, total=0)
+    assert lines(plan, shard.log_name)
+
+
+def test_a_job_that_only_its_launcher_tells_of_is_shown(plan: Plan) -> None:
+    (shard,) = shards(plan.codes("main"))
+    path = record_path(shard.log)
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"state": memory.State.OUT_OF_MEMORY, "limit_mb": 100, "peak_mb": 90}))
-    assert "killed for memory" in training(plan).problem
+    path.write_text(json.dumps({"state": "running", "updated_at": time.time(), "limit_mb": 1000, "peak_mb": 5}))
+    assert lines(plan, shard.log_name)
 
 
 def test_outputs_count_more_than_a_record(plan: Plan) -> None:

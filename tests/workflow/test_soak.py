@@ -26,7 +26,7 @@ KILLS = 3
 LATEST_S = 30.0  # the first run may have had a busier machine than the killed ones have
 TRAININGS = 3  # of the tiny config
 # Made for the time of a run: logs, what jobs took, saved states, records of progress.
-PASSING = {"logs", "benchmarks", "work", "networks"}
+PASSING = {"logs", "records", "work", "networks"}
 
 
 def soaked(folder: Path, networks: Path) -> Workflow:
