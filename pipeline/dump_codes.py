@@ -11,9 +11,11 @@ from pipeline.base.command import LogOption, SettingsArgument, read_settings, ru
 from pipeline.base.progress import log_to
 from pipeline.config.jobs import EncodingJob
 from pipeline.data.archive import ImageArchive
-from pipeline.generation.codes import code_statistics, encode_archive, write_codes
+from pipeline.evaluation.code_statistics import code_statistics
+from pipeline.generation.encoding import encode_archive
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.models.code_files import write_codes
 
 
 def dump_codes(

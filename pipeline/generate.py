@@ -15,11 +15,13 @@ from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSa
 from pipeline.config.jobs import GenerationJob
 from pipeline.data.archive import ImageArchive
 from pipeline.families import generator_family
-from pipeline.generation.codes import fit_gaussian, gaussian_codes, read_codes
 from pipeline.generation.files import copy_files
+from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import Make, copy_images, decoded, generate
 from pipeline.models.checkpoints import load_autoencoder, load_diffusion, load_generator
-from pipeline.models.samplers import denoise, noise_generators
+from pipeline.models.code_files import read_codes
+from pipeline.models.noise import noise_generators
+from pipeline.models.samplers import denoise
 
 
 def generate_shard(

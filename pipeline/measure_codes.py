@@ -13,12 +13,13 @@ from pipeline.base.progress import log_to
 from pipeline.config.jobs import CodeMeasurementJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
+from pipeline.evaluation.code_statistics import code_statistics
 from pipeline.evaluation.protocol import noise_protocol
 from pipeline.evaluation.storage import storage
 from pipeline.evaluation.usage import usage
 from pipeline.families import autoencoder_family
-from pipeline.generation.codes import code_statistics, read_codes
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.models.code_files import read_codes
 
 
 def measure_codes(

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
-from pipeline.generation.codes import pad
 from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.padding import pad
 
 
 @torch.no_grad()

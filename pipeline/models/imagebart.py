@@ -15,7 +15,7 @@ from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
 from pipeline.models.generator import Generator
 from pipeline.models.multinomial import MultinomialDiffusion
-from pipeline.models.samplers import noise_generators
+from pipeline.models.noise import noise_generators
 from pipeline.models.transformer import Block, Pairs
 
 INITIAL_DEVIATION = 0.02  # of weights and embeddings, as in GPT-2

@@ -11,8 +11,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import Denoising, Sampler
+from pipeline.models.noise import noise_generators
 from pipeline.models.rescaling import Rescaling
 
 
@@ -37,11 +37,6 @@ def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -
             )
     scheduler.set_timesteps(sampler.steps)
     return scheduler
-
-
-def noise_generators(seed: int, indices: list[int]) -> list[torch.Generator]:
-    """A generator for each image, named by (seed, index); on the CPU, so that devices agree."""
-    return [torch.Generator().manual_seed(seed_for(seed, "image", index)) for index in indices]
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ STAGES = {
     "dump_codes": Stage(
         "codes",
         ("codes.safetensors", "hits.npz", "statistics.json"),
-        ("pipeline.generation.codes", "pipeline.generation.hits"),
+        ("pipeline.generation.encoding", "pipeline.generation.hits"),
     ),
     "measure_codes": Stage(
         "code_measurements",

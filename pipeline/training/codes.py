@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.generation.codes import read_codes
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.models.code_files import read_codes
 
 
 class TrainingCodes:

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.families.vqgan import VQGAN
-from pipeline.generation.codes import write_codes
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_autoencoder, save_autoencoder
+from pipeline.models.code_files import write_codes
 
 pytestmark = pytest.mark.slow
 

@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.generation.codes import (
-    code_statistics,
-    encode_archive,
-    fit_gaussian,
-    gaussian_codes,
-    pad,
-    read_codes,
-    write_codes,
-)
+from pipeline.evaluation.code_statistics import code_statistics
+from pipeline.generation.encoding import encode_archive
+from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import decoded
 from pipeline.models.bright import Bright
-from pipeline.models.samplers import noise_generators
+from pipeline.models.code_files import read_codes, write_codes
+from pipeline.models.noise import noise_generators
+from pipeline.models.padding import pad
 
 
 def some_codes(count=50, shape=(2, 3, 3), seed=0):

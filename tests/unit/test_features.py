@@ -14,10 +14,11 @@ from torch_fidelity.feature_extractor_clip import CLIPVisual
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.features import ClipFeatures, EfficientNetFeatures, extract, load_feature_network
+from pipeline.evaluation.features import extract
 from pipeline.extract_features import extract_features
 from pipeline.models.metric_networks.fetching import _torchscript_tensors
 from pipeline.models.metric_networks.files import read_network
+from pipeline.models.metric_networks.networks import ClipFeatures, EfficientNetFeatures, load_feature_network
 
 CPU = torch.device("cpu")
 

@@ -30,11 +30,11 @@ from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_secon
 from pipeline.evaluation.reconstruction import reconstruction_metrics
 from pipeline.evaluation.storage import code_bytes, index_bits, storage
 from pipeline.evaluation.usage import perplexity, usage
-from pipeline.generation.codes import read_codes
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
+from pipeline.models.code_files import read_codes
 from pipeline.models.key_code import perturb
 from pipeline.tables.summaries import read_summary
 

@@ -9,8 +9,9 @@ from pipeline.base.seeds import seed_for
 from pipeline.config.diffusion import Diffusion, Sampler
 from pipeline.config.fields import CodeSize
 from pipeline.models import samplers
+from pipeline.models.noise import noise_generators
 from pipeline.models.rescaling import Rescaling
-from pipeline.models.samplers import denoise, make_scheduler, noise_generators
+from pipeline.models.samplers import denoise, make_scheduler
 from pipeline.models.unet import build_unet
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
