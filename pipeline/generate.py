@@ -18,10 +18,11 @@ from pipeline.families import generator_family
 from pipeline.generation.files import copy_files
 from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import Make, copy_images, decoded, generate
-from pipeline.models.checkpoints import load_autoencoder, load_diffusion, load_generator
+from pipeline.models.checkpoints import load_autoencoder, load_generator
 from pipeline.models.code_files import read_codes
 from pipeline.models.noise import noise_generators
 from pipeline.models.samplers import denoise
+from pipeline.models.trained_diffusion import load_diffusion
 
 
 def generate_shard(

@@ -13,14 +13,9 @@ from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage
 from pipeline.foreign.unets import import_ldm_unet, scale_factor
-from pipeline.models.checkpoints import (
-    make_autoencoder,
-    make_generator,
-    save_autoencoder,
-    save_diffusion,
-    save_generator,
-)
+from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.models.unet import build_unet
 
 

@@ -11,13 +11,12 @@ from pipeline.base.command import LogOption, SettingsArgument, read_settings, ru
 from pipeline.base.progress import log_to
 from pipeline.config.jobs import ReconstructionJob
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
-from pipeline.data.pictures import contact_sheet
+from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
 from pipeline.families import autoencoder_family
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
-from pipeline.training.loop import save_picture
 
 PICTURE_IMAGES = 12
 

@@ -8,10 +8,11 @@ import typer
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
 from pipeline.config.jobs import AutoencoderJob
+from pipeline.data.pictures import save_picture
 from pipeline.models.checkpoints import save_autoencoder
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
-from pipeline.training.loop import Loop, make_accelerator, save_picture
+from pipeline.training.loop import Loop, make_accelerator
 
 
 def train_autoencoder(

@@ -9,10 +9,11 @@ from pipeline.base.command import LogOption, SettingsArgument, read_settings, ru
 from pipeline.base.progress import log_to
 from pipeline.config.fields import CodeSize
 from pipeline.config.jobs import DiffusionJob
-from pipeline.models.checkpoints import save_diffusion
+from pipeline.data.pictures import save_picture
+from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.loop import Loop, make_accelerator, save_picture
+from pipeline.training.loop import Loop, make_accelerator
 
 
 def train_diffusion(

@@ -1,9 +1,13 @@
 """Pictures to look at, made from model tensors."""
 
+from pathlib import Path
+
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+
+from pipeline.base.atomic import atomic_path
 
 SMALLEST_SIDE = 96  # images below are enlarged by whole pixels, so that a person can see them
 
@@ -15,3 +19,9 @@ def contact_sheet(rows: list[Tensor]) -> Image.Image:
     images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     grid = make_grid((images + 1) / 2, nrow=len(rows[0]), padding=2)
     return Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Write a PNG, atomically."""
+    with atomic_path(path) as temporary:
+        picture.save(temporary)

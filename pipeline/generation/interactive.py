@@ -22,9 +22,9 @@ from pipeline.config.diffusion import Sampler
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.checkpoints import TrainedDiffusion, load_diffusion
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.samplers import denoise
+from pipeline.models.trained_diffusion import TrainedDiffusion, load_diffusion
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
 

@@ -1,7 +1,6 @@
 """Trained models as safetensors files that carry their own config: one file is a whole model."""
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,10 @@ from torch import Tensor, nn
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings
 from pipeline.config.autoencoder import AutoencoderSettings
-from pipeline.config.diffusion import Diffusion
 from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.config.fields import CodeSize
 from pipeline.config.generator import GeneratorSettings
 from pipeline.families import autoencoder_family, generator_family, load
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.unet import build_unet
 
 
 def pick_device() -> torch.device:
@@ -38,40 +32,15 @@ def save_autoencoder(
 ) -> None:
     """Weights and config of an autoencoder for images (channels, resolution, resolution)."""
     config = {"autoencoder": settings.model_dump(mode="json"), "resolution": resolution, "channels": channels}
-    _save(path, model, config)
+    save_model(path, model, config)
 
 
 def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
     """The autoencoder in a file, an `ImageAutoencoder` ready to encode and decode."""
-    config, weights = _load(path, "autoencoder")
+    config, weights = load_model(path, "autoencoder")
     settings = parse_autoencoder(config["autoencoder"], str(path))
     model = make_autoencoder(settings, config["resolution"], config["channels"])
-    return _ready(model, weights, path, device)
-
-
-@dataclass(frozen=True)
-class TrainedDiffusion:
-    """A diffusion model: its settings, the size of its codes, how they are rescaled, and its network."""
-
-    settings: Diffusion
-    code_size: CodeSize
-    rescaling: Rescaling
-    unet: Any
-
-
-def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
-    """Weights and config of a diffusion model on codes of this size."""
-    config = {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size), "rescaling": asdict(scale)}
-    _save(path, model, config)
-
-
-def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
-    """The diffusion model in a file."""
-    config, weights = _load(path, "diffusion")
-    settings = parse_settings(Diffusion, config["diffusion"], str(path))
-    code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
-    unet = _ready(build_unet(settings.unet, code_size), weights, path, device)
-    return TrainedDiffusion(settings, code_size, Rescaling(**config["rescaling"]), unet)
+    return filled(model, weights, path, device)
 
 
 def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> Any:
@@ -81,24 +50,24 @@ def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> 
 
 def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, shape: tuple[int, int, int]) -> None:
     """Weights and config of a generator."""
-    _save(path, model, {"generator": settings.model_dump(mode="json"), "shape": list(shape)})
+    save_model(path, model, {"generator": settings.model_dump(mode="json"), "shape": list(shape)})
 
 
 def load_generator(path: Path, device: torch.device | None = None) -> Any:
     """The generator in a file, a `Generator` ready to sample."""
-    config, weights = _load(path, "generator")
+    config, weights = load_model(path, "generator")
     channels, height, width = config["shape"]
     model = make_generator(parse_generator(config["generator"], str(path)), (channels, height, width))
-    return _ready(model, weights, path, device)
+    return filled(model, weights, path, device)
 
 
-def _save(path: Path, model: nn.Module, config: dict[str, Any]) -> None:
+def save_model(path: Path, model: nn.Module, config: dict[str, Any]) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})
 
 
-def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads(file.metadata()["config"])
@@ -110,7 +79,7 @@ def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, weights
 
 
-def _ready(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
+def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:
         raise InputError(f"{path}: weights don't fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}")

@@ -17,11 +17,11 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.base.atomic import atomic_path
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
 from pipeline.config.autoencoder import Execution
+from pipeline.data.pictures import save_picture
 from pipeline.training.history import History
 from pipeline.training.state import all_finite, load_tree, save_tree
 
@@ -182,9 +182,3 @@ class Loop:
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self.terminated = True
-
-
-def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a PNG, atomically."""
-    with atomic_path(path) as temporary:
-        picture.save(temporary)

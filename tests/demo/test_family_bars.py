@@ -18,14 +18,9 @@ from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.frechet import frechet_distance
 from pipeline.generation.images import decoded
-from pipeline.models.checkpoints import (
-    load_autoencoder,
-    load_diffusion,
-    load_generator,
-    make_generator,
-    pick_device,
-)
+from pipeline.models.checkpoints import load_autoencoder, load_generator, make_generator, pick_device
 from pipeline.models.samplers import denoise
+from pipeline.models.trained_diffusion import load_diffusion
 from pipeline.models.unet import build_unet
 from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config

@@ -11,8 +11,9 @@ from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion
 from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_autoencoder, load_diffusion, save_autoencoder, save_diffusion
+from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.trained_diffusion import load_diffusion, save_diffusion
 from pipeline.models.unet import build_unet
 
 RESCALING = Rescaling(0.25, 3.0, 0.75)

@@ -16,8 +16,9 @@ from pipeline.config.diffusion import Diffusion
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import TrainedDiffusion, save_autoencoder
+from pipeline.models.checkpoints import save_autoencoder
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.trained_diffusion import TrainedDiffusion
 from pipeline.models.unet import build_unet
 
 

@@ -15,9 +15,10 @@ from pipeline.config.fields import CodeSize
 from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder, save_diffusion
+from pipeline.models.checkpoints import save_autoencoder
 from pipeline.models.code_files import write_codes
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.models.unet import build_unet
 
 COUNT = 14

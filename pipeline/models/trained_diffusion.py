@@ -1,0 +1,40 @@
+"""A trained diffusion model as a file."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.base.parsing import parse_settings
+from pipeline.config.diffusion import Diffusion
+from pipeline.config.fields import CodeSize
+from pipeline.models.checkpoints import filled, load_model, save_model
+from pipeline.models.rescaling import Rescaling
+from pipeline.models.unet import build_unet
+
+
+@dataclass(frozen=True)
+class TrainedDiffusion:
+    """A diffusion model: its settings, the size of its codes, how they are rescaled, and its network."""
+
+    settings: Diffusion
+    code_size: CodeSize
+    rescaling: Rescaling
+    unet: Any
+
+
+def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
+    """Weights and config of a diffusion model on codes of this size."""
+    config = {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size), "rescaling": asdict(scale)}
+    save_model(path, model, config)
+
+
+def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
+    """The diffusion model in a file."""
+    config, weights = load_model(path, "diffusion")
+    settings = parse_settings(Diffusion, config["diffusion"], str(path))
+    code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
+    unet = filled(build_unet(settings.unet, code_size), weights, path, device)
+    return TrainedDiffusion(settings, code_size, Rescaling(**config["rescaling"]), unet)
