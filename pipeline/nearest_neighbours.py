@@ -57,8 +57,6 @@ def nearest_neighbours(
     logger.info("%s: median LPIPS to the nearest training image, over validation images': %s", job.samples, medians)
     facts = {
         "kind": "neighbours",
-        "samples": job.samples,
-        "dataset": job.dataset,
         "method": job.method,
         **medians,
         "share_nearer": share_nearer(found["generated"], found["validation"]),

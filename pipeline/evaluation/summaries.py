@@ -16,9 +16,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     scores = generation_metrics(generated, reference, job.memory_gb, only)
     facts = {
         "kind": job.kind,
-        "samples": job.samples,
         "sample_kind": job.sample_kind,
-        "dataset": job.dataset,
         "method": job.method,
         "network": generated.facts["network"],
         "space": job.space,

@@ -13,8 +13,12 @@ from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.families import parse_autoencoder, parse_generator
+from pipeline.config.fields import Section
 from pipeline.config.generator import GeneratorSettings
 from pipeline.families import autoencoder_family, generator_family, load
+
+INPUTS = ("dataset", "autoencoder")
+"""Keys of settings that name what a model is trained on."""
 
 
 def pick_device() -> torch.device:
@@ -31,8 +35,7 @@ def save_autoencoder(
     path: Path, model: nn.Module, settings: AutoencoderSettings, resolution: int, channels: int
 ) -> None:
     """Weights and config of an autoencoder for images (channels, resolution, resolution)."""
-    config = {"autoencoder": settings.model_dump(mode="json"), "resolution": resolution, "channels": channels}
-    save_model(path, model, config)
+    save_model(path, model, "autoencoder", settings, resolution=resolution, channels=channels)
 
 
 def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
@@ -50,7 +53,7 @@ def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> 
 
 def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, shape: tuple[int, int, int]) -> None:
     """Weights and config of a generator."""
-    save_model(path, model, {"generator": settings.model_dump(mode="json"), "shape": list(shape)})
+    save_model(path, model, "generator", settings, shape=list(shape))
 
 
 def load_generator(path: Path, device: torch.device | None = None) -> Any:
@@ -61,13 +64,20 @@ def load_generator(path: Path, device: torch.device | None = None) -> Any:
     return filled(model, weights, path, device)
 
 
-def save_model(path: Path, model: nn.Module, config: dict[str, Any]) -> None:
+def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
+    """Weights, settings and what else the network is made from; the names of datasets and models are left empty.
+
+    So the bytes of a file do not depend on what a config calls things.
+    """
+    names = {key: "" for key in INPUTS if getattr(settings, key, None) is not None}
+    config = {kind: settings.model_dump(mode="json") | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})
 
 
 def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the weights in a file of this kind."""
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads(file.metadata()["config"])
@@ -80,6 +90,7 @@ def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
+    """The model with these weights, ready to use."""
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:
         raise InputError(f"{path}: weights don't fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}")

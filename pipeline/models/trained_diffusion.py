@@ -27,14 +27,13 @@ class TrainedDiffusion:
 
 def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
     """Weights and config of a diffusion model on codes of this size."""
-    config = {"diffusion": settings.model_dump(mode="json"), "code_size": str(code_size), "rescaling": asdict(scale)}
-    save_model(path, model, config)
+    save_model(path, model, "diffusion", settings, code_size=list(code_size), rescaling=asdict(scale))
 
 
 def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
     """The diffusion model in a file."""
     config, weights = load_model(path, "diffusion")
     settings = parse_settings(Diffusion, config["diffusion"], str(path))
-    code_size = CodeSize(*(int(part) for part in config["code_size"].split("x")))
+    code_size = CodeSize(*config["code_size"])
     unet = filled(build_unet(settings.unet, code_size), weights, path, device)
     return TrainedDiffusion(settings, code_size, Rescaling(**config["rescaling"]), unet)
