@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import Field
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
@@ -19,16 +18,15 @@ from pipeline.config.families import AnyAutoencoder
 from pipeline.config.fields import Section
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
+from pipeline.models.traits import architecture_traits
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 MILLION = 1e6
-ARCHITECTURE_TRAITS = ("code_size", "key_length", "feature_size")
 
 
 class ComplexityJob(Section):
     """Count an autoencoder for images of `resolution` with `channels` channels."""
 
-    name: str = Field("", description="The name of the autoencoder, where one config has it.")
     autoencoder: AnyAutoencoder
     resolution: int
     channels: int
@@ -57,7 +55,7 @@ ARCHITECTURES: tuple[tuple[str, dict[str, str], dict[str, Any]], ...] = (
 def complexity(
     settings: Annotated[
         str | None,
-        typer.Argument(help="Name, autoencoder, resolution, channels: JSON, or a JSON or YAML file."),
+        typer.Argument(help="Autoencoder, resolution, channels: JSON, or a JSON or YAML file."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.")] = None,
     log: LogOption = None,
@@ -83,10 +81,8 @@ def summarize(job: ComplexityJob) -> dict[str, Any]:
     autoencoder, family = job.autoencoder, autoencoder_family(job.autoencoder.family)
     return {
         "kind": "complexity",
-        "autoencoder": job.name,
-        "dataset": autoencoder.dataset,
         "method": family.method,
-        **{key: value for key, value in autoencoder.traits().items() if key in ARCHITECTURE_TRAITS},
+        **architecture_traits(autoencoder),
         "resolution": job.resolution,
         "channels": job.channels,
         **load(family.counts)(autoencoder, job.resolution, job.channels),

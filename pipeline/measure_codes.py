@@ -20,6 +20,7 @@ from pipeline.evaluation.usage import usage
 from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.code_files import read_codes
+from pipeline.models.traits import traits
 
 
 def measure_codes(
@@ -42,12 +43,12 @@ def measure_codes(
     curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
     with np.load(hits, allow_pickle=False) as counted:
         used = usage(counted["hits"], counted["reachable"])
+    tables = getattr(job.autoencoder, "tables", None)
     facts = {
         "kind": "codes",
-        "dataset": job.autoencoder.dataset,
         "method": autoencoder_family(job.autoencoder.family).method,
-        **job.autoencoder.traits(),
-        "table_entries_log2": job.table_entries_log2,
+        **traits(job.autoencoder),
+        "table_entries_log2": tables.entries_log2 if tables else None,
         "usage": used,
         "codes": statistics,
         "noise": noise_numbers(curve),

@@ -9,12 +9,12 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.complexity import ARCHITECTURE_TRAITS
 from pipeline.config.jobs import DecodingJob
 from pipeline.evaluation.decoding_speed import decoding_speeds, machine
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import make_autoencoder, pick_device
+from pipeline.models.traits import architecture_traits
 
 
 def measure_decoding(
@@ -35,9 +35,8 @@ def measure_decoding(
     speeds = decoding_speeds(models, job.batch, job.rounds)
     found = {
         name: {
-            "dataset": one.autoencoder.dataset,
             "method": autoencoder_family(one.autoencoder.family).method,
-            **{key: value for key, value in one.autoencoder.traits().items() if key in ARCHITECTURE_TRAITS},
+            **architecture_traits(one.autoencoder),
             "images_per_second": speed,
         }
         for (name, one), speed in zip(job.models.items(), speeds, strict=True)

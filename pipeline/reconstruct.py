@@ -17,6 +17,7 @@ from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstru
 from pipeline.families import autoencoder_family
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.models.traits import traits
 
 PICTURE_IMAGES = 12
 
@@ -51,9 +52,8 @@ def reconstruct(
     save_picture(picture, contact_sheet([to_model(originals.tensor(first)), to_model(reconstructed.tensor(first))]))
     facts = {
         "kind": "reconstruction",
-        "dataset": job.autoencoder.dataset,
         "method": autoencoder_family(job.autoencoder.family).method,
-        **job.autoencoder.traits(),
+        **traits(job.autoencoder),
         "count": len(originals),
         "metrics": reconstruction_summary(frame),
         "protocol": reconstruction_protocol(originals, networks),

@@ -181,19 +181,6 @@ class AutoencoderSettings(Section):
     def check_resolution(self, resolution: int) -> None:
         """The checks that need the dataset's resolution; ValueError begins with the key."""
 
-    @property
-    def printed_code_size(self) -> str:
-        """As the paper's tables print it."""
-        return str(self.code_size)
-
-    def traits(self) -> dict[str, Any]:
-        """What tells rows of the tables apart."""
-        return {
-            "code_size": self.printed_code_size,
-            "adversarial": self.losses.adversarial.kind,
-            "train_images": self.training.images,
-        }
-
     def architecture(self) -> dict[str, Any]:
         """The keys that counts of parameters and operations depend on."""
         apart = {"weights", "training", "losses", "discriminator", "execution", "seed"}
@@ -213,11 +200,6 @@ class Autoencoder(AutoencoderSettings):
         "after_tiling", description="Noise of 1 / (4 r_max) on the key code while training (section 3.4)."
     )
 
-    @property
-    def groups(self) -> int:
-        """N_h, the number of groups of hash tables."""
-        return self.code_size.channels // self.tables.key_length
-
     @model_validator(mode="after")
     def _possible(self) -> "Autoencoder":
         height, _, channels = self.code_size
@@ -229,16 +211,12 @@ class Autoencoder(AutoencoderSettings):
             raise ValueError(
                 f"code_size: C_z divisible by tables.key_length = {self.tables.key_length}, not {channels}"
             )
-        if self.feature_channels % self.groups:
+        groups = channels // self.tables.key_length
+        if self.feature_channels % groups:
             raise ValueError(
-                f"feature_channels: divisible by the number of groups N_h = {self.groups}, not {self.feature_channels}"
+                f"feature_channels: divisible by the number of groups N_h = {groups}, not {self.feature_channels}"
             )
         return self
-
-    def traits(self) -> dict[str, Any]:
-        """What tells rows of the tables apart."""
-        own = {"key_length": self.tables.key_length, "feature_size": self.feature_size, "code_noise": self.code_noise}
-        return super().traits() | own
 
     def check_resolution(self, resolution: int) -> None:
         """The checks that need the dataset's resolution."""

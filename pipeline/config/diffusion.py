@@ -67,16 +67,6 @@ class Denoising(Section):
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
     training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
 
-    def schedule_arguments(self) -> dict[str, Any]:
-        """The schedule as diffusers' schedulers take it."""
-        first, last = self.beta_range
-        return {
-            "num_train_timesteps": self.timesteps,
-            "beta_schedule": self.schedule,
-            "beta_start": first,
-            "beta_end": last,
-        }
-
 
 class Diffusion(Denoising):
     """A diffusion model on the codes of one autoencoder."""

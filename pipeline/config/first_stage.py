@@ -100,11 +100,6 @@ class FirstStage(AutoencoderSettings):
     losses: FirstStageLosses = Field(FirstStageLosses(), description="Weights of the losses.")
     training: FirstStageTraining = Field(FirstStageTraining(), description="Optimization.")
 
-    @property
-    def latent_channels(self) -> int:
-        """Channels of the encoder's output, before it is projected to the code."""
-        return self.network.latent_channels or self.code_size.channels
-
     def check_resolution(self, resolution: int) -> None:
         """A multiplier for each level from the image's resolution down to H_z."""
         size = self.code_size.height

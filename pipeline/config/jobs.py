@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.diffusion import Diffusion, Samples
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.fields import Section
@@ -58,11 +57,6 @@ class CodeMeasurementJob(ReconstructionJob):
 
     images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
     seed: int = 0
-
-    @property
-    def table_entries_log2(self) -> int | None:
-        """BRIGHT's tables have at most 2 to this power entries; None for other families."""
-        return self.autoencoder.tables.entries_log2 if isinstance(self.autoencoder, Autoencoder) else None
 
 
 class DecodedModel(Section):

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.models.bright import make_group_mlps, make_synthesis
+from pipeline.models.bright import groups, make_group_mlps, make_synthesis
 from pipeline.models.complexity import hash_table_parameters, parameters, retrieval_count
 from pipeline.models.decoder import StyleMLP
 from pipeline.models.discriminator import Discriminator
@@ -128,7 +128,7 @@ class AutoencoderWork:
     @property
     def _decoder(self) -> str:
         settings = self.settings
-        block = f"{settings.feature_size} {settings.feature_channels} {settings.groups} {settings.tables}"
+        block = f"{settings.feature_size} {settings.feature_channels} {groups(settings)} {settings.tables}"
         return f"{settings.decoder} {block} {self.image_shape}"
 
     def _encode(self) -> Tensor:
@@ -138,7 +138,7 @@ class AutoencoderWork:
         tables, size = self.settings.tables, self.settings.feature_size
         width = tables.resolutions * tables.features_per_entry
         # What the tables give has a gradient while training: their entries are learned.
-        retrieved = torch.empty(1, self.settings.groups, width, size, size, requires_grad=torch.is_grad_enabled())
+        retrieved = torch.empty(1, groups(self.settings), width, size, size, requires_grad=torch.is_grad_enabled())
         block = self.group_mlps(retrieved)
         return self.synthesis(block, self.style_mlp(block), torch.empty)
 

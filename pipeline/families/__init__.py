@@ -29,6 +29,8 @@ class AutoencoderFamily:
     """The network's class, called with (settings, resolution, channels)."""
     counts: str
     """The function that counts parameters and operations, called with (settings, resolution, channels)."""
+    traits: str | None = None
+    """The function that gives what tells its rows of the tables apart beside what all families have, from settings."""
 
     @property
     def code(self) -> tuple[str, ...]:

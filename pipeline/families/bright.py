@@ -8,4 +8,5 @@ FAMILY = AutoencoderFamily(
     settings=Autoencoder,
     model="pipeline.models.bright:Bright",
     counts="pipeline.models.complexity:counts",
+    traits="pipeline.models.traits:bright",
 )

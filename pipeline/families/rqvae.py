@@ -72,15 +72,11 @@ class RQVAE(FirstStage):
     losses: RQLosses = Field(RQLosses(), description="Weights of the losses.")
     training: RQTraining = Field(RQTraining(), description="Optimization.")
 
-    @property
-    def printed_code_size(self) -> str:
-        """H_z x W_z x depth: so many indices at each position."""
-        return f"{self.code_size.height}x{self.code_size.width}x{self.codebook.depth}"
-
 
 FAMILY = AutoencoderFamily(
     method="RQ-VAE",
     settings=RQVAE,
     model="pipeline.models.rqvae:RQVAE",
     counts="pipeline.models.first_stage_counts:counts",
+    traits="pipeline.models.traits:rqvae",
 )

@@ -36,15 +36,11 @@ class VQGAN(FirstStage):
     family: Literal["vqgan"] = Field(description="The model family.")
     codebook: Codebook = Field(Codebook(), description="The codebook.")
 
-    @property
-    def printed_code_size(self) -> str:
-        """H_z x W_z: one index at each position."""
-        return f"{self.code_size.height}x{self.code_size.width}"
-
 
 FAMILY = AutoencoderFamily(
     method="VQGAN",
     settings=VQGAN,
     model="pipeline.models.vqgan:VQGAN",
     counts="pipeline.models.first_stage_counts:counts",
+    traits="pipeline.models.traits:vqgan",
 )

@@ -51,7 +51,7 @@ def groups(model: Bright, codes: Tensor) -> Sheet:
     """Images of codes (N, C_z, H_z, W_z): whole, then without what each of the N_h groups tells of them."""
     key_length = model.settings.tables.key_length
     images, columns = [model.decode(codes)], ["all groups"]
-    for group in range(model.settings.groups):
+    for group in range(model.tables.groups):
         changed, keys = codes.clone(), slice(group * key_length, (group + 1) * key_length)
         changed[:, keys] = codes[:, keys].mean(dim=(0, 2, 3), keepdim=True)
         images.append(model.decode(changed))

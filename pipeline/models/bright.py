@@ -96,11 +96,16 @@ class Bright(ImageAutoencoder):
         return self.tables.reachable_entries(self.tables.resolutions - 1)
 
 
+def groups(settings: Autoencoder) -> int:
+    """N_h, the number of groups of hash tables."""
+    return settings.code_size.channels // settings.tables.key_length
+
+
 def make_hash_tables(settings: Autoencoder) -> HashTableGroups:
     """The groups of hash tables of `settings`."""
     tables = settings.tables
     return HashTableGroups(
-        groups=settings.groups,
+        groups=groups(settings),
         key_length=tables.key_length,
         resolutions=tables.resolutions,
         coarsest=tables.coarsest_resolution,
@@ -116,7 +121,7 @@ def make_hash_tables(settings: Autoencoder) -> HashTableGroups:
 def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
     """F_mlp of every group."""
     retrieved = settings.tables.resolutions * settings.tables.features_per_entry
-    return GroupMLPs(settings.groups, retrieved, settings.tables.hidden_width, settings.feature_channels)
+    return GroupMLPs(groups(settings), retrieved, settings.tables.hidden_width, settings.feature_channels)
 
 
 def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:

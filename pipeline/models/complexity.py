@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.config.autoencoder import Autoencoder
-from pipeline.models.bright import make_group_mlps, make_synthesis
+from pipeline.models.bright import groups, make_group_mlps, make_synthesis
 from pipeline.models.decoder import StyleMLP, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.levels import Convention, make_levels
@@ -40,7 +40,7 @@ def hash_table_parameters(settings: Autoencoder, convention: Convention) -> int:
         tables.entries_log2,
         convention,
     )
-    return settings.groups * tables.features_per_entry * sum(level.entries for level in levels)
+    return groups(settings) * tables.features_per_entry * sum(level.entries for level in levels)
 
 
 def parameters(module: nn.Module) -> int:
@@ -104,7 +104,7 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         synthesis = make_synthesis(settings, resolution, channels)
         style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         mlps = make_group_mlps(settings)
-        retrieved = torch.empty(1, settings.groups, tables.resolutions * tables.features_per_entry, size, size)
+        retrieved = torch.empty(1, groups(settings), tables.resolutions * tables.features_per_entry, size, size)
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
         true = {

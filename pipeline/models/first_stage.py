@@ -25,14 +25,14 @@ class FirstStageEncoder(nn.Module):
         widths, attends = _levels(settings, resolution)
         self.network = Encoder(
             in_channels=channels,
-            out_channels=settings.latent_channels,
+            out_channels=latent_channels(settings),
             down_block_types=tuple("AttnDownEncoderBlock2D" if attend else "DownEncoderBlock2D" for attend in attends),
             block_out_channels=widths,
             layers_per_block=settings.network.blocks,
             norm_num_groups=math.gcd(NORM_GROUPS, *widths),
             double_z=moments == 2,
         )
-        self.quant_conv = nn.Conv2d(moments * settings.latent_channels, moments * settings.code_size.channels, 1)
+        self.quant_conv = nn.Conv2d(moments * latent_channels(settings), moments * settings.code_size.channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, moments * C_z, H_z, W_z)."""
@@ -45,9 +45,9 @@ class FirstStageDecoder(nn.Module):
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()
         widths, attends = _levels(settings, resolution)
-        self.post_quant_conv = nn.Conv2d(settings.code_size.channels, settings.latent_channels, 1)
+        self.post_quant_conv = nn.Conv2d(settings.code_size.channels, latent_channels(settings), 1)
         self.network = Decoder(
-            in_channels=settings.latent_channels,
+            in_channels=latent_channels(settings),
             out_channels=channels,
             up_block_types=tuple(
                 "AttnUpDecoderBlock2D" if attend else "UpDecoderBlock2D" for attend in reversed(attends)
@@ -87,6 +87,11 @@ class FirstStageAutoencoder(ImageAutoencoder):
     def last_layer(self) -> nn.Parameter:
         """The weights of the decoder's last convolution."""
         return self.decoder.network.conv_out.weight
+
+
+def latent_channels(settings: FirstStage) -> int:
+    """Channels of the encoder's output, before it is projected to the code."""
+    return settings.network.latent_channels or settings.code_size.channels
 
 
 def _levels(settings: FirstStage, resolution: int) -> tuple[tuple[int, ...], list[bool]]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.config.first_stage import FirstStage
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import GIGA, multiply_accumulates, parameters
+from pipeline.models.first_stage import latent_channels
 
 NORM_OPERATIONS = 5  # for each number of a GroupNorm's output
 UPSAMPLE_OPERATIONS = 1  # for each number of an upsampling's output
@@ -29,7 +30,7 @@ def counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, An
         model = load(autoencoder_family(settings.family).model)(settings, resolution, channels).eval()
         decoder, projection = model.decoder.network, model.decoder.post_quant_conv
         code = torch.empty(1, code_channels, height, width)
-        latent = torch.empty(1, settings.latent_channels, height, width)
+        latent = torch.empty(1, latent_channels(settings), height, width)
         true = {
             "decoder": multiply_accumulates(lambda: decoder(latent)),
             "post_quant_conv": multiply_accumulates(lambda: projection(code)),

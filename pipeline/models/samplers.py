@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from pipeline.config.diffusion import Denoising, Sampler
 from pipeline.models.noise import noise_generators
+from pipeline.models.noise_schedule import schedule_arguments
 from pipeline.models.rescaling import Rescaling
 
 
 def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:
     """diffusers' scheduler for noise prediction; with a bound, the clean code is clipped to ± it at every step."""
-    common = settings.schedule_arguments()
+    common = schedule_arguments(settings)
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
     match sampler.kind:
         case "ddpm":

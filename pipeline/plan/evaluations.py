@@ -9,6 +9,7 @@ from pipeline.data.kept_fingerprints import split_counts
 from pipeline.families import autoencoder_family, generator_family
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line, network_digest
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
+from pipeline.models.traits import printed_code_size
 from pipeline.plan.build import NETWORKS, Jobs
 from pipeline.plan.jobs import Job, range_files
 
@@ -109,7 +110,7 @@ class EvaluationJobs(Jobs):
             "kind": "reconstruction_distance",
             "sample_kind": "reconstruction",
             "method": autoencoder_family(model.family).method,
-            "code_size": model.printed_code_size,
+            "code_size": printed_code_size(model),
             "reference": "validation",
         }
         reference = self.split_features(dataset, "validation", space)

@@ -13,6 +13,7 @@ from pipeline.config.evaluation import GenerationRows
 from pipeline.config.root import Config, load_config
 from pipeline.families import autoencoder_family
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS
+from pipeline.models.traits import printed_code_size
 from pipeline.plan.build import is_complete
 from pipeline.plan.evaluations import EvaluationJobs
 from pipeline.plan.jobs import Job, closure
@@ -201,7 +202,7 @@ class TableJobs(EvaluationJobs):
     def _sample_row(self, name: str) -> dict[str, Any]:
         row = {"name": name, "dataset": self.config.dataset_of(self.config.samples[name])}
         if (model := self.model_of(name)) is not None:
-            row["code_size"] = self.config.autoencoders[model].printed_code_size
+            row["code_size"] = printed_code_size(self.config.autoencoders[model])
         if (label := self._sample_label(name)) is not None:
             row["label"] = label
         return row

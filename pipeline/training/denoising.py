@@ -9,6 +9,7 @@ from diffusers.training_utils import EMAModel, compute_snr
 from torch import Tensor, nn
 
 from pipeline.config.diffusion import Denoising, DiffusionTraining
+from pipeline.models.noise_schedule import schedule_arguments
 from pipeline.training.learning_rates import warmed_up_cosine
 from pipeline.training.loop import average_gradients
 from pipeline.training.order import StepOrder
@@ -38,7 +39,7 @@ class DenoisingTask:
         self.settings, self.count, self.seed, self.accelerator = settings, count, seed, accelerator
         self.batch, self.steps = training.batch, training.steps
         self.model, self.unet = model, unet
-        self.scheduler = DDPMScheduler(**settings.schedule_arguments())
+        self.scheduler = DDPMScheduler(**schedule_arguments(settings))
         self.average = EMAModel(self.model.parameters(), decay=training.ema_decay)
         optimizer = torch.optim.Adam(self.model.parameters(), training.learning_rate, betas=training.betas)
         self.optimizers: dict[str, Any] = {"model": accelerator.prepare(optimizer)}

@@ -8,6 +8,7 @@ from first_stages import CODE, FAMILIES, RESOLUTION, draws, images, small_model,
 from safetensors.torch import load_file, save_file
 
 from pipeline.families import autoencoder_family, load
+from pipeline.models.traits import printed_code_size
 
 torch.set_num_threads(1)
 
@@ -89,7 +90,7 @@ def test_the_published_architectures_have_the_published_levels():
 
 @pytest.mark.parametrize(("family", "printed"), [("vqgan", "4x4"), ("rqvae", "4x4x3"), ("kl", "4x4x4")])
 def test_code_sizes_are_printed_as_in_the_tables(family, printed):
-    assert small_settings(family).printed_code_size == printed
+    assert printed_code_size(small_settings(family)) == printed
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,0 +1,45 @@
+"""What tells rows of the tables apart, from an autoencoder's settings. No torch: the plan names results with it."""
+
+from typing import Any
+
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.families import autoencoder_family, load
+
+OF_ARCHITECTURES = ("code_size", "key_length", "feature_size")
+
+
+def traits(settings: AutoencoderSettings) -> dict[str, Any]:
+    """What every family has, and what the family has of its own or otherwise."""
+    own = autoencoder_family(settings.family).traits
+    common = {
+        "code_size": "x".join(map(str, settings.code_size)),
+        "adversarial": settings.losses.adversarial.kind,
+        "train_images": settings.training.images,
+    }
+    return common | (load(own)(settings) if own else {})
+
+
+def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
+    """Those of the architecture alone, whatever it was trained with."""
+    return {key: value for key, value in traits(settings).items() if key in OF_ARCHITECTURES}
+
+
+def printed_code_size(settings: AutoencoderSettings) -> str:
+    """As the paper's tables print it."""
+    return traits(settings)["code_size"]
+
+
+def bright(settings: Any) -> dict[str, Any]:
+    """BRIGHT's: what Tables 4, 7 and 8 vary."""
+    tables = settings.tables
+    return {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": settings.code_noise}
+
+
+def vqgan(settings: Any) -> dict[str, Any]:
+    """Its code is H_z x W_z: one index at each position."""
+    return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}"}
+
+
+def rqvae(settings: Any) -> dict[str, Any]:
+    """Its code is H_z x W_z x depth: so many indices at each position."""
+    return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}x{settings.codebook.depth}"}
