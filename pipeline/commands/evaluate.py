@@ -24,8 +24,8 @@ from pipeline.models.metric_networks.spaces import spaces_of
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.image_sets import ImageSet, features_job, score_job
 from pipeline.plan.jobs import Job
-from pipeline.tables.measured import COLUMN_SPACES
 from pipeline.tables.quantities import GENERATION
+from pipeline.tables.summaries import COLUMN_SPACES
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from pipeline.families import autoencoder_family
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS
 from pipeline.models.traits import printed_code_size
 from pipeline.plan.build import is_complete
-from pipeline.plan.evaluations import EvaluationJobs
+from pipeline.plan.evaluations import EvaluationJobs, prepared
 from pipeline.plan.jobs import Job, closure
 
 RECONSTRUCTION_TABLES = ("table2", "table4", "table7", "table8", "table_sizes", "equal_budget")
@@ -33,6 +33,12 @@ PAPER = CONFIG / "paper.yaml"
 def rows_of(wanted: list[str] | GenerationRows) -> list[str]:
     """The rows of a table as the config has them."""
     return wanted.rows if isinstance(wanted, GenerationRows) else wanted
+
+
+def _row(config: Config, name: str, dataset: str) -> dict[str, Any]:
+    """A table's row: its name, and what its images are."""
+    images = config.datasets[dataset]
+    return {"name": name, "dataset": dataset, "resolution": images.resolution, "prepared": prepared(images)}
 
 
 class Summary(NamedTuple):
@@ -93,7 +99,7 @@ class TableJobs(EvaluationJobs):
 
     def _claims(self, tables: dict[str, Job]) -> Job:
         """The claims of the paper's text, recomputed from the other tables."""
-        settings: dict[str, Any] = {"table": "claims", "run": self.config.run, "missing": []}
+        settings: dict[str, Any] = {"table": "claims", "missing": []}
         return self._job(
             "make_table",
             "claims",
@@ -111,8 +117,7 @@ class TableJobs(EvaluationJobs):
         summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
         settings: dict[str, Any] = {
             "table": table,
-            "run": self.config.run,
-            "rows": rows,
+            **rows,
             "missing": missing,
             "provenance": self._provenance(summaries),
         }
@@ -144,7 +149,7 @@ class TableJobs(EvaluationJobs):
             "weights": {name: sorted(folders) for name, folders in trained.items() if folders},
         }
 
-    def _model_rows(self, table: str) -> tuple[list[dict[str, Any]], list[Summary], list[str]]:
+    def _model_rows(self, table: str) -> tuple[dict[str, Any], list[Summary], list[str]]:
         """Rows that are autoencoders, their summaries, and notes on what is missing."""
         names: list[str] = getattr(self.config.tables_or_default, table)
         summaries: list[Summary] = []
@@ -163,13 +168,19 @@ class TableJobs(EvaluationJobs):
             summaries += [Summary(name, self.decoding(self.timed), "decoding.json") for name in timed]
         if table in COUNT_TABLES:
             summaries += [Summary(name, self._counts(self.config, name), "complexity.json") for name in names]
+        rows = {"rows": [_row(self.config, name, self.config.autoencoders[name].dataset) for name in names]}
         if table in COUNT_TABLES and table in TABLES and self.paper is not None:
+            # The counts of another dataset stand beside no published row, though they be the same.
+            counted = {(summary.job.digest, self.config.autoencoders[summary.row].dataset) for summary in summaries}
+            rows["counted"] = []
             for name in getattr(self.paper.tables_or_default, table):
-                job = self._counts(self.paper, name)
-                if all(job.digest != summary.job.digest for summary in summaries):
+                job, dataset = self._counts(self.paper, name), self.paper.autoencoders[name].dataset
+                if (job.digest, dataset) not in counted:
+                    counted.add((job.digest, dataset))
+                    rows["counted"].append(_row(self.paper, f"paper: {name}", dataset))
                     summaries.append(Summary(f"paper: {name}", job, "complexity.json"))
         missing = self._missing_distances(names) if table == "table2" else []
-        return [{"name": name} for name in names], summaries, missing
+        return rows, summaries, missing
 
     def _missing_distances(self, names: list[str]) -> list[str]:
         usable = set(self.distance_spaces(names))
@@ -181,7 +192,7 @@ class TableJobs(EvaluationJobs):
         dataset = config.datasets[model.dataset]
         return self.complexity(model, dataset.resolution, dataset.channels)
 
-    def _generation_rows(self, table: str) -> tuple[list[dict[str, Any]], list[Summary], list[str]]:
+    def _generation_rows(self, table: str) -> tuple[dict[str, Any], list[Summary], list[str]]:
         """Rows that are sample sets, their summaries, and notes on what is missing."""
         wanted: GenerationRows = getattr(self.config.tables_or_default, table)
         summaries: list[Summary] = []
@@ -197,10 +208,10 @@ class TableJobs(EvaluationJobs):
         rows = [self._sample_row(name) for name in wanted.rows]
         if table == "noise_generation":
             rows = [row | {"label": self._noise_label(row["name"])} for row in rows]
-        return rows, summaries, list(missing.values())
+        return {"rows": rows}, summaries, list(missing.values())
 
     def _sample_row(self, name: str) -> dict[str, Any]:
-        row = {"name": name, "dataset": self.config.dataset_of(self.config.samples[name])}
+        row = _row(self.config, name, self.config.dataset_of(self.config.samples[name]))
         if (model := self.model_of(name)) is not None:
             row["code_size"] = printed_code_size(self.config.autoencoders[model])
         if (label := self._sample_label(name)) is not None:

@@ -1,23 +1,21 @@
-"""A table as one wide pandas frame: published strings as printed, measured numbers in full precision."""
+"""A built table: its lines, and the wide pandas frame of its csv, with measured numbers in full precision."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.tables.cells import missing_notes, quantity_cells
-from pipeline.tables.columns import frame_columns
 from pipeline.tables.job import TableJob
-from pipeline.tables.layout import LAYOUTS, Layout
-from pipeline.tables.measured import Measurement, gather
-from pipeline.tables.pairing import Line, counts_of, pair
+from pipeline.tables.layout import Layout, layout_of
+from pipeline.tables.measured import SEED_MARK, Gathered, Measurement, gather
+from pipeline.tables.pairing import Cell, Line, counts_of, pair
 from pipeline.tables.protocols import Held, one_protocol
-from pipeline.tables.published import AS_PUBLISHED, column_decimals, read_published
+from pipeline.tables.published import AS_PUBLISHED, Row, decimals_of, read_published
 from pipeline.tables.quantities import Quantity
-from pipeline.tables.seeds import over_seeds
 from pipeline.tables.summaries import NamedSummary
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
@@ -26,7 +24,6 @@ NOTE_SEPARATOR = " | "
 
 NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling"}
 ADVERSARIAL_WORDS = {"none": "without adversarial loss", "logistic_r1": "logistic adversarial loss"}
-WITHOUT_TRAINING = {"complexity", "decoding"}
 COUNTED_IMAGES = {
     "reconstruction": "validation images",
     "reconstruction_distance": "validation images",
@@ -42,126 +39,182 @@ TOLD_KINDS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A built table: its frame, and what the footnotes need."""
+    """A built table: its lines, and what the footnotes need."""
 
     job: TableJob
     layout: Layout
-    frame: pd.DataFrame
-    decimals: dict[str, int]  # of each quantity, by its key, and of its ±, by the key and `_two_std`
+    lines: list[Line]
+    decimals: dict[str, tuple[int, int]]  # of each quantity, by its key, and of its ±
     protocols: dict[str, dict[str, dict[str, Any]]]  # quantity key -> dataset -> protocol
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """What the csv has: what is absent is None, an empty cell."""
+        columns = ["source", *self.layout.identity, "name"]
+        for quantity in self.layout.quantities:
+            columns += cell_columns(quantity, self.job.seeded, Cell())
+        columns += ["missing", "protocol", "measured_protocol", "provenance", "notes"]
+        records = [self._record(line) for line in self.lines]
+        return pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
+
+    def _record(self, line: Line) -> dict[str, Any]:
+        record: dict[str, Any] = {"source": source(line), **identity(line, self)}
+        if line.measurement is not None:
+            record |= {
+                "name": line.measurement.name,
+                "measured_protocol": _protocol_json(line.measurement, self.layout),
+                "provenance": _provenance_json(line.measurement, self.job),
+            }
+        for quantity in self.layout.quantities:
+            record |= cell_columns(quantity, self.job.seeded, line.cells[quantity.key])
+        notes = [*line.notes, *missing_notes(line, self)]
+        return record | {
+            "protocol": protocol_words(line, self.layout),
+            "missing": "; ".join(line.missing) or None,
+            "notes": NOTE_SEPARATOR.join(notes) or None,
+        }
 
 
 def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> Table:
     """Published rows with what matches them, then the other measured rows; InputError on two protocols."""
-    layout = LAYOUTS[job.table]
-    published = read_published(published_folder, job.table)
+    layout = layout_of(job.table)
+    published = read_published(published_folder, job.table, layout)
     gathered = gather(summaries, job, layout.kinds)
     protocols = {
-        quantity.key: one_protocol(quantity.label, _held(gathered.all, quantity))
+        quantity.key: one_protocol(quantity.label, _held(gathered, quantity))
         for quantity in layout.quantities
         if quantity.kind not in ("complexity", "training")
     }
-    rows = [{str(key): value for key, value in row.items()} for row in published.to_dict("records")]
-    listed = [over_seeds(row, seeds) for row, seeds in gathered.rows.items()]
-    lines = pair(rows, listed, gathered.unlisted, layout)
-    records = [_record(line, job, layout) for line in lines]
-    columns = frame_columns(layout, job.seeded)
-    frame = pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
-    return Table(job, layout, frame, _decimals(published, layout), protocols)
+    lines = pair(published, gathered.rows, gathered.counted, layout)
+    return Table(job, layout, lines, {one.key: _decimals(published, one) for one in layout.quantities}, protocols)
 
 
-def _held(measurements: list[Measurement], quantity: Quantity) -> list[Held]:
+def _held(gathered: Gathered, quantity: Quantity) -> list[Held]:
     """The protocol of each measurement that has the quantity."""
     return [
         Held(measurement.name, measurement.traits["dataset"], measurement.values[quantity.compared].protocol)
-        for measurement in measurements
+        for measurement in gathered.each_seed
         if quantity.compared in measurement.values
     ]
 
 
-def _decimals(published: pd.DataFrame, layout: Layout) -> dict[str, int]:
-    """As many as the paper prints in the column; the quantity's own number where it prints none."""
-    decimals = {}
-    for quantity in layout.quantities:
-        printed = column_decimals(published, quantity.published)
-        spread = column_decimals(published, f"{quantity.published}_pm")
-        decimals[quantity.key] = quantity.decimals if printed is None else printed
-        decimals[f"{quantity.key}_two_std"] = decimals[quantity.key] if spread is None else spread
-    return decimals
+def _decimals(published: list[Row], quantity: Quantity) -> tuple[int, int]:
+    """As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none."""
+    cells = [row.get(quantity.key, "") for row in published if quantity.is_published]
+    spreads = [row.get(f"{quantity.key}_pm", "") for row in published if quantity.is_published]
+    printed, spread = decimals_of(cells), decimals_of(spreads)
+    decimals = quantity.decimals if printed is None else printed
+    return decimals, decimals if spread is None else spread
 
 
-def _record(line: Line, job: TableJob, layout: Layout) -> dict[str, Any]:
-    """One line as the frame's columns; what is absent stays None, an empty cell."""
-    record: dict[str, Any] = {"source": _source(line), "protocol": _protocol_words(line, layout)}
-    notes = list(line.notes)
-    if line.measurement is not None:
-        record |= _identity(line.measurement, job, layout)
-        record |= {
-            "name": line.measurement.name,
-            "measured_protocol": _protocol_json(line.measurement, layout),
-            "provenance": _provenance_json(line.measurement, job),
-        }
-    if line.published is not None:
-        record |= {key: line.published[key] for key in layout.identity if line.published.get(key)}
-        if layout.samples is not None:
-            record["samples"] = str(layout.samples)
-        if line.published.get("note"):
-            notes.append(f"published: {line.published['note']}")
-    missing = []
-    for quantity in layout.quantities:
-        cells = quantity_cells(line, quantity, layout)
-        record |= cells.columns
-        notes += cells.notes
-        if cells.missing:
-            missing.append(quantity.key)
-    notes += missing_notes(job, layout, missing)
-    return record | {"missing": "; ".join(missing) or None, "notes": NOTE_SEPARATOR.join(notes) or None}
+def published_column(key: str) -> str:
+    """Such as `lpips_published`."""
+    return f"{key}_published"
 
 
-def _source(line: Line) -> str:
+def measured_column(quantity: Quantity, variant: str) -> str:
+    """Such as `lpips_measured`, `decoder_gflops_measured_paper_rule`."""
+    return f"{quantity.key}_measured" + (f"_{variant.replace(' ', '_')}" if variant else "")
+
+
+def cell_columns(quantity: Quantity, seeded: bool, cell: Cell) -> dict[str, Any]:
+    """The columns of one quantity in the csv; `seeded` where rows have several training seeds."""
+    key, compared = quantity.key, cell.compared
+    std = compared.std if compared else None
+    columns: dict[str, Any] = {}
+    if quantity.is_published:
+        columns[published_column(key)] = cell.published
+        if quantity.two_std:
+            columns[f"{key}_published_two_std"] = cell.published_two_std
+    for variant in quantity.measured:
+        columns[measured_column(quantity, variant)] = cell.values[variant].number if variant in cell.values else None
+    if quantity.has_std:
+        columns[f"{key}_measured_std"] = std
+    if quantity.two_std:
+        columns[f"{key}_measured_two_std"] = None if std is None else 2 * std
+    if quantity.has_interval:
+        low, high = (compared and compared.interval) or (None, None)
+        columns |= {f"{key}_measured_low": low, f"{key}_measured_high": high}
+    if seeded and quantity.has_seeds:
+        columns[f"{key}_measured_seed_std"] = compared and compared.seed_std
+        columns[f"{key}_measured_seeds"] = compared and compared.seeds
+    if quantity.is_published:
+        columns[f"{key}_difference"] = cell.difference
+    return columns
+
+
+def source(line: Line) -> str:
+    """Whose numbers a line has."""
     if line.published is None:
         return MEASURED
     if line.measurement is None:
         return PUBLISHED
-    return COUNTED if line.measurement.kinds <= WITHOUT_TRAINING else BOTH
+    return COUNTED if line.measurement.is_counted else BOTH
 
 
-def _identity(measurement: Measurement, job: TableJob, layout: Layout) -> dict[str, Any]:
-    identity = {key: measurement.traits.get(key) for key in layout.identity}
-    identity["method"] = _method(measurement, job)
-    if "samples" in layout.identity:
-        identity["samples"] = ", ".join(map(str, counts_of(measurement, layout, "generation"))) or None
-    return identity
+def identity(line: Line, table: Table) -> dict[str, Any]:
+    """What a line is, in the columns of the layout; as published where it stands in a published row."""
+    layout = table.layout
+    told: dict[str, Any] = dict.fromkeys(layout.identity)
+    if (measurement := line.measurement) is not None:
+        told |= {key: measurement.traits.get(key) for key in layout.identity}
+        told["method"] = _method(measurement, layout)
+        if "samples" in told:
+            told["samples"] = ", ".join(map(str, counts_of(measurement, layout, "generation"))) or None
+    if line.published is not None:
+        told |= {key: line.published[key] for key in layout.identity if line.published.get(key)}
+        if layout.samples is not None:
+            told["samples"] = str(layout.samples)
+    return told
 
 
-def _method(measurement: Measurement, job: TableJob) -> str:
+def _method(measurement: Measurement, layout: Layout) -> str:
     """The row's label, or its method with what makes it a variant."""
     if measurement.label is not None:
         return measurement.label
     noise = measurement.traits.get("code_noise")
-    words = [NOISE_WORDS.get(noise or "", "with noise" if noise and job.table == "table4" else "")]
+    words = [NOISE_WORDS.get(noise or "", "with noise" if noise and layout.tells_noise else "")]
     words.append(ADVERSARIAL_WORDS.get(measurement.traits.get("adversarial", ""), ""))
     told = ", ".join(word for word in words if word)
     method = measurement.traits.get("method", measurement.name)
     return f"{method} ({told})" if told else method
 
 
-def _protocol_words(line: Line, layout: Layout) -> str:
+def protocol_words(line: Line, layout: Layout) -> str:
+    """How the numbers of a line came to be, in a few words."""
     words = [AS_PUBLISHED] * (line.published is not None)
-    if line.measurement is not None:
-        words += _measured_words(line.measurement, layout)
-    return "; ".join(words)
+    if (measurement := line.measurement) is not None:
+        for kind in sorted(measurement.kinds):
+            counts = " or ".join(map(str, counts_of(measurement, layout, kind))) or "no"
+            words.append(TOLD_KINDS.get(kind) or f"measured on {counts} {COUNTED_IMAGES[kind]}")
+    return "; ".join(dict.fromkeys(words))
 
 
-def _measured_words(measurement: Measurement, layout: Layout) -> list[str]:
-    words = []
-    for kind in sorted(measurement.kinds):
-        if kind in TOLD_KINDS:
-            words.append(TOLD_KINDS[kind])
-        else:
-            counts = " or ".join(map(str, counts_of(measurement, layout, kind)))
-            words.append(f"measured on {counts or 'no'} {COUNTED_IMAGES[kind]}")
-    return list(dict.fromkeys(words))
+def missing_notes(line: Line, table: Table) -> list[str]:
+    """The job's notes on the missing quantities, and lines of our own on those that no note names."""
+    missing = [quantity for quantity in table.layout.quantities if line.cells[quantity.key].is_missing]
+    told = [note for quantity in missing for note in table.job.missing if _speaks_of(note, quantity)]
+    return list(dict.fromkeys([*told, *unexplained(line, table)]))
+
+
+def unexplained(line: Line, table: Table) -> dict[str, list[str]]:
+    """A note on the missing quantities of each network that no note of the job explains, with their names."""
+    names: dict[str | None, list[str]] = {}
+    for quantity in table.layout.quantities:
+        explained = any(_speaks_of(note, quantity) for note in table.job.missing)
+        if line.cells[quantity.key].is_missing and not explained:
+            names.setdefault(quantity.network, []).append(quantity.name)
+    made = {network: f"made with the network {network}" if network else "that has it" for network in names}
+    return {
+        f"{', '.join(of_network)}: missing: no summary {made[network]} was given": of_network
+        for network, of_network in names.items()
+    }
+
+
+def _speaks_of(note: str, quantity: Quantity) -> bool:
+    names = [name.strip().lower() for name in note.partition(":")[0].split(",")]
+    network_named = quantity.network is not None and f"network {quantity.network} " in note
+    return quantity.name.lower() in names or network_named
 
 
 def _protocol_json(measurement: Measurement, layout: Layout) -> str | None:
@@ -178,8 +231,11 @@ def _provenance_json(measurement: Measurement, job: TableJob) -> str:
     """What made a row: its summaries, whose folders' digests tell the rest, and the digests that a reader asks for."""
     made: dict[str, Any] = {"summaries": [path for paths in measurement.files.values() for path in paths]}
     if job.provenance is not None:
-        told, trained = job.provenance, not measurement.kinds <= WITHOUT_TRAINING
-        names = [measurement.name, *(f"{measurement.name}#{seed}" for seed in job.training_seeds[1:])] * trained
+        told, trained = job.provenance, not measurement.is_counted
+        names = [
+            measurement.name,
+            *(f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:]),
+        ] * trained
         made |= {
             "weights": [folder for name in names for folder in told.weights.get(name, [])],
             "data_sha256": told.data.get(measurement.traits.get("dataset", "")),

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.base.errors import InputError
-from pipeline.tables.build import MEASURED
+from pipeline.tables.build import MEASURED, measured_column, published_column
 from pipeline.tables.claim_list import Claim, ClaimList, ClaimRow, Comparison, read_claims
-from pipeline.tables.columns import measured_column
-from pipeline.tables.display import rounded
+from pipeline.tables.display import Shown, cell_text, rounded, under_headings
 from pipeline.tables.job import TableJob
 from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.published import row_name
 from pipeline.tables.quantities import Quantity
 from pipeline.tables.summaries import NamedSummary
 
@@ -30,6 +30,18 @@ ON_OTHER_FEATURES = {
     "is": "score_efficientnet_lite0",
     "precision": "precision_efficientnet_lite0",
     "recall": "recall_efficientnet_lite0",
+}
+
+# How people read it: the columns of the csv under headings of two parts.
+HEADINGS = {
+    ("Claim", ""): "claim",
+    ("Section", ""): "section",
+    ("It says", ""): "says",
+    ("From the published tables", "recomputed"): "text_published",
+    ("From the published tables", "verdict"): "verdict_published",
+    ("Measured here", "recomputed"): "text_measured",
+    ("Measured here", "verdict"): "verdict_measured",
+    ("Measured here", "on"): "measured_on",
 }
 
 Tables = dict[str, list[dict[str, str]]]
@@ -119,8 +131,7 @@ def _columns(source: str, outcome: Outcome | None) -> dict[str, Any]:
 
 def _name(number: Number) -> str:
     """The row's name in the config; a published row's method and code size."""
-    row = number.row
-    return row.get("name") or " ".join(part for part in (row["method"], row.get("code_size", "")) if part)
+    return number.row.get("name") or row_name(number.row)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -185,7 +196,7 @@ def _quantity(table: str, key: str) -> Quantity | None:
 
 
 def _published(cells: Cells, keys: list[str], table: str) -> Number | None:
-    printed = [cells.get(f"{key}_published", "") for key in keys]
+    printed = [cells.get(published_column(key), "") for key in keys]
     if not printed[0]:
         return None
     decimals = max(len(text.partition(".")[2]) for text in printed)
@@ -230,25 +241,50 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
 
 def _relation(relation: str, ours: float, other: float, asserted: float) -> tuple[float, str, float]:
     """The recomputed number, its words where it is not one of the two, and by how much the claim holds."""
+    more = ours - other
     match relation:
-        case "lower_by_percent":
-            number = 100 * (other - ours) / other
-            return number, f"{rounded(number, 1)}%", number - asserted
-        case "higher_by_percent":
-            number = 100 * (ours - other) / other
-            return number, f"{rounded(number, 1)}%", number - asserted
-        case "costs_percent_more":
-            number = 100 * (ours - other) / other
-            return number, f"{rounded(number, 1)}%", asserted - number
+        case "lower_by_percent" | "higher_by_percent" | "costs_percent_more":
+            number = 100 * (other - ours if relation == "lower_by_percent" else more) / other
+            margin = asserted - number if relation == "costs_percent_more" else number - asserted
+            return number, f"{rounded(number, 1)}%", margin
         case "costs_more":
-            return ours - other, rounded(ours - other, 1, 3), asserted - (ours - other)
+            return more, rounded(more, 1, 3), asserted - more
         case "lower":
-            return ours - other, "", other - ours
+            return more, "", other - ours
         case "higher":
-            return ours - other, "", ours - other
+            return more, "", more
         case "alike":
-            return ours - other, "", asserted - abs(ours - other)
+            return more, "", asserted - abs(more)
         case "at_most":
             return ours, "", asserted - ours
         case _:
             return ours, "", -abs(ours - asserted)
+
+
+def shown_claims(table: ClaimsTable) -> Shown:
+    """The table as people read it: a line for each comparison, the sentences below."""
+    shown = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
+    columns = {heading: [cell_text(cell) for cell in shown[column]] for heading, column in HEADINGS.items()}
+    return Shown("Claims of the paper's text", under_headings(columns), _notes(table), "l" * len(columns))
+
+
+def _notes(table: ClaimsTable) -> list[str]:
+    notes = [
+        "Each number is recomputed from the published tables, and from what this run measured or counted: from the row"
+        " that is the paper's own experiment, else from the run's first row of the same method (Tables 7 and 8: with"
+        " the same C_key, with the larger or smaller block) on the dataset named. A verdict on other images says"
+        " whether the same holds there, not that the paper's number is wrong.",
+        "An advantage holds where it is at least the asserted one, a cost where it is at most that, each within the"
+        " tolerance that the csv has; the csv has both rows and both numbers too.",
+    ]
+    if (table.frame["verdict_measured"] == NOT_MEASURED).any():
+        notes.append(
+            "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
+            " is another one: it is shown under its own name and decides nothing."
+        )
+    return notes + [
+        f"Claim {index} (section {section}): “{sentence}”"
+        if section[0].isdigit()
+        else f"Claim {index} ({section}): “{sentence}”"
+        for index, (section, sentence) in enumerate(table.sentences, start=1)
+    ]

@@ -1,17 +1,26 @@
 """A built table as a person reads it: rounded cells under short headings."""
 
 from math import floor, log10
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.tables.build import PUBLISHED, Table
-from pipeline.tables.columns import measured_column
+from pipeline.tables.build import PUBLISHED, Table, identity, protocol_words, source
 from pipeline.tables.layout import HEADINGS
+from pipeline.tables.pairing import Cell
 from pipeline.tables.quantities import Quantity
 
 MISSING = "missing"
-Headings = list[tuple[str, str]]
+Columns = dict[tuple[str, str], list[str]]
+
+
+class Shown(NamedTuple):
+    """A table as people read it: title, cells as strings under headings of two parts, notes, LaTeX's alignment."""
+
+    title: str
+    cells: pd.DataFrame
+    notes: list[str]
+    alignment: str
 
 
 def rounded(value: float, decimals: int, significant: int = 0) -> str:
@@ -24,74 +33,81 @@ def rounded(value: float, decimals: int, significant: int = 0) -> str:
     return text.replace("-", "−")
 
 
+def cell_text(cell: Any) -> str:
+    """A cell of a frame; what is absent is empty."""
+    return "" if cell is None or cell != cell else str(cell)
+
+
 def display(table: Table) -> pd.DataFrame:
     """Strings only, columns as (quantity, published | measured | difference); empty columns are left out."""
-    frame = table.frame
-    columns: dict[tuple[str, str], list[str]] = {("Source", ""): [str(cell) for cell in frame["source"]]}
+    columns: Columns = {("Source", ""): [source(line) for line in table.lines]}
+    identities = [identity(line, table) for line in table.lines]
     for key in table.layout.identity:
-        columns[HEADINGS[key], ""] = [_text(cell) for cell in frame[key]]
+        columns[HEADINGS[key], ""] = [cell_text(told[key]) for told in identities]
     for quantity in table.layout.quantities:
         if is_shown(table, quantity):
             columns |= _quantity(table, quantity)
-    columns["Protocol", ""] = [_text(cell) for cell in frame["protocol"]]
-    shown = pd.DataFrame(columns, dtype=object)
-    shown.columns = pd.MultiIndex.from_tuples(list(columns))
-    return shown
+    columns["Protocol", ""] = [protocol_words(line, table.layout) for line in table.lines]
+    return under_headings(columns)
+
+
+def under_headings(columns: Columns) -> pd.DataFrame:
+    """Columns of strings under headings of two parts."""
+    cells = pd.DataFrame(columns, dtype=object)
+    cells.columns = pd.MultiIndex.from_tuples(list(columns))
+    return cells
+
+
+def cells_of(table: Table, quantity: Quantity) -> list[Cell]:
+    """A quantity's cells, line by line."""
+    return [line.cells[quantity.key] for line in table.lines]
 
 
 def is_shown(table: Table, quantity: Quantity) -> bool:
     """A quantity that the paper has or that a row has; the footnotes say what else is missing."""
-    measured = any(table.frame[measured_column(quantity, variant)].notna().any() for variant in quantity.measured)
-    return quantity.published is not None or measured
+    return quantity.is_published or any(cell.values for cell in cells_of(table, quantity))
 
 
-def _text(cell: Any) -> str:
-    return "" if cell is None or cell != cell else str(cell)
-
-
-def _quantity(table: Table, quantity: Quantity) -> dict[tuple[str, str], list[str]]:
-    frame, key = table.frame, quantity.key
-    columns: dict[tuple[str, str], list[str]] = {}
-    if quantity.published:
-        columns[quantity.label, "published"] = [_published(row, quantity) for _, row in frame.iterrows()]
-    if (frame["source"] != PUBLISHED).any():
+def _quantity(table: Table, quantity: Quantity) -> Columns:
+    cells, columns = cells_of(table, quantity), {}
+    if quantity.is_published:
+        columns[quantity.label, "published"] = [_published(cell) for cell in cells]
+    if any(source(line) != PUBLISHED for line in table.lines):
         for variant in quantity.measured:
             heading = f"measured ({variant})" if variant else "measured"
-            columns[quantity.label, heading] = [_measured(row, table, quantity, variant) for _, row in frame.iterrows()]
-    if quantity.published and frame[f"{key}_difference"].notna().any():
+            columns[quantity.label, heading] = [_measured(cell, table, quantity, variant) for cell in cells]
+    if any(cell.difference is not None for cell in cells):
+        decimals, _ = table.decimals[quantity.key]
         columns[quantity.label, "difference"] = [
-            _number(cell, table.decimals[key]) for cell in frame[f"{key}_difference"]
+            "" if cell.difference is None else rounded(cell.difference, decimals) for cell in cells
         ]
     return columns
 
 
-def _number(cell: Any, decimals: int, significant: int = 0) -> str:
-    return "" if _text(cell) == "" else rounded(cell, decimals, significant)
-
-
-def _published(row: "pd.Series[Any]", quantity: Quantity) -> str:
+def _published(cell: Cell) -> str:
     """As printed, with ± where the paper prints it."""
-    text = _text(row[f"{quantity.key}_published"])
-    spread = _text(row[f"{quantity.key}_published_two_std"]) if quantity.two_std else ""
-    return f"{text} ± {spread}" if spread else text
+    return " ± ".join(printed for printed in (cell.published, cell.published_two_std) if printed)
 
 
-def _measured(row: "pd.Series[Any]", table: Table, quantity: Quantity, variant: str) -> str:
-    if quantity.key in _text(row["missing"]).split("; "):
+def _measured(cell: Cell, table: Table, quantity: Quantity, variant: str) -> str:
+    if cell.is_missing:
         return MISSING
-    text = _number(row[measured_column(quantity, variant)], table.decimals[quantity.key], quantity.significant)
-    return text + _uncertainty(row, table, quantity) if text else ""
+    if variant not in cell.values:
+        return ""
+    number = rounded(cell.values[variant].number, table.decimals[quantity.key][0], quantity.significant)
+    return number + _uncertainty(cell, table, quantity)
 
 
-def _uncertainty(row: "pd.Series[Any]", table: Table, quantity: Quantity) -> str:
+def _uncertainty(cell: Cell, table: Table, quantity: Quantity) -> str:
     """± over seeds where a table has several, else ± over images; the interval of a single number."""
-    key, decimals = quantity.key, table.decimals[quantity.key]
-    if table.job.seeded and quantity.kind != "complexity":
-        if (over_seeds := row[f"{key}_measured_seed_std"]) is not None:
-            return f" ± {rounded(over_seeds, decimals, significant=1)}"
-    elif quantity.two_std and (over_images := row[f"{key}_measured_two_std"]) is not None:
-        return f" ± {rounded(over_images, table.decimals[f'{key}_two_std'])}"
-    if quantity.has_interval and (low := row[f"{key}_measured_low"]) is not None:
-        ends = (rounded(end, decimals, quantity.significant) for end in (low, row[f"{key}_measured_high"]))
-        return f" [{', '.join(ends)}]"
+    (decimals, of_spread), value = table.decimals[quantity.key], cell.compared
+    if value is None:
+        return ""
+    if table.job.seeded and quantity.has_seeds:
+        if value.seed_std is not None:
+            return f" ± {rounded(value.seed_std, decimals, significant=1)}"
+    elif quantity.two_std and value.std is not None:
+        return f" ± {rounded(2 * value.std, of_spread)}"
+    if quantity.has_interval and value.interval is not None:
+        return f" [{', '.join(rounded(end, decimals, quantity.significant) for end in value.interval)}]"
     return ""

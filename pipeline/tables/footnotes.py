@@ -1,11 +1,23 @@
 """What a reader must know beside a table's numbers."""
 
-from pipeline.tables.build import BOTH, MEASURED, NOTE_SEPARATOR, Table
-from pipeline.tables.cells import NOT_GIVEN
-from pipeline.tables.display import is_shown
+from pipeline.tables.build import BOTH, MEASURED, Table, identity, source, unexplained
+from pipeline.tables.display import cells_of, is_shown
 from pipeline.tables.protocols import INTERVAL, told
 
-BEYOND = {
+# What a reader must know of each kind of summary; of the last three, where the table shows one.
+OF_KINDS = {
+    "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network."
+    " A model trained with LPIPS-AlexNet as its loss is judged by LPIPS-VGG.",
+    "reconstruction_distance": "rFID is the FID of the reconstructions against the validation images themselves, rFD"
+    " (EfficientNet-Lite0) the same distance on other features; the paper has neither.",
+    "complexity": "M: millions of parameters, counted from the config. ngp and tcnn: two table conventions"
+    " (r + 1 or r nodes per dimension); the difference is ngp's. GFLOPs are multiply-accumulates of"
+    " retrieval and decoding: by the paper's hand-written rule, which the difference is taken from,"
+    " and by a true count.",
+    "generation": "FID and IS are on InceptionV3 as torch-fidelity resizes for it, FID (clean-fid) as clean-fid does;"
+    " CLIP-FID is on CLIP ViT-B/32, precision, recall and F1 on VGG16."
+    " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
+    " on other features: not to be compared with those. Real images are the floor of a distance.",
     "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
     " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"
     " their hits. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."
@@ -14,50 +26,30 @@ BEYOND = {
     " on the device in the protocol; only numbers of one such run can be compared.",
     "training": "Training: seconds that the history of the training counts, on whatever machine it ran.",
 }
+WHERE_SHOWN = frozenset({"codes", "decoding", "training"})
 
 
 def title(table: Table) -> str:
-    """The table, the run, and the datasets that its measured rows are of."""
-    measured = table.frame[table.frame["source"].isin([MEASURED, BOTH])]
-    datasets = list(dict.fromkeys(str(d) for d in measured["dataset"] if d is not None and d == d))
+    """The table, and the datasets that its measured rows are of."""
+    measured = [line for line in table.lines if source(line) in (MEASURED, BOTH)]
+    datasets = list(dict.fromkeys(str(identity(line, table)["dataset"]) for line in measured))
     of = f"measured on {', '.join(datasets)}" if datasets else "published rows alone"
-    return f"{table.layout.title} (run {table.job.run}; {of})"
+    return f"{table.layout.title} ({of})"
 
 
 def footnotes(table: Table) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, what is missing, origins."""
-    notes = [
+    kinds = [kind for kind in OF_KINDS if kind in table.layout.kinds]
+    return [
         *_published(table),
         *_plus_minus(table),
         *_intervals(table),
+        *(OF_KINDS[kind] for kind in kinds if kind not in WHERE_SHOWN or _has(table, kind)),
+        *_protocols(table),
+        *_missing(table),
+        *_row_notes(table),
+        *_provenance(table),
     ]
-    kinds = table.layout.kinds
-    if "reconstruction" in kinds:
-        notes.append(
-            "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network."
-            " A model trained with LPIPS-AlexNet as its loss is judged by LPIPS-VGG."
-        )
-    if "reconstruction_distance" in kinds:
-        notes.append(
-            "rFID is the FID of the reconstructions against the validation images themselves, rFD (EfficientNet-Lite0)"
-            " the same distance on other features; the paper has neither."
-        )
-    if "complexity" in kinds:
-        notes.append(
-            "M: millions of parameters, counted from the config. ngp and tcnn: two table conventions"
-            " (r + 1 or r nodes per dimension); the difference is ngp's. GFLOPs are multiply-accumulates of"
-            " retrieval and decoding: by the paper's hand-written rule, which the difference is taken from,"
-            " and by a true count."
-        )
-    if "generation" in kinds:
-        notes.append(
-            "FID and IS are on InceptionV3 as torch-fidelity resizes for it, FID (clean-fid) as clean-fid does;"
-            " CLIP-FID is on CLIP ViT-B/32, precision, recall and F1 on VGG16."
-            " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
-            " on other features: not to be compared with those. Real images are the floor of a distance."
-        )
-    notes += [note for kind, note in BEYOND.items() if kind in kinds and _has(table, kind)]
-    return notes + _protocols(table) + _missing(table) + _row_notes(table) + _provenance(table)
 
 
 def _published(table: Table) -> list[str]:
@@ -76,9 +68,8 @@ def _has(table: Table, kind: str) -> bool:
 
 
 def _differences(table: Table) -> str:
-    columns = [column for column in table.frame if str(column).endswith("_difference")]
     rule = "only where dataset, code size and protocol match a published row"
-    if table.frame[columns].notna().any(axis=None):
+    if any(cell.difference is not None for line in table.lines for cell in line.cells.values()):
         return f"difference: measured − published, {rule}."
     return f"No difference is shown: it is taken {rule}, and no measured row does."
 
@@ -101,7 +92,7 @@ def _intervals(table: Table) -> list[str]:
     words = [
         f"{key.removesuffix(INTERVAL).replace('_', ' ')} {protocol[key]}"
         for quantity in table.layout.quantities
-        if quantity.has_interval and table.frame[f"{quantity.key}_measured_low"].notna().any()
+        if quantity.has_interval and any(cell.compared and cell.compared.interval for cell in cells_of(table, quantity))
         for protocol in table.protocols[quantity.key].values()
         for key in protocol
         if key.endswith(INTERVAL)
@@ -122,27 +113,17 @@ def _protocols(table: Table) -> list[str]:
 def _missing(table: Table) -> list[str]:
     """The job's notes, and ours on what no note of the job explains."""
     shown = {quantity.name for quantity in table.layout.quantities if is_shown(table, quantity)}
-    ours = [note for _, note in _noted(table) if NOT_GIVEN in note and shown & set(note.partition(":")[0].split(", "))]
+    ours = [note for line in table.lines for note, names in unexplained(line, table).items() if shown & set(names)]
     return [f"missing: {note}" for note in dict.fromkeys(table.job.missing)] + list(dict.fromkeys(ours))
 
 
 def _row_notes(table: Table) -> list[str]:
-    return [
-        f"{where}: {note}." for where, note in _noted(table) if note not in table.job.missing and NOT_GIVEN not in note
-    ]
-
-
-def _noted(table: Table) -> list[tuple[str, str]]:
     """Each note with the row that it stands in."""
     noted = []
-    for _, row in table.frame.iterrows():
-        where = ", ".join(str(row[key]) for key in table.layout.identity if row[key] is not None)
-        noted += [(f"{row['source']} row {where}", note) for note in _split(row["notes"])]
+    for line in table.lines:
+        where = ", ".join(str(told) for told in identity(line, table).values() if told is not None)
+        noted += [f"{source(line)} row {where}: {note}." for note in line.notes]
     return noted
-
-
-def _split(notes: object) -> list[str]:
-    return notes.split(NOTE_SEPARATOR) if isinstance(notes, str) else []
 
 
 def _provenance(table: Table) -> list[str]:

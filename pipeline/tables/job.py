@@ -1,36 +1,24 @@
 """What the table stage is told."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from pipeline.config.fields import Section
-
-TableName = Literal[
-    "table2",
-    "table3",
-    "table4",
-    "table5",
-    "table6",
-    "table7",
-    "table8",
-    "text_10k",
-    "section34",
-    "noise_generation",
-    "table_sizes",
-    "equal_budget",
-    "claims",
-]
 
 
 class TableRow(Section):
     """A measured row: an autoencoder (Tables 2, 3, 4, 7, 8) or a sample set (Tables 5, 6, text)."""
 
     name: str = Field(description="The name under `autoencoders` or `samples` in the config.")
+    dataset: str = Field(description="The name under `datasets` in the config; a difference needs the paper's.")
     label: str | None = Field(None, description="What stands under Method, if not the summary's own words.")
-    dataset: str | None = Field(None, description="Needed where no summary of the row could be made.")
     code_size: str | None = Field(
         None, description="Code size behind a sample set; a difference needs it, where the summary lacks it."
+    )
+    resolution: int | None = Field(
+        None, description="Of the dataset's images; a difference needs it, where the summary lacks it."
+    )
+    prepared: str | None = Field(
+        None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
     )
 
 
@@ -48,9 +36,11 @@ class Provenance(Section):
 class TableJob(Section):
     """One table of a run."""
 
-    table: TableName
-    run: str = Field(description="The run's name, for the title.")
+    table: str = Field(description="A name in `pipeline.tables.layout.LAYOUTS`, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
+    counted: list[TableRow] = Field(
+        [], description="Autoencoders without a row: their counts stand beside the published ones that they match."
+    )
     training_seeds: list[int] = Field(
         [0],
         description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",

@@ -1,6 +1,7 @@
 """What the tables' columns hold: each quantity as the paper prints it and as we measure it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,12 @@ class Quantity:
     label: str
     kind: str
     measured: dict[str, str]
-    published: str | None = None
+    is_published: bool = False  # whether the paper prints it, under its key in config/published
     decimals: int = 4
     has_std: bool = False
     two_std: bool = False  # shown as mean ± two standard deviations, as the authors' code prints it
     has_interval: bool = False  # shown as number [low, high]
     network: str | None = None
-    reference: bool = False  # the number depends on which reference images it is held against
     significant: int = 0  # at least so many significant digits: small models' counts would round to nothing
 
     @property
@@ -34,18 +34,21 @@ class Quantity:
         """The measured value that a difference is taken from."""
         return next(iter(self.measured.values()))
 
+    @property
+    def has_seeds(self) -> bool:
+        """Whether a training seed can change it."""
+        return self.kind != "complexity"
+
+
+def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
+    """The same quantities in a table that the paper does not have."""
+    return tuple(replace(quantity, is_published=False) for quantity in quantities)
+
 
 def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True) -> Quantity:
+    network = metric if metric.startswith("lpips") else None
     return Quantity(
-        key,
-        label,
-        "reconstruction",
-        {"": metric},
-        published=key if published else None,
-        decimals=decimals,
-        has_std=True,
-        two_std=True,
-        network=metric if metric.startswith("lpips") else None,
+        key, label, "reconstruction", {"": metric}, published, decimals, has_std=True, two_std=True, network=network
     )
 
 
@@ -55,96 +58,62 @@ SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4)
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2)
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
 
+_count = partial(Quantity, kind="complexity", significant=3)
 COUNTS = (
-    Quantity(
+    _count(
         "hash_table_params_millions",
         "Hash tables (M)",
-        "complexity",
-        {"ngp": "hash_tables.ngp", "tcnn": "hash_tables.tcnn"},
-        published="hash_table_params_millions",
+        measured={"ngp": "hash_tables.ngp", "tcnn": "hash_tables.tcnn"},
+        is_published=True,
         decimals=1,
-        significant=3,
     ),
-    Quantity(
-        "decoder_params_millions",
-        "Decoder (M)",
-        "complexity",
-        {"": "decoder_params"},
-        published="decoder_params_millions",
-        decimals=1,
-        significant=3,
-    ),
-    Quantity(
+    _count("decoder_params_millions", "Decoder (M)", measured={"": "decoder_params"}, is_published=True, decimals=1),
+    _count(
         "decoder_gflops",
         "Decoding GFLOPs",
-        "complexity",
-        {"paper rule": "gmacs.paper_rule", "true count": "gmacs.true"},
-        published="decoder_gflops",
+        measured={"paper rule": "gmacs.paper_rule", "true count": "gmacs.true"},
+        is_published=True,
         decimals=2,
-        significant=3,
     ),
 )
-ENCODER = Quantity(
-    "encoder_params_millions", "Encoder (M)", "complexity", {"": "encoder_params"}, decimals=1, significant=3
-)
+ENCODER = _count("encoder_params_millions", "Encoder (M)", measured={"": "encoder_params"}, decimals=1)
 
 
-def _distance(key: str, label: str, kind: str, value: str, network: str, published: bool = False) -> Quantity:
-    """A Fréchet distance in a feature space."""
+def _of_space(
+    space: str, metric: str, key: str, label: str, decimals: int, published: bool = False, kind: str = "generation"
+) -> Quantity:
+    """A metric in a feature space, whose name starts with its network's."""
+    prefix = "rfid." if kind == "reconstruction_distance" else ""
     return Quantity(
         key,
         label,
         kind,
-        {"": f"{value}.frechet_distance"},
-        published=key if published else None,
-        decimals=2,
+        {"": f"{prefix}{space}.{metric}"},
+        published,
+        decimals,
+        has_std=metric == "score_mean",
         has_interval=True,
-        network=network,
-        reference=True,
+        network=space.removesuffix("_clean"),
     )
 
 
-FID = _distance("fid", "FID ↓", "generation", "inception", "inception", published=True)
-FID_CLEAN = _distance("fid_clean", "FID (clean-fid) ↓", "generation", "inception_clean", "inception")
-CLIP_FID = _distance("clip_fid", "CLIP-FID ↓", "generation", "clip", "clip", published=True)
-INCEPTION_SCORE = Quantity(
-    "is",
-    "IS ↑",
-    "generation",
-    {"": "inception.score_mean"},
-    published="is",
-    decimals=2,
-    has_std=True,
-    has_interval=True,
-    network="inception",
-)
-PRECISION_RECALL = tuple(
-    Quantity(
-        key,
-        f"{name} ↑",
-        "generation",
-        {"": f"vgg16.{key}"},
-        published=key,
-        decimals=decimals,
-        has_interval=True,
-        network="vgg16",
-    )
-    for key, name, decimals in (("precision", "Precision", 2), ("recall", "Recall", 2), ("f1", "F1", 3))
+_DISTANCE = "frechet_distance"
+FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, published=True)
+FID_CLEAN = _of_space("inception_clean", _DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
+CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, published=True)
+INCEPTION_SCORE = _of_space("inception", "score_mean", "is", "IS ↑", 2, published=True)
+PRECISION_RECALL = (
+    _of_space("vgg16", "precision", "precision", "Precision ↑", 2, published=True),
+    _of_space("vgg16", "recall", "recall", "Recall ↑", 2, published=True),
+    _of_space("vgg16", "f1", "f1", "F1 ↑", 3, published=True),
 )
 # Other features, other numbers: never under the published metrics' names.
 EFFICIENTNET = tuple(
-    Quantity(
-        f"{key}_efficientnet_lite0",
-        f"{name} (EfficientNet-Lite0) {arrow}",
-        "generation",
-        {"": f"efficientnet_lite0.{metric}"},
-        decimals=decimals,
-        has_std=key == "score",
-        has_interval=True,
-        network="efficientnet_lite0",
+    _of_space(
+        "efficientnet_lite0", metric, f"{key}_efficientnet_lite0", f"{name} (EfficientNet-Lite0) {arrow}", decimals
     )
     for key, name, arrow, metric, decimals in (
-        ("fd", "FD", "↓", "frechet_distance", 1),
+        ("fd", "FD", "↓", _DISTANCE, 1),
         ("score", "Score", "↑", "score_mean", 2),
         ("precision", "Precision", "↑", "precision", 3),
         ("recall", "Recall", "↑", "recall", 3),
@@ -154,15 +123,56 @@ EFFICIENTNET = tuple(
 GENERATION = (FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL, *EFFICIENTNET)
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.
-_RFID = "reconstruction_distance"
-RECONSTRUCTION_DISTANCE = (
-    _distance("rfid", "rFID ↓", _RFID, "rfid.inception", "inception"),
-    _distance("rfid_clean", "rFID (clean-fid) ↓", _RFID, "rfid.inception_clean", "inception"),
-    _distance(
-        "rfd_efficientnet_lite0",
-        "rFD (EfficientNet-Lite0) ↓",
-        _RFID,
-        "rfid.efficientnet_lite0",
-        "efficientnet_lite0",
-    ),
+RECONSTRUCTION_DISTANCE = tuple(
+    _of_space(space, _DISTANCE, key, label, 2, kind="reconstruction_distance")
+    for space, key, label in (
+        ("inception", "rfid", "rFID ↓"),
+        ("inception_clean", "rfid_clean", "rFID (clean-fid) ↓"),
+        ("efficientnet_lite0", "rfd_efficientnet_lite0", "rFD (EfficientNet-Lite0) ↓"),
+    )
+)
+
+
+def _of_codes(key: str, label: str, decimals: int, significant: int = 0) -> Quantity:
+    return Quantity(key, label, "codes", {"": f"codes.{key}"}, decimals=decimals, significant=significant)
+
+
+# Beyond the paper's: codes (section 3.4), bytes (section 5), speed and time.
+USED_SHARE = _of_codes("used_share", "Entries in use (%) ↑", 1)
+USAGE = (
+    _of_codes("entries", "Entries", 0),
+    USED_SHARE,
+    _of_codes("perplexity", "Perplexity ↑", 1),
+    _of_codes("evenness", "Perplexity / entries ↑", 3),
+)
+RANGE = (
+    _of_codes("code_minimum", "Smallest code", 3),
+    _of_codes("code_maximum", "Largest code", 3),
+    _of_codes("code_variance", "Variance", 4, 3),
+)
+NOISE = (
+    _of_codes("psnr_quiet", "PSNR (dB) without noise ↑", 2),
+    _of_codes("psnr_fall", "PSNR's fall within ±1/(2 r_max) (dB) ↓", 2, 2),
+    _of_codes("lpips_rise", "LPIPS' rise within ±1/(2 r_max) ↓", 4),
+    _of_codes("tolerated_half_cells", "Noise for −1 dB, in 1/(2 r_max) ↑", 2),
+    _of_codes("tolerated_deviations", "Noise for −1 dB, in deviations ↑", 3),
+)
+BYTES = (
+    _of_codes("table_megabytes", "Hash tables (MB) ↓", 2, 3),
+    _of_codes("decoding_megabytes", "Decoder with tables (MB) ↓", 2, 3),
+    _of_codes("code_bytes", "Code of an image (B) ↓", 0),
+    _of_codes("collection_megabytes", "Codes of the collection (MB) ↓", 2, 3),
+    _of_codes("kept_megabytes", "All that is kept (MB) ↓", 2, 3),
+)
+DECODING_SPEED = Quantity(
+    "decoded_per_second",
+    "Decoded images/s ↑",
+    "decoding",
+    {"": "decoding.images_per_second"},
+    decimals=1,
+    significant=3,
+    has_interval=True,
+)
+TRAINING_SECONDS = Quantity(
+    "training_seconds", "Training (s) ↓", "training", {"": "training.seconds"}, decimals=0, significant=3
 )

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 
 from pipeline.tables.build import Table
-from pipeline.tables.claims import ClaimsTable
-from pipeline.tables.claims_shown import shown_claims
-from pipeline.tables.shown import Shown, shown
+from pipeline.tables.claims import ClaimsTable, shown_claims
+from pipeline.tables.display import Shown, display
+from pipeline.tables.footnotes import footnotes, title
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -40,7 +40,11 @@ AnyTable = Table | ClaimsTable
 
 
 def _shown(table: AnyTable) -> Shown:
-    return shown_claims(table) if isinstance(table, ClaimsTable) else shown(table)
+    """Words to the left, numbers to the right, the protocol last."""
+    if isinstance(table, ClaimsTable):
+        return shown_claims(table)
+    cells, words = display(table), len(table.layout.identity) + 1
+    return Shown(title(table), cells, footnotes(table), "l" * words + "r" * (cells.shape[1] - words - 1) + "l")
 
 
 def to_csv(table: AnyTable) -> str:
@@ -92,7 +96,7 @@ def to_latex(table: AnyTable) -> str:
             position="htbp",
             position_float="centering",
             caption=escape_latex(told.title),
-            label=f"tab:{told.label}".replace("_", "-"),
+            label=f"tab:{table.job.table}".replace("_", "-"),
             environment="table*",
         )
         .replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}", 1)

@@ -1,7 +1,13 @@
-"""Summaries (json) of the stages, as the tables read them."""
+"""Summaries of the stages, as the tables read them: what each says of its row, and its values.
+
+A value is named by what made it: `lpips_alex` (a reconstruction metric), `inception.frechet_distance` (a metric in a
+feature space), `rfid.inception.frechet_distance` (the same of reconstructions), `hash_tables.ngp` (a count).
+"""
 
 import csv
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -9,6 +15,48 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import explain
+from pipeline.tables.protocols import own_protocol
+from pipeline.tables.quantities import RECONSTRUCTION
+
+MILLION = 1e6
+IMAGE_METRICS = frozenset(quantity.compared for quantity in RECONSTRUCTION)
+# One column for precision and recall on VGG16, whatever their protocol: rows of both protocols are refused.
+COLUMN_SPACES = {"vgg16_paper": "vgg16"}
+TRAITS = (
+    "method",
+    "code_size",
+    "key_length",
+    "feature_size",
+    "code_noise",
+    "adversarial",
+    "train_images",
+    "sample_kind",
+    "resolution",
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number and what is known of it.
+
+    std is over images (or the score's splits), seed_std over training seeds; interval as the protocol says.
+    """
+
+    number: float
+    std: float | None = None
+    protocol: dict[str, Any] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    seed_std: float | None = None
+    seeds: int = 1
+
+
+def _values(
+    prefix: str, numbers: Mapping[str, float | None], protocol: dict[str, Any] | None = None
+) -> dict[str, Value]:
+    """Plain numbers, those that there are."""
+    return {
+        f"{prefix}{key}": Value(number, None, protocol or {}) for key, number in numbers.items() if number is not None
+    }
 
 
 class Summary(BaseModel):
@@ -16,9 +64,28 @@ class Summary(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    dataset: str
-    method: str
     protocol: dict[str, Any] = {}
+
+    def traits(self, row: str) -> dict[str, Any]:
+        """What the summary says of its row, such as the code size."""
+        return {key: getattr(self, key) for key in TRAITS if hasattr(self, key)}
+
+
+class Architecture(Summary):
+    """What tells autoencoders apart before they are trained."""
+
+    method: str
+    code_size: str
+    key_length: int | None = None
+    feature_size: int | None = None
+
+
+class Trained(Architecture):
+    """What tells trained autoencoders apart."""
+
+    code_noise: str | None = None
+    adversarial: str | None = None
+    train_images: int
 
 
 class Spread(BaseModel):
@@ -28,23 +95,22 @@ class Spread(BaseModel):
     std: float | None = None
 
 
-class TrainedSummary(Summary):
-    """Something measured of one trained autoencoder: what tells it apart."""
-
-    code_size: str
-    key_length: int | None = None
-    feature_size: int | None = None
-    code_noise: str | None = None
-    adversarial: str | None = None
-    train_images: int
-
-
-class ReconstructionSummary(TrainedSummary):
+class ReconstructionSummary(Trained):
     """Reconstruction of a validation split by one autoencoder."""
 
     kind: Literal["reconstruction"]
     count: int
     metrics: dict[str, Spread]
+
+    def traits(self, row: str) -> dict[str, Any]:
+        return {**super().traits(row), "resolution": self.protocol.get("resolution")}
+
+    def values(self, row: str) -> dict[str, Value]:
+        protocol = {"count": self.count, **self.protocol}
+        return {
+            metric: Value(spread.mean, spread.std, own_protocol(protocol, metric, IMAGE_METRICS))
+            for metric, spread in self.metrics.items()
+        }
 
 
 class HashTableParams(BaseModel):
@@ -63,17 +129,25 @@ class Gmacs(BaseModel):
     true_count: float = Field(alias="true")
 
 
-class ComplexitySummary(Summary):
+class ComplexitySummary(Architecture):
     """Counts of one autoencoder."""
 
     kind: Literal["complexity"]
-    code_size: str
-    key_length: int | None = None
-    feature_size: int | None = None
+    resolution: int | None = None
     hash_table_params: HashTableParams | None = None
     decoder_params: int
     encoder_params: int | None = None
     gmacs: Gmacs
+
+    def values(self, row: str) -> dict[str, Value]:
+        tables = self.hash_table_params
+        parameters = {
+            "decoder_params": self.decoder_params,
+            "encoder_params": self.encoder_params,
+            **({"hash_tables.ngp": tables.ngp, "hash_tables.tcnn": tables.tcnn} if tables else {}),
+        }
+        millions = {key: count / MILLION for key, count in parameters.items() if count is not None}
+        return _values("", millions | {"gmacs.paper_rule": self.gmacs.paper_rule, "gmacs.true": self.gmacs.true_count})
 
 
 class Interval(BaseModel):
@@ -86,11 +160,28 @@ class Interval(BaseModel):
 class FeatureSummary(Summary):
     """An image set against a reference set in one feature space (a network, a preprocessing and a layer)."""
 
+    method: str
     network: str
     space: str
     code_size: str | None = None
     metrics: dict[str, float]
     intervals: dict[str, Interval] = {}
+
+    def traits(self, row: str) -> dict[str, Any]:
+        return {**super().traits(row), "prepared": self.protocol.get("reference_prepared")}
+
+    def values(self, row: str, prefix: str = "") -> dict[str, Value]:
+        """The metrics, by the names of the space's column."""
+        protocol = {**self.protocol, "network": self.network, "space": self.space}
+        deviations = {"score_mean": self.metrics.get("score_std")}
+        intervals = {metric: (interval.low, interval.high) for metric, interval in self.intervals.items()}
+        return {
+            f"{prefix}{COLUMN_SPACES.get(self.space, self.space)}.{metric}": Value(
+                number, deviations.get(metric), protocol, intervals.get(metric)
+            )
+            for metric, number in self.metrics.items()
+            if metric != "score_std"
+        }
 
 
 class GenerationSummary(FeatureSummary):
@@ -104,6 +195,9 @@ class ReconstructionDistanceSummary(FeatureSummary):
     """The reconstructions of a validation split against that split (rFID)."""
 
     kind: Literal["reconstruction_distance"]
+
+    def values(self, row: str, prefix: str = "rfid.") -> dict[str, Value]:
+        return super().values(row, prefix)
 
 
 class Usage(BaseModel):
@@ -142,7 +236,7 @@ class Storage(BaseModel):
     codes: int
 
 
-class CodesSummary(TrainedSummary):
+class CodesSummary(Trained):
     """The codes of a training split by one autoencoder (section 3.4)."""
 
     kind: Literal["codes"]
@@ -152,39 +246,62 @@ class CodesSummary(TrainedSummary):
     noise: NoiseNumbers
     storage: Storage
 
+    def traits(self, row: str) -> dict[str, Any]:
+        entries = self.table_entries_log2
+        return {**super().traits(row), "table_entries": None if entries is None else f"2^{entries}"}
 
-class Rates(BaseModel):
+    def values(self, row: str) -> dict[str, Value]:
+        used, kept = self.usage, self.storage
+        numbers = {
+            **(used.model_dump() | {"used_share": 100 * used.used_share} if used else {}),
+            **{f"code_{key}": number for key, number in self.codes.model_dump().items()},
+            "psnr_quiet": self.noise.psnr,
+            **self.noise.model_dump(exclude={"psnr"}),
+            "table_megabytes": kept.tables / MILLION,
+            "decoding_megabytes": kept.decoding / MILLION,
+            "code_bytes": kept.code_bits / 8,
+            "collection_megabytes": kept.codes / MILLION,
+            "kept_megabytes": (kept.decoding + kept.codes) / MILLION,
+        }
+        return _values("codes.", numbers, self.protocol)
+
+
+class Rates(Interval):
     """Images per second: the median round, the slowest and the fastest."""
 
     median: float
-    low: float
-    high: float
 
 
-class DecodedModel(BaseModel):
+class DecodedModel(Architecture):
     """One of the models that took turns."""
 
-    dataset: str
-    method: str
-    code_size: str
-    key_length: int | None = None
-    feature_size: int | None = None
     images_per_second: Rates
 
 
-class DecodingSummary(BaseModel):
+class DecodingSummary(Summary):
     """Decoded images per second of several autoencoders, by the name of the row."""
 
     kind: Literal["decoding"]
     models: dict[str, DecodedModel]
-    protocol: dict[str, Any] = {}
+
+    def traits(self, row: str) -> dict[str, Any]:
+        if row not in self.models:
+            raise InputError(f"decoding: {row!r} is none of the models measured ({', '.join(self.models)})")
+        return self.models[row].traits(row)
+
+    def values(self, row: str) -> dict[str, Value]:
+        rates = self.models[row].images_per_second
+        return {"decoding.images_per_second": Value(rates.median, None, self.protocol, (rates.low, rates.high))}
 
 
-class TrainingSummary(BaseModel):
+class TrainingSummary(Summary):
     """What a training's history (csv) says of its length."""
 
     kind: Literal["training"]
     seconds: float
+
+    def values(self, row: str) -> dict[str, Value]:
+        return _values("training.", {"seconds": self.seconds})
 
 
 AnySummary = Annotated[

@@ -267,7 +267,7 @@ def test_a_table_of_another_form_is_one_line(tmp_path: Path, content: str) -> No
 
 def test_the_tables_parts_are_those_of_its_markdown(tmp_path: Path) -> None:
     """The json for the page and the Markdown show the same strings."""
-    told = json.dumps({"table": "table2", "run": "made-up"})
+    told = json.dumps({"table": "table2"})
     make_table(told, [], markdown=tmp_path / "table.md", parts=tmp_path / "table.json")
     parts = json.loads((tmp_path / "table.json").read_text())
     lines = (tmp_path / "table.md").read_text().splitlines()

@@ -1,12 +1,11 @@
 """Tables from made-up summaries."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import PUBLISHED_FOLDER
+from made_summaries import PUBLISHED_FOLDER, name_of, row_of, write_summary
 
 from pipeline.tables.build import Table, build_table
 from pipeline.tables.job import TableJob
@@ -15,20 +14,22 @@ from pipeline.tables.summaries import NamedSummary
 
 @pytest.fixture
 def built(tmp_path: Path) -> Callable[..., Table]:
-    """Build a table from made-up summaries; rows are named by the summaries unless given.
+    """Build a table from made-up summaries, whose rows are those of the summaries or those given.
 
-    A summary of a further training seed is named `ROW#SEED`.
+    A summary of a further training seed is named `ROW#SEED`; counts that are of no row stand for other autoencoders'.
     """
 
     def build(table: str, *summaries: dict[str, Any], **job: Any) -> Table:
-        named = []
-        for index, summary in enumerate(summaries):
-            path = tmp_path / f"{index}.json"
-            path.write_text(json.dumps(summary))
-            named.append(NamedSummary(summary.get("autoencoder") or summary["samples"], path))
-        names = dict.fromkeys(summary.row.partition("#")[0] for summary in named)
-        rows = job.pop("rows", [{"name": name} for name in names])
-        settings = TableJob.model_validate({"table": table, "run": "demo", "rows": rows, **job})
+        named = [
+            NamedSummary(name_of(summary), write_summary(tmp_path / f"{index}.json", summary))
+            for index, summary in enumerate(summaries)
+        ]
+        told = {row["name"]: row for row in map(row_of, reversed(summaries))}
+        names = dict.fromkeys(row_of(summary)["name"] for summary in summaries)
+        rows = [told.get(row["name"], {}) | row for row in job.pop("rows", [{"name": name} for name in names])]
+        counts = [row_of(summary) for summary in summaries if summary["kind"] == "complexity"]
+        counted = [row for row in counts if row["name"] not in [one["name"] for one in rows]]
+        settings = TableJob.model_validate({"table": table, "rows": rows, "counted": counted, **job})
         return build_table(settings, named, PUBLISHED_FOLDER)
 
     return build

@@ -1,7 +1,11 @@
-"""Made-up summaries of every kind, and what tests read in a built table."""
+"""Made-up summaries of every kind, and what tests read in a built table.
+
+A made-up summary also has what the row's settings say, its name and its dataset: the files that tables read do not.
+"""
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,30 @@ from pipeline.tables.build import Table
 from pipeline.tables.render import to_csv
 
 PUBLISHED_FOLDER = Path(__file__).parents[3] / "config" / "published"
+
+
+PREPARED = {
+    "ffhq256": (256, "center crop, Pillow lanczos, to 256"),
+    "lsun_church256": (256, "center crop, Pillow bicubic, to 256"),
+}
+DEMO = (32, "center crop, Pillow lanczos, to 32")
+OF_THE_ROW = ("autoencoder", "samples", "dataset")
+
+
+def name_of(summary: dict[str, Any]) -> str:
+    return str(summary.get("autoencoder") or summary["samples"])
+
+
+def row_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the row that a summary is of, as a plan has them."""
+    resolution, prepared = PREPARED.get(summary["dataset"], DEMO)
+    told = {"name": name_of(summary).partition("#")[0], "dataset": summary["dataset"]}
+    return told | {"resolution": resolution, "prepared": prepared}
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({key: value for key, value in summary.items() if key not in OF_THE_ROW}))
+    return path
 
 
 def reconstruction(name: str, **changes: Any) -> dict[str, Any]:
@@ -33,6 +61,8 @@ def reconstruction(name: str, **changes: Any) -> dict[str, Any]:
         },
         "protocol": {
             "count": 1000,
+            "reference": "validation",
+            "resolution": PREPARED.get(changes.get("dataset", "fashion_mnist"), DEMO)[0],
             "lpips_alex_sha256": "a" * 64,
             "lpips_vgg_sha256": "b" * 64,
             "lpips": "0.1, at the images' own resolution",
@@ -56,6 +86,7 @@ def complexity(name: str, dataset: str, code_size: str, **changes: Any) -> dict[
         "dataset": dataset,
         "method": "BRIGHT",
         "code_size": code_size,
+        "resolution": PREPARED.get(dataset, DEMO)[0],
         "key_length": 1,
         "feature_size": 64,
         "hash_table_params": {"ngp": 10_607_648, "tcnn": 10_138_048},
@@ -73,6 +104,7 @@ def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
         "reference": "validation",
         "reference_count": 1000,
         "reference_sha256": "c" * 64,
+        "reference_prepared": PREPARED.get(changes.get("dataset", "fashion_mnist"), DEMO)[1],
         "network": network,
         "network_sha256": "d" * 64,
         "resize": "bicubic 112",
@@ -101,7 +133,9 @@ def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
 
 def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
     """A made-up evaluation that matches Table 5's BRIGHT row."""
-    protocol = {"count": 50_000, "reference": "train", "reference_count": 60_000} | changes.pop("protocol", {})
+    protocol = {"count": 50_000, "reference": "train", "reference_count": 60_000}
+    protocol |= {"precision_recall": "paper_repository"} if network == "vgg16" else {}
+    protocol |= changes.pop("protocol", {})
     changes = {"dataset": "ffhq256", "code_size": "64x64x4"} | changes
     return generation(name, network, protocol=protocol, **changes)
 
@@ -157,7 +191,6 @@ def decoding(**rates: float) -> dict[str, Any]:
     """Made-up images per second of models that took turns."""
     models = {
         name: {
-            "dataset": "fashion_mnist",
             "method": "BRIGHT",
             "code_size": "8x8x4",
             "key_length": 1,

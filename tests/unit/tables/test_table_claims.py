@@ -41,11 +41,11 @@ def claimed(tmp_path: Path, built: Callable[..., Table]) -> Claims:
             if name in measured:
                 table = built(name, *measured[name])
             else:
-                table = build_table(TableJob.model_validate({"table": name, "run": "demo"}), [], PUBLISHED_FOLDER)
+                table = build_table(TableJob.model_validate({"table": name}), [], PUBLISHED_FOLDER)
             path = tmp_path / f"{name}.csv"
             path.write_text(to_csv(table))
             tables.append(NamedSummary(name, path))
-        return build_claims(TableJob.model_validate({"table": "claims", "run": "demo"}), tables, PUBLISHED_FOLDER)
+        return build_claims(TableJob.model_validate({"table": "claims"}), tables, PUBLISHED_FOLDER)
 
     return claims
 
@@ -181,8 +181,8 @@ def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> No
 
 def test_the_stage_makes_it_from_tables_by_name(tmp_path: Path) -> None:
     csv, claims = tmp_path / "table2.csv", tmp_path / "claims.csv"
-    make_table('{"table": "table2", "run": "demo"}', [], csv=csv)
-    make_table('{"table": "claims", "run": "demo"}', [f"table2={csv}"], csv=claims)
+    make_table('{"table": "table2"}', [], csv=csv)
+    make_table('{"table": "claims"}', [f"table2={csv}"], csv=claims)
     assert "LPIPS 55% better than VQGAN's" in claims.read_text()
 
 
@@ -206,7 +206,7 @@ def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
     (tmp_path / "table2.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="lacks source or method"):
         build_claims(
-            TableJob.model_validate({"table": "claims", "run": "demo"}),
+            TableJob.model_validate({"table": "claims"}),
             [NamedSummary("table2", tmp_path / "table2.csv")],
             PUBLISHED_FOLDER,
         )

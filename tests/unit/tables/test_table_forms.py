@@ -19,9 +19,11 @@ from made_summaries import (
     complexity,
     ffhq,
     generation,
+    name_of,
     published_csv,
     reconstruction,
     row_named,
+    row_of,
 )
 
 from pipeline.make_table import make_table
@@ -71,10 +73,9 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callable[..., Table], tmp_path: Path) -> None:
     built(name, *SUMMARIES[name])
-    rows_of = [summary.get("autoencoder") or summary["samples"] for summary in SUMMARIES[name]]
-    summaries = [f"{row}={tmp_path / f'{index}.json'}" for index, row in enumerate(rows_of)]
-    names = dict.fromkeys(rows_of)
-    settings = json.dumps({"table": name, "run": "demo", "rows": [{"name": n} for n in names]})
+    summaries = [f"{name_of(one)}={tmp_path / f'{index}.json'}" for index, one in enumerate(SUMMARIES[name])]
+    rows = {name_of(one): row_of(one) for one in SUMMARIES[name]}
+    settings = json.dumps({"table": name, "rows": list(rows.values())})
     made = []
     for turn in ("first", "second"):
         files = [tmp_path / turn / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
@@ -82,11 +83,11 @@ def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callab
         made.append([file.read_bytes() for file in files])
     assert made[0] == made[1]
     text, markdown, latex = (content.decode() for content in made[0])
-    rows = list(csv.DictReader(io.StringIO(text)))
+    lines = list(csv.DictReader(io.StringIO(text)))
     in_paper = LAYOUTS[name].in_paper
-    assert len(rows) >= (len(published_csv(name)) if in_paper else 0) + 1
-    assert any(row["source"] == MEASURED and row["dataset"] == "fashion_mnist" for row in rows)
-    assert markdown.startswith("# ") and "run demo" in markdown and ("as published" in markdown) == in_paper
+    assert len(lines) >= (len(published_csv(name)) if in_paper else 0) + 1
+    assert any(line["source"] == MEASURED and line["dataset"] == "fashion_mnist" for line in lines)
+    assert markdown.startswith("# ") and ("as published" in markdown) == in_paper
     assert_compiles_structurally(latex)
 
 

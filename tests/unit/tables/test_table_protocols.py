@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named
+from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named, row_of, write_summary
 
 from pipeline.base.errors import InputError
 from pipeline.tables.build import PUBLISHED, Table
@@ -51,10 +51,8 @@ def make_table(folder: Path, table: str, rows: dict[str, dict[str, Any]]) -> "su
     """The stage's own command on summaries by row."""
     arguments = []
     for name, summary in rows.items():
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(summary))
-        arguments.append(f"{name}={path}")
-    settings = json.dumps({"table": table, "run": "demo", "rows": [{"name": name} for name in rows]})
+        arguments.append(f"{name}={write_summary(folder / f'{name}.json', summary)}")
+    settings = json.dumps({"table": table, "rows": [row_of(summary) for summary in rows.values()]})
     command = [sys.executable, "-m", "pipeline.make_table", settings, *arguments, "--csv", str(folder / "table.csv")]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 

@@ -30,10 +30,10 @@ def test_published_numbers_keep_their_decimals(name: str, built: Callable[..., T
     for row, printed in zip(rows, published_csv(name), strict=True):
         assert (row["source"], row["protocol"]) == (PUBLISHED, "as published")
         for quantity in table.layout.quantities:
-            if quantity.published:
-                assert row[f"{quantity.key}_published"] == printed.get(quantity.published, "")
-            if quantity.published and printed.get(quantity.published):
-                assert re.search(rf"[ |]{re.escape(printed[quantity.published])}[ |]", markdown)
+            if quantity.is_published:
+                assert row[f"{quantity.key}_published"] == printed.get(quantity.key, "")
+            if quantity.is_published and printed.get(quantity.key):
+                assert re.search(rf"[ |]{re.escape(printed[quantity.key])}[ |]", markdown)
 
 
 def test_demo_row_subtracts_nothing_from_published_rows(built: Callable[..., Table]) -> None:

@@ -43,7 +43,7 @@ def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Cal
 @pytest.mark.parametrize(
     ("table", "summaries", "rows", "told"),
     [
-        ("table2", [], [{"name": "main"}], "row 'main'"),
+        ("table2", [], [{"name": "main", "dataset": "d"}], "row 'main'"),
         (
             "table2",
             [reconstruction("x")],
@@ -82,7 +82,7 @@ def test_summaries_name_their_rows_on_the_command_line(tmp_path: Path, built: Ca
     built("table2", reconstruction("a"), reconstruction("b"))
     app = typer.Typer()
     app.command()(make_table)
-    settings = json.dumps({"table": "table2", "run": "demo", "rows": [{"name": "a"}, {"name": "b"}]})
+    settings = json.dumps({"table": "table2", "rows": [{"name": "a", "dataset": "d"}, {"name": "b", "dataset": "d"}]})
     arguments = [settings, f"a={tmp_path / '0.json'}", f"b={tmp_path / '1.json'}"]
     options = ["--published", str(PUBLISHED_FOLDER), "--print"]
     result = CliRunner().invoke(app, [*arguments, *options])
