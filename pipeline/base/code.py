@@ -1,120 +1,177 @@
 """The digest of the code that can change a stage's numbers (promise 1).
 
-A family of models from elsewhere (`family: my_package.my_family`) counts like a module of the project.
-
-It is taken from the syntax trees of the stage's numerical modules and of all project modules that
-these import, without comments, docstrings and formatting. Modules that move no number (config, logging,
-atomic writes, pictures) are left out.
+It is derived from the stage's command: the syntax trees, in canonical form, of its module and of all modules that
+it imports, directly or not, also inside functions. What is left out is named here with its reason. A family of
+models from elsewhere (`family: my_package.my_family`) counts with all that it imports of its own package.
+Modules are found by path, so that planning imports none of them.
 """
 
 import ast
 import hashlib
-import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
+
+from pipeline.base.canonical import canonical, running_nodes
+from pipeline.base.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 OWN = "pipeline"
+TOLD_DIGITS = 16
+"""Of the digest that a command is told."""
 
-WITHOUT_NUMBERS = (
-    "pipeline.base.atomic",
-    "pipeline.config",
-    "pipeline.data.pictures",
-    "pipeline.base.errors",
-    "pipeline.models.metric_networks.files",
-    "pipeline.models.metric_networks.manifest",
-    "pipeline.families",
-    "pipeline.plan",
-    "pipeline.base.progress",
-    "pipeline.base.command",
-    "pipeline.training.history",
-)
-
-
-@cache
-def code_digest(modules: tuple[str, ...], root: Path = ROOT) -> str:
-    """One digest for these modules and everything of the project that they import."""
-    text = "\n".join(f"{module} {_module_digest(module, root)}" for module in closure(modules, root))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def closure(modules: tuple[str, ...], root: Path = ROOT) -> list[str]:
-    """The modules and all numerical project modules that they import, directly or not, sorted."""
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module not in found and not _without_numbers(module):
-            found.add(module)
-            waiting += _imports(module, root)
-    return sorted(found)
+# Modules (NAME) and packages with all in them (NAME.*) that are in no digest, and why they can't move a number.
+# What only they import is in none either.
+LEFT_OUT = {
+    "pipeline.base.atomic": "writes files whole or not at all; what stands in them comes from elsewhere",
+    "pipeline.base.command": "the command line: settings are read as they are, and are in the digest by value",
+    "pipeline.base.errors": "an error ends a command, and nothing is put in place",
+    "pipeline.base.parsing": "settings that are right pass unchanged, wrong ones end the command",
+    "pipeline.base.progress": "bars and log lines",
+    "pipeline.base.running_code": "ends a command that runs other code than its run was planned with",
+    "pipeline.commands.*": "commands of people; no stage runs them",
+    "pipeline.config.*": "what a job's settings are is in its digest by value",
+    "pipeline.data.pictures": "pictures that only people look at",
+    "pipeline.families": "finds the module that a config names; that module is in the digest itself",
+    "pipeline.generation.interactive": "for Python sessions and notebooks; no stage calls it",
+    "pipeline.models.metric_networks.manifest": "where networks lie; their weights are in the digest by sha256",
+    "pipeline.plan.*": "what is planned reaches a command by value, in its arguments",
+    "pipeline.stages.*": "what a job is told is in its digest by value",
+    "pipeline.training.history": "writes down what the training says; no step reads it",
+}
 
 
-def _without_numbers(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in WITHOUT_NUMBERS)
+@dataclass(frozen=True)
+class Module:
+    """One module of the code: its file, the digest of what it does, and the modules that it imports."""
+
+    name: str
+    path: Path
+    digest: str
+    imports: tuple[str, ...]
 
 
-def _file(module: str, root: Path) -> Path | None:
-    base = root.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.exists():
-            return path
-    return None if module.split(".")[0] == OWN else _elsewhere(module)
+def read_source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-def _elsewhere(module: str) -> Path | None:
-    """The file of a module that is not the project's; None for a name that is no module."""
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    return Path(found.origin) if found is not None and found.origin not in (None, "built-in") else None
+class Code:
+    """The project under `root` as it is when it is looked at: each file is read once."""
 
+    def __init__(self, root: Path = ROOT, read: Callable[[Path], str] = read_source):
+        self.root, self.read = root, read
+        self.modules: dict[str, Module] = {}
+        self.files: dict[str, Path | None] = {}
 
-@cache
-def _tree(module: str, root: Path) -> ast.Module:
-    path = _file(module, root)
-    if path is None:
-        raise ModuleNotFoundError(f"{module}: no such module under {root}")
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    def digest(self, roots: Iterable[str]) -> str:
+        """One digest for these modules and all that they import."""
+        text = "\n".join(f"{module.name} {module.digest}" for module in self.closure(roots))
+        return hashlib.sha256(text.encode()).hexdigest()
 
+    def closure(self, roots: Iterable[str]) -> list[Module]:
+        """The modules and all that they import, directly or not, with the packages they lie in, by name."""
+        found: dict[str, Module] = {}
+        waiting = list(roots)
+        for root in waiting:
+            if self.file(root) is None:
+                raise InputError(f"{root}: no such module, of the project in {self.root} or elsewhere")
+        while waiting:
+            for name in upwards(waiting.pop()):
+                if name not in found and not is_left_out(name) and self.file(name) is not None:
+                    found[name] = self.module(name)
+                    waiting += found[name].imports
+        return [found[name] for name in sorted(found)]
 
-@cache
-def _imports(module: str, root: Path) -> tuple[str, ...]:
-    """Project modules that a module imports anywhere, also inside functions."""
-    names: list[str] = []
-    for node in ast.walk(_tree(module, root)):
+    def module(self, name: str) -> Module:
+        """A module that has a file."""
+        if name not in self.modules:
+            path = self.file(name)
+            assert path is not None
+            try:
+                tree = ast.parse(self.read(path), str(path))
+            except SyntaxError as error:
+                raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
+            imports = tuple(sorted(set(self._imports(tree, name, path))))
+            of_family = name.startswith("pipeline.families.") or name.partition(".")[0] != OWN
+            digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
+            self.modules[name] = Module(name, path, digest, imports)
+        return self.modules[name]
+
+    def file(self, name: str) -> Path | None:
+        """The source of a module; None for what is no module, or has no source."""
+        if name not in self.files:
+            package, _, rest = name.partition(".")
+            bases = [base.joinpath(*rest.split(".")) if rest else base for base in self._places(package)]
+            paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
+            self.files[name] = next((path for path in paths if path.is_file()), None)
+        return self.files[name]
+
+    def _places(self, package: str) -> list[Path]:
+        """Where a package (or a module that is in none) lies; of what is elsewhere nothing is imported."""
+        if package == OWN:
+            return [self.root / OWN]
+        found = find_spec(package)
+        if found is None:
+            return []
+        if found.submodule_search_locations is not None:
+            return [Path(place) for place in found.submodule_search_locations]
+        return [Path(found.origin).with_suffix("")] if found.origin and found.origin.endswith(".py") else []
+
+    def _imports(self, tree: ast.Module, module: str, path: Path) -> Iterator[str]:
+        """The modules that a module imports anywhere, of the project and of its own package.
+
+        Those that are left out are taken from the tree too: which names come from where moves no number there.
+        """
+        packages = {OWN, module.partition(".")[0]}
+        own_package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        for node in running_nodes(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                counting = []
+                for alias in node.names:
+                    name = self.imported(node, alias, own_package)
+                    if name.partition(".")[0] not in packages:
+                        counting.append(alias)
+                    elif not is_left_out(name):
+                        counting.append(alias)
+                        yield name
+                node.names = counting
+
+    def imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> str:
+        """The module that a name is imported from, or that it is."""
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                names.append(inner if _file(inner, root) else node.module)
-    own = {OWN, module.split(".")[0]}
-    return tuple(name for name in names if name.split(".")[0] in own and name != OWN)
+            return alias.name
+        origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+        inner = f"{origin}.{alias.name}"
+        own = origin.partition(".")[0] in (OWN, package.partition(".")[0])
+        return inner if own and self.file(inner) is not None else origin
+
+
+def upwards(name: str) -> list[str]:
+    """A module and the packages it lies in."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
+def is_left_out(name: str) -> bool:
+    return name in LEFT_OUT or any(f"{package}.*" in LEFT_OUT for package in upwards(name))
 
 
 @cache
-def _module_digest(module: str, root: Path) -> str:
-    return hashlib.sha256(_canonical(_tree(module, root)).encode()).hexdigest()
+def _project() -> Code:
+    return Code()
 
 
-def _canonical(node: object) -> str:
-    """A syntax tree as text that is the same in every Python version and for every formatting."""
-    if isinstance(node, ast.AST):
-        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-        inner = ",".join(f"{name}={_canonical(_undocumented(node, name, value))}" for name, value in fields)
-        return f"{type(node).__name__}({inner})"
-    if isinstance(node, list):
-        return "[" + ",".join(_canonical(item) for item in node) + "]"
-    return repr(node)
+@cache
+def code_digest(roots: tuple[str, ...]) -> str:
+    """The digest of a stage's code, 64 hexadecimal digits.
+
+    roots: its command's module and the modules of its models' families.
+    """
+    return _project().digest(roots)
 
 
-def _undocumented(node: ast.AST, name: str, value: object) -> object:
-    """The field's value, a body without its docstring."""
-    holds_docstring = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    if holds_docstring and name == "body" and isinstance(value, list) and value:
-        first = value[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            return value[1:]
-    return value
+def expected_code(roots: tuple[str, ...]) -> str:
+    """What a stage's command is told by `--code`: ROOT+ROOT=DIGEST."""
+    return f"{'+'.join(roots)}={code_digest(roots)[:TOLD_DIGITS]}"

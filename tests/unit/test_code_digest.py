@@ -1,16 +1,26 @@
-"""The digest of numerical code: what moves it and what does not."""
+"""The digest of a stage's code: what moves it and what does not."""
 
-import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.base import code
-from pipeline.plan.stages import STAGES
+from pipeline.base.code import LEFT_OUT, ROOT, Code, code_digest, expected_code
+from pipeline.base.errors import InputError
 
 MODULE = '''"""A module."""
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress, logger
 from pipeline.helpers import double
+
+if TYPE_CHECKING:
+    from pipeline.kinds import Kind
 
 WEIGHT = 20
 
@@ -18,31 +28,72 @@ WEIGHT = 20
 class Loss:
     """A loss."""
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float, scale: Annotated[float, typer.Option(min=0, help="Times.")] = 2.0) -> float:
         """Its value."""
         # twice
+        if value < 0:
+            raise InputError(f"{value}: negative")
+        logger.info("the value is %s", round(value))
+        with Progress("double", 1, "values") as progress:
+            progress.advance(1)
         return WEIGHT * double(value)
 '''
 HELPERS = "def double(value):\n    return 2 * value\n"
+FAMILY = '''"""A family."""
+
+from pydantic import Field, field_validator
+from pipeline.config.fields import Section
+from pipeline.families import AutoencoderFamily
+
+
+class Mine(Section):
+    """Settings."""
+
+    width: int = Field(3, description="Width.")
+
+    @field_validator("width")
+    @classmethod
+    def _odd(cls, value):
+        return value
+
+    def doubled(self):
+        return 2 * self.width
+'''
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A project of two modules, one importing the other."""
+def package(tmp_path: Path) -> Path:
+    """A project of a few modules."""
     package = tmp_path / "project" / "pipeline"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "losses.py").write_text(MODULE)
-    (package / "helpers.py").write_text(HELPERS)
-    (package / "progress.py").write_text("BAR = 1\n")
+    for name, text in {
+        "__init__": "",
+        "losses": MODULE,
+        "helpers": HELPERS,
+        "kinds": "Kind = int\n",
+        "base/__init__": "",
+        "base/progress": "BAR = 1\n",
+        "base/seeds": "FIRST = 1\n",
+        "families/__init__": "",
+        "families/mine": FAMILY,
+    }.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / f"{name}.py").write_text(text)
     return package
 
 
-def digest(package: Path) -> str:
+def digest(package: Path, root: str = "pipeline.losses") -> str:
     """The digest as a new process would take it."""
-    for cached in (code.code_digest, code._tree, code._imports, code._module_digest):
-        cached.cache_clear()
-    return code.code_digest(("pipeline.losses",), package.parent)
+    return Code(package.parent).digest([root])
+
+
+def names(package: Path, root: str = "pipeline.losses") -> list[str]:
+    return [module.name for module in Code(package.parent).closure([root])]
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -55,65 +106,139 @@ def digest(package: Path) -> str:
         ('"""Its value."""', "'''Its value, more words\nand lines.'''"),
         ("WEIGHT * double(value)", "(WEIGHT *\n            double(value))"),
         ("WEIGHT = 20", "WEIGHT = 2_0"),
+        ("WEIGHT = 20\n", 'WEIGHT = 20\n"""What the value is multiplied by."""\n'),
+        ("the value is %s", "it is %s"),
+        ("        logger.info(", "        logger.info('now')\n        logger.info("),
+        ("import Progress, logger", "import logger, Progress, log_to"),
+        ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"'),
+        ('f"{value}: negative"', 'f"{value}: below zero"'),
+        ('"double", 1, "values"', '"compute", 2, "numbers"'),
+        ("            progress.advance(1)\n", "            pass\n"),
+        ("    from pipeline.kinds import Kind\n", "    from pipeline.other_kinds import Kind\n"),
     ],
 )
-def test_comments_docstrings_and_formatting_do_not_move_it(tree: Path, old: str, new: str) -> None:
-    before = digest(tree)
-    assert old in MODULE
-    (tree / "losses.py").write_text(MODULE.replace(old, new))
-    ast.parse((tree / "losses.py").read_text())
-    assert digest(tree) == before
+def test_what_moves_no_number_does_not_move_it(package: Path, old: str, new: str) -> None:
+    before = digest(package)
+    replace(package / "losses.py", old, new)
+    assert digest(package) == before
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("WEIGHT = 20", "WEIGHT = 21"), ("* double", "+ double"), ("WEIGHT = 20", "WEIGHT = 20.0")]
+    ("old", "new"),
+    [
+        ("WEIGHT = 20", "WEIGHT = 21"),
+        ("* double", "+ double"),
+        ("WEIGHT = 20", "WEIGHT = 20.0"),
+        ("WEIGHT = 20\n", 'WEIGHT = 20\nKIND = "a"\n'),
+        ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1"),
+        ("= 2.0)", "= 3.0)"),
+        ("if value < 0", "if value < 1"),
+        ("round(value)", "torch.rand(1)"),  # a log line that moves the state of a generator
+        ("from pipeline.helpers import", "from pipeline.kinds import"),
+    ],
 )
-def test_a_changed_constant_or_operator_moves_it(tree: Path, old: str, new: str) -> None:
-    before = digest(tree)
-    (tree / "losses.py").write_text(MODULE.replace(old, new))
-    assert digest(tree) != before
+def test_what_can_move_a_number_moves_it(package: Path, old: str, new: str) -> None:
+    before = digest(package)
+    replace(package / "losses.py", old, new)
+    assert digest(package) != before
 
 
-def test_a_change_in_an_imported_module_moves_it(tree: Path) -> None:
-    before = digest(tree)
-    (tree / "helpers.py").write_text(HELPERS.replace("2", "3"))
-    assert digest(tree) != before
+def test_a_change_in_an_imported_module_moves_it(package: Path) -> None:
+    before = digest(package)
+    replace(package / "helpers.py", "2", "3")
+    assert digest(package) != before
 
 
-def test_a_change_in_a_module_without_numbers_does_not(tree: Path) -> None:
-    (tree / "losses.py").write_text(MODULE + "\n\nfrom pipeline.base import progress\n")
-    (tree / "base").mkdir()
-    before = digest(tree)
-    (tree / "base" / "progress.py").write_text("BAR = 2\n")
-    assert digest(tree) == before
+def test_a_module_that_is_left_out_does_not_move_it_and_is_not_followed(package: Path) -> None:
+    before = digest(package)
+    (package / "base" / "progress.py").write_text("from pipeline.kinds import Kind\nBAR = 2\n")
+    assert digest(package) == before
+    assert names(package) == ["pipeline", "pipeline.helpers", "pipeline.losses"]
 
 
-def test_imports_inside_functions_and_of_names_are_followed(tree: Path) -> None:
-    (tree / "helpers.py").write_text("def double(value):\n    from pipeline.deep import two\n    return two\n")
-    (tree / "deep.py").write_text("two = 2\n")
-    digest(tree)
-    assert code.closure(["pipeline.losses"], tree.parent) == ["pipeline.deep", "pipeline.helpers", "pipeline.losses"]
+def test_a_module_in_a_folder_of_those_left_out_counts_unless_it_is_named(package: Path) -> None:
+    replace(package / "helpers.py", "def", "from pipeline.base import progress, seeds\n\ndef")
+    assert "pipeline.base.seeds" in names(package)
+    assert "pipeline.base.progress" not in names(package)
 
 
-def test_a_string_that_is_no_docstring_counts(tree: Path) -> None:
-    (tree / "losses.py").write_text(MODULE + 'KIND = "a"\n')
-    before = digest(tree)
-    (tree / "losses.py").write_text(MODULE + 'KIND = "b"\n')
-    assert digest(tree) != before
+def test_imports_inside_functions_of_modules_and_of_their_packages_count(package: Path) -> None:
+    (package / "deep").mkdir()
+    (package / "deep" / "__init__.py").write_text("")
+    (package / "deep" / "two.py").write_text("from . import three\nfrom ..kinds import Kind\nTWO = 2\n")
+    (package / "deep" / "three.py").write_text("")
+    (package / "helpers.py").write_text("def double(value):\n    from pipeline.deep import two\n    return two.TWO\n")
+    deep = ["pipeline.deep", "pipeline.deep.three", "pipeline.deep.two"]
+    assert names(package) == ["pipeline", *deep, "pipeline.helpers", "pipeline.kinds", "pipeline.losses"]
+    before = digest(package)
+    (package / "deep" / "__init__.py").write_text("ONE = 1\n")
+    assert digest(package) != before
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_module_of_every_stage_is_there(stage: str) -> None:
-    modules = code.closure(list(STAGES[stage].code))
-    assert modules
-    assert len(code.code_digest(STAGES[stage].code)) == 64
+def test_a_new_key_of_a_family_moves_nothing_and_its_methods_do(package: Path) -> None:
+    before = digest(package, "pipeline.families.mine")
+    replace(
+        package / "families" / "mine.py", "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator"
+    )
+    replace(package / "families" / "mine.py", "        return value\n", "        return abs(value)\n")
+    assert digest(package, "pipeline.families.mine") == before
+    replace(package / "families" / "mine.py", "2 * self.width", "3 * self.width")
+    assert digest(package, "pipeline.families.mine") != before
 
 
-def test_the_metric_moves_the_evaluation_alone() -> None:
-    users = {name for name, stage in STAGES.items() if "pipeline.evaluation.metrics" in code.closure(list(stage.code))}
-    assert users == {"score_features"}
+def test_a_family_from_elsewhere_counts_with_its_own_package_alone(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in {
+        "mine/__init__": "raise ImportError('planning imports no family here')\n",
+        "mine/family": "from .layers import Layer\nfrom . import counts\nimport stranger\nimport pipeline.helpers\n",
+        "mine/layers": "from mine.parts.one import ONE\nLayer = 1\n",
+        "mine/counts": "",
+        "mine/parts/one": "ONE = 1\n",  # a package without __init__
+        "stranger/__init__": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text)
+    own = ["mine", "mine.counts", "mine.family", "mine.layers", "mine.parts.one"]
+    assert names(package, "mine.family") == [*own, "pipeline", "pipeline.helpers"]
+    before = digest(package, "mine.family")
+    (tmp_path / "mine" / "layers.py").write_text("from mine.parts.one import ONE\nLayer = 2\n")
+    assert digest(package, "mine.family") != before
 
 
-def test_training_code_moves_no_stage_but_the_trainings() -> None:
-    users = {name for name, stage in STAGES.items() if "pipeline.training.loop" in code.closure(list(stage.code))}
-    assert users == {"train_autoencoder", "train_diffusion", "train_generator"}
+def test_a_family_of_one_file_counts(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "single_file_family.py").write_text("WIDTH = 1\n")
+    assert names(package, "single_file_family") == ["single_file_family"]
+
+
+def test_a_module_that_is_missing_or_no_python_is_one_line(package: Path) -> None:
+    with pytest.raises(InputError, match=r"^pipeline\.nowhere: no such module"):
+        digest(package, "pipeline.nowhere")
+    (package / "helpers.py").write_text("def double(:\n")
+    with pytest.raises(InputError, match=r"helpers\.py, line 1: "):
+        digest(package)
+
+
+def test_it_is_the_same_in_every_version_of_python(package: Path) -> None:
+    """Who shares results may have another one: trees differ between versions, digests must not."""
+    assert digest(package)[:16] == "95d60ff5ccf9ccf1"
+
+
+def test_a_command_is_told_roots_and_digest() -> None:
+    roots = ("pipeline.complexity", "pipeline.models.bright")
+    assert expected_code(roots) == f"pipeline.complexity+pipeline.models.bright={code_digest(roots)[:16]}"
+
+
+def test_planning_digests_imports_neither_torch_nor_numpy() -> None:
+    script = (
+        "import sys; from pipeline.base.code import code_digest; code_digest(('pipeline.generate',));"
+        "print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_what_is_left_out_is_named_with_a_reason() -> None:
+    assert all(len(reason.split()) > 3 for reason in LEFT_OUT.values())
