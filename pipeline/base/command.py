@@ -1,5 +1,6 @@
 """What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
 
+import inspect
 import json
 import signal
 import sys
@@ -18,10 +19,13 @@ from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
 from pipeline.base.memory import is_out_of_memory
 from pipeline.base.parsing import parse_settings
-from pipeline.base.progress import logger
+from pipeline.base.progress import log_to, logger
+from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
 KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
+
+CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another digest; the workflow's word for a job."
 
 SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
 LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
@@ -34,14 +38,19 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
 
     An allocation that failed ends with 137, as if the kernel had been first. `beats`: whether this process
     beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    told, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(command)
+    epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None
+    app.command(epilog=epilog)(command)
     try:
         with beating() if beats else nullcontext():
-            app()
-    except InputError as error:
+            if told is not None:
+                _look_at_code(told, arguments)
+            app(arguments)
+    except (InputError, OtherCode) as error:
         line = f"error: {' '.join(str(error).split())}"
         logger.info(line)
         print(line, file=sys.stderr)
@@ -52,6 +61,17 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
         logger.info("out of memory: %s", error)
         traceback.print_exc()
         sys.exit(KILLED)
+
+
+def _look_at_code(told: str, arguments: list[str]) -> None:
+    """Refuse to run another code than the one told (`pipeline.base.running_code`), in the stage's log too."""
+    watch(told)
+    try:
+        refuse_other_code()
+    except OtherCode:
+        if "--log" in arguments[:-1]:
+            log_to(Path(arguments[arguments.index("--log") + 1]))
+        raise
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from pipeline.base.errors import InputError
+from pipeline.base.running_code import refuse_other_code
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -52,4 +53,5 @@ def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
 
 
 def _call(task: Any) -> Any:
+    refuse_other_code()  # a spawned process imports anew
     return _function(task)
