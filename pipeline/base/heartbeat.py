@@ -47,8 +47,8 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
     stop = threading.Event()
 
     def write(state: State, error: str = "") -> None:
-        if os.environ.get("RANK", "0") == "0":  # one process of several speaks for all
-            record.log = activity.log
+        record.log = activity.log
+        if record.log is not None and os.environ.get("RANK", "0") == "0":  # one process of several speaks for all
             record.write(state=state, error=error, **_facts(activity))
 
     def beat() -> None:
@@ -93,6 +93,7 @@ def _facts(activity: Activity) -> dict[str, Any]:
 
 
 def _device() -> str:
-    """The GPU's name where this process uses one; torch is not imported for it."""
-    torch = sys.modules.get("torch")
-    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else "cpu"
+    """The GPU's name where this process uses one; torch is not imported for it, and may be half imported yet."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    in_use = getattr(cuda, "is_initialized", None)
+    return str(cuda.get_device_name()) if cuda is not None and in_use is not None and in_use() else "cpu"

@@ -2,13 +2,28 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from pipeline.base.errors import InputError
-from pipeline.estimation.operations import Work
 
 TERA = 1e12
 CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations, apart because devices do them at different rates."""
+
+    convolutions: float = 0.0
+    products: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.convolutions + other.convolutions, self.products + other.products)
+
+    def __mul__(self, times: float) -> "Work":
+        return Work(self.convolutions * times, self.products * times)
+
+    @property
+    def total(self) -> float:
+        return self.convolutions + self.products
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,11 @@ class Device:
     def is_gpu(self) -> bool:
         return self.name != CPU
 
-    def seconds(self, work: Work, precision: str = "fp32", tf32: bool = True) -> float:
-        """Seconds of one device, or of one core; `tf32`: metric networks run without it."""
+    def seconds(self, work: Work, precision: str = "fp32") -> float:
+        """Seconds of one device, or of one core."""
         if precision != "fp32":
             return work.total / (self.half * self.share * TERA)
-        convolutions = self.convolutions if tf32 else self.products
-        return (work.convolutions / convolutions + work.products / self.products) / (self.share * TERA)
+        return (work.convolutions / self.convolutions + work.products / self.products) / (self.share * TERA)
 
     def __str__(self) -> str:
         if self.share == 1:
@@ -44,7 +58,7 @@ class Device:
         peaks = f"{self.convolutions:g} TFLOP/s"
         if self.is_gpu:
             peaks += f" in convolutions, {self.products:g} in matrix products, {self.half:g} in 16 bits"
-        return f"{self.name}: {self.share:.0%} of a peak of {peaks}"
+        return f"{self.name}: {self.share:.0%} of a peak of {peaks}{'' if self.is_gpu else ' a core'}"
 
 
 DEVICES = {
@@ -62,6 +76,8 @@ DEVICES = {
 
 def this_device() -> str:
     """This machine's device, as the driver names it."""
+    import torch
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
 
 

@@ -1,37 +1,40 @@
-"""Estimates: operations against the real training step, formulas of sizes, records, devices."""
+"""Estimates: operations against the real training step, records, devices, the longest chain."""
 
 import json
-import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 from finished_plan import finish, tiny_plan, tiny_values
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from pipeline.base.errors import InputError
+from pipeline.base.records import record_path
 from pipeline.commands.estimate import make_estimate
 from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.dataset import Dataset
 from pipeline.config.diffusion import UNet
 from pipeline.config.fields import CodeSize
-from pipeline.estimation.costs import Costs
-from pipeline.estimation.devices import DEVICES, choose_device
-from pipeline.estimation.families import autoencoder_work
+from pipeline.estimation.devices import DEVICES, Work, choose_device
 from pipeline.estimation.images import image_counts
-from pipeline.estimation.operations import AutoencoderWork, UNetWork, Work, embedding_width, feature_work
+from pipeline.estimation.operations import autoencoder_training, counted, unet_training
 from pipeline.estimation.report import facts, text
-from pipeline.estimation.tasks import GPU_STAGES, Estimator, Task
+from pipeline.estimation.times import JobTime, Known, job_times, longest_chain
+from pipeline.estimation.trainings import training_cost
 from pipeline.families import autoencoder_family, load
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.complexity import counts, retrieval_count
+from pipeline.models.complexity import retrieval_count
+from pipeline.models.unet import build_unet
+from pipeline.plan.run import Plan
+from pipeline.plan.shards import Shard, shards
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 
-ROOT = Path(__file__).parents[2]
-CPU = choose_device("cpu", None)
+CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
 
 
 class Counter(TorchDispatchMode):
@@ -54,40 +57,21 @@ def test_a_training_steps_operations_are_those_of_the_real_step(kind, tiny_autoe
     settings = Autoencoder.model_validate(tiny_autoencoder(losses={"adversarial": adversarial}))
     task = AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, Accelerator(cpu=True))
     task.start(0)
-    work = AutoencoderWork(settings, 32, 1)
     for step, phase in enumerate(("off", "critic only", "on")):
         with Counter() as counter:
             task.step(step)
         retrieval = 3 * 2 * retrieval_count(settings)  # of reading tables, torch counts the keys' gradient alone
-        assert 0 <= counter.total / task.batch - (work.training(phase).total - retrieval) <= retrieval
-
-
-def test_decoding_is_what_the_tables_count(tiny_autoencoder) -> None:
-    settings = Autoencoder.model_validate(tiny_autoencoder())
-    expected = 2e9 * counts(settings, 32, 1)["gmacs"]["true"]
-    assert AutoencoderWork(settings, 32, 1).decoding().total == pytest.approx(expected)
+        assert (
+            0
+            <= counter.total / task.batch - (autoencoder_training(settings, 32, 1, phase).total - retrieval)
+            <= retrieval
+        )
 
 
 def test_a_unets_training_is_about_three_times_its_forward_pass() -> None:
-    work = UNetWork(UNet(channels=32, multipliers=[1, 2], attention_resolutions=[8]), CodeSize(16, 16, 4))
-    assert 2.8 < work.training().total / work.denoising().total < 3.05
-
-
-def test_metric_networks_cost_what_their_papers_say() -> None:
-    # GMACs: Inception v3 5.7 (torchvision), VGG16 15.5, ViT-B/32 4.4, EfficientNet-Lite0 0.41 at 224 px.
-    for space, giga in (("inception_clean", 5.7), ("vgg16", 15.5), ("clip", 4.4), ("efficientnet_lite0", 0.41 / 4)):
-        assert feature_work(space).total / 2e9 == pytest.approx(giga, rel=0.2)
-
-
-def test_an_embedding_has_the_numbers_that_the_neighbours_page_says() -> None:
-    assert (embedding_width(32), embedding_width(256)) == (5_760, 640_128)
-
-
-def test_a_weights_file_has_the_estimated_size(tiny_autoencoder, tmp_path) -> None:
-    settings = Autoencoder.model_validate(tiny_autoencoder(feature_channels=64, decoder={"channels": [64, 64, 64]}))
-    save_autoencoder(tmp_path / "model.safetensors", Bright(settings, 32, 1), settings, 32, 1)
-    estimated = 4 * AutoencoderWork(settings, 32, 1).trainable
-    assert (tmp_path / "model.safetensors").stat().st_size == pytest.approx(estimated, rel=0.05)
+    settings, size = UNet(channels=32, multipliers=[1, 2], attention_resolutions=[8]), CodeSize(16, 16, 4)
+    forward = counted(lambda: build_unet(settings, size)(torch.empty(1, 4, 16, 16), torch.empty(1, dtype=torch.long)))
+    assert 2.8 < unet_training(settings, size).total / forward.total < 3.05
 
 
 def test_devices_are_found_by_the_drivers_name_and_unknown_ones_need_a_rate() -> None:
@@ -96,11 +80,7 @@ def test_devices_are_found_by_the_drivers_name_and_unknown_ones_need_a_rate() ->
         choose_device("Abacus", None)
     work = Work(convolutions=3e12, products=1e12)
     assert choose_device("Abacus", 2.0).seconds(work) == 2.0
-    assert (
-        DEVICES["a100"].seconds(work, "bf16")
-        < DEVICES["a100"].seconds(work)
-        < DEVICES["a100"].seconds(work, tf32=False)
-    )
+    assert A100.seconds(work, "bf16") < A100.seconds(work) < A100.seconds(Work(products=4e12))
 
 
 def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assumed(tmp_path) -> None:
@@ -119,85 +99,117 @@ def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assum
     assert found({"images": {"all": 9000}}) == (5, 3, "prepared")
 
 
-def test_stages_on_a_gpu_are_those_whose_rules_ask_for_one() -> None:
-    asking = set()
-    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
-        for rule in path.read_text(encoding="utf-8").split("\nrule ")[1:]:
-            if re.search(r"^ +gpu=", rule, re.MULTILINE):
-                asking.add(rule.partition(":")[0])
-    assert asking == set(GPU_STAGES)
-
-
 @pytest.fixture
-def plan(tmp_path, monkeypatch):
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.chdir(tmp_path)
     return tiny_plan()
 
 
-def tasks_of(plan, stage: str) -> list[Task]:
-    return [task for task in Estimator(plan, CPU).tasks() if task.job.stage == stage]
+def times(plan: Plan, device: Any = CPU) -> dict[str, JobTime]:
+    return {one.shard.log_name: one for one in job_times(plan, device)}
 
 
-def test_every_job_and_every_shard_is_a_task(plan) -> None:
-    tasks = Estimator(plan, CPU).tasks()
-    assert len(tasks) == sum(max(1, len(job.files)) for job in plan.jobs.values())
-    assert all(task.seconds > 0 and task.share_left == 1 and task.basis == "estimated" for task in tasks)
-    outputs = [output for task in tasks for output in task.outputs]
-    assert sorted(outputs) == sorted(output for job in plan.jobs.values() for output in job.outputs)
-
-
-def benchmark(task: Task, seconds: float) -> None:
-    path = Path(f"results/records/{task.log_name}.json")
+def leave(shard: Shard, **facts: Any) -> None:
+    """A finished job's record."""
+    path = record_path(shard.log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"state": "done", "seconds": seconds, "device": "cpu"}))
+    path.write_text(json.dumps({"state": "done", "device": "cpu", "gpus": 1} | facts))
 
 
-def test_a_finished_shards_benchmark_is_measured_and_tells_of_the_other_shard(plan) -> None:
-    first, second = (task for task in tasks_of(plan, "generate") if task.job.label == "diffusion")
-    benchmark(first, 77.0)
-    assert all(task.basis == "estimated" for task in tasks_of(plan, "generate"))  # of a shard that is not there
-    Path(first.outputs[0]).parent.mkdir(parents=True)
-    Path(first.outputs[0]).write_bytes(b"")
-    found = {task.log_name: task for task in tasks_of(plan, "generate")}
-    assert (found[first.log_name].seconds, found[first.log_name].basis) == (77.0, "measured")
-    assert (found[second.log_name].seconds, found[second.log_name].basis) == (pytest.approx(77.0), "extrapolated")
-    assert (found[first.log_name].seconds_left, found[second.log_name].seconds_left) == (0, pytest.approx(77.0))
+def put(outputs: tuple[str, ...]) -> None:
+    for output in outputs:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_bytes(b"")
 
 
-def test_a_half_trained_model_needs_the_other_half(plan) -> None:
-    job = plan.diffusion("main")
-    job.work.mkdir(parents=True)
-    (job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")  # of 6 steps
-    (task,) = tasks_of(plan, "train_diffusion")
-    assert (task.seconds, task.seconds_left, task.basis) == (120, 60, "extrapolated")
+def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: Plan) -> None:
+    found = times(plan)
+    outputs = [output for one in found.values() for output in one.shard.outputs]
+    assert sorted(outputs) == sorted(output for job in plan.jobs.values() for output in job.outputs)
+    for one in found.values():
+        assert one.share_left == 1
+        assert one.known == (Known.COUNTED if one.shard.job.is_training else Known.UNKNOWN)
+        assert bool(one.seconds) == one.shard.job.is_training
 
 
-def test_records_of_another_device_do_not_count(plan) -> None:
-    job = plan.diffusion("main")
-    job.work.mkdir(parents=True)
-    (job.work / "history.csv").write_text("step,images,seconds,loss\n3,24,60,1\n")
-    record = Path(f"results/records/train_diffusion-{job.name}.json")
-    record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"state": "interrupted", "seconds": 60, "device": "NVIDIA A100-SXM4-80GB"}))
-    on_gpu = [task for task in Estimator(plan, DEVICES["a100"]).tasks() if task.job.stage == "train_diffusion"]
-    assert [task.basis for task in on_gpu] == ["extrapolated"]
-    assert [task.basis for task in tasks_of(plan, "train_diffusion")] == ["estimated"]
+def test_a_finished_shards_record_is_measured_and_tells_of_jobs_like_it(plan: Plan) -> None:
+    first, second = shards(plan.samples("main"))
+    leave(first, seconds=77.0)
+    put(first.outputs)
+    found = times(plan)
+    assert (found[first.log_name].seconds, found[first.log_name].known) == (77.0, Known.MEASURED)
+    assert (found[second.log_name].seconds, found[second.log_name].known) == (77.0, Known.ALIKE)
+    assert (found[first.log_name].missing_s, found[second.log_name].missing_s) == (0, 77.0)
+    others = [one for one in found.values() if one.shard.job.stage == "generate" and one.shard.job.label != "diffusion"]
+    assert others and all(one.known == Known.UNKNOWN for one in others)
 
 
-def test_what_is_missing_and_the_whole(plan) -> None:
-    before = facts(make_estimate(plan, "tiny.yaml", CPU, 1, 2))
-    assert before["total"]["cpu_s"]["missing"] == before["total"]["cpu_s"]["whole"] > 0
+def half_trained(plan: Plan, **facts: Any) -> Shard:
+    """Three of six steps are done, in a minute, in two attempts."""
+    (shard,) = shards(plan.diffusion("main"))
+    shard.job.work.mkdir(parents=True)
+    (shard.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
+    leave(shard, **{"state": "interrupted", "seconds": 40.0, "done": 3, "total": 6} | facts)
+    return shard
+
+
+def test_a_half_trained_model_needs_the_other_half(plan: Plan) -> None:
+    training = half_trained(plan)
+    one = times(plan)[training.log_name]
+    assert (one.seconds, one.missing_s, one.known) == (120, 60, Known.MEASURED)
+
+
+def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Plan) -> None:
+    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB")
+    (scored,) = shards(plan.evaluation("main", "efficientnet_lite0", 32))
+    leave(scored, seconds=5.0, gpus=0)
+    on_gpu, on_cpu = times(plan, A100), times(plan, CPU)
+    assert (on_gpu[training.log_name].known, on_cpu[training.log_name].known) == (Known.MEASURED, Known.COUNTED)
+    assert on_gpu[scored.log_name].known == on_cpu[scored.log_name].known == Known.MEASURED
+    assert (on_gpu[training.log_name].gpus, on_gpu[scored.log_name].gpus, on_cpu[training.log_name].gpus) == (1, 0, 0)
+
+
+def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values()
+    one = training_cost(tiny_plan(values).config, tiny_plan(values).diffusion("main"), A100)
+    values["diffusions"]["main"]["execution"] = {"gpus": 4, "nodes": 2}
+    eight = training_cost(tiny_plan(values).config, tiny_plan(values).diffusion("main"), A100)
+    assert (one[1], eight[1]) == (1, 8)
+    assert one[0] == pytest.approx(8 * eight[0])
+
+
+def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Plan) -> None:
+    found = job_times(plan, CPU)
+    trainings = [one for one in found if one.shard.job.is_training]
+    seconds, chain = longest_chain(plan.jobs.values(), found)
+    assert [job.stage for job in chain] == ["train_autoencoder", "train_diffusion"]
+    assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
+    put(tuple(plan.autoencoder("main").outputs))
+    assert longest_chain(plan.jobs.values(), job_times(plan, CPU))[0] < seconds
+
+
+def test_what_is_missing_and_the_whole(plan: Plan) -> None:
+    before = facts(make_estimate(plan, "tiny.yaml", CPU, 1))
+    assert before["total"]["s"]["missing"] == before["total"]["s"]["whole"] > 0
+    assert "jobs that no record tells of yet" in text(make_estimate(plan, "tiny.yaml", CPU, 1))
     finish(plan)
     (Path(plan.dataset("tiny").path("manifest.json"))).write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
-    after = make_estimate(plan, "tiny.yaml", CPU, 1, 2)
-    assert facts(after)["total"]["cpu_s"]["missing"] == facts(after)["wall_s"]["missing"] == 0
-    assert facts(after)["wall_s"]["whole"] > 0
+    after = make_estimate(plan, "tiny.yaml", CPU, 1)
+    assert facts(after)["total"]["s"]["missing"] == facts(after)["longest_chain_s"] == 0
+    assert facts(after)["total"]["s"]["whole"] > 0
     assert "Nothing is missing" in text(after)
 
 
-def family_plan(tmp_path, monkeypatch, family="vqgan"):
+def test_gpu_hours_are_shared_by_the_gpus_there_are(plan: Plan) -> None:
+    found = make_estimate(plan, "tiny.yaml", A100, 8)
+    total = facts(found)["total"]
+    assert total["gpu_s"] == total["s"]
+    assert "the GPU-hours shared by 8 GPUs" in text(found)
+
+
+def family_plan(family: str = "vqgan") -> Plan:
     """The tiny config with an autoencoder of another family and generators on pixels."""
-    monkeypatch.chdir(tmp_path)
     values = tiny_values()
     values["autoencoders"]["other"] = {
         "family": family,
@@ -218,23 +230,30 @@ def family_plan(tmp_path, monkeypatch, family="vqgan"):
     return tiny_plan(values)
 
 
-def test_models_of_other_families_are_counted_or_named_as_not_counted(tmp_path, monkeypatch) -> None:
-    plan = family_plan(tmp_path, monkeypatch)
-    costs = Costs(plan)
-    vqgan, pixels = costs.of(plan.autoencoder("other")), costs.of(plan.generator("pixels"))
-    model = load(autoencoder_family("vqgan").model)(plan.config.autoencoders["other"], 32, 1)
-    assert vqgan.output_bytes == 4 * sum(parameter.numel() for parameter in model.parameters())
-    assert vqgan.work.total > 0 and vqgan.steps == 6
-    assert costs.of(plan.samples("pixels")).work.total > pixels.work.total / 3 > 0
-    assert (pixels.steps, costs.of(plan.generator("style")).steps) == (4, 8)
-    (remark,) = (line for line in make_estimate(plan, "x", CPU, 1, 2).remarks if "generators" in line)
-    assert remark.startswith("the work of generators.style is not counted")
+def test_trainings_of_other_families_are_counted_or_said_to_be_unknown(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = family_plan()
+    found = {one.shard.job.label: one for one in times(plan).values() if one.shard.job.is_training}
+    known = {label: found[label].known for label in ("vqgan-4x4x2", "ddpm", "stylegan2")}
+    assert known == {"vqgan-4x4x2": Known.COUNTED, "ddpm": Known.COUNTED, "stylegan2": Known.UNKNOWN}
 
 
 @pytest.mark.parametrize("family", ["vqgan", "rqvae", "kl"])
 def test_a_training_in_another_family_is_about_three_times_its_passes(tmp_path, monkeypatch, family) -> None:
-    settings = family_plan(tmp_path, monkeypatch, family).config.autoencoders["other"]
+    monkeypatch.chdir(tmp_path)
+    settings = family_plan(family).config.autoencoders["other"]
     plain = settings.losses.perceptual.model_copy(update={"network": "none"})
     settings = settings.model_copy(update={"losses": settings.losses.model_copy(update={"perceptual": plain})})
-    work = autoencoder_work(settings, 32, 1)
-    assert 2.5 < work.training("off").total / (work.encoding() + work.decoding()).total < 3.05
+
+    def passes() -> None:
+        model = load(autoencoder_family(family).model)(settings, 32, 1)
+        model.encode(torch.empty(1, 1, 32, 32))
+        getattr(model, "decoder", model.decode)(torch.empty(1, 2, 4, 4))
+
+    assert 2.5 < autoencoder_training(settings, 32, 1, "off").total / counted(passes).total < 3.05
+
+
+def test_the_command_imports_no_torch_before_it_needs_it() -> None:
+    for command in ("estimate", "status"):
+        code = f"import sys, pipeline.commands.{command}; sys.exit('torch' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

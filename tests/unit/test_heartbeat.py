@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -73,6 +74,13 @@ def test_without_a_log_or_in_a_second_process_nothing_is_written(tmp_path, monke
     with beating(Activity(log=tmp_path / "a.log")):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_is_just_importing_torch_beats(log, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    with beating():
+        pass
+    assert record(log)["device"] == "cpu"
 
 
 def test_a_record_that_cannot_be_written_stops_no_job(tmp_path) -> None:

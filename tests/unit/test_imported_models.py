@@ -8,7 +8,7 @@ from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
-from pipeline.estimation.tasks import Estimator
+from pipeline.estimation.times import Known, job_times
 from pipeline.plan.checks import obstacles, unfinished
 from pipeline.plan.run import Plan
 
@@ -63,10 +63,10 @@ def test_it_has_no_history():
     assert "history:ldm" not in names
 
 
-def test_what_stands_on_it_is_estimated():
-    tasks = {task.job.stage: task for task in Estimator(plan(), choose_device("cpu", None)).tasks()}
-    assert tasks["import_weights"].gpus == 0
-    assert tasks["generate"].seconds > 0
+def test_an_import_is_estimated_as_no_training():
+    found = [one for one in job_times(plan(), choose_device("cpu", None)) if one.shard.job.stage == "import_weights"]
+    assert len(found) == 2
+    assert all((one.known, one.gpus) == (Known.UNKNOWN, 0) for one in found)
 
 
 def test_its_content_moves_its_digest_and_neither_its_place_nor_a_trainings_keys_do():

@@ -109,7 +109,7 @@ def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: py
     (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", README, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     plan = WholePlan(read_config(ROOT / "config" / "paper.yaml"))
-    found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8, cores=None))
+    found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8))
     command = "$ bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
     assert shown.splitlines() == [command, *found.splitlines()]
 

@@ -1,0 +1,115 @@
+"""What the jobs of a plan take, and how that is known: from records where there are, of trainings else counted."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.records import State, read_record, record_path
+from pipeline.estimation.devices import Device
+from pipeline.estimation.trainings import training_cost
+from pipeline.plan.jobs import Job
+from pipeline.plan.run import Plan
+from pipeline.plan.shards import Shard, shards
+
+
+class Known(StrEnum):
+    """How a job's time is known."""
+
+    MEASURED = "measured"
+    ALIKE = "like a measured one"
+    COUNTED = "operations counted"
+    UNKNOWN = "no record yet"
+
+
+@dataclass(frozen=True)
+class JobTime:
+    """One job of the workflow, or one shard of it."""
+
+    shard: Shard
+    known: Known
+    share_left: float
+    seconds: float | None = None
+    """Of the whole job on the clock."""
+    gpus: int = 0
+
+    @property
+    def whole_s(self) -> float:
+        return self.seconds or 0.0
+
+    @property
+    def missing_s(self) -> float:
+        return self.whole_s * self.share_left
+
+
+def job_times(plan: Plan, device: Device) -> list[JobTime]:
+    """All jobs of the plan, shard by shard, on a device."""
+    found = [_time(plan, shard, device) for job in plan.jobs.values() for shard in shards(job)]
+    alike: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
+    for one in found:
+        if one.known == Known.MEASURED and not one.shard.job.is_training:
+            alike[_kind(one)].append(one)
+    return [_like_measured(one, alike[_kind(one)]) if one.known == Known.UNKNOWN else one for one in found]
+
+
+def _time(plan: Plan, shard: Shard, device: Device) -> JobTime:
+    record, left = read_record(record_path(shard.log)), 0.0 if shard.complete else 1.0
+    here = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
+    gpus = int(record.get("gpus") or 0) * device.is_gpu
+    if shard.job.is_training:
+        if here and (trained := _trained(shard.job, record)):
+            seconds, share = trained
+            return JobTime(shard, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
+        counted, gpus = training_cost(plan.config, shard.job, device)
+        return JobTime(shard, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
+    if here and record.get("state") == State.DONE:
+        return JobTime(shard, Known.MEASURED, left, record["seconds"], gpus)
+    return JobTime(shard, Known.UNKNOWN, left)
+
+
+def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
+    """Seconds of all attempts of a training, by its history, and the share of its steps that took them."""
+    finished = [Path(output) for output in job.outputs if output.endswith(".history.csv")]
+    for path in (*finished, job.work / "history.csv"):
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                last = list(csv.DictReader(file))[-1]
+            share = min(1.0, float(last["step"]) / record["total"])
+            return (float(last["seconds"]), share) if share else None
+        except (OSError, KeyError, ValueError, IndexError, ZeroDivisionError):
+            continue
+    return None
+
+
+def _kind(one: JobTime) -> tuple[str, str]:
+    """Jobs of one kind do the same to the same model or dataset; their images may be other ones."""
+    return one.shard.job.stage, one.shard.job.label
+
+
+def _like_measured(one: JobTime, alike: list[JobTime]) -> JobTime:
+    """A job without a record takes for each of its images what the measured ones of its kind took."""
+    if not alike:
+        return one
+    per_image = sum(other.whole_s for other in alike) / sum(other.shard.images for other in alike)
+    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=alike[0].gpus)
+
+
+def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:
+    """The seconds of missing jobs that need each other, which no number of devices shortens; and these jobs."""
+    own: dict[tuple[str, str], float] = defaultdict(float)
+    for one in times:
+        key = one.shard.job.stage, one.shard.job.digest
+        own[key] = max(own[key], one.missing_s)
+    chains: dict[tuple[str, str], tuple[float, list[Job]]] = {}
+
+    def chain(job: Job) -> tuple[float, list[Job]]:
+        key = job.stage, job.digest
+        if key not in chains:
+            before = max((chain(one) for one in job.upstream), key=lambda found: found[0], default=(0.0, []))
+            chains[key] = (before[0] + own[key], [*before[1], job] if own[key] else before[1])
+        return chains[key]
+
+    return max((chain(job) for job in jobs), key=lambda found: found[0], default=(0.0, []))
