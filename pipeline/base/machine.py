@@ -9,8 +9,6 @@ from pathlib import Path
 import psutil
 import torch
 
-from pipeline.models.retrieval_tinycudann import load_package
-
 GIBI = 2**30
 LIBRARIES = (
     *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torchmetrics", "torch-fidelity", "clean-fid"),
@@ -19,15 +17,15 @@ LIBRARIES = (
 EXECUTOR = "snakemake-executor-plugin-"
 
 
-def machine_facts(results: Path) -> dict[str, str]:
-    """Lines by what they are of; `results` is the folder whose disk counts."""
+def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
+    """Lines by what they are of; `results` is the folder whose disk counts; `optional`: lines on further packages."""
     memory = psutil.virtual_memory()
     return {
         "devices": devices(),
         "CPU cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
         "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
-        "tiny-cuda-nn": tiny_cuda_nn(),
+        **(optional or {}),
         "executors": ", ".join(executors()) or "none besides local (an extra of this package: slurm)",
         "Python": platform.python_version(),
         "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
@@ -53,12 +51,6 @@ def free_disk(folder: Path) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def tiny_cuda_nn() -> str:
-    """Whether the package can be used; the retrieval falls back without it."""
-    package = load_package()
-    return f"not used: {package}" if isinstance(package, str) else "installed, loads"
 
 
 def executors() -> list[str]:

@@ -20,6 +20,7 @@ from pipeline.config.diffusion import FilesSamples
 from pipeline.data.sources import open_source
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.metric_networks.states import NetworkState, network_state
+from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.checks import networks_needed, obstacles, unfinished
 from pipeline.plan.run import Plan, read_config
@@ -103,7 +104,9 @@ def raw_images(source: Source, where: str) -> str:
 
 def machine_table() -> str:
     """Devices, cores, memory, disk, versions."""
-    return _table(list(machine_facts(Path("results")).items()), ())
+    package = load_package()
+    retrieval = f"not used: {package}" if isinstance(package, str) else "installed, loads"
+    return _table(list(machine_facts(Path("results"), {"tiny-cuda-nn": retrieval}).items()), ())
 
 
 def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
