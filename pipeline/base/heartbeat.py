@@ -5,6 +5,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,13 +44,14 @@ activity = Activity()
 @contextmanager
 def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[None]:
     """Write the record now and then within the block, and how the block ended."""
-    record = Record(activity.log, begins=LAUNCHED not in os.environ)
+    launched = LAUNCHED in os.environ
+    record = Record(activity.log, begins=not launched, **({} if launched else {"started_at": time.time()}))
     stop = threading.Event()
 
     def write(state: State, error: str = "") -> None:
         record.log = activity.log
         if record.log is not None and os.environ.get("RANK", "0") == "0":  # one process of several speaks for all
-            record.write(state=state, error=error, **_facts(activity))
+            record.write(state=state, error=error, **_facts(activity), **({} if launched else used()))
 
     def beat() -> None:
         write(State.RUNNING)
@@ -77,7 +79,7 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
 
 
 def _facts(activity: Activity) -> dict[str, Any]:
-    facts = {
+    return {
         "description": activity.description,
         "done": activity.done,
         "total": activity.total,
@@ -89,7 +91,6 @@ def _facts(activity: Activity) -> dict[str, Any]:
         "process": os.getpid(),
         "device": _device(),
     }
-    return facts if LAUNCHED in os.environ else facts | used()
 
 
 def _device() -> str:

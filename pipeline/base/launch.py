@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def launch(
     facts = {"gpus": gpus, "nodes": nodes, "devices": devices}
     told = facts | {"host": socket.gethostname()}
     logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in told.items()))
-    record = Record(log, begins=True, limit_mb=limit_mb(memory), peak_mb=0, **facts)
+    record = Record(log, begins=True, started_at=time.time(), limit_mb=limit_mb(memory), peak_mb=0, **facts)
     record.write(state=State.RUNNING)
     sys.exit(supervise(command(arguments, gpus, nodes), environment, lease, record, several=max(gpus, nodes) > 1))
 

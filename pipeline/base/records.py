@@ -65,10 +65,8 @@ class Record:
         path = record_path(self.log)
         with suppress(OSError), _locked(self.log):
             now = time.time()
-            found = {"started_at": now} if self.begins else {"started_at": now} | read_record(path)
-            record = found | self.own | facts | {"updated_at": now}
-            write_json(path, record | {"seconds": now - record["started_at"]})
-            self.own["started_at"] = record["started_at"]
+            record = {"started_at": now} | ({} if self.begins else read_record(path)) | self.own | facts
+            write_json(path, record | {"updated_at": now, "seconds": now - record["started_at"]})
             self.begins = False
 
 

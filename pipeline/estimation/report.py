@@ -96,7 +96,7 @@ def _pair(found: dict[str, Any], readable: Any) -> str:
 
 def _hours(seconds: float) -> str:
     hours = seconds / HOUR
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
 
 
 def _wall(estimate: Estimate, total: dict[str, Any]) -> list[str]:

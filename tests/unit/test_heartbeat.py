@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from pipeline.base import heartbeat
+from pipeline.base import heartbeat, records
 from pipeline.base.heartbeat import LAUNCHED, Activity, beating
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.records import Record, read_record, record_path
@@ -104,6 +104,25 @@ def test_launcher_and_stage_write_one_record_and_neither_loses_what_the_other_to
             assert (found["peak_mb"], found["limit_mb"], found["state"]) == (peak_mb, 1000, "running")
     assert (record(log)["done"], record(log)["peak_mb"], record(log)["state"]) == (200, 200, "done")
     assert not record(log)["error"], "nothing stays of an earlier attempt"
+
+
+@pytest.mark.parametrize("problem", [OSError("no locks here"), BlockingIOError("somebody holds it, for ever")])
+def test_where_a_lock_is_not_to_be_had_the_record_is_written_all_the_same(log, monkeypatch, problem) -> None:
+    def flock(*arguments: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(records.fcntl, "flock", flock)
+    monkeypatch.setattr(records, "LOCK_PATIENCE_S", 0.05)
+    Record(log, begins=True, limit_mb=7).write(state="running")
+    assert (record(log)["state"], record(log)["limit_mb"]) == ("running", 7)
+
+
+def test_a_stage_of_a_moment_tells_how_long_it_took(tmp_path) -> None:
+    told = Activity()
+    with beating(told):
+        time.sleep(0.1)
+        told.log = tmp_path / "a.log"
+    assert read_record(record_path(tmp_path / "a.log"))["seconds"] > 0.1
 
 
 def test_what_cannot_be_read_or_is_half_a_record_is_none(tmp_path) -> None:
