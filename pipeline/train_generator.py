@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
@@ -45,8 +44,7 @@ def train_generator(
     task = load(family.task)(generator, data, seed, accelerator)
     record = Loop(task, generator.execution, accelerator, work).run()
     if accelerator.is_main_process:
-        with torch.no_grad():
-            save_picture(preview, task.preview())
+        save_picture(preview, task.preview())
         record.save(history)
         save_generator(weights, task.final_model(), generator, shape)
 

@@ -1,36 +1,27 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
-from collections.abc import Iterator
 from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
-from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.base.seeds import seed_for
 from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.data.archive import to_model
-from pipeline.data.pictures import contact_sheet
-from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import PerceptualLoss
 from pipeline.training import losses
-from pipeline.training.averages import averaged
 from pipeline.training.images import TrainingImages
-from pipeline.training.loop import average_gradients, batch_norm
-from pipeline.training.order import StepOrder
+from pipeline.training.processes import batch_norm, mean_over_processes
 from pipeline.training.randomness import StepRandom
+from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
 
-PREVIEW_IMAGES = 8
 
-
-class AutoencoderTask:
+class AutoencoderTask(TrainingTask):
     """Trains encoder, decoder and what is between them together, and the discriminator against them."""
 
     name = "train autoencoder"
@@ -43,76 +34,44 @@ class AutoencoderTask:
         seed: int,
         accelerator: Accelerator,
     ):
-        training, adversarial = settings.training, settings.losses.adversarial
-        self.settings, self.images, self.seed, self.accelerator = settings, images, seed, accelerator
-        self.batch, self.steps = training.batch, -(-training.images // training.batch)
-        device = accelerator.device
-        torch.manual_seed(seed_for(seed, "initial weights"))
-        self.model: ImageAutoencoder = make_autoencoder(settings, images.resolution, images.channels).to(device)
+        training, self.settings, self.images = settings.training, settings, images
+        super().__init__(images, training.batch, -(-training.images // training.batch), seed, accelerator)
+        self.model = self.add("model", make_autoencoder(settings, images.resolution, images.channels))
         self.critic: nn.Module | None = None
-        if adversarial.kind != "none":
+        if settings.losses.adversarial.kind != "none":
             kind = PatchDiscriminator if settings.discriminator.kind == "patch" else Discriminator
-            self.critic = kind(settings.discriminator, images.resolution, images.channels).to(device)
+            self.critic = self.add("critic", kind(settings.discriminator, images.resolution, images.channels))
         self.perceptual: nn.Module | None = None
-        if settings.losses.perceptual.network != "none":
-            self.perceptual = PerceptualLoss(
-                settings.losses.perceptual.network, perceptual, settings.losses.perceptual.upsample
-            ).to(device)
+        if (wanted := settings.losses.perceptual).network != "none":
+            self.perceptual = PerceptualLoss(wanted.network, perceptual, wanted.upsample).to(self.device)
         half_life = training.ema_half_life_images
-        self.average = EMAModel(
-            self.model.parameters(), decay=0.5 ** (training.batch / half_life) if half_life else 0.0
-        )
-        self.optimizers = self._optimizers()
-        self.modules: dict[str, nn.Module] = {"model": self.model}
-        if self.critic is not None:
-            self.modules["critic"] = self.critic
-        self.averages = {"model": self.average}
-        self.batches: Iterator[Tensor] = iter(())
+        self.average_weights(0.5 ** (training.batch / half_life) if half_life else 0.0)
+        self._make_optimizers()
 
-    def _optimizers(self) -> dict[str, Any]:
+    def _make_optimizers(self) -> None:
         """Adam with its two epsilons (section 4): the small one lets rarely hit table entries move fast."""
         training = self.settings.training
         rate = training.learning_rate
         encoder = list(self.model.encoder.parameters())
         known = {id(p) for p in encoder}
-        rest = [p for p in self.model.parameters() if id(p) not in known]
         groups = [
             {"params": encoder, "lr": training.encoder_learning_rate or rate},
-            {"params": rest, "lr": rate},
+            {"params": [p for p in self.model.parameters() if id(p) not in known], "lr": rate},
         ]
-        optimizers = {"model": torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon)}
+        self.optimize("model", torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon))
         if self.critic is not None:
-            optimizers["critic"] = torch.optim.Adam(
-                self.critic.parameters(),
-                lr=training.discriminator_learning_rate or rate,
-                betas=training.betas,
-                eps=training.discriminator_epsilon,
-            )
-        for optimizer in optimizers.values():
+            critic_rate, epsilon = training.discriminator_learning_rate or rate, training.discriminator_epsilon
+            adam = torch.optim.Adam(self.critic.parameters(), lr=critic_rate, betas=training.betas, eps=epsilon)
+            self.optimize("critic", adam)
+        for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
-        return {name: self.accelerator.prepare(optimizer) for name, optimizer in optimizers.items()}
-
-    def start(self, step: int) -> None:
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        order = StepOrder(len(self.images), self.batch, self.seed, step, self.steps, process, processes)
-        self.batches = self.images.batches(order)
 
     def step(self, step: int) -> dict[str, Tensor]:
+        """A step of the model, then of the critic once there is one."""
         self._set_learning_rates(step)
-        device = self.accelerator.device
-        random = StepRandom(
-            self.seed,
-            step,
-            self.batch,
-            device,
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-        )
-        images = to_model(next(self.batches).to(device))
-        if self.settings.training.flip:
-            flipped = random.uniform((len(images), 1, 1, 1)) < 0.5
-            images = torch.where(flipped, images.flip(3), images)
+        random = self.random(step)
+        images = self.next_images(random, self.settings.training.flip)
         with self.accelerator.autocast():
             reconstructions, own = self.model.training_pass(images, random)
         numbers = self._step_model(images, reconstructions, own, self._adversarial_phase(step))
@@ -150,11 +109,9 @@ class AutoencoderTask:
             ratio = batch_norm(self.accelerator, push) / batch_norm(self.accelerator, pull)
             numbers |= {"adversarial": adversarial, "gradient_ratio": ratio}
             pull = pull + push
-        optimizer = self.optimizers["model"]
-        optimizer.zero_grad()
+        self.optimizers["model"].zero_grad()
         self._backward(reconstructions, pull, own)
-        average_gradients(self.accelerator, self.model)
-        optimizer.step()
+        self.follow_gradients("model")
         return {key: value.detach() for key, value in numbers.items()}
 
     def _backward(self, reconstructions: Tensor, pull: Tensor, own: dict[str, Tensor]) -> None:
@@ -170,7 +127,8 @@ class AutoencoderTask:
             torch.autograd.grad(reconstructions, last, gradient.to(reconstructions.dtype), retain_graph=True)[0]
             for gradient in (pull, push / self.settings.losses.adversarial.weight)
         )
-        return losses.adaptive_weight(_whole(self.accelerator, through), _whole(self.accelerator, against))
+        through, against = (mean_over_processes(self.accelerator, gradient).norm() for gradient in (through, against))
+        return losses.adaptive_weight(through, against)
 
     def _pull(self, loss: Tensor, leaf: Tensor) -> Tensor:
         """The (scaled, under fp16) gradient of a loss with respect to the reconstruction."""
@@ -194,11 +152,7 @@ class AutoencoderTask:
                 penalty = losses.r1_penalty(critic, images)
             case _:
                 penalty = torch.zeros_like(loss)
-        optimizer = self.optimizers["critic"]
-        optimizer.zero_grad()
-        self.accelerator.backward(loss + settings.penalty_weight * penalty)
-        average_gradients(self.accelerator, critic)
-        optimizer.step()
+        self.descend("critic", loss + settings.penalty_weight * penalty)
         estimate = real.float().mean() - fake.float().mean()
         return {"critic_estimate": estimate.detach(), "gradient_penalty": penalty.detach()}
 
@@ -215,25 +169,11 @@ class AutoencoderTask:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor
 
-    @torch.no_grad()
-    def preview(self) -> Image.Image:
+    def preview_rows(self) -> list[Tensor]:
         """The first training images above their reconstructions."""
         indices = range(min(PREVIEW_IMAGES, len(self.images)))
-        images = to_model(torch.stack([self.images[i] for i in indices]).to(self.accelerator.device))
-        with averaged(self.average, self.model):
-            self.model.eval()
-            reconstructions = self.model.decode(self.model.encode(images).nan_to_num())
-            self.model.train()
-        return contact_sheet([images, reconstructions])
-
-    def final_model(self) -> ImageAutoencoder:
-        """The model with its averaged weights: what codes and reconstructions use."""
-        self.average.copy_to(self.model.parameters())
-        return self.model
-
-
-def _whole(accelerator: Accelerator, gradient: Tensor) -> Tensor:
-    """The norm of a weight's gradient over the whole global batch; each process has its share's mean."""
-    if accelerator.num_processes > 1:
-        gradient = accelerator.reduce(gradient, "mean")
-    return gradient.norm()
+        images = to_model(torch.stack([self.images[i] for i in indices]).to(self.device))
+        self.model.eval()
+        reconstructions = self.model.decode(self.model.encode(images).nan_to_num())
+        self.model.train()
+        return [images, reconstructions]

@@ -1,5 +1,6 @@
 """The codes of a training split, with the autoencoder that decodes them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.code_files import read_codes
+from pipeline.training.order import StepOrder
 
 
 class TrainingCodes:
@@ -24,6 +26,10 @@ class TrainingCodes:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def batches(self, order: StepOrder) -> Iterator[Tensor]:
+        """Batches of codes (local batch, C_z, H_z, W_z), on the CPU."""
+        return (self.codes[rows] for rows in order)
 
     @property
     def shape(self) -> tuple[int, int, int]:

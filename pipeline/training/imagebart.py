@@ -4,77 +4,49 @@ The loss of network t is the cross-entropy of a sampled x_{t-1}, the hard target
 one learns from the whole posterior q(x_{t-1} | x_t, x_0) instead (Kullback-Leibler), also as theirs does.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.base.seeds import seed_for
-from pipeline.data.pictures import contact_sheet
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
-from pipeline.training.averages import averaged
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.learning_rates import warmed_up_cosine
-from pipeline.training.loop import average_gradients
-from pipeline.training.order import StepOrder
 from pipeline.training.randomness import StepRandom
+from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
 
-PREVIEW_IMAGES = 8
 INDEXED_AT_ONCE = 256  # code maps that are quantized together
 
 
-class ImageBARTTask:
+class ImageBARTTask(TrainingTask):
     """Trains the T networks side by side: they share no weight, so that their losses add up."""
 
     name = "train ImageBART"
 
     def __init__(self, settings: ImageBARTSettings, data: TrainingCodes, seed: int, accelerator: Accelerator):
-        training, device = settings.training, accelerator.device
-        self.settings, self.decoder, self.seed, self.accelerator = settings, data.decoder, seed, accelerator
-        self.batch, self.steps = training.batch, training.steps
-        entries = codebook(data.decoder, settings.codebook_size)
-        torch.manual_seed(seed_for(seed, "initial weights"))
-        self.model = ImageBART(settings, data.shape)
+        training, self.settings, self.decoder = settings.training, settings, data.decoder
+        entries, self.indices = codebook(data.decoder, settings.codebook_size), all_indices(data)
+        indices = TrainingCodes(self.indices, data.decoder)
+        super().__init__(indices, training.batch, training.steps, seed, accelerator)
+        self.model = self.add("model", ImageBART(settings, data.shape))
         self.model.entries.copy_(entries)
-        self.model.to(device)
-        self.indices = all_indices(data)
-        self.average = EMAModel(self.model.parameters(), decay=training.ema_decay)
+        self.average_weights(training.ema_decay)
         optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            training.learning_rate,
-            betas=training.betas,
-            weight_decay=training.weight_decay,
+            self.model.parameters(), training.learning_rate, betas=training.betas, weight_decay=training.weight_decay
         )
-        self.optimizers: dict[str, Any] = {"model": accelerator.prepare(optimizer)}
-        self.modules: dict[str, nn.Module] = {"model": self.model}
-        self.averages = {"model": self.average}
-        self.order: Iterator[list[int]] = iter(())
-
-    def start(self, step: int) -> None:
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        self.order = iter(StepOrder(len(self.indices), self.batch, self.seed, step, self.steps, process, processes))
+        self.optimize("model", optimizer)
 
     def step(self, step: int) -> dict[str, Tensor]:
-        training, accelerator = self.settings.training, self.accelerator
-        random = StepRandom(
-            self.seed, step, self.batch, accelerator.device, accelerator.process_index, accelerator.num_processes
-        )
-        chain = self._chain(self.indices[next(self.order)].to(accelerator.device), random)
+        """A step of all networks down the sum of their losses."""
+        training = self.settings.training
+        chain = self._chain(next(self.batches).to(self.device), self.random(step))
         numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
-        optimizer = self.optimizers["model"]
-        for group in optimizer.param_groups:
-            group["lr"] = warmed_up_cosine(training.learning_rate, training.warmup_steps, self.steps, step)
-        optimizer.zero_grad()
-        accelerator.backward(torch.stack(list(numbers.values())).sum())
-        average_gradients(accelerator, self.model)
-        optimizer.step()
+        self.set_learning_rate(warmed_up_cosine(training.learning_rate, training.warmup_steps, self.steps, step))
+        self.descend("model", torch.stack(list(numbers.values())).sum())
         self.average.step(self.model.parameters())
         return {key: value.detach() for key, value in numbers.items()}
 
@@ -95,17 +67,9 @@ class ImageBARTTask:
         posterior = self.model.diffusion.posterior(chain[t], chain[0], t)
         return F.kl_div(logits.float().log_softmax(-1), posterior, reduction="none").sum(-1).mean()
 
-    @torch.no_grad()
-    def preview(self) -> Image.Image:
-        """A row of samples, always from the same numbers."""
-        with averaged(self.average, self.model):
-            codes = self.model.sample(list(range(PREVIEW_IMAGES)), self.seed)
-        return contact_sheet([self.decoder.decode(codes)])
-
-    def final_model(self) -> nn.Module:
-        """The networks with their averaged weights: what samples are made with."""
-        self.average.copy_to(self.model.parameters())
-        return self.model
+    def preview_rows(self) -> list[Tensor]:
+        """Samples, always from the same numbers."""
+        return [self.decoder.decode(self.model.sample(list(range(PREVIEW_IMAGES)), self.seed))]
 
 
 @torch.no_grad()

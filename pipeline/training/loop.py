@@ -1,7 +1,6 @@
 """The training loop of every model: steps, history, previews, saved states, exact resume.
 
-A task says what one step is; the loop knows nothing of the model. All that a step draws at random
-is a function of (seed, step), so the state is weights, optimizers, averages and the step's number.
+A task says what one step is (`pipeline.training.task`); the loop knows nothing of the model.
 """
 
 import signal
@@ -9,13 +8,11 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
@@ -23,29 +20,11 @@ from pipeline.base.progress import Progress, logger
 from pipeline.config.autoencoder import Execution
 from pipeline.data.pictures import save_picture
 from pipeline.training.history import History
+from pipeline.training.processes import average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
+from pipeline.training.task import TrainingTask
 
 ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
-
-
-class Task(Protocol):
-    """What is trained. `modules`, `optimizers` and `averages` are saved and restored by their names."""
-
-    name: str
-    steps: int
-    batch: int
-    modules: dict[str, nn.Module]
-    optimizers: dict[str, Any]
-    averages: dict[str, EMAModel]
-
-    def start(self, step: int) -> None:
-        """Get ready to go on from `step` (the data loader's position)."""
-
-    def step(self, step: int) -> dict[str, Tensor]:
-        """One optimizer step; returns its numbers, as scalars on the device."""
-
-    def preview(self) -> Image.Image:
-        """A picture of what the averaged weights can do."""
 
 
 def make_accelerator(execution: Execution, work: Path) -> Accelerator:
@@ -60,34 +39,10 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     )
 
 
-def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
-    """Average gradients over processes by hand: DDP's hooks don't suit double backward or split losses."""
-    if accelerator.num_processes > 1:
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
-def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A step's numbers over the whole global batch: each process has the means over its own rows."""
-    if accelerator.num_processes == 1:
-        return numbers
-    means = accelerator.reduce(torch.stack([value.double() for value in numbers.values()]), "mean")
-    return dict(zip(numbers, means.unbind(), strict=True))
-
-
-def batch_norm(accelerator: Accelerator, gradient: Tensor) -> Tensor:
-    """The norm of a gradient with respect to the images of the whole global batch, up to a factor that all share."""
-    if accelerator.num_processes == 1:
-        return gradient.norm()
-    return accelerator.reduce(gradient.square().sum(), "sum").sqrt()
-
-
 class Loop:
     """Runs a task to its last step. Killed at any moment and started again, it gives the same bits on a CPU."""
 
-    def __init__(self, task: Task, execution: Execution, accelerator: Accelerator, work: Path):
+    def __init__(self, task: TrainingTask, execution: Execution, accelerator: Accelerator, work: Path):
         self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
         self.state_path = work / "state.safetensors"
         self.terminated = False

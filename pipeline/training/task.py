@@ -1,0 +1,132 @@
+"""What every training has: batches in their order, random numbers, optimizers, averaged weights, a preview.
+
+All that a step draws at random is a function of (seed, step), so the state of a training is its modules,
+optimizers and averages, saved and restored by their names, and the step's number.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.base.seeds import seed_for
+from pipeline.data.archive import to_model
+from pipeline.data.pictures import contact_sheet
+from pipeline.training.order import StepOrder
+from pipeline.training.processes import average_gradients
+from pipeline.training.randomness import StepRandom
+
+PREVIEW_IMAGES = 8
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class TrainingData(Protocol):
+    """What a model is trained on."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, order: StepOrder) -> Iterator[Tensor]:
+        """The items of each batch of this process."""
+
+
+class TrainingTask:
+    """One training. A task derives from it, makes its `model` and says what `step` and `preview_rows` are."""
+
+    name: str
+    model: Any
+
+    def __init__(self, data: TrainingData, batch: int, steps: int, seed: int, accelerator: Accelerator):
+        """batch: items of a step, over all processes. Networks made from here on have their seed's weights."""
+        self.data, self.batch, self.steps = data, batch, steps
+        self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
+        self.modules: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Any] = {}
+        self.averages: dict[str, EMAModel] = {}
+        self.batches: Iterator[Tensor] = iter(())
+        torch.manual_seed(seed_for(seed, "initial weights"))
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One step; returns its numbers, as scalars on the device."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
+
+    def preview_rows(self) -> list[Tensor]:
+        """Rows of images (N, C, R, R) in [-1, 1], the same numbers drawn every time."""
+        raise NotImplementedError(f"{type(self).__name__}.preview_rows")
+
+    def add(self, name: str, module: Module) -> Module:
+        """A part of the state, on the device."""
+        self.modules[name] = module.to(self.device)
+        return module
+
+    def optimize(self, name: str, optimizer: torch.optim.Optimizer) -> None:
+        """The optimizer of the module of this name."""
+        self.optimizers[name] = self.accelerator.prepare(optimizer)
+
+    def average_weights(self, decay: float) -> None:
+        """Keep averages of the model's weights, decayed so much by each step."""
+        self.averages["model"] = EMAModel(self.model.parameters(), decay=decay)
+
+    @property
+    def average(self) -> EMAModel:
+        """The averages of the model's weights."""
+        return self.averages["model"]
+
+    def start(self, step: int) -> None:
+        """Get ready to go on from `step` (the data loader's position)."""
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.batches = self.data.batches(
+            StepOrder(len(self.data), self.batch, self.seed, step, self.steps, process, processes)
+        )
+
+    def random(self, step: int, what: str | None = None, batch: int | None = None) -> StepRandom:
+        """The random numbers of a step; of `what` alone, with a batch of its own, where that is given."""
+        seed = self.seed if what is None else seed_for(self.seed, what)
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return StepRandom(seed, step, batch or self.batch, self.device, process, processes)
+
+    def next_images(self, random: StepRandom, flip: bool) -> Tensor:
+        """The next images (local batch, C, R, R) in [-1, 1], half of them mirrored where `flip` is set."""
+        images = to_model(next(self.batches).to(self.device))
+        if not flip:
+            return images
+        return torch.where(random.uniform((len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
+
+    def descend(self, name: str, loss: Tensor, largest_norm: float | None = None) -> Any:
+        """Move the module of this name down a loss."""
+        self.optimizers[name].zero_grad()
+        self.accelerator.backward(loss)
+        return self.follow_gradients(name, largest_norm)
+
+    def follow_gradients(self, name: str, largest_norm: float | None = None) -> Any:
+        """Move the module of this name by its gradients; returns their norm where it has a largest one."""
+        module, norm = self.modules[name], None
+        average_gradients(self.accelerator, module)
+        if largest_norm is not None:
+            norm = self.accelerator.clip_grad_norm_(module.parameters(), largest_norm)
+        self.optimizers[name].step()
+        return norm
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the model, from this step on."""
+        for group in self.optimizers["model"].param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def preview(self) -> Image.Image:
+        """A picture of what the averaged weights can do; the training's weights are put back."""
+        self.average.store(self.model.parameters())
+        self.average.copy_to(self.model.parameters())
+        try:
+            return contact_sheet(self.preview_rows())
+        finally:
+            self.average.restore(self.model.parameters())
+
+    def final_model(self) -> Any:
+        """The model with its averaged weights: what all that follows is made with."""
+        self.average.copy_to(self.model.parameters())
+        return self.model
