@@ -21,8 +21,6 @@ from pipeline.generation.images import Make, copy_images, decoded, generate
 from pipeline.models.checkpoints import load_autoencoder, load_generator
 from pipeline.models.code_files import read_codes
 from pipeline.models.noise import noise_generators
-from pipeline.models.samplers import denoise
-from pipeline.models.trained_diffusion import load_diffusion
 
 
 def generate_shard(
@@ -76,6 +74,9 @@ def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
 
 
 def _diffusion_codes(job: GenerationJob, path: Path) -> Make:
+    from pipeline.models.samplers import denoise  # diffusers is needed here alone
+    from pipeline.models.trained_diffusion import load_diffusion
+
     trained = load_diffusion(path)
     assert isinstance(job.samples, DiffusionSamples)
     sampler, size = job.samples.sampler, trained.code_size

@@ -17,7 +17,7 @@ from pipeline.base.machine import machine_facts
 from pipeline.base.places import CONFIG
 from pipeline.config.dataset import Source
 from pipeline.config.diffusion import FilesSamples
-from pipeline.data.sources import open_source
+from pipeline.data.sources import open_source, source_at
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.metric_networks.states import NetworkState, network_state
 from pipeline.models.retrieval_tinycudann import load_package
@@ -89,7 +89,9 @@ def dataset_table(plan: Plan) -> str:
     for name, samples in plan.config.samples.items():
         if isinstance(samples, FilesSamples):
             copied = "yes" if plan.samples(name).complete else "no"
-            rows.append((f"samples {name}", str(samples.path), raw_images(samples.source, f"samples.{name}"), copied))
+            rows.append(
+                (f"samples {name}", str(samples.path), raw_images(source_at(samples.path), f"samples.{name}"), copied)
+            )
     return _table(rows, ("dataset", "source", "raw images", "prepared"))
 
 

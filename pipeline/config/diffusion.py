@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.autoencoder import Execution
-from pipeline.config.dataset import FolderSource, ZipSource
 from pipeline.config.fields import Section, operational
 from pipeline.config.foreign import ForeignWeights, check_weights
 
@@ -149,13 +148,6 @@ class FilesSamples(SampleSet):
     path: Path = Field(description="A folder of images, searched with its sub-folders, or a zip archive.")
     dataset: str = Field(description="A name under `datasets`: what they imitate, at its size.")
     method: str = Field(description="What made them, as the paper's tables print it: `StyleGAN2`, `LDM`, `DDPM`.")
-
-    @property
-    def source(self) -> FolderSource | ZipSource:
-        """Where they lie; the name decides, so that a plan can be made without them."""
-        if self.path.suffix.lower() == ".zip":
-            return ZipSource(kind="zip", path=self.path)
-        return FolderSource(kind="folder", path=self.path)
 
 
 Samples = Annotated[

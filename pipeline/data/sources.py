@@ -70,6 +70,13 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
             return _lmdb_parts(source, where)
 
 
+def source_at(path: Path) -> FolderSource | ZipSource:
+    """A folder or a zip archive of images; the name decides, so that a plan can be made without them."""
+    if path.suffix.lower() == ".zip":
+        return ZipSource(kind="zip", path=path)
+    return FolderSource(kind="folder", path=path)
+
+
 def _lmdb_parts(source: LmdbSource, where: str) -> dict[str, RawImages]:
     existing_lmdb(source.path, f"{where}.path")
     train = LmdbImages(source.path, f"{where}.path")

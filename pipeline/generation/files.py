@@ -13,12 +13,12 @@ from pipeline.config.diffusion import FilesSamples
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
-from pipeline.data.sources import open_source
+from pipeline.data.sources import open_source, source_at
 
 
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:
     """Write the images [first, last), of `channels` channels; all must be `resolution` x `resolution`."""
-    (files,) = open_source(samples.source, "samples").values()
+    (files,) = open_source(source_at(samples.path), "samples").values()
     names = files.names()
     if len(names) < last:
         raise InputError(f"{samples.path}: {len(names)} images, where the sample set needs {last}; lower its count")

@@ -14,6 +14,7 @@ from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSa
 from pipeline.config.generator import GeneratorSettings
 from pipeline.config.root import Config
 from pipeline.data.kept_fingerprints import Fingerprints
+from pipeline.data.sources import source_at
 from pipeline.families import autoencoder_family, find_family, generator_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest, network_path
 from pipeline.plan.jobs import Job, range_files
@@ -260,7 +261,7 @@ class Jobs:
 
     def _files(self, name: str, samples: FilesSamples) -> Job:
         """Images from elsewhere, as shards; their content decides."""
-        facts = self.fingerprints.collection(samples.source, f"samples.{name}")
+        facts = self.fingerprints.collection(source_at(samples.path), f"samples.{name}")
         there = facts.get("images", {}).get("all", samples.count)
         if there < samples.count:
             raise InputError(

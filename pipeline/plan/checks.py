@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.config.diffusion import FilesSamples
 from pipeline.data.kept_fingerprints import missing_checkpoint, missing_list, missing_source
+from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.states import network_state
 from pipeline.plan.build import NETWORKS
 from pipeline.plan.jobs import Job
@@ -46,7 +47,7 @@ def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[
     made = {job.digest for job in jobs if job.stage == "generate"}
     for name, samples in plan.config.samples.items():
         if isinstance(samples, FilesSamples) and plan.samples(name).digest in made:
-            found += [problem] if (problem := missing_source(samples.source, f"samples.{name}")) else []
+            found += [problem] if (problem := missing_source(source_at(samples.path), f"samples.{name}")) else []
     imported = {job.digest for job in jobs if job.stage == "import_weights"}
     found += [line for line, digest in _missing_checkpoints(plan) if digest in imported]
     states = [network_state(name, folder) for name in networks_needed(jobs)]
