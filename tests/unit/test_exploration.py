@@ -72,7 +72,7 @@ def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_im
     sheets = [tmp_path / f"{name}.zip" for name in names]
     explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *sheets, tmp_path / "columns.json")
     columns = json.loads((tmp_path / "columns.json").read_text())
-    assert [len(columns[name]) for name in names] == [4, model.tables.resolutions, 1 + model.settings.groups]
+    assert [len(columns[name]) for name in names] == [4, model.tables.resolutions, 1 + model.tables.groups]
     for name, sheet in zip(names, sheets, strict=True):
         archive = ImageArchive(sheet)
         assert len(archive) == 2 * len(columns[name])

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
+from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, find_family, generator_family, load
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.generator import Generator
+from pipeline.models.traits import architecture_traits, traits
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
@@ -74,3 +76,16 @@ def test_an_entry_without_a_family_is_brights_and_a_generator_needs_one(tiny_aut
     assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
     with pytest.raises(InputError, match="the name of a model family is needed, not None"):
         parse_generator({"dataset": "any"}, "here")
+
+
+def test_a_family_tells_its_rows_apart_by_keys_of_its_own():
+    settings = Autoencoder.model_validate({"dataset": "d", "code_size": "8x8x4", "feature_size": 16})
+    assert traits(settings) == {
+        "code_size": "8x8x4",
+        "adversarial": "wgan_gp",
+        "train_images": 2_400_000,
+        "key_length": 1,
+        "feature_size": 16,
+        "code_noise": "after_tiling",
+    }
+    assert architecture_traits(settings) == {"code_size": "8x8x4", "key_length": 1, "feature_size": 16}
