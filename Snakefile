@@ -1,7 +1,7 @@
 """BRIGHT, reproduced: from image collections to every table and figure of the paper.
 
-The jobs follow from the config (pipeline/plan); results lie in results/store, by digest, and what
-people look at in results/RUN.
+The jobs follow from the config (pipeline/stages); results lie in results/store, by digest, and what people look at
+in results/RUN.
 """
 
 import os
@@ -11,32 +11,52 @@ from pathlib import Path
 # The package, and model families of your own in the folder that Snakemake runs in, where stages find them too.
 sys.path[:0] = [workflow.basedir, os.getcwd()]
 
+from functools import cache
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
-from pipeline.config.root import load_config
+from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path, request_mb
-from pipeline.plan.arguments import named_arguments, settings_argument
-from pipeline.plan.checks import left_out, obstacles
-from pipeline.plan.ending import ending
-from pipeline.plan.run import Plan
-from pipeline.plan.stages import STAGES
+from pipeline.config.root import load_config
+from pipeline.data.kept_fingerprints import Fingerprints
+from pipeline.plan.arguments import (
+    named_arguments,
+    settings_argument,
+    write_arguments,
+)
+from pipeline.plan.checks import claimed_run, left_out, obstacles
+from pipeline.plan.ending import ending, told_earlier
+from pipeline.plan.identities import check_identities
+from pipeline.plan.needed import Needed
+from pipeline.plan.parts import Part
+from pipeline.plan.planned import planned, targets
+from pipeline.plan.publish import publish
+from pipeline.plan.run import find as find_job
+from pipeline.plan.run import forced, headline, wanted
+from pipeline.plan.view import view
+from pipeline.stages import all_stages
+from pipeline.stages.common import Jobs, Output, path_of
+from pipeline.stages.figures import FIGURES, figures
+from pipeline.stages.page import page
+from pipeline.stages.tables import caption, tables
+
+DEMO = workflow.source_path("config/demo.yaml")
 
 if not workflow.overwrite_configfiles:
 
-    configfile: workflow.source_path("config/demo.yaml")
+    configfile: DEMO
 
 
 container: "workflow/container/bright.sif"
 
 
-# They take seconds, or need the internet: where jobs go to a cluster, these stay on its login node.
-localrules:
-    complexity,
-    fetch_network,
-    make_figure,
-    make_report,
-    make_table,
+wildcard_constraints:
+    digest="[0-9a-f]{12}",
+    first=r"\d+",
+    last=r"\d+",
+    place=".+",
 
 
 include: "workflow/rules/common.smk"
@@ -45,11 +65,28 @@ include: "workflow/rules/common.smk"
 rule all:
     """Every table, figure and sample set (the default)."""
     input:
-        [job.outputs for job in plan.targets],
+        [job.outputs for job in jobs(targets)],
 
 
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/autoencoders.smk"
 include: "workflow/rules/generation.smk"
 include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/page.smk"
+
+
+# Called once, in the main process, where there is something to do; not in a dry run.
+onstart:
+    check_before_the_first_job()
+
+
+onsuccess:
+    show_results()
+
+
+onerror:
+    print(
+        "A job failed; its log says why (results/logs). Started again, the run goes on where it was."
+    )

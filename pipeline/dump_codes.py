@@ -9,13 +9,13 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import EncodingJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_statistics import code_statistics
 from pipeline.generation.encoding import encode_archive
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.code_files import write_codes
+from pipeline.stages.autoencoders import Encoding
 
 
 def dump_codes(
@@ -29,7 +29,7 @@ def dump_codes(
 ) -> None:
     """Encode the training split to key codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
     log_to(log)
-    job = read_settings(EncodingJob, settings)
+    job = read_settings(Encoding, settings)
     torch.set_num_threads(job.cpu_threads)
     model = load_autoencoder(autoencoder)
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)

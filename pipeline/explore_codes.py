@@ -10,10 +10,10 @@ from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import ExplorationJob
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.generation.exploration import Sheet, groups, interpolation, resolutions
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.stages.autoencoders import Exploration
 
 
 def explore_codes(
@@ -28,7 +28,7 @@ def explore_codes(
 ) -> None:
     """Interpolate between images in key-code space, and show what each resolution and each group tells."""
     log_to(log)
-    job = read_settings(ExplorationJob, settings)
+    job = read_settings(Exploration, settings)
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
     if len(archive) < 2 * job.rows:

@@ -1,14 +1,13 @@
 """Stage: import a checkpoint of another program in place of a training."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to, logger
-from pipeline.config.import_job import ImportJob
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage
@@ -17,6 +16,7 @@ from pipeline.models.checkpoints import make_autoencoder, make_generator, save_a
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.models.unet import build_unet
+from pipeline.stages.autoencoders import SORTS, ImportJob
 
 
 def import_weights(
@@ -27,26 +27,33 @@ def import_weights(
     """Import a checkpoint of another program in place of a training."""
     log_to(log)
     job = read_settings(ImportJob, settings)
-    checkpoint = Path(job.entry.weights.path)
+    sort = next(name for name in SORTS if getattr(job, name) is not None)
+    entry = getattr(job, sort)
+    checkpoint = Path(entry.weights.path)
     if not checkpoint.exists():
-        raise InputError(f"{job.sort}.weights.path: {checkpoint} does not exist")
+        raise InputError(f"{sort}.weights.path: {checkpoint} does not exist")
     write = {"autoencoder": _autoencoder, "diffusion": _diffusion, "generator": _generator}
     try:
-        write[job.sort](job, checkpoint, weights)
+        write[sort](job, checkpoint, weights)
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
-    logger.info("%s imported from %s to %s", job.entry.weights.kind, checkpoint, weights)
+    logger.info("%s imported from %s to %s", entry.weights.kind, checkpoint, weights)
+
+
+def _entry(settings: Any) -> Any:
+    """The entry as a training would have it."""
+    return settings.model_copy(update={"weights": None})
 
 
 def _autoencoder(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, resolution = job.entry.model_copy(update={"weights": None}), job.resolution or 0
+    settings, resolution = _entry(job.autoencoder), job.resolution or 0
     model = make_autoencoder(settings, resolution, job.channels)
     import_first_stage(model, read_tensors(checkpoint), checkpoint)
     save_autoencoder(weights, model, settings, resolution, job.channels)
 
 
 def _diffusion(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, code_size = job.entry.model_copy(update={"weights": None}), job.code_size
+    settings, code_size = _entry(job.diffusion), job.code_size
     assert code_size is not None
     unet, tensors = build_unet(settings.unet, code_size), read_tensors(checkpoint)
     import_ldm_unet(unet, settings.unet, tensors, checkpoint)
@@ -54,7 +61,7 @@ def _diffusion(job: ImportJob, checkpoint: Path, weights: Path) -> None:
 
 
 def _generator(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, side = job.entry.model_copy(update={"weights": None}), job.resolution or 0
+    settings, side = _entry(job.generator), job.resolution or 0
     model = make_generator(settings, (job.channels, side, side))
     import_unet_folder(model.unet, checkpoint)
     save_generator(weights, model, settings, (job.channels, side, side))

@@ -1,39 +1,17 @@
 """Stage: make one of the paper's figures, one beyond them, or the loss curves."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from matplotlib.figure import Figure
 
 from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to, logger
-from pipeline.figures import codes, curves, exploration, hits, neighbours, reconstructions, samples
-from pipeline.figures.inputs import Inputs, parse_inputs
-from pipeline.figures.job import FigureJob
+from pipeline.families import load
+from pipeline.figures.inputs import parse_inputs
 from pipeline.figures.style import save
-
-FIGURES: dict[str, Callable[[FigureJob, Inputs], Figure]] = {
-    "fig01": reconstructions.overview,
-    "fig05b": hits.hits_per_entry,
-    "fig06": reconstructions.reconstruction_pairs,
-    "fig07": samples.comparison,
-    "fig08": samples.comparison,
-    "fig09": neighbours.neighbours,
-    "fig10": samples.samples,
-    "fig11": neighbours.neighbours,
-    "fig12": samples.samples,
-    "fig13": neighbours.neighbours,
-    "fig14": samples.samples,
-    "curves": curves.curves,
-    "interpolation": exploration.sheet,
-    "resolutions": exploration.sheet,
-    "groups": exploration.sheet,
-    "noise_robustness": codes.noise_robustness,
-    "code_range": codes.code_range,
-    "table_size": codes.table_size,
-}
+from pipeline.stages.figures import FIGURES, FigureJob
 
 
 def make_figure(
@@ -49,8 +27,10 @@ def make_figure(
     """Make one of the paper's figures, one beyond them, or the loss curves."""
     log_to(log)
     job = read_settings(FigureJob, settings)
-    figure = FIGURES[job.figure](job, parse_inputs(listed(inputs)))
-    save(figure, png, pdf)
+    if job.figure not in FIGURES:
+        raise InputError(f"settings: figure: one of {', '.join(FIGURES)}, not {job.figure!r}")
+    draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")
+    save(draw(job, parse_inputs(listed(inputs))), png, pdf)
     logger.info("wrote %s", png)
 
 

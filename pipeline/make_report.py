@@ -10,8 +10,8 @@ from pipeline.base.command import LogOption, SettingsArgument, listed, read_sett
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
-from pipeline.page.job import ReportJob
 from pipeline.page.page import render
+from pipeline.stages.page import ReportJob
 
 
 def make_report(

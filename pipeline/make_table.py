@@ -7,14 +7,13 @@ import typer
 
 from pipeline.base.atomic import write_text
 from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.places import PUBLISHED
 from pipeline.base.progress import log_to, logger
+from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims
-from pipeline.tables.job import TableJob
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 from pipeline.tables.summaries import parse_named
-
-PUBLISHED = Path(__file__).parents[1] / "config" / "published"
 
 
 def make_table(
@@ -37,7 +36,7 @@ def make_table(
     """Make one of the paper's tables, each measured number beside the published one."""
     log_to(log)
     job = read_settings(TableJob, settings)
-    build = build_claims if job.table == "claims" else build_table
+    build = build_claims if job.table == CLAIMS else build_table
     table = build(job, [parse_named(summary) for summary in listed(summaries)], published)
     text = to_markdown(table)
     written = ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table)), (parts, to_json(table)))

@@ -10,7 +10,6 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import CodeMeasurementJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
 from pipeline.evaluation.code_statistics import code_statistics
@@ -21,6 +20,7 @@ from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.code_files import read_codes
 from pipeline.models.traits import traits
+from pipeline.stages.autoencoders import CodeMeasurement
 
 
 def measure_codes(
@@ -35,7 +35,7 @@ def measure_codes(
 ) -> None:
     """Measure what section 3.4 says of codes: usage, range, variance, reconstruction under noise, bytes."""
     log_to(log)
-    job = read_settings(CodeMeasurementJob, settings)
+    job = read_settings(CodeMeasurement, settings)
     torch.set_num_threads(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
     statistics = code_statistics(dumped)

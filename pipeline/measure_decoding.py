@@ -9,12 +9,12 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import DecodingJob
 from pipeline.evaluation.decoding_speed import decoding_speeds, machine
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import make_autoencoder, pick_device
 from pipeline.models.traits import architecture_traits
+from pipeline.stages.autoencoders import Decoding
 
 
 def measure_decoding(
@@ -24,7 +24,7 @@ def measure_decoding(
 ) -> None:
     """Measure decoded images per second of several autoencoders, side by side: they take turns."""
     log_to(log)
-    job = read_settings(DecodingJob, settings)
+    job = read_settings(Decoding, settings)
     torch.set_num_threads(job.cpu_threads)
     torch.manual_seed(0)
     device = pick_device()

@@ -8,7 +8,6 @@ import typer
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to, logger
-from pipeline.config.evaluation_jobs import NeighboursJob
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.neighbours import (
@@ -21,6 +20,7 @@ from pipeline.evaluation.neighbours import (
     share_nearer,
 )
 from pipeline.evaluation.protocol import neighbours_protocol
+from pipeline.stages.evaluation import NeighboursJob
 
 PICTURE_ROWS = 8
 
@@ -54,7 +54,7 @@ def nearest_neighbours(
     with atomic_path(figure) as temporary:
         neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
     medians = memorisation(found["generated"], found["validation"])
-    logger.info("%s: median LPIPS to the nearest training image, over validation images': %s", job.samples, medians)
+    logger.info("median LPIPS to the nearest training image, over validation images': %s", medians)
     facts = {
         "kind": "neighbours",
         "method": job.method,

@@ -5,19 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.dataset import Dataset
 from pipeline.data.prepare import prepare
-
-
-class DatasetJob(Dataset):
-    """Prepare a dataset; its name in the config is for errors."""
-
-    name: str = Field("dataset", description="The dataset's name in the config.")
+from pipeline.stages.datasets import DatasetJob
 
 
 def prepare_dataset(

@@ -9,7 +9,6 @@ import typer
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import ReconstructionJob
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
@@ -18,6 +17,7 @@ from pipeline.families import autoencoder_family
 from pipeline.generation.reconstructions import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.traits import traits
+from pipeline.stages.autoencoders import Reconstruction
 
 PICTURE_IMAGES = 12
 
@@ -36,7 +36,7 @@ def reconstruct(
 ) -> None:
     """Reconstruct the validation split and measure it image by image (appendix B)."""
     log_to(log)
-    job = read_settings(ReconstructionJob, settings)
+    job = read_settings(Reconstruction, settings)
     torch.set_num_threads(job.cpu_threads)
     originals = ImageArchive(images)
     model = load_autoencoder(autoencoder)

@@ -8,10 +8,10 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to, logger
-from pipeline.config.evaluation_jobs import EvaluationJob
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.summaries import feature_summary
+from pipeline.stages.evaluation import EvaluationJob
 
 
 def score_features(
@@ -26,7 +26,7 @@ def score_features(
     job = read_settings(EvaluationJob, settings)
     metric_device(job.cpu_threads)
     facts = feature_summary(job, read_features(generated), read_features(reference))
-    logger.info("%s on %s: %s", job.samples, job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})
+    logger.info("%s: %s", job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})
     write_json(summary, facts)
 
 

@@ -7,9 +7,9 @@ import typer
 
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import AutoencoderJob
 from pipeline.data.pictures import save_picture
 from pipeline.models.checkpoints import save_autoencoder
+from pipeline.stages.autoencoders import AutoencoderJob
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator

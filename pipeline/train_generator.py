@@ -8,10 +8,10 @@ import typer
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
-from pipeline.config.jobs import GeneratorJob
 from pipeline.data.pictures import save_picture
 from pipeline.families import generator_family, load
 from pipeline.models.checkpoints import save_generator
+from pipeline.stages.generation import GeneratorJob
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator

@@ -1,10 +1,17 @@
-"""`bright COMMAND`: every command of the project by its name, those that people call and those of the stages."""
+"""`bright COMMAND`: every command of the project by its name, those that people call and those of the stages.
+
+`bright STAGE CONFIG ENTRY` is a stage in its short form (bright reconstruct config/demo.yaml autoencoders.main):
+settings, inputs and outputs are the ones that the workflow gives it.
+"""
 
 import ast
 import difflib
 import runpy
+import subprocess
 import sys
 from pathlib import Path
+
+from pipeline.base.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -28,13 +35,36 @@ def listing() -> str:
     found = commands()
     width = max(map(len, found))
     parts = {"Commands": "pipeline.commands.", "Stages, as the workflow calls them": "pipeline."}
-    lines = ["bright COMMAND [ARGUMENT]...   (bright COMMAND --help tells more)"]
+    lines = [
+        "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
+        "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
+    ]
     for title, prefix in parts.items():
         lines += ["", f"{title}:"]
         lines += [
             f"  {name:{width}}  {described(module)}" for name, module in found.items() if module == f"{prefix}{name}"
         ]
     return "\n".join(lines)
+
+
+def is_short(module: str, arguments: list[str]) -> bool:
+    """Whether a stage is told a config and an entry, not settings and files."""
+    of_stage = not module.startswith("pipeline.commands.")
+    return (
+        of_stage and len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    )
+
+
+def by_hand(stage: str, config: Path, entry: str, further: list[str]) -> None:
+    """Run a stage for one entry of a config; `further` arguments go to its command."""
+    from pipeline.config.root import read_config
+    from pipeline.plan.by_hand import commands as commands_of
+    from pipeline.plan.by_hand import find_entry
+    from pipeline.stages.common import Jobs
+
+    for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):
+        if code := subprocess.run([sys.executable, "-m", *words, *further]).returncode:
+            sys.exit(code)
 
 
 def main() -> None:
@@ -48,6 +78,13 @@ def main() -> None:
         near = difflib.get_close_matches(name, found, n=1)
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
         sys.exit(2)
+    if is_short(found[name], arguments):
+        config, entry, *further = arguments
+        try:
+            by_hand(name, Path(config), entry, further)
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        return
     sys.argv = [f"bright {name}", *arguments]
     runpy.run_module(found[name], run_name="__main__", alter_sys=False)
 

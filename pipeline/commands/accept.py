@@ -1,77 +1,95 @@
-"""Accept existing results after a change of the code that is known to change no number (promise 1).
+"""Accept existing results after a change that is known to change no number: of the code, or of a config key.
 
-A folder of the store is named by a digest of, among others, the code that can change its numbers. A change
-that keeps every number (a renamed variable, a faster way to the same sum) changes the digest too. This
-command looks for results that differ from the wanted ones in the code alone, and records in
-results/accepted_code.json that they count: {"STAGE DIGEST OF THE CODE NOW": "DIGEST OF THE CODE THEN"}.
+A folder of the store is named by a digest of, among others, the code that can change its numbers and the keys that can.
+A change that keeps every number (a renamed variable, a faster way to the same sum, a key that says the same in other
+words) changes the digest too. This command looks for results that differ from the wanted ones in the code alone, or in
+the keys that it is told, and records in results/accepted.json that they count: {"STAGE DIGEST NOW": "DIGEST THEN"}.
 The file can be committed; without it (or a line of it), those results are made again.
 """
 
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage
-from pipeline.config.root import Config
-from pipeline.plan.build import ACCEPTED
-from pipeline.plan.identities import known_code
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan, read_config
-from pipeline.plan.stages import STAGES
+from pipeline.config.root import Config, read_config
+from pipeline.plan.identities import recorded_of
+from pipeline.plan.planned import planned
+from pipeline.stages import all_stages
+from pipeline.stages.common import ACCEPTED, Job, Jobs, digest_of, read_accepted
 
 
 def accept(
     config: Annotated[Path, typer.Argument(help="The run's config file.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="A key whose change is harmless, such as training.batch or autoencoder.tables."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be accepted, change nothing.")] = False,
 ) -> None:
-    """Let existing results count after a change of the code that is known to change no number."""
-    settings = read_config(config)
-    accepted: dict[str, str] = {}
-    for key, code, line in acceptances(settings):
-        accepted[key] = code
-        print(line)
-    if not accepted:
-        print("nothing to accept: no results differ from the wanted ones in the code alone")
+    """Let existing results count after a change of the code, or of these keys, that is known to change no number."""
+    found = acceptances(read_config(config), tuple(keys or ()))
+    if not found:
+        what = f"the code or in {', '.join(keys)}" if keys else "the code"
+        print(f"nothing to accept: no results differ from the wanted ones in {what} alone")
     elif dry_run:
         print("dry run: nothing was recorded")
     else:
-        write_json(ACCEPTED, dict(Plan(settings).accepted) | accepted)
+        write_json(ACCEPTED, read_accepted() | found)
         print(f"recorded in {ACCEPTED}")
 
 
-def acceptances(config: Config) -> Iterator[tuple[str, str, str]]:
-    """What to accept, stage by stage in the order data flows: key, code digest, and a line that tells of it."""
-    plan = Plan(config)
-    for stage in STAGES:
-        # Jobs of one stage have the code of their models' families besides the stage's own.
-        for key in sorted({job.code_key for job in plan.jobs.values() if job.stage == stage}):
-            jobs = [job for job in plan.jobs.values() if job.code_key == key]
-            best = best_code(jobs)
-            if best is None:
-                continue
-            found = sum(_with_code(job, best).complete for job in jobs)
-            yield key, best, f"{stage}: {found} of {len(jobs)} results accepted (code {best[:8]})"
-            # Digests of the stages after this one change with it, so that their old results can be found.
-            plan = Plan(config, accepted=tuple(sorted({**dict(plan.accepted), key: best}.items())))
+def acceptances(config: Config, keys: tuple[str, ...] = ()) -> dict[str, str]:
+    """What to accept, stage by stage in the order data flows; prints a line for each stage."""
+    accepted = read_accepted()
+    found: dict[str, str] = {}
+    for stage in all_stages():
+        # Digests of the stages after this one change with it, so that their old results can be found.
+        jobs = Jobs(config, accepted=accepted | found)
+        of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
+        here = recorded_of(stage)
+        new = {job: then for job in of_stage if not job.complete and (then := earlier(job, here, keys)) is not None}
+        if new:
+            print(f"{stage}: {len(new)} of {len(of_stage)} results accepted")
+        found |= {f"{stage} {digest_of(job.identity)}": then for job, then in new.items()}
+    return found
 
 
-def best_code(jobs: list[Job]) -> str | None:
-    """The known code with which most of a stage's jobs are done; None where it is that of now."""
-    if not jobs:
-        return None
-    now = sum(job.complete for job in jobs)
-    counts = {code: sum(_with_code(job, code).complete for job in jobs) for code in known_code(jobs[0].stage)}
-    best = max(counts, key=lambda code: counts[code], default=None)
-    return best if best is not None and counts[best] > now else None
+def earlier(job: Job, here: dict[str, dict[str, Any]], keys: tuple[str, ...]) -> str | None:
+    """The digest of a finished result that differs from the job in the code and in these keys alone."""
+    wanted = without(job.identity, keys)
+    for digest, identity in here.items():
+        name = job.jobs.shelf.name(job.stage.folder, job.label, digest)
+        there = job.jobs.shelf.files(job.folder.with_name(name))
+        if without(identity, keys) == wanted and there.issuperset(job.files):
+            return digest
+    return None
 
 
-def _with_code(job: Job, code: str) -> Job:
-    """The job as it would be with another digest of the code."""
-    return dataclasses.replace(job, accepted=(*job.accepted, (job.code_key, code)))
+def without(identity: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """An identity without its code, and without these keys of its settings, wherever they stand there."""
+    return {
+        name: _pruned(part, tuple(tuple(key.split(".")) for key in keys)) if name == "settings" else part
+        for name, part in identity.items()
+        if name != "code"
+    }
+
+
+def _pruned(value: Any, keys: tuple[tuple[str, ...], ...]) -> Any:
+    """`value` without the places whose path ends with one of the keys."""
+    return _below(value, (), keys)
+
+
+def _below(value: Any, place: tuple[str, ...], keys: tuple[tuple[str, ...], ...]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _below(part, (*place, name), keys)
+        for name, part in value.items()
+        if not any((*place, name)[-len(key) :] == key for key in keys)
+    }
 
 
 if __name__ == "__main__":

@@ -14,16 +14,20 @@ from tabulate import tabulate
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.machine import machine_facts
-from pipeline.base.places import CONFIG
+from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.dataset import Source
 from pipeline.config.diffusion import FilesSamples
+from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.metric_networks.states import NetworkState, network_state
 from pipeline.models.retrieval_tinycudann import load_package
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.checks import networks_needed, obstacles, unfinished
-from pipeline.plan.run import Plan, read_config
+from pipeline.plan.checks import networks_needed, obstacles
+from pipeline.plan.needed import unfinished
+from pipeline.plan.planned import planned
+from pipeline.stages.common import Jobs
+from pipeline.stages.datasets import dataset
+from pipeline.stages.generation import samples
 
 DEMO = CONFIG / "demo.yaml"
 WIDEST_CELL = 60
@@ -40,13 +44,13 @@ def doctor(
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
 ) -> None:
     """Say whether a run can go through: metric networks, machine, datasets; exit code 1 if it can't."""
-    plan = Plan(read_config(config))
-    jobs = unfinished(plan)
+    jobs = Jobs(read_config(config))
+    to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
-    asked = {*plan.config.evaluation.networks, *networks_needed(plan.jobs.values())}
-    stopping = obstacles(plan, jobs, networks)
+    asked = {*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())}
+    stopping = obstacles(jobs, to_do, networks)
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
-    print(f"Datasets of {config.name}\n{dataset_table(plan)}\n")
+    print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     print(f"Machine\n{machine_table()}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
@@ -57,7 +61,7 @@ def doctor(
     if stopping:
         print(f"A run of {config.name} can't go through.")
         raise typer.Exit(1)
-    print(f"A run of {config.name} can go through; it has {len(jobs)} jobs to do.")
+    print(f"A run of {config.name} can go through; it has {len(to_do.parts)} jobs to do.")
 
 
 def network_table(states: list[NetworkState], asked: set[str]) -> str:
@@ -74,24 +78,22 @@ def network_table(states: list[NetworkState], asked: set[str]) -> str:
     return _table(rows, ("network", "state", "without it, these are missing", "asked for"))
 
 
-def dataset_table(plan: Plan) -> str:
+def dataset_table(jobs: Jobs) -> str:
     """Each dataset, and each sample set from elsewhere: raw images, how many, whether prepared."""
     rows = []
-    for name, dataset in plan.config.datasets.items():
-        job = plan.dataset(name)
+    for name, settings in jobs.config.datasets.items():
+        job = jobs(dataset, name)
         prepared = f"yes, {job.folder}" if job.complete else "no"
         if job.complete:
             facts = json.loads(Path(job.path("manifest.json")).read_text(encoding="utf-8"))
             prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
-        source = dataset.source.model_dump(mode="json")
-        raw = raw_images(dataset.source, f"datasets.{name}.source")
+        source = settings.source.model_dump(mode="json")
+        raw = raw_images(settings.source, f"datasets.{name}.source")
         rows.append((name, str(source.get("path", source["kind"])), raw, prepared))
-    for name, samples in plan.config.samples.items():
-        if isinstance(samples, FilesSamples):
-            copied = "yes" if plan.samples(name).complete else "no"
-            rows.append(
-                (f"samples {name}", str(samples.path), raw_images(source_at(samples.path), f"samples.{name}"), copied)
-            )
+    for name, one in jobs.config.samples.items():
+        if isinstance(one, FilesSamples):
+            copied = "yes" if jobs(samples, name).complete else "no"
+            rows.append((f"samples {name}", str(one.path), raw_images(source_at(one.path), f"samples.{name}"), copied))
     return _table(rows, ("dataset", "source", "raw images", "prepared"))
 
 

@@ -7,27 +7,18 @@ import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage
+from pipeline.base.places import NETWORKS
+from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
 from pipeline.estimation.images import image_counts
 from pipeline.estimation.report import Estimate, facts, text
 from pipeline.estimation.times import job_times, longest_chain
 from pipeline.models.metric_networks.manifest import available, fetchable
-from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.run import Plan, read_config
+from pipeline.plan.planned import planned
+from pipeline.stages.common import Jobs
+from pipeline.stages.datasets import dataset, raw_images
 
 DEFAULT = Path("config/demo.yaml")
-
-
-class WholePlan(Plan):
-    """The plan with all metric networks, also those whose weights are not here yet."""
-
-    def usable(self, network: str, names: list[str], count: int | None) -> bool:
-        return True
-
-    def distance_spaces(self, models: list[str]) -> list[str]:
-        networks = [network for network in self.config.evaluation.networks if network in DISTANCE_NETWORKS]
-        return [space for network in networks for space in self.spaces(network)]
 
 
 def estimate(
@@ -50,22 +41,22 @@ def estimate(
     their steps and a device's rate. The last column says which.
     """
     chosen = choose_device(device, tflops)
-    settings = read_config(config)
-    found = make_estimate(WholePlan(settings) if all_networks else Plan(settings), str(config), chosen, gpus)
+    jobs = Jobs(read_config(config), every_network=all_networks)
+    found = make_estimate(jobs, str(config), chosen, gpus)
     print(text(found))
     if json is not None:
         write_json(json, facts(found))
 
 
-def make_estimate(plan: Plan, config: str, device: Device, gpus: int) -> Estimate:
-    """The estimate of a plan's run with so many GPUs; `config` is its name for people."""
-    times = job_times(plan, device)
-    chain_s, chain = longest_chain(plan.jobs.values(), times)
+def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
+    """The estimate of a config's run with so many GPUs; `config` is its name for people."""
+    times = job_times(jobs, device)
+    chain_s, chain = longest_chain(jobs(planned).values(), times)
     images = {
-        name: image_counts(name, dataset, plan.fingerprint(name), Path(plan.dataset(name).path("manifest.json")))
-        for name, dataset in plan.config.datasets.items()
+        name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
+        for name, settings in jobs.config.datasets.items()
     }
-    networks = [] if isinstance(plan, WholePlan) else plan.config.evaluation.networks
+    networks = [] if jobs.every_network else jobs.config.evaluation.networks
     absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
     return Estimate(config, device, gpus, images, times, chain_s, chain, absent)
 

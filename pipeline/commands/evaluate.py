@@ -14,18 +14,20 @@ from tabulate import tabulate
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
+from pipeline.base.places import NETWORKS
 from pipeline.base.progress import log_to
 from pipeline.config.evaluation import Evaluation
-from pipeline.config.evaluation_jobs import EvaluationJob
+from pipeline.config.root import Config
 from pipeline.data.folder import open_images
 from pipeline.evaluation.batches import metric_device
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
 from pipeline.models.metric_networks.spaces import spaces_of
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.image_sets import ImageSet, features_job, score_job
-from pipeline.plan.jobs import Job
+from pipeline.stages.common import Job, Jobs, path_of
+from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
 from pipeline.tables.quantities import GENERATION
 from pipeline.tables.summaries import COLUMN_SPACES
+
+RUN = "image-sets"
 
 
 def evaluate(
@@ -48,19 +50,20 @@ def evaluate(
     log_to(log)
     evaluation = read_settings(Evaluation, settings)
     made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
-    names = {
+    names = {"dataset": dataset or real.name}
+    told = {
         "method": method or made.name,
-        "dataset": dataset or real.name,
         "reference": real.name,
         "prepared": prepared,
         "count": made.count,
         "reference_count": real.count,
     }
     here, missing = networks_here(evaluation, networks)
+    jobs = Jobs(Config(run=RUN, datasets={}, autoencoders={}, evaluation=evaluation))
     summaries = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
-        of_made, of_real = (features_job(images, space, evaluation, networks) for images in (made, real))
-        summaries[space] = scored(score_job(names, of_made, of_real, evaluation), evaluation)
+        of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
+        summaries[space] = scored(set_score(jobs, told, of_made, of_real), evaluation) | names
         write_json(output / made.name / f"summary-{space}.json", summaries[space])
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
     print(metrics_table(summaries))
@@ -106,7 +109,7 @@ def extract_missing(job: Job, evaluation: Evaluation) -> None:
     from pipeline.evaluation.features import extract
     from pipeline.models.metric_networks.fetching import fetch
 
-    weights, images = Path(str(job.inputs["weights"])), Path(str(job.inputs["images"]))
+    weights, images = (Path(path_of(*job.inputs[name])) for name in ("weights", "images"))
     waiting = [path for path in map(Path, job.outputs) if not path.exists()]
     if waiting and not weights.is_file():
         fetch(weights.stem, weights)

@@ -9,8 +9,9 @@ import typer
 from pipeline.base.command import run_stage
 from pipeline.base.progress import log_to
 from pipeline.config.diffusion import FilesSamples
+from pipeline.config.root import read_config
 from pipeline.data.kept_fingerprints import Fingerprints
-from pipeline.plan.run import read_config
+from pipeline.data.sources import source_at
 
 
 def fingerprint(config: Annotated[Path, typer.Argument(help="The run's config file.")]) -> None:
@@ -25,7 +26,7 @@ def fingerprint(config: Annotated[Path, typer.Argument(help="The run's config fi
         facts[where] = fingerprints.collection(dataset.source, where, dataset.split.list)
     for name, samples in settings.samples.items():
         if isinstance(samples, FilesSamples):
-            facts[f"samples.{name}"] = fingerprints.collection(samples.source, f"samples.{name}")
+            facts[f"samples.{name}"] = fingerprints.collection(source_at(samples.path), f"samples.{name}")
     for section in ("autoencoders", "diffusions", "generators"):
         for name, model in getattr(settings, section).items():
             if model.weights is not None:

@@ -12,10 +12,11 @@ import yaml
 
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
+from pipeline.base.places import STORE
 from pipeline.plan.identities import recorded
-from pipeline.plan.jobs import DIGEST_LENGTH, STORE
-from pipeline.plan.stages import STAGES
 from pipeline.plan.tracking import tracked_as
+from pipeline.stages import all_stages
+from pipeline.stages.common import DIGEST_LENGTH
 
 FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
 
@@ -38,11 +39,11 @@ def provenance(results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, me
 def digest_of(result: str) -> str:
     """The digest in a path of the store, in a folder's name, or itself; InputError where there is none."""
     parts = Path(result).parts
-    sections = {stage.section for stage in STAGES.values()}
+    sections = {stage.folder for stage in all_stages().values()}
     name = next((parts[i + 1] for i, part in enumerate(parts[:-1]) if part in sections), parts[-1] if parts else "")
     digest = name.rsplit("-", 1)[-1]
     if not re.fullmatch(rf"[0-9a-f]{{{DIGEST_LENGTH}}}", digest):
-        raise InputError(f"{result!r}: names no result; give a folder such as autoencoders/bright-8x8x4-3fa9c1d2")
+        raise InputError(f"{result!r}: names no result; give a folder such as autoencoders/main-3fa9c1d20b7e")
     return digest
 
 
@@ -51,8 +52,8 @@ def told(digest: str) -> dict[str, Any]:
     identity = recorded(digest)
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
-    section = STAGES[identity["stage"]].section if identity["stage"] in STAGES else "*"
-    return {"stage": identity["stage"], **place(section, digest), **identity}
+    stage = all_stages().get(identity["stage"])
+    return {"stage": identity["stage"], **place(stage.folder if stage else "*", digest), **identity}
 
 
 def place(section: str, digest: str) -> dict[str, str]:

@@ -16,17 +16,18 @@ import typer
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.plan.build import NETWORKS
+from pipeline.base.places import NETWORKS
+from pipeline.config.root import read_config
 from pipeline.plan.checks import networks_needed
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan, read_config
-from pipeline.plan.stages import STAGES
-from pipeline.plan.tracking import dvc_file, tracked_as
+from pipeline.plan.planned import planned
+from pipeline.plan.tracking import dvc_file, refuse_while_jobs_run, tracked_as
+from pipeline.stages import all_stages
+from pipeline.stages.common import Job, Jobs, network
 
 DEFAULT = Path("config/demo.yaml")
-LOCKS = Path(".snakemake/locks")
 ALL = "all"
-SECTIONS = sorted({stage.section for stage in STAGES.values()} | {NETWORKS.name})
+AT_ONCE = 5000  # paths of a call: Linux takes 2 MB of arguments, a path has some 100 bytes
+SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.name})
 
 
 def share(
@@ -44,10 +45,10 @@ def share(
     """
     settings = [read_config(path) for path in configs or [DEFAULT]]
     if listed is not None:
-        for path in tracked([Plan(config, at_hand=is_tracked) for config in settings], listed):
+        for path in tracked([Jobs(config, at_hand=is_tracked) for config in settings], listed):
             print(path)
         return
-    plans = [Plan(config) for config in settings]
+    plans = [Jobs(config) for config in settings]
     refuse_while_jobs_run()
     paths = list(sharable(plans))
     if not paths:
@@ -67,13 +68,7 @@ def is_tracked(job: Job) -> bool:
     return dvc_file(job.folder).exists()
 
 
-def refuse_while_jobs_run() -> None:
-    """What jobs still write must not be taken for results."""
-    if any(LOCKS.glob("*.lock")):
-        raise InputError("a run is going on here, or a killed one left its lock (then: snakemake --unlock)")
-
-
-def sharable(plans: list[Plan]) -> Iterator[Path]:
+def sharable(plans: list[Jobs]) -> Iterator[Path]:
     """Folders of finished jobs, and the networks that jobs read; never one with less in it than is tracked."""
     for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
         if fewer := _fewer(folder):
@@ -87,7 +82,7 @@ def sharable(plans: list[Plan]) -> Iterator[Path]:
         yield from present
 
 
-def tracked(plans: list[Plan], section: str) -> list[Path]:
+def tracked(plans: list[Jobs], section: str) -> list[Path]:
     """What DVC tracks of these configs in one section of the store, or in all; here, or still to be pulled."""
     if section not in (*SECTIONS, ALL):
         raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
@@ -95,12 +90,12 @@ def tracked(plans: list[Plan], section: str) -> list[Path]:
     return [path for path in paths if section in (path.parent.name, ALL) and dvc_file(path).exists()]
 
 
-def _jobs(plans: list[Plan]) -> Iterable[Job]:
-    return (job for plan in plans for job in plan.jobs.values())
+def _jobs(plans: list[Jobs]) -> Iterable[Job]:
+    return (job for jobs in plans for job in jobs(planned).values())
 
 
-def _networks(plans: list[Plan]) -> list[Path]:
-    return [Path(Plan.network(name)) for name in networks_needed(_jobs(plans))]
+def _networks(plans: list[Jobs]) -> list[Path]:
+    return [Path(network(name)) for name in networks_needed(_jobs(plans))]
 
 
 def _fewer(folder: Path) -> str | None:
@@ -111,13 +106,14 @@ def _fewer(folder: Path) -> str | None:
 
 
 def add(paths: list[Path]) -> None:
-    """Call `dvc add` once for all, which leaves the files and their times as they are (--no-relink)."""
+    """Call `dvc add` for as many as a command line takes; the files and their times stay (--no-relink)."""
     if not Path(".dvc").is_dir():
         raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
-    command = [sys.executable, "-m", "dvc", "add", "--no-relink", *map(str, paths)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL)  # its progress and its errors go to the terminal
-    if done.returncode:
-        raise InputError("dvc add failed; its own message is above")
+    for start in range(0, len(paths), AT_ONCE):
+        command = [sys.executable, "-m", "dvc", "add", "--no-relink", *map(str, paths[start : start + AT_ONCE])]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL)  # its progress and its errors go to the terminal
+        if done.returncode:
+            raise InputError("dvc add failed; its own message is above")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from tabulate import tabulate
 from pipeline.base.amounts import readable_duration
 from pipeline.base.command import run_stage
 from pipeline.base.records import State
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan, read_config
-from pipeline.plan.shards import shards
-from pipeline.plan.stages import STAGES
+from pipeline.config.root import read_config
+from pipeline.plan.parts import parts
+from pipeline.plan.planned import ordered
 from pipeline.plan.states import JobState
+from pipeline.stages.common import Jobs
+from pipeline.stages.page import trainings
 
 DEFAULT = Path("config/demo.yaml")
 NOTE = 60  # characters
@@ -31,29 +32,28 @@ def status(
     every: Annotated[float | None, typer.Option(min=1, help="Show it again every so many seconds.")] = None,
 ) -> None:
     """Show what runs, how far each training is, images per second and time left; what failed, and why."""
-    plan = Plan(read_config(config))
+    jobs = Jobs(read_config(config))
     while True:
-        print(text(str(config), plan, job_states(plan)), flush=True)
+        print(text(str(config), jobs, job_states(jobs)), flush=True)
         if every is None:
             return
         time.sleep(every)
         print()
 
 
-def job_states(plan: Plan) -> list[JobState]:
-    """The state of each job that the plan needs, shard by shard, in the order that data flows."""
-    order = list(STAGES)
-    jobs = sorted(plan.jobs.values(), key=lambda job: (order.index(job.stage), job.name))
-    return [JobState(shard) for job in jobs for shard in shards(job)]
+def job_states(jobs: Jobs) -> list[JobState]:
+    """The state of each job that the config needs, part by part, in the order that data flows."""
+    jobs.shelf.forget()
+    return [JobState(part) for job in ordered(jobs) for part in parts(job)]
 
 
-def text(config: str, plan: Plan, states: list[JobState]) -> str:
+def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     """All of it, as lines for a terminal."""
     counts = Counter(state.state for state in states)
     told = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
     parts = [
         f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *told])}",
-        _trainings(plan, states),
+        _trainings(jobs, states),
         _running([state for state in states if state.state == State.RUNNING and not state.job.is_training]),
         _broken([state for state in states if state.state in BROKEN]),
         _stages(states),
@@ -61,12 +61,12 @@ def text(config: str, plan: Plan, states: list[JobState]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _trainings(plan: Plan, states: list[JobState]) -> str:
+def _trainings(jobs: Jobs, states: list[JobState]) -> str:
     """Every training, also those that wait or are done, by its names in the config."""
-    names = training_names(plan)
+    names = training_names(jobs)
     rows = [
         [
-            ", ".join(names.get((state.job.stage, state.job.digest), [])),
+            ", ".join(names.get(state.job.key, [])),
             state.job.name,
             state.state,
             _progress(state),
@@ -79,28 +79,18 @@ def _trainings(plan: Plan, states: list[JobState]) -> str:
     return _table(["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"], rows)
 
 
-def training_names(plan: Plan) -> dict[tuple[str, str], list[str]]:
+def training_names(jobs: Jobs) -> dict[tuple[str, str], list[str]]:
     """What the config calls each training: (stage, digest) -> names."""
     names: dict[tuple[str, str], list[str]] = {}
-
-    def add(job: Job, name: str) -> None:
-        names.setdefault((job.stage, job.digest), []).append(name)
-
-    for seed, jobs in plan.every_seed:
-        of_seed = "" if seed is None else f" (seed {seed})"
-        for name in jobs.config.autoencoders:
-            add(jobs.autoencoder(name), f"autoencoders.{name}{of_seed}")
-        for name in jobs.config.diffusions:
-            add(jobs.diffusion(name), f"diffusions.{name}{of_seed}")
-        for name in jobs.config.generators:
-            add(jobs.generator(name), f"generators.{name}{of_seed}")
+    for kind, name, job in jobs(trainings):
+        names.setdefault(job.key, []).append(f"{kind}s.{name}")
     return names
 
 
 def _running(states: list[JobState]) -> str:
     """Running jobs that train nothing."""
     rows = [
-        [state.shard.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
+        [state.part.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
         for state in states
     ]
     return _table(["running", "doing", "done", "images/s", "left", "where"], rows)
@@ -138,8 +128,7 @@ def _rate(per_s: float | None) -> str:
 def _broken(states: list[JobState]) -> str:
     """Jobs that failed or died without a word; started again, a run makes them."""
     rows = [
-        [state.shard.log_name, readable_duration(state.silent_s), state.problem, str(state.shard.log)]
-        for state in states
+        [state.part.log_name, readable_duration(state.silent_s), state.problem, str(state.part.log)] for state in states
     ]
     return _table(["not well", "since", "why", "log"], rows)
 
@@ -147,8 +136,8 @@ def _broken(states: list[JobState]) -> str:
 def _stages(states: list[JobState]) -> str:
     """How many jobs of each stage are done."""
     rows = []
-    for stage in dict.fromkeys(state.job.stage for state in states):
-        counts = Counter(state.state for state in states if state.job.stage == stage)
+    for stage in dict.fromkeys(state.job.stage.name for state in states):
+        counts = Counter(state.state for state in states if state.job.stage.name == stage)
         rows.append([stage, f"{counts[State.DONE]} of {counts.total()}", str(counts[State.RUNNING] or "")])
     return _table(["stage", "done", "running"], rows)
 

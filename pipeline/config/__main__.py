@@ -9,8 +9,7 @@ from pipeline.base.atomic import write_text
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.config.reference import generated
-from pipeline.config.root import MODELS, Config
-from pipeline.plan.run import read_config
+from pipeline.config.root import MODELS, Config, read_config
 
 
 def config(

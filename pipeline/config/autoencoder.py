@@ -183,7 +183,7 @@ class AutoencoderSettings(Section):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that counts of parameters and operations depend on."""
-        apart = {"weights", "training", "losses", "discriminator", "execution", "seed"}
+        apart = {"dataset", "weights", "training", "losses", "discriminator", "execution", "seed"}
         return self.model_dump(mode="json", exclude=apart)
 
 

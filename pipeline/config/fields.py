@@ -5,6 +5,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
+"""Keys that name another entry of the config: a name is a name, no number."""
+
 
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, values don't change after validation."""
@@ -14,21 +17,39 @@ class Section(BaseModel):
     def numerical(self) -> dict[str, Any]:
         """The keys that can change a number, as JSON values: what a digest is made from.
 
-        Keys marked `Operational` (how often to save, where files lie) are left out.
+        Left out are operational keys (how often to save, where files lie), names of other entries, and keys of a
+        later version while they say what was done before there was such a key.
         """
         values = self.model_dump(mode="json")
-        for name, field in type(self).model_fields.items():
-            extra = field.json_schema_extra
-            if isinstance(extra, dict) and extra.get("operational"):
+        for name in type(self).model_fields:
+            part = getattr(self, name)
+            marks = self._marks(name)
+            is_reference = name in REFERENCES and isinstance(part, str)
+            if marks.get("operational") or is_reference or ("before" in marks and values[name] == marks["before"]):
                 del values[name]
-            elif isinstance(part := getattr(self, name), Section):
+            elif isinstance(part, Section):
                 values[name] = part.numerical()
         return values
+
+    def operational(self) -> set[str]:
+        """The keys that change no number."""
+        return {name for name in type(self).model_fields if self._marks(name).get("operational")}
+
+    @classmethod
+    def _marks(cls, name: str) -> dict[str, Any]:
+        extra = cls.model_fields[name].json_schema_extra
+        return extra if isinstance(extra, dict) else {}
 
 
 def operational(default: Any, description: str, **checks: Any) -> Any:
     """A key that changes no number: it is not part of any digest."""
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)
+
+
+def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
+    """A key of a later version. `before`, as JSON has it, says what was done without it: with that value it is no part
+    of any digest, so that results of earlier versions stay what they are."""
+    return Field(default, description=description, json_schema_extra={"before": before}, **checks)
 
 
 class CodeSize(NamedTuple):

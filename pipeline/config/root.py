@@ -2,8 +2,10 @@
 
 import copy
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.errors import InputError
@@ -24,6 +26,8 @@ from pipeline.config.fields import Section
 from pipeline.config.generator import GeneratorSettings
 from pipeline.families import generator_family
 
+FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
+"""What else lies in results: no run may have such a name."""
 MODELS = ("autoencoders", "diffusions", "generators", "samples")
 """The sections of models and samples: their entries have a `seed` and may say `like`."""
 
@@ -35,7 +39,7 @@ class Config(Section):
     of that entry and change the ones they name.
     """
 
-    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="The run's name: its tables lie in results/RUN.")
+    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="The run's name: its results lie in results/RUN.")
     seed: int = Field(0, description="The root seed; every seed is a hash of it and of what it is for.")
     training_seeds: list[int] = Field(
         [0],
@@ -55,6 +59,13 @@ class Config(Section):
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
     tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
     figures: Figures = Field(Figures(), description="What the figures show.")
+
+    @field_validator("run")
+    @classmethod
+    def _own_folder(cls, run: str) -> str:
+        if run in FOLDERS or run in (".", ".."):
+            raise ValueError(f"another name: results/{run} is not free for a run's results")
+        return run
 
     @field_validator("training_seeds")
     @classmethod
@@ -173,6 +184,17 @@ def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
     if name not in section:
         raise ValueError(f"{where}: {name!r} is not under `{what}`, which has {', '.join(section) or 'nothing'}")
     return section[name]
+
+
+def read_config(path: Path) -> Config:
+    """The config in a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {type(values)}")
+    return load_config(values, str(path))
 
 
 def load_config(values: dict[str, Any], where: str = "config") -> Config:

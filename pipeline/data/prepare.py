@@ -151,7 +151,7 @@ class Preparation:
         facts: dict[str, Any] = {
             name: {"count": len(images), "sha256": _content_sha256(images)} for name, images in splits.items()
         }
-        facts |= dataset.model_dump(mode="json") | {"license": license_, "pillow": PIL.__version__}
+        facts |= dataset.model_dump(mode="json", exclude={"name"}) | {"license": license_, "pillow": PIL.__version__}
         facts["skipped"] = [{"name": printable(image.name), "reason": image.reason} for image in self.skipped]
         facts["ignored_files"] = sum(images.ignored for images in self.parts.values())
         if len(self.kept) < FEW:

@@ -10,8 +10,8 @@ from pipeline.base.amounts import readable_duration
 from pipeline.estimation.devices import Device
 from pipeline.estimation.images import ImageCounts
 from pipeline.estimation.times import JobTime, Known
-from pipeline.plan.jobs import Job
-from pipeline.plan.stages import STAGES
+from pipeline.stages import all_stages
+from pipeline.stages.common import Job
 
 HOUR = 3600
 
@@ -33,18 +33,18 @@ class Estimate:
 
 def facts(estimate: Estimate) -> dict[str, Any]:
     """The estimate as JSON values; times in seconds."""
-    by_stage = {stage: [one for one in estimate.times if one.shard.job.stage == stage] for stage in STAGES}
+    by_stage = {stage: [one for one in estimate.times if one.part.job.stage.name == stage] for stage in all_stages()}
     return {
         "config": estimate.config,
         "device": str(estimate.device),
         "gpus": estimate.gpus,
         "images": {name: vars(found) for name, found in estimate.images.items()},
         "longest_chain_s": estimate.chain_s,
-        "longest_chain": [f"{job.stage} {job.label}" for job in estimate.chain],
+        "longest_chain": [f"{job.stage.name} {job.label}" for job in estimate.chain],
         "stages": {stage: _sums(times) for stage, times in by_stage.items() if times},
         "total": _sums(estimate.times),
         "jobs": [
-            {"job": one.shard.log_name, "known": one.known, "seconds": one.seconds, "gpus": one.gpus}
+            {"job": one.part.log_name, "known": one.known, "seconds": one.seconds, "gpus": one.gpus}
             | {"seconds_missing": None if one.seconds is None else one.missing_s}
             for one in estimate.times
         ],
@@ -103,7 +103,7 @@ def _wall(estimate: Estimate, total: dict[str, Any]) -> list[str]:
     """No shorter than the longest chain, nor than all work shared by all devices."""
     if not total["jobs"]["missing"]:
         return ["Nothing is missing."]
-    chain = " > ".join(f"{job.stage} {job.label}" for job in estimate.chain) or "none of known time"
+    chain = " > ".join(f"{job.stage.name} {job.label}" for job in estimate.chain) or "none of known time"
     lines = [f"At least {readable_duration(estimate.chain_s)}, the longest chain of jobs: {chain}."]
     if estimate.device.is_gpu:
         shared = readable_duration(total["gpu_s"]["missing"] / estimate.gpus)

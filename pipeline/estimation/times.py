@@ -11,9 +11,9 @@ from typing import Any
 from pipeline.base.records import State, read_record, record_path
 from pipeline.estimation.devices import Device
 from pipeline.estimation.trainings import training_cost
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan
-from pipeline.plan.shards import Shard, shards
+from pipeline.plan.parts import Part, parts
+from pipeline.plan.planned import planned
+from pipeline.stages.common import Job, Jobs
 
 
 class Known(StrEnum):
@@ -27,9 +27,9 @@ class Known(StrEnum):
 
 @dataclass(frozen=True)
 class JobTime:
-    """One job of the workflow, or one shard of it."""
+    """One job of the workflow, or one range of its images."""
 
-    shard: Shard
+    part: Part
     known: Known
     share_left: float
     seconds: float | None = None
@@ -45,29 +45,29 @@ class JobTime:
         return self.whole_s * self.share_left
 
 
-def job_times(plan: Plan, device: Device) -> list[JobTime]:
-    """All jobs of the plan, shard by shard, on a device."""
-    found = [_time(plan, shard, device) for job in plan.jobs.values() for shard in shards(job)]
+def job_times(jobs: Jobs, device: Device) -> list[JobTime]:
+    """All jobs of the plan, range by range, on a device."""
+    found = [_time(jobs, part, device) for job in jobs(planned).values() for part in parts(job)]
     alike: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
     for one in found:
-        if one.known == Known.MEASURED and not one.shard.job.is_training:
+        if one.known == Known.MEASURED and not one.part.job.is_training:
             alike[_kind(one)].append(one)
     return [_like_measured(one, alike[_kind(one)]) if one.known == Known.UNKNOWN else one for one in found]
 
 
-def _time(plan: Plan, shard: Shard, device: Device) -> JobTime:
-    record, left = read_record(record_path(shard.log)), 0.0 if shard.complete else 1.0
+def _time(jobs: Jobs, part: Part, device: Device) -> JobTime:
+    record, left = read_record(record_path(part.log)), 0.0 if part.complete else 1.0
     here = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
     gpus = int(record.get("gpus") or 0) * device.is_gpu
-    if shard.job.is_training:
-        if here and (trained := _trained(shard.job, record)):
+    if part.job.is_training:
+        if here and (trained := _trained(part.job, record)):
             seconds, share = trained
-            return JobTime(shard, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
-        counted, gpus = training_cost(plan.config, shard.job, device)
-        return JobTime(shard, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
+            return JobTime(part, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
+        counted, gpus = training_cost(jobs.config, part.job, device)
+        return JobTime(part, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
     if here and record.get("state") == State.DONE:
-        return JobTime(shard, Known.MEASURED, left, record["seconds"], gpus)
-    return JobTime(shard, Known.UNKNOWN, left)
+        return JobTime(part, Known.MEASURED, left, record["seconds"], gpus)
+    return JobTime(part, Known.UNKNOWN, left)
 
 
 def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
@@ -86,27 +86,27 @@ def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
 
 def _kind(one: JobTime) -> tuple[str, str]:
     """Jobs of one kind do the same to the same model or dataset; their images may be other ones."""
-    return one.shard.job.stage, one.shard.job.label
+    return one.part.job.stage.name, one.part.job.label
 
 
 def _like_measured(one: JobTime, alike: list[JobTime]) -> JobTime:
     """A job without a record takes for each of its images what the measured ones of its kind took."""
     if not alike:
         return one
-    per_image = sum(other.whole_s for other in alike) / sum(other.shard.images for other in alike)
-    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=alike[0].gpus)
+    per_image = sum(other.whole_s for other in alike) / sum(other.part.images for other in alike)
+    return replace(one, known=Known.ALIKE, seconds=per_image * one.part.images, gpus=alike[0].gpus)
 
 
 def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:
     """The seconds of missing jobs that need each other, which no number of devices shortens; and these jobs."""
     own: dict[tuple[str, str], float] = defaultdict(float)
     for one in times:
-        key = one.shard.job.stage, one.shard.job.digest
+        key = one.part.job.key
         own[key] = max(own[key], one.missing_s)
     chains: dict[tuple[str, str], tuple[float, list[Job]]] = {}
 
     def chain(job: Job) -> tuple[float, list[Job]]:
-        key = job.stage, job.digest
+        key = job.key
         if key not in chains:
             before = max((chain(one) for one in job.upstream), key=lambda found: found[0], default=(0.0, []))
             chains[key] = (before[0] + own[key], [*before[1], job] if own[key] else before[1])

@@ -8,7 +8,7 @@ from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.fields import CodeSize
 from pipeline.config.root import Config
 from pipeline.estimation.devices import CPU, DEVICES, Device, Work
-from pipeline.plan.jobs import Job
+from pipeline.stages.common import Job
 
 
 def training_cost(config: Config, job: Job, device: Device) -> tuple[float | None, int]:

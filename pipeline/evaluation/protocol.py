@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.config.evaluation_jobs import EvaluationJob, NeighboursJob
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.evaluation.feature_files import FeatureSet
+from pipeline.stages.evaluation import EvaluationJob, NeighboursJob
 
 GENERATION_LIBRARIES = ("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")
 RECONSTRUCTION_LIBRARIES = ("torch", "lpips", "torchmetrics")

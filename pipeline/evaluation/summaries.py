@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pipeline.config.evaluation_jobs import EvaluationJob
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.evaluation.metrics import generation_metrics, metric_settings
 from pipeline.evaluation.protocol import check_job, generation_protocol
+from pipeline.stages.evaluation import EvaluationJob
 
 
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> dict[str, Any]:

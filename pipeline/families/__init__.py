@@ -66,10 +66,15 @@ class GeneratorFamily:
 Family = AutoencoderFamily | GeneratorFamily
 
 
+def family_module(name: str) -> str:
+    """The module of a family: one here, or any importable one where the name has a dot."""
+    return name if "." in name else f"{__name__}.{name}"
+
+
 @cache
 def find_family(name: str) -> Family:
     """The family of this name: of a module here, or of any importable module where the name has a dot."""
-    module = name if "." in name else f"{__name__}.{name}"
+    module = family_module(name)
     try:
         found = importlib.import_module(module).FAMILY
     except ModuleNotFoundError as error:

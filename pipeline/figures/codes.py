@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, labelled_paths
-from pipeline.figures.job import FigureJob
 from pipeline.figures.style import PALETTE, labelled, panels
+from pipeline.stages.figures import FigureJob
 
 METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
 UNITS = (

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, labelled_paths
-from pipeline.figures.job import FigureJob
 from pipeline.figures.style import labelled, panels
+from pipeline.stages.figures import FigureJob
 
 COLUMNS = 3
 DECADE = 10

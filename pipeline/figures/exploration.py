@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pipeline.base.errors import InputError
 from pipeline.figures.image_grid import image_grid
 from pipeline.figures.inputs import Inputs, first_images, paths_of
-from pipeline.figures.job import FigureJob
+from pipeline.stages.figures import FigureJob
 
 
 def sheet(job: FigureJob, inputs: Inputs) -> Figure:

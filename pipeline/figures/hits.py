@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, paths_of
-from pipeline.figures.job import FigureJob
 from pipeline.figures.style import PALETTE, panels
+from pipeline.stages.figures import FigureJob
 
 COLUMNS = 4
 MOST_POINTS = 2000  # a curve of more would only make the pdf large

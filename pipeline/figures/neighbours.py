@@ -10,7 +10,7 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.figures.image_grid import image_grid
 from pipeline.figures.inputs import Inputs, paths_of
-from pipeline.figures.job import FigureJob
+from pipeline.stages.figures import FigureJob
 
 COLUMNS = 6  # the generated image and five neighbours
 ROWS = {"fig09": 6, "fig11": 12, "fig13": 12}

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from pipeline.figures.image_grid import image_grid
 from pipeline.figures.inputs import Inputs, first_images, labelled_paths, paths_of
-from pipeline.figures.job import FigureJob
+from pipeline.stages.figures import FigureJob
 
 COLUMNS = 8
 ROWS = 8

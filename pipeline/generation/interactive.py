@@ -19,14 +19,17 @@ from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.config.diffusion import Sampler
+from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.samplers import denoise
 from pipeline.models.trained_diffusion import TrainedDiffusion, load_diffusion
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan, read_config
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import Job, Jobs
+from pipeline.stages.datasets import dataset
+from pipeline.stages.generation import diffusion
 
 DEFAULT_CONFIG = Path("config/demo.yaml")
 Picture = Image.Image | Path | str | np.ndarray
@@ -103,24 +106,24 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
     """
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name)))
-    plan = Plan(read_config(Path(config)))
-    if str(name) not in plan.config.autoencoders:
-        known = ", ".join(plan.config.autoencoders)
+    jobs = Jobs(read_config(Path(config)))
+    if str(name) not in jobs.config.autoencoders:
+        known = ", ".join(jobs.config.autoencoders)
         raise InputError(f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file")
-    trained = plan.autoencoder(str(name))
+    trained = jobs(autoencoder, str(name))
     weights = Path(trained.path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
-    diffusion = next((job for job in _diffusions(plan, str(name)) if job.complete), None)
-    if diffusion is None:
+    denoiser = next((job for job in _diffusions(jobs, str(name)) if job.complete), None)
+    if denoiser is None:
         return ImageModel(load_network(weights))
-    return ImageModel(load_network(weights), load_diffusion(Path(diffusion.path("diffusion.safetensors"))))
+    return ImageModel(load_network(weights), load_diffusion(Path(denoiser.path("diffusion.safetensors"))))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
     """The first validation images of the dataset that an autoencoder of a config is trained on."""
-    plan = Plan(read_config(Path(config)))
-    archive = ImageArchive(plan.dataset(plan.config.autoencoders[name].dataset).path("validation.zip"))
+    jobs = Jobs(read_config(Path(config)))
+    archive = ImageArchive(jobs(dataset, jobs.config.autoencoders[name].dataset).path("validation.zip"))
     return [Image.fromarray(archive.read(index).squeeze()) for index in range(min(count, len(archive)))]
 
 
@@ -135,7 +138,7 @@ def _tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.atleast_3d(np.asarray(picture)).copy()).permute(2, 0, 1)
 
 
-def _diffusions(plan: Plan, autoencoder: str) -> list[Job]:
+def _diffusions(jobs: Jobs, autoencoder: str) -> list[Job]:
     """The config's diffusion models on an autoencoder's codes."""
-    models = plan.config.diffusions
-    return [plan.diffusion(name) for name, model in models.items() if model.autoencoder == autoencoder]
+    models = jobs.config.diffusions
+    return [jobs(diffusion, name) for name, model in models.items() if model.autoencoder == autoencoder]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.base.records import State, read_record
 from pipeline.figures.curves import NOT_LOSSES, read_history
-from pipeline.page.job import JobRow
+from pipeline.stages.page import JobRow
 
 
 @dataclass(frozen=True)

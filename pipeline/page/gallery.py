@@ -8,8 +8,8 @@ import pandas as pd
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.figures.neighbours import read_neighbours
-from pipeline.page.job import SAMPLES
 from pipeline.page.pictures import Budget, image_uri
+from pipeline.stages.page import SAMPLES
 
 PAIRS = 24
 UNBROKEN = "\N{NO-BREAK SPACE}"

@@ -11,14 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
-from pipeline.page.captions import figure_caption, figure_title
 from pipeline.page.costs import gather_costs, read_trainings
 from pipeline.page.gallery import Pairs, Samples, gather_pairs, gather_samples
 from pipeline.page.headline import key_numbers, main_result
-from pipeline.page.job import ReportJob
 from pipeline.page.pictures import FIGURES_BYTES, PAIRS_BYTES, SAMPLES_BYTES, Figure, figure_picture
 from pipeline.page.provenance import gather_provenance, read_dataset
 from pipeline.page.shown_tables import ShownTable, is_measured, read_table
+from pipeline.stages.page import ReportJob
 
 CURVES = "curves"
 SUMMARY_INPUTS = ("summary", "neighbours_summary")
@@ -58,7 +57,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     return template().render(
         job=job,
         config=yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True),
-        datasets=[read_dataset(path) for path in _single(inputs, "manifest").values()],
+        datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=main_result(tables, neighbours),
         numbers=key_numbers(tables, neighbours),
         tables=list(tables.values()),
@@ -114,7 +113,7 @@ def gather_gallery(job: ReportJob, inputs: Inputs) -> Gallery:
     pictures = _single(inputs, "figure")
     limit = FIGURES_BYTES // max(1, len(pictures))
     figures = [
-        NamedFigure(name, figure_title(name), figure_caption(job.figures[name]), figure_picture(path, limit))
+        NamedFigure(name, job.figures[name].title, job.figures[name].caption, figure_picture(path, limit))
         for name, path in sorted(pictures.items(), key=lambda one: (not one[0].startswith("fig"), one[0]))
     ]
     pairs = samples = None

@@ -30,12 +30,12 @@ class Provenance:
     networks: dict[str, str] = field(default_factory=dict)
 
 
-def read_dataset(path: Path) -> DatasetFacts:
+def read_dataset(name: str, path: Path) -> DatasetFacts:
     """The facts of a manifest that `prepare_dataset` wrote."""
     told = _read(path)
     source = told["source"]
     return DatasetFacts(
-        told["name"],
+        name,
         told.get("license") or "not stated",
         ", ".join(f"{key} {value}" for key, value in source.items() if value is not None),
         told["resolution"],

@@ -1,73 +1,103 @@
-"""What would stop a run's jobs, known before the first of them starts: raw images and network files."""
+"""What would stop a run's jobs, known before the first of them starts: raw images, checkpoints, networks, models."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from pipeline.base.places import NETWORKS
 from pipeline.config.diffusion import FilesSamples
 from pipeline.data.kept_fingerprints import missing_checkpoint, missing_list, missing_source
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.states import network_state
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan
+from pipeline.plan.dvc_yaml import recorded_origin
+from pipeline.plan.needed import Needed
+from pipeline.stages.autoencoders import IMPORT_WEIGHTS
+from pipeline.stages.common import Job, Jobs, path_of
+from pipeline.stages.datasets import PREPARE_DATASET
+from pipeline.stages.generation import GENERATE
+from pipeline.stages.tables import MAKE_TABLE
 
 
-def unfinished(plan: Plan) -> list[Job]:
-    """The jobs that a run of everything has to make: upstream of what is there, nothing is needed."""
-    found: dict[tuple[str, str], Job] = {}
-    waiting = plan.targets
-    while waiting:
-        job = waiting.pop()
-        if not job.complete and (job.stage, job.digest) not in found:
-            found[job.stage, job.digest] = job
-            waiting += job.upstream
-    return list(found.values())
-
-
-def networks_needed(jobs: Iterable[Job]) -> list[str]:
+def networks_needed(made: Iterable[Job]) -> list[str]:
     """The networks that these jobs read, sorted."""
-    paths = [path for job in jobs for files in job.inputs.values() for path in _listed(files)]
-    return sorted({Path(path).stem for path in paths if Path(path).parent == NETWORKS})
+    paths = [Path(path_of(source)) for job in made for sources in job.inputs.values() for source in sources]
+    return sorted({path.stem for path in paths if path.parent == NETWORKS})
 
 
-def _listed(files: str | list[str]) -> list[str]:
-    return [files] if isinstance(files, str) else files
-
-
-def obstacles(plan: Plan, jobs: Iterable[Job], folder: Path = NETWORKS) -> list[str]:
-    """What would stop these jobs, a line each. Reads the network files that they need, and no image."""
-    jobs = list(jobs)
-    found = []
-    for name in sorted({job.label for job in jobs if job.stage == "prepare_dataset"}):
-        dataset, where = plan.config.datasets[name], f"datasets.{name}.source"
-        found += [problem] if (problem := missing_source(dataset.source, where)) else []
-        if dataset.split.list is not None and (problem := missing_list(dataset.split.list, where)):
-            found.append(problem)
-    made = {job.digest for job in jobs if job.stage == "generate"}
-    for name, samples in plan.config.samples.items():
-        if isinstance(samples, FilesSamples) and plan.samples(name).digest in made:
-            found += [problem] if (problem := missing_source(source_at(samples.path), f"samples.{name}")) else []
-    imported = {job.digest for job in jobs if job.stage == "import_weights"}
-    found += [line for line, digest in _missing_checkpoints(plan) if digest in imported]
-    states = [network_state(name, folder) for name in networks_needed(jobs)]
+def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
+    """What would stop a run, a line each. Reads the network files that it needs, and no image."""
+    made = needed.jobs
+    found = lost_models(needed)
+    found += [line for job in made if (line := _missing_source(jobs, job)) is not None]
+    states = [network_state(name, folder) for name in networks_needed(made)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 
 
-def _missing_checkpoints(plan: Plan) -> list[tuple[str, str]]:
-    """A line for each entry whose checkpoint is not there, with the digest of its import."""
-    config = plan.config
-    entries: list[tuple[str, str, Any, Callable[[str], Job]]] = []
-    entries += [("autoencoders", name, model, plan.autoencoder) for name, model in config.autoencoders.items()]
-    entries += [("diffusions", name, model, plan.diffusion) for name, model in config.diffusions.items()]
-    entries += [("generators", name, model, plan.generator) for name, model in config.generators.items()]
-    return [
-        (line, job(name).digest)
-        for section, name, model, job in entries
-        if model.weights is not None and (line := missing_checkpoint(model.weights, f"{section}.{name}.weights"))
-    ]
+def _missing_source(jobs: Jobs, job: Job) -> str | None:
+    """A line where the raw images, or the checkpoint, that a job reads are not there."""
+    section, _, name = job.entry.partition(".")
+    if job.stage is PREPARE_DATASET:
+        data, where = jobs.config.datasets[name], f"datasets.{name}"
+        absent = missing_source(data.source, f"{where}.source")
+        listed = data.split.list
+        return absent or (missing_list(listed, f"{where}.source") if listed is not None else None)
+    if job.stage is GENERATE and isinstance(settings := jobs.config.samples[name], FilesSamples):
+        return missing_source(source_at(settings.path), f"samples.{name}")
+    if job.stage is IMPORT_WEIGHTS:
+        return missing_checkpoint(getattr(jobs.config, section)[name].weights, f"{job.entry}.weights")
+    return None
 
 
-def left_out(jobs: Iterable[Job]) -> list[str]:
+def lost_models(needed: Needed) -> list[str]:
+    """A line for each training that would be done again though it was done before: for a file that was lost.
+
+    Either the training's own weights are here, or part of what was made with them. Nobody wants days of training for
+    a lost curve or a lost shard: the file is pulled, or the training asked for by name.
+    """
+    lines = []
+    for part in needed.parts.values():
+        job = part.job
+        if job.is_training and not needed.again(job) and job.has(job.stage.outputs["weights"]):
+            lost = ", ".join(file for file in job.files if not job.has(file))
+            lines.append(
+                f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: bring it back"
+                f" (dvc pull {job.folder}), or train again: snakemake --forcerun {job.stage.name}"
+            )
+    for part in needed.parts.values():
+        here = [file for file in part.job.files if part.job.has(file)]
+        if here and not part.job.is_training and not needed.again(part.job):
+            lines += [
+                f"{part.job.entry}: {part.files[0]} is missing in {part.job.folder}, and making it takes {model.entry},"
+                f" which is not here: bring it back (dvc pull {model.folder}), or train it again:"
+                f" snakemake --forcerun {model.stage.name}"
+                for model in trainings_behind(needed, part.job)
+            ]
+    return list(dict.fromkeys(lines))
+
+
+def trainings_behind(needed: Needed, job: Job) -> list[Job]:
+    """The trainings that a run has to do for a job, without those that the user asked for."""
+    found: dict[tuple[str, str], Job] = {}
+    made = {one.key for one in needed.jobs}
+    waiting = list(job.upstream)
+    while waiting:
+        one = waiting.pop()
+        if one.key in made and one.key not in found and not needed.again(one):
+            found[one.key] = one
+            waiting += one.upstream
+    return [one for one in found.values() if one.is_training]
+
+
+def left_out(made: Iterable[Job]) -> list[str]:
     """A line for each network that is missing, with the metrics that the tables among these jobs lack for it."""
-    return sorted({line for job in jobs if job.stage == "make_table" for line in job.settings["missing"]})
+    return sorted({line for job in made if job.stage is MAKE_TABLE for line in job.settings["missing"]})
+
+
+def claimed_run(jobs: Jobs, config: str) -> str | None:
+    """A line where another config, which is still there, has this run's name."""
+    known = recorded_origin(jobs)
+    if known is None or known == config or not Path(known).exists():
+        return None
+    return (
+        f"run: results/{jobs.config.run} is the run of {known}, not of {config}; give one of them another name"
+        f" (or remove results/{jobs.config.run}/config.yaml)"
+    )

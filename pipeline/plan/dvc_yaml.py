@@ -8,19 +8,19 @@ import csv
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from pipeline.base.atomic import write_text
-from pipeline.plan.metrics import trainings
 from pipeline.plan.tracking import dvc_file
+from pipeline.plan.view import folder, planned_trainings
+from pipeline.stages.common import Jobs
+from pipeline.stages.figures import figures
 from pipeline.training.history import FIRST_COLUMNS
 
-if TYPE_CHECKING:
-    from pipeline.plan.run import Plan
-
 CONFIG, METRICS, SHOWN = "config.yaml", "metrics.json", "dvc.yaml"
+ORIGIN = "# The run of "
 HEADER = """\
 # What DVC shows of this run; written by the run. Paths are relative to this folder.
 #   dvc metrics show, dvc metrics diff, dvc params diff, dvc plots show
@@ -28,13 +28,22 @@ HEADER = """\
 """
 
 
-def write_dvc_files(plan: "Plan") -> list[str]:
+def write_dvc_files(jobs: Jobs, origin: str) -> list[str]:
     """Write the run's config, all defaults filled in, and its dvc.yaml where they changed; returns their paths."""
-    folder = Path("results") / plan.config.run
-    config = yaml.safe_dump(plan.written.model_dump(mode="json"), sort_keys=False, width=120)
-    _keep(folder / CONFIG, config)
-    _keep(folder / SHOWN, HEADER + yaml.safe_dump(shown(plan, folder), sort_keys=False, width=120))
-    return [str(folder / CONFIG), str(folder / SHOWN)]
+    place = folder(jobs)
+    config = ORIGIN + origin + "\n" + yaml.safe_dump(jobs.written.model_dump(mode="json"), sort_keys=False, width=120)
+    _keep(place / CONFIG, config)
+    _keep(place / SHOWN, HEADER + yaml.safe_dump(shown(jobs, place), sort_keys=False, width=120))
+    return [str(place / CONFIG), str(place / SHOWN)]
+
+
+def recorded_origin(jobs: Jobs) -> str | None:
+    """The config file whose run lies in results/RUN; None where there is no run yet."""
+    try:
+        first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
+    except OSError:
+        return None
+    return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
 
 
 def _keep(path: Path, text: str) -> None:
@@ -42,28 +51,28 @@ def _keep(path: Path, text: str) -> None:
         write_text(path, text)
 
 
-def shown(plan: "Plan", folder: Path) -> dict[str, Any]:
-    """The content of the dvc.yaml in `folder`: what is there of the run."""
+def shown(jobs: Jobs, place: Path) -> dict[str, Any]:
+    """The content of the dvc.yaml in `place`: what is there of the run."""
     parts = {
         "params": [CONFIG],
-        "metrics": [METRICS] if (folder / METRICS).exists() else [],
-        "plots": [*_curves(plan, folder), *_pictures(plan, folder)],
-        "artifacts": _artifacts(plan, folder),
+        "metrics": [METRICS] if (place / METRICS).exists() else [],
+        "plots": [*_curves(jobs, place), *_pictures(jobs, place)],
+        "artifacts": _artifacts(jobs, place),
     }
     return {key: part for key, part in parts.items() if part}
 
 
-def _curves(plan: "Plan", folder: Path) -> list[dict[str, Any]]:
+def _curves(jobs: Jobs, place: Path) -> list[dict[str, Any]]:
     """A plot for each column of the histories, with a curve for each training that logged it."""
     curves: dict[tuple[str, str], list[str]] = {}
-    for kind, name, _ in trainings(plan):
-        history = folder / "histories" / f"{kind}-{name}.csv"
+    for kind, name, _ in planned_trainings(jobs):
+        history = place / "histories" / f"{kind}-{name}.csv"
         if history.exists():
             for column in _columns(history):
-                curves.setdefault((kind, column), []).append(str(history.relative_to(folder)))
+                curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
     return [
         {
-            f"{plan.config.run}: {kind}, {column}": {
+            f"{jobs.config.run}: {kind}, {column}": {
                 "x": "step" if kind == "diffusion" else "images",
                 "y": dict.fromkeys(histories, column),
                 "x_label": "step" if kind == "diffusion" else "training images",
@@ -79,18 +88,18 @@ def _columns(history: Path) -> list[str]:
         return [column for column in next(csv.reader(file), []) if column not in FIRST_COLUMNS]
 
 
-def _pictures(plan: "Plan", folder: Path) -> list[str]:
+def _pictures(jobs: Jobs, place: Path) -> list[str]:
     """The run's figures, which `dvc plots diff` puts side by side."""
-    places = [Path("figures") / f"{name}.png" for name in plan.figures]
-    return [str(place) for place in places if (folder / place).exists()]
+    places = [Path("figures") / f"{name}.png" for name in jobs(figures)]
+    return [str(picture) for picture in places if (place / picture).exists()]
 
 
-def _artifacts(plan: "Plan", folder: Path) -> dict[str, Any]:
+def _artifacts(jobs: Jobs, place: Path) -> dict[str, Any]:
     """Trained weights that are here, or that DVC tracks, by kind and name."""
     found: dict[str, Any] = {}
-    for kind, name, job in trainings(plan):
+    for kind, name, job in planned_trainings(jobs):
         if job.complete or dvc_file(job.folder).exists():
             key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
-            path = os.path.relpath(job.path(f"{kind}.safetensors"), folder)
+            path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
             found[f"{key}-{job.digest}" if key in found else key] = {"path": path, "type": "model", "desc": job.name}
     return found

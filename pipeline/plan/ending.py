@@ -8,9 +8,12 @@ from pathlib import Path
 from pipeline.base.amounts import readable_duration
 from pipeline.page.headline import main_result
 from pipeline.page.shown_tables import ShownTable, read_table
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan
-from pipeline.plan.stages import STAGES
+from pipeline.plan.publish import Published
+from pipeline.plan.view import folder
+from pipeline.stages import all_stages
+from pipeline.stages.common import Job, Jobs, path_of
+from pipeline.stages.page import page
+from pipeline.stages.tables import tables
 
 WIDTH = 100
 PLACES = {
@@ -21,41 +24,50 @@ PLACES = {
 }
 
 
-def ending(plan: Plan, made: Iterable[Job], seconds: float) -> str:
+def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published) -> str:
     """Lines for the terminal after a run that made the results of these jobs; each shard of one may be named."""
-    made = list(dict.fromkeys(made))
-    reused = [job for job in dict.fromkeys(job for one in made for job in one.upstream) if job not in made]
-    folder = Path("results") / plan.config.run
-    places = {str(folder / place): what for place, what in PLACES.items() if (folder / place).exists()}
+    by_key = {job.key: job for job in made}
+    reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
+    there = {folder(jobs) / place: what for place, what in PLACES.items()}
+    places = {str(place): what for place, what in there.items() if place.exists()}
     width = max(map(len, places), default=0)
     lines = [
-        f"Run {plan.config.run}, {readable_duration(seconds)}.",
-        *_counted("Made", made),
-        *_counted("Reused", reused),
+        f"Run {jobs.config.run}, {readable_duration(seconds)}.",
+        *_counted("Made", list(by_key.values())),
+        *_counted("Reused", list(reused.values())),
         "",
-        *textwrap.wrap(_result(plan), WIDTH),
+        *textwrap.wrap(_result(jobs), WIDTH),
         "",
         *(f"{place:{width}}  {what}" for place, what in places.items()),
+        *told_earlier(published),
     ]
     return "\n".join(lines)
 
 
-def _counted(what: str, jobs: list[Job]) -> list[str]:
+def told_earlier(published: Published) -> list[str]:
+    """A line for copies that are not this config's."""
+    if not published.earlier:
+        return []
+    first = ", ".join(sorted(published.earlier)[:3])
+    more = f" and {len(published.earlier) - 3} more" if len(published.earlier) > 3 else ""
+    return [f"Of an earlier run, since their results are not here: {first}{more}"]
+
+
+def _counted(what: str, made: list[Job]) -> list[str]:
     """Such as `Made: 3 results: train_autoencoder 2, reconstruct`, in the order of the stages."""
-    stages = Counter(job.stage for job in jobs)
-    named = ", ".join(f"{stage} {stages[stage]}".removesuffix(" 1") for stage in STAGES if stage in stages)
-    results = "1 result" if len(jobs) == 1 else f"{len(jobs)} results"
-    line = f"{what}: {results}: {named}" if jobs else f"{what}: nothing"
+    stages = Counter(job.stage.name for job in made)
+    named = ", ".join(f"{stage} {stages[stage]}".removesuffix(" 1") for stage in all_stages() if stage in stages)
+    results = "1 result" if len(made) == 1 else f"{len(made)} results"
+    line = f"{what}: {results}: {named}" if made else f"{what}: nothing"
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _result(plan: Plan) -> str:
+def _result(jobs: Jobs) -> str:
     """The page's first sentence, from the tables that are there."""
-    tables: dict[str, ShownTable] = {}
-    for name, job in plan.tables.items():
+    shown: dict[str, ShownTable] = {}
+    for name, job in jobs(tables).items():
         if job.complete:
-            tables[name] = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
-    data = plan.report.inputs["data"]
-    named = dict(zip(plan.report.names, [data] if isinstance(data, str) else data, strict=True))
-    neighbours = Path(named["neighbours_summary"]) if "neighbours_summary" in named else None
-    return main_result(tables, neighbours if neighbours is not None and neighbours.exists() else None)
+            shown[name] = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
+    named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
+    neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
+    return main_result(shown, neighbours if neighbours is not None and neighbours.exists() else None)

@@ -1,17 +1,20 @@
 """What results were made from: one small file for each finished job, which git can hold.
 
-A digest cannot be read back. `bright accept` needs the code digests of earlier results, and a person
-may want to know what a folder of the store is.
+A digest cannot be read back. `bright accept` needs what earlier results were made from, and a person may want to know
+what a folder of the store is.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.atomic import write_json
-from pipeline.plan.jobs import Job
+from pipeline.base.errors import InputError
+from pipeline.base.places import RESULTS
+from pipeline.stages.common import Job
 
-IDENTITIES = Path("results/identities")
+IDENTITIES = RESULTS / "identities"
 
 
 def identity_path(stage: str, digest: str) -> Path:
@@ -21,18 +24,39 @@ def identity_path(stage: str, digest: str) -> Path:
 
 def record_identity(job: Job) -> None:
     """Keep what a finished job's digest was made from, once."""
-    path = identity_path(job.stage, job.digest)
+    path = identity_path(*job.key)
     if job.complete and not path.exists():
         write_json(path, job.identity)
+
+
+def check_identities(made: Iterable[Job]) -> None:
+    """InputError where a result that is here was made from something else than the job that would use it."""
+    for job in made:
+        known = read_identity(identity_path(*job.key)) if job.jobs.shelf.files(job.folder) else None
+        if known is not None and known != job.identity and job.key[1] not in job.jobs.accepted.values():
+            raise InputError(
+                f"{job.folder}: was made from something else than {job.entry} asks for, though the digests are equal"
+                f" ({identity_path(*job.key)} tells of what); move the folder and that file away, and run again"
+            )
+
+
+def read_identity(path: Path) -> dict[str, Any] | None:
+    """A recorded identity; None where there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); restore it from git, or remove it") from None
 
 
 def recorded(digest: str) -> dict[str, Any] | None:
     """What the job with this digest was made from; None where no finished job with it was recorded."""
     paths = sorted(IDENTITIES.glob(f"*-{digest}.json"))
-    return json.loads(paths[0].read_text(encoding="utf-8")) if paths else None
+    return read_identity(paths[0]) if paths else None
 
 
-def known_code(stage: str) -> list[str]:
-    """The code digests of a stage's recorded results, sorted."""
-    texts = (path.read_text(encoding="utf-8") for path in IDENTITIES.glob(f"{stage}-*.json"))
-    return sorted({json.loads(text)["code"] for text in texts})
+def recorded_of(stage: str) -> dict[str, dict[str, Any]]:
+    """Digest -> identity of a stage's recorded results."""
+    found = {path.stem.rsplit("-", 1)[-1]: read_identity(path) for path in sorted(IDENTITIES.glob(f"{stage}-*.json"))}
+    return {digest: identity for digest, identity in found.items() if identity is not None}

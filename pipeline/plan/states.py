@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.base.records import State, died_for_memory, read_record, record_path
-from pipeline.plan.jobs import Job
-from pipeline.plan.shards import Shard
+from pipeline.plan.parts import Part
+from pipeline.stages.common import Job
 
 # A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
 SILENT_S = 60.0
@@ -16,25 +16,25 @@ SILENT_S = 60.0
 
 @dataclass(frozen=True)
 class JobState:
-    """One job, or one shard of it, at the time `now` (seconds since 1970)."""
+    """One job, or one part of it, at the time `now` (seconds since 1970)."""
 
-    shard: Shard
+    part: Part
     now: float = field(default_factory=time.time)
 
     @property
     def job(self) -> Job:
-        return self.shard.job
+        return self.part.job
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """The record of its last attempt; empty where there was none."""
-        return read_record(record_path(self.shard.log))
+        return read_record(record_path(self.part.log))
 
     @cached_property
     def state(self) -> State:
         """Outputs decide; without them, the record's word and its age."""
         said = self.record.get("state", State.WAITING)
-        if self.shard.complete:
+        if self.part.complete:
             return State.DONE
         if said == State.RUNNING and self.silent_s >= SILENT_S:
             return State.SILENT
@@ -66,7 +66,7 @@ class JobState:
         """Images of one step of a training; None for other jobs."""
         if not self.job.is_training:
             return None
-        return int(self.job.settings[self.job.stage.removeprefix("train_")]["training"]["batch"])
+        return int(self.job.settings[self.job.stage.name.removeprefix("train_")]["training"]["batch"])
 
     @property
     def images_per_s(self) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.tables.job import TableJob
+from pipeline.stages.tables import TableJob
 from pipeline.tables.layout import Layout, layout_of
 from pipeline.tables.measured import SEED_MARK, Gathered, Measurement, gather
 from pipeline.tables.pairing import Cell, Line, counts_of, pair
@@ -47,12 +47,17 @@ class Table:
     decimals: dict[str, tuple[int, int]]  # of each quantity, by its key, and of its ±
     protocols: dict[str, dict[str, dict[str, Any]]]  # quantity key -> dataset -> protocol
 
+    @property
+    def seeded(self) -> bool:
+        """Whether rows have several training seeds."""
+        return len(self.job.training_seeds) > 1
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """What the csv has: what is absent is None, an empty cell."""
         columns = ["source", *self.layout.identity, "name"]
         for quantity in self.layout.quantities:
-            columns += cell_columns(quantity, self.job.seeded, Cell())
+            columns += cell_columns(quantity, self.seeded, Cell())
         columns += ["missing", "protocol", "measured_protocol", "provenance", "notes"]
         records = [self._record(line) for line in self.lines]
         return pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
@@ -66,7 +71,7 @@ class Table:
                 "provenance": _provenance_json(line.measurement, self.job),
             }
         for quantity in self.layout.quantities:
-            record |= cell_columns(quantity, self.job.seeded, line.cells[quantity.key])
+            record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
         notes = [*line.notes, *missing_notes(line, self)]
         return record | {
             "protocol": protocol_words(line, self.layout),

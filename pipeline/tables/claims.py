@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.base.errors import InputError
+from pipeline.stages.tables import TableJob
 from pipeline.tables.build import MEASURED, measured_column, published_column
 from pipeline.tables.claim_list import Claim, ClaimList, ClaimRow, Comparison, read_claims
 from pipeline.tables.display import Shown, cell_text, rounded, under_headings
-from pipeline.tables.job import TableJob
 from pipeline.tables.layout import LAYOUTS
 from pipeline.tables.published import row_name
 from pipeline.tables.quantities import Quantity

@@ -103,7 +103,7 @@ def _uncertainty(cell: Cell, table: Table, quantity: Quantity) -> str:
     (decimals, of_spread), value = table.decimals[quantity.key], cell.compared
     if value is None:
         return ""
-    if table.job.seeded and quantity.has_seeds:
+    if table.seeded and quantity.has_seeds:
         if value.seed_std is not None:
             return f" ± {rounded(value.seed_std, decimals, significant=1)}"
     elif quantity.two_std and value.std is not None:

@@ -77,7 +77,7 @@ def _differences(table: Table) -> str:
 def _plus_minus(table: Table) -> list[str]:
     over_images = "two standard deviations over the images"
     of_images = "reconstruction" in table.layout.kinds
-    if table.job.seeded:
+    if table.seeded:
         seeds = ", ".join(map(str, table.job.training_seeds))
         published = f" Behind a published number it is {over_images}." if of_images else ""
         return [

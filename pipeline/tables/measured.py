@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.tables.job import TableJob, TableRow
+from pipeline.stages.tables import TableJob, TableRow
 from pipeline.tables.protocols import differing
 from pipeline.tables.summaries import NamedSummary, Value, read_summary
 
@@ -95,7 +95,8 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         if row not in rows:
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         target = found[row].setdefault(name, _empty(rows[row], name))
-        target.add(summary.kind, summary.traits(name), summary.values(name), str(path))
+        called = rows[row].decoded_as or name
+        target.add(summary.kind, summary.traits(called), summary.values(called), str(path))
     for name in rows:
         if not found[name] and "generation" not in kinds:  # a sample set may lack all of its networks
             raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
@@ -115,7 +116,7 @@ def _row_of(name: str, job: TableJob) -> str:
 
 
 def _empty(row: TableRow, name: str) -> Measurement:
-    traits = row.model_dump(exclude={"name", "label"}, exclude_none=True)
+    traits = row.model_dump(exclude={"name", "label", "decoded_as"}, exclude_none=True)
     return Measurement(name, row.label, traits)
 
 

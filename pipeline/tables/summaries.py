@@ -279,7 +279,7 @@ class DecodedModel(Architecture):
 
 
 class DecodingSummary(Summary):
-    """Decoded images per second of several autoencoders, by the name of the row."""
+    """Decoded images per second of several autoencoders, by what the measurement calls them."""
 
     kind: Literal["decoding"]
     models: dict[str, DecodedModel]

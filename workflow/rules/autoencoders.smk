@@ -21,18 +21,20 @@ rule train_autoencoder:
     threads: cpu_threads("train_autoencoder")
     resources:
         gpu=gpus("train_autoencoder"),
-        mem_mb=memory("train_autoencoder", 16000),
+        mem_mb=memory("train_autoencoder"),
         nodes=nodes("train_autoencoder"),
     params:
         settings=settings("train_autoencoder"),
+        code=code("train_autoencoder"),
+        entry=entry("train_autoencoder"),
         digest=digest,
         work=work("train_autoencoder"),
         perceptual=options("perceptual"),
     message:
-        "Training autoencoder {wildcards.autoencoder}-{wildcards.digest}"
+        "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --images {input.images:q}"
+        " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " {params.perceptual} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
@@ -44,13 +46,15 @@ rule import_weights:
     log:
         "results/logs/import_weights-{imported}-{digest}-{model}.log",
     resources:
-        mem_mb=memory("import_weights", 16000),
+        mem_mb=memory("import_weights"),
     params:
         settings=settings("import_weights"),
+        code=code("import_weights"),
+        entry=entry("import_weights"),
     message:
-        "Importing {wildcards.imported}-{wildcards.digest}"
+        "Importing the weights of {params.entry}"
     shell:
-        "python -m pipeline.import_weights {params.settings:q} --weights {output:q} --log {log:q}"
+        "python -m pipeline.import_weights {params.settings:q} --code {params.code:q} --weights {output:q} --log {log:q}"
 
 
 rule reconstruct:
@@ -68,18 +72,18 @@ rule reconstruct:
         ),
     log:
         "results/logs/reconstruct-{autoencoder}-{digest}.log",
-    benchmark:
-        "results/benchmarks/reconstruct-{autoencoder}-{digest}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("reconstruct", 8000),
+        gpu=gpus("reconstruct"),
+        mem_mb=memory("reconstruct"),
     params:
         settings=settings("reconstruct"),
+        code=code("reconstruct"),
+        entry=entry("reconstruct"),
     message:
-        "Reconstructing with {wildcards.autoencoder}-{wildcards.digest}"
+        "Reconstructing with {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.reconstruct {params.settings:q} --images {input.images:q}"
+        " pipeline.reconstruct {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --lpips-alex {input.lpips_alex:q}"
         " --lpips-vgg {input.lpips_vgg:q} --reconstructions {output.reconstructions:q}"
         " --table {output.table:q} --summary {output.summary:q} --picture {output.picture:q}"
@@ -92,13 +96,16 @@ rule complexity:
     log:
         "results/logs/complexity-{autoencoder}-{digest}.log",
     cache: True
+    localrule: True
     params:
         settings=settings("complexity"),
+        code=code("complexity"),
+        entry=entry("complexity"),
         digest=digest,
     message:
-        "Counting {wildcards.autoencoder}-{wildcards.digest}"
+        "Counting {params.entry}"
     shell:
-        "python -m pipeline.complexity {params.settings:q} --output {output:q} --log {log:q}"
+        "python -m pipeline.complexity {params.settings:q} --code {params.code:q} --output {output:q} --log {log:q}"
 
 
 rule dump_codes:
@@ -111,18 +118,18 @@ rule dump_codes:
         statistics="results/store/codes/{autoencoder}-{digest}/statistics.json",
     log:
         "results/logs/dump_codes-{autoencoder}-{digest}.log",
-    benchmark:
-        "results/benchmarks/dump_codes-{autoencoder}-{digest}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("dump_codes", 16000),
+        gpu=gpus("dump_codes"),
+        mem_mb=memory("dump_codes"),
     params:
         settings=settings("dump_codes"),
+        code=code("dump_codes"),
+        entry=entry("dump_codes"),
     message:
-        "Dumping key codes of {wildcards.autoencoder}-{wildcards.digest}"
+        "Dumping key codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.dump_codes {params.settings:q} --images {input.images:q}"
+        " pipeline.dump_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
         " --statistics {output.statistics:q}"
 
@@ -138,18 +145,18 @@ rule explore_codes:
         columns="results/store/explorations/{autoencoder}-{digest}/columns.json",
     log:
         "results/logs/explore_codes-{autoencoder}-{digest}.log",
-    benchmark:
-        "results/benchmarks/explore_codes-{autoencoder}-{digest}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("explore_codes", 8000),
+        gpu=gpus("explore_codes"),
+        mem_mb=memory("explore_codes"),
     params:
         settings=settings("explore_codes"),
+        code=code("explore_codes"),
+        entry=entry("explore_codes"),
     message:
-        "Exploring key codes of {wildcards.autoencoder}-{wildcards.digest}"
+        "Exploring key codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.explore_codes {params.settings:q} --images {input.images:q}"
+        " pipeline.explore_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
         " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
         " --columns {output.columns:q}"
@@ -163,18 +170,18 @@ rule measure_codes:
         "results/store/code_measurements/{autoencoder}-{digest}/summary.json",
     log:
         "results/logs/measure_codes-{autoencoder}-{digest}.log",
-    benchmark:
-        "results/benchmarks/measure_codes-{autoencoder}-{digest}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("measure_codes", 8000),
+        gpu=gpus("measure_codes"),
+        mem_mb=memory("measure_codes"),
     params:
         settings=settings("measure_codes"),
+        code=code("measure_codes"),
+        entry=entry("measure_codes"),
     message:
-        "Measuring codes of {wildcards.autoencoder}-{wildcards.digest}"
+        "Measuring codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_codes {params.settings:q} --images {input.images:q}"
+        " pipeline.measure_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " --autoencoder {input.autoencoder:q} --codes {input.codes:q} --hits {input.hits:q}"
         " --lpips-alex {input.lpips_alex:q} --summary {output:q}"
 
@@ -185,16 +192,16 @@ rule measure_decoding:
         "results/store/decodings/{models}-{digest}/decoding.json",
     log:
         "results/logs/measure_decoding-{models}-{digest}.log",
-    benchmark:
-        "results/benchmarks/measure_decoding-{models}-{digest}.tsv"
     threads: all_cores
     resources:
-        gpu=1,
-        mem_mb=memory("measure_decoding", 16000),
+        gpu=gpus("measure_decoding"),
+        mem_mb=memory("measure_decoding"),
     params:
         settings=settings("measure_decoding"),
+        code=code("measure_decoding"),
+        entry=entry("measure_decoding"),
     message:
         "Timing decoders in turns"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_decoding {params.settings:q} --output {output:q}"
+        " pipeline.measure_decoding {params.settings:q} --code {params.code:q} --output {output:q}"

@@ -1,6 +1,8 @@
-"""The plan of this config, and how rules ask it for their inputs and settings."""
+"""The jobs of this config, and how rules ask them for their inputs and settings."""
 
+import atexit
 import shlex
+import shutil
 import time
 
 # What `onstart` knows and `onsuccess` tells.
@@ -12,47 +14,114 @@ def stop(problem):
     sys.exit(f"error: {problem}")
 
 
-def make_plan():
-    """The plan of the config; a wrong config stops here, before any job."""
+def config_file():
+    """The config file of this run, as one would type it here."""
+    files = [Path(path) for path in workflow.overwrite_configfiles]
+    if not files or files[-1].resolve() == Path(DEMO).resolve():
+        return "config/demo.yaml"
+    here = Path.cwd()
+    path = files[-1].resolve()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def make_jobs():
+    """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
     where = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config"
     try:
-        plan = Plan(load_config(config, where))
-        plan.jobs
+        # A job on a cluster reads this file again: what the main process knew of raw images holds for it.
+        known = Fingerprints(trusted=not workflow.is_main_process)
+        jobs = Jobs(load_config(config, where), fingerprints=known)
+        if problem := claimed_run(jobs, config_file()):
+            raise InputError(problem)
+        check_identities(jobs(planned).values())
     except InputError as error:
         stop(error)
-    return plan
+    return jobs
 
 
-plan = make_plan()
+jobs = make_jobs()
+
+
+@cache
+def needed():
+    """What has to be made for the targets of this call, and what its user asked for again."""
+    asked = workflow.dag_settings
+    check_triggers(asked.rerun_triggers)
+    again = {str(name) for name in asked.forcerun}
+    if asked.forcetargets:
+        again |= {str(target) for target in asked.targets}
+    if asked.forceall:
+        again = set(all_stages())
+    targets = [*asked.targets, *(name for name in again if name not in all_stages())]
+    return Needed(wanted(jobs, map(str, targets)), forced(jobs, again))
+
+
+def check_triggers(triggers):
+    """Say where a profile took away the one trigger under which folders named by digests decide."""
+    if {str(trigger) for trigger in triggers} != {"mtime"}:
+        print(
+            "warning: `rerun-triggers: [mtime]` is not set (profiles/default has it; a profile of your own needs it"
+            " too): results that are right may be made again",
+            file=sys.stderr,
+        )
 
 
 def upstream(stage):
-    """A stage's inputs: its upstream files while one of its outputs is missing, else nothing (promise 1).
+    """A stage's inputs: its upstream files while it has to be made, else nothing (promise 1).
 
     Snakemake would otherwise make a missing input again for a result that is there, and compare clocks.
     """
 
     def inputs(wildcards):
-        job = find(stage, wildcards)
-        if job.complete and not forced(stage):
+        part = find(stage, wildcards)
+        if workflow.is_main_process and part not in needed():
             return {}
         return {
-            name: (
-                [ancient(path) for path in paths]
-                if isinstance(paths, list)
-                else ancient(paths)
-            )
-            for name, paths in job.inputs.items()
+            name: [given(source) for source in sources]
+            for name, sources in part.inputs.items()
         }
 
     return inputs
 
 
+def given(source):
+    """An input for Snakemake: no clock counts, but what is made again makes again what stands on it."""
+    again = isinstance(source, Output) and needed().again(source.job)
+    return path_of(source) if again else ancient(path_of(source))
+
+
+def find(stage, wildcards):
+    """The part of a job that these wildcards name."""
+    try:
+        job = find_job(jobs, stage, wildcards.digest)
+    except InputError as error:
+        raise WorkflowError(str(error))
+    if job.stage.part is None:
+        return Part(job)
+    return Part(job, (int(wildcards.first), int(wildcards.last)))
+
+
+def published(wildcards):
+    """The file of the store behind one of results/RUN."""
+    place = f"results/{jobs.config.run}/{wildcards.place}"
+    if place not in jobs(view):
+        raise WorkflowError(f"{place}: this config has no such result")
+    return given(jobs(view)[place])
+
+
 def settings(stage):
     """A stage's settings as its command takes them."""
-    return lambda wildcards: settings_argument(
-        find(stage, wildcards), write=not workflow.dryrun
-    )
+    return lambda wildcards: settings_argument(find(stage, wildcards).job)
+
+
+def code(stage):
+    """The digest of the code that a job's digest is made from: its command runs no other."""
+    return lambda wildcards: expected_code(find(stage, wildcards).job.code_roots)
+
+
+def entry(stage):
+    """What the config calls a job, for messages."""
+    return lambda wildcards: find(stage, wildcards).job.entry
 
 
 def digest(wildcards):
@@ -62,39 +131,33 @@ def digest(wildcards):
 
 def work(stage):
     """The folder of a training's saved states; undeclared, since Snakemake deletes outputs before a rerun."""
-    return lambda wildcards: str(find(stage, wildcards).work)
+    return lambda wildcards: str(find(stage, wildcards).job.work)
 
 
-def find(stage, wildcards):
-    try:
-        return plan.job(stage, wildcards.digest)
-    except InputError as error:
-        raise WorkflowError(str(error))
-
-
-def forced(stage):
-    """Whether the user asked for this rule again (-R or -F)."""
-    return workflow.dag_settings.forceall or stage in workflow.dag_settings.forcerun
+def starts_at(wildcards):
+    """The index of the first image in the files that features are taken of."""
+    return find("extract_features", wildcards).starts_at
 
 
 def execution(stage, wildcards):
     """How a training runs, by its config."""
     (model,) = (
         part
-        for part in find(stage, wildcards).settings.values()
+        for part in find(stage, wildcards).job.settings.values()
         if isinstance(part, dict)
     )
     return model["execution"]
 
 
 def gpus(stage):
-    """GPUs of a training, over all its nodes."""
+    """GPUs of a job: of a training, over all its nodes; else one where its stage runs on a GPU."""
 
     def amount(wildcards):
         how = execution(stage, wildcards)
         return how["gpus"] * how["nodes"]
 
-    return amount
+    contract = all_stages()[stage]
+    return amount if contract.is_training else int(contract.gpu)
 
 
 def nodes(stage):
@@ -117,12 +180,12 @@ def all_cores(wildcards):
     return workflow.resource_settings.cores or 1
 
 
-def memory(stage, base):
-    """MB that a job asks for: `base`; twice what its last attempt asked for, if that died for memory."""
+def memory(stage):
+    """MB that a job asks for: its stage's; twice what its last attempt asked for, if that died for memory."""
 
     def amount(wildcards):
         log = Path(f"results/logs/{'-'.join((stage, *wildcards))}.log")
-        return request_mb(record_path(log), base)
+        return request_mb(record_path(log), all_stages()[stage].memory_mb)
 
     return amount
 
@@ -141,14 +204,9 @@ def options(*names):
     return text
 
 
-def named(stage, inputs):
+def named(stage):
     """Arguments `name=path` for each file of a job's single list of inputs."""
-
-    def text(wildcards, input):
-        job, paths = find(stage, wildcards), as_list(input.get(inputs, []))
-        return shlex.join(named_arguments(job, paths, write=not workflow.dryrun))
-
-    return text
+    return lambda wildcards: shlex.join(named_arguments(find(stage, wildcards).job))
 
 
 def as_list(paths):
@@ -156,22 +214,42 @@ def as_list(paths):
 
 
 def check_before_the_first_job():
-    """Stop where raw images are missing or a network file is wrong; say which metrics are left out."""
-    plan.fingerprints.keep()
-    jobs = [
+    """Keep what this run knows of raw images; stop where something is missing that a job needs."""
+    made = [
         find(job.rule.name, job.wildcards)
         for job in workflow.dag.needrun_jobs()
-        if job.rule.name in STAGES
+        if job.rule.name in all_stages() and job.rule.name != "fetch_network"
     ]
-    this_run.update(made=jobs, start=time.monotonic())
-    for line in left_out(jobs):
+    jobs.fingerprints.keep()
+    asked = needed().among(made)
+    for line in left_out(asked.jobs):
         print(line, file=sys.stderr)
-    if problems := obstacles(plan, jobs):
+    if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))
+    for job in asked.jobs:
+        if job.is_training and job.key in asked.forced:
+            # Asked for again, a training begins again: no saved state of the last one counts.
+            shutil.rmtree(job.work, ignore_errors=True)
+    write_arguments(asked.jobs)
+    this_run.update(made=asked.jobs, start=time.monotonic())
 
 
-def show_results(plan):
+def show_results():
     """Refresh results/RUN; say what was made, what it came to and where it lies."""
-    plan.publish()
+    shown = this_run["published"] = publish(jobs, config_file())
     seconds = time.monotonic() - this_run["start"]
-    print(f"\n{ending(plan, this_run['made'], seconds)}\n")
+    print(f"\n{ending(jobs, this_run['made'], seconds, shown)}\n")
+
+
+@atexit.register
+def publish_at_the_end():
+    """results/RUN shows this config's results after every real run, also one that failed or had nothing to make.
+
+    Only a run has a scheduler: looking at a workflow (-n, --lint, --dag, --summary, ...) writes nothing.
+    """
+    ran = getattr(workflow, "scheduler", None) is not None
+    if ran and workflow.is_main_process and not workflow.dryrun and not workflow.touch:
+        jobs.fingerprints.keep()
+        if "published" not in this_run:
+            for line in told_earlier(publish(jobs, config_file())):
+                print(line)

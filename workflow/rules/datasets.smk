@@ -19,15 +19,17 @@ rule prepare_dataset:
     cache: True
     threads: 8
     resources:
-        mem_mb=memory("prepare_dataset", 4000),
+        mem_mb=memory("prepare_dataset"),
     params:
         settings=settings("prepare_dataset"),
+        code=code("prepare_dataset"),
+        entry=entry("prepare_dataset"),
         digest=digest,
     message:
-        "Preparing dataset {wildcards.dataset}"
+        "Preparing {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.prepare_dataset {params.settings:q} --train {output.train:q}"
+        " pipeline.prepare_dataset {params.settings:q} --code {params.code:q} --train {output.train:q}"
         " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads}"
 
 
@@ -37,6 +39,7 @@ rule fetch_network:
         "results/networks/{network}.safetensors",
     log:
         "results/logs/fetch_network-{network}.log",
+    localrule: True
     message:
         "Fetching network {wildcards.network}"
     shell:

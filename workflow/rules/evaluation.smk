@@ -12,20 +12,21 @@ rule extract_features:
         "results/store/features/{images}-{digest}/features-{first}-{last}.npz",
     log:
         "results/logs/extract_features-{images}-{digest}-{first}-{last}.log",
-    benchmark:
-        "results/benchmarks/extract_features-{images}-{digest}-{first}-{last}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("extract_features", 16000),
+        gpu=gpus("extract_features"),
+        mem_mb=memory("extract_features"),
     params:
         settings=settings("extract_features"),
+        code=code("extract_features"),
+        entry=entry("extract_features"),
         images=options("images"),
+        starts_at=starts_at,
     message:
-        "Extracting features of {wildcards.images}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
+        "Extracting features of {params.entry}, images {wildcards.first} to {wildcards.last}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.extract_features {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
-        " {params.images} --weights {input.weights:q} --features {output:q}"
+        " pipeline.extract_features {params.settings:q} --code {params.code:q} --first {wildcards.first} --last {wildcards.last}"
+        " {params.images} --starts-at {params.starts_at} --weights {input.weights:q} --features {output:q}"
 
 
 rule score_features:
@@ -36,18 +37,18 @@ rule score_features:
         summary="results/store/evaluations/{samples}-{digest}/summary.json",
     log:
         "results/logs/score_features-{samples}-{digest}.log",
-    benchmark:
-        "results/benchmarks/score_features-{samples}-{digest}.tsv"
     resources:
-        mem_mb=memory("score_features", 16000),
+        mem_mb=memory("score_features"),
     params:
         settings=settings("score_features"),
+        code=code("score_features"),
+        entry=entry("score_features"),
         features=options("generated", "reference"),
     message:
-        "Scoring {wildcards.samples}-{wildcards.digest}"
+        "Scoring {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.score_features {params.settings:q} {params.features}"
+        " pipeline.score_features {params.settings:q} --code {params.code:q} {params.features}"
         " --summary {output.summary:q}"
 
 
@@ -60,23 +61,24 @@ rule nearest_neighbours:
         summary="results/store/neighbours/{samples}-{digest}/summary.json",
         figure=report(
             "results/store/neighbours/{samples}-{digest}/neighbours.png",
-            caption="../report/fig09.rst",
+            caption="../report/caption.rst",
             category="Figures",
         ),
     log:
         "results/logs/nearest_neighbours-{samples}-{digest}.log",
-    benchmark:
-        "results/benchmarks/nearest_neighbours-{samples}-{digest}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("nearest_neighbours", 16000),
+        gpu=gpus("nearest_neighbours"),
+        mem_mb=memory("nearest_neighbours"),
     params:
         settings=settings("nearest_neighbours"),
+        code=code("nearest_neighbours"),
+        entry=entry("nearest_neighbours"),
         generated=options("generated"),
+        caption=FIGURES["fig09"].caption,
     message:
-        "Finding nearest neighbours of {wildcards.samples}-{wildcards.digest}"
+        "Finding nearest neighbours of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.nearest_neighbours {params.settings:q} {params.generated}"
+        " pipeline.nearest_neighbours {params.settings:q} --code {params.code:q} {params.generated}"
         " --train {input.train:q} --validation {input.validation:q} --weights {input.weights:q}"
         " --table {output.table:q} --summary {output.summary:q} --figure {output.figure:q}"

@@ -21,17 +21,19 @@ rule train_diffusion:
     threads: cpu_threads("train_diffusion")
     resources:
         gpu=gpus("train_diffusion"),
-        mem_mb=memory("train_diffusion", 24000),
+        mem_mb=memory("train_diffusion"),
         nodes=nodes("train_diffusion"),
     params:
         settings=settings("train_diffusion"),
+        code=code("train_diffusion"),
+        entry=entry("train_diffusion"),
         digest=digest,
         work=work("train_diffusion"),
     message:
-        "Training diffusion {wildcards.diffusion}-{wildcards.digest}"
+        "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_diffusion {params.settings:q} --codes {input.codes:q}"
+        " --log {log:q} -- pipeline.train_diffusion {params.settings:q} --code {params.code:q} --codes {input.codes:q}"
         " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
@@ -53,18 +55,20 @@ rule train_generator:
     threads: cpu_threads("train_generator")
     resources:
         gpu=gpus("train_generator"),
-        mem_mb=memory("train_generator", 24000),
+        mem_mb=memory("train_generator"),
         nodes=nodes("train_generator"),
     params:
         settings=settings("train_generator"),
+        code=code("train_generator"),
+        entry=entry("train_generator"),
         digest=digest,
         work=work("train_generator"),
         sources=options("images", "codes", "autoencoder"),
     message:
-        "Training generator {wildcards.generator}-{wildcards.digest}"
+        "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_generator {params.settings:q} {params.sources}"
+        " --log {log:q} -- pipeline.train_generator {params.settings:q} --code {params.code:q} {params.sources}"
         " --weights {output.weights:q} --history {output.history:q} --preview {output.preview:q}"
         " --work {params.work:q}"
 
@@ -77,17 +81,17 @@ rule generate:
         "results/store/samples/{samples}-{digest}/images-{first}-{last}.zip",
     log:
         "results/logs/generate-{samples}-{digest}-{first}-{last}.log",
-    benchmark:
-        "results/benchmarks/generate-{samples}-{digest}-{first}-{last}.tsv"
     resources:
-        gpu=1,
-        mem_mb=memory("generate", 8000),
+        gpu=gpus("generate"),
+        mem_mb=memory("generate"),
     params:
         settings=settings("generate"),
+        code=code("generate"),
+        entry=entry("generate"),
         sources=options("autoencoder", "diffusion", "generator", "codes", "train"),
     message:
-        "Generating {wildcards.samples}-{wildcards.digest} {wildcards.first} to {wildcards.last}"
+        "Generating {params.entry}, images {wildcards.first} to {wildcards.last}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.generate {params.settings:q} --first {wildcards.first} --last {wildcards.last}"
+        " pipeline.generate {params.settings:q} --code {params.code:q} --first {wildcards.first} --last {wildcards.last}"
         " --images {output:q} {params.sources}"

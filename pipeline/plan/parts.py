@@ -1,0 +1,86 @@
+"""Jobs as the workflow runs them: whole, or range by range of their images, each part with a log of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.base.places import LOGS
+from pipeline.stages.common import Job, Output, Source, path_of
+
+
+@dataclass(frozen=True)
+class Part:
+    """A job of the workflow: one of the plan, or its images [first, last)."""
+
+    job: Job
+    span: tuple[int, int] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, tuple[int, int] | None]:
+        """What tells it from all other parts."""
+        return (*self.job.key, self.span)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Its outputs in the job's folder."""
+        return self.job.files if self.span is None else (self.job.range_file(*self.span),)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Paths of its outputs."""
+        return [self.job.path(file) for file in self.files]
+
+    @property
+    def complete(self) -> bool:
+        """Whether its outputs are here."""
+        return self.job.has(*self.files)
+
+    @property
+    def images(self) -> int:
+        """Of its range; 1 for a whole job."""
+        return 1 if self.span is None else self.span[1] - self.span[0]
+
+    @property
+    def log_name(self) -> str:
+        """Of its log and its record, without a suffix."""
+        name = "-".join((self.job.stage.name, self.job.name, *(Path(file).stem for file in self.job.further.values())))
+        return name if self.span is None else f"{name}-{self.span[0]:06d}-{self.span[1]:06d}"
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.log_name}.log"
+
+    @property
+    def inputs(self) -> dict[str, list[Source]]:
+        """What its command reads: of files that hold ranges of images, those that hold some of its own."""
+        return {name: self._near(sources) for name, sources in self.job.inputs.items()}
+
+    def _near(self, sources: list[Source]) -> list[Source]:
+        if self.span is None:
+            return sources
+        first, last = self.span
+        return [one for one in sources if (held := held_by(one)) is None or (held[0] < last and first < held[1])]
+
+    @property
+    def starts_at(self) -> int:
+        """The index of the first image in the files that it reads."""
+        held = [span for sources in self.inputs.values() for one in sources if (span := held_by(one)) is not None]
+        return held[0][0] if held and self.span is not None else 0
+
+    def paths(self, name: str) -> list[str]:
+        """The paths of one input."""
+        return [path_of(source) for source in self.inputs[name]]
+
+
+def held_by(source: Source) -> tuple[int, int] | None:
+    """The range of images that a file holds; None for a file that is no range of a set."""
+    return None if isinstance(source, str) else source.job.spans_of_files.get(source.file)
+
+
+def parts(job: Job) -> list[Part]:
+    """A job's parts; the job itself where it is done at once."""
+    return [Part(job, span) for span in job.ranges] or [Part(job)]
+
+
+def part_of(output: Output) -> Part:
+    """The part of a job that makes this file."""
+    return Part(output.job, output.job.spans_of_files.get(output.file))

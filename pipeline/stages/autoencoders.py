@@ -1,0 +1,331 @@
+"""Autoencoders: trained or imported, reconstructing, counted, their codes dumped, explored and measured (section 3)."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from pipeline.base.places import CONFIG
+from pipeline.config.autoencoder import AutoencoderSettings
+from pipeline.config.diffusion import Diffusion
+from pipeline.config.families import AnyAutoencoder, AnyGenerator
+from pipeline.config.fields import CodeSizeField, Section
+from pipeline.config.root import Config, load_config
+from pipeline.families import autoencoder_family, family_module, find_family
+from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
+from pipeline.stages.common import Job, Jobs, Source, Stage, network
+from pipeline.stages.datasets import dataset, image_size
+
+PAPER = CONFIG / "paper.yaml"
+SORTS = ("autoencoder", "diffusion", "generator")
+
+
+class AutoencoderJob(Section):
+    """Train an autoencoder."""
+
+    autoencoder: AnyAutoencoder
+    seed: int = 0
+
+
+class ImportJob(Section):
+    """Import the checkpoint of the one entry of the config that is given; its settings must be the checkpoint's."""
+
+    autoencoder: AnyAutoencoder | None = None
+    diffusion: Diffusion | None = None
+    generator: AnyGenerator | None = None
+    code_size: CodeSizeField | None = Field(None, description="Of the codes that a diffusion model makes.")
+    resolution: int | None = Field(None, description="Of the images of an autoencoder or a generator.")
+    channels: Literal[1, 3] = Field(3, description="Of those images.")
+
+    @model_validator(mode="after")
+    def _one_entry_with_weights(self) -> "ImportJob":
+        given = [name for name in SORTS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"one of {', '.join(SORTS)} is needed; given: {', '.join(given) or 'none'}")
+        (sort,) = given
+        if getattr(self, sort).weights is None:
+            raise ValueError(f"{sort}.weights: this key is missing")
+        needed = "code_size" if sort == "diffusion" else "resolution"
+        if getattr(self, needed) is None:
+            raise ValueError(f"{needed}: this key is missing")
+        return self
+
+
+class Encoding(Section):
+    """Encode a split with a trained autoencoder."""
+
+    micro_batch: int = Field(64, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Reconstruction(Encoding):
+    """Reconstruct the validation split; the autoencoder's config is for the summary."""
+
+    autoencoder: AnyAutoencoder
+
+
+class CodeMeasurement(Reconstruction):
+    """Measure the codes of an autoencoder (section 3.4)."""
+
+    images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
+    seed: int = 0
+
+
+class Exploration(Section):
+    """Show what key codes and hash tables hold, on the first validation images."""
+
+    rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
+    steps: int = Field(9, ge=2, description="Images from one of a pair to the other, both ends included.")
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Complexity(Section):
+    """Count an autoencoder for images of `resolution` with `channels` channels."""
+
+    autoencoder: AnyAutoencoder
+    resolution: int
+    channels: int
+
+
+class DecodedModel(Section):
+    """An autoencoder for images of this size."""
+
+    autoencoder: AnyAutoencoder
+    resolution: int
+    channels: int
+
+
+class Decoding(Section):
+    """Decode with several autoencoders in turns."""
+
+    models: dict[str, DecodedModel]
+    batch: int = Field(8, ge=1)
+    rounds: int = Field(7, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+TRAIN_AUTOENCODER = Stage(
+    "train_autoencoder",
+    folder="autoencoders",
+    settings=AutoencoderJob,
+    outputs={
+        "weights": "autoencoder.safetensors",
+        "history": "autoencoder.history.csv",
+        "preview": "autoencoder.preview.png",
+    },
+    gpu=True,
+    memory_mb=16_000,
+)
+IMPORT_WEIGHTS = Stage("import_weights", folder="imports", settings=ImportJob, memory_mb=16_000)
+RECONSTRUCT = Stage(
+    "reconstruct",
+    folder="reconstructions",
+    settings=Reconstruction,
+    outputs={
+        "reconstructions": "reconstructions.zip",
+        "table": "per_image.csv",
+        "summary": "summary.json",
+        "picture": "pairs.png",
+    },
+    gpu=True,
+    memory_mb=8000,
+)
+COMPLEXITY = Stage(
+    "complexity", folder="complexity", settings=Complexity, outputs={"output": "complexity.json"}, local=True
+)
+DUMP_CODES = Stage(
+    "dump_codes",
+    folder="codes",
+    settings=Encoding,
+    outputs={"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
+    gpu=True,
+    memory_mb=16_000,
+)
+EXPLORE_CODES = Stage(
+    "explore_codes",
+    folder="explorations",
+    settings=Exploration,
+    outputs={
+        "interpolations": "interpolation.zip",
+        "by_resolutions": "resolutions.zip",
+        "by_groups": "groups.zip",
+        "columns": "columns.json",
+    },
+    gpu=True,
+    memory_mb=8000,
+)
+MEASURE_CODES = Stage(
+    "measure_codes",
+    folder="code_measurements",
+    settings=CodeMeasurement,
+    outputs={"summary": "summary.json"},
+    gpu=True,
+    memory_mb=8000,
+)
+MEASURE_DECODING = Stage(
+    "measure_decoding",
+    folder="decodings",
+    settings=Decoding,
+    outputs={"output": "decoding.json"},
+    gpu=True,
+    memory_mb=16_000,
+)
+
+
+def autoencoder(jobs: Jobs, name: str) -> Job:
+    """The job that trains this autoencoder, or imports its weights."""
+    model = jobs.config.autoencoders[name]
+    if model.weights is not None:
+        return imported(jobs, "autoencoder", name, image_size(jobs, model.dataset))
+    inputs: dict[str, Source | list[Source]] = {"images": jobs(dataset, model.dataset)["train.zip"]}
+    facts = {}
+    kind = model.losses.perceptual.network
+    if kind != "none":
+        inputs["perceptual"] = network(PERCEPTUAL_NETWORKS[kind])
+        facts["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
+    return jobs.job(
+        TRAIN_AUTOENCODER,
+        f"autoencoders.{name}",
+        {"autoencoder": model, "seed": jobs.seed(model.seed, "autoencoder")},
+        inputs=inputs,
+        facts=facts,
+        families=family_code(model),
+    )
+
+
+def imported(jobs: Jobs, sort: str, name: str, size: dict[str, Any]) -> Job:
+    """The import of an entry's checkpoint in place of its training; its architecture is all that it depends on."""
+    entry = getattr(jobs.config, f"{sort}s")[name]
+    facts = jobs.fingerprints.checkpoint(entry.weights, f"{sort}s.{name}.weights")
+    checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
+    return jobs.job(
+        IMPORT_WEIGHTS,
+        f"{sort}s.{name}",
+        {sort: entry} | size,
+        {sort: entry.architecture()} | checkpoint | size,
+        further={"weights": f"{sort}.safetensors"},
+        families=() if sort == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
+    )
+
+
+def family_code(model: AutoencoderSettings) -> tuple[str, ...]:
+    """Modules of an autoencoder's family, whose code can change what is made with it."""
+    return (family_module(model.family), *autoencoder_family(model.family).code)
+
+
+def on_images(jobs: Jobs, name: str, split: str) -> dict[str, Source | list[Source]]:
+    """The inputs of a job that reads a split's images and a trained autoencoder."""
+    images = jobs(dataset, jobs.config.autoencoders[name].dataset)[f"{split}.zip"]
+    return {"images": images, "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"]}
+
+
+def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
+    """How a trained autoencoder sees images."""
+    threads = jobs.config.autoencoders[name].execution.cpu_threads
+    return {"micro_batch": jobs.config.evaluation.micro_batch, "cpu_threads": threads}
+
+
+def reconstruction(jobs: Jobs, name: str) -> Job:
+    """The job that reconstructs the validation split with this autoencoder."""
+    model, networks = jobs.config.autoencoders[name], ("lpips_alex", "lpips_vgg")
+    return jobs.job(
+        RECONSTRUCT,
+        f"autoencoders.{name}",
+        encoding(jobs, name) | {"autoencoder": model},
+        encoding(jobs, name),
+        inputs={**on_images(jobs, name, "validation"), **{key: network(key) for key in networks}},
+        facts={key: network_digest(key) for key in networks},
+        families=family_code(model),
+    )
+
+
+def codes(jobs: Jobs, name: str) -> Job:
+    """The job that dumps the codes of the training split. How many images are encoded at once is no part of what
+    they are, so that a smaller number for a full GPU trains no model on them again."""
+    settings = encoding(jobs, name)
+    numerical = {"cpu_threads": settings["cpu_threads"]}
+    inputs, families = on_images(jobs, name, "train"), family_code(jobs.config.autoencoders[name])
+    return jobs.job(DUMP_CODES, f"autoencoders.{name}", settings, numerical, inputs=inputs, families=families)
+
+
+def exploration(jobs: Jobs, name: str) -> Job:
+    """The job that shows what this autoencoder's codes and tables hold."""
+    model = jobs.config.autoencoders[name]
+    settings, inputs = {"cpu_threads": model.execution.cpu_threads}, on_images(jobs, name, "validation")
+    return jobs.job(EXPLORE_CODES, f"autoencoders.{name}", settings, inputs=inputs, families=family_code(model))
+
+
+def code_measurement(jobs: Jobs, name: str) -> Job:
+    """The job that measures this autoencoder's codes."""
+    model, dumped = jobs.config.autoencoders[name], jobs(codes, name)
+    measured = encoding(jobs, name) | {
+        "images": jobs.config.evaluation.noise_images,
+        "seed": jobs.seed(0, "code noise"),
+    }
+    read: dict[str, Source | list[Source]] = {
+        "codes": dumped["codes.safetensors"],
+        "hits": dumped["hits.npz"],
+        "lpips_alex": network("lpips_alex"),
+    }
+    return jobs.job(
+        MEASURE_CODES,
+        f"autoencoders.{name}",
+        measured | {"autoencoder": model},
+        measured,
+        inputs={**on_images(jobs, name, "validation"), **read},
+        facts={"lpips_alex": network_digest("lpips_alex")},
+        families=family_code(model),
+    )
+
+
+def complexity(jobs: Jobs, name: str, of_paper: bool = False) -> Job:
+    """The counts of an autoencoder of this config, or of the paper's; nothing is trained for it."""
+    of = (jobs(paper_config) if of_paper else None) or jobs.config
+    model = of.autoencoders[name]
+    return jobs.job(
+        COMPLEXITY,
+        f"autoencoders.{name}",
+        {"autoencoder": model} | _size(of, model),
+        {"autoencoder": model.architecture()} | _size(of, model),
+        families=(family_module(model.family), autoencoder_family(model.family).counts.partition(":")[0]),
+    )
+
+
+def paper_config(jobs: Jobs) -> Config | None:
+    """The paper's own config; None where it is not at hand."""
+    if not PAPER.exists():
+        return None
+    return load_config(yaml.safe_load(PAPER.read_text(encoding="utf-8")), str(PAPER))
+
+
+def _size(config: Config, model: AutoencoderSettings) -> dict[str, Any]:
+    images = config.datasets[model.dataset]
+    return {"resolution": images.resolution, "channels": images.channels}
+
+
+def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
+    """Decoded images per second of these autoencoders, in turns; nothing is trained for it."""
+    evaluation, models = jobs.config.evaluation, [jobs.config.autoencoders[name] for name in names]
+    settings = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
+    decoded = {
+        decoded_as(jobs, name): {"autoencoder": model} | _size(jobs.config, model)
+        for name, model in zip(names, models, strict=True)
+    }
+    architectures = {key: one | {"autoencoder": one["autoencoder"].architecture()} for key, one in decoded.items()}
+    return jobs.job(
+        MEASURE_DECODING,
+        "decoding",
+        settings | {"models": decoded},
+        settings | {"models": architectures},
+        families=tuple(dict.fromkeys(module for model in models for module in family_code(model))),
+    )
+
+
+def decoded_as(jobs: Jobs, name: str) -> str:
+    """What a model is called where it decodes beside others: by what it is, not by its name in the config."""
+    model = jobs.config.autoencoders[name]
+    architecture = model.architecture() | _size(jobs.config, model)
+    text = json.dumps(architecture, sort_keys=True)
+    return f"{model.family}-{model.code_size}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -1,0 +1,319 @@
+"""Metrics of image sets (appendix B): features once per set, then everything from them; nearest neighbours."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.config.dataset import FolderSource, ZipSource
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
+from pipeline.config.evaluation import SpaceName
+from pipeline.config.fields import Section, operational
+from pipeline.data.fingerprint import fingerprint
+from pipeline.data.listing import raw_files
+from pipeline.families import autoencoder_family, generator_family
+from pipeline.models.metric_networks.manifest import (
+    available,
+    fetchable,
+    missing_line,
+    network_digest,
+    network_path,
+)
+from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
+from pipeline.models.traits import printed_code_size
+from pipeline.stages.autoencoders import reconstruction
+from pipeline.stages.common import NETWORKS, Job, Jobs, Output, Source, Stage, network, spans
+from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
+from pipeline.stages.generation import sample_seed, samples
+
+RELEASED_LDM = "LDM*"  # Table 5's row of the released checkpoint
+
+
+class Extraction(Section):
+    """Features of an image set in one feature space."""
+
+    space: SpaceName = Field(description="The feature space.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class EvaluationJob(Section):
+    """Metrics of one image set against a reference set, in one feature space."""
+
+    kind: Literal["generation", "reconstruction_distance"] = Field(
+        "generation", description="All metrics of the space, or the Fréchet distance of reconstructions (rFID)."
+    )
+    sample_kind: Literal["diffusion", "gaussian_codes", "generator", "real", "files", "reconstruction"] = Field(
+        description="How the images were made."
+    )
+    method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
+    space: SpaceName = Field(description="The space of the features.")
+    reference: str = Field(description="The split of the reference images.")
+    prepared: str = Field("as they are", description="How the reference images got their size: crop and filter.")
+    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
+    reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
+    code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
+    seed: int = Field(0, description="The seed of the image set, for the record.")
+    memory_gb: float = operational(2.0, "Most memory for the distances of precision and recall.", gt=0)
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class NeighboursJob(Section):
+    """Nearest training images by LPIPS (Fig. 9)."""
+
+    method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
+    count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
+    validation_count: int | None = Field(None, ge=1, description="How many validation images; by default all.")
+    neighbours: int = Field(5, ge=1, description="How many neighbours each image has in table and picture.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    memory_gb: float = operational(2.0, "Most memory for embeddings and distances.", gt=0)
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+EXTRACT_FEATURES = Stage(
+    "extract_features",
+    folder="features",
+    settings=Extraction,
+    part=("features", ".npz"),
+    gpu=True,
+    memory_mb=16_000,
+)
+SCORE_FEATURES = Stage(
+    "score_features",
+    folder="evaluations",
+    settings=EvaluationJob,
+    outputs={"summary": "summary.json"},
+    memory_mb=16_000,
+)
+NEAREST_NEIGHBOURS = Stage(
+    "nearest_neighbours",
+    folder="neighbours",
+    settings=NeighboursJob,
+    outputs={"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
+    gpu=True,
+    memory_mb=16_000,
+)
+
+
+def spaces(jobs: Jobs, name: str) -> tuple[str, ...]:
+    """The feature spaces of a network's metrics."""
+    return spaces_of(name, jobs.config.evaluation.precision_recall)
+
+
+def features(jobs: Jobs, images: list[Source], count: int, space: str, of: str) -> Job:
+    """Features of the first `count` images in these files, in ranges; image i's depend on image i alone.
+
+    `of`: the entry whose images they are, and which; what tells files of one job apart is in their digest.
+    """
+    evaluation = jobs.config.evaluation
+    entry, _, which = of.partition(" ")
+    made = images[0]
+    assert isinstance(made, Output)
+    return jobs.job(
+        EXTRACT_FEATURES,
+        f"{of} in {space}",
+        {"space": space, "micro_batch": evaluation.micro_batch, "cpu_threads": evaluation.cpu_threads},
+        inputs={"images": images, "weights": network(network_of(space))},
+        facts={"images": made.file if made.job.stage.part is None else "all", "sha256": _sha256(space)},
+        label="-".join(filter(None, (entry.partition(".")[2], which, space.replace("_", "-")))),
+        ranges=spans(count, count if count == UNKNOWN else evaluation.shard),
+    )
+
+
+def _sha256(space: str) -> str:
+    return network_digest(network_of(space))
+
+
+def sample_features(jobs: Jobs, name: str, space: str) -> Job:
+    """Features of a sample set."""
+    made = jobs(samples, name)
+    return features(jobs, [made[file] for file in made.files], jobs.config.samples[name].count, space, made.entry)
+
+
+def split_features(jobs: Jobs, name: str, split: str, space: str, count: int | None = None) -> Job:
+    """Features of a split's first `count` images, of all for None."""
+    most = split_count(jobs, name, split)
+    count = most if count is None else min(count, most)
+    return features(jobs, [jobs(dataset, name)[f"{split}.zip"]], count, space, f"datasets.{name} {split}")
+
+
+def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
+    """The metrics of a sample set's first `count` images in one space."""
+    settings, how = jobs.config.samples[name], jobs.config.evaluation
+    data = jobs.config.dataset_of(settings)
+    told = {
+        "sample_kind": settings.kind,
+        "method": method(jobs, settings),
+        "count": count,
+        "reference": how.reference,
+        "reference_count": how.reference_count,
+        "seed": sample_seed(jobs, settings),
+    }
+    made = jobs(sample_features, name, space)
+    needed = made.files[: -(-count // how.shard)]
+    reference = jobs(split_features, data, how.reference, space, how.reference_count)
+    return score(jobs, f"samples.{name}", data, told, made, needed, reference)
+
+
+def method(jobs: Jobs, settings: Samples) -> str:
+    """Who made a sample set, as the tables print it."""
+    match settings:
+        case DiffusionSamples():
+            model = jobs.config.diffusions[settings.diffusion]
+            if model.weights is not None:
+                return RELEASED_LDM
+            return "BRIGHT (LDM)" if jobs.config.autoencoders[model.autoencoder].family == "bright" else "LDM"
+        case GeneratorSamples():
+            return generator_family(jobs.config.generators[settings.generator].family).method
+        case FilesSamples():
+            return settings.method
+        case GaussianSamples():
+            return "Gaussian codes"
+        case _:
+            return "Real images"
+
+
+def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
+    """rFID: the distance of an autoencoder's reconstructions of the validation split to that split."""
+    model, made = jobs.config.autoencoders[name], jobs(reconstruction, name)
+    count = split_count(jobs, model.dataset, "validation")
+    generated = features(jobs, [made["reconstructions.zip"]], count, space, f"{made.entry} reconstructions")
+    told = {
+        "kind": "reconstruction_distance",
+        "sample_kind": "reconstruction",
+        "method": autoencoder_family(model.family).method,
+        "code_size": printed_code_size(model),
+        "reference": "validation",
+    }
+    reference = jobs(split_features, model.dataset, "validation", space)
+    return score(jobs, made.entry, model.dataset, told, generated, generated.files, reference)
+
+
+def score(
+    jobs: Jobs,
+    entry: str,
+    data: str,
+    settings: dict[str, Any],
+    generated: Job,
+    needed: tuple[str, ...],
+    reference: Job,
+) -> Job:
+    """The metrics of these files of one set of features against another set."""
+    space = generated.settings["space"]
+    told = settings | {
+        "space": space,
+        "prepared": prepared(jobs.config.datasets[data]),
+        "memory_gb": jobs.config.evaluation.memory_gb,
+    }
+    inputs: dict[str, Source | list[Source]] = {
+        "generated": [generated[file] for file in needed],
+        "reference": [reference[file] for file in reference.files],
+    }
+    label = f"{entry.partition('.')[2]}-{space.replace('_', '-')}"
+    return jobs.job(SCORE_FEATURES, f"{entry} in {space}", told, inputs=inputs, label=label)
+
+
+def neighbours(jobs: Jobs, name: str) -> Job:
+    """The nearest training images of a sample set's first images."""
+    made, how, settings = jobs(samples, name), jobs.config.evaluation, jobs.config.samples[name]
+    data = jobs(dataset, jobs.config.dataset_of(settings))
+    count = min(how.neighbours.count, settings.count)
+    return jobs.job(
+        NEAREST_NEIGHBOURS,
+        made.entry,
+        how.neighbours.model_dump() | {"cpu_threads": how.cpu_threads, "memory_gb": how.memory_gb},
+        inputs={
+            "generated": [made[file] for file in made.files[: -(-count // settings.shard)]],
+            "train": data["train.zip"],
+            "validation": data["validation.zip"],
+            "weights": network("lpips_alex"),
+        },
+        facts={"sha256": network_digest("lpips_alex")},
+    )
+
+
+def usable(jobs: Jobs, name: str, of: list[str], count: int | None) -> bool:
+    """Whether a network's metrics can be had: its weights are here, can be fetched, or all results exist."""
+    return _usable(
+        jobs,
+        name,
+        [
+            jobs(evaluation, one, space, count or jobs.config.samples[one].count)
+            for one in of
+            for space in spaces(jobs, name)
+        ],
+    )
+
+
+def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
+    """The spaces that reconstructions' distances can be had in."""
+    found: list[str] = []
+    for name in distance_networks(jobs):
+        there = spaces(jobs, name)
+        if _usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in there]):
+            found += there
+    return found
+
+
+def distance_networks(jobs: Jobs) -> list[str]:
+    """The networks of this config that reconstructions' distances are taken in."""
+    return [name for name in jobs.config.evaluation.networks if name in DISTANCE_NETWORKS]
+
+
+def _usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
+    if jobs.every_network or available(name, NETWORKS) or fetchable(name):
+        return True
+    return bool(made) and all(jobs.at_hand(job) for job in made)
+
+
+def missing(name: str) -> str:
+    """One line: what a missing network costs and which file to put where."""
+    return missing_line(name, NETWORKS)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The first `count` images in a folder or a zip, outside any config, known by the sha256 of all its files."""
+
+    path: Path
+    count: int
+
+    @property
+    def name(self) -> str:
+        """A file name for what is made of it."""
+        return re.sub(r"[^A-Za-z0-9_.]+", "_", self.path.stem) or "images"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Taken anew each time: another program may write other images under the names of the last ones."""
+        kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
+        source = FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
+        return fingerprint(raw_files(source, str(self.path)), str(self.path)).sha256
+
+
+def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Job:
+    """The features of an image set in one space, in ranges."""
+    how = jobs.config.evaluation
+    return jobs.job(
+        EXTRACT_FEATURES,
+        f"images {images.path} in {space}",
+        {"space": space, "micro_batch": how.micro_batch, "cpu_threads": how.cpu_threads},
+        inputs={"images": str(images.path), "weights": str(network_path(network_of(space), networks))},
+        facts={"images": images.sha256, "sha256": _sha256(space)},
+        label=f"{images.name}-{space.replace('_', '-')}",
+        ranges=spans(images.count, how.shard),
+    )
+
+
+def set_score(jobs: Jobs, facts: dict[str, Any], generated: Job, reference: Job) -> Job:
+    """The metrics of one image set against another; `facts` are the settings that say what they are."""
+    space = generated.settings["space"]
+    told = facts | {"space": space, "sample_kind": "files", "memory_gb": jobs.config.evaluation.memory_gb}
+    inputs: dict[str, Source | list[Source]] = {
+        "generated": [generated[file] for file in generated.files],
+        "reference": [reference[file] for file in reference.files],
+    }
+    return jobs.job(SCORE_FEATURES, f"images in {space}", told, inputs=inputs, label=f"files-{space}")

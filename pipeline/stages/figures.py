@@ -1,0 +1,293 @@
+"""Figures from images, histories and summaries: the paper's, those beyond it, and the curves of trainings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import Field
+
+from pipeline.config.diffusion import DiffusionSamples, FilesSamples
+from pipeline.config.fields import Section
+from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
+from pipeline.stages.common import Job, Jobs, Output, Source, Stage
+from pipeline.stages.datasets import dataset
+from pipeline.stages.evaluation import neighbours
+from pipeline.stages.generation import diffusion, model_of, samples
+
+
+class FigureJob(Section):
+    """One figure of a run."""
+
+    figure: str
+    title: str = Field("", description="What stands above the figure.")
+    columns: int | None = Field(
+        None, ge=1, description="Images (or panels) beside each other; by default as the figure needs."
+    )
+    rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
+
+
+MAKE_FIGURE = Stage(
+    "make_figure",
+    folder="figures",
+    settings=FigureJob,
+    outputs={"png": "figure.png", "pdf": "figure.pdf"},
+    local=True,
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: the function that draws it, its title and its caption."""
+
+    draw: str
+    """In `pipeline.figures`, as module:function."""
+    title: str
+    caption: str
+
+    @property
+    def module(self) -> str:
+        """The module whose code can change the figure."""
+        return f"pipeline.figures.{self.draw.partition(':')[0]}"
+
+
+NEAREST = "their nearest training images by LPIPS, nearest first."
+UNCURATED = "Uncurated samples: the first sixty-four of the"
+FIGURES = {
+    "fig01": Figure(
+        "reconstructions:overview",
+        "Figure 1",
+        "Validation images, their reconstructions, and generated images. None is chosen: the first of each set.",
+    ),
+    "fig05b": Figure(
+        "hits:hits_per_entry",
+        "Figure 5b",
+        "Hits per entry of the finest resolution's hash tables over the whole training split, one panel per group,"
+        " entries sorted by their hits. An entry is hit where its interpolation weight is above zero; entries that no"
+        " key can reach are left out. Above each panel: the share of entries hit and the coefficient of variation (CV)"
+        " of the hits. Dashed: the mean.",
+    ),
+    "fig06": Figure(
+        "reconstructions:reconstruction_pairs",
+        "Figure 6",
+        "Validation images (first row) and the reconstructions of each autoencoder below them.",
+    ),
+    "fig07": Figure(
+        "samples:comparison",
+        "Figure 7",
+        "Samples of each set of Table 6, one set below the other: the first sixteen of each.",
+    ),
+    "fig08": Figure(
+        "samples:comparison",
+        "Figure 8",
+        "Samples of each set of Table 5, one set below the other: the first sixteen of each.",
+    ),
+    "fig09": Figure(
+        "neighbours:neighbours",
+        "Figure 9",
+        f"Generated images (leftmost in each row) and {NEAREST} The generated images are the first of the set.",
+    ),
+    "fig10": Figure("samples:samples", "Figure 10", f"{UNCURATED} sample set."),
+    "fig11": Figure(
+        "neighbours:neighbours", "Figure 11", f"More generated images (leftmost in each row) and {NEAREST}"
+    ),
+    "fig12": Figure("samples:samples", "Figure 12", f"{UNCURATED} first sample set of Table 6."),
+    "fig13": Figure(
+        "neighbours:neighbours", "Figure 13", f"The same set's images (leftmost in each row) and {NEAREST}"
+    ),
+    "fig14": Figure(
+        "samples:samples",
+        "Figure 14",
+        "Uncurated samples of LDM: the first sixty-four of its first sample set of Table 6.",
+    ),
+    "curves_autoencoders": Figure(
+        "curves:curves",
+        "Training of the autoencoders",
+        "Losses and what else the trainings log, against the training images seen.",
+    ),
+    "curves_diffusion": Figure(
+        "curves:curves",
+        "Training of the diffusion models",
+        "Losses and what else the trainings log, against the training images seen.",
+    ),
+    "interpolation": Figure(
+        "exploration:sheet",
+        "Between two images",
+        "From one validation image to another in key-code space: images of (1 - t) a + t b, where a and b are the"
+        " codes of the two. Beyond the paper.",
+    ),
+    "resolutions": Figure(
+        "exploration:sheet",
+        "What each resolution adds",
+        "Images from the first resolutions of the hash tables alone, coarse to fine; the features of the others are"
+        " set to zero. Beyond the paper.",
+    ),
+    "groups": Figure(
+        "exploration:sheet",
+        "What each group of tables tells",
+        "What one group of hash tables tells: images whose keys of that group are replaced by their mean over the"
+        " images shown. Beyond the paper.",
+    ),
+    "noise_robustness": Figure(
+        "codes:noise_robustness",
+        "Reconstruction under noise on the codes",
+        "Reconstruction of validation images whose codes are moved by uniform noise, against the noise's size: in"
+        " standard deviations of each autoencoder's codes, and for BRIGHT in 1/(2 r_max), half a cell of the finest"
+        " table; the interval that section 3.4 names is shaded. The codes are moved before tiling, as a diffusion"
+        " model would. Beyond the paper.",
+    ),
+    "code_range": Figure(
+        "codes:code_range",
+        "Range of the codes",
+        "Codes of the training split, channel by channel: their range (thin) and their mean plus and minus one"
+        " standard deviation (thick). BRIGHT's codes stay in [0, 1] (shaded). Beyond the paper.",
+    ),
+    "table_size": Figure(
+        "codes:table_size",
+        "Size of the hash tables against quality",
+        "Reconstruction of validation images against the bytes of the hash tables; at each point, the entries that a"
+        " table may have (section 5). Beyond the paper.",
+    ),
+}
+
+
+class Shown(NamedTuple):
+    """An input of a figure by its name, `name` or `name:LABEL`."""
+
+    name: str
+    file: Output
+
+
+def figures(jobs: Jobs) -> dict[str, Job]:
+    """The job of each figure that this run has something to show for, by the figure's name."""
+    tables = jobs.config.tables_or_default
+    chosen = shown_samples(jobs)
+    found = dict(_of_models(jobs, chosen))
+    if chosen is not None:
+        found |= _of_samples(jobs, chosen, "fig10", "fig09", "fig11")
+    church = next(iter(tables.table6.rows), None)
+    if church is not None and church != chosen:
+        found |= _of_samples(jobs, church, "fig12", "fig13")
+    found |= dict(_of_diffusions(jobs, [chosen, *tables.table5.rows, *tables.table6.rows]))
+    for name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
+        if rows:
+            found[name] = _side_by_side(jobs, rows)
+    if (other := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
+        found["fig14"] = _first_shard(jobs, other)
+    found |= dict(_of_codes(jobs))
+    return {name: figure(jobs, name, inputs) for name, inputs in sorted(found.items())}
+
+
+def figure(jobs: Jobs, name: str, shown: list[Shown]) -> Job:
+    """The job that draws a figure."""
+    names = tuple(one.name for one in shown)
+    inputs: dict[str, Source | list[Source]] = {"data": [one.file for one in shown]}
+    modules = (FIGURES[name].module,)
+    return jobs.job(
+        MAKE_FIGURE,
+        f"figures.{name}",
+        {"figure": name},
+        inputs=inputs,
+        facts={"names": names},
+        names=names,
+        families=modules,
+    )
+
+
+def shown_samples(jobs: Jobs) -> str | None:
+    """The sample set that figures and page show."""
+    tables = jobs.config.tables_or_default
+    return jobs.config.figures.samples or next(iter([*tables.table5.rows, *tables.table6.rows]), None)
+
+
+def compared_models(jobs: Jobs) -> list[str]:
+    """The autoencoders that Figure 6 and the page compare."""
+    return jobs.config.figures.compared or jobs.config.tables_or_default.table2
+
+
+def _of_models(jobs: Jobs, chosen: str | None) -> Iterator[tuple[str, list[Shown]]]:
+    """Figures 1 and 6 and the curves; for BRIGHT, whose codes are keys of hash tables, also 5b and beyond."""
+    model = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
+    if model is not None and jobs.config.autoencoders[model].family == "bright":
+        explored = jobs(exploration, model)
+        yield "fig05b", [Shown("hits", jobs(codes, model)["hits.npz"])]
+        for name in ("interpolation", "resolutions", "groups"):
+            yield name, [Shown("images", explored[f"{name}.zip"]), Shown("columns", explored["columns.json"])]
+    if model is not None and chosen is not None:
+        yield "fig01", [*pairs(jobs, [model], labelled=False), *_first_shard(jobs, chosen)]
+    if compared := compared_models(jobs):
+        yield "fig06", pairs(jobs, compared)
+        trained = [(name, jobs(autoencoder, name)) for name in compared]
+        curves = [Shown(f"history:{name}", job["autoencoder.history.csv"]) for name, job in trained if job.is_training]
+        if curves:
+            yield "curves_autoencoders", curves
+
+
+def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> list[Shown]:
+    """Validation images and their reconstructions; models on another dataset than the first's stay out."""
+    data = jobs.config.autoencoders[models[0]].dataset
+    same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
+    return [
+        Shown("validation", jobs(dataset, data)["validation.zip"]),
+        *(
+            Shown(
+                f"reconstructions:{name}" if labelled else "reconstructions",
+                jobs(reconstruction, name)["reconstructions.zip"],
+            )
+            for name in same
+        ),
+    ]
+
+
+def _first_shard(jobs: Jobs, name: str) -> list[Shown]:
+    made = jobs(samples, name)
+    return [Shown("samples", made[made.files[0]])]
+
+
+def _of_samples(jobs: Jobs, name: str, sheet: str, *near: str) -> dict[str, list[Shown]]:
+    """A sheet of uncurated samples, and their nearest training images."""
+    train = jobs(dataset, jobs.config.dataset_of(jobs.config.samples[name]))["train.zip"]
+    found = Shown("neighbours", jobs(neighbours, name)["neighbours.csv"])
+    shard = _first_shard(jobs, name)
+    return {sheet: shard} | {figure: [found, *shard, Shown("train", train)] for figure in near}
+
+
+def _of_diffusions(jobs: Jobs, shown: list[str | None]) -> Iterator[tuple[str, list[Shown]]]:
+    """Curves of the diffusion models behind these sample sets, each once."""
+    sets = [jobs.config.samples[name] for name in shown if name is not None]
+    names = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
+    trained = [(name, jobs(diffusion, name)) for name in names]
+    curves = [Shown(f"history:{name}", job["diffusion.history.csv"]) for name, job in trained if job.is_training]
+    if curves:
+        yield "curves_diffusion", curves
+
+
+def _side_by_side(jobs: Jobs, rows: list[str]) -> list[Shown]:
+    """The first shard of each sample set; sets that imitate another dataset than the first's stay out."""
+    first = jobs.config.dataset_of(jobs.config.samples[rows[0]])
+    same = [name for name in rows if jobs.config.dataset_of(jobs.config.samples[name]) == first]
+    return [Shown(f"samples:{name}", _first_shard(jobs, name)[0].file) for name in same]
+
+
+def _is_other_ldm(jobs: Jobs, name: str) -> bool:
+    """Whether a sample set is of a latent diffusion model on codes that are not BRIGHT's (Figure 14)."""
+    model, settings = model_of(jobs, name), jobs.config.samples[name]
+    if isinstance(settings, FilesSamples):
+        return settings.method.startswith("LDM")
+    return settings.kind == "diffusion" and model is not None and jobs.config.autoencoders[model].family != "bright"
+
+
+def _of_codes(jobs: Jobs) -> Iterator[tuple[str, list[Shown]]]:
+    """What section 3.4 says of codes, and section 5 of bytes, for the rows of those tables."""
+    tables = jobs.config.tables_or_default
+    if tables.section34:
+        measured = [Shown(f"codes:{name}", jobs(code_measurement, name)["summary.json"]) for name in tables.section34]
+        yield from (("noise_robustness", measured), ("code_range", measured))
+    if tables.table_sizes:
+        yield (
+            "table_size",
+            [
+                Shown(f"{what}:{name}", jobs(made, name)["summary.json"])
+                for name in tables.table_sizes
+                for what, made in (("codes", code_measurement), ("reconstruction", reconstruction))
+            ],
+        )

@@ -1,0 +1,208 @@
+"""Models that generate: latent diffusion on codes and other families; samples in shards (section 4)."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.base.errors import InputError
+from pipeline.config.diffusion import (
+    Diffusion,
+    DiffusionSamples,
+    FilesSamples,
+    GaussianSamples,
+    GeneratorSamples,
+    Samples,
+)
+from pipeline.config.families import AnyGenerator
+from pipeline.config.fields import Section
+from pipeline.config.generator import GeneratorSettings
+from pipeline.data.sources import source_at
+from pipeline.families import family_module, generator_family
+from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported
+from pipeline.stages.common import Job, Jobs, Source, Stage, spans
+from pipeline.stages.datasets import dataset, image_size
+
+Inputs = dict[str, Source | list[Source]]
+
+
+class DiffusionJob(Section):
+    """Train a diffusion model."""
+
+    diffusion: Diffusion
+    seed: int = 0
+
+
+class GeneratorJob(Section):
+    """Train a generator."""
+
+    generator: AnyGenerator
+    seed: int = 0
+
+
+class GenerationJob(Section):
+    """Make the images [first, last) of a sample set."""
+
+    samples: Samples
+    seed: int = 0
+    resolution: int | None = Field(None, description="Of the dataset that files imitate: theirs must be the same.")
+    channels: Literal[1, 3] = Field(3, description="Of that dataset: files are read as gray (1) or RGB (3).")
+
+
+TRAIN_DIFFUSION = Stage(
+    "train_diffusion",
+    folder="diffusions",
+    settings=DiffusionJob,
+    outputs={
+        "weights": "diffusion.safetensors",
+        "history": "diffusion.history.csv",
+        "preview": "diffusion.preview.png",
+    },
+    gpu=True,
+    memory_mb=24_000,
+)
+TRAIN_GENERATOR = Stage(
+    "train_generator",
+    folder="generators",
+    settings=GeneratorJob,
+    outputs={
+        "weights": "generator.safetensors",
+        "history": "generator.history.csv",
+        "preview": "generator.preview.png",
+    },
+    gpu=True,
+    memory_mb=24_000,
+)
+GENERATE = Stage(
+    "generate", folder="samples", settings=GenerationJob, part=("images", ".zip"), gpu=True, memory_mb=8000
+)
+
+
+def diffusion(jobs: Jobs, name: str) -> Job:
+    """The job that trains this diffusion model, or imports its weights."""
+    settings = jobs.config.diffusions[name]
+    if settings.weights is not None:
+        size = jobs.config.autoencoders[settings.autoencoder].code_size
+        return imported(jobs, "diffusion", name, {"code_size": str(size)})
+    return jobs.job(
+        TRAIN_DIFFUSION,
+        f"diffusions.{name}",
+        {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion")},
+        inputs=_codes_of(jobs, settings.autoencoder),
+        families=family_code(jobs.config.autoencoders[settings.autoencoder]),
+    )
+
+
+def _codes_of(jobs: Jobs, name: str) -> Inputs:
+    """Codes of the training split, and the autoencoder that decodes what is learned from them."""
+    return {
+        "codes": jobs(codes, name)["codes.safetensors"],
+        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+    }
+
+
+def generator(jobs: Jobs, name: str) -> Job:
+    """The job that trains this generator, or imports its weights."""
+    settings = jobs.config.generators[name]
+    family = generator_family(settings.family)
+    if settings.weights is not None:
+        return imported(jobs, "generator", name, image_size(jobs, settings.dataset or ""))
+    if family.reads == "images":
+        inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
+    else:
+        inputs = _codes_of(jobs, settings.autoencoder or "")
+    return jobs.job(
+        TRAIN_GENERATOR,
+        f"generators.{name}",
+        {"generator": settings, "seed": jobs.seed(settings.seed, "generator")},
+        inputs=inputs,
+        families=(family_module(settings.family), *family.training_code, *_code_of_decoder(jobs, settings)),
+    )
+
+
+def _code_of_decoder(jobs: Jobs, settings: GeneratorSettings) -> tuple[str, ...]:
+    """Modules of the autoencoder whose codes a generator makes; none of one that makes images."""
+    name = settings.autoencoder
+    return family_code(jobs.config.autoencoders[name]) if name is not None else ()
+
+
+def samples(jobs: Jobs, name: str) -> Job:
+    """The job that makes a sample set. Image i depends on (seed, i) alone: how many there are changes none of them."""
+    settings = jobs.config.samples[name]
+    if isinstance(settings, FilesSamples):
+        return jobs(files, name)
+    inputs, families = sample_inputs(jobs, settings)
+    told = {"samples": settings, "seed": sample_seed(jobs, settings)}
+    numerical = GenerationJob.model_validate(told).numerical()
+    del numerical["samples"]["count"]
+    return jobs.job(
+        GENERATE,
+        f"samples.{name}",
+        told,
+        numerical,
+        inputs=inputs,
+        ranges=spans(settings.count, settings.shard),
+        families=families,
+    )
+
+
+def sample_seed(jobs: Jobs, settings: Samples) -> int:
+    """Images from elsewhere know no seed: with several training seeds they come once."""
+    return 0 if isinstance(settings, FilesSamples) else jobs.seed(settings.seed, "samples")
+
+
+def files(jobs: Jobs, name: str) -> Job:
+    """Images from elsewhere, as shards; their content decides."""
+    settings: Any = jobs.config.samples[name]
+    facts = jobs.fingerprints.collection(source_at(settings.path), f"samples.{name}")
+    there = facts.get("images", {}).get("all", settings.count)
+    if there < settings.count:
+        raise InputError(f"samples.{name}.count: at most {there}, the images in {settings.path}, not {settings.count}")
+    size = image_size(jobs, settings.dataset)
+    return jobs.job(
+        GENERATE,
+        f"samples.{name}",
+        {"samples": settings} | size,
+        {"kind": settings.kind, "source": facts.get("sha256", facts)} | size,
+        ranges=spans(settings.count, settings.shard),
+    )
+
+
+def sample_inputs(jobs: Jobs, settings: Samples) -> tuple[Inputs, tuple[str, ...]]:
+    """What a sample set is made from, and the modules of the families that are needed."""
+    match settings:
+        case DiffusionSamples():
+            name = jobs.config.diffusions[settings.diffusion].autoencoder
+            inputs: Inputs = {
+                "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+                "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"],
+            }
+            return inputs, family_code(jobs.config.autoencoders[name])
+        case GeneratorSamples():
+            model = jobs.config.generators[settings.generator]
+            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
+            if model.autoencoder is not None:
+                inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
+            return inputs, (
+                family_module(model.family),
+                *generator_family(model.family).code,
+                *_code_of_decoder(jobs, model),
+            )
+        case GaussianSamples():
+            name = settings.autoencoder
+            inputs = _codes_of(jobs, name)
+            return inputs, family_code(jobs.config.autoencoders[name])
+        case _:
+            return {"train": jobs(dataset, settings.dataset)["train.zip"]}, ()
+
+
+def model_of(jobs: Jobs, name: str) -> str | None:
+    """The autoencoder behind a sample set; real images, and what is made of pixels, have none."""
+    match settings := jobs.config.samples[name]:
+        case DiffusionSamples():
+            return jobs.config.diffusions[settings.diffusion].autoencoder
+        case GaussianSamples():
+            return settings.autoencoder
+        case GeneratorSamples():
+            return jobs.config.generators[settings.generator].autoencoder
+        case _:
+            return None

@@ -1,0 +1,218 @@
+"""The page of a run: everything that it made for people to look at, in one HTML file."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.config.fields import Section
+from pipeline.families import generator_family
+from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from pipeline.stages.common import Job, Jobs, Output, Stage, closure
+from pipeline.stages.datasets import PREPARE_DATASET, dataset
+from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
+from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, shown_samples
+from pipeline.stages.generation import diffusion, generator, samples
+from pipeline.stages.tables import TABLES, rows_of, tables
+
+SAMPLES = 480
+"""The first so many of a sample set can be paged."""
+TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
+
+
+class ModelRow(Section):
+    """A model or a sample set of the run, in words."""
+
+    kind: str = Field(description="Such as autoencoder.")
+    name: str = Field(description="Its name in the config.")
+    facts: str = Field(description="What it is, in a few words.")
+
+
+class JobRow(Section):
+    """A job of the run."""
+
+    stage: str
+    name: str = Field(description="The folder in the store: what it is, and its digest.")
+    code: str = Field(description="The digest of the code that can change its numbers.")
+    seed: int | None = None
+
+
+class ShownSamples(Section):
+    """The sample set that can be paged."""
+
+    name: str
+    count: int = Field(ge=1, description="How many images the whole set has.")
+
+
+class ShownFigure(Section):
+    """A figure as the page shows it."""
+
+    title: str
+    caption: str
+
+
+class ReportJob(Section):
+    """The page of one run."""
+
+    run: str = Field(description="The run's name.")
+    config: dict[str, Any] = Field(
+        {}, description="The config's keys that differ from their defaults and can change a number."
+    )
+    models: list[ModelRow] = Field([], description="Models and sample sets, in the config's order.")
+    samples: ShownSamples | None = Field(None, description="The sample set that can be paged.")
+    figures: dict[str, ShownFigure] = Field({}, description="Figures by name.")
+    jobs: list[JobRow] = Field([], description="All jobs behind the page.")
+
+
+MAKE_REPORT = Stage("make_report", folder="reports", settings=ReportJob, outputs={"output": "report.html"}, local=True)
+
+
+def sample_sets(jobs: Jobs) -> list[Job]:
+    """The sample sets of all rows, of every training seed."""
+    names = dict.fromkeys(row for name, one in TABLES.items() if one.of_samples for row in rows_of(jobs, name))
+    return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
+
+
+def shown_results(jobs: Jobs) -> list[Job]:
+    """What a run makes for people to look at: tables, figures, and sample sets, also while no network scores them."""
+    return [*jobs(tables).values(), *jobs(figures).values(), *jobs(sample_sets)]
+
+
+def page(jobs: Jobs) -> Job:
+    """The page: its inputs by name, and what it says of the run."""
+    order = list(all_stages())
+    behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.name))
+    chosen = shown_samples(jobs)
+    shown = [*_results(jobs), *_pictures(jobs, chosen), *_histories(jobs, behind), *_facts(behind)]
+    settings: dict[str, Any] = {
+        "run": jobs.config.run,
+        "config": numerical_keys(jobs),
+        "models": models(jobs),
+        "samples": None if chosen is None else {"name": chosen, "count": jobs.config.samples[chosen].count},
+        "figures": {name: {"title": FIGURES[name].title, "caption": FIGURES[name].caption} for name in jobs(figures)},
+        "jobs": [
+            {"stage": job.stage.name, "name": job.name, "code": job.identity["code"], "seed": job.settings.get("seed")}
+            for job in behind
+        ],
+    }
+    names = tuple(one.name for one in shown)
+    return jobs.job(
+        MAKE_REPORT,
+        f"run.{jobs.config.run}",
+        settings,
+        inputs={"data": [one.file for one in shown]},
+        facts={"names": names, "page": page_digest()},
+        names=names,
+        label=jobs.config.run,
+    )
+
+
+def _results(jobs: Jobs) -> list[Shown]:
+    parts = (("table", "table.json"), ("latex", "table.tex"))
+    shown = [Shown(f"{what}:{name}", job[file]) for name, job in jobs(tables).items() for what, file in parts]
+    return shown + [Shown(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
+
+
+def _pictures(jobs: Jobs, chosen: str | None) -> list[Shown]:
+    """Reconstructions of the models that Figure 6 compares, first samples, and their neighbours."""
+    config = jobs.config
+    shown: list[Shown] = []
+    if compared := compared_models(jobs):
+        data = config.autoencoders[compared[0]].dataset
+        shown.append(Shown("validation", jobs(dataset, data)["validation.zip"]))
+        for name in compared:
+            if config.autoencoders[name].dataset == data:
+                made = jobs(reconstruction, name)
+                shown += [
+                    Shown(f"{what}:{name}", made[file])
+                    for what, file in (("reconstructions", "reconstructions.zip"), ("per_image", "per_image.csv"))
+                ]
+    if chosen is not None:
+        made, shard = jobs(samples, chosen), config.samples[chosen].shard
+        shown += [Shown("samples", made[file]) for file in made.files[: -(-SAMPLES // shard)]]
+        if "fig09" in jobs(figures):
+            near = jobs(neighbours, chosen)
+            train = jobs(dataset, config.dataset_of(config.samples[chosen]))["train.zip"]
+            shown += [Shown("neighbours", near["neighbours.csv"]), Shown("neighbours_summary", near["summary.json"])]
+            shown += [Shown("train", train)]
+    return shown
+
+
+def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
+    """The config's trainings: kind of model, its name (a further training seed's ends with it), its job."""
+    return [
+        (kind, f"{name}{of_seed.suffix}", job)
+        for _, of_seed in jobs.every_seed
+        for kind, section, make in (
+            ("autoencoder", of_seed.config.autoencoders, autoencoder),
+            ("diffusion", of_seed.config.diffusions, diffusion),
+            ("generator", of_seed.config.generators, generator),
+        )
+        for name in section
+        if (job := of_seed(make, name)).is_training
+    ]
+
+
+def _histories(jobs: Jobs, behind: list[Job]) -> list[Shown]:
+    """One for each training of the first training seed, under the first of its names."""
+    planned, once = {job.key for job in behind}, dict[tuple[str, str], Shown]()
+    for kind, name, job in jobs(trainings):
+        if job.key in planned and job.jobs is jobs:
+            once.setdefault(job.key, Shown(f"history:{kind} {name}", job[f"{kind}.history.csv"]))
+    return list(once.values())
+
+
+def _facts(behind: list[Job]) -> list[Shown]:
+    """Manifests of the datasets, and the summaries that tell versions and networks."""
+    manifests = [
+        Shown(f"manifest:{job.settings['name']}", job["manifest.json"])
+        for job in behind
+        if job.stage is PREPARE_DATASET
+    ]
+    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
+    return manifests + [Shown(f"summary:{job.name}", Output(job, "summary.json")) for job in measured]
+
+
+def models(jobs: Jobs) -> list[dict[str, str]]:
+    """Models and sample sets in words."""
+    config, rows = jobs.config, []
+    for name, model in config.autoencoders.items():
+        facts = f"{model.family} {model.code_size} on {model.dataset}, {model.training.images:,} training images"
+        rows.append({"kind": "autoencoder", "name": name, "facts": facts})
+    for name, denoiser in config.diffusions.items():
+        facts = f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps"
+        rows.append({"kind": "diffusion", "name": name, "facts": facts})
+    for name, settings in config.generators.items():
+        on = settings.dataset or f"the codes of {settings.autoencoder}"
+        facts = f"{generator_family(settings.family).method} on {on}, batches of {settings.training.batch}"
+        rows.append({"kind": "generator", "name": name, "facts": facts})
+    for name, one in config.samples.items():
+        facts = f"{one.kind.replace('_', ' ')}, {one.count:,} images"
+        rows.append({"kind": "samples", "name": name, "facts": facts})
+    return rows
+
+
+def numerical_keys(jobs: Jobs) -> dict[str, Any]:
+    """The root seed, and the other keys that differ from their defaults and can change a number."""
+    written = jobs.config.model_dump(mode="json", exclude_defaults=True)
+    kept = {key: _kept(value, getattr(jobs.config, key)) for key, value in written.items()}
+    return {"run": jobs.config.run, "seed": jobs.config.seed} | kept
+
+
+def _kept(written: Any, part: Any) -> Any:
+    if isinstance(part, Section):
+        apart = part.operational()
+        return {key: _kept(value, getattr(part, key)) for key, value in written.items() if key not in apart}
+    if isinstance(part, dict):
+        return {key: _kept(value, part[key]) for key, value in written.items()}
+    return written
+
+
+@cache
+def page_digest() -> str:
+    """The digest of what the page is made of beside code: templates, style, script."""
+    text = "".join(file.name + file.read_text(encoding="utf-8") for file in sorted(TEMPLATES.iterdir()))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,347 @@
+"""Tables from summaries, each measured number beside the published one; of every training seed."""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from pipeline.base.places import PUBLISHED
+from pipeline.config.diffusion import DiffusionSamples
+from pipeline.config.evaluation import GenerationRows
+from pipeline.config.fields import Section
+from pipeline.config.root import Config
+from pipeline.families import autoencoder_family
+from pipeline.models.traits import printed_code_size
+from pipeline.stages.autoencoders import (
+    COMPLEXITY,
+    MEASURE_DECODING,
+    autoencoder,
+    code_measurement,
+    complexity,
+    decoded_as,
+    decoding,
+    paper_config,
+    reconstruction,
+)
+from pipeline.stages.common import Job, Jobs, Source, Stage, closure
+from pipeline.stages.datasets import PREPARE_DATASET, prepared
+from pipeline.stages.evaluation import (
+    distance_networks,
+    distance_spaces,
+    evaluation,
+    method,
+    missing,
+    reconstruction_distance,
+    spaces,
+    usable,
+)
+from pipeline.stages.generation import model_of
+
+CLAIMS = "claims"
+
+Kind = Literal["reconstruction", "distance", "codes", "training", "decoding", "counts", "generation"]
+
+
+class TableRow(Section):
+    """A measured row: an autoencoder (Tables 2, 3, 4, 7, 8) or a sample set (Tables 5, 6, text)."""
+
+    name: str = Field(description="The name under `autoencoders` or `samples` in the config.")
+    dataset: str = Field(description="The name under `datasets` in the config; a difference needs the paper's.")
+    label: str | None = Field(None, description="What stands under Method, if not the summary's own words.")
+    code_size: str | None = Field(
+        None, description="Code size behind a sample set; a difference needs it, where the summary lacks it."
+    )
+    resolution: int | None = Field(
+        None, description="Of the dataset's images; a difference needs it, where the summary lacks it."
+    )
+    prepared: str | None = Field(
+        None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
+    )
+    decoded_as: str | None = Field(None, description="What the measurement of decoding speed calls its model.")
+
+
+class Provenance(Section):
+    """What the numbers were made from, besides the summaries themselves."""
+
+    seed: int | None = Field(None, description="The root seed; counts have none.")
+    code: dict[str, str] = Field(description="The digest of the code of each stage behind the table.")
+    data: dict[str, str] = Field(description="The sha256 of each raw collection, by the dataset's name.")
+    weights: dict[str, list[str]] = Field(
+        {}, description="The folders of the trained models behind each row (or `ROW#SEED`)."
+    )
+
+
+class TableJob(Section):
+    """One table of a run."""
+
+    table: str = Field(description="A table's name, or `claims`.")
+    rows: list[TableRow] = Field([], description="The measured rows, in their order.")
+    counted: list[TableRow] = Field(
+        [], description="Autoencoders without a row: their counts stand beside the published ones that they match."
+    )
+    training_seeds: list[int] = Field(
+        [0],
+        description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",
+    )
+    missing: list[str] = Field([], description="Notes, `METRICS: what is missing: where to put it`.")
+    provenance: Provenance | None = Field(None, description="What the numbers were made from.")
+
+
+MAKE_TABLE = Stage(
+    "make_table",
+    folder="tables",
+    settings=TableJob,
+    outputs={"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"},
+    local=True,
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: the summaries that its rows have, and what it shows."""
+
+    kinds: tuple[Kind, ...]
+    caption: str
+    in_paper: bool = True
+    """Made in every run, for its published numbers; one beyond the paper's is made where it has rows."""
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether its rows are sample sets; autoencoders otherwise."""
+        return "generation" in self.kinds
+
+
+TABLES = {
+    "table2": Table(("reconstruction", "distance"), "Reconstruction of validation images."),
+    "table3": Table(
+        ("decoding", "counts"),
+        "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
+    ),
+    "table4": Table(("reconstruction",), "Reconstruction with and without noise on the tiled key codes (section 3.4)."),
+    "table5": Table(("generation",), "Generation, beside the paper's FFHQ numbers."),
+    "table6": Table(("generation",), "Generation, beside the paper's LSUN-Church numbers."),
+    "table7": Table(("reconstruction", "counts"), "The length of a unit key, C_key: reconstruction and counts."),
+    "table8": Table(
+        ("reconstruction", "counts"), "The size of the feature block, H_d and W_d: reconstruction and counts."
+    ),
+    "text_10k": Table(("generation",), "Generation from fewer samples, as in the text of section 4."),
+    "section34": Table(
+        ("codes",),
+        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+        in_paper=False,
+    ),
+    "noise_generation": Table(
+        ("generation",), "Diffusion on codes trained with and without noise (section 3.4).", in_paper=False
+    ),
+    "table_sizes": Table(
+        ("reconstruction", "codes"),
+        "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
+        in_paper=False,
+    ),
+    "equal_budget": Table(
+        ("reconstruction", "training", "decoding", "counts"),
+        "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
+        in_paper=False,
+    ),
+}
+CLAIMS_CAPTION = (
+    "What the paper's text asserts, recomputed from the published tables and from this run's, with verdicts."
+)
+CAPTION_ENDING = (
+    "Published rows carry the paper's numbers as printed; measured numbers are this run's, on the dataset named."
+    " A metric whose network is missing says so."
+)
+
+
+def caption(table: str) -> str:
+    """What a table shows, in words."""
+    return f"{TABLES[table].caption if table in TABLES else CLAIMS_CAPTION} {CAPTION_ENDING}"
+
+
+def rows_of(jobs: Jobs, table: str) -> list[str]:
+    """The rows of a table as the config has them."""
+    wanted: list[str] | GenerationRows = getattr(jobs.config.tables_or_default, table)
+    return wanted.rows if isinstance(wanted, GenerationRows) else wanted
+
+
+class Summary(NamedTuple):
+    """A summary file of a job, the row that it is of, and the training seed where that is a further one."""
+
+    row: str
+    job: Job
+    file: str = "summary.json"
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As the table stage is told it."""
+        return self.row if self.seed is None else f"{self.row}#{self.seed}"
+
+
+def tables(jobs: Jobs) -> dict[str, Job]:
+    """The job of each table, by the table's name."""
+    made = {name: jobs(table, name) for name, one in TABLES.items() if one.in_paper or rows_of(jobs, name)}
+    return made | ({CLAIMS: jobs(claims, tuple(made))} if jobs.config.tables_or_default.claims else {})
+
+
+def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
+    """The claims of the paper's text, recomputed from the other tables."""
+    sources: list[Source] = [jobs(table, name)["table.csv"] for name in names]
+    facts = {"names": list(names), "claims": file_digest("claims.yaml")}
+    inputs: dict[str, Source | list[Source]] = {"summaries": sources}
+    return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)
+
+
+def table(jobs: Jobs, name: str) -> Job:
+    """The job that makes a table from the summaries of its rows."""
+    found, notes = (_of_samples if TABLES[name].of_samples else _of_models)(jobs, name)
+    counted, of_paper = jobs(_counts_of_paper, name)
+    found += of_paper
+    # What a training seed does not change comes once.
+    summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
+    settings: dict[str, Any] = {
+        "table": name,
+        "rows": [_row(jobs, name, row) for row in rows_of(jobs, name)],
+        "counted": counted,
+        "missing": notes,
+        "provenance": _provenance(summaries),
+    }
+    if any(summary.job.stage not in (COMPLEXITY, MEASURE_DECODING) for summary in summaries):
+        settings["training_seeds"] = jobs.written.training_seeds
+        settings["provenance"]["seed"] = jobs.config.seed
+    names = tuple(summary.name for summary in summaries)
+    inputs: dict[str, Source | list[Source]] = {"summaries": [summary.job[summary.file] for summary in summaries]}
+    facts = {"names": names, "published": file_digest("*.csv")}
+    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, inputs=inputs, facts=facts, names=names)
+
+
+def file_digest(pattern: str) -> str:
+    """The digest of published files."""
+    text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(PUBLISHED.glob(pattern)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _provenance(summaries: list[Summary]) -> dict[str, Any]:
+    """The digests of code, data and trained models behind a table."""
+    behind = closure(summary.job for summary in summaries)
+    trained: dict[str, set[str]] = {}
+    for summary in summaries:
+        models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs | job.further]
+        trained.setdefault(summary.name, set()).update(f"{job.stage.folder}/{job.name}" for job in models)
+    sources = {job.settings["name"]: job.numerical["source"] for job in behind if job.stage is PREPARE_DATASET}
+    return {
+        "code": {job.stage.name: job.identity["code"] for job in behind},
+        "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
+        "weights": {name: sorted(folders) for name, folders in trained.items() if folders},
+    }
+
+
+def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
+    """Summaries of rows that are autoencoders, and notes on what is missing."""
+    rows, kinds = rows_of(jobs, name), TABLES[name].kinds
+    found: list[Summary] = []
+    for seed, of_seed in jobs.every_seed:
+        if "reconstruction" in kinds:
+            found += [Summary(row, of_seed(reconstruction, row), seed=seed) for row in rows]
+        for space in distance_spaces(of_seed, rows) if "distance" in kinds else ():
+            found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+        if "codes" in kinds:
+            found += [Summary(row, of_seed(code_measurement, row), seed=seed) for row in rows]
+        if "training" in kinds:
+            trained = [(row, job) for row in rows if (job := of_seed(autoencoder, row)).is_training]
+            found += [Summary(row, job, "autoencoder.history.csv", seed) for row, job in trained]
+    if "decoding" in kinds:
+        timed = timed_models(jobs)
+        found += [Summary(row, jobs(decoding, timed), "decoding.json") for row in rows if row in timed]
+    if "counts" in kinds:
+        found += [Summary(row, jobs(complexity, row), "complexity.json") for row in rows]
+    return found, _missing_distances(jobs, rows) if "distance" in kinds else []
+
+
+def _counts_of_paper(jobs: Jobs, name: str) -> tuple[list[dict[str, Any]], list[Summary]]:
+    """The counts of the paper's own architectures, which stand beside the published ones in every run.
+
+    A row of this run has them too where architecture and dataset are the paper's.
+    """
+    paper = jobs(paper_config)
+    if paper is None or not ("counts" in TABLES[name].kinds and TABLES[name].in_paper):
+        return [], []
+    known = {(jobs(complexity, row).digest, jobs.config.autoencoders[row].dataset) for row in rows_of(jobs, name)}
+    rows, found = [], []
+    for row in getattr(paper.tables_or_default, name):
+        job, data = jobs(complexity, row, of_paper=True), paper.autoencoders[row].dataset
+        if (job.digest, data) not in known:
+            known.add((job.digest, data))
+            rows.append({"name": f"paper: {row}", **_images(paper, data)})
+            found.append(Summary(f"paper: {row}", job, "complexity.json"))
+    return rows, found
+
+
+def _images(config: Config, name: str) -> dict[str, Any]:
+    """What a row is told of its dataset."""
+    images = config.datasets[name]
+    return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
+
+
+def timed_models(jobs: Jobs) -> tuple[str, ...]:
+    """The autoencoders that decode in turns."""
+    wanted = jobs.config.tables_or_default
+    return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget]))
+
+
+def _missing_distances(jobs: Jobs, rows: list[str]) -> list[str]:
+    there = set(distance_spaces(jobs, rows))
+    return [missing(name) for name in distance_networks(jobs) if not there & set(spaces(jobs, name))]
+
+
+def _of_samples(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
+    """Summaries of rows that are sample sets, and notes on what is missing."""
+    wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
+    found: list[Summary] = []
+    notes: dict[str, str] = {}
+    for seed, of_seed in jobs.every_seed:
+        for network in jobs.config.evaluation.networks:
+            if not usable(of_seed, network, wanted.rows, wanted.count):
+                notes[network] = missing(network)
+                continue
+            for row, space in product(wanted.rows, spaces(jobs, network)):
+                count = wanted.count or jobs.config.samples[row].count
+                found.append(Summary(row, of_seed(evaluation, row, space, count), seed=seed))
+    return found, list(notes.values())
+
+
+def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
+    """What a table is told of a row beside its summaries."""
+    config = jobs.config
+    if not TABLES[table].of_samples:
+        data = config.autoencoders[name].dataset
+        timed = "decoding" in TABLES[table].kinds and name in timed_models(jobs)
+        named = {"decoded_as": decoded_as(jobs, name)} if timed else {}
+    else:
+        data, model = config.dataset_of(config.samples[name]), model_of(jobs, name)
+        named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}
+        label = _noise_label(jobs, name) if table == "noise_generation" else _label(jobs, name)
+        named |= {"label": label} if label is not None else {}
+    return {"name": name, **_images(config, data), **named}
+
+
+def _label(jobs: Jobs, name: str) -> str | None:
+    """Says whose codes a latent diffusion model works on, where they are not BRIGHT's."""
+    settings, model = jobs.config.samples[name], model_of(jobs, name)
+    if not isinstance(settings, DiffusionSamples) or model is None:
+        return None
+    family = jobs.config.autoencoders[model].family
+    return None if family == "bright" else f"{method(jobs, settings)} (codes of {autoencoder_family(family).method})"
+
+
+def _noise_label(jobs: Jobs, name: str) -> str:
+    """Says whether the codes behind a sample set were trained with noise."""
+    model = model_of(jobs, name)
+    if model is None:
+        return name
+    settings = jobs.config.autoencoders[model]
+    noise = getattr(settings, "code_noise", None)
+    with_noise = "without" if noise in (None, "none") else "with"
+    return f"{autoencoder_family(settings.family).method} (LDM, {with_noise} noise)"

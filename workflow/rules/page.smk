@@ -1,0 +1,51 @@
+"""The page of a run, and what people find in results/RUN.
+
+Requires: tables and figures.
+"""
+
+
+rule make_report:
+    """The page of the run: one HTML file that opens without a network."""
+    input:
+        unpack(upstream("make_report")),
+    output:
+        "results/store/reports/{run}-{digest}/report.html",
+    log:
+        "results/logs/make_report-{run}-{digest}.log",
+    localrule: True
+    params:
+        settings=settings("make_report"),
+        code=code("make_report"),
+        entry=entry("make_report"),
+        data=named("make_report"),
+    message:
+        "Writing the page of {wildcards.run}"
+    shell:
+        "python -m pipeline.make_report {params.settings:q} --code {params.code:q} {params.data} --output {output:q} --log {log:q}"
+
+
+rule publish:
+    """A result under the name that stays: results/RUN has copies of what the store keeps."""
+    input:
+        published,
+    output:
+        f"results/{jobs.config.run}/{{place}}",
+    log:
+        "results/logs/publish-{place}.log",
+    localrule: True
+    message:
+        "Publishing {wildcards.place}"
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
+rule page:
+    """The page of the run."""
+    input:
+        jobs(page).outputs,
+
+
+rule headline:
+    """The first autoencoder of Table 2, the first samples of Table 5 and their neighbours, no ablations."""
+    input:
+        [job.outputs for job in headline(jobs)],
