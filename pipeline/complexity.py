@@ -14,11 +14,11 @@ from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import PUBLISHED
 from pipeline.base.progress import log_to, logger
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
 from pipeline.models.traits import architecture_traits
+from pipeline.settings.autoencoder import Autoencoder
 from pipeline.stages.autoencoders import PAPER, Complexity
 
 MILLION = 1e6

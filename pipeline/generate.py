@@ -11,7 +11,6 @@ from pipeline.base.command import LogOption, SettingsArgument, read_settings, ru
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
 from pipeline.base.seeds import seed_for
-from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.data.archive import ImageArchive
 from pipeline.families import generator_family
 from pipeline.generation.files import copy_files
@@ -20,6 +19,7 @@ from pipeline.generation.images import Make, copy_images, decoded, generate
 from pipeline.models.checkpoints import load_autoencoder, load_generator
 from pipeline.models.code_files import read_codes
 from pipeline.models.noise import noise_generators
+from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
 
 

@@ -7,9 +7,9 @@ import typer
 
 from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.fields import CodeSize
 from pipeline.data.pictures import save_picture
 from pipeline.models.trained_diffusion import save_diffusion
+from pipeline.settings.fields import CodeSize
 from pipeline.stages.generation import DiffusionJob
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask

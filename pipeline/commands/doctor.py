@@ -15,8 +15,6 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.machine import machine_facts
 from pipeline.base.places import CONFIG, NETWORKS
-from pipeline.config.dataset import Source
-from pipeline.config.diffusion import FilesSamples
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.models.metric_networks.manifest import manifest
@@ -25,6 +23,8 @@ from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.needed import unfinished
 from pipeline.plan.planned import planned
+from pipeline.settings.dataset import Source
+from pipeline.settings.diffusion import FilesSamples
 from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import samples

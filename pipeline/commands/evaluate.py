@@ -16,12 +16,12 @@ from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import NETWORKS
 from pipeline.base.progress import log_to
-from pipeline.config.evaluation import Evaluation
 from pipeline.config.root import Config
 from pipeline.data.folder import open_images
 from pipeline.evaluation.batches import metric_device
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
 from pipeline.models.metric_networks.spaces import spaces_of
+from pipeline.settings.evaluation import Evaluation
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
 from pipeline.tables.quantities import GENERATION

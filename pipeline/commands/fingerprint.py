@@ -8,10 +8,10 @@ import typer
 
 from pipeline.base.command import run_stage
 from pipeline.base.progress import log_to
-from pipeline.config.diffusion import FilesSamples
 from pipeline.config.root import read_config
 from pipeline.data.kept_fingerprints import Fingerprints
 from pipeline.data.sources import source_at
+from pipeline.settings.diffusion import FilesSamples
 
 
 def fingerprint(config: Annotated[Path, typer.Argument(help="The run's config file.")]) -> None:

@@ -9,9 +9,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, unknown_key
-from pipeline.config.autoencoder import AutoencoderSettings
-from pipeline.config.generator import GeneratorSettings
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, generator_family
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.generator import GeneratorSettings
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

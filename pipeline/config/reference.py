@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
-from pipeline.config.diffusion import (
+from pipeline.config.root import MODELS, Config
+from pipeline.families import AUTOENCODERS, GENERATORS, find_family
+from pipeline.settings.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
+from pipeline.settings.diffusion import (
     Diffusion,
     DiffusionSamples,
     FilesSamples,
@@ -16,10 +18,8 @@ from pipeline.config.diffusion import (
     GeneratorSamples,
     RealSamples,
 )
-from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
-from pipeline.config.fields import Section
-from pipeline.config.root import MODELS, Config
-from pipeline.families import AUTOENCODERS, GENERATORS, find_family
+from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.fields import Section
 
 FOLDER = Path(__file__).parents[2] / "config"
 

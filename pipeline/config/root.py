@@ -10,8 +10,10 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings
-from pipeline.config.dataset import Dataset
-from pipeline.config.diffusion import (
+from pipeline.config.families import AnyAutoencoder, AnyGenerator
+from pipeline.families import generator_family
+from pipeline.settings.dataset import Dataset
+from pipeline.settings.diffusion import (
     Diffusion,
     DiffusionSamples,
     FilesSamples,
@@ -20,11 +22,9 @@ from pipeline.config.diffusion import (
     RealSamples,
     Samples,
 )
-from pipeline.config.evaluation import Evaluation, Figures, GenerationRows, Tables
-from pipeline.config.families import AnyAutoencoder, AnyGenerator
-from pipeline.config.fields import Section
-from pipeline.config.generator import GeneratorSettings
-from pipeline.families import generator_family
+from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.fields import Section
+from pipeline.settings.generator import GeneratorSettings
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """What else lies in results: no run may have such a name."""

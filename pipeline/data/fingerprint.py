@@ -13,8 +13,8 @@ from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
-from pipeline.config.fields import Section
 from pipeline.data.listing import RawFile, printable
+from pipeline.settings.fields import Section
 
 BLOCK = 8 * 2**20  # bytes read at a time
 FILES_AT_A_TIME = 1024

@@ -23,10 +23,10 @@ from typing import Any
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
-from pipeline.config.dataset import Dataset, EmbeddedSource, Source
-from pipeline.config.foreign import ForeignWeights
 from pipeline.data.fingerprint import Fingerprint, fingerprint, state_digest
 from pipeline.data.listing import RawFile, checkpoint_files, raw_files
+from pipeline.settings.dataset import Dataset, EmbeddedSource, Source
+from pipeline.settings.foreign import ForeignWeights
 
 FINGERPRINTS = Path("results/fingerprints")
 LAST_SEEN = Path("results/work/fingerprints.json")

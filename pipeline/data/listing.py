@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
-from pipeline.config.foreign import ForeignWeights
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
+from pipeline.settings.foreign import ForeignWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_IMAGES = "t10k-images-idx3-ubyte"  # the name in SHA256SUMS; the file itself is gzipped

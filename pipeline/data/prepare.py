@@ -18,7 +18,6 @@ import PIL
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
-from pipeline.config.dataset import Dataset, EmbeddedSource
 from pipeline.data.archive import ArchiveWriter, ContentDigest, encode_png, image_name, pixel_digest
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
@@ -26,6 +25,7 @@ from pipeline.data.parallel import ordered_map
 from pipeline.data.sources import open_source
 from pipeline.data.split import check_list, validation_indices
 from pipeline.data.square import square_pixels
+from pipeline.settings.dataset import Dataset, EmbeddedSource
 
 CHUNK = 16  # images that a worker process gets at a time: what a terminated stage still waits for
 FEW = 10_000  # below, the manifest lists the images' original names

@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 from pipeline.data.decode import BadImage, decode, to_channels
 from pipeline.data.listing import (
     embedded_path,
@@ -29,6 +28,7 @@ from pipeline.data.listing import (
     folder_images,
     is_image_name,
 )
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
 LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that declares more is a bomb
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions

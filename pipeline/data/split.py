@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import Split
+from pipeline.settings.dataset import Split
 
 
 def validation_indices(names: list[str], parts: list[str], split: Split, where: str) -> list[int]:

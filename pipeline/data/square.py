@@ -6,8 +6,8 @@ FID moves by a whole point with the resize filter alone, so that both are config
 import numpy as np
 from PIL import Image
 
-from pipeline.config.dataset import Dataset
 from pipeline.data.decode import BadImage
+from pipeline.settings.dataset import Dataset
 
 FILTERS = {
     "box": Image.Resampling.BOX,

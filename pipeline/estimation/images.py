@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.dataset import Dataset
 from pipeline.data.kept_fingerprints import split_counts
+from pipeline.settings.dataset import Dataset
 
 UNKNOWN = 10_000  # images for training, where nothing tells
 

@@ -14,9 +14,6 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config.autoencoder import Autoencoder, AutoencoderSettings
-from pipeline.config.diffusion import UNet
-from pipeline.config.fields import CodeSize
 from pipeline.estimation.devices import Work
 from pipeline.families import autoencoder_family, load
 from pipeline.models.bright import groups, make_group_mlps, make_synthesis
@@ -27,6 +24,9 @@ from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import VGG16_LAYERS
 from pipeline.models.unet import build_unet
+from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
+from pipeline.settings.diffusion import UNet
+from pipeline.settings.fields import CodeSize
 from pipeline.training import losses
 
 Phase = Literal["off", "critic only", "on"]

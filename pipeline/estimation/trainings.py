@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pipeline.config.autoencoder import AutoencoderSettings
-from pipeline.config.diffusion import Denoising, Diffusion
 from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.config.fields import CodeSize
 from pipeline.config.root import Config
 from pipeline.estimation.devices import CPU, DEVICES, Device, Work
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.diffusion import Denoising, Diffusion
+from pipeline.settings.fields import CodeSize
 from pipeline.stages.common import Job
 
 

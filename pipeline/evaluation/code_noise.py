@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from pipeline.base.progress import Progress
-from pipeline.config.autoencoder import Autoencoder, AutoencoderSettings
 from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
 from pipeline.evaluation.reconstruction import psnr
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.noise import noise_generators
 from pipeline.models.padding import pad
 from pipeline.models.perceptual import lpips_distance
+from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 
 DEVIATIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 HALF_CELLS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

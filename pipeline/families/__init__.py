@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any, Literal
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import AutoencoderSettings
-from pipeline.config.generator import GeneratorSettings
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.generator import GeneratorSettings
 
 AUTOENCODERS = ("bright", "kl", "rqvae", "vqgan")
 GENERATORS = ("ddpm", "imagebart", "stylegan2")

@@ -1,7 +1,7 @@
 """BRIGHT (section 3): key codes, groups of hash tables, a StyleGAN2-type decoder."""
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.families import AutoencoderFamily
+from pipeline.settings.autoencoder import Autoencoder
 
 FAMILY = AutoencoderFamily(
     method="BRIGHT",

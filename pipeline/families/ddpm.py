@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.diffusion import Denoising, DiffusionTraining, Schedule, UNet
-from pipeline.config.generator import GeneratorSettings, GeneratorTraining
 from pipeline.families import GeneratorFamily
+from pipeline.settings.diffusion import Denoising, DiffusionTraining, Schedule, UNet
+from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
 class DDPMTraining(DiffusionTraining, GeneratorTraining):

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.fields import Section
-from pipeline.config.generator import GeneratorSettings, GeneratorTraining
 from pipeline.families import GeneratorFamily
+from pipeline.settings.fields import Section
+from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
 class Transformer(Section):

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.first_stage import FirstStage, FirstStageAdversarial, FirstStageLosses, FirstStageNetwork
 from pipeline.families import AutoencoderFamily
+from pipeline.settings.first_stage import FirstStage, FirstStageAdversarial, FirstStageLosses, FirstStageNetwork
 
 
 class KLNetwork(FirstStageNetwork):

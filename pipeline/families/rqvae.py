@@ -8,15 +8,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.fields import Section
-from pipeline.config.first_stage import (
+from pipeline.families import AutoencoderFamily
+from pipeline.settings.fields import Section
+from pipeline.settings.first_stage import (
     FirstStage,
     FirstStageAdversarial,
     FirstStageDiscriminator,
     FirstStageLosses,
     FirstStageTraining,
 )
-from pipeline.families import AutoencoderFamily
 
 
 class ResidualCodebook(Section):

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.autoencoder import Discriminator
-from pipeline.config.fields import Section, is_power_of_two
-from pipeline.config.generator import GeneratorSettings, GeneratorTraining
 from pipeline.families import GeneratorFamily
+from pipeline.settings.autoencoder import Discriminator
+from pipeline.settings.fields import Section, is_power_of_two
+from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
 class Mapping(Section):

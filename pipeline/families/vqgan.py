@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.fields import Section
-from pipeline.config.first_stage import FirstStage
 from pipeline.families import AutoencoderFamily
+from pipeline.settings.fields import Section
+from pipeline.settings.first_stage import FirstStage
 
 
 class Codebook(Section):

@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import UNet
 from pipeline.foreign.fitting import fill
+from pipeline.settings.diffusion import UNet
 
 NETWORK = "model.diffusion_model."
 AVERAGED = "model_ema."

@@ -9,11 +9,11 @@ import numpy as np
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
-from pipeline.config.diffusion import FilesSamples
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.sources import open_source, source_at
+from pipeline.settings.diffusion import FilesSamples
 
 
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:

@@ -18,7 +18,6 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import Sampler
 from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
@@ -26,6 +25,7 @@ from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.samplers import denoise
 from pipeline.models.trained_diffusion import TrainedDiffusion, load_diffusion
+from pipeline.settings.diffusion import Sampler
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.datasets import dataset

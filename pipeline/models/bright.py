@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.models.autoencoder import Draws, ImageAutoencoder
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.feature_block import GroupMLPs
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.key_code import perturb, tile
+from pipeline.settings.autoencoder import Autoencoder
 
 
 class Bright(ImageAutoencoder):

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.config.fields import Section
-from pipeline.config.generator import GeneratorSettings
 from pipeline.families import autoencoder_family, generator_family, load
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.fields import Section
+from pipeline.settings.generator import GeneratorSettings
 
 INPUTS = ("dataset", "autoencoder")
 """Keys of settings that name what a model is trained on."""

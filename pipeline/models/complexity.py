@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.models.bright import groups, make_group_mlps, make_synthesis
 from pipeline.models.decoder import StyleMLP, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.levels import Convention, make_levels
+from pipeline.settings.autoencoder import Autoencoder
 
 GIGA = 1e9
 

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from pipeline.config.diffusion import Sampler
-from pipeline.config.fields import CodeSize
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.generator import Generator
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import Sampler
+from pipeline.settings.fields import CodeSize
 
 PIXELS = Rescaling(bound=1.0)  # images are in [-1, 1] as they are
 

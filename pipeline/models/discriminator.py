@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.models.equalized import EqualizedConv, EqualizedLinear, Filter, activate
+from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 LAST_RESOLUTION = 4
 DEVIATION_EPSILON = 1e-8  # under the root; StyleGAN2's

@@ -5,8 +5,8 @@ import math
 from diffusers.models.autoencoders.vae import Encoder as VQGANEncoder
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import Encoder
-from pipeline.config.fields import CodeSize
+from pipeline.settings.autoencoder import Encoder
+from pipeline.settings.fields import CodeSize
 
 MULTIPLIERS = (1, 1, 2, 2, 4)  # VQGAN's channel multipliers at 256, 128, 64, 32, 16
 PLAIN, ATTENTION = "DownEncoderBlock2D", "AttnDownEncoderBlock2D"  # diffusers' names

@@ -12,9 +12,9 @@ import math
 from diffusers.models.autoencoders.vae import Decoder, Encoder
 from torch import Tensor, nn
 
-from pipeline.config.first_stage import FirstStage
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.encoder import MULTIPLIERS, NORM_GROUPS
+from pipeline.settings.first_stage import FirstStage
 
 
 class FirstStageEncoder(nn.Module):

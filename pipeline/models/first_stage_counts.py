@@ -14,10 +14,10 @@ import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
-from pipeline.config.first_stage import FirstStage
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import GIGA, multiply_accumulates, parameters
 from pipeline.models.first_stage import latent_channels
+from pipeline.settings.first_stage import FirstStage
 
 NORM_OPERATIONS = 5  # for each number of a GroupNorm's output
 UPSAMPLE_OPERATIONS = 1  # for each number of an upsampling's output

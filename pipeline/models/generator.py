@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Sampler
+from pipeline.settings.diffusion import Sampler
 
 
 class Generator(nn.Module):

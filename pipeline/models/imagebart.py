@@ -10,13 +10,13 @@ Assumed: all T networks have one width, where the authors' last one is wider; T 
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Sampler
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
 from pipeline.models.generator import Generator
 from pipeline.models.multinomial import MultinomialDiffusion
 from pipeline.models.noise import noise_generators
 from pipeline.models.transformer import Block, Pairs
+from pipeline.settings.diffusion import Sampler
 
 INITIAL_DEVIATION = 0.02  # of weights and embeddings, as in GPT-2
 

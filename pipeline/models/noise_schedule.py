@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.config.diffusion import Denoising
+from pipeline.settings.diffusion import Denoising
 
 
 def schedule_arguments(settings: Denoising) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
+from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 SLOPE = 0.2  # of the leaky ReLU
 WIDEST = 8  # channels grow up to so many times the first layer's

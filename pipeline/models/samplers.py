@@ -11,10 +11,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Denoising, Sampler
 from pipeline.models.noise import noise_generators
 from pipeline.models.noise_schedule import schedule_arguments
 from pipeline.models.rescaling import Rescaling
+from pipeline.settings.diffusion import Denoising, Sampler
 
 
 def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:

@@ -10,13 +10,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Sampler
 from pipeline.families.stylegan2 import Mapping as MappingSettings
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.decoder import NoiseSource, Synthesis
 from pipeline.models.equalized import EqualizedLinear, activate
 from pipeline.models.generator import Generator
 from pipeline.models.noise import noise_generators
+from pipeline.settings.diffusion import Sampler
 
 FIRST_RESOLUTION = 4
 MAPPING_SPEED = 0.01  # the mapping network's learning rate, over that of the rest (Karras et al. 2019)

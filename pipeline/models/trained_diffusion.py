@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from pipeline.base.parsing import parse_settings
-from pipeline.config.diffusion import Diffusion
-from pipeline.config.fields import CodeSize
 from pipeline.models.checkpoints import filled, load_model, save_model
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.fields import CodeSize
 
 
 @dataclass(frozen=True)

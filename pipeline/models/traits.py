@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.families import autoencoder_family, load
+from pipeline.settings.autoencoder import AutoencoderSettings
 
 OF_ARCHITECTURES = ("code_size", "key_length", "feature_size")
 

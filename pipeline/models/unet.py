@@ -4,8 +4,8 @@ from typing import Any
 
 from diffusers import UNet2DModel
 
-from pipeline.config.diffusion import UNet
-from pipeline.config.fields import CodeSize
+from pipeline.settings.diffusion import UNet
+from pipeline.settings.fields import CodeSize
 
 # LDM's are diffusers' defaults; DDPM's are those of its code (hojonathanho/diffusion), where the sine comes first.
 VARIANTS: dict[str, dict[str, Any]] = {

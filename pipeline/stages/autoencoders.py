@@ -8,13 +8,13 @@ import yaml
 from pydantic import Field, model_validator
 
 from pipeline.base.places import CONFIG
-from pipeline.config.autoencoder import AutoencoderSettings
-from pipeline.config.diffusion import Diffusion
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
-from pipeline.config.fields import CodeSizeField, Section
 from pipeline.config.root import Config, load_config
 from pipeline.families import autoencoder_family, family_module, find_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.fields import CodeSizeField, Section
 from pipeline.stages.common import Job, Jobs, Source, Stage, network
 from pipeline.stages.datasets import dataset, image_size
 

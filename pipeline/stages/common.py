@@ -12,10 +12,10 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from pipeline.base.code import code_digest
 from pipeline.base.places import NETWORKS, RESULTS, STORE, WORK
 from pipeline.base.seeds import seed_for
-from pipeline.config.fields import Section
 from pipeline.config.root import Config
 from pipeline.data.kept_fingerprints import Fingerprints
 from pipeline.models.metric_networks.manifest import network_path
+from pipeline.settings.fields import Section
 from pipeline.stages.shelf import Shelf
 
 ACCEPTED = RESULTS / "accepted.json"

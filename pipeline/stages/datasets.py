@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from pipeline.config.dataset import Dataset
-from pipeline.config.fields import Section, operational
 from pipeline.data.kept_fingerprints import split_counts
+from pipeline.settings.dataset import Dataset
+from pipeline.settings.fields import Section, operational
 from pipeline.stages.common import Job, Jobs, Stage
 
 UNKNOWN = 10**9

@@ -8,10 +8,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.config.dataset import FolderSource, ZipSource
-from pipeline.config.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
-from pipeline.config.evaluation import SpaceName
-from pipeline.config.fields import Section, operational
 from pipeline.data.fingerprint import fingerprint
 from pipeline.data.listing import raw_files
 from pipeline.families import autoencoder_family, generator_family
@@ -24,6 +20,10 @@ from pipeline.models.metric_networks.manifest import (
 )
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from pipeline.models.traits import printed_code_size
+from pipeline.settings.dataset import FolderSource, ZipSource
+from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
+from pipeline.settings.evaluation import SpaceName
+from pipeline.settings.fields import Section, operational
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import NETWORKS, Job, Jobs, Output, Source, Stage, network, spans
 from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from pipeline.config.diffusion import DiffusionSamples, FilesSamples
-from pipeline.config.fields import Section
+from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
+from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
 from pipeline.stages.common import Job, Jobs, Output, Source, Stage
 from pipeline.stages.datasets import dataset

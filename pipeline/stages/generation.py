@@ -5,7 +5,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import (
+from pipeline.config.families import AnyGenerator
+from pipeline.data.sources import source_at
+from pipeline.families import family_module, generator_family
+from pipeline.settings.diffusion import (
     Diffusion,
     DiffusionSamples,
     FilesSamples,
@@ -13,11 +16,8 @@ from pipeline.config.diffusion import (
     GeneratorSamples,
     Samples,
 )
-from pipeline.config.families import AnyGenerator
-from pipeline.config.fields import Section
-from pipeline.config.generator import GeneratorSettings
-from pipeline.data.sources import source_at
-from pipeline.families import family_module, generator_family
+from pipeline.settings.fields import Section
+from pipeline.settings.generator import GeneratorSettings
 from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported
 from pipeline.stages.common import Job, Jobs, Source, Stage, spans
 from pipeline.stages.datasets import dataset, image_size

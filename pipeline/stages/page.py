@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.config.fields import Section
 from pipeline.families import generator_family
+from pipeline.settings.fields import Section
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
 from pipeline.stages.common import Job, Jobs, Output, Stage, closure

@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from pipeline.base.places import PUBLISHED
-from pipeline.config.diffusion import DiffusionSamples
-from pipeline.config.evaluation import GenerationRows
-from pipeline.config.fields import Section
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import printed_code_size
+from pipeline.settings.diffusion import DiffusionSamples
+from pipeline.settings.evaluation import GenerationRows
+from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import (
     COMPLEXITY,
     MEASURE_DECODING,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings
-from pipeline.config.fields import Section
+from pipeline.settings.fields import Section
 
 Relation = Literal[
     "lower_by_percent",

@@ -8,12 +8,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.data.archive import to_model
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import PerceptualLoss
+from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
 from pipeline.training.images import TrainingImages
 from pipeline.training.processes import batch_norm, mean_over_processes

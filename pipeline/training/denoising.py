@@ -8,8 +8,8 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
-from pipeline.config.diffusion import Denoising, DiffusionTraining, Sampler
 from pipeline.models.noise_schedule import schedule_arguments
+from pipeline.settings.diffusion import Denoising, DiffusionTraining, Sampler
 from pipeline.training.learning_rates import warmed_up_cosine
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask

@@ -5,11 +5,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import Diffusion
-from pipeline.config.fields import CodeSize
 from pipeline.models.rescaling import fit_rescaling
 from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.denoising import PREVIEW_SAMPLER, DenoisingTask
 from pipeline.training.order import StepOrder

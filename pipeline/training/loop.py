@@ -17,8 +17,8 @@ from torch import Tensor
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
-from pipeline.config.autoencoder import Execution
 from pipeline.data.pictures import save_picture
+from pipeline.settings.autoencoder import Execution
 from pipeline.training.history import History
 from pipeline.training.processes import average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree

@@ -17,8 +17,8 @@ import typer
 from diffusers import VQModel
 from torch import Tensor
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.models.bright import Bright
+from pipeline.settings.autoencoder import Autoencoder
 
 
 def vqgan_decoder() -> torch.nn.Module:

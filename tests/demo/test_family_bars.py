@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pipeline.plan.jobs import Job
 
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.evaluation.feature_files import read_features
@@ -22,7 +23,6 @@ from pipeline.models.checkpoints import load_autoencoder, load_generator, make_g
 from pipeline.models.samplers import denoise
 from pipeline.models.trained_diffusion import load_diffusion
 from pipeline.models.unet import build_unet
-from pipeline.plan.jobs import Job
 from pipeline.plan.run import Plan, read_config
 
 pytestmark = pytest.mark.demo

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.families.vqgan import VQGAN
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_autoencoder, save_autoencoder
 from pipeline.models.code_files import write_codes
+from pipeline.settings.autoencoder import Autoencoder
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from pipeline.config.autoencoder import AutoencoderSettings
 from pipeline.families import autoencoder_family, load
+from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training.randomness import StepRandom
 
 FAMILIES = ("vqgan", "rqvae", "kl")

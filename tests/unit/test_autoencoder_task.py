@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from pipeline.config.autoencoder import Autoencoder
+from pipeline.settings.autoencoder import Autoencoder
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.autoencoder import Encoder as EncoderSettings
-from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.feature_block import GroupMLPs
 from pipeline.models.key_code import perturb, tile
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.autoencoder import Encoder as EncoderSettings
+from pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 

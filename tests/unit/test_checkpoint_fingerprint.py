@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.foreign import ForeignWeights, check_weights
 from pipeline.data.kept_fingerprints import Fingerprints, missing_checkpoint
+from pipeline.settings.foreign import ForeignWeights, check_weights
 
 WHERE = "autoencoders.vqgan.weights"
 

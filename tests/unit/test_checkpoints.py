@@ -7,14 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion
-from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.trained_diffusion import load_diffusion, save_diffusion
 from pipeline.models.unet import build_unet
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.fields import CodeSize
 
 RESCALING = Rescaling(0.25, 3.0, 0.75)
 

@@ -42,7 +42,7 @@ HELPERS = "def double(value):\n    return 2 * value\n"
 FAMILY = '''"""A family."""
 
 from pydantic import Field, field_validator
-from pipeline.config.fields import Section
+from pipeline.settings.fields import Section
 from pipeline.families import AutoencoderFamily
 
 

@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ImageArchive, to_model
 from pipeline.evaluation.code_statistics import code_statistics
 from pipeline.generation.encoding import encode_archive
@@ -17,6 +16,7 @@ from pipeline.models.bright import Bright
 from pipeline.models.code_files import read_codes, write_codes
 from pipeline.models.noise import noise_generators
 from pipeline.models.padding import pad
+from pipeline.settings.autoencoder import Autoencoder
 
 
 def some_codes(count=50, shape=(2, 3, 3), seed=0):

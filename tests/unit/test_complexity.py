@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.complexity import ARCHITECTURES, complexity, published_comparison, published_row
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.models.complexity import counts, hash_table_parameters
+from pipeline.settings.autoencoder import Autoencoder
 
 
 def architecture(code_size, **changes):

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from pipeline.config.__main__ import check_generated
-from pipeline.config.fields import Section
 from pipeline.config.reference import SECTIONS, generated, reference, schema
+from pipeline.settings.fields import Section
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from pipeline.config.diffusion import Sampler
 from pipeline.config.families import parse_generator
 from pipeline.models.ddpm import DDPM
+from pipeline.settings.diffusion import Sampler
 from pipeline.training.ddpm import DDPMTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.discriminator import Discriminator, with_minibatch_deviation
 from pipeline.models.equalized import Filter, Upsample
+from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 torch.set_num_threads(1)
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.seeds import seed_for
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion, DiffusionTraining, UNet
-from pipeline.config.fields import CodeSize
 from pipeline.models.bright import Bright
 from pipeline.models.unet import build_unet
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion, DiffusionTraining, UNet
+from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.denoising import learning_rate, min_snr_weight
 from pipeline.training.diffusion import DiffusionTask

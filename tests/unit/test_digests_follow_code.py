@@ -131,7 +131,7 @@ USED = {
     "pipeline.base.running_code.watch": "remembers what `refuse_other_code` is to tell",
     "pipeline.config.families.parse_autoencoder": "settings that are right pass unchanged",
     "pipeline.config.families.parse_generator": "settings that are right pass unchanged",
-    "pipeline.config.fields.is_power_of_two": "a check of settings",
+    "pipeline.settings.fields.is_power_of_two": "a check of settings",
     "pipeline.data.pictures.contact_sheet": "pictures that only people look at",
     "pipeline.families.AutoencoderFamily": "what a family consists of; each of its modules is in the digest",
     "pipeline.families.GeneratorFamily": "what a family consists of; each of its modules is in the digest",

@@ -10,16 +10,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from finished_plan import finish, tiny_plan, tiny_values
+from pipeline.plan.shards import Shard, shards
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path
 from pipeline.commands.estimate import make_estimate
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.dataset import Dataset
-from pipeline.config.diffusion import UNet
-from pipeline.config.fields import CodeSize
 from pipeline.estimation.devices import DEVICES, Work, choose_device
 from pipeline.estimation.images import image_counts
 from pipeline.estimation.operations import autoencoder_training, counted, unet_training
@@ -30,7 +27,10 @@ from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.unet import build_unet
 from pipeline.plan.run import Plan
-from pipeline.plan.shards import Shard, shards
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.dataset import Dataset
+from pipeline.settings.diffusion import UNet
+from pipeline.settings.fields import CodeSize
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 

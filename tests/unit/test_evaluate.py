@@ -119,6 +119,7 @@ def test_a_second_set_takes_the_references_features_as_they_are(monkeypatch: pyt
 def feature_metrics(*names: str) -> dict[str, float]:
     """The metrics of two sets from their stored features."""
     from pipeline.config.evaluation_jobs import EvaluationJob
+
     from pipeline.evaluation.feature_files import read_features
 
     made, real = (read_features(sorted(next(FEATURES.glob(f"{name}-*")).glob("*.npz"))) for name in names)

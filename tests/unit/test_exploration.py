@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ImageArchive, to_uint8
 from pipeline.explore_codes import explore_codes
 from pipeline.generation.exploration import groups, interpolation, resolutions
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
+from pipeline.settings.autoencoder import Autoencoder
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, find_family, generator_family, load
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.generator import Generator
 from pipeline.models.traits import architecture_traits, traits
+from pipeline.settings.autoencoder import Autoencoder
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)

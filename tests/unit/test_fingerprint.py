@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 from pipeline.data.fingerprint import Fingerprint, fingerprint
 from pipeline.data.listing import embedded_path, raw_files
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
 WHERE = "datasets.cats.source"
 

@@ -9,10 +9,10 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import UNet
-from pipeline.config.fields import CodeSize
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import UNet
+from pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 

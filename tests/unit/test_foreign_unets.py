@@ -8,10 +8,10 @@ from original_first_stage import Random
 from original_unet import FFHQ, random_unet, unet
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import UNet
-from pipeline.config.fields import CodeSize
 from pipeline.foreign.unets import import_ldm_unet, scale_factor
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import UNet
+from pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
 from pipeline.models.bright import Bright
+from pipeline.settings.autoencoder import Autoencoder
 
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 SIDE = 4  # H_d

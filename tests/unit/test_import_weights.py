@@ -9,11 +9,11 @@ from original_first_stage import KL_F8, VQ_F4, Random, decode, encode, nearest, 
 from original_unet import FFHQ, random_unet
 
 from pipeline.base.errors import InputError
-from pipeline.config.diffusion import Sampler
 from pipeline.import_weights import import_weights
 from pipeline.models.checkpoints import load_autoencoder, load_generator
 from pipeline.models.samplers import make_scheduler
 from pipeline.models.trained_diffusion import load_diffusion
+from pipeline.settings.diffusion import Sampler
 
 torch.set_num_threads(1)
 

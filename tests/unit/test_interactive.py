@@ -11,8 +11,6 @@ from PIL import Image
 
 from pipeline import load_autoencoder
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
@@ -20,6 +18,8 @@ from pipeline.models.checkpoints import save_autoencoder
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.trained_diffusion import TrainedDiffusion
 from pipeline.models.unet import build_unet
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
 
 
 @pytest.fixture

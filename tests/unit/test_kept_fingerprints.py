@@ -14,10 +14,10 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.commands.fingerprint import fingerprint as command
-from pipeline.config.dataset import EmbeddedSource, FolderSource
 from pipeline.data import kept_fingerprints
 from pipeline.data.kept_fingerprints import FINGERPRINTS, LAST_SEEN, Fingerprints, missing_source
 from pipeline.plan.checks import obstacles
+from pipeline.settings.dataset import EmbeddedSource, FolderSource
 
 WHERE = "datasets.cats.source"
 SOURCE = FolderSource(kind="folder", path=Path("cats"))

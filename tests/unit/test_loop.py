@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
-from pipeline.config.autoencoder import Execution
+from pipeline.settings.autoencoder import Execution
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.randomness import StepRandom

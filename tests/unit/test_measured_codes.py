@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.config.autoencoder import Autoencoder
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.dump_codes import dump_codes
 from pipeline.evaluation import code_noise
@@ -36,6 +35,7 @@ from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
 from pipeline.models.code_files import read_codes
 from pipeline.models.key_code import perturb
+from pipeline.settings.autoencoder import Autoencoder
 from pipeline.tables.summaries import read_summary
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pipeline.config.autoencoder import Discriminator
 from pipeline.models.patch_discriminator import PatchDiscriminator
+from pipeline.settings.autoencoder import Discriminator
 from pipeline.training.losses import adaptive_weight, critic_loss, generator_loss
 
 

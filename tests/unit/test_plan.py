@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
+from pipeline.plan.jobs import STORE
+from pipeline.plan.stages import STAGES
 
 from pipeline.base.errors import InputError
-from pipeline.plan.jobs import STORE
 from pipeline.plan.run import Plan
-from pipeline.plan.stages import STAGES
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))

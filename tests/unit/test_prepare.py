@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import Dataset, EmbeddedSource, Split
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import embedded_path
@@ -28,6 +27,7 @@ from pipeline.data.parallel import ordered_map
 from pipeline.data.prepare import prepare
 from pipeline.data.split import validation_indices
 from pipeline.data.square import square_pixels
+from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from documented import PAGES, blocks, commands
 from dvc.cli.parser import get_main_parser
+from pipeline.plan.tables import TABLES
 from snakemake.cli import get_argument_parser
 
 from pipeline.commands.estimate import WholePlan, make_estimate
@@ -15,7 +16,6 @@ from pipeline.config.root import load_config
 from pipeline.estimation.devices import DEVICES
 from pipeline.estimation.report import text
 from pipeline.plan.run import Plan, read_config
-from pipeline.plan.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

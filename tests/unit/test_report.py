@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import report_inputs as made
 from PIL import Image
+from pipeline.figures.job import FigureName
+from pipeline.page.captions import figure_caption, figure_title
+from pipeline.page.job import SAMPLES
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.figures.job import FigureName
 from pipeline.make_report import make_report
 from pipeline.make_table import make_table
-from pipeline.page.captions import figure_caption, figure_title
 from pipeline.page.gallery import UNBROKEN
-from pipeline.page.job import SAMPLES
 from pipeline.page.pictures import figure_picture, image_uri
 
 MEGABYTE = 1_000_000

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from pipeline.base.seeds import seed_for
-from pipeline.config.diffusion import Diffusion, Sampler
-from pipeline.config.fields import CodeSize
 from pipeline.models import samplers
 from pipeline.models.noise import noise_generators
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.samplers import denoise, make_scheduler
 from pipeline.models.unet import build_unet
+from pipeline.settings.diffusion import Diffusion, Sampler
+from pipeline.settings.fields import CodeSize
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
 SHAPE = (2, 4, 4)

@@ -9,9 +9,6 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.config.autoencoder import Autoencoder
-from pipeline.config.diffusion import Diffusion
-from pipeline.config.fields import CodeSize
 from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.models.bright import Bright
@@ -20,6 +17,9 @@ from pipeline.models.code_files import write_codes
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.models.unet import build_unet
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.fields import CodeSize
 
 COUNT = 14
 KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pipeline.base.errors import InputError
-from pipeline.config.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 from pipeline.data import decode as decoding
 from pipeline.data import sources
 from pipeline.data.decode import BadImage, decode
 from pipeline.data.sources import RawImages, open_source
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
 WHERE = "datasets.cats.source"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
+from pipeline.plan.shards import shards
 
 from pipeline.base.records import State, record_path
 from pipeline.commands.status import job_states, text
 from pipeline.plan.run import Plan
-from pipeline.plan.shards import shards
 from pipeline.plan.states import SILENT_S, JobState
 
 

@@ -8,11 +8,11 @@ import torch
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
-from pipeline.config.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.families import find_family, load
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
+from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.losses import r1_penalty

@@ -14,7 +14,7 @@ from pydantic import Field
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings
 from pipeline.base.places import CONFIG
-from pipeline.config.fields import Section
+from pipeline.settings.fields import Section
 
 # Which network each kind of perceptual loss (config key losses.perceptual.network) needs.
 PERCEPTUAL_NETWORKS = {"vgg16": "lpips_vgg", "lpips_vgg": "lpips_vgg", "lpips_alex": "lpips_alex"}

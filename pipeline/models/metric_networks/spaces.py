@@ -6,7 +6,7 @@ repository that the paper names does. Nothing here needs torch, so that a plan c
 """
 
 from pipeline.base.errors import InputError
-from pipeline.config.evaluation import PrecisionRecall
+from pipeline.settings.evaluation import PrecisionRecall
 
 NETWORKS: dict[str, str] = {
     "inception": "inception",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from made_summaries import PUBLISHED_FOLDER, name_of, row_of, write_summary
+from pipeline.tables.job import TableJob
 
 from pipeline.tables.build import Table, build_table
-from pipeline.tables.job import TableJob
 from pipeline.tables.summaries import NamedSummary
 
 

@@ -16,13 +16,13 @@ from made_summaries import (
     published_csv,
     reconstruction,
 )
+from pipeline.tables.job import TableJob
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
 from pipeline.tables.build import Table, build_table
 from pipeline.tables.claim_list import read_claims
 from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims
-from pipeline.tables.job import TableJob
 from pipeline.tables.layout import LAYOUTS
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 from pipeline.tables.summaries import NamedSummary

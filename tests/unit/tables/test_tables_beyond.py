@@ -16,10 +16,10 @@ from made_summaries import (
     reconstruction,
     row_named,
 )
+from pipeline.tables.job import TableJob
 
 from pipeline.base.errors import InputError
 from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
-from pipeline.tables.job import TableJob
 from pipeline.tables.render import to_markdown
 from pipeline.tables.summaries import NamedSummary
 

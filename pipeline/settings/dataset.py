@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.fields import Section, is_power_of_two, operational
+from pipeline.settings.fields import Section, is_power_of_two, operational
 
 
 class EmbeddedSource(Section):

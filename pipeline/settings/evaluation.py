@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.fields import Section, operational
+from pipeline.settings.fields import Section, operational
 
 NetworkName = Literal["inception", "clip", "vgg16", "efficientnet_lite0"]
 SpaceName = Literal["inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "efficientnet_lite0"]

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.autoencoder import (
+from pipeline.settings.autoencoder import (
     Adversarial,
     AutoencoderSettings,
     AutoencoderTraining,
@@ -18,7 +18,7 @@ from pipeline.config.autoencoder import (
     Losses,
     Perceptual,
 )
-from pipeline.config.fields import Section
+from pipeline.settings.fields import Section
 
 DEFAULT_LEVELS = 5
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipeline.config.autoencoder import Execution
-from pipeline.config.fields import Section
-from pipeline.config.foreign import ForeignWeights, check_weights
+from pipeline.settings.autoencoder import Execution
+from pipeline.settings.fields import Section
+from pipeline.settings.foreign import ForeignWeights, check_weights
 
 
 class GeneratorTraining(Section):

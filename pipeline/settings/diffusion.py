@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.autoencoder import Execution
-from pipeline.config.fields import Section, operational
-from pipeline.config.foreign import ForeignWeights, check_weights
+from pipeline.settings.autoencoder import Execution
+from pipeline.settings.fields import Section, operational
+from pipeline.settings.foreign import ForeignWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 

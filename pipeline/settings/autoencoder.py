@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.fields import CodeSizeField, Section, is_power_of_two, operational
-from pipeline.config.foreign import ForeignWeights, check_weights
+from pipeline.settings.fields import CodeSizeField, Section, is_power_of_two, operational
+from pipeline.settings.foreign import ForeignWeights, check_weights
 
 
 class HashTables(Section):

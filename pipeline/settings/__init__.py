@@ -1,0 +1,1 @@
+"""The sections of a config, typed: one source of keys, defaults and checks; families add their own."""
