@@ -52,7 +52,8 @@ def needed():
         again |= {str(target) for target in asked.targets}
     if asked.forceall:
         again = set(all_stages())
-    targets = [*asked.targets, *(name for name in again if name not in all_stages())]
+    files = [name for name in again if name not in all_stages()]
+    targets = [*(asked.targets or ["all"]), *files]
     return Needed(wanted(jobs, map(str, targets)), forced(jobs, again))
 
 
