@@ -42,6 +42,7 @@ lint: setup
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
+	lint-imports
 	python -m pipeline.config --check
 
 docs: setup  ## the documentation as web pages, warnings are errors
