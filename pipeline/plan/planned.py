@@ -2,12 +2,11 @@
 
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, closure
-from pipeline.stages.page import page, shown_results
 
 
 def targets(jobs: Jobs) -> list[Job]:
-    """What a whole run makes: tables, figures, sample sets, the page."""
-    return [*jobs(shown_results), jobs(page)]
+    """What a whole run makes: sample sets, tables, figures, the page."""
+    return [job for stage in all_stages().values() for job in stage.shown(jobs)]
 
 
 def planned(jobs: Jobs) -> dict[tuple[str, str], Job]:

@@ -44,6 +44,8 @@ class Stage:
     """What a job asks for at first."""
     local: bool = False
     """Takes seconds, or needs the internet: where jobs go to a cluster, it stays on the login node."""
+    shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()
+    """Its jobs that a run makes for people to look at, also where no other job reads them."""
 
     @property
     def is_training(self) -> bool:

@@ -32,6 +32,7 @@ MAKE_FIGURE = Stage(
     settings=FigureJob,
     outputs={"png": "figure.png", "pdf": "figure.pdf"},
     local=True,
+    shown=lambda jobs: jobs(figures).values(),
 )
 
 

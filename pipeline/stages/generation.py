@@ -73,7 +73,13 @@ TRAIN_GENERATOR = Stage(
     memory_mb=24_000,
 )
 GENERATE = Stage(
-    "generate", folder="samples", settings=GenerationJob, part=("images", ".zip"), gpu=True, memory_mb=8000
+    "generate",
+    folder="samples",
+    settings=GenerationJob,
+    part=("images", ".zip"),
+    gpu=True,
+    memory_mb=8000,
+    shown=lambda jobs: jobs(sample_sets),
 )
 
 
@@ -143,6 +149,14 @@ def samples(jobs: Jobs, name: str) -> Job:
         ranges=spans(settings.count, settings.shard),
         families=families,
     )
+
+
+def sample_sets(jobs: Jobs) -> list[Job]:
+    """The sample sets of all rows of tables, of every training seed."""
+    tables = jobs.config.tables_or_default
+    rows = [getattr(tables, key).rows for key in type(tables).model_fields if hasattr(getattr(tables, key), "rows")]
+    names = dict.fromkeys(name for of_table in rows for name in of_table)
+    return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
 
 
 def sample_seed(jobs: Jobs, settings: Samples) -> int:

@@ -16,7 +16,7 @@ from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
 from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, shown_samples
 from pipeline.stages.generation import diffusion, generator, samples
-from pipeline.stages.tables import TABLES, rows_of, tables
+from pipeline.stages.tables import tables
 
 SAMPLES = 480
 """The first so many of a sample set can be paged."""
@@ -67,18 +67,19 @@ class ReportJob(Section):
     jobs: list[JobRow] = Field([], description="All jobs behind the page.")
 
 
-MAKE_REPORT = Stage("make_report", folder="reports", settings=ReportJob, outputs={"output": "report.html"}, local=True)
-
-
-def sample_sets(jobs: Jobs) -> list[Job]:
-    """The sample sets of all rows, of every training seed."""
-    names = dict.fromkeys(row for name, one in TABLES.items() if one.of_samples for row in rows_of(jobs, name))
-    return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
+MAKE_REPORT = Stage(
+    "make_report",
+    folder="reports",
+    settings=ReportJob,
+    outputs={"output": "report.html"},
+    local=True,
+    shown=lambda jobs: [jobs(page)],
+)
 
 
 def shown_results(jobs: Jobs) -> list[Job]:
-    """What a run makes for people to look at: tables, figures, and sample sets, also while no network scores them."""
-    return [*jobs(tables).values(), *jobs(figures).values(), *jobs(sample_sets)]
+    """What a run makes for people to look at beside the page: tables, figures, and sample sets, scored or not."""
+    return [job for stage in all_stages().values() if stage is not MAKE_REPORT for job in stage.shown(jobs)]
 
 
 def page(jobs: Jobs) -> Job:

@@ -95,6 +95,7 @@ MAKE_TABLE = Stage(
     settings=TableJob,
     outputs={"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"},
     local=True,
+    shown=lambda jobs: jobs(tables).values(),
 )
 
 

@@ -1,0 +1,113 @@
+"""A stage of one's own takes four places: contract, command, rule, README row; nothing else is told of it."""
+
+from pathlib import Path
+
+import pytest
+from tiny_workflow import REPOSITORY, Workflow
+
+pytestmark = pytest.mark.slow
+
+CONTRACT = """
+
+class Brightness(Section):
+    \"\"\"Measure the mean brightness of a validation split.\"\"\"
+
+    images: int = Field(8, ge=1, description="Of the first so many images.")
+
+
+MEASURE_BRIGHTNESS = Stage(
+    "measure_brightness",
+    folder="brightness",
+    settings=Brightness,
+    outputs={"summary": "brightness.json"},
+    local=True,
+    shown=lambda jobs: [jobs(brightness, name) for name in jobs.config.datasets],
+)
+
+
+def brightness(jobs: Jobs, name: str) -> Job:
+    \"\"\"The job that measures a dataset's brightness.\"\"\"
+    images = jobs(dataset, name)["validation.zip"]
+    return jobs.job(MEASURE_BRIGHTNESS, f"datasets.{name}", {"images": 4}, inputs={"images": images})
+"""
+
+COMMAND = '''"""Stage: the mean brightness of a validation split."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.atomic import write_json
+from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.progress import log_to
+from pipeline.data.archive import ImageArchive
+from pipeline.stages.datasets import Brightness
+
+
+def measure_brightness(
+    settings: SettingsArgument,
+    images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    summary: Annotated[Path, typer.Option(help="Where the number goes (json).")],
+    log: LogOption = None,
+) -> None:
+    """Measure the mean brightness of a validation split."""
+    log_to(log)
+    job, archive = read_settings(Brightness, settings), ImageArchive(images)
+    means = [float(archive.read(index).mean()) for index in range(job.images)]
+    write_json(summary, {"brightness": sum(means) / len(means), "images": job.images})
+
+
+if __name__ == "__main__":
+    run_stage(measure_brightness)
+'''
+
+RULE = '''
+
+rule measure_brightness:
+    """Measure the mean brightness of a validation split."""
+    input:
+        unpack(upstream("measure_brightness")),
+    output:
+        "results/store/brightness/{dataset}-{digest}/brightness.json",
+    log:
+        "results/logs/measure_brightness-{dataset}-{digest}.log",
+    localrule: True
+    params:
+        settings=settings("measure_brightness"),
+        code=code("measure_brightness"),
+        entry=entry("measure_brightness"),
+    message:
+        "Measuring the brightness of {params.entry}"
+    shell:
+        "python -m pipeline.measure_brightness {params.settings:q} --code {params.code:q}"
+        " --images {input.images:q} --summary {output:q} --log {log:q}"
+'''
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_a_stage_of_ones_own_runs_and_counts_like_any_other(changeable: Workflow) -> None:
+    checkout = changeable.checkout
+    append(checkout / "pipeline/stages/datasets.py", CONTRACT.replace('\\"', '"'))
+    (checkout / "pipeline/measure_brightness.py").write_text(COMMAND)
+    append(checkout / "workflow/rules/datasets.smk", RULE)
+
+    assert changeable.run().jobs == {"measure_brightness": 1, "make_report": 1}, "the page tells of all jobs"
+    (made,) = changeable.folders("brightness")
+    assert made.name.startswith("tiny-")
+    assert changeable.run().nothing_to_do
+    assert "measure_brightness" in changeable.python("pipeline.status", "config.yaml").text
+    (made / "brightness.json").unlink()
+    said = changeable.call("bright", "measure_brightness", "config.yaml", "datasets.tiny").text
+    assert (made / "brightness.json").exists(), said
+
+    append(checkout / "pipeline/measure_brightness.py", "\n\nANOTHER_NUMBER = 1\n")
+    assert changeable.run("-n").jobs == {"measure_brightness": 1, "make_report": 1}, "its digest follows its code"
+
+
+def test_the_readme_has_a_row_for_each_stage_as_for_this_one() -> None:
+    rows = (REPOSITORY / "README.md").read_text().partition("## Stages by hand")[2]
+    assert "| `reconstruct` |" in rows
