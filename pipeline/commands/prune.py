@@ -49,7 +49,6 @@ def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
             for key in ("source", "checkpoint"):
                 if isinstance(job.numerical.get(key), dict):
                     what = "raw images" if key == "source" else "checkpoint"
-                    what = "raw images" if key == "source" else "checkpoint"
                     raise InputError(
                         f"{config}: {job.entry}: neither its {what} nor the fingerprint in results/fingerprints is"
                         " here, so what belongs to this config cannot be told"
