@@ -184,7 +184,7 @@ class AutoencoderSettings(Section):
     def architecture(self) -> dict[str, Any]:
         """The keys that counts of parameters and operations depend on."""
         apart = {"dataset", "weights", "training", "losses", "discriminator", "execution", "seed"}
-        return self.model_dump(mode="json", exclude=apart)
+        return {key: value for key, value in self.numerical().items() if key not in apart}
 
 
 class Autoencoder(AutoencoderSettings):

@@ -91,7 +91,8 @@ class Diffusion(Denoising):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that a network with weights from elsewhere depends on."""
-        return self.model_dump(mode="json", include={"unet", "schedule", "beta_range", "timesteps"})
+        of_network = {"unet", "schedule", "beta_range", "timesteps"}
+        return {key: value for key, value in self.numerical().items() if key in of_network}
 
 
 class Sampler(Section):

@@ -39,7 +39,7 @@ class GeneratorSettings(Section):
     def architecture(self) -> dict[str, Any]:
         """The keys that a network with weights from elsewhere depends on."""
         apart = {"dataset", "autoencoder", "weights", "training", "execution", "seed"}
-        return self.model_dump(mode="json", exclude=apart)
+        return {key: value for key, value in self.numerical().items() if key not in apart}
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
         """The checks that need the shape (C, H, W) of what it makes; ValueError begins with the key."""
