@@ -127,7 +127,13 @@ class Job:
             "settings": json.loads(json.dumps(self.numerical)),
             "code": self.code_key,
             "inputs": [job.digest for job in self.upstream],
-        }
+        } | ({"names": self._named_digests} if self.names else {})
+
+    @property
+    def _named_digests(self) -> list[str]:
+        """`NAME DIGEST` of its named inputs: which of them has which name. Shards of one set are one."""
+        sources = [source for files in self.inputs.values() for source in files if isinstance(source, Output)]
+        return list(dict.fromkeys(f"{name} {one.job.digest}" for name, one in zip(self.names, sources, strict=True)))
 
     @cached_property
     def digest(self) -> str:

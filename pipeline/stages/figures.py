@@ -182,15 +182,14 @@ def figure(jobs: Jobs, name: str, shown: list[Shown]) -> Job:
     """The job that draws a figure."""
     names = tuple(one.name for one in shown)
     inputs: dict[str, Source | list[Source]] = {"data": [one.file for one in shown]}
-    modules = (FIGURES[name].module,)
     return jobs.job(
         MAKE_FIGURE,
         f"figures.{name}",
         {"figure": name},
         inputs=inputs,
-        facts={"names": names},
+        facts={"draw": FIGURES[name].draw},
         names=names,
-        families=modules,
+        families=(FIGURES[name].module,),
     )
 
 

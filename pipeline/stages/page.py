@@ -11,7 +11,7 @@ from pipeline.families import generator_family
 from pipeline.settings.fields import Section
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
-from pipeline.stages.common import Job, Jobs, Output, Stage, closure
+from pipeline.stages.common import Job, Jobs, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
 from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, shown_samples
@@ -85,7 +85,7 @@ def shown_results(jobs: Jobs) -> list[Job]:
 def page(jobs: Jobs) -> Job:
     """The page: its inputs by name, and what it says of the run."""
     order = list(all_stages())
-    behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.name))
+    behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
     chosen = shown_samples(jobs)
     shown = [*_results(jobs), *_pictures(jobs, chosen), *_histories(jobs, behind), *_facts(behind)]
     settings: dict[str, Any] = {
@@ -99,14 +99,16 @@ def page(jobs: Jobs) -> Job:
             for job in behind
         ],
     }
-    names = tuple(one.name for one in shown)
+    # Folders are found by their digests: what stands before those, here or elsewhere, makes no other page.
+    numerical = ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]}
     return jobs.job(
         MAKE_REPORT,
         f"run.{jobs.config.run}",
         settings,
+        numerical,
         inputs={"data": [one.file for one in shown]},
-        facts={"names": names, "page": page_digest()},
-        names=names,
+        facts={"page": page_digest(), "shown": SAMPLES},
+        names=tuple(one.name for one in shown),
         label=jobs.config.run,
     )
 
@@ -174,7 +176,7 @@ def _facts(behind: list[Job]) -> list[Shown]:
         if job.stage is PREPARE_DATASET
     ]
     measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
-    return manifests + [Shown(f"summary:{job.name}", Output(job, "summary.json")) for job in measured]
+    return manifests + [Shown(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
 
 
 def models(jobs: Jobs) -> list[dict[str, str]]:

@@ -190,7 +190,7 @@ def tables(jobs: Jobs) -> dict[str, Job]:
 def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
     """The claims of the paper's text, recomputed from the other tables."""
     sources: list[Source] = [jobs(table, name)["table.csv"] for name in names]
-    facts = {"names": list(names), "claims": file_digest("claims.yaml")}
+    facts = {"claims": file_digest("claims.yaml")}
     inputs: dict[str, Source | list[Source]] = {"summaries": sources}
     return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)
 
@@ -214,8 +214,11 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: dict[str, Source | list[Source]] = {"summaries": [summary.job[summary.file] for summary in summaries]}
-    facts = {"names": names, "published": file_digest("*.csv")}
-    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, inputs=inputs, facts=facts, names=names)
+    # The folders of trained models are told for people to find them: their digests are those of the inputs.
+    numerical = TableJob.model_validate(settings).numerical()
+    del numerical["provenance"]["weights"]
+    facts = {"published": file_digest("*.csv")}
+    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, numerical, inputs=inputs, facts=facts, names=names)
 
 
 def file_digest(pattern: str) -> str:
