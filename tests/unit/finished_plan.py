@@ -1,12 +1,15 @@
 """A plan whose jobs can be marked as done, without running anything."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.config.root import load_config
-from pipeline.plan.run import Plan
+from pipeline.plan.planned import planned
+from pipeline.plan.publish import publish
+from pipeline.stages.common import Job, Jobs
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
 
@@ -16,15 +19,31 @@ def tiny_values() -> dict[str, Any]:
     return yaml.safe_load(TINY.read_text(encoding="utf-8"))
 
 
-def tiny_plan(values: dict[str, Any] | None = None) -> Plan:
-    """The plan of the tiny config, or of a changed one, in the current folder."""
-    return Plan(load_config(values if values is not None else tiny_values()))
+def with_key(key: str, value: object) -> dict[str, Any]:
+    """The tiny config with one key set."""
+    config = tiny_values()
+    *sections, name = key.split(".")
+    section = config
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return config
 
 
-def finish(plan: Plan) -> None:
-    """Put a file in the place of every output, and publish."""
-    for job in plan.jobs.values():
+def tiny_plan(values: dict[str, Any] | None = None) -> Jobs:
+    """The jobs of the tiny config, or of a changed one, in the current folder."""
+    return Jobs(load_config(values if values is not None else tiny_values()))
+
+
+def make(jobs: Iterable[Job], content: str = "{}") -> None:
+    """Put a file in the place of every output of these jobs."""
+    for job in jobs:
         job.folder.mkdir(parents=True, exist_ok=True)
         for output in job.outputs:
-            Path(output).write_text("{}")
-    plan.publish()
+            Path(output).write_text(content)
+
+
+def finish(jobs: Jobs) -> None:
+    """Put a file in the place of every output of the plan, and publish."""
+    make(jobs(planned).values())
+    publish(jobs, str(TINY))
