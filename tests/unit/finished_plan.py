@@ -35,6 +35,12 @@ def tiny_plan(values: dict[str, Any] | None = None) -> Jobs:
     return Jobs(load_config(values if values is not None else tiny_values()))
 
 
+def new_jobs(values: dict[str, Any]) -> list[Job]:
+    """The jobs that a changed config has and the tiny one has not."""
+    before, after = tiny_plan()(planned), tiny_plan(values)(planned)
+    return [job for key, job in after.items() if key not in before]
+
+
 def make(jobs: Iterable[Job], content: str = "{}") -> None:
     """Put a file in the place of every output of these jobs."""
     for job in jobs:

@@ -8,15 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_plan import finish, tiny_plan, tiny_values
-from pipeline.plan.jobs import STORE
-from pipeline.plan.stages import STAGES
+from finished_plan import finish, new_jobs, tiny_plan, tiny_values, with_key
 
 from pipeline.base.errors import InputError
-from pipeline.plan.run import Plan
+from pipeline.plan.planned import planned
+from pipeline.plan.publish import publish
+from pipeline.plan.run import find
+from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import Job, Jobs, path_of
+from pipeline.stages.datasets import dataset, split_count
+from pipeline.stages.evaluation import (
+    distance_spaces,
+    evaluation,
+    reconstruction_distance,
+    sample_features,
+    spaces,
+    split_features,
+)
+from pipeline.stages.figures import figures
+from pipeline.stages.generation import samples
+from pipeline.stages.tables import tables
 
 REPOSITORY = Path(__file__).parents[2]
-RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,69 +39,16 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def with_key(key: str, value: object) -> dict[str, Any]:
-    """The tiny config with one key set."""
-    config = tiny_values()
-    *sections, name = key.split(".")
-    section = config
-    for part in sections:
-        section = section.setdefault(part, {})
-    section[name] = value
-    return config
-
-
 def stages_that_move(key: str, value: object) -> set[str]:
     """Stages with jobs that the changed config has and the tiny one has not."""
-    before, after = tiny_plan().jobs, tiny_plan(with_key(key, value)).jobs
-    return {stage for stage, _ in after.keys() - before.keys()}
-
-
-def declared_outputs() -> dict[str, list[str]]:
-    """The outputs in the rules' files, by rule; those of `multiext` put together."""
-    found = {}
-    for file in RULES:
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            name = rule.split(":", 1)[0]
-            block = re.search(r"^    output:\n((?: {8,}.*\n)+)", rule, re.MULTILINE)
-            if block is None:
-                continue
-            strings = re.findall(r'"([^"]*)"', block[1])
-            if "multiext(" in block[1]:
-                found[name] = [strings[0] + suffix for suffix in strings[1:]]
-            else:
-                found[name] = [string for string in strings if string.startswith("results/")]
-    return found
-
-
-RANGES = {"generate": "images-{first}-{last}.zip", "extract_features": "features-{first}-{last}.npz"}
-RANGES["import_weights"] = "{model}.safetensors"
-
-
-def test_every_stage_has_a_rule_that_declares_its_outputs_and_no_rule_is_left_over() -> None:
-    declared = declared_outputs()
-    assert declared.keys() - {"fetch_network"} == STAGES.keys()
-    for name, stage in STAGES.items():
-        places = [Path(output) for output in declared[name]]
-        if name in RANGES:
-            assert [place.name for place in places] == [RANGES[name]]
-        else:
-            assert tuple(place.name for place in places) == stage.outputs
-        for place in places:
-            assert place.parent.parent == STORE / stage.section
-            assert re.fullmatch(r"\{\w+\}-\{digest\}", place.parent.name)
-
-
-def test_every_stage_is_a_command_of_its_own() -> None:
-    for name in STAGES:
-        assert (REPOSITORY / "pipeline" / f"{name}.py").exists()
-        assert any(re.search(rf"(-m|--\W*) pipeline\.{name} ", file.read_text()) for file in RULES)
+    return {job.stage.name for job in new_jobs(with_key(key, value))}
 
 
 def test_labels_and_digests_fit_the_rules_wildcards() -> None:
-    for (stage, digest), job in tiny_plan().jobs.items():
-        assert job.folder.parent.name == STAGES[stage].section
+    for (stage, digest), job in tiny_plan()(planned).items():
+        assert job.folder.parent.name == all_stages()[stage].folder
         assert job.folder.name == f"{job.label}-{digest}"
-        assert re.fullmatch(r"[0-9a-f]{8}", digest)
+        assert re.fullmatch(r"[0-9a-f]{12}", digest)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +85,18 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("autoencoders.main.execution.cpu_threads", 2, {
             "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
         }),
-        ("datasets.tiny.filter", "box", set(STAGES) - {
-            "complexity", "measure_decoding", "train_generator", "import_weights"
+        ("datasets.tiny.filter", "box", all_stages().keys() - {
+            "complexity", "measure_decoding", "train_generator", "import_weights", "fetch_network"
         }),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
         ("tables.table2", ["main", "without-noise"], {
             "make_table", "make_figure", "make_report", *RECONSTRUCTION_DISTANCE
         }),
         ("evaluation.reference_count", 20, {"score_features", "make_table", "make_report"}),
+        ("evaluation.micro_batch", 16, {
+            "reconstruct", "measure_codes", "extract_features", "score_features", "make_table", "make_figure",
+            "make_report"
+        }),
         ("samples.main.shard", 32, set()),
     ],
 )  # fmt: skip
@@ -145,16 +110,6 @@ def test_the_root_seed_moves_every_random_stage_but_not_the_data() -> None:
     assert not {"prepare_dataset", "complexity"} & moved
 
 
-def test_names_of_models_and_samples_move_no_digest_but_the_tables() -> None:
-    renamed = tiny_values()
-    renamed["autoencoders"] = {"first": renamed["autoencoders"]["main"]}
-    renamed["diffusions"]["second"] = renamed["diffusions"].pop("main") | {"autoencoder": "first"}
-    renamed["samples"] = {"third": renamed["samples"]["main"] | {"diffusion": "second"}}
-    renamed["tables"] = {"table2": ["first"], "table5": {"rows": ["third"]}}
-    new = tiny_plan(renamed).jobs.keys() - tiny_plan().jobs.keys()
-    assert {stage for stage, _ in new} <= {"make_table", "make_figure", "make_report"}
-
-
 def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> None:
     other = with_key("autoencoders.main.seed", 1)
     other["run"] = "other"
@@ -165,17 +120,18 @@ def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> Non
         "adversarial": {"kind": "none", "start_images": 16, "critic_only_images": 8},
     }
     first, second = tiny_plan(), tiny_plan(other)
-    assert first.dataset("tiny").folder == second.dataset("tiny").folder
-    assert first.autoencoder("without-noise").folder == second.autoencoder("without-noise").folder
-    assert first.autoencoder("main").folder != second.autoencoder("main").folder
+    assert first(dataset, "tiny").folder == second(dataset, "tiny").folder
+    assert first(autoencoder, "without-noise").folder == second(autoencoder, "without-noise").folder
+    assert first(autoencoder, "main").folder != second(autoencoder, "main").folder
 
 
 def digests_elsewhere(folder: Path, hash_seed: str) -> str:
     """All digests of the tiny plan, as a new process in another folder has them."""
     folder.mkdir()
     script = (
-        "import sys; from pathlib import Path; from pipeline.plan.run import Plan, read_config;"
-        "print(sorted(Plan(read_config(Path(sys.argv[1]))).jobs))"
+        "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
+        "from pipeline.plan.planned import planned; from pipeline.stages.common import Jobs;"
+        "print(sorted(Jobs(read_config(Path(sys.argv[1])))(planned)))"
     )
     tiny = str(REPOSITORY / "tests" / "workflow" / "tiny.yaml")
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)}
@@ -186,47 +142,52 @@ def digests_elsewhere(folder: Path, hash_seed: str) -> str:
 
 
 def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path) -> None:
-    here = f"{sorted(tiny_plan().jobs)}\n"
+    here = f"{sorted(tiny_plan()(planned))}\n"
     assert digests_elsewhere(tmp_path / "a", "1") == digests_elsewhere(tmp_path / "b", "2") == here
 
 
 def test_a_job_is_complete_once_all_its_outputs_are_there() -> None:
-    job = tiny_plan().dataset("tiny")
+    job = tiny_plan()(dataset, "tiny")
     job.folder.mkdir(parents=True)
     for output in job.outputs:
-        assert not job.complete
+        assert not tiny_plan()(dataset, "tiny").complete
         Path(output).touch()
-    assert job.complete
+    assert tiny_plan()(dataset, "tiny").complete
 
 
 def test_shards_of_a_sample_set_cover_it_without_overlap() -> None:
     config = with_key("samples.main.shard", 10)
-    files = tiny_plan(config).samples("main").files
+    files = tiny_plan(config)(samples, "main").files
     ranges = [tuple(int(number) for number in re.findall(r"\d+", file)) for file in files]
     assert [first for first, _ in ranges] == [0, *[last for _, last in ranges[:-1]]]
     assert ranges[-1][1] == 32
 
 
 def test_features_are_taken_in_ranges_and_a_score_reads_those_it_needs() -> None:
-    plan = tiny_plan(with_key("evaluation.shard", 12))
-    features = plan.sample_features("main", "clip")
+    jobs = tiny_plan(with_key("evaluation.shard", 12))
+    features = jobs(sample_features, "main", "clip")
     assert features.files == ("features-000000-000012.npz", "features-000012-000024.npz", "features-000024-000032.npz")
-    score = plan.evaluation("main", "clip", 16)
-    assert score.inputs["generated"] == features.outputs[:2]
-    assert score.inputs["reference"] == plan.split_features("tiny", "validation", "clip").outputs
-    assert score.digest == tiny_plan().evaluation("main", "clip", 16).digest
+    score = jobs(evaluation, "main", "clip", 16)
+    assert paths(score, "generated") == features.outputs[:2]
+    assert paths(score, "reference") == jobs(split_features, "tiny", "validation", "clip").outputs
+    assert score.digest == tiny_plan()(evaluation, "main", "clip", 16).digest
+
+
+def paths(job: Job, name: str) -> list[str]:
+    """The files of one of a job's inputs."""
+    return [path_of(source) for source in job.inputs[name]]
 
 
 def test_reference_features_are_shared_by_all_sample_sets_and_runs_on_a_dataset() -> None:
     other = with_key("autoencoders.main.seed", 1) | {"run": "other"}
     first, second = tiny_plan(), tiny_plan(other)
     (shared,) = {
-        tuple(plan.evaluation(name, "clip", 32).inputs["reference"])
-        for plan in (first, second)
+        tuple(paths(jobs(evaluation, name, "clip", 32), "reference"))
+        for jobs in (first, second)
         for name in ("main", "gaussian", "real")
     }
-    assert first.evaluation("main", "clip", 32).digest != second.evaluation("main", "clip", 32).digest
-    assert first.reconstruction_distance("main", "clip").inputs["reference"] == list(shared)
+    assert first(evaluation, "main", "clip", 32).digest != second(evaluation, "main", "clip", 32).digest
+    assert paths(first(reconstruction_distance, "main", "clip"), "reference") == list(shared)
 
 
 @pytest.mark.parametrize(
@@ -242,36 +203,38 @@ def test_splits_are_counted_without_opening_an_image(
 ) -> None:
     config = with_key("datasets.tiny.split", split)
     config["datasets"]["tiny"]["limit"] = limit
-    plan = tiny_plan(config)
-    assert (plan.split_count("tiny", "train"), plan.split_count("tiny", "validation")) == (train, validation)
+    jobs = tiny_plan(config)
+    counted = (jobs(split_count, "tiny", "train"), jobs(split_count, "tiny", "validation"))
+    assert counted == (train, validation)
 
 
 def test_a_split_that_nobody_could_count_is_one_range() -> None:
     config = with_key("datasets.tiny.source", {"kind": "folder", "path": "nowhere"})
-    features = tiny_plan(config).split_features("tiny", "train", "clip")
+    features = tiny_plan(config)(split_features, "tiny", "train", "clip")
     assert features.files == ("features-000000-1000000000.npz",)
 
 
 def test_precision_and_recall_have_the_space_that_the_config_says() -> None:
-    assert tiny_plan().spaces("vgg16") == ("vgg16",)
-    assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository")).spaces("vgg16") == ("vgg16_paper",)
-    assert tiny_plan().spaces("inception") == ("inception", "inception_clean")
+    assert tiny_plan()(spaces, "vgg16") == ("vgg16",)
+    assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository"))(spaces, "vgg16") == ("vgg16_paper",)
+    assert tiny_plan()(spaces, "inception") == ("inception", "inception_clean")
 
 
 def test_distances_of_reconstructions_are_had_where_their_network_is() -> None:
-    assert tiny_plan().distance_spaces(["main"]) == ["efficientnet_lite0"]
-    plan = tiny_plan(with_key("evaluation.networks", ["inception", "clip"]))
-    assert plan.distance_spaces(["main"]) == []
+    assert distance_spaces(tiny_plan(), ["main"]) == ["efficientnet_lite0"]
+    jobs = tiny_plan(with_key("evaluation.networks", ["inception", "clip"]))
+    assert distance_spaces(jobs, ["main"]) == []
     for space in ("inception", "inception_clean"):
-        job = plan.reconstruction_distance("main", space)
+        job = jobs(reconstruction_distance, "main", space)
         job.folder.mkdir(parents=True)
         Path(job.path("summary.json")).touch()
-    assert plan.distance_spaces(["main"]) == ["inception", "inception_clean"]
+    jobs.shelf.forget()
+    assert distance_spaces(jobs, ["main"]) == ["inception", "inception_clean"]
 
 
 def test_a_digest_of_another_config_is_refused_with_one_line() -> None:
     with pytest.raises(InputError, match="of no job of this config"):
-        tiny_plan().job("train_autoencoder", "00000000")
+        find(tiny_plan(), "train_autoencoder", "0" * 12)
 
 
 def test_without_raw_images_the_kept_fingerprint_gives_the_same_digest(tmp_path: Path) -> None:
@@ -279,12 +242,12 @@ def test_without_raw_images_the_kept_fingerprint_gives_the_same_digest(tmp_path:
     images.mkdir()
     (images / "a.png").write_bytes(b"not read here")
     config = with_key("datasets.tiny.source", {"kind": "folder", "path": str(images)})
-    plan = tiny_plan(config)
-    before = plan.dataset("tiny").digest
-    plan.fingerprints.keep()
+    jobs = tiny_plan(config)
+    before = jobs(dataset, "tiny").digest
+    jobs.fingerprints.keep()
     (images / "a.png").unlink()
     images.rmdir()
-    assert tiny_plan(config).dataset("tiny").digest == before
+    assert tiny_plan(config)(dataset, "tiny").digest == before
 
 
 def test_changed_raw_images_change_the_digest_and_a_touch_does_not(tmp_path: Path) -> None:
@@ -292,22 +255,22 @@ def test_changed_raw_images_change_the_digest_and_a_touch_does_not(tmp_path: Pat
     images.mkdir()
     (images / "a.png").write_bytes(b"one")
     config = with_key("datasets.tiny.source", {"kind": "folder", "path": str(images)})
-    before = tiny_plan(config).dataset("tiny").digest
+    before = tiny_plan(config)(dataset, "tiny").digest
     os.utime(images / "a.png", (1, 1))
-    assert tiny_plan(config).dataset("tiny").digest == before
+    assert tiny_plan(config)(dataset, "tiny").digest == before
     (images / "b.png").write_bytes(b"two")
-    assert tiny_plan(config).dataset("tiny").digest != before
+    assert tiny_plan(config)(dataset, "tiny").digest != before
 
 
 def test_publishing_shows_this_configs_tables_under_peoples_names() -> None:
-    plan = tiny_plan()
-    finish(plan)
+    jobs = tiny_plan()
+    finish(jobs)
     folder = Path("results/tiny")
     assert len(list((folder / "tables").iterdir())) == 3 * 13
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".pdf"}
     shown = folder / "tables" / "table2.md"
-    Path(plan.tables["table2"].path("table.md")).write_text("another")
-    plan.publish()
+    Path(jobs(tables)["table2"].path("table.md")).write_text("another")
+    publish(jobs, "tiny.yaml")
     assert shown.read_text() == "another"
 
 
@@ -315,27 +278,33 @@ def test_a_plan_only_has_what_the_rows_need() -> None:
     config = tiny_values()
     config["tables"] = {"table3": ["main"]}
     config["figures"] = {}
-    assert {stage for stage, _ in tiny_plan(config).jobs} == {"complexity", "make_table", "make_report"}
+    assert {stage for stage, _ in tiny_plan(config)(planned)} == {"complexity", "make_table", "make_report"}
 
 
 def test_plans_are_objects_of_their_own() -> None:
     first, second = tiny_plan(), tiny_plan(with_key("seed", 5))
-    assert isinstance(first, Plan)
-    assert first.autoencoder("main").digest != second.autoencoder("main").digest
+    assert isinstance(first, Jobs)
+    assert first(autoencoder, "main").digest != second(autoencoder, "main").digest
+
+
+def test_a_job_is_made_once() -> None:
+    jobs = tiny_plan()
+    assert jobs(autoencoder, "main") is jobs(autoencoder, "main")
+    assert jobs(autoencoder, "main") is not jobs(autoencoder, "without-noise")
 
 
 def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
-    one = tiny_plan().figures.keys()
+    one = tiny_plan()(figures).keys()
     assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one
     assert {"interpolation", "resolutions", "groups"} <= one
-    two = tiny_plan(with_key("tables.table6", {"rows": ["gaussian"]})).figures
+    two = tiny_plan(with_key("tables.table6", {"rows": ["gaussian"]}))(figures)
     assert two.keys() - one == {"fig12", "fig13"}
-    assert two["fig12"].upstream[0].label == "gaussian-codes"
+    assert two["fig12"].upstream[0].entry == "samples.gaussian"
 
 
 def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
     config = with_key("samples.ldm", {"kind": "files", "path": "ldm", "dataset": "tiny", "method": "LDM", "count": 32})
     config["tables"]["table6"] = {"rows": ["main", "ldm"]}
-    figures = tiny_plan(config).figures
-    assert figures.keys() - tiny_plan().figures.keys() == {"fig14"}
-    assert [job.digest for job in figures["fig14"].upstream] == [tiny_plan(config).samples("ldm").digest]
+    jobs = tiny_plan(config)
+    assert jobs(figures).keys() - tiny_plan()(figures).keys() == {"fig14"}
+    assert [job.digest for job in jobs(figures)["fig14"].upstream] == [jobs(samples, "ldm").digest]

@@ -1,0 +1,174 @@
+"""What a run makes again: the lost file alone, or a line that says what that needs; no training for a lost curve."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import make, tiny_plan, with_key
+
+from pipeline.plan.checks import lost_models, obstacles, trainings_behind
+from pipeline.plan.needed import Needed, unfinished
+from pipeline.plan.planned import planned, targets
+from pipeline.plan.run import forced, outputs_of, wanted
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.common import Job, Jobs, closure
+from pipeline.stages.figures import figures
+from pipeline.stages.generation import diffusion, samples
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """A finished plan in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    make(tiny_plan(values())(planned).values())
+    return tiny_plan(values())
+
+
+def values() -> dict[str, Any]:
+    return with_key("samples.main.shard", 8)
+
+
+def lose(job: Job, *files: str) -> None:
+    """Remove files of a job; the whole folder without any."""
+    for file in files:
+        Path(job.path(file)).unlink()
+    if not files:
+        shutil.rmtree(job.folder)
+
+
+def remake(*names: str) -> Needed:
+    """What a new run of these targets makes."""
+    return Needed(wanted(tiny_plan(values()), names))
+
+
+def stages(needed: Needed) -> list[str]:
+    return sorted({job.stage.name for job in needed.jobs})
+
+
+def test_nothing_is_made_where_all_is_there(finished: Jobs) -> None:
+    assert not remake().parts
+
+
+def test_everything_is_made_where_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = tiny_plan()
+    assert {job.key for job in unfinished(jobs).jobs} == jobs(planned).keys()
+    assert not lost_models(unfinished(jobs))
+
+
+def test_upstream_of_what_is_there_nothing_is_made(finished: Jobs) -> None:
+    results = {job.key for job in finished(targets)}
+    for job in finished(planned).values():
+        if job.key not in results:
+            lose(job)
+    assert not remake().parts
+
+
+def test_weights_alone_are_a_trained_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained = tiny_plan(values())(autoencoder, "main")
+    trained.folder.mkdir(parents=True)
+    Path(trained.path("autoencoder.safetensors")).touch()
+    needed = remake("table2")
+    assert stages(needed) == ["extract_features", "make_table", "prepare_dataset", "reconstruct", "score_features"]
+    assert not lost_models(needed)
+
+
+def test_a_lost_preview_is_nobodys_matter(finished: Jobs) -> None:
+    lose(finished(autoencoder, "main"), "autoencoder.preview.png")
+    lose(finished(diffusion, "main"), "diffusion.preview.png")
+    assert not remake().parts
+
+
+def test_a_lost_history_that_nobody_reads_is_not_missed(finished: Jobs) -> None:
+    lose(finished(autoencoder, "main"), "autoencoder.history.csv")
+    assert not remake().parts
+
+
+def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> None:
+    trained = finished(autoencoder, "main")
+    lose(trained, "autoencoder.history.csv")
+    lose(finished(figures)["curves_autoencoders"])
+    needed = remake("figures")
+    (line,) = lost_models(needed)
+    assert line == (
+        f"autoencoders.main: autoencoder.history.csv is missing in {trained.folder}, while its weights are here:"
+        f" bring it back (dvc pull {trained.folder}), or train again: snakemake --forcerun train_autoencoder"
+    )
+    assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
+
+
+def test_a_lost_history_is_no_problem_for_who_trains_again(finished: Jobs) -> None:
+    lose(finished(autoencoder, "main"), "autoencoder.history.csv")
+    jobs = tiny_plan(values())
+    assert not lost_models(Needed(wanted(jobs, []), forced(jobs, ["train_autoencoder"])))
+
+
+def test_a_lost_shard_is_made_alone_where_its_model_is(finished: Jobs) -> None:
+    made = finished(samples, "main")
+    lose(made, made.files[1])
+    (part,) = remake().parts.values()
+    assert (part.job.key, part.span) == (made.key, (8, 16))
+    assert not lost_models(remake())
+
+
+@pytest.mark.parametrize("also", [False, True], ids=["the model alone", "the model and its codes"])
+def test_a_lost_shard_whose_model_is_absent_gets_a_line_and_no_training(finished: Jobs, also: bool) -> None:
+    made, model = finished(samples, "main"), finished(diffusion, "main")
+    lose(made, made.files[1])
+    lose(model)
+    if also:
+        lose(next(job for job in model.upstream if job.stage.name == "dump_codes"))
+    needed = remake()
+    (line,) = lost_models(needed)
+    assert line == (
+        f"samples.main: {made.files[1]} is missing in {made.folder}, and making it takes diffusions.main, which is not"
+        f" here: bring it back (dvc pull {model.folder}), or train it again: snakemake --forcerun train_diffusion"
+    )
+    assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
+
+
+def test_a_whole_set_whose_model_is_absent_is_made_with_all_it_needs(finished: Jobs) -> None:
+    made, model = finished(samples, "main"), finished(diffusion, "main")
+    lose(made)
+    lose(model)
+    needed = remake()
+    assert stages(needed) == ["generate", "train_diffusion"]
+    assert not lost_models(needed), "nothing of it was there"
+    assert [job.key for job in trainings_behind(needed, made)] == [model.key]
+
+
+def test_a_forced_stage_is_made_again_with_what_stands_on_it_and_nothing_else(finished: Jobs) -> None:
+    jobs = tiny_plan(values())
+    again = forced(jobs, ["train_diffusion"])
+    needed = Needed(wanted(jobs, []), again)
+    model = jobs(diffusion, "main")
+    assert again == {model.key}
+    standing_on = {job.key for job in jobs(planned).values() if model.key in {one.key for one in closure([job])}}
+    assert {job.key for job in needed.jobs} == standing_on
+    assert jobs(reconstruction, "main").key not in standing_on
+    shards = [part.span for part in needed.parts.values() if part.job.key == jobs(samples, "main").key]
+    assert sorted(shards, key=str) == [(0, 8), (16, 24), (24, 32), (8, 16)]
+
+
+def test_a_forced_file_is_its_jobs(finished: Jobs) -> None:
+    jobs = tiny_plan(values())
+    made = jobs(samples, "main")
+    assert forced(jobs, [made.outputs[0]]) == {made.key}
+    assert forced(jobs, ["results/tiny/tables/table2.md"]) == set(), "copying again makes no table again"
+
+
+def test_among_keeps_the_parts_that_snakemake_makes(finished: Jobs) -> None:
+    made = finished(samples, "main")
+    lose(made, *made.files[:2])
+    needed = remake()
+    first, second = needed.parts.values()
+    kept = needed.among([first])
+    assert first in kept and second not in kept
+    assert [job.key for job in kept.jobs] == [made.key]
+
+
+def test_outputs_of_a_job_are_all_its_files(finished: Jobs) -> None:
+    made = finished(samples, "main")
+    assert [output.path for output in outputs_of([made])] == made.outputs

@@ -1,0 +1,124 @@
+"""What lies in the store: folders are found by their digests, and each is read once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from finished_plan import make, tiny_plan, with_key
+
+from pipeline.plan.needed import unfinished
+from pipeline.plan.planned import planned
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.generation import samples
+from pipeline.stages.shelf import Shelf
+
+DIGEST = "0123456789ab"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are relative to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def folder(name: str, *files: str) -> Path:
+    """A folder of the store with these files."""
+    place = Path("store/models") / name
+    place.mkdir(parents=True)
+    for file in files:
+        (place / file).touch()
+    return place
+
+
+def named(label: str = "new") -> str:
+    return Shelf(Path("store")).name("models", label, DIGEST)
+
+
+def test_without_a_folder_a_name_is_what_the_config_says() -> None:
+    assert named() == f"new-{DIGEST}"
+
+
+@pytest.mark.parametrize("name", ["old", "a-b-c", "v1.5", ""])
+def test_whatever_stands_before_the_digest_a_folder_is_found(name: str) -> None:
+    folder(f"{name}-{DIGEST}")
+    assert named() == f"{name}-{DIGEST}"
+
+
+def test_a_folder_that_is_still_to_be_pulled_has_its_name() -> None:
+    Path("store/models").mkdir(parents=True)
+    Path(f"store/models/old-{DIGEST}.dvc").touch()
+    assert named() == f"old-{DIGEST}"
+
+
+def test_of_two_folders_with_one_digest_the_fuller_one_counts() -> None:
+    folder(f"a-{DIGEST}", "weights")
+    folder(f"b-{DIGEST}", "weights", "history")
+    folder(f"c-{DIGEST}", "history")
+    assert named() == f"b-{DIGEST}"
+
+
+def test_two_jobs_of_one_digest_have_one_folder() -> None:
+    shelf = Shelf(Path("store"))
+    assert shelf.name("models", "first", DIGEST) == shelf.name("models", "second", DIGEST) == f"first-{DIGEST}"
+
+
+def test_a_file_that_comes_later_is_seen_when_the_shelf_is_asked_to_look_again() -> None:
+    place, shelf = folder(f"a-{DIGEST}", "weights"), Shelf(Path("store"))
+    assert shelf.files(place) == {"weights"}
+    (place / "history").touch()
+    assert shelf.files(place) == {"weights"}
+    shelf.forget()
+    assert shelf.files(place) == {"weights", "history"}
+
+
+def test_a_renamed_folder_is_its_jobs() -> None:
+    make(tiny_plan()(planned).values())
+    old = tiny_plan()(autoencoder, "main").folder
+    new = old.rename(old.with_name(f"by-hand-{old.name.rpartition('-')[2]}"))
+    job = tiny_plan()(autoencoder, "main")
+    assert job.folder == new and job.complete
+    assert not unfinished(tiny_plan()).parts
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each place of results/store is looked at, in any way that pathlib has."""
+    found: Counter[str] = Counter()
+
+    def counted(name: str) -> None:
+        usual = getattr(Path, name)
+
+        def look(path: Path, *told: object, **more: object) -> object:
+            if "store" in path.parts:
+                found[str(path)] += 1
+            return usual(path, *told, **more)
+
+        monkeypatch.setattr(Path, name, look)
+
+    for name in ("iterdir", "glob", "rglob", "exists", "is_file", "is_dir", "stat", "lstat", "open"):
+        counted(name)
+    yield found
+
+
+@pytest.mark.parametrize("shards", [4, 400])
+def test_each_folder_is_looked_at_once_however_many_files_are_asked_for(shards: int, looks: Counter[str]) -> None:
+    values = with_key("samples.main.shard", 1)
+    values["samples"]["main"]["count"] = shards
+    values["evaluation"]["shard"] = 1
+    values["tables"]["text_10k"]["count"] = 4
+    jobs = tiny_plan(values)
+    make(jobs(planned).values())
+    of_samples = jobs(samples, "main").outputs
+    assert len(of_samples) == shards
+    Path(of_samples[-1]).unlink()
+    looks.clear()
+    jobs = tiny_plan(values)
+    (part,) = unfinished(jobs).parts.values()
+    assert part.outputs == of_samples[-1:]
+    assert all(one.complete for one in jobs(planned).values() if one is not part.job)
+    folders = {str(job.folder) for job in jobs(planned).values()}
+    sections = {str(job.folder.parent) for job in jobs(planned).values()}
+    of_missing_networks = {place for place in looks if place.startswith("results/store/evaluations/")} - folders
+    assert looks.keys() - of_missing_networks == folders | sections
+    assert set(looks.values()) == {1}
