@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name
+from pipeline.stages.figures import FIGURES
 
 COLUMNS = [
     ["Source", ""],
@@ -117,10 +118,13 @@ def settings(samples: int = 40) -> str:
             "config": {"run": "made-up", "seed": 7},
             "models": [{"kind": "autoencoder", "name": "main", "facts": "bright 8x8x4"}],
             "samples": {"name": "main", "count": samples},
-            "figures": {"fig01": "fig01", "curves_autoencoders": "curves"},
+            "figures": {
+                name: {"title": FIGURES[name].title, "caption": FIGURES[name].caption}
+                for name in ("fig01", "curves_autoencoders")
+            },
             "jobs": [
-                {"stage": "train_autoencoder", "name": "bright-8x8x4-00000001", "code": "c" * 64, "seed": 123},
-                {"stage": "generate", "name": "diffusion-00000002", "code": "d" * 64, "seed": 456},
+                {"stage": "train_autoencoder", "name": "main-000000000001", "code": "c" * 64, "seed": 123},
+                {"stage": "generate", "name": "main-000000000002", "code": "d" * 64, "seed": 456},
             ],
         }
     )
@@ -130,9 +134,9 @@ def write_records(folder: Path) -> Path:
     """The records of two shards of the sample set, and of another run's."""
     folder.mkdir()
     for name, seconds, memory in (
-        ("generate-diffusion-00000002-000000-000500", 40.5, 512.0),
-        ("generate-diffusion-00000002-000500-001000", 30.0, 640.25),
-        ("generate-diffusion-0000000f-000000-000500", 999.0, 9999.0),
+        ("generate-main-000000000002-000000-000500", 40.5, 512.0),
+        ("generate-main-000000000002-000500-001000", 30.0, 640.25),
+        ("generate-main-00000000000f-000000-000500", 999.0, 9999.0),
     ):
         record = {"state": "done", "seconds": seconds, "cpu_seconds": 20.25, "peak_mb": memory}
         (folder / f"{name}.json").write_text(json.dumps(record))

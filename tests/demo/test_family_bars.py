@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pipeline.plan.jobs import Job
 
+from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import extract
@@ -23,7 +23,12 @@ from pipeline.models.checkpoints import load_autoencoder, load_generator, make_g
 from pipeline.models.samplers import denoise
 from pipeline.models.trained_diffusion import load_diffusion
 from pipeline.models.unet import build_unet
-from pipeline.plan.run import Plan, read_config
+from pipeline.stages.autoencoders import reconstruction
+from pipeline.stages.common import Job, Jobs, network, path_of
+from pipeline.stages.datasets import dataset
+from pipeline.stages.evaluation import sample_features, split_features
+from pipeline.stages.generation import samples
+from pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.demo
 
@@ -36,9 +41,9 @@ GENERATORS = ("ldm-vqgan", "ldm-rqvae", "ldm-kl", "ddpm", "stylegan2", "imagebar
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
-    made = Plan(read_config(ROOT / "config" / "demo-all.yaml"))
-    if not made.tables["table2"].complete:
+def plan() -> Jobs:
+    made = Jobs(read_config(ROOT / "config" / "demo-all.yaml"))
+    if not made(tables)["table2"].complete:
         pytest.fail("the results of demo-all are missing: run `make demo-all` first")
     return made
 
@@ -52,20 +57,20 @@ def mean_image_psnr(train: str, validation: str) -> float:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_reconstructions_beat_the_mean_image(plan: Plan, name: str) -> None:
-    data = plan.dataset(plan.config.autoencoders[name].dataset)
+def test_reconstructions_beat_the_mean_image(plan: Jobs, name: str) -> None:
+    data = plan(dataset, plan.config.autoencoders[name].dataset)
     floor = mean_image_psnr(data.path("train.zip"), data.path("validation.zip"))
-    summary = json.loads(Path(plan.reconstruction(name).path("summary.json")).read_text(encoding="utf-8"))
+    summary = json.loads(Path(plan(reconstruction, name).path("summary.json")).read_text(encoding="utf-8"))
     reached = summary["metrics"]["psnr"]["mean"]
     print(f"{name}: PSNR {reached:.2f} dB, mean image {floor:.2f} dB")
     assert reached >= floor + BETTER_THAN_THE_MEAN
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: Plan, name: str, tmp_path: Path) -> None:
-    dataset = plan.config.dataset_of(plan.config.samples[name])
-    reference = read_features([Path(path) for path in plan.split_features(dataset, "validation", SPACE).outputs])
-    trained = read_features([Path(path) for path in plan.sample_features(name, SPACE).outputs])
+def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: Jobs, name: str, tmp_path: Path) -> None:
+    data = plan.config.dataset_of(plan.config.samples[name])
+    reference = read_features([Path(path) for path in plan(split_features, data, "validation", SPACE).outputs])
+    trained = read_features([Path(path) for path in plan(sample_features, name, SPACE).outputs])
     write_untrained(plan, name, tmp_path / "untrained.zip")
     near = frechet_distance(trained.features, reference.features, LIBRARY)
     far = frechet_distance(extracted(tmp_path / "untrained.zip", plan), reference.features, LIBRARY)
@@ -73,27 +78,26 @@ def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: P
     assert near <= SHARE_OF_UNTRAINED * far
 
 
-def extracted(images: Path, plan: Plan) -> np.ndarray:
-    network = Path(plan.network(SPACE))
+def extracted(images: Path, plan: Jobs) -> np.ndarray:
     micro_batch = plan.config.evaluation.micro_batch
-    return extract(ImageArchive(images), SPACE, network, 0, None, micro_batch, pick_device()).features
+    return extract(ImageArchive(images), SPACE, Path(network(SPACE)), 0, None, micro_batch, pick_device()).features
 
 
-def write_untrained(plan: Plan, name: str, path: Path) -> None:
+def write_untrained(plan: Jobs, name: str, path: Path) -> None:
     """The images of the sample set, had its network not been trained."""
-    job, samples = plan.samples(name), plan.config.samples[name]
+    job, settings = plan(samples, name), plan.config.samples[name]
     torch.manual_seed(0)
-    make, channels = untrained(job, samples)
+    make, channels = untrained(job, settings)
     with ArchiveWriter(path, channels) as archive, torch.no_grad():
-        for first in range(0, samples.count, samples.micro_batch):
-            images = to_uint8(make(list(range(first, first + samples.micro_batch))))
-            for offset, image in enumerate(images[: samples.count - first]):
+        for first in range(0, settings.count, settings.micro_batch):
+            images = to_uint8(make(list(range(first, first + settings.micro_batch))))
+            for offset, image in enumerate(images[: settings.count - first]):
                 archive.add(image_name(first + offset), image.permute(1, 2, 0).numpy())
 
 
-def untrained(job: Job, samples: Any) -> tuple[Any, int]:
+def untrained(job: Job, settings: Any) -> tuple[Any, int]:
     """What makes images of an untrained network of the same settings, and their channels."""
-    seed, inputs = job.settings["seed"], {key: Path(str(path)) for key, path in job.inputs.items()}
+    seed, inputs = job.settings["seed"], {name: Path(path_of(file)) for name, (file,) in job.inputs.items()}
     decoder = load_autoencoder(inputs["autoencoder"]) if "autoencoder" in inputs else None
     if "diffusion" in inputs:
         trained = load_diffusion(inputs["diffusion"])
@@ -101,14 +105,14 @@ def untrained(job: Job, samples: Any) -> tuple[Any, int]:
         shape = (size.channels, size.height, size.width)
 
         def make(indices: list[int]) -> torch.Tensor:
-            return denoise(unet, trained.settings, samples.sampler, indices, seed, shape, trained.rescaling)
+            return denoise(unet, trained.settings, settings.sampler, indices, seed, shape, trained.rescaling)
 
     else:
         generator = load_generator(inputs["generator"])
         model = make_generator(generator.settings, generator.shape).eval()
 
         def make(indices: list[int]) -> torch.Tensor:
-            return model.sample(indices, seed, samples.sampler)
+            return model.sample(indices, seed, settings.sampler)
 
         if decoder is None:
             return make, generator.shape[0]

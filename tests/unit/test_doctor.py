@@ -13,12 +13,17 @@ import yaml
 from finished_plan import finish, tiny_plan, tiny_values
 
 from pipeline.base.machine import free_disk, machine_facts
+from pipeline.base.places import NETWORKS
 from pipeline.commands.doctor import doctor
 from pipeline.models.metric_networks.files import write_network
 from pipeline.models.metric_networks.manifest import network, network_path
 from pipeline.models.metric_networks.states import network_state
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.checks import left_out, networks_needed, obstacles, unfinished
+from pipeline.plan.checks import left_out, networks_needed, obstacles
+from pipeline.plan.needed import Needed, unfinished
+from pipeline.plan.run import outputs_of
+from pipeline.stages.autoencoders import reconstruction
+from pipeline.stages.datasets import dataset
+from pipeline.stages.tables import tables
 
 
 @pytest.fixture(autouse=True)
@@ -78,13 +83,13 @@ def test_the_check_loads_no_torch(networks_folder: Path) -> None:
 
 def test_only_networks_of_unfinished_jobs_are_read() -> None:
     plan = tiny_plan()
-    assert networks_needed(unfinished(plan)) == ["efficientnet_lite0", "lpips_alex", "lpips_vgg"]
+    assert networks_needed(unfinished(plan).jobs) == ["efficientnet_lite0", "lpips_alex", "lpips_vgg"]
     finish(plan)
-    assert unfinished(tiny_plan()) == []
-    table = tiny_plan().tables["table5"]
+    assert unfinished(tiny_plan()).jobs == []
+    table = tiny_plan()(tables)["table5"]
     Path(table.path("table.md")).unlink()
-    assert [job.name for job in unfinished(tiny_plan())] == [table.name]
-    assert networks_needed(unfinished(tiny_plan())) == []
+    assert [job.name for job in unfinished(tiny_plan()).jobs] == [table.name]
+    assert networks_needed(unfinished(tiny_plan()).jobs) == []
 
 
 def test_a_wrong_network_stops_only_the_jobs_that_read_it(networks_folder: Path) -> None:
@@ -94,17 +99,17 @@ def test_a_wrong_network_stops_only_the_jobs_that_read_it(networks_folder: Path)
     plan = tiny_plan()
     (line,) = obstacles(plan, unfinished(plan))
     assert line.startswith("network lpips_vgg: results/networks/lpips_vgg.safetensors: sha256 is")
-    assert obstacles(plan, [plan.autoencoder("main")]) == []
+    assert obstacles(plan, Needed(outputs_of([plan(dataset, "tiny")]))) == []
+    assert len(obstacles(plan, Needed(outputs_of([plan(reconstruction, "main")])))) == 1
 
 
 def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
     values = tiny_values()
     values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": "nowhere"}
     plan = tiny_plan(values)
-    jobs = unfinished(plan)
-    (line,) = obstacles(plan, jobs)
+    (line,) = obstacles(plan, unfinished(plan))
     assert line.startswith("datasets.tiny.source.path: nowhere does not exist")
-    told = left_out(jobs)
+    told = left_out(unfinished(plan).jobs)
     assert [line.split()[1] for line in told] == ["clip", "inception", "vgg16"]
     assert "FID" in told[1]
 

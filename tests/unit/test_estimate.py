@@ -10,7 +10,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from finished_plan import finish, tiny_plan, tiny_values
-from pipeline.plan.shards import Shard, shards
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -26,11 +25,17 @@ from pipeline.estimation.trainings import training_cost
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.unet import build_unet
-from pipeline.plan.run import Plan
+from pipeline.plan.parts import Part, parts
+from pipeline.plan.planned import planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import UNet
 from pipeline.settings.fields import CodeSize
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import Jobs
+from pipeline.stages.datasets import dataset
+from pipeline.stages.evaluation import evaluation
+from pipeline.stages.generation import diffusion, samples
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.images import TrainingImages
 
@@ -100,16 +105,16 @@ def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assum
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     monkeypatch.chdir(tmp_path)
     return tiny_plan()
 
 
-def times(plan: Plan, device: Any = CPU) -> dict[str, JobTime]:
-    return {one.shard.log_name: one for one in job_times(plan, device)}
+def times(plan: Jobs, device: Any = CPU) -> dict[str, JobTime]:
+    return {one.part.log_name: one for one in job_times(plan, device)}
 
 
-def leave(shard: Shard, **facts: Any) -> None:
+def leave(shard: Part, **facts: Any) -> None:
     """A finished job's record."""
     path = record_path(shard.log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,46 +127,46 @@ def put(outputs: tuple[str, ...]) -> None:
         Path(output).write_bytes(b"")
 
 
-def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: Plan) -> None:
+def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: Jobs) -> None:
     found = times(plan)
-    outputs = [output for one in found.values() for output in one.shard.outputs]
-    assert sorted(outputs) == sorted(output for job in plan.jobs.values() for output in job.outputs)
+    outputs = [output for one in found.values() for output in one.part.outputs]
+    assert sorted(outputs) == sorted(output for job in plan(planned).values() for output in job.outputs)
     for one in found.values():
         assert one.share_left == 1
-        assert one.known == (Known.COUNTED if one.shard.job.is_training else Known.UNKNOWN)
-        assert bool(one.seconds) == one.shard.job.is_training
+        assert one.known == (Known.COUNTED if one.part.job.is_training else Known.UNKNOWN)
+        assert bool(one.seconds) == one.part.job.is_training
 
 
-def test_a_finished_shards_record_is_measured_and_tells_of_jobs_like_it(plan: Plan) -> None:
-    first, second = shards(plan.samples("main"))
+def test_a_finished_shards_record_is_measured_and_tells_of_jobs_like_it(plan: Jobs) -> None:
+    first, second = parts(plan(samples, "main"))
     leave(first, seconds=77.0)
     put(first.outputs)
     found = times(plan)
     assert (found[first.log_name].seconds, found[first.log_name].known) == (77.0, Known.MEASURED)
     assert (found[second.log_name].seconds, found[second.log_name].known) == (77.0, Known.ALIKE)
     assert (found[first.log_name].missing_s, found[second.log_name].missing_s) == (0, 77.0)
-    others = [one for one in found.values() if one.shard.job.stage == "generate" and one.shard.job.label != "diffusion"]
+    others = [one for one in found.values() if one.part.job.stage.name == "generate" and one.part.job.label != "main"]
     assert others and all(one.known == Known.UNKNOWN for one in others)
 
 
-def half_trained(plan: Plan, **facts: Any) -> Shard:
+def half_trained(plan: Jobs, **facts: Any) -> Part:
     """Three of six steps are done, in a minute, in two attempts."""
-    (shard,) = shards(plan.diffusion("main"))
+    (shard,) = parts(plan(diffusion, "main"))
     shard.job.work.mkdir(parents=True)
     (shard.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
     leave(shard, **{"state": "interrupted", "seconds": 40.0, "done": 3, "total": 6} | facts)
     return shard
 
 
-def test_a_half_trained_model_needs_the_other_half(plan: Plan) -> None:
+def test_a_half_trained_model_needs_the_other_half(plan: Jobs) -> None:
     training = half_trained(plan)
     one = times(plan)[training.log_name]
     assert (one.seconds, one.missing_s, one.known) == (120, 60, Known.MEASURED)
 
 
-def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Plan) -> None:
+def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Jobs) -> None:
     training = half_trained(plan, device="NVIDIA A100-SXM4-80GB")
-    (scored,) = shards(plan.evaluation("main", "efficientnet_lite0", 32))
+    (scored,) = parts(plan(evaluation, "main", "efficientnet_lite0", 32))
     leave(scored, seconds=5.0, gpus=0)
     on_gpu, on_cpu = times(plan, A100), times(plan, CPU)
     assert (on_gpu[training.log_name].known, on_cpu[training.log_name].known) == (Known.MEASURED, Known.COUNTED)
@@ -172,43 +177,45 @@ def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_
 def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     values = tiny_values()
-    one = training_cost(tiny_plan(values).config, tiny_plan(values).diffusion("main"), A100)
+    one = training_cost(tiny_plan(values).config, tiny_plan(values)(diffusion, "main"), A100)
     values["diffusions"]["main"]["execution"] = {"gpus": 4, "nodes": 2}
-    eight = training_cost(tiny_plan(values).config, tiny_plan(values).diffusion("main"), A100)
+    eight = training_cost(tiny_plan(values).config, tiny_plan(values)(diffusion, "main"), A100)
     assert (one[1], eight[1]) == (1, 8)
     assert one[0] == pytest.approx(8 * eight[0])
 
 
-def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Plan) -> None:
+def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
     found = job_times(plan, CPU)
-    trainings = [one for one in found if one.shard.job.is_training]
-    seconds, chain = longest_chain(plan.jobs.values(), found)
-    assert [job.stage for job in chain] == ["train_autoencoder", "train_diffusion"]
+    trainings = [one for one in found if one.part.job.is_training]
+    seconds, chain = longest_chain(plan(planned).values(), found)
+    assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
     assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
-    put(tuple(plan.autoencoder("main").outputs))
-    assert longest_chain(plan.jobs.values(), job_times(plan, CPU))[0] < seconds
+    put(tuple(plan(autoencoder, "main").outputs))
+    plan.shelf.forget()
+    assert longest_chain(plan(planned).values(), job_times(plan, CPU))[0] < seconds
 
 
-def test_what_is_missing_and_the_whole(plan: Plan) -> None:
+def test_what_is_missing_and_the_whole(plan: Jobs) -> None:
     before = facts(make_estimate(plan, "tiny.yaml", CPU, 1))
     assert before["total"]["s"]["missing"] == before["total"]["s"]["whole"] > 0
     assert "jobs that no record tells of yet" in text(make_estimate(plan, "tiny.yaml", CPU, 1))
     finish(plan)
-    (Path(plan.dataset("tiny").path("manifest.json"))).write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
+    manifest = Path(plan(dataset, "tiny").path("manifest.json"))
+    manifest.write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
     after = make_estimate(plan, "tiny.yaml", CPU, 1)
     assert facts(after)["total"]["s"]["missing"] == facts(after)["longest_chain_s"] == 0
     assert facts(after)["total"]["s"]["whole"] > 0
     assert "Nothing is missing" in text(after)
 
 
-def test_gpu_hours_are_shared_by_the_gpus_there_are(plan: Plan) -> None:
+def test_gpu_hours_are_shared_by_the_gpus_there_are(plan: Jobs) -> None:
     found = make_estimate(plan, "tiny.yaml", A100, 8)
     total = facts(found)["total"]
     assert total["gpu_s"] == total["s"]
     assert "the GPU-hours shared by 8 GPUs" in text(found)
 
 
-def family_plan(family: str = "vqgan") -> Plan:
+def family_plan(family: str = "vqgan") -> Jobs:
     """The tiny config with an autoencoder of another family and generators on pixels."""
     values = tiny_values()
     values["autoencoders"]["other"] = {
@@ -233,9 +240,9 @@ def family_plan(family: str = "vqgan") -> Plan:
 def test_trainings_of_other_families_are_counted_or_said_to_be_unknown(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = family_plan()
-    found = {one.shard.job.label: one for one in times(plan).values() if one.shard.job.is_training}
-    known = {label: found[label].known for label in ("vqgan-4x4x2", "ddpm", "stylegan2")}
-    assert known == {"vqgan-4x4x2": Known.COUNTED, "ddpm": Known.COUNTED, "stylegan2": Known.UNKNOWN}
+    found = {one.part.job.label: one for one in times(plan).values() if one.part.job.is_training}
+    known = {label: found[label].known for label in ("other", "pixels", "style")}
+    assert known == {"other": Known.COUNTED, "pixels": Known.COUNTED, "style": Known.UNKNOWN}
 
 
 @pytest.mark.parametrize("family", ["vqgan", "rqvae", "kl"])

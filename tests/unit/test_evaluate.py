@@ -16,7 +16,9 @@ from pipeline.base.errors import InputError
 from pipeline.commands.evaluate import evaluate
 from pipeline.data.archive import ImageArchive
 from pipeline.data.folder import ImageFolder, open_images
+from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.summaries import feature_summary
+from pipeline.stages.evaluation import EvaluationJob
 from pipeline.tables.summaries import read_summary
 
 SPACE = "efficientnet_lite0"
@@ -118,12 +120,8 @@ def test_a_second_set_takes_the_references_features_as_they_are(monkeypatch: pyt
 
 def feature_metrics(*names: str) -> dict[str, float]:
     """The metrics of two sets from their stored features."""
-    from pipeline.config.evaluation_jobs import EvaluationJob
-
-    from pipeline.evaluation.feature_files import read_features
-
     made, real = (read_features(sorted(next(FEATURES.glob(f"{name}-*")).glob("*.npz"))) for name in names)
-    job = {"sample_kind": "files", "dataset": "", "method": "", "space": SPACE, "reference": ""}
+    job = {"sample_kind": "files", "method": "", "space": SPACE, "reference": ""}
     return feature_summary(EvaluationJob.model_validate(job), made, real)["metrics"]
 
 

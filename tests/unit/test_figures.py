@@ -57,7 +57,7 @@ def inputs(folder: Path, figure: str) -> list[str]:
         ],
         "groups": [f"images={folder / 'first.zip'}", f"columns={folder / 'columns.json'}"],
         "fig05b": [f"hits={folder / 'hits.npz'}"],
-        "curves": [f"history:main={folder / 'main.csv'}", f"history:other={folder / 'other.csv'}"],
+        "curves_autoencoders": [f"history:main={folder / 'main.csv'}", f"history:other={folder / 'other.csv'}"],
     }[figure]
 
 
@@ -123,7 +123,7 @@ def test_the_nearest_training_images_stand_in_their_order_to_the_right_of_each_g
             assert (pixels[y : y + CELL : 4, x : x + CELL : 4] == expected[..., 0]).all()
 
 
-@pytest.mark.parametrize("figure", ["fig05b", "curves"])
+@pytest.mark.parametrize("figure", ["fig05b", "curves_autoencoders"])
 def test_plots_are_written_twice_alike_as_png_and_pdf(figure: str, folder: Path) -> None:
     made = []
     for turn in ("first", "second"):
@@ -151,7 +151,7 @@ def test_statistics_are_share_hit_and_deviation_over_mean() -> None:
         ({"figure": "fig10"}, ["samples"], "NAME=PATH"),
         ({"figure": "fig10"}, ["samples=nowhere.zip"], "no such file"),
         ({"figure": "fig99"}, [], "figure"),
-        ({"figure": "curves"}, ["history=nowhere.csv"], "no such file"),
+        ({"figure": "curves_diffusion"}, ["history=nowhere.csv"], "no such file"),
     ],
 )
 def test_bad_input_gets_one_line(settings: dict[str, str], given: list[str], told: str, tmp_path: Path) -> None:

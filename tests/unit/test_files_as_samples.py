@@ -15,7 +15,11 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.plan.checks import obstacles
-from pipeline.plan.run import Plan
+from pipeline.plan.needed import unfinished
+from pipeline.plan.planned import planned
+from pipeline.stages.common import Jobs
+from pipeline.stages.generation import samples
+from pipeline.stages.tables import tables
 
 COUNT = 7
 FOLDER = Path("theirs")
@@ -69,7 +73,7 @@ def test_images_that_are_not_the_datasets_size_or_not_readable_or_too_few_are_re
     assert not Path("a.zip").exists()
 
 
-def plan_of(seeds: tuple[int, ...] = (0,), **changes: Any) -> Plan:
+def plan_of(seeds: tuple[int, ...] = (0,), **changes: Any) -> Jobs:
     values = tiny_values()
     values["samples"]["theirs"] = sample_set(**changes)
     values["tables"]["table5"]["rows"].append("theirs")
@@ -78,36 +82,36 @@ def plan_of(seeds: tuple[int, ...] = (0,), **changes: Any) -> Plan:
 
 def test_their_content_decides_and_not_where_they_lie() -> None:
     plan = plan_of()
-    digest = plan.samples("theirs").digest
+    digest = plan(samples, "theirs").digest
     plan.fingerprints.keep()
     shutil.move("theirs", "elsewhere")
-    assert plan_of(path="elsewhere").samples("theirs").digest == digest
-    assert plan_of().samples("theirs").digest == digest, "by the fingerprint that was kept"
+    assert plan_of(path="elsewhere")(samples, "theirs").digest == digest
+    assert plan_of()(samples, "theirs").digest == digest, "by the fingerprint that was kept"
     Image.new("RGB", (32, 32)).save(Path("elsewhere", "0", "seed0002.png"))
-    assert plan_of(path="elsewhere").samples("theirs").digest != digest
+    assert plan_of(path="elsewhere")(samples, "theirs").digest != digest
 
 
 def test_they_become_a_measured_row_under_their_methods_name() -> None:
     plan = plan_of()
-    (job,) = (job for job in plan.jobs.values() if job.settings.get("method") == "StyleGAN2")
-    assert (job.stage, job.settings["sample_kind"], job.settings["count"]) == ("score_features", "files", COUNT)
-    assert job in plan.tables["table5"].upstream
-    assert "theirs" in plan.tables["table5"].names
+    (job,) = (job for job in plan(planned).values() if job.settings.get("method") == "StyleGAN2")
+    assert (job.stage.name, job.settings["sample_kind"], job.settings["count"]) == ("score_features", "files", COUNT)
+    assert job in plan(tables)["table5"].upstream
+    assert "theirs" in plan(tables)["table5"].names
 
 
 def test_several_training_seeds_score_them_once() -> None:
     plan = plan_of(seeds=(0, 1))
-    names = plan.tables["table5"].names
+    names = plan(tables)["table5"].names
     assert (names.count("theirs"), names.count("theirs#1"), names.count("main#1")) == (1, 0, 1)
 
 
 def test_more_than_there_are_is_told_before_anything_runs() -> None:
     with pytest.raises(InputError, match=r"samples\.theirs\.count: at most 7, the images in theirs, not 50"):
-        _ = plan_of(count=50).jobs
+        _ = plan_of(count=50)(planned)
 
 
 def test_without_the_files_a_plan_can_be_made_and_a_run_is_stopped() -> None:
     shutil.rmtree(FOLDER)
     plan = plan_of()
-    (line,) = obstacles(plan, plan.jobs.values())
+    (line,) = obstacles(plan, unfinished(plan))
     assert line.startswith("samples.theirs.path: theirs does not exist")

@@ -9,8 +9,14 @@ from finished_plan import tiny_plan, tiny_values
 from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
-from pipeline.plan.checks import obstacles, unfinished
-from pipeline.plan.run import Plan
+from pipeline.plan.checks import obstacles
+from pipeline.plan.needed import unfinished
+from pipeline.plan.planned import planned
+from pipeline.plan.view import view
+from pipeline.stages.common import Jobs, path_of
+from pipeline.stages.figures import figures
+from pipeline.stages.generation import samples
+from pipeline.stages.tables import tables
 
 VQGAN: dict[str, Any] = {
     "dataset": "tiny",
@@ -27,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("model.ckpt").write_bytes(b"weights")
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> Jobs:
     """The tiny run with an LDM of another program in its tables, too."""
     values = tiny_values()
     values["autoencoders"]["ldm"] = VQGAN | changes
@@ -41,30 +47,32 @@ def plan(**changes: Any) -> Plan:
     return tiny_plan(values)
 
 
-def imports(of: Plan) -> dict[str, Any]:
-    return {job.files[0]: job for job in of.jobs.values() if job.stage == "import_weights"}
+def imports(of: Jobs) -> dict[str, Any]:
+    return {job.files[0]: job for job in of(planned).values() if job.stage.name == "import_weights"}
 
 
 def test_a_checkpoint_is_imported_and_nothing_is_trained_for_it():
     with_ldm, without = plan(), tiny_plan()
     assert set(imports(with_ldm)) == {"autoencoder.safetensors", "diffusion.safetensors"}
-    trained = [{key for key in one.jobs if key[0].startswith("train")} for one in (with_ldm, without)]
+    trained = [{key for key in one(planned) if key[0].startswith("train")} for one in (with_ldm, without)]
     assert trained[0] == trained[1]
-    samples = with_ldm.samples("ldm")
-    assert samples.inputs["autoencoder"] == imports(with_ldm)["autoencoder.safetensors"].outputs[0]
-    assert samples.inputs["diffusion"] == imports(with_ldm)["diffusion.safetensors"].outputs[0]
+    made = with_ldm(samples, "ldm")
+    assert path_of(made.inputs["autoencoder"][0]) == imports(with_ldm)["autoencoder.safetensors"].outputs[0]
+    assert path_of(made.inputs["diffusion"][0]) == imports(with_ldm)["diffusion.safetensors"].outputs[0]
 
 
 def test_it_has_no_history():
     found = plan()
-    assert not any("ldm" in file for file in found.view if "/histories/" in file)
-    names = [name for job in found.figures.values() for name in job.names if name.startswith("history:")]
+    assert not any("ldm" in file for file in found(view) if "/histories/" in file)
+    names = [name for job in found(figures).values() for name in job.names if name.startswith("history:")]
     assert names
     assert "history:ldm" not in names
 
 
 def test_an_import_is_estimated_as_no_training():
-    found = [one for one in job_times(plan(), choose_device("cpu", None)) if one.shard.job.stage == "import_weights"]
+    found = [
+        one for one in job_times(plan(), choose_device("cpu", None)) if one.part.job.stage.name == "import_weights"
+    ]
     assert len(found) == 2
     assert all((one.known, one.gpus) == (Known.UNKNOWN, 0) for one in found)
 
@@ -94,8 +102,8 @@ def test_a_kind_that_does_not_become_the_entry_is_told():
 
 def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
     found = plan()
-    evaluations = [job for job in found.jobs.values() if job.stage == "score_features"]
+    evaluations = [job for job in found(planned).values() if job.stage.name == "score_features"]
     methods = {job.settings["method"] for job in evaluations if job.settings["sample_kind"] == "diffusion"}
     assert methods == {"BRIGHT (LDM)", "LDM*"}
-    labels = [row.get("label") for row in found.tables["table5"].settings["rows"]]
+    labels = [row.get("label") for row in found(tables)["table5"].settings["rows"]]
     assert "LDM* (codes of VQGAN)" in labels

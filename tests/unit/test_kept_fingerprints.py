@@ -17,7 +17,9 @@ from pipeline.commands.fingerprint import fingerprint as command
 from pipeline.data import kept_fingerprints
 from pipeline.data.kept_fingerprints import FINGERPRINTS, LAST_SEEN, Fingerprints, missing_source
 from pipeline.plan.checks import obstacles
+from pipeline.plan.needed import unfinished
 from pipeline.settings.dataset import EmbeddedSource, FolderSource
+from pipeline.stages.datasets import raw_images
 
 WHERE = "datasets.cats.source"
 SOURCE = FolderSource(kind="folder", path=Path("cats"))
@@ -223,16 +225,16 @@ def dataset_plan(name: str = "cats") -> Any:
 
 def test_a_renamed_dataset_finds_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = dataset_plan()
-    facts = plan.fingerprint("cats")
+    facts = plan(raw_images, "cats")
     plan.fingerprints.keep()
     monkeypatch.setattr(kept_fingerprints, "fingerprint", None)
-    assert dataset_plan("felines").fingerprint("felines") == facts
+    assert dataset_plan("felines")(raw_images, "felines") == facts
 
 
 def test_a_run_that_prepares_a_dataset_needs_its_list() -> None:
     plan = dataset_plan()
     LIST.unlink()
-    (line,) = (line for line in obstacles(plan, plan.jobs.values()) if line.startswith("datasets"))
+    (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets"))
     assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
 
 

@@ -238,10 +238,14 @@ class AbsoluteDifference(nn.Module):
 
 def test_decoders_of_all_families_take_turns(tmp_path: Path, tiny_autoencoder: Any) -> None:
     models = {
-        family: {"autoencoder": small_settings(family).architecture(), "resolution": RESOLUTION, "channels": 1}
+        family: {
+            "autoencoder": small_settings(family).model_dump(mode="json"),
+            "resolution": RESOLUTION,
+            "channels": 1,
+        }
         for family in FAMILIES
     }
-    ours = Autoencoder.model_validate(tiny_autoencoder()).architecture()
+    ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
     models["ours"] = {"autoencoder": ours, "resolution": 32, "channels": 1}
     measure_decoding(json.dumps({"models": models, "batch": 2, "rounds": 2}), tmp_path / "decoding.json")
     found = read_summary(tmp_path / "decoding.json").models

@@ -171,9 +171,7 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
 
 
 JOB = {
-    "samples": "ldm",
     "sample_kind": "diffusion",
-    "dataset": "pictures",
     "method": "BRIGHT (LDM)",
     "space": "efficientnet_lite0",
     "reference": "validation",

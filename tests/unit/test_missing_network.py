@@ -8,11 +8,12 @@ import pytest
 from finished_plan import tiny_plan
 
 from pipeline.base.atomic import write_json
+from pipeline.base.places import NETWORKS
 from pipeline.evaluation.metrics import SERVES
 from pipeline.make_table import make_table
 from pipeline.models.metric_networks.manifest import network_path
-from pipeline.plan.build import NETWORKS
-from pipeline.plan.jobs import Job
+from pipeline.stages.common import Job, path_of
+from pipeline.stages.tables import tables
 
 METRICS = {
     "frechet_distance": {"frechet_distance": 4.5},
@@ -33,7 +34,7 @@ def _all_networks_but_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def score(job: Job) -> None:
     """Put made-up numbers in the place of a job's summary."""
     space, told = job.settings["space"], job.settings
-    facts = {key: told[key] for key in ("sample_kind", "dataset", "method")}
+    facts = {key: told[key] for key in ("sample_kind", "method")}
     metrics = {metric: value for kind in SERVES[space] for metric, value in METRICS[kind].items()}
     protocol = {"count": told["count"], "reference": told["reference"]}
     summary = {"kind": "generation", "network": space, "space": space, "metrics": metrics, "protocol": protocol}
@@ -41,12 +42,14 @@ def score(job: Job) -> None:
 
 
 def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:
-    table = tiny_plan().tables["table5"]
+    table = tiny_plan()(tables)["table5"]
     spaces = {job.settings["space"] for job in table.upstream}
     assert spaces == {"inception", "inception_clean", "vgg16", "efficientnet_lite0"}
     for job in table.upstream:
         score(job)
-    summaries = [f"{name}={path}" for name, path in zip(table.names, table.inputs["summaries"], strict=True)]
+    summaries = [
+        f"{name}={path}" for name, path in zip(table.names, map(path_of, table.inputs["summaries"]), strict=True)
+    ]
     make_table(json.dumps(table.settings), summaries, csv=Path("t.csv"), markdown=Path("t.md"))
     rows = csv.DictReader(Path("t.csv").read_text().splitlines())
     (row,) = (row for row in rows if row["name"] == "main")

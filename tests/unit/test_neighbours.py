@@ -128,7 +128,7 @@ def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Pat
     archive(tmp_path / "validation.zip", 5, seed=2)
     archive(tmp_path / "first.zip", 2, seed=3, copy=train)
     archive(tmp_path / "second.zip", 2, seed=4, first=2)
-    job = {"samples": "tiny", "dataset": "pictures", "method": "BRIGHT (LDM)", "count": 3, "neighbours": 2}
+    job = {"method": "BRIGHT (LDM)", "count": 3, "neighbours": 2}
     nearest_neighbours(
         json.dumps(job),
         [tmp_path / "first.zip", tmp_path / "second.zip"],

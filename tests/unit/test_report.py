@@ -6,15 +6,11 @@ from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 import report_inputs as made
 from PIL import Image
-from pipeline.figures.job import FigureName
-from pipeline.page.captions import figure_caption, figure_title
-from pipeline.page.job import SAMPLES
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
@@ -22,6 +18,9 @@ from pipeline.make_report import make_report
 from pipeline.make_table import make_table
 from pipeline.page.gallery import UNBROKEN
 from pipeline.page.pictures import figure_picture, image_uri
+from pipeline.stages.figures import FIGURES
+from pipeline.stages.page import SAMPLES
+from pipeline.stages.tables import TABLES, caption
 
 MEGABYTE = 1_000_000
 
@@ -121,7 +120,7 @@ def test_costs_are_sums_of_this_runs_records_and_of_the_histories(page: Page) ->
 
 
 def test_provenance_names_digests_code_seeds_and_versions(page: Page) -> None:
-    for told in ("bright-8x8x4-00000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
+    for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
         assert told in page.source
     assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
 
@@ -199,7 +198,7 @@ def test_the_page_of_50_000_samples_shows_a_stated_part_and_stays_below_25_mb(tm
     Image.fromarray(random.integers(0, 256, (1600, 1600, 3), np.uint8)).save(large, compress_level=1)
     names = [f"fig{number:02d}" for number in range(2, 6)]
     told = json.loads(made.settings(samples=50_000))
-    told["figures"] |= dict.fromkeys(names, "fig01")
+    told["figures"] |= dict.fromkeys(names, told["figures"]["fig01"])
     make_report(
         json.dumps(told), tmp_path / "report.html", inputs + [f"figure:{name}={large}" for name in names], tmp_path
     )
@@ -232,14 +231,21 @@ def test_small_images_are_exact_and_larger_ones_webp(tmp_path: Path) -> None:
     assert image_uri(large).startswith("data:image/webp;base64,")
 
 
-def test_captions_are_those_of_snakemakes_report() -> None:
-    assert figure_caption("fig10") == "Uncurated samples: the first sixty-four of the sample set."
-    assert [figure_title(name) for name in ("fig05b", "fig10", "a_view")] == ["Figure 5b", "Figure 10", "A view"]
+def test_the_page_shows_titles_and_captions_of_the_one_list(page: Page) -> None:
+    assert FIGURES["fig10"].caption == "Uncurated samples: the first sixty-four of the sample set."
+    assert [FIGURES[name].title for name in ("fig05b", "fig10")] == ["Figure 5b", "Figure 10"]
+    for name in ("fig01", "curves_autoencoders"):
+        assert FIGURES[name].title in page.source and FIGURES[name].caption in page.source
 
 
-@pytest.mark.parametrize("figure", get_args(FigureName))
-def test_every_figure_has_a_caption(figure: str) -> None:
-    assert figure_caption(figure).endswith(".")
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_has_a_title_and_a_caption(figure: str) -> None:
+    assert FIGURES[figure].title and FIGURES[figure].caption.endswith(".")
+
+
+@pytest.mark.parametrize("table", [*TABLES, "claims"])
+def test_every_table_has_a_caption(table: str) -> None:
+    assert caption(table).endswith(".") and len(caption(table)) > 100
 
 
 def test_a_neighbour_that_is_no_training_image_is_one_line(tmp_path: Path) -> None:

@@ -6,36 +6,39 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.atomic import write_json
-from pipeline.plan.jobs import Job
-from pipeline.plan.run import Plan, read_config
+from pipeline.config.root import read_config
+from pipeline.plan.publish import publish
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.common import Job, Jobs
+from pipeline.stages.evaluation import evaluation, neighbours
 
 DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 PLACE = Path("results/demo/metrics.json")
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """The demo's plan in a folder without results."""
     monkeypatch.chdir(tmp_path)
-    return Plan(read_config(DEMO))
+    return Jobs(read_config(DEMO))
 
 
 def finish(job: Job, **summary: object) -> None:
     write_json(job.path("summary.json"), summary)
 
 
-def test_a_run_without_results_has_no_metrics_file(plan: Plan) -> None:
-    assert str(PLACE) not in plan.publish()
+def test_a_run_without_results_has_no_metrics_file(plan: Jobs) -> None:
+    assert str(PLACE) not in publish(plan, str(DEMO)).present
     assert not PLACE.exists()
 
 
-def test_metrics_have_the_numbers_of_finished_jobs_by_name(plan: Plan) -> None:
-    finish(plan.reconstruction("main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
+def test_metrics_have_the_numbers_of_finished_jobs_by_name(plan: Jobs) -> None:
+    finish(plan(reconstruction, "main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
     network = "efficientnet_lite0"
-    finish(plan.evaluation("main", network, 1000), metrics={"frechet_distance": 530.0})
-    finish(plan.evaluation("main", network, 500), metrics={"frechet_distance": 560.0})
-    finish(plan.neighbours("main"), median_generated=0.1, median_validation=0.11, ratio=0.9, count=1000)
-    assert str(PLACE) in plan.publish()
+    finish(plan(evaluation, "main", network, 1000), metrics={"frechet_distance": 530.0})
+    finish(plan(evaluation, "main", network, 500), metrics={"frechet_distance": 560.0})
+    finish(plan(neighbours, "main"), median_generated=0.1, median_validation=0.11, ratio=0.9, count=1000)
+    assert str(PLACE) in publish(plan, str(DEMO)).present
     assert json.loads(PLACE.read_text()) == {
         "reconstruction": {"main": {"psnr": 23.5}},
         "generation": {"main": {network: {"1000": {"frechet_distance": 530.0}, "500": {"frechet_distance": 560.0}}}},
@@ -43,17 +46,17 @@ def test_metrics_have_the_numbers_of_finished_jobs_by_name(plan: Plan) -> None:
     }
 
 
-def test_publishing_again_leaves_the_file_alone(plan: Plan) -> None:
-    finish(plan.reconstruction("main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
-    plan.publish()
+def test_publishing_again_leaves_the_file_alone(plan: Jobs) -> None:
+    finish(plan(reconstruction, "main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
+    publish(plan, str(DEMO))
     written = PLACE.stat().st_mtime_ns
-    plan.publish()
+    publish(plan, str(DEMO))
     assert PLACE.stat().st_mtime_ns == written
 
 
-def test_histories_are_published_under_the_models_names(plan: Plan) -> None:
-    stored = Path(plan.autoencoder("main").path("autoencoder.history.csv"))
+def test_histories_are_published_under_the_models_names(plan: Jobs) -> None:
+    stored = Path(plan(autoencoder, "main").path("autoencoder.history.csv"))
     stored.parent.mkdir(parents=True)
     stored.write_text("step,images,seconds,l2\n")
-    plan.publish()
+    publish(plan, str(DEMO))
     assert Path("results/demo/histories/autoencoder-main.csv").read_text() == stored.read_text()

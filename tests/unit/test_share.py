@@ -8,18 +8,23 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, tiny_plan
 
-from pipeline import share as command
 from pipeline.base.errors import InputError
-from pipeline.plan.jobs import STORE
-from pipeline.plan.run import Plan
-from pipeline.plan.stages import STAGES
-from pipeline.plan.tracking import dvc_file
+from pipeline.base.places import STORE
+from pipeline.commands import share as command
+from pipeline.plan.planned import planned
+from pipeline.plan.tracking import LOCKS, dvc_file
+from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import Jobs, network
+from pipeline.stages.datasets import dataset
+from pipeline.stages.evaluation import evaluation, spaces
+from pipeline.stages.generation import samples
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """A finished plan in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
@@ -33,19 +38,22 @@ def track(path: Path, files: int = 1) -> None:
     dvc_file(path).write_text(yaml.safe_dump({"outs": outs}))
 
 
-def test_every_finished_result_is_tracked_and_no_other(plan: Plan) -> None:
-    Path(plan.samples("main").outputs[0]).unlink()
-    stray = STORE / "tables" / "table2-00000000"
+def test_every_finished_result_is_tracked_and_no_other(plan: Jobs) -> None:
+    Path(plan(samples, "main").outputs[0]).unlink()
+    plan.shelf.forget()
+    stray = STORE / "tables" / "table2-000000000000"
     stray.mkdir()
-    assert set(command.sharable([plan])) == {job.folder for job in plan.jobs.values()} - {plan.samples("main").folder}
+    assert set(command.sharable([plan])) == {job.folder for job in plan(planned).values()} - {
+        plan(samples, "main").folder
+    }
 
 
-def test_two_configs_share_what_both_have(plan: Plan) -> None:
-    assert len(list(command.sharable([plan, plan]))) == len(plan.jobs)
+def test_two_configs_share_what_both_have(plan: Jobs) -> None:
+    assert len(list(command.sharable([plan, plan]))) == len(plan(planned))
 
 
-def test_a_folder_with_less_than_is_tracked_is_left_alone(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = plan.samples("main").folder
+def test_a_folder_with_less_than_is_tracked_is_left_alone(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = plan(samples, "main").folder
     track(folder, files=2)
     assert folder in command.sharable([plan])
     track(folder, files=7)
@@ -54,29 +62,29 @@ def test_a_folder_with_less_than_is_tracked_is_left_alone(plan: Plan, capsys: py
 
 
 def test_networks_are_tracked_unless_their_folder_is_a_link(
-    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plan: Jobs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    network = Path(plan.network("lpips_alex"))
-    (elsewhere / network.name).write_text("weights")
-    network.parent.symlink_to(elsewhere)
-    assert network not in command.sharable([plan])
+    weights = Path(network("lpips_alex"))
+    (elsewhere / weights.name).write_text("weights")
+    weights.parent.symlink_to(elsewhere)
+    assert weights not in command.sharable([plan])
     assert "a link to another place" in capsys.readouterr().err
-    network.parent.unlink()
-    shutil.copytree(elsewhere, network.parent)
-    assert network in command.sharable([plan])
+    weights.parent.unlink()
+    shutil.copytree(elsewhere, weights.parent)
+    assert weights in command.sharable([plan])
 
 
-def test_nothing_is_tracked_while_a_run_goes_on(plan: Plan) -> None:
-    lock = command.LOCKS / "0.output.lock"
+def test_nothing_is_tracked_while_a_run_goes_on(plan: Jobs) -> None:
+    lock = LOCKS / "0.output.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
     with pytest.raises(InputError, match="a run is going on here"):
         command.share([TINY])
 
 
-def test_without_results_or_a_dvc_repository_one_line_says_so(plan: Plan) -> None:
+def test_without_results_or_a_dvc_repository_one_line_says_so(plan: Jobs) -> None:
     with pytest.raises(InputError, match=r"no \.dvc folder here"):
         command.share([TINY])
     shutil.rmtree(STORE)
@@ -84,26 +92,26 @@ def test_without_results_or_a_dvc_repository_one_line_says_so(plan: Plan) -> Non
         command.share([TINY])
 
 
-def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    track(plan.autoencoder("main").folder)
-    track(plan.dataset("tiny").folder)
-    track(Path(plan.network("lpips_alex")).parent.parent / "lpips_alex.safetensors")
-    track(STORE / "autoencoders" / "bright-4x4x2-00000000")
-    shutil.rmtree(plan.autoencoder("main").folder)
+def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    track(plan(autoencoder, "main").folder)
+    track(plan(dataset, "tiny").folder)
+    track(Path(network("lpips_alex")).parent.parent / "lpips_alex.safetensors")
+    track(STORE / "autoencoders" / "main-000000000000")
+    shutil.rmtree(plan(autoencoder, "main").folder)
     command.share([TINY], listed="autoencoders")
-    assert capsys.readouterr().out == f"{plan.autoencoder('main').folder}\n"
+    assert capsys.readouterr().out == f"{plan(autoencoder, 'main').folder}\n"
     command.share([TINY], listed="all")
-    assert capsys.readouterr().out.split() == [str(plan.autoencoder("main").folder), str(plan.dataset("tiny").folder)]
+    assert capsys.readouterr().out.split() == [str(plan(autoencoder, "main").folder), str(plan(dataset, "tiny").folder)]
     with pytest.raises(InputError, match="one of autoencoders, "):
         command.share([TINY], listed="autoencoder")
 
 
 def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(
-    plan: Plan, capsys: pytest.CaptureFixture[str]
+    plan: Jobs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unaware = tiny_plan()
     sets = [("main", 16), ("main", 32), ("gaussian", 32), ("real", 32)]
-    scored = [unaware.evaluation(name, space, n) for space in unaware.spaces("inception") for name, n in sets]
+    scored = [unaware(evaluation, name, space, n) for space in unaware(spaces, "inception") for name, n in sets]
     command.share([TINY], listed="evaluations")
     assert capsys.readouterr().out == ""
     for job in scored:
@@ -116,13 +124,14 @@ def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(
 def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Path) -> None:
     shutil.copy(ROOT / ".gitignore", tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    folders = [f"results/store/{stage.section}/x-3fa9c1d2" for stage in STAGES.values()]
+    folders = [f"results/store/{stage.folder}/x-3fa9c1d20b7e" for stage in all_stages().values()]
     payloads = [f"{folder}/file.csv" for folder in folders] + ["results/networks/lpips_alex.safetensors"]
     held = [f"{path}.dvc" for path in (*folders, payloads[-1])]
     held += [
         "results/demo/metrics.json",
         "results/demo/dvc.yaml",
         "results/identities/x.json",
+        "results/accepted.json",
         "results/fingerprints/x.json",
     ]
     ignored = subprocess.run(

@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_plan import tiny_plan, tiny_values
+from finished_plan import TINY, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
-from pipeline.plan.run import Plan
+from pipeline.plan.planned import planned
+from pipeline.plan.publish import publish
+from pipeline.plan.view import view
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.common import Jobs
+from pipeline.stages.evaluation import evaluation
+from pipeline.stages.generation import diffusion
+from pipeline.stages.tables import tables
 
 NETWORK = "efficientnet_lite0"
 
@@ -20,14 +27,14 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def seeded(*seeds: int, **changes: Any) -> Plan:
+def seeded(*seeds: int, **changes: Any) -> Jobs:
     return tiny_plan(tiny_values() | {"training_seeds": list(seeds)} | changes)
 
 
 def test_the_first_seed_has_the_jobs_that_a_run_without_further_seeds_has() -> None:
     alone, several = tiny_plan(), seeded(0, 1, 2)
-    new = several.jobs.keys() - alone.jobs.keys()
-    assert {stage for stage, _ in alone.jobs.keys() - several.jobs.keys()} == {"make_table", "make_report"}
+    new = several(planned).keys() - alone(planned).keys()
+    assert {stage for stage, _ in alone(planned).keys() - several(planned).keys()} == {"make_table", "make_report"}
     made = [stage for stage, _ in new]
     # Two further seeds of two autoencoders, of one diffusion model, and of three sample sets.
     assert [made.count(stage) for stage in ("train_autoencoder", "train_diffusion", "generate")] == [4, 2, 6]
@@ -35,7 +42,7 @@ def test_the_first_seed_has_the_jobs_that_a_run_without_further_seeds_has() -> N
 
 
 def test_one_seed_told_or_not_is_the_same_run() -> None:
-    assert seeded(0).jobs.keys() == tiny_plan().jobs.keys()
+    assert seeded(0)(planned).keys() == tiny_plan()(planned).keys()
 
 
 def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
@@ -43,42 +50,42 @@ def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
     for section in ("autoencoders", "diffusions", "samples"):
         for entry in values[section].values():
             entry["seed"] = 3
-    by_hand, replica = tiny_plan(values), seeded(0, 3).replicas[3]
-    assert replica.reconstruction("main").digest == by_hand.reconstruction("main").digest
-    assert replica.evaluation("main", NETWORK, 32).digest == by_hand.evaluation("main", NETWORK, 32).digest
+    by_hand, replica = tiny_plan(values), seeded(0, 3).further[3]
+    assert replica(reconstruction, "main").digest == by_hand(reconstruction, "main").digest
+    assert replica(evaluation, "main", NETWORK, 32).digest == by_hand(evaluation, "main", NETWORK, 32).digest
 
 
 def test_the_order_of_seeds_says_which_goes_unnamed() -> None:
-    assert seeded(3, 0).reconstruction("main").digest == seeded(0, 3).replicas[3].reconstruction("main").digest
-    assert seeded(3, 0).tables["table2"].names[:1] == ("main",)
-    assert "main#0" in seeded(3, 0).tables["table2"].names
+    assert seeded(3, 0)(reconstruction, "main").digest == seeded(0, 3).further[3](reconstruction, "main").digest
+    assert seeded(3, 0)(tables)["table2"].names[:1] == ("main",)
+    assert "main#0" in seeded(3, 0)(tables)["table2"].names
 
 
 def test_tables_get_every_seed_of_a_row_and_counts_once() -> None:
-    tables = seeded(0, 1, 2).tables
-    assert {"main", "main#1", "main#2", "gaussian#1"} < set(tables["table5"].names)
-    assert tables["table5"].settings["training_seeds"] == [0, 1, 2]
-    counts = [job.stage for job in tables["table7"].upstream].count("complexity")
-    assert counts == [job.stage for job in tiny_plan().tables["table7"].upstream].count("complexity")
-    assert tables["table3"].digest == tiny_plan().tables["table3"].digest, "nothing was trained for it"
+    made = seeded(0, 1, 2)(tables)
+    assert {"main", "main#1", "main#2", "gaussian#1"} < set(made["table5"].names)
+    assert made["table5"].settings["training_seeds"] == [0, 1, 2]
+    counts = [job.stage.name for job in made["table7"].upstream].count("complexity")
+    assert counts == [job.stage.name for job in tiny_plan()(tables)["table7"].upstream].count("complexity")
+    assert made["table3"].digest == tiny_plan()(tables)["table3"].digest, "nothing was trained for it"
 
 
 def test_a_table_names_the_weights_of_each_seed() -> None:
     plan = seeded(0, 1)
-    weights = plan.tables["table5"].settings["provenance"]["weights"]
-    for name, jobs in (("main", plan), ("main#1", plan.replicas[1])):
-        trained = (jobs.autoencoder("main"), jobs.diffusion("main"))
-        assert weights[name] == [f"{job.kind.section}/{job.name}" for job in trained]
+    weights = plan(tables)["table5"].settings["provenance"]["weights"]
+    for name, jobs in (("main", plan), ("main#1", plan.further[1])):
+        trained = (jobs(autoencoder, "main"), jobs(diffusion, "main"))
+        assert weights[name] == [f"{job.stage.folder}/{job.name}" for job in trained]
     assert weights.keys() == {"main", "main#1", "gaussian", "gaussian#1"}, "real images have none"
-    both = plan.tables["table7"].settings["provenance"]["weights"]
+    both = plan(tables)["table7"].settings["provenance"]["weights"]
     assert both.keys() == {"main", "main#1"}, "counts of a model do not hide its weights"
 
 
 def test_metrics_have_the_numbers_of_each_seed() -> None:
     plan = seeded(0, 1)
-    for jobs, psnr in ((plan, 23.5), (plan.replicas[1], 24.5)):
-        write_json(jobs.reconstruction("main").path("summary.json"), {"metrics": {"psnr": {"mean": psnr, "std": 2.0}}})
-    plan.publish()
+    for jobs, psnr in ((plan, 23.5), (plan.further[1], 24.5)):
+        write_json(jobs(reconstruction, "main").path("summary.json"), {"metrics": {"psnr": {"mean": psnr, "std": 2.0}}})
+    publish(plan, str(TINY))
     metrics = json.loads(Path("results/tiny/metrics.json").read_text())
     assert metrics == {
         "reconstruction": {"main": {"psnr": 23.5}},
@@ -88,7 +95,7 @@ def test_metrics_have_the_numbers_of_each_seed() -> None:
 
 def test_histories_of_further_seeds_are_published_beside_the_first_ones() -> None:
     plan = seeded(0, 1)
-    names = {Path(place).name for place in plan.view if "histories" in place}
+    names = {Path(place).name for place in plan(view) if "histories" in place}
     assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
 
 

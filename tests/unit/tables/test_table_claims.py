@@ -16,7 +16,7 @@ from made_summaries import (
     published_csv,
     reconstruction,
 )
-from pipeline.tables.job import TableJob
+from pipeline.stages.tables import TableJob
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of
-from pipeline.plan.evaluations import prepared
+from pipeline.stages.datasets import prepared
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config

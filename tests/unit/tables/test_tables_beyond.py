@@ -16,7 +16,7 @@ from made_summaries import (
     reconstruction,
     row_named,
 )
-from pipeline.tables.job import TableJob
+from pipeline.stages.tables import TableJob
 
 from pipeline.base.errors import InputError
 from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
