@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from tiny_workflow import REPOSITORY, Workflow
 
 from pipeline.config.root import load_config
-from pipeline.plan.run import Plan
+from pipeline.plan.planned import planned
+from pipeline.stages.common import Jobs
 
 DEMO = REPOSITORY / "config" / "demo.yaml"
 
@@ -43,7 +44,7 @@ def in_folder(folder: Path, values: dict[str, Any]) -> Workflow:
 
 def stand_ins(folder: Path) -> None:
     """An empty JSON file in the place of every result of the demo."""
-    for job in Plan(load_config(demo_with(0))).jobs.values():
+    for job in Jobs(load_config(demo_with(0)))(planned).values():
         for output in map(folder.joinpath, job.outputs):
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text("{}", encoding="utf-8")

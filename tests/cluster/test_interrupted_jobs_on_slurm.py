@@ -112,8 +112,8 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     workflow: Callable[..., ClusterWorkflow], tmp_path: Path
 ) -> None:
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
-    asks = 'mem_mb=memory("train_autoencoder", {})'.format
-    run.edited("workflow/rules/autoencoders.smk", asks(16000), asks(LIMIT_MB))
+    asks = "memory_mb={},\n)\nIMPORT_WEIGHTS".format
+    run.edited("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
     run.edited("pipeline/train_autoencoder.py", "\n    log_to(log)\n", BALLAST)
     done = run.submit(*TRAIN)
     assert "Trying to restart job" in done.text

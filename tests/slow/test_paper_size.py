@@ -23,7 +23,7 @@ MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
 import torch, yaml
-from pipeline.config.{module} import {kind}
+from pipeline.settings.{module} import {kind}
 from pipeline.training.loop import make_accelerator
 from pipeline.training.{module} import {kind}Task
 

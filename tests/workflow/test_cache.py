@@ -53,8 +53,9 @@ def test_changed_code_takes_nothing_from_the_cache(tmp_path: Path, networks_fold
         module = workflow.checkout / "pipeline" / "data" / "prepare.py"
         module.write_text(module.read_text() + constant)
         script = (
-            "from pathlib import Path; from pipeline.plan.run import Plan, read_config;"
-            "print(Plan(read_config(Path('config.yaml'))).dataset('tiny').path('train.zip'))"
+            "from pathlib import Path; from pipeline.config.root import read_config;"
+            "from pipeline.stages.common import Jobs; from pipeline.stages.datasets import dataset;"
+            "print(Jobs(read_config(Path('config.yaml')))(dataset, 'tiny').path('train.zip'))"
         )
         target = workflow.call(sys.executable, "-c", script).text.strip()
         workflow.run("--cache", "prepare_dataset", "--", target, SNAKEMAKE_OUTPUT_CACHE=str(cache))

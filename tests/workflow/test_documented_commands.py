@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 NOT_RUN = {
     r"source \.venv": "the tests run in that environment already",
     r"(python3 -m )?pip ": "takes packages from an index; the extras that it names are checked below",
-    r"dvc |gto |git (add|commit|push)|python -m pipeline\.share": (
-        "needs commits and a remote: tests/workflow/test_sharing.py and tests/unit/test_dvc.py run these"
+    r"dvc |gto |git (add|commit|push)|bright share": (
+        "needs commits and a remote: tests/workflow/test_sharing.py and tests/unit/test_dvc_yaml.py run these"
     ),
     r"snakemake .*--software-deployment-method apptainer": "needs Apptainer and the container's image",
     r"python -m pipeline\.import_weights": "needs another program's checkpoint: tests/unit/test_import_weights.py",
@@ -111,7 +111,7 @@ def runnable(line: str, folder: Path) -> str:
     for pattern, text in FILLED_IN:
         line = re.sub(pattern, text, line)
     (reconstructions, *_) = (folder / "results" / "store" / "reconstructions").iterdir()
-    (summary, *_) = (folder / "results" / "tiny" / "summaries").glob("score_features-diffusion-*.json")
+    (summary, *_) = (folder / "results" / "tiny" / "summaries").glob("score_features-main-*.json")
     return line.replace("RECONSTRUCTIONS", str(reconstructions)).replace("SUMMARY", str(summary))
 
 

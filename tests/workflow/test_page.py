@@ -20,9 +20,10 @@ from tiny_workflow import Workflow
 
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
-from pipeline.page.captions import figure_caption
 from pipeline.page.gallery import UNBROKEN
 from pipeline.page.pictures import image_uri
+from pipeline.stages.figures import FIGURES
+from pipeline.stages.tables import caption
 
 pytestmark = pytest.mark.slow
 
@@ -212,7 +213,7 @@ def test_samples_page_and_open_with_their_neighbours_by_keyboard(opened: Page) -
 def test_figures_and_pairs_open_in_the_viewer(opened: Page) -> None:
     opened.locator("#figures .picture").first.click()
     assert opened.locator("#viewer .enlarged").evaluate("image => image.naturalWidth") > 300
-    assert opened.locator("#viewer p").inner_text() == figure_caption("fig01")
+    assert opened.locator("#viewer p").inner_text() == FIGURES["fig01"].caption
     opened.locator("#viewer-close").click()
     opened.locator(".pairs .enlarge").nth(2).click()
     slider = opened.locator("#viewer input[type=range]")
@@ -252,5 +253,5 @@ def test_snakemakes_own_report_has_the_figures_with_their_captions(tiny_run: Wor
     path = tmp_path / "own.html"
     tiny_run.run("--report", str(path))
     text = path.read_text(encoding="utf-8")
-    for caption in (figure_caption("fig01"), figure_caption("curves"), "Reconstruction of validation images."):
-        assert re.sub(r"\W+", " ", caption)[:60] in re.sub(r"\W+", " ", text)
+    for told in (FIGURES["fig01"].caption, FIGURES["curves_autoencoders"].caption, caption("table2")):
+        assert re.sub(r"\W+", " ", told)[:60] in re.sub(r"\W+", " ", text)

@@ -76,7 +76,7 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Shared, tmp_path: Path) ->
     assert clone.run("-n").jobs == AFTER_METRICS
     metrics.write_text(code)
 
-    shard = min((clone.folder / "results/store/samples").glob("diffusion-*/images-*.zip"))
+    shard = min((clone.folder / "results/store/samples").glob("main-*/images-*.zip"))
     images = shard.read_bytes()
     shard.unlink()
     assert clone.run().jobs == {"generate": 1}
@@ -96,7 +96,7 @@ def test_a_pulled_autoencoder_is_not_trained_again(shared: Shared, tmp_path: Pat
 
     plan = clone.run("-n")
     assert plan.jobs["train_autoencoder"] == 1, "the other one alone"
-    assert f"Training autoencoder {trained.parent.name}" not in plan.text
+    assert "Training autoencoders.main" not in plan.text
     downstream = {"prepare_dataset", "reconstruct", "dump_codes", "explore_codes", "train_diffusion", "generate"}
     assert downstream <= plan.jobs.keys()
 

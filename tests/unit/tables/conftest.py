@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from made_summaries import PUBLISHED_FOLDER, name_of, row_of, write_summary
-from pipeline.stages.tables import TableJob
 
+from pipeline.stages.tables import TableJob
 from pipeline.tables.build import Table, build_table
 from pipeline.tables.summaries import NamedSummary
 

@@ -16,10 +16,10 @@ from made_summaries import (
     published_csv,
     reconstruction,
 )
-from pipeline.stages.tables import TableJob
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
+from pipeline.stages.tables import TableJob
 from pipeline.tables.build import Table, build_table
 from pipeline.tables.claim_list import read_claims
 from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of
-from pipeline.stages.datasets import prepared
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config
+from pipeline.stages.datasets import prepared
 from pipeline.tables.build import BOTH, MEASURED, Table
 from pipeline.tables.published import IMAGE_SETS, RESOLUTION
 

@@ -16,9 +16,9 @@ from made_summaries import (
     reconstruction,
     row_named,
 )
-from pipeline.stages.tables import TableJob
 
 from pipeline.base.errors import InputError
+from pipeline.stages.tables import TableJob
 from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
 from pipeline.tables.render import to_markdown
 from pipeline.tables.summaries import NamedSummary
