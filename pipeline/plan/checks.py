@@ -27,7 +27,7 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """What would stop a run, a line each. Reads the network files that it needs, and no image."""
     made = needed.jobs
     found = lost_models(needed)
-    found += [line for job in made if (line := _missing_source(jobs, job)) is not None]
+    found += sorted(line for job in made if (line := _missing_source(jobs, job)) is not None)
     states = [network_state(name, folder) for name in networks_needed(made)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 
