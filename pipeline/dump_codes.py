@@ -7,8 +7,7 @@ import torch
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_statistics import code_statistics
 from pipeline.generation.encoding import encode_archive
@@ -18,18 +17,15 @@ from pipeline.models.code_files import write_codes
 from pipeline.stages.autoencoders import Encoding
 
 
+@stage
 def dump_codes(
-    settings: SettingsArgument,
+    job: Encoding,
     images: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
     codes: Annotated[Path, typer.Option(help="Where the key codes go (safetensors).")],
     hits: Annotated[Path, typer.Option(help="Where the hits per entry go (npz).")],
     statistics: Annotated[Path, typer.Option(help="Where ranges, variances and hit shares go (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Encode the training split to key codes, and count the hits of table entries (section 3.4, Fig. 5b)."""
-    log_to(log)
-    job = read_settings(Encoding, settings)
     torch.set_num_threads(job.cpu_threads)
     model = load_autoencoder(autoencoder)
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)

@@ -7,28 +7,24 @@ import torch
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.generation.exploration import Sheet, groups, interpolation, resolutions
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.stages.autoencoders import Exploration
 
 
+@stage
 def explore_codes(
-    settings: SettingsArgument,
+    job: Exploration,
     images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
     interpolations: Annotated[Path, typer.Option(help="Where images between two others go (a zip of PNGs).")],
     by_resolutions: Annotated[Path, typer.Option(help="Where images from the first k resolutions go (a zip of PNGs).")],
     by_groups: Annotated[Path, typer.Option(help="Where images without one group go (a zip of PNGs).")],
     columns: Annotated[Path, typer.Option(help="Where it is written what each column shows (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Interpolate between images in key-code space, and show what each resolution and each group tells."""
-    log_to(log)
-    job = read_settings(Exploration, settings)
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
     if len(archive) < 2 * job.rows:

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from torch import Tensor
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import write_features
@@ -16,19 +15,16 @@ from pipeline.evaluation.features import extract
 from pipeline.stages.evaluation import Extraction
 
 
+@stage
 def extract_features(
-    settings: SettingsArgument,
+    job: Extraction,
     images: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
     weights: Annotated[Path, typer.Option(help="The network's weights, from `pipeline.fetch_network`.")],
     features: Annotated[Path, typer.Option(help="Where the features go (npz).")],
     first: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     last: Annotated[int | None, typer.Option(help="Index behind the last image; by default, and at most, all.")] = None,
     starts_at: Annotated[int, typer.Option(help="Index of the first image in the files.", min=0)] = 0,
-    log: LogOption = None,
 ) -> None:
-    """Take the features of the images [first, last) of a set in one feature space."""
-    log_to(log)
-    job = read_settings(Extraction, settings)
     device = metric_device(job.cpu_threads)
     archive = ImageArchive(images)
     of_set = Shifted(archive, starts_at) if starts_at else archive

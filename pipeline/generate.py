@@ -7,9 +7,8 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ImageArchive
 from pipeline.families import generator_family
@@ -23,8 +22,9 @@ from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, Gaussian
 from pipeline.stages.generation import GenerationJob
 
 
+@stage
 def generate_shard(
-    settings: SettingsArgument,
+    job: GenerationJob,
     first: Annotated[int, typer.Option(help="Index of the first image.")],
     last: Annotated[int, typer.Option(help="Index behind the last image.")],
     images: Annotated[Path, typer.Option(help="Where the shard goes (a zip of PNGs).")],
@@ -33,11 +33,7 @@ def generate_shard(
     generator: Annotated[Path | None, typer.Option(help="The trained generator (kind generator).")] = None,
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
-    log: LogOption = None,
 ) -> None:
-    """Make one shard of a sample set, images [first, last) (section 4)."""
-    log_to(log)
-    job = read_settings(GenerationJob, settings)
     torch.set_num_threads(job.samples.cpu_threads)
     match job.samples:
         case DiffusionSamples():

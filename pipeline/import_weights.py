@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to, logger
+from pipeline.base.progress import logger
 from pipeline.foreign.diffusers_folders import import_unet_folder
 from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage
@@ -19,14 +19,11 @@ from pipeline.models.unet import build_unet
 from pipeline.stages.autoencoders import SORTS, ImportJob
 
 
+@stage
 def import_weights(
-    settings: SettingsArgument,
+    job: ImportJob,
     weights: Annotated[Path, typer.Option(help="Where the weights go (safetensors), as a training would write them.")],
-    log: LogOption = None,
 ) -> None:
-    """Import a checkpoint of another program in place of a training."""
-    log_to(log)
-    job = read_settings(ImportJob, settings)
     sort = next(name for name in SORTS if getattr(job, name) is not None)
     entry = getattr(job, sort)
     checkpoint = Path(entry.weights.path)

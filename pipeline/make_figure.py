@@ -5,28 +5,25 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.command import listed, run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to, logger
+from pipeline.base.progress import logger
 from pipeline.families import load
 from pipeline.figures.inputs import parse_inputs
 from pipeline.figures.style import save
 from pipeline.stages.figures import FIGURES, FigureJob
 
 
+@stage
 def make_figure(
-    settings: SettingsArgument,
+    job: FigureJob,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
     ] = None,
     pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
-    log: LogOption = None,
 ) -> None:
-    """Make one of the paper's figures, one beyond them, or the loss curves."""
-    log_to(log)
-    job = read_settings(FigureJob, settings)
     if job.figure not in FIGURES:
         raise InputError(f"settings: figure: one of {', '.join(FIGURES)}, not {job.figure!r}")
     draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")

@@ -6,27 +6,24 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_text
-from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
-from pipeline.base.progress import log_to, logger
+from pipeline.base.command import listed, run_stage, stage
+from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
 from pipeline.page.page import render
 from pipeline.stages.page import ReportJob
 
 
+@stage
 def make_report(
-    settings: SettingsArgument,
+    job: ReportJob,
     output: Annotated[Path, typer.Option(help="Where the page goes (html).")],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
     ] = None,
     records: Annotated[Path, typer.Option(help="The folder of the jobs' records (json).")] = RECORDS,
-    log: LogOption = None,
 ) -> None:
-    """Make the page of a run, one HTML file that opens without a network."""
-    log_to(log)
-    job = read_settings(ReportJob, settings)
     page = render(job, parse_inputs(listed(inputs)), records)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_text
-from pipeline.base.command import LogOption, SettingsArgument, listed, read_settings, run_stage
+from pipeline.base.command import listed, run_stage, stage
 from pipeline.base.places import PUBLISHED
-from pipeline.base.progress import log_to, logger
+from pipeline.base.progress import logger
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims
@@ -16,8 +16,9 @@ from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 from pipeline.tables.summaries import parse_named
 
 
+@stage
 def make_table(
-    settings: SettingsArgument,
+    job: TableJob,
     summaries: Annotated[
         list[str] | None,
         typer.Argument(
@@ -31,11 +32,7 @@ def make_table(
     parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
     published: Annotated[Path, typer.Option(help="The folder of the published numbers.")] = PUBLISHED,
     print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
-    log: LogOption = None,
 ) -> None:
-    """Make one of the paper's tables, each measured number beside the published one."""
-    log_to(log)
-    job = read_settings(TableJob, settings)
     build = build_claims if job.table == CLAIMS else build_table
     table = build(job, [parse_named(summary) for summary in listed(summaries)], published)
     text = to_markdown(table)

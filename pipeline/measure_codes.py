@@ -8,8 +8,7 @@ import torch
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
 from pipeline.evaluation.code_statistics import code_statistics
@@ -23,19 +22,16 @@ from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import CodeMeasurement
 
 
+@stage
 def measure_codes(
-    settings: SettingsArgument,
+    job: CodeMeasurement,
     images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
     codes: Annotated[Path, typer.Option(help="The codes of the training split (safetensors).")],
     hits: Annotated[Path, typer.Option(help="The hits per entry of those codes (npz).")],
     lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
     summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Measure what section 3.4 says of codes: usage, range, variance, reconstruction under noise, bytes."""
-    log_to(log)
-    job = read_settings(CodeMeasurement, settings)
     torch.set_num_threads(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
     statistics = code_statistics(dumped)

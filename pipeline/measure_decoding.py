@@ -7,8 +7,7 @@ import torch
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.evaluation.decoding_speed import decoding_speeds, machine
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
@@ -17,14 +16,11 @@ from pipeline.models.traits import architecture_traits
 from pipeline.stages.autoencoders import Decoding
 
 
+@stage
 def measure_decoding(
-    settings: SettingsArgument,
+    job: Decoding,
     output: Annotated[Path, typer.Option(help="Where images per second go (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Measure decoded images per second of several autoencoders, side by side: they take turns."""
-    log_to(log)
-    job = read_settings(Decoding, settings)
     torch.set_num_threads(job.cpu_threads)
     torch.manual_seed(0)
     device = pick_device()

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import atomic_path, write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to, logger
+from pipeline.base.command import run_stage, stage
+from pipeline.base.progress import logger
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.neighbours import (
@@ -25,8 +25,9 @@ from pipeline.stages.evaluation import NeighboursJob
 PICTURE_ROWS = 8
 
 
+@stage
 def nearest_neighbours(
-    settings: SettingsArgument,
+    job: NeighboursJob,
     generated: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
     train: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
     validation: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
@@ -34,11 +35,7 @@ def nearest_neighbours(
     table: Annotated[Path, typer.Option(help="Where neighbours and distances go (csv).")],
     summary: Annotated[Path, typer.Option(help="Where the medians go (json).")],
     figure: Annotated[Path, typer.Option(help="Where the picture goes (png).")],
-    log: LogOption = None,
 ) -> None:
-    """Find the nearest training images of generated and of validation images by LPIPS."""
-    log_to(log)
-    job = read_settings(NeighboursJob, settings)
     embedding = LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
     made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
     found = {}

@@ -7,23 +7,19 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.prepare import prepare
 from pipeline.stages.datasets import DatasetJob
 
 
+@stage
 def prepare_dataset(
-    settings: SettingsArgument,
+    job: DatasetJob,
     train: Annotated[Path, typer.Option(help="Where the training images go (a zip of PNGs).")],
     validation: Annotated[Path, typer.Option(help="Where the validation images go (a zip of PNGs).")],
     manifest: Annotated[Path, typer.Option(help="Where counts, hashes, settings and skipped files go (json).")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode; as many as CPUs.")] = None,
-    log: LogOption = None,
 ) -> None:
-    """Prepare a collection of images: crop, resize and split it."""
-    log_to(log)
-    job = read_settings(DatasetJob, settings)
     where = f"datasets.{job.name}"
     write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where))
 

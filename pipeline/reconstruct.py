@@ -7,8 +7,7 @@ import torch
 import typer
 
 from pipeline.base.atomic import atomic_path, write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
 from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
@@ -22,8 +21,9 @@ from pipeline.stages.autoencoders import Reconstruction
 PICTURE_IMAGES = 12
 
 
+@stage
 def reconstruct(
-    settings: SettingsArgument,
+    job: Reconstruction,
     images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
     lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
@@ -32,11 +32,7 @@ def reconstruct(
     table: Annotated[Path, typer.Option(help="Where the per-image metrics go (csv).")],
     summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
     picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
-    log: LogOption = None,
 ) -> None:
-    """Reconstruct the validation split and measure it image by image (appendix B)."""
-    log_to(log)
-    job = read_settings(Reconstruction, settings)
     torch.set_num_threads(job.cpu_threads)
     originals = ImageArchive(images)
     model = load_autoencoder(autoencoder)

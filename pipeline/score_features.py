@@ -6,24 +6,21 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to, logger
+from pipeline.base.command import run_stage, stage
+from pipeline.base.progress import logger
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.summaries import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
 
 
+@stage
 def score_features(
-    settings: SettingsArgument,
+    job: EvaluationJob,
     generated: Annotated[list[Path], typer.Option(help="Features of the image set (npz), in order.")],
     reference: Annotated[list[Path], typer.Option(help="Features of the reference set (npz), in order.")],
     summary: Annotated[Path, typer.Option(help="Where metrics and protocol go (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Score an image set against a reference set in one feature space."""
-    log_to(log)
-    job = read_settings(EvaluationJob, settings)
     metric_device(job.cpu_threads)
     facts = feature_summary(job, read_features(generated), read_features(reference))
     logger.info("%s: %s", job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})

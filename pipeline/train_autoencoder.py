@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.pictures import save_picture
 from pipeline.models.checkpoints import save_autoencoder
 from pipeline.stages.autoencoders import AutoencoderJob
@@ -15,19 +14,16 @@ from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 
 
+@stage
 def train_autoencoder(
-    settings: SettingsArgument,
+    job: AutoencoderJob,
     images: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
     weights: Annotated[Path, typer.Option(help="Where the trained autoencoder goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
-    log: LogOption = None,
 ) -> None:
-    """Train one autoencoder (section 3.3). Killed and started again, it goes on where it was."""
-    log_to(log)
-    job = read_settings(AutoencoderJob, settings)
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)

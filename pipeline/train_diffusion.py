@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import run_stage, stage
 from pipeline.data.pictures import save_picture
 from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.settings.fields import CodeSize
@@ -16,19 +15,16 @@ from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import Loop, make_accelerator
 
 
+@stage
 def train_diffusion(
-    settings: SettingsArgument,
+    job: DiffusionJob,
     codes: Annotated[Path, typer.Option(help="Key codes of the training split (safetensors).")],
     autoencoder: Annotated[Path, typer.Option(help="The autoencoder that made them, for previews.")],
     weights: Annotated[Path, typer.Option(help="Where the trained model goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
-    log: LogOption = None,
 ) -> None:
-    """Train a diffusion model on codes (section 4). Killed and started again, it goes on where it was."""
-    log_to(log)
-    job = read_settings(DiffusionJob, settings)
     accelerator = make_accelerator(job.diffusion.execution, work)
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)

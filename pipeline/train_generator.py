@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
+from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to
 from pipeline.data.pictures import save_picture
 from pipeline.families import generator_family, load
 from pipeline.models.checkpoints import save_generator
@@ -17,8 +16,9 @@ from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 
 
+@stage
 def train_generator(
-    settings: SettingsArgument,
+    job: GeneratorJob,
     weights: Annotated[Path, typer.Option(help="Where the trained generator goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
@@ -26,11 +26,8 @@ def train_generator(
     images: Annotated[Path | None, typer.Option(help="The training split, for a family that reads images.")] = None,
     codes: Annotated[Path | None, typer.Option(help="Codes of the training split, for one that reads codes.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder that made the codes.")] = None,
-    log: LogOption = None,
 ) -> None:
-    """Train a generator of any family. Killed and started again, it goes on where it was."""
-    log_to(log)
-    generator, seed = (job := read_settings(GeneratorJob, settings)).generator, job.seed
+    generator, seed = job.generator, job.seed
     family = generator_family(generator.family)
     accelerator = make_accelerator(generator.execution, work)
     data: Any

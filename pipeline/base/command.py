@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -31,6 +32,25 @@ SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or th
 LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def stage(work: Callable[..., None]) -> Callable[..., None]:
+    """The command of a stage from what it does with `job`, its settings: these become text, and it has --log.
+
+    Its help is its module's docstring.
+    """
+    job, *options = inspect.signature(work).parameters.values()
+
+    @wraps(work)
+    def command(settings: str, *values: Any, log: Path | None = None, **named: Any) -> None:
+        log_to(log)
+        work(read_settings(job.annotation, settings), *values, **named)
+
+    text = job.replace(name="settings", annotation=SettingsArgument)
+    log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
+    command.__signature__ = inspect.Signature([text, *options, log])  # type: ignore[attr-defined]
+    command.__doc__ = sys.modules[work.__module__].__doc__
+    return command
 
 
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:

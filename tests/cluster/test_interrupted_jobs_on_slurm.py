@@ -29,7 +29,7 @@ BALLAST = f"""
     while len(ballast) < {int(1.1 * LIMIT_MB)} // 100:
         ballast.append(bytearray(b"x") * 100 * 2**20)
         time.sleep(0.25)
-    log_to(log)
+    data = TrainingImages(images)
 """
 
 
@@ -114,7 +114,7 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
     asks = "memory_mb={},\n)\nIMPORT_WEIGHTS".format
     run.edited("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
-    run.edited("pipeline/train_autoencoder.py", "\n    log_to(log)\n", BALLAST)
+    run.edited("pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
     done = run.submit(*TRAIN)
     assert "Trying to restart job" in done.text
     jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%m %T").splitlines()
