@@ -35,9 +35,9 @@ def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> S
 def resolutions(model: Bright, codes: Tensor) -> Sheet:
     """Images of codes (N, C_z, H_z, W_z) from the first 1, 2, ..., N_r resolutions, coarse to fine."""
     retrieved = model.tables.retrieve(model.tiled(codes))
-    per_resolution = retrieved.shape[2] // model.tables.resolutions
+    per_resolution = retrieved.shape[2] // model.settings.tables.resolutions
     images, columns = [], []
-    for used in range(1, model.tables.resolutions + 1):
+    for used in range(1, model.settings.tables.resolutions + 1):
         kept = retrieved.clone()
         kept[:, :, used * per_resolution :] = 0
         block = model.group_mlps(kept)

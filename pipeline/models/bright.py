@@ -26,7 +26,7 @@ class Bright(ImageAutoencoder):
         settings.check_resolution(resolution)
         self.settings, self.resolution, self.channels = settings, resolution, channels
         self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
-        self.tables = make_hash_tables(settings)
+        self.tables = HashTableGroups(settings.tables, groups(settings), settings.feature_size)
         self.group_mlps = make_group_mlps(settings)
         self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         self.synthesis = make_synthesis(settings, resolution, channels)
@@ -89,33 +89,16 @@ class Bright(ImageAutoencoder):
 
     def count_hits(self, codes: Tensor) -> Tensor:
         """Hits (N_h, entries) of the finest resolution's tables (section 3.4)."""
-        return self.tables.count_hits(tile(codes, self.tables.feature_size), self.tables.resolutions - 1)
+        return self.tables.count_hits(tile(codes, self.settings.feature_size), self.settings.tables.resolutions - 1)
 
     def reachable_entries(self) -> Tensor:
         """Which entries (entries,) of the finest resolution any key can hit."""
-        return self.tables.reachable_entries(self.tables.resolutions - 1)
+        return self.tables.reachable_entries(self.settings.tables.resolutions - 1)
 
 
 def groups(settings: Autoencoder) -> int:
     """N_h, the number of groups of hash tables."""
     return settings.code_size.channels // settings.tables.key_length
-
-
-def make_hash_tables(settings: Autoencoder) -> HashTableGroups:
-    """The groups of hash tables of `settings`."""
-    tables = settings.tables
-    return HashTableGroups(
-        groups=groups(settings),
-        key_length=tables.key_length,
-        resolutions=tables.resolutions,
-        coarsest=tables.coarsest_resolution,
-        finest=tables.finest_resolution,
-        features_per_entry=tables.features_per_entry,
-        entries_log2=tables.entries_log2,
-        convention=tables.convention,
-        feature_size=settings.feature_size,
-        retrieval=tables.retrieval,
-    )
 
 
 def make_group_mlps(settings: Autoencoder) -> GroupMLPs:

@@ -1,13 +1,43 @@
-"""Restarts of a codebook's unused entries: an entry far from all codes is never nearest, so nothing moves it.
+"""What families with a codebook share: decoding indices, hits, and restarts of unused entries.
 
-All that a restart draws is a function of (seed, step), and what it looks at is what all processes hold together:
-the codebooks of all processes stay the same, and those of a run in one process.
+An entry far from all codes is never nearest, so nothing moves it. All that a restart draws is a function of
+(seed, step), and what it looks at is what all processes hold together: the codebooks of all processes stay the same,
+and those of a run in one process.
 """
 
 import torch
 from torch import Tensor, distributed, nn
 
 from pipeline.models.autoencoder import Draws
+from pipeline.models.first_stage import FirstStageAutoencoder
+
+
+class CodebookAutoencoder(FirstStageAutoencoder):
+    """A first stage whose codes become entries of a codebook.
+
+    A family has `indices`, from codes (N, C_z, H_z, W_z) to the entries that they become, and `codes_of` back to codes.
+    """
+
+    @property
+    def codebook_size(self) -> int:
+        """Entries in the codebook."""
+        return self.settings.codebook.entries
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes (N, C_z, H_z, W_z), quantized or not -> images (N, C, R, R)."""
+        return self.decode_indices(self.indices(code))
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Indices -> images. Quantizing a sum of entries again may choose others, so this does not go by `decode`."""
+        return self.decoder(self.codes_of(indices))
+
+    def count_hits(self, codes: Tensor) -> Tensor:
+        """How often each entry is chosen: (1, entries)."""
+        return hits(self.indices(codes), self.codebook_size)[None]
+
+    def reachable_entries(self) -> Tensor:
+        """Any entry (entries,) can be nearest to something."""
+        return torch.ones(self.codebook_size, dtype=torch.bool)
 
 
 class EntryUse(nn.Module):

@@ -23,24 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.models.bright import groups, make_group_mlps, make_synthesis
 from pipeline.models.decoder import StyleMLP, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
-from pipeline.models.levels import Convention, make_levels
+from pipeline.models.levels import make_levels
 from pipeline.settings.autoencoder import Autoencoder
 
 GIGA = 1e9
 
 
-def hash_table_parameters(settings: Autoencoder, convention: Convention) -> int:
+def hash_table_parameters(settings: Autoencoder, convention: str) -> int:
     """Numbers in all tables of all groups, by a convention's nodes per dimension."""
-    tables = settings.tables
-    levels = make_levels(
-        tables.resolutions,
-        tables.coarsest_resolution,
-        tables.finest_resolution,
-        tables.key_length + 2,
-        tables.entries_log2,
-        convention,
-    )
-    return groups(settings) * tables.features_per_entry * sum(level.entries for level in levels)
+    levels = make_levels(settings.tables.model_copy(update={"convention": convention}))
+    return groups(settings) * settings.tables.features_per_entry * sum(level.entries for level in levels)
 
 
 def parameters(module: nn.Module) -> int:

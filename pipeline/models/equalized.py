@@ -24,49 +24,32 @@ def activate(features: Tensor) -> Tensor:
 
 def fir_kernel(gain: float) -> Tensor:
     """The 4 x 4 filter, whose sum is `gain`."""
-    row = torch.tensor(FIR)
-    kernel = row[:, None] * row[None, :]
+    kernel = torch.tensor(FIR).outer(torch.tensor(FIR))
     return kernel * (gain / kernel.sum())
 
 
 class _Fir(torch.autograd.Function):
     """The FIR filter on each channel, in the features' own precision.
 
-    Its gradient is its transpose, whose gradient is the filter again: the gradient penalty differentiates
-    twice, where torch's own second derivative of a grouped convolution takes ten times as long.
+    Its gradient is its transpose (with stride 2: zeros between the pixels, then the filter), whose gradient is the
+    filter again: the gradient penalty differentiates twice, where torch's own second derivative of a grouped
+    convolution takes ten times as long.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(kernel)
-        ctx.stride, ctx.padding = stride, padding
+        ctx.how = stride, padding, transposed
+        convolve = F.conv_transpose2d if transposed else F.conv2d
         channels = features.shape[1]
         weight = kernel.to(features.dtype).expand(channels, 1, 4, 4)
         with full_precision(features):
-            return F.conv2d(features, weight, stride=stride, padding=padding, groups=channels)
+            return convolve(features, weight, stride=stride, padding=padding, groups=channels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (kernel,) = ctx.saved_tensors
-        return _FirTransposed.apply(gradient, kernel, ctx.stride, ctx.padding), None, None, None
-
-
-class _FirTransposed(torch.autograd.Function):
-    """The transpose of `_Fir`: with stride 2, zeros between the pixels and then the filter."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
-        ctx.save_for_backward(kernel)
-        ctx.stride, ctx.padding = stride, padding
-        channels = features.shape[1]
-        weight = kernel.to(features.dtype).expand(channels, 1, 4, 4)
-        with full_precision(features):
-            return F.conv_transpose2d(features, weight, stride=stride, padding=padding, groups=channels)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (kernel,) = ctx.saved_tensors
-        return _Fir.apply(gradient, kernel, ctx.stride, ctx.padding), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (kernel,), (stride, padding, transposed) = ctx.saved_tensors, ctx.how
+        return _Fir.apply(gradient, kernel, stride, padding, not transposed), None, None, None, None
 
 
 class Filter(nn.Module):
@@ -80,7 +63,7 @@ class Filter(nn.Module):
         self.register_buffer("kernel", fir_kernel(gain), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return _Fir.apply(features, self.kernel, self.stride, self.padding)
+        return _Fir.apply(features, self.kernel, self.stride, self.padding, False)
 
 
 class Upsample(nn.Module):
@@ -93,7 +76,7 @@ class Upsample(nn.Module):
         self.register_buffer("kernel", fir_kernel(4.0), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return _FirTransposed.apply(images, self.kernel, 2, 1)
+        return _Fir.apply(images, self.kernel, 2, 1, True)
 
 
 class EqualizedLinear(nn.Module):
@@ -117,13 +100,7 @@ class EqualizedConv(nn.Module):
     """A convolution, with stride and zero padding."""
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        size: int,
-        stride: int = 1,
-        padding: int | None = None,
-        bias: bool = True,
+        self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int | None = None, bias: bool = True
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))

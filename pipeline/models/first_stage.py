@@ -7,13 +7,11 @@ z (`latent_channels`) is what VQGAN's code calls z_channels, C_z its embed_dim. 
 with attention at some resolutions; the middle has attention always.
 """
 
-import math
-
 from diffusers.models.autoencoders.vae import Decoder, Encoder
 from torch import Tensor, nn
 
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.encoder import MULTIPLIERS, NORM_GROUPS
+from pipeline.models.encoder import levels
 from pipeline.settings.first_stage import FirstStage
 
 
@@ -22,15 +20,14 @@ class FirstStageEncoder(nn.Module):
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int, moments: int):
         super().__init__()
-        widths, attends = _levels(settings, resolution)
+        sides, blocks = levels(settings.network, resolution, settings.code_size)
+        attends = [side in settings.network.attention_resolutions for side in sides]
         self.network = Encoder(
             in_channels=channels,
             out_channels=latent_channels(settings),
             down_block_types=tuple("AttnDownEncoderBlock2D" if attend else "DownEncoderBlock2D" for attend in attends),
-            block_out_channels=widths,
-            layers_per_block=settings.network.blocks,
-            norm_num_groups=math.gcd(NORM_GROUPS, *widths),
             double_z=moments == 2,
+            **blocks,
         )
         self.quant_conv = nn.Conv2d(moments * latent_channels(settings), moments * settings.code_size.channels, 1)
 
@@ -44,17 +41,14 @@ class FirstStageDecoder(nn.Module):
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()
-        widths, attends = _levels(settings, resolution)
+        sides, blocks = levels(settings.network, resolution, settings.code_size)
+        attends = [side in settings.network.attention_resolutions for side in reversed(sides)]
         self.post_quant_conv = nn.Conv2d(settings.code_size.channels, latent_channels(settings), 1)
         self.network = Decoder(
             in_channels=latent_channels(settings),
             out_channels=channels,
-            up_block_types=tuple(
-                "AttnUpDecoderBlock2D" if attend else "UpDecoderBlock2D" for attend in reversed(attends)
-            ),
-            block_out_channels=widths,
-            layers_per_block=settings.network.blocks,
-            norm_num_groups=math.gcd(NORM_GROUPS, *widths),
+            up_block_types=tuple("AttnUpDecoderBlock2D" if attend else "UpDecoderBlock2D" for attend in attends),
+            **blocks,
         )
 
     def forward(self, code: Tensor) -> Tensor:
@@ -92,10 +86,3 @@ class FirstStageAutoencoder(ImageAutoencoder):
 def latent_channels(settings: FirstStage) -> int:
     """Channels of the encoder's output, before it is projected to the code."""
     return settings.network.latent_channels or settings.code_size.channels
-
-
-def _levels(settings: FirstStage, resolution: int) -> tuple[tuple[int, ...], list[bool]]:
-    """Channels of each level from the image's resolution down to H_z, and whether it has attention."""
-    network, levels = settings.network, int(math.log2(resolution // settings.code_size.height)) + 1
-    widths = tuple(network.channels * multiplier for multiplier in network.multipliers or MULTIPLIERS[:levels])
-    return widths, [resolution >> level in network.attention_resolutions for level in range(levels)]

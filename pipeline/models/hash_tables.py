@@ -11,21 +11,18 @@ which its group answers with N_r interpolated features of C_v numbers. `levels.p
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.base.progress import logger
-from pipeline.models.levels import Convention, Level, level_resolution, make_levels
+from pipeline.models.levels import make_levels
 from pipeline.models.precision import full_precision
 from pipeline.models.retrieval_gather import GatherRetrieval, corners
 from pipeline.models.retrieval_separable import SeparableRetrieval
 from pipeline.models.retrieval_tinycudann import TinyCudaNNRetrieval, unavailable
-
-__all__ = ["HashTableGroups", "Level", "Retrieval", "level_resolution", "make_levels"]
-
-Strategy = Literal["auto", "gather", "separable", "tinycudann"]
+from pipeline.settings.autoencoder import HashTables
 
 INITIAL_RANGE = 1e-4  # instant-NGP: entries start uniform in ± this
 
@@ -41,56 +38,39 @@ class Retrieval(Protocol):
 class HashTableGroups(nn.Module):
     """N_h groups of N_r tables; `tables` (N_h, entries of all levels, C_v) is all its state."""
 
-    def __init__(
-        self,
-        groups: int,
-        key_length: int,
-        resolutions: int,
-        coarsest: int,
-        finest: int,
-        features_per_entry: int,
-        entries_log2: int,
-        convention: Convention,
-        feature_size: int,
-        retrieval: Strategy = "auto",
-    ):
+    def __init__(self, settings: HashTables, groups: int, feature_size: int):
         super().__init__()
-        self.groups, self.key_length, self.resolutions = groups, key_length, resolutions
-        self.feature_size = feature_size
-        self.entries_log2, self.convention = entries_log2, convention
-        self.levels = make_levels(resolutions, coarsest, finest, key_length + 2, entries_log2, convention)
+        self.settings, self.groups, self.feature_size = settings, groups, feature_size
+        self.levels = make_levels(settings)
         entries = sum(level.entries for level in self.levels)
-        self.tables = nn.Parameter(torch.empty(groups, entries, features_per_entry))
+        self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
-        self.retrieval = self._strategy(retrieval)
-        plain = self.retrieval.name != "tinycudann"
-        self.retrieval_off_cuda = self.retrieval if plain else self._plain("tinycudann")
-
-    def _strategy(self, wanted: Strategy) -> Retrieval:
-        if wanted in {"auto", "tinycudann"}:
-            features = self.tables.shape[-1]
-            problem = unavailable(self.key_length, features, self.convention)
+        self.retrieval = self.retrieval_off_cuda = self._plain()
+        if settings.retrieval in {"auto", "tinycudann"}:
+            problem = unavailable(settings)
             if problem is None:
-                return TinyCudaNNRetrieval(self.levels, self.key_length, self.feature_size, features, self.entries_log2)
-            if wanted == "tinycudann":
-                logger.info("retrieval: %s in place of tinycudann: %s", self._plain(wanted).name, problem)
-        return self._plain(wanted)
+                self.retrieval = TinyCudaNNRetrieval(self.levels, settings, feature_size)
+            elif settings.retrieval == "tinycudann":
+                logger.info("retrieval: %s in place of tinycudann: %s", self.retrieval.name, problem)
 
-    def _plain(self, wanted: str) -> Retrieval:
+    def _plain(self) -> Retrieval:
         """The strategy that is asked for where it is one of torch alone, else the better one of those."""
-        separable = wanted == "separable" or (wanted != "gather" and self.key_length == 1)
-        kind = SeparableRetrieval if separable else GatherRetrieval
-        return kind(self.levels, self.key_length, self.feature_size, self.convention)
+        gather = self.settings.retrieval == "gather" or self.settings.key_length != 1
+        return (GatherRetrieval if gather else SeparableRetrieval)(self.levels, self.feature_size)
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""
         strategy = self.retrieval if tiled_code.is_cuda else self.retrieval_off_cuda
+        keys = self._unit_keys(tiled_code)
         with full_precision(tiled_code):
-            return strategy(self.tables.float(), self._unit_keys(tiled_code))
+            features = strategy(self.tables.float(), keys)
+            if self.settings.convention == "ngp":  # where keys outside of [0, 1] read nothing
+                features = features * ((keys >= 0) & (keys <= 1)).all(dim=2, keepdim=True)
+            return features
 
     def _unit_keys(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) -> (N, N_h, C_key, H_d, W_d)."""
-        return tiled_code.float().unflatten(1, (self.groups, self.key_length))
+        return tiled_code.float().unflatten(1, (self.groups, self.settings.key_length))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -126,11 +106,6 @@ class HashTableGroups(nn.Module):
         last = geometry.cells - 1 + int(geometry.scale + 0.5 > geometry.cells - 1)
         key_nodes = torch.arange(last + 1, device="cpu")
         reachable = torch.zeros(geometry.entries, dtype=torch.bool, device="cpu")
-        dimensions = geometry.dimensions
-        axes = [key_nodes] * self.key_length + [pixel_nodes] * 2
-        shaped = [
-            axis.view([-1 if place == dimension else 1 for place in range(dimensions)])
-            for dimension, axis in enumerate(axes)
-        ]
-        reachable[geometry.index(shaped).reshape(-1)] = True
+        nodes = torch.meshgrid(*[key_nodes] * self.settings.key_length, pixel_nodes, pixel_nodes, indexing="ij")
+        reachable[geometry.index(list(nodes)).reshape(-1)] = True
         return reachable

@@ -15,12 +15,13 @@ It is dense where n^D entries fit into 2^T, else hashed. Two conventions differ 
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from operator import xor
 
 import torch
 from torch import Tensor
 
-Convention = Literal["tcnn", "ngp"]
+from pipeline.settings.autoencoder import HashTables
 
 PRIMES = (1, 2654435761, 805459861, 3674653429)  # instant-NGP's spatial hash, one prime per dimension
 UINT32 = 0xFFFFFFFF
@@ -54,14 +55,9 @@ class Level:
     def index(self, nodes: list[Tensor]) -> Tensor:
         """Entries of grid nodes: one int64 tensor of node numbers per dimension, which broadcast."""
         if self.hashed:
-            hashes = [(node * prime) & UINT32 for node, prime in zip(nodes, PRIMES, strict=False)]
-            total = hashes[0]
-            for value in hashes[1:]:
-                total = total ^ value
+            total = reduce(xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES, strict=False)))
         else:
-            total = nodes[0]
-            for dimension, node in enumerate(nodes[1:], start=1):
-                total = total + node * self.nodes**dimension
+            total = torch.as_tensor(sum(node * self.nodes**dimension for dimension, node in enumerate(nodes)))
         return total % self.entries
 
     def key_cells(self, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,33 +76,17 @@ class Level:
         return cell.long(), position - cell
 
 
-def level_resolution(level: int, resolutions: int, coarsest: int, finest: int) -> int:
-    """r_l = ceil(r_min (r_max / r_min)^(l / (N_r - 1))), in integers: floats miss by one at 4 to 32."""
-    steps = max(resolutions - 1, 1)
-    power = coarsest ** (steps - level) * finest**level
-    guess = round(_growth(level, resolutions, coarsest, finest))
-    return next(r for r in range(max(guess - 1, 1), guess + 3) if r**steps >= power)
-
-
-def _growth(level: int, resolutions: int, coarsest: int, finest: int) -> float:
-    """r_min b^l as a float; exact where it is an integer."""
-    steps = max(resolutions - 1, 1)
-    value = coarsest * (finest / coarsest) ** (level / steps)
-    whole = round(value)
-    return float(whole) if whole**steps == coarsest ** (steps - level) * finest**level else value
-
-
-def make_levels(
-    resolutions: int, coarsest: int, finest: int, dimensions: int, entries_log2: int, convention: Convention
-) -> tuple[Level, ...]:
+def make_levels(settings: HashTables) -> tuple[Level, ...]:
     """The N_r levels of a group, coarsest first."""
+    first, last, steps = settings.coarsest_resolution, settings.finest_resolution, max(settings.resolutions - 1, 1)
     levels: list[Level] = []
-    offset = 0
-    for number in range(resolutions):
-        resolution = level_resolution(number, resolutions, coarsest, finest)
-        nodes = resolution if convention == "tcnn" else resolution + 1
-        entries = min(-(-(nodes**dimensions) // 8) * 8, 2**entries_log2)
-        scale = _growth(number, resolutions, coarsest, finest) - 1.0
+    for number in range(settings.resolutions):
+        growth = first * (last / first) ** (number / steps)  # r_min b^l; floats miss integers, at 4 to 32 by one
+        whole, power = round(growth), first ** (steps - number) * last**number
+        resolution = whole if whole**steps >= power else whole + 1
+        scale = (whole if whole**steps == power else growth) - 1.0
+        nodes, dimensions = resolution + (settings.convention == "ngp"), settings.key_length + 2
+        entries = min(-(-(nodes**dimensions) // 8) * 8, 2**settings.entries_log2)
+        offset = levels[-1].offset + levels[-1].entries if levels else 0
         levels.append(Level(resolution, scale, nodes, dimensions, entries, offset))
-        offset += entries
     return tuple(levels)

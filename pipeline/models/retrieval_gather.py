@@ -4,11 +4,12 @@ A query reads the M = 2^(C_key + 2) corners of its cell at each resolution; F_in
 """
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
 
-from pipeline.models.levels import Convention, Level
+from pipeline.models.levels import Level
 
 
 def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tensor]:
@@ -24,11 +25,7 @@ def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tens
     entries, corner_weights = [], []
     for corner in itertools.product((0, 1), repeat=level.dimensions):
         entries.append(level.index([node + step for node, step in zip(low, corner, strict=True)]))
-        factors = [w if step else 1 - w for w, step in zip(high_weight, corner, strict=True)]
-        weight = factors[0]
-        for factor in factors[1:]:
-            weight = weight * factor
-        corner_weights.append(weight)
+        corner_weights.append(math.prod(w if step else 1 - w for w, step in zip(high_weight, corner, strict=True)))
     return torch.stack(entries, -1), torch.stack(corner_weights, -1)
 
 
@@ -37,9 +34,8 @@ class GatherRetrieval:
 
     name = "gather"
 
-    def __init__(self, levels: tuple[Level, ...], key_length: int, feature_size: int, convention: Convention):
-        self.levels, self.key_length = levels, key_length
-        self.feature_size, self.convention = feature_size, convention
+    def __init__(self, levels: tuple[Level, ...], feature_size: int):
+        self.levels, self.feature_size = levels, feature_size
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
         """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
@@ -51,11 +47,7 @@ class GatherRetrieval:
             torch.stack([self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1)
             for level, table in zip(self.levels, by_level, strict=True)
         ]
-        output = torch.cat(features, dim=-1).movedim(-1, 2)
-        if self.convention == "ngp":
-            inside = ((code >= 0) & (code <= 1)).all(dim=2, keepdim=True)
-            output = output * inside
-        return output
+        return torch.cat(features, dim=-1).movedim(-1, 2)
 
     def _level(self, level: Level, table: Tensor, code: Tensor) -> Tensor:
         """One level of one group: (N, H_d, W_d, C_v)."""

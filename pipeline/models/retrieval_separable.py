@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from pipeline.models.levels import Convention, Level
+from pipeline.models.levels import Level
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,7 @@ class SparseMatrix:
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         return F.embedding_bag(
-            self.columns,
-            dense,
-            self.offsets,
-            mode="sum",
-            per_sample_weights=self.weights,
-            include_last_offset=True,
+            self.columns, dense, self.offsets, mode="sum", per_sample_weights=self.weights, include_last_offset=True
         )
 
     def to(self, device: torch.device) -> "SparseMatrix":
@@ -58,8 +53,7 @@ def sparse_matrix(rows: Tensor, columns: Tensor, weights: Tensor | None, height:
 class LevelPlan:
     """The constant matrices of one level.
 
-    read_out: entries of the nodes (column x y pair, key node), pairs x key_nodes long; spread: (H_d W_d,
-    pairs).
+    read_out: entries of the nodes (column x y pair, key node), pairs x key_nodes long; spread: (H_d W_d, pairs).
     """
 
     level: Level
@@ -134,11 +128,7 @@ class _SeparableLookup(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        tables: Tensor,
-        code: Tensor,
-        plans: list[LevelPlan],
-        grids: list[list[Tensor]] | None,
+        ctx: FunctionCtx, tables: Tensor, code: Tensor, plans: list[LevelPlan], grids: list[list[Tensor]] | None
     ) -> Tensor:
         groups, _, features = tables.shape
         images, _, pixels = code.shape
@@ -189,10 +179,8 @@ class SeparableRetrieval:
 
     name = "separable"
 
-    def __init__(self, levels: tuple[Level, ...], key_length: int, feature_size: int, convention: Convention):
-        if key_length != 1:
-            raise ValueError(f"separable retrieval needs key_length 1, not {key_length}; use gather")
-        self.levels, self.feature_size, self.convention = levels, feature_size, convention
+    def __init__(self, levels: tuple[Level, ...], feature_size: int):
+        self.levels, self.feature_size = levels, feature_size
         self.grids: list[list[Tensor]] | None = None
         self._plans: dict[torch.device, list[LevelPlan]] = {}
 
@@ -204,18 +192,12 @@ class SeparableRetrieval:
 
     def make_grids(self, tables: Tensor) -> list[list[Tensor]]:
         """G of every level and group, for many batches with the same tables."""
-        plans = self.plans(tables.device)
-        with torch.no_grad():
-            return [[plan.grid(table) for table in plan.level.of(tables)] for plan in plans]
+        return [[plan.grid(table) for table in plan.level.of(tables)] for plan in self.plans(tables.device)]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
         """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
 
         tables: (N_h, entries, C_v); code: (N, N_h, 1, H_d, W_d), unit keys in [0, 1].
         """
-        keys = code.flatten(2)
-        output = _SeparableLookup.apply(tables, keys, self.plans(tables.device), self.grids)
-        output = output.unflatten(-1, (self.feature_size, self.feature_size))
-        if self.convention == "ngp":
-            output = output * ((code >= 0) & (code <= 1))
-        return output
+        output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self.grids)
+        return output.unflatten(-1, code.shape[-2:])

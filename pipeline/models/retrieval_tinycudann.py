@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pipeline.models.levels import Convention, Level
+from pipeline.models.levels import Level
+from pipeline.settings.autoencoder import HashTables
 
 FEATURES = (1, 2, 4, 8)  # per level, that the package has kernels for
 KEY_LENGTHS = (1, 2)  # its grids have 2 to 4 dimensions, ours C_key + 2
@@ -28,14 +29,14 @@ def load_package() -> ModuleType | str:
         return f"the package tinycudann does not load ({error})"
 
 
-def unavailable(key_length: int, features_per_entry: int, convention: Convention) -> str | None:
+def unavailable(settings: HashTables) -> str | None:
     """Why tiny-cuda-nn can't do this retrieval here; None if it can."""
-    if convention != "tcnn":
-        return f"its tables follow the convention tcnn, not {convention}"
-    if key_length not in KEY_LENGTHS:
-        return f"it has no grids for key_length {key_length}"
-    if features_per_entry not in FEATURES:
-        return f"it has no kernels for features_per_entry {features_per_entry}"
+    if settings.convention != "tcnn":
+        return f"its tables follow the convention tcnn, not {settings.convention}"
+    if settings.key_length not in KEY_LENGTHS:
+        return f"it has no grids for key_length {settings.key_length}"
+    if settings.features_per_entry not in FEATURES:
+        return f"it has no kernels for features_per_entry {settings.features_per_entry}"
     if not torch.cuda.is_available():
         return "there is no CUDA device"
     package = load_package()
@@ -43,37 +44,27 @@ def unavailable(key_length: int, features_per_entry: int, convention: Convention
 
 
 class TinyCudaNNRetrieval:
-    """The interpolated features of every unit key from the package's encoding."""
+    """The interpolated features of every unit key from the package's encoding, where it is not `unavailable`."""
 
     name = "tinycudann"
 
-    def __init__(
-        self,
-        levels: tuple[Level, ...],
-        key_length: int,
-        feature_size: int,
-        features_per_entry: int,
-        entries_log2: int,
-    ):
-        package = load_package()
-        if isinstance(package, str):
-            raise RuntimeError(f"tinycudann retrieval: {package}")
-        self.levels, self.key_length, self.feature_size = levels, key_length, feature_size
+    def __init__(self, levels: tuple[Level, ...], settings: HashTables, feature_size: int):
+        self.feature_size = feature_size
         coarsest, finest = levels[0].scale + 1, levels[-1].scale + 1
-        self.encoding: nn.Module = package.Encoding(
-            n_input_dims=key_length + 2,
+        self.encoding: nn.Module = importlib.import_module("tinycudann").Encoding(
+            n_input_dims=settings.key_length + 2,
             encoding_config={
                 "otype": "HashGrid",
                 "n_levels": len(levels),
-                "n_features_per_level": features_per_entry,
-                "log2_hashmap_size": entries_log2,
+                "n_features_per_level": settings.features_per_entry,
+                "log2_hashmap_size": settings.entries_log2,
                 "base_resolution": round(coarsest),
                 "per_level_scale": (finest / coarsest) ** (1 / max(len(levels) - 1, 1)),
                 "interpolation": "Linear",
             },
             dtype=torch.float32,
         )
-        expected = sum(level.entries for level in levels) * features_per_entry
+        expected = sum(level.entries for level in levels) * settings.features_per_entry
         found = sum(parameter.numel() for parameter in self.encoding.parameters())
         if found != expected:
             raise RuntimeError(f"tinycudann keeps {found} numbers in a group's tables, expected {expected}")

@@ -16,13 +16,12 @@ from vector_quantize_pytorch import ResidualVQ
 
 from pipeline.families.rqvae import RQVAE as Settings
 from pipeline.models.autoencoder import Draws
-from pipeline.models.codebook import hits, random_codes
-from pipeline.models.first_stage import FirstStageAutoencoder
+from pipeline.models.codebook import CodebookAutoencoder, random_codes
 
 RESTARTED_USE = 1.0  # the average use that a restarted entry begins with, as in RQ-VAE's code
 
 
-class RQVAE(FirstStageAutoencoder):
+class RQVAE(CodebookAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
 
     def __init__(self, settings: Settings, resolution: int, channels: int):
@@ -34,11 +33,6 @@ class RQVAE(FirstStageAutoencoder):
         super().train(mode)
         self.quantizer.eval()
         return self
-
-    @property
-    def codebook_size(self) -> int:
-        """Entries in the codebook."""
-        return self.settings.codebook.entries
 
     @property
     def codebook(self) -> Tensor:
@@ -53,17 +47,6 @@ class RQVAE(FirstStageAutoencoder):
     def codes_of(self, indices: Tensor) -> Tensor:
         """The sums of entries as codes: (N, depth, H_z, W_z) -> (N, C_z, H_z, W_z)."""
         return self.codebook[indices].sum(1).movedim(-1, 1)
-
-    def decode(self, code: Tensor) -> Tensor:
-        """Codes (N, C_z, H_z, W_z), quantized or not -> images (N, C, R, R)."""
-        return self.decode_indices(self.indices(code))
-
-    def decode_indices(self, indices: Tensor) -> Tensor:
-        """Indices (N, depth, H_z, W_z) -> images (N, C, R, R).
-
-        Quantizing a sum of entries again may choose other entries, so this does not go through `decode`.
-        """
-        return self.decoder(self.codes_of(indices))
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions, and the commitment loss; the codebook's averages follow, and unused entries restart."""
@@ -88,14 +71,6 @@ class RQVAE(FirstStageAutoencoder):
         for buffer in (codebook.embed, codebook.embed_avg):
             buffer.copy_(torch.where(expired[:, None], vectors * RESTARTED_USE, buffer))
         codebook.cluster_size.masked_fill_(expired, RESTARTED_USE)
-
-    def count_hits(self, codes: Tensor) -> Tensor:
-        """How often each entry is nearest, at any depth: (1, entries)."""
-        return hits(self.indices(codes), self.codebook_size)[None]
-
-    def reachable_entries(self) -> Tensor:
-        """Any entry (entries,) can be nearest to some residual."""
-        return torch.ones(self.codebook_size, dtype=torch.bool)
 
 
 def _vectors(codes: Tensor) -> Tensor:

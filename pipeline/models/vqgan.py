@@ -14,11 +14,10 @@ from torch import Tensor
 
 from pipeline.families.vqgan import VQGAN as Settings
 from pipeline.models.autoencoder import Draws
-from pipeline.models.codebook import EntryUse, hits, random_codes
-from pipeline.models.first_stage import FirstStageAutoencoder
+from pipeline.models.codebook import CodebookAutoencoder, EntryUse, random_codes
 
 
-class VQGAN(FirstStageAutoencoder):
+class VQGAN(CodebookAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
 
     def __init__(self, settings: Settings, resolution: int, channels: int):
@@ -28,11 +27,6 @@ class VQGAN(FirstStageAutoencoder):
         self.quantize = VectorQuantizer(entries, settings.code_size.channels, beta=0.0, sane_index_shape=True)
         self.use = EntryUse(entries)
 
-    @property
-    def codebook_size(self) -> int:
-        """Entries in the codebook."""
-        return self.settings.codebook.entries
-
     def indices(self, codes: Tensor) -> Tensor:
         """The nearest entry to each vector: (N, C_z, H_z, W_z) -> (N, H_z, W_z)."""
         _, _, (_, _, indices) = self.quantize(codes.float())
@@ -41,14 +35,6 @@ class VQGAN(FirstStageAutoencoder):
     def codes_of(self, indices: Tensor) -> Tensor:
         """The entries as codes: (N, H_z, W_z) -> (N, C_z, H_z, W_z)."""
         return self.quantize.embedding(indices).movedim(-1, 1)
-
-    def decode(self, code: Tensor) -> Tensor:
-        """Codes (N, C_z, H_z, W_z), quantized or not -> images (N, C, R, R)."""
-        return self.decode_indices(self.indices(code))
-
-    def decode_indices(self, indices: Tensor) -> Tensor:
-        """Indices (N, H_z, W_z) -> images (N, C, R, R)."""
-        return self.decoder(self.codes_of(indices))
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions, and the two losses of the codebook; unused entries restart where the settings say so."""
@@ -70,11 +56,3 @@ class VQGAN(FirstStageAutoencoder):
         vectors = random_codes(codes.flatten(2).movedim(1, 2), self.codebook_size, random)
         expired = self.use.expired(self.settings.codebook.restart_after_images)
         self.quantize.embedding.weight.copy_(torch.where(expired[:, None], vectors, self.quantize.embedding.weight))
-
-    def count_hits(self, codes: Tensor) -> Tensor:
-        """How often each entry is nearest: (1, entries)."""
-        return hits(self.indices(codes), self.codebook_size)[None]
-
-    def reachable_entries(self) -> Tensor:
-        """Any entry (entries,) can be nearest to some code."""
-        return torch.ones(self.codebook_size, dtype=torch.bool)

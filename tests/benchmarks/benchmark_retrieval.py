@@ -13,6 +13,7 @@ import torch
 import typer
 
 from pipeline.models.hash_tables import HashTableGroups
+from pipeline.settings.autoencoder import HashTables
 
 FEATURE_SIZE, GROUPS = 64, 4  # 64x64x4, C_key = 1
 
@@ -20,7 +21,7 @@ FEATURE_SIZE, GROUPS = 64, 4  # 64x64x4, C_key = 1
 def groups_of_tables(retrieval: str) -> HashTableGroups:
     """The paper's groups: 16 resolutions from 4 to 64, four floats an entry, at most 2^18 entries."""
     torch.manual_seed(0)
-    return HashTableGroups(GROUPS, 1, 16, 4, 64, 4, 18, "tcnn", FEATURE_SIZE, retrieval)  # type: ignore[arg-type]
+    return HashTableGroups(HashTables(retrieval=retrieval), GROUPS, FEATURE_SIZE)  # type: ignore[arg-type]
 
 
 def seconds(tables: HashTableGroups, code: torch.Tensor, upstream: torch.Tensor) -> float:

@@ -7,8 +7,26 @@ from decimal import Decimal, getcontext
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.hash_tables import HashTableGroups
+from pipeline.settings.autoencoder import HashTables
+
 getcontext().prec = 60
 PRIMES = (1, 2654435761, 805459861, 3674653429)
+
+
+def table_settings(resolutions, coarsest, finest, dimensions, size, convention, features=4, retrieval="auto"):
+    """Settings of groups of hash tables whose queries have so many dimensions."""
+    return HashTables(
+        key_length=dimensions - 2, resolutions=resolutions, coarsest_resolution=coarsest, finest_resolution=finest,
+        features_per_entry=features, entries_log2=size, convention=convention, retrieval=retrieval,
+    )  # fmt: skip
+
+
+def hash_tables(groups, key_length, resolutions, coarsest, finest, features, size, convention, feature_size,
+                retrieval="auto"):  # fmt: skip
+    """Groups of hash tables of these settings."""
+    settings = table_settings(resolutions, coarsest, finest, key_length + 2, size, convention, features, retrieval)
+    return HashTableGroups(settings, groups, feature_size)
 
 
 def geometry(

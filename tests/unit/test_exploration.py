@@ -43,7 +43,7 @@ def test_interpolation_begins_and_ends_with_the_two_images_and_has_their_mean_co
 
 def test_all_resolutions_are_the_whole_image_and_fewer_ignore_the_finer_tables(model, codes) -> None:
     sheet = resolutions(model, codes)
-    assert sheet.images.shape[:2] == (4, model.tables.resolutions)
+    assert sheet.images.shape[:2] == (4, len(model.tables.levels))
     assert torch.equal(sheet.images[:, -1], decoded(model, codes))
     assert not torch.equal(sheet.images[:, 0], sheet.images[:, -1])
     entries = [level.entries for level in model.tables.levels]
@@ -72,7 +72,7 @@ def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_im
     sheets = [tmp_path / f"{name}.zip" for name in names]
     explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *sheets, tmp_path / "columns.json")
     columns = json.loads((tmp_path / "columns.json").read_text())
-    assert [len(columns[name]) for name in names] == [4, model.tables.resolutions, 1 + model.tables.groups]
+    assert [len(columns[name]) for name in names] == [4, len(model.tables.levels), 1 + model.tables.groups]
     for name, sheet in zip(names, sheets, strict=True):
         archive = ImageArchive(sheet)
         assert len(archive) == 2 * len(columns[name])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_hash_grid import entry, geometry, lookup
+from reference_hash_grid import entry, geometry, hash_tables, lookup, table_settings
 
-from pipeline.models.hash_tables import HashTableGroups, make_levels
+from pipeline.models.levels import make_levels
 
 torch.set_num_threads(1)
 
@@ -19,7 +19,7 @@ def make(retrieval="gather", groups=2, key_length=1, resolutions=5, coarsest=3, 
          size=18, convention="tcnn", feature_size=4):  # fmt: skip
     """Groups whose tables hold numbers of order one."""
     generator = torch.Generator().manual_seed(7)
-    groups_of_tables = HashTableGroups(
+    groups_of_tables = hash_tables(
         groups, key_length, resolutions, coarsest, finest, features, size, convention, feature_size, retrieval
     )
     with torch.no_grad():
@@ -55,11 +55,11 @@ def slow_features(tables, code):
     size = tables.feature_size
     levels = geometry(
         len(tables.levels), tables.levels[0].resolution, tables.levels[-1].resolution,
-        tables.key_length + 2, tables.entries_log2, tables.convention,
+        tables.settings.key_length + 2, tables.settings.entries_log2, tables.settings.convention,
     )  # fmt: skip
     batch = len(code)
     output = torch.zeros(batch, tables.groups, len(levels) * tables.tables.shape[-1], size, size)
-    unit_keys = code.view(batch, tables.groups, tables.key_length, size, size)
+    unit_keys = code.view(batch, tables.groups, tables.settings.key_length, size, size)
     columns = []
     for n in range(batch):
         for group in range(tables.groups):
@@ -67,13 +67,13 @@ def slow_features(tables, code):
                 for j in range(size):
                     pixel = torch.tensor([(i + 0.5) / size, (j + 0.5) / size])
                     query = torch.cat([unit_keys[n, group, :, i, j], pixel])
-                    columns.append(lookup(tables.tables[group], query, levels, tables.convention))
+                    columns.append(lookup(tables.tables[group], query, levels, tables.settings.convention))
     stacked = torch.stack(columns).view(batch, tables.groups, size, size, -1)
     return output + stacked.permute(0, 1, 4, 2, 3)
 
 
 def test_resolutions_from_4_to_64_are_the_papers():
-    levels = make_levels(16, 4, 64, 3, 18, "tcnn")
+    levels = make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))
     assert [level.resolution for level in levels] == [
         4,
         5,
@@ -95,20 +95,20 @@ def test_resolutions_from_4_to_64_are_the_papers():
 
 
 def test_resolutions_from_4_to_32_are_exact_where_floats_miss():
-    levels = make_levels(16, 4, 32, 3, 18, "tcnn")
+    levels = make_levels(table_settings(16, 4, 32, 3, 18, "tcnn"))
     exact = [4, 5, 6, 7, 7, 8, 10, 11, 13, 14, 16, 19, 22, 25, 28, 32]
     assert [level.resolution for level in levels] == exact
     assert [levels[number].scale for number in (0, 5, 10, 15)] == [3, 7, 15, 31]
 
 
 def test_the_last_level_is_hashed_under_ngp_and_dense_under_tcnn():
-    assert make_levels(16, 4, 64, 3, 18, "ngp")[-1].hashed
-    assert not make_levels(16, 4, 64, 3, 18, "tcnn")[-1].hashed
+    assert make_levels(table_settings(16, 4, 64, 3, 18, "ngp"))[-1].hashed
+    assert not make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))[-1].hashed
 
 
 def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn():
     past = 0
-    for level in make_levels(16, 4, 64, 3, 18, "tcnn"):
+    for level in make_levels(table_settings(16, 4, 64, 3, 18, "tcnn")):
         cell, _ = level.pixel_cells(8)
         beyond = cell + 1 >= level.nodes
         past += int((beyond[:, None] | beyond[None, :]).sum())
@@ -116,7 +116,7 @@ def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn():
 
 
 def test_no_ngp_level_reads_past_its_row():
-    for level in make_levels(16, 4, 64, 3, 18, "ngp"):
+    for level in make_levels(table_settings(16, 4, 64, 3, 18, "ngp")):
         assert level.cells < level.nodes
 
 
@@ -126,7 +126,7 @@ def test_no_ngp_level_reads_past_its_row():
 )  # fmt: skip
 def test_levels_follow_the_definition(resolutions, coarsest, span, dimensions, size, convention):
     finest = coarsest + span
-    levels = make_levels(resolutions, coarsest, finest, dimensions, size, convention)
+    levels = make_levels(table_settings(resolutions, coarsest, finest, dimensions, size, convention))
     expected = geometry(resolutions, coarsest, finest, dimensions, size, convention)
     assert [(level.nodes, level.entries) for level in levels] == [found[1:] for found in expected]
     for level, (scale, _, _) in zip(levels, expected, strict=True):
@@ -141,7 +141,7 @@ def test_levels_follow_the_definition(resolutions, coarsest, span, dimensions, s
     st.lists(st.integers(0, 31), min_size=3, max_size=4),
 )
 def test_a_node_lies_at_the_entry_of_the_definition(resolution, size, convention, node):
-    level = make_levels(1, resolution, resolution, len(node), size, convention)[0]
+    level = make_levels(table_settings(1, resolution, resolution, len(node), size, convention))[0]
     found = level.index([torch.tensor(part) for part in node])
     assert int(found) == entry(tuple(node), level.nodes, level.entries)
 
@@ -241,7 +241,7 @@ def test_weights_move_between_strategies():
 
 
 def test_entries_start_uniform_within_1e_4():
-    tables = HashTableGroups(2, 1, 4, 4, 16, 4, 18, "tcnn", 8).tables
+    tables = hash_tables(2, 1, 4, 4, 16, 4, 18, "tcnn", 8).tables
     assert tables.abs().max() <= 1e-4
     assert math.isclose(tables.std().item(), 1e-4 / math.sqrt(3), rel_tol=0.02)
 
@@ -293,7 +293,7 @@ def slow_hits(tables, code, level):
     """Entries with a weight above zero, counted corner by corner."""
     size, found = tables.feature_size, tables.levels[level]
     hits = torch.zeros(tables.groups, found.entries, dtype=torch.int64)
-    unit_keys = code.view(len(code), tables.groups, tables.key_length, size, size)
+    unit_keys = code.view(len(code), tables.groups, tables.settings.key_length, size, size)
     row = torch.zeros(found.entries, 1, requires_grad=True)
     geometry_of_level = [(found.scale, found.nodes, found.entries)]
     for n in range(len(code)):

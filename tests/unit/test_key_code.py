@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_hash_grid import hash_tables
 
-from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.key_code import perturb, tile
 
 torch.set_num_threads(1)
@@ -46,7 +46,7 @@ def test_a_key_moves_by_the_papers_delta_x_in_two_dimensions(retrieval):
     right), Q3, Q4 at y1; a key is in [0, 1], so its step is scale_l times as large.
     """
     size, resolution = 4, 7
-    tables = HashTableGroups(1, 1, 1, resolution, resolution, 1, 18, "ngp", size, retrieval)
+    tables = hash_tables(1, 1, 1, resolution, resolution, 1, 18, "ngp", size, retrieval)
     nodes, scale = resolution + 1, resolution - 1
     plane = torch.randn(nodes, nodes)  # (y, x) of the figure
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_a_key_moves_by_the_papers_delta_x_in_two_dimensions(retrieval):
 def test_a_key_moves_by_the_same_rule_in_three_dimensions(retrieval, convention):
     """The four differences along the key's axis, weighted by the pixel's place among its four columns."""
     size, levels = 4, ((3, 0), (6, 1))  # (resolution, level)
-    tables = HashTableGroups(2, 1, 2, 3, 6, 3, 18, convention, size, retrieval)
+    tables = hash_tables(2, 1, 2, 3, 6, 3, 18, convention, size, retrieval)
     torch.nn.init.normal_(tables.tables)
     code = torch.rand(1, 2, size, size).requires_grad_()
     upstream = torch.randn(1, 2, 6, size, size)

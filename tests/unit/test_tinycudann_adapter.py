@@ -6,14 +6,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from reference_hash_grid import StandIn
+from reference_hash_grid import StandIn, hash_tables
 
 from pipeline.base.progress import logger
-from pipeline.models.hash_tables import HashTableGroups
 
 
 def make(retrieval, key_length=1, groups=2, convention="tcnn", size=8, features=2, feature_size=4):
-    return HashTableGroups(groups, key_length, 4, 3, 9, features, size, convention, feature_size, retrieval)
+    return hash_tables(groups, key_length, 4, 3, 9, features, size, convention, feature_size, retrieval)
 
 
 @pytest.fixture
@@ -128,7 +127,7 @@ def test_tiny_cuda_nn_equals_gather_on_a_gpu(size, key_length):
         pytest.skip("needs a CUDA device")
     pytest.importorskip("tinycudann", exc_type=Exception)
     strategies = [
-        HashTableGroups(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda() for name in ("gather", "tinycudann")
+        hash_tables(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda() for name in ("gather", "tinycudann")
     ]
     assert strategies[1].retrieval.name == "tinycudann"
     torch.nn.init.normal_(strategies[0].tables)
