@@ -35,9 +35,13 @@ def generate_shard(
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
     torch.set_num_threads(job.samples.cpu_threads)
+    make_codes: Make
     match job.samples:
         case DiffusionSamples():
-            make_codes = _diffusion_codes(job, needed(diffusion, "--diffusion", job))
+            from pipeline.models.trained_diffusion import load_diffusion  # diffusers is needed here alone
+
+            trained = load_diffusion(needed(diffusion, "--diffusion", job))
+            make_codes = partial(trained.sample, seed=job.seed, sampler=job.samples.sampler)
         case GaussianSamples():
             make_codes = _gaussian_codes(job, needed(codes, "--codes", job))
         case FilesSamples():
@@ -67,17 +71,6 @@ def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
     if path is None:
         raise InputError(f"{option} is missing: samples of kind {job.samples.kind} need it")
     return path
-
-
-def _diffusion_codes(job: GenerationJob, path: Path) -> Make:
-    from pipeline.models.samplers import denoise  # diffusers is needed here alone
-    from pipeline.models.trained_diffusion import load_diffusion
-
-    trained = load_diffusion(path)
-    assert isinstance(job.samples, DiffusionSamples)
-    sampler, size = job.samples.sampler, trained.code_size
-    shape = (size.channels, size.height, size.width)
-    return lambda indices: denoise(trained.unet, trained.settings, sampler, indices, job.seed, shape, trained.rescaling)
 
 
 def _gaussian_codes(job: GenerationJob, path: Path) -> Make:

@@ -19,7 +19,7 @@ from pipeline.evaluation.reconstruction import psnr
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.noise import noise_generators
 from pipeline.models.padding import pad
-from pipeline.models.perceptual import lpips_distance
+from pipeline.models.perceptual import LpipsDistance
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 
 DEVIATIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -64,7 +64,7 @@ def noise_curve(
 ) -> list[dict[str, Any]]:
     """Mean PSNR (dB) and LPIPS of the first `count` images at each size. Image i's noise depends on (seed, i) alone."""
     device = next(model.parameters()).device
-    distance = lpips_distance("lpips_alex", lpips_alex).to(device)
+    distance = LpipsDistance("lpips_alex", lpips_alex).to(device)
     found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sizes]
     count = min(count, len(images))
     with model.frozen(), Progress("perturb codes", count, "images") as progress:

@@ -26,7 +26,7 @@ from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_rgb
 from pipeline.data.pictures import contact_sheet
 from pipeline.evaluation.batches import rgb_batches
-from pipeline.models.perceptual import FrozenModule, lpips_distance
+from pipeline.models.perceptual import FrozenModule, LpipsDistance
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 COPIES_BELOW = 0.05  # of the validation images' distances
@@ -37,7 +37,7 @@ class LpipsEmbedding(FrozenModule):
 
     def __init__(self, weights: Path):
         super().__init__()
-        self.network = lpips_distance("lpips_alex", weights).network
+        self.network = LpipsDistance("lpips_alex", weights).network
         self.freeze()
 
     def forward(self, images: Tensor) -> Tensor:

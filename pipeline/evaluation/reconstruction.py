@@ -16,7 +16,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_unit
-from pipeline.models.perceptual import LpipsKind, lpips_distance
+from pipeline.models.perceptual import LpipsDistance, LpipsKind
 
 MICRO_BATCH = 32
 
@@ -44,7 +44,7 @@ def reconstruction_metrics(
     if len(originals) != len(reconstructions):
         raise InputError(f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    distances = {name: lpips_distance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()}
+    distances = {name: LpipsDistance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()}
     columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, "ssim", "psnr")}
     with Progress("measure reconstructions", len(originals), "images") as progress:
         for first in range(0, len(originals), MICRO_BATCH):

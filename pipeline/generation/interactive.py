@@ -23,11 +23,10 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
-from pipeline.models.samplers import denoise
 from pipeline.models.trained_diffusion import TrainedDiffusion, load_diffusion
 from pipeline.settings.diffusion import Sampler
 from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import Job, Jobs
+from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import diffusion
 
@@ -55,13 +54,13 @@ class ImageModel:
         (N, C, R, R). They must have the model's resolution R; colours become the model's channels.
         """
         rows = list(images) if isinstance(images, Tensor) else [self._pixels(image) for image in images]
-        side = self.autoencoder.resolution
+        shape = (self.autoencoder.channels, self.autoencoder.resolution, self.autoencoder.resolution)
         for row in rows:
-            if row.dtype != torch.uint8 or tuple(row.shape) != (self.autoencoder.channels, side, side):
-                wanted = f"uint8 of shape ({self.autoencoder.channels}, {side}, {side})"
-                raise InputError(f"images: each {wanted} is needed, not {row.dtype} of {tuple(row.shape)}")
-        pixels = torch.stack(rows)
-        return self.autoencoder.encode(to_model(pixels).to(self.device)).cpu()
+            if row.dtype != torch.uint8 or tuple(row.shape) != shape:
+                raise InputError(
+                    f"images: each uint8 of shape {shape} is needed, not {row.dtype} of {tuple(row.shape)}"
+                )
+        return self.autoencoder.encode(to_model(torch.stack(rows)).to(self.device)).cpu()
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> list[Image.Image]:
@@ -80,10 +79,7 @@ class ImageModel:
         """Key codes (count, C_z, H_z, W_z) in [0, 1] from the diffusion model."""
         if self.diffusion is None:
             raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
-        model, sampler = self.diffusion, Sampler(kind="ddim", steps=steps)
-        height, width, channels = model.code_size
-        shape, indices = (channels, height, width), list(range(count))
-        return denoise(model.unet, model.settings, sampler, indices, seed, shape, model.rescaling).cpu()
+        return self.diffusion.sample(list(range(count)), seed, Sampler(kind="ddim", steps=steps)).cpu()
 
     def _pixels(self, image: Picture) -> Tensor:
         """One picture as uint8 (C, R, R) of the model's channels."""
@@ -114,10 +110,11 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
     weights = Path(trained.path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
-    denoiser = next((job for job in _diffusions(jobs, str(name)) if job.complete), None)
-    if denoiser is None:
-        return ImageModel(load_network(weights))
-    return ImageModel(load_network(weights), load_diffusion(Path(denoiser.path("diffusion.safetensors"))))
+    on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
+    for denoiser in (jobs(diffusion, key) for key in on_its_codes):
+        if denoiser.complete:
+            return ImageModel(load_network(weights), load_diffusion(Path(denoiser.path("diffusion.safetensors"))))
+    return ImageModel(load_network(weights))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
@@ -136,9 +133,3 @@ def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
 def _tensor(picture: Image.Image) -> Tensor:
     """A picture as uint8 (C, R, R)."""
     return torch.from_numpy(np.atleast_3d(np.asarray(picture)).copy()).permute(2, 0, 1)
-
-
-def _diffusions(jobs: Jobs, autoencoder: str) -> list[Job]:
-    """The config's diffusion models on an autoencoder's codes."""
-    models = jobs.config.diffusions
-    return [jobs(diffusion, name) for name, model in models.items() if model.autoencoder == autoencoder]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.bright import groups, make_group_mlps, make_synthesis
@@ -42,15 +42,19 @@ def parameters(module: nn.Module) -> int:
 
 def paper_rule(settings: Autoencoder, resolution: int, channels: int) -> int:
     """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them."""
-    style = settings.decoder.style_width
-    size = settings.feature_size
+    style, size, tables = settings.decoder.style_width, settings.feature_size, settings.tables
     widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, size, resolution)
 
     def conv(r: int, c: int, up: bool) -> int:
         pixels = (r // 2) ** 2 if up else r**2
         return style * c + c + 9 * pixels * c**2 + 36 * c**2 + 2 * r**2 * c + (16 * r**2 * c if up else 0)
 
-    total = retrieval_count(settings) + _mlp_rule(settings)
+    # F_mlp: a group for every channel, also where C_key > 1.
+    hidden, keys = tables.hidden_width, settings.code_size.channels
+    mlps = (
+        keys * hidden * (tables.resolutions * tables.features_per_entry + hidden) + hidden * settings.feature_channels
+    )
+    total = retrieval_count(settings) + size**2 * mlps
     for number, width in enumerate(widths):
         side = size << number
         total += 2 * conv(side, width, False) + (conv(side, width, True) if number else 0)
@@ -65,13 +69,6 @@ def retrieval_count(settings: Autoencoder) -> int:
     return settings.feature_size**2 * keys * 2**tables.key_length * 2 * tables.features_per_entry
 
 
-def _mlp_rule(settings: Autoencoder) -> int:
-    """r_0^2 C_z (64 N_r C_v + 64^2 + 64 C_d / C_z): a group for every channel, also where C_key > 1."""
-    hidden, channels = settings.tables.hidden_width, settings.code_size.channels
-    retrieved = settings.tables.resolutions * settings.tables.features_per_entry
-    return settings.feature_size**2 * (channels * (retrieved * hidden + hidden**2) + hidden * settings.feature_channels)
-
-
 def multiply_accumulates(call: Callable[[], object]) -> int:
     """Those of the convolutions and matrix products that `call` does; tensors may be on the meta device."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -79,8 +76,10 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def _shape_noise(shape: tuple[int, ...]) -> Tensor:
-    return torch.empty(shape, device="meta")
+def gmacs(paper_rule: int, true: dict[str, int]) -> dict[str, Any]:
+    """Both counts in 10^9 multiply-accumulates, with the parts of the true one."""
+    parts = {name: count / GIGA for name, count in true.items()}
+    return {"gmacs": {"paper_rule": paper_rule / GIGA, "true": sum(true.values()) / GIGA}, "true_gmacs": parts}
 
 
 def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
         true = {
-            "synthesis": multiply_accumulates(lambda: synthesis(block, style, _shape_noise)),
+            "synthesis": multiply_accumulates(lambda: synthesis(block, style, torch.empty)),
             "style_mlp": multiply_accumulates(lambda: style_mlp(block)),
             "group_mlps": multiply_accumulates(lambda: mlps(retrieved)),
             "retrieval": retrieval_count(settings),
@@ -109,9 +108,5 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         "hash_table_params": {name: hash_table_parameters(settings, name) for name in ("ngp", "tcnn")},
         "decoder_params": parameters(synthesis) + parameters(style_mlp) + parameters(mlps),
         "encoder_params": parameters(encoder),
-        "gmacs": {
-            "paper_rule": paper_rule(settings, resolution, channels) / GIGA,
-            "true": sum(true.values()) / GIGA,
-        },
-        "true_gmacs": {name: count / GIGA for name, count in true.items()},
+        **gmacs(paper_rule(settings, resolution, channels), true),
     }

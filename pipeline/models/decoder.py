@@ -8,6 +8,7 @@ the one before.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -115,18 +116,18 @@ class SynthesisBlock(nn.Module):
         resolution: int,
         channels: int,
         style_width: int,
-        first: bool = False,
-        convolutions: int = 2,
+        first: bool,
+        convolutions: int,
     ):
         super().__init__()
 
         def conv(name: str, width: int, up: bool = False) -> ModulatedConv:
             return ModulatedConv(width, outputs, resolution, style_width, seed_for(0, name, resolution), up)
 
-        width = inputs if first else outputs
+        # The first block's inputs are as wide as its outputs.
         self.up_conv = None if first else conv("up", inputs, up=True)
-        self.conv0 = conv("conv0", width) if convolutions == 2 else None
-        self.conv1 = conv("conv1", outputs if convolutions == 2 else width)
+        self.conv0 = conv("conv0", outputs) if convolutions == 2 else None
+        self.conv1 = conv("conv1", outputs)
         self.to_image = ToImage(outputs, channels, style_width)
         self.upsample = None if first else Upsample()
 
@@ -156,16 +157,8 @@ class Synthesis(nn.Module):
     def __init__(self, widths: list[int], feature_size: int, channels: int, style_width: int, convolutions: int = 2):
         super().__init__()
         self.blocks = nn.ModuleList(
-            SynthesisBlock(
-                widths[max(number - 1, 0)],
-                width,
-                feature_size << number,
-                channels,
-                style_width,
-                first=number == 0,
-                convolutions=convolutions,
-            )
-            for number, width in enumerate(widths)
+            SynthesisBlock(below, width, feature_size << number, channels, style_width, number == 0, convolutions)
+            for number, (below, width) in enumerate(pairwise([widths[0], *widths]))
         )
         self.layers = sum(len(block.convolutions) for block in self.blocks) + 1
 
@@ -178,11 +171,10 @@ class Synthesis(nn.Module):
         in StyleGAN2, the image of a resolution has the style of the next resolution's first convolution.
         """
         styles = [style] * self.layers if isinstance(style, Tensor) else style
-        features, image, first = feature_block, None, 0
+        features, image = feature_block, None
         for block in self.blocks:
-            last = first + len(block.convolutions)
-            features, image = block(features, image, styles[first : last + 1], noise)
-            first = last
+            own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
+            features, image = block(features, image, own, noise)
         assert image is not None
         return image
 

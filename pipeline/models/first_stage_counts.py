@@ -15,7 +15,7 @@ from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 from pipeline.families import autoencoder_family, load
-from pipeline.models.complexity import GIGA, multiply_accumulates, parameters
+from pipeline.models.complexity import gmacs, multiply_accumulates, parameters
 from pipeline.models.first_stage import latent_channels
 from pipeline.settings.first_stage import FirstStage
 
@@ -26,6 +26,8 @@ UPSAMPLE_OPERATIONS = 1  # for each number of an upsampling's output
 def counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, Any]:
     """Parameters and multiply-accumulates of one autoencoder; nothing is trained or computed."""
     height, width, code_channels = settings.code_size
+    codebook = getattr(settings, "codebook", None)
+    numbers = codebook.entries * code_channels if codebook is not None else 0
     with torch.device("meta"):
         model = load(autoencoder_family(settings.family).model)(settings, resolution, channels).eval()
         decoder, projection = model.decoder.network, model.decoder.post_quant_conv
@@ -34,15 +36,15 @@ def counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, An
         true = {
             "decoder": multiply_accumulates(lambda: decoder(latent)),
             "post_quant_conv": multiply_accumulates(lambda: projection(code)),
-            "nearest_entry": _search(settings),
+            # Products of every vector of a code with every entry, at every depth: what finds the nearest ones.
+            "nearest_entry": height * width * getattr(codebook, "depth", 1) * numbers,
         }
         rule = true["decoder"] + _elementwise_operations(decoder, lambda: decoder(latent))
     return {
-        "codebook_params": _codebook_parameters(settings),
+        "codebook_params": numbers,
         "decoder_params": parameters(decoder),
         "encoder_params": parameters(model.encoder),
-        "gmacs": {"paper_rule": rule / GIGA, "true": sum(true.values()) / GIGA},
-        "true_gmacs": {name: count / GIGA for name, count in true.items()},
+        **gmacs(rule, true),
     }
 
 
@@ -67,16 +69,3 @@ def _elementwise_operations(network: nn.Module, call: Callable[[], object]) -> i
     for hook in hooks:
         hook.remove()
     return sum(found)
-
-
-def _codebook_parameters(settings: FirstStage) -> int:
-    """Numbers in the codebook; 0 where there is none."""
-    codebook = getattr(settings, "codebook", None)
-    return codebook.entries * settings.code_size.channels if codebook is not None else 0
-
-
-def _search(settings: FirstStage) -> int:
-    """Products of every vector of a code with every entry, at every depth: what finds the nearest ones."""
-    codebook = getattr(settings, "codebook", None)
-    height, width, _ = settings.code_size
-    return height * width * getattr(codebook, "depth", 1) * _codebook_parameters(settings)

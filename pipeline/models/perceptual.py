@@ -9,6 +9,7 @@ Images are (N, 1 or 3, H, W) in [-1, 1]; gray ones are repeated to three channel
 """
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -53,8 +54,6 @@ class PerceptualLoss(FrozenModule):
 
     def __init__(self, kind: str, weights: Path | str | None, upsample: int = 1):
         super().__init__()
-        if kind not in PERCEPTUAL_NETWORKS:
-            raise InputError(f"perceptual loss {kind!r}: one of {', '.join(PERCEPTUAL_NETWORKS)}")
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
         self.upsample = upsample
@@ -65,21 +64,27 @@ class PerceptualLoss(FrozenModule):
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         """images, reference: (N, 1 or 3, H, W) in [-1, 1]; returns (N,)."""
-        return self.distance(self._enlarged(images), self._enlarged(reference))
-
-    def _enlarged(self, images: Tensor) -> Tensor:
-        if self.upsample == 1:
-            return images
-        return F.interpolate(images, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+        if self.upsample > 1:
+            larger = partial(F.interpolate, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+            images, reference = larger(images), larger(reference)
+        return self.distance(images, reference)
 
 
 class LpipsDistance(FrozenModule):
-    """LPIPS 0.1 of two batches of images in [-1, 1]: (N,). `network` is the lpips package's own module."""
+    """LPIPS 0.1 of two batches of images in [-1, 1]: (N,), for the loss, the metric and the nearest neighbours.
+
+    `network` is the package's module, built without a download and without a trace in the random generators.
+    """
 
     def __init__(self, kind: LpipsKind, weights: Path | str):
         super().__init__()
-        self.kind = kind
-        self.network = _lpips_network(kind, weights)
+        self.kind, (tensors, _) = kind, read_network(kind, weights)
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
+            self.network = lpips.LPIPS(net=BACKBONES[kind], pnet_rand=True, pretrained=True, verbose=False)
+        # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
+        own = self.network.net.state_dict()
+        self.network.net.load_state_dict({name: tensors[f"features.{name.split('.', 1)[1]}"] for name in own})
         self.freeze()
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
@@ -89,23 +94,6 @@ class LpipsDistance(FrozenModule):
         # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
         with torch.autocast(images.device.type, enabled=False):
             return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
-
-
-def lpips_distance(kind: LpipsKind, weights: Path | str) -> LpipsDistance:
-    """LPIPS with the backbone in `weights`; the same for the loss, the metric and the nearest neighbours."""
-    return LpipsDistance(kind, weights)
-
-
-def _lpips_network(kind: LpipsKind, weights: Path | str) -> lpips.LPIPS:
-    """The package's module, built without a download and without a trace in the random generators."""
-    tensors, _ = read_network(kind, weights)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
-        module = lpips.LPIPS(net=BACKBONES[kind], pnet_rand=True, pretrained=True, verbose=False)
-    # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
-    suffixes = {name.split(".", 1)[1]: name for name in module.net.state_dict()}
-    module.net.load_state_dict({suffixes[name.removeprefix("features.")]: tensor for name, tensor in tensors.items()})
-    return module
 
 
 class Vgg16Distance(FrozenModule):

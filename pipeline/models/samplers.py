@@ -12,9 +12,15 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
 from pipeline.models.noise import noise_generators
-from pipeline.models.noise_schedule import schedule_arguments
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising, Sampler
+
+
+def schedule_arguments(settings: Denoising) -> dict[str, Any]:
+    """The noise schedule as diffusers' schedulers take it."""
+    first, last = settings.beta_range
+    steps = {"num_train_timesteps": settings.timesteps, "beta_schedule": settings.schedule}
+    return {**steps, "beta_start": first, "beta_end": last}
 
 
 def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:

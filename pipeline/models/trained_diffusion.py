@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.base.parsing import parse_settings
 from pipeline.models.checkpoints import filled, load_model, save_model
 from pipeline.models.rescaling import Rescaling
+from pipeline.models.samplers import denoise
 from pipeline.models.unet import build_unet
-from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.fields import CodeSize
 
 
@@ -23,6 +24,11 @@ class TrainedDiffusion:
     code_size: CodeSize
     rescaling: Rescaling
     unet: Any
+
+    def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
+        """Codes (len(indices), C_z, H_z, W_z) with these indices, as the autoencoder decodes them."""
+        height, width, channels = self.code_size
+        return denoise(self.unet, self.settings, sampler, indices, seed, (channels, height, width), self.rescaling)
 
 
 def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
-from pipeline.models.noise_schedule import schedule_arguments
+from pipeline.models.samplers import schedule_arguments
 from pipeline.settings.diffusion import Denoising, DiffusionTraining, Sampler
 from pipeline.training.learning_rates import warmed_up_cosine
 from pipeline.training.randomness import StepRandom

@@ -214,7 +214,7 @@ def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, 
     job = {"autoencoder": settings.model_dump(mode="json"), "images": 4, "micro_batch": 4}
     # LPIPS's network halves an image five times: these are too small for it.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code_noise, "lpips_distance", lambda *_: AbsoluteDifference())
+        patch.setattr(code_noise, "LpipsDistance", lambda *_: AbsoluteDifference())
         measure_codes(json.dumps(job), split, weights, codes, hits, networks_folder / "lpips_alex.safetensors", summary)
     found = read_summary(summary)
     assert found.table_entries_log2 is None and found.noise.tolerated_half_cells is None

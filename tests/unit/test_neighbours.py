@@ -19,7 +19,7 @@ from pipeline.evaluation.neighbours import (
     nearest,
     share_nearer,
 )
-from pipeline.models.perceptual import lpips_distance
+from pipeline.models.perceptual import LpipsDistance
 from pipeline.nearest_neighbours import nearest_neighbours
 
 
@@ -53,7 +53,7 @@ def test_squared_distance_of_embeddings_is_lpips(weights: Path, embedding: Lpips
     generator = torch.Generator().manual_seed(1)
     one, two = (torch.randint(0, 256, (4, 3, size, size), generator=generator) for _ in range(2))
     with torch.no_grad():
-        expected = lpips_distance("lpips_alex", weights)(one / 127.5 - 1, two / 127.5 - 1)
+        expected = LpipsDistance("lpips_alex", weights)(one / 127.5 - 1, two / 127.5 - 1)
         found = (embedding(one) - embedding(two)).square().sum(dim=1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
@@ -66,7 +66,7 @@ def test_neighbours_are_those_of_all_pairs(
     train = archive(tmp_path / "train.zip", 23, seed=1)
     queries = archive(tmp_path / "queries.zip", 7, seed=2)
     found = nearest(embedding, queries, 6, train, 4, 5, memory_gb)
-    distance = lpips_distance("lpips_alex", weights)
+    distance = LpipsDistance("lpips_alex", weights)
     with torch.no_grad():
         all_pairs = torch.stack(
             [
