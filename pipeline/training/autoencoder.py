@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from pipeline.models.perceptual import PerceptualLoss
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
 from pipeline.training.images import TrainingImages
-from pipeline.training.processes import batch_norm, mean_over_processes
+from pipeline.training.processes import batch_norm
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
 
@@ -74,32 +75,32 @@ class AutoencoderTask(TrainingTask):
         images = self.next_images(random, self.settings.training.flip)
         with self.accelerator.autocast():
             reconstructions, own = self.model.training_pass(images, random)
-        numbers = self._step_model(images, reconstructions, own, self._adversarial_phase(step))
-        if self.critic is not None and self._adversarial_phase(step) != "off":
+        phase = self._adversarial_phase(step)
+        numbers = self._step_model(images, reconstructions, own, phase == "on")
+        if self.critic is not None and phase != "off":
             numbers |= self._step_critic(self.critic, images, reconstructions.detach().float(), random)
         self.average.step(self.model.parameters())
         return numbers
 
     def _step_model(
-        self,
-        images: Tensor,
-        reconstructions: Tensor,
-        own: dict[str, Tensor],
-        phase: Literal["off", "critic only", "on"],
+        self, images: Tensor, reconstructions: Tensor, own: dict[str, Tensor], adversary_counts: bool
     ) -> dict[str, Tensor]:
-        """Losses are differentiated down to the reconstruction first: that shows each one's pull on it."""
+        """Losses are differentiated down to the reconstruction first: that shows each one's pull on it.
+
+        From there their gradients go to the weights together, with those of the family's own losses.
+        """
         settings = self.settings.losses
         leaf = reconstructions.detach().float().requires_grad_(True)
-        l2 = losses.l2_loss(leaf, images)
+        l2 = F.mse_loss(leaf, images)
         numbers, total = {"l2": l2} | own, settings.l2_weight * l2
         if settings.l1_weight:
-            numbers["l1"] = losses.l1_loss(leaf, images)
+            numbers["l1"] = F.l1_loss(leaf, images)
             total = total + settings.l1_weight * numbers["l1"]
         if self.perceptual is not None:
             perceptual = self.perceptual(leaf, images).mean()
             numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
         pull = self._pull(total, leaf)
-        if self.critic is not None and phase == "on":
+        if self.critic is not None and adversary_counts:
             with self.accelerator.autocast():
                 scores = self.critic(leaf)
             adversarial = losses.generator_loss(settings.adversarial.kind, scores.float())  # type: ignore[arg-type]
@@ -110,31 +111,27 @@ class AutoencoderTask(TrainingTask):
             numbers |= {"adversarial": adversarial, "gradient_ratio": ratio}
             pull = pull + push
         self.optimizers["model"].zero_grad()
-        self._backward(reconstructions, pull, own)
+        extra = [self._scaled(loss) for loss in own.values()]
+        torch.autograd.backward([reconstructions, *extra], [pull.to(reconstructions.dtype), *[None] * len(extra)])
         self.follow_gradients("model")
         return {key: value.detach() for key, value in numbers.items()}
 
-    def _backward(self, reconstructions: Tensor, pull: Tensor, own: dict[str, Tensor]) -> None:
-        """The gradients of all losses with respect to the weights: through the reconstruction, and the family's own."""
-        scaler = self.accelerator.scaler
-        extra = [scaler.scale(loss) if scaler is not None else loss for loss in own.values()]
-        torch.autograd.backward([reconstructions, *extra], [pull.to(reconstructions.dtype), *[None] * len(extra)])
-
     def _adaptive_weight(self, reconstructions: Tensor, pull: Tensor, push: Tensor) -> Tensor:
         """VQGAN's weight of the adversarial loss, from gradients at the last layer; its set weight stays in front."""
-        last = self.model.last_layer
-        through, against = (
-            torch.autograd.grad(reconstructions, last, gradient.to(reconstructions.dtype), retain_graph=True)[0]
-            for gradient in (pull, push / self.settings.losses.adversarial.weight)
-        )
-        through, against = (mean_over_processes(self.accelerator, gradient).norm() for gradient in (through, against))
-        return losses.adaptive_weight(through, against)
+        norms = []
+        for gradient in (pull, push / self.settings.losses.adversarial.weight):
+            gradient = gradient.to(reconstructions.dtype)
+            (own,) = torch.autograd.grad(reconstructions, self.model.last_layer, gradient, retain_graph=True)
+            norms.append(self.accelerator.reduce(own, "mean").norm())
+        return losses.adaptive_weight(*norms)
 
     def _pull(self, loss: Tensor, leaf: Tensor) -> Tensor:
-        """The (scaled, under fp16) gradient of a loss with respect to the reconstruction."""
-        scaler = self.accelerator.scaler
-        (gradient,) = torch.autograd.grad(scaler.scale(loss) if scaler is not None else loss, leaf)
-        return gradient
+        """The (scaled) gradient of a loss with respect to the reconstruction."""
+        return torch.autograd.grad(self._scaled(loss), leaf)[0]
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        """As fp16 needs it."""
+        return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
     def _step_critic(
         self, critic: nn.Module, images: Tensor, reconstructions: Tensor, random: StepRandom

@@ -9,17 +9,11 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
 from pipeline.models.samplers import schedule_arguments
-from pipeline.settings.diffusion import Denoising, DiffusionTraining, Sampler
-from pipeline.training.learning_rates import warmed_up_cosine
+from pipeline.settings.diffusion import Denoising, Sampler
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask
 
 PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
-
-
-def learning_rate(training: DiffusionTraining, step: int) -> float:
-    """Linear warm-up, then cosine decay to zero at the last step (section 4)."""
-    return warmed_up_cosine(training.learning_rate, training.warmup_steps, training.steps, step)
 
 
 def min_snr_weight(snr: Tensor, gamma: float) -> Tensor:
@@ -61,7 +55,7 @@ class DenoisingTask(TrainingTask):
         errors = (predicted.float() - noise).square().mean((1, 2, 3))
         weights = min_snr_weight(compute_snr(self.scheduler, timesteps), training.min_snr_gamma)
         loss = (weights * errors).mean()
-        self.set_learning_rate(learning_rate(training, step))
+        self.set_learning_rate(training, step)
         norm = self.descend("model", loss, training.gradient_clip)
         self.average.step(self.model.parameters())
         return {"loss": loss.detach(), "error": errors.mean().detach(), "gradient_norm": torch.as_tensor(norm)}

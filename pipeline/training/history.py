@@ -1,8 +1,9 @@
 """The training's history: a csv that a resumed run continues, and TensorBoard's curves."""
 
 import csv
-import io
 from pathlib import Path
+
+import pandas as pd
 
 from pipeline.base.atomic import write_text
 
@@ -31,11 +32,7 @@ class History:
 
     def save(self, path: Path | None = None) -> None:
         """Write the csv, atomically."""
-        text = io.StringIO()
         # A loss that starts late has a column all the same, empty before.
         columns = list(dict.fromkeys([*FIRST_COLUMNS, *(key for row in self.rows for key in row)]))
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in self.rows:
-            writer.writerow({key: f"{value:.9g}" for key, value in row.items()})
-        write_text(path or self.path, text.getvalue())
+        frame = pd.DataFrame(self.rows, columns=columns, dtype=float)
+        write_text(path or self.path, frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))

@@ -15,7 +15,6 @@ from pipeline.base.errors import InputError
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
 from pipeline.training.codes import TrainingCodes
-from pipeline.training.learning_rates import warmed_up_cosine
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
 
@@ -35,17 +34,14 @@ class ImageBARTTask(TrainingTask):
         self.model = self.add("model", ImageBART(settings, data.shape))
         self.model.entries.copy_(entries)
         self.average_weights(training.ema_decay)
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), training.learning_rate, betas=training.betas, weight_decay=training.weight_decay
-        )
-        self.optimize("model", optimizer)
+        rates = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
+        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **rates))
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of all networks down the sum of their losses."""
-        training = self.settings.training
         chain = self._chain(next(self.batches).to(self.device), self.random(step))
         numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
-        self.set_learning_rate(warmed_up_cosine(training.learning_rate, training.warmup_steps, self.steps, step))
+        self.set_learning_rate(self.settings.training, step)
         self.descend("model", torch.stack(list(numbers.values())).sum())
         self.average.step(self.model.parameters())
         return {key: value.detach() for key, value in numbers.items()}

@@ -102,29 +102,24 @@ class Loop:
             history.save()
             save_tree(self.state_path, self._state(step))
 
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        """All that has a state."""
+        task, scaler = self.task, self.accelerator.scaler
+        parts = {"modules": task.modules, "optimizers": task.optimizers, "averages": {"model": task.average}}
+        return parts | ({"scaler": {"scaler": scaler}} if scaler is not None else {})
+
     def _state(self, step: int) -> dict[str, Any]:
-        scaler = self.accelerator.scaler
-        return {
-            "step": step,
-            "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.task.optimizers.items()},
-            "averages": {name: average.state_dict() for name, average in self.task.averages.items()},
-            "scaler": scaler.state_dict() if scaler is not None else {},
-        }
+        parts = self._parts().items()
+        return {"step": step} | {kind: {name: one.state_dict() for name, one in own.items()} for kind, own in parts}
 
     def _resume(self) -> int:
         if not self.state_path.exists():
             return 0
         state = load_tree(self.state_path)
-        for name, module in self.task.modules.items():
-            module.load_state_dict(state["modules"][name])
-        for name, optimizer in self.task.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        for name, average in self.task.averages.items():
-            average.load_state_dict(state["averages"][name])
-            average.to(self.accelerator.device)
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        for kind, parts in self._parts().items():
+            for name, part in parts.items():
+                part.load_state_dict(state[kind][name])
+        self.task.average.to(self.accelerator.device)
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
 

@@ -1,4 +1,4 @@
-"""The losses of equation 5: L2, perceptual, Wasserstein GAN with gradient penalty; and the other families'.
+"""The adversarial losses: equation 5's Wasserstein GAN with gradient penalty, and the other families'.
 
 All images are (N, C, R, R) in [-1, 1]; a critic's scores are (N,), or (N, patches) where it scores patches.
 Weights are appendix A.3's, in the config.
@@ -9,21 +9,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import l1_loss as mean_absolute_error
-from torch.nn.functional import mse_loss, relu, softplus
+from torch.nn.functional import relu, softplus
 
 Kind = Literal["wgan_gp", "logistic_r1", "hinge"]
 Critic = Callable[[Tensor], Tensor]
-
-
-def l2_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """Mean squared error over all pixels."""
-    return mse_loss(reconstructions, images)
-
-
-def l1_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """Mean absolute error over all pixels."""
-    return mean_absolute_error(reconstructions, images)
 
 
 def generator_loss(kind: Kind, fake_scores: Tensor) -> Tensor:

@@ -19,17 +19,22 @@ def path_lengths(images: Tensor, styles: Sequence[Tensor], noise: Tensor) -> Ten
     return torch.stack([gradient.square().sum(1) for gradient in gradients]).mean(0).sqrt()
 
 
-class PathLengthMean(nn.Module):
-    """The running mean of path lengths, which is what each length is pulled to."""
+class Penalties(nn.Module):
+    """The lazy penalties as last taken, and the running mean of path lengths, which each length is pulled to.
 
-    mean: Tensor
+    The history has them at every step.
+    """
+
+    r1: Tensor
+    path_penalty: Tensor
+    path_length: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(()))
+        for name in ("r1", "path_penalty", "path_length"):
+            self.register_buffer(name, torch.zeros(()))
 
     @torch.no_grad()
     def follow(self, length: Tensor, decay: float) -> Tensor:
-        """Moves by `decay` towards the mean length of a batch; returns the new mean."""
-        self.mean.lerp_(length.detach(), decay)
-        return self.mean.clone()
+        """Moves the mean by `decay` towards the mean length of a batch; returns the new mean."""
+        return self.path_length.lerp_(length.detach(), decay).clone()

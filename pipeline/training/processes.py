@@ -16,15 +16,8 @@ def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
 
 def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:
     """A step's numbers over the whole global batch: each process has the means over its own rows."""
-    if accelerator.num_processes == 1:
-        return numbers
     means = accelerator.reduce(torch.stack([value.double() for value in numbers.values()]), "mean")
     return dict(zip(numbers, means.unbind(), strict=True))
-
-
-def mean_over_processes(accelerator: Accelerator, mean: Tensor) -> Tensor:
-    """The mean over the whole global batch of what each process has its rows' mean of."""
-    return mean if accelerator.num_processes == 1 else accelerator.reduce(mean, "mean")
 
 
 def batch_norm(accelerator: Accelerator, gradient: Tensor) -> Tensor:

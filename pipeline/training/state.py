@@ -28,43 +28,39 @@ def load_tree(path: Path) -> dict[str, Any]:
     """The tree that `save_tree` wrote, its tensors on the CPU."""
     try:
         with safe_open(path, framework="pt") as file:
-            skeleton = json.loads(file.metadata()["tree"])
-            return _put_tensors(skeleton, file)
+            return _put_tensors(json.loads(file.metadata()["tree"]), file)
     except Exception as error:
         raise InputError(f"{path}: not a training state of this version ({error}); delete it to start again") from None
 
 
-def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """A node as its kind and what it holds, its tensors put aside."""
     if isinstance(node, Tensor):
         # A number: the paths of {"a/b": t} and {"a": {"b": t}}, or of keys 1 and "1", are the same.
         name = f"{len(tensors)}{path}"
         # A clone: safetensors refuses tensors that share memory.
         tensors[name] = node.detach().cpu().contiguous().clone()
-        return {"kind": "tensor", "at": name}
+        return {"tensor": name}
     if isinstance(node, dict):
         # JSON has no integer keys, but an optimizer's state has.
-        items = [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]
-        return {"kind": "dict", "items": items}
+        return {"dict": [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]}
     if isinstance(node, list | tuple):
-        return {
-            "kind": "list" if isinstance(node, list) else "tuple",
-            "items": [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(node)],
-        }
-    return {"kind": "value", "value": node}
+        items = [_take_tensors(value, f"{path}/{number}", tensors) for number, value in enumerate(node)]
+        return {"tuple" if isinstance(node, tuple) else "list": items}
+    return {"value": node}
 
 
-def _put_tensors(node: Any, file: Any) -> Any:
-    match node["kind"]:
+def _put_tensors(node: dict[str, Any], file: Any) -> Any:
+    ((kind, content),) = node.items()
+    match kind:
         case "tensor":
-            return file.get_tensor(node["at"])
+            return file.get_tensor(content)
         case "dict":
-            return {key: _put_tensors(value, file) for key, value in node["items"]}
-        case "list":
-            return [_put_tensors(value, file) for value in node["items"]]
-        case "tuple":
-            return tuple(_put_tensors(value, file) for value in node["items"])
-        case _:
-            return node["value"]
+            return {key: _put_tensors(value, file) for key, value in content}
+        case "list" | "tuple":
+            items = [_put_tensors(value, file) for value in content]
+            return items if kind == "list" else tuple(items)
+    return content
 
 
 def all_finite(modules: dict[str, torch.nn.Module]) -> bool:

@@ -2,29 +2,16 @@
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
 from pipeline.training import losses
 from pipeline.training.images import TrainingImages
-from pipeline.training.path_length import PathLengthMean, path_lengths
-from pipeline.training.processes import mean_over_processes
+from pipeline.training.path_length import Penalties, path_lengths
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
-
-
-class LastPenalties(nn.Module):
-    """What the lazy penalties were when last taken: the history has them at every step."""
-
-    r1: Tensor
-    path: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("r1", torch.zeros(()))
-        self.register_buffer("path", torch.zeros(()))
 
 
 class StyleGAN2Task(TrainingTask):
@@ -38,8 +25,7 @@ class StyleGAN2Task(TrainingTask):
         shape = (data.channels, data.resolution, data.resolution)
         self.model = self.add("model", StyleGAN2(settings, shape))
         self.critic = self.add("critic", Discriminator(settings.discriminator, data.resolution, data.channels))
-        self.path_length_mean = self.add("path_length_mean", PathLengthMean())
-        self.penalties = self.add("penalties", LastPenalties())
+        self.penalties = self.add("penalties", Penalties())
         self.average_weights(0.5 ** (self.batch / training.ema_half_life_images))
         self._make_optimizers()
 
@@ -68,11 +54,7 @@ class StyleGAN2Task(TrainingTask):
         if lazy.r1_gamma and step % lazy.r1_every == 0:
             self._regularize_critic(images)
         self._update_average(step)
-        return numbers | {
-            "r1": self.penalties.r1.clone(),
-            "path_penalty": self.penalties.path.clone(),
-            "path_length": self.path_length_mean.mean.clone(),
-        }
+        return numbers | {name: value.clone() for name, value in self.penalties.named_buffers()}
 
     def _styles(self, count: int, random: StepRandom, track: bool = False) -> list[Tensor]:
         """A w for each layer. Two are mixed by image; the authors draw one crossover for a GPU's whole batch."""
@@ -81,7 +63,7 @@ class StyleGAN2Task(TrainingTask):
         crossovers = 1 + random.integers(layers - 1, (count,))
         mixed = random.uniform((count,)) < self.settings.training.style_mixing
         if track:
-            mean = mean_over_processes(self.accelerator, first.detach().float().mean(0))
+            mean = self.accelerator.reduce(first.detach().float().mean(0), "mean")
             self.model.mapping.track(mean, self.settings.training.w_average_decay)
         return mixed_styles(first, second, torch.where(mixed, crossovers, layers), layers)
 
@@ -99,11 +81,10 @@ class StyleGAN2Task(TrainingTask):
         styles = self._styles(random.rows.stop - random.rows.start, random)
         images = self.model.synthesize(styles, random.normal)
         lengths = path_lengths(images, styles, random.normal(tuple(images.shape)))
-        mean = mean_over_processes(self.accelerator, lengths.detach().mean())
-        target = self.path_length_mean.follow(mean, lazy.path_decay)
+        target = self.penalties.follow(self.accelerator.reduce(lengths.detach().mean(), "mean"), lazy.path_decay)
         penalty = (lengths - target).square().mean()
         self.descend("model", lazy.path_weight * lazy.path_every * penalty)
-        self.penalties.path.copy_(penalty.detach())
+        self.penalties.path_penalty.copy_(penalty.detach())
 
     def _step_critic(self, images: Tensor, random: StepRandom) -> dict[str, Tensor]:
         with self.accelerator.autocast():

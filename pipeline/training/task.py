@@ -1,10 +1,11 @@
 """What every training has: batches in their order, random numbers, optimizers, averaged weights, a preview.
 
-All that a step draws at random is a function of (seed, step), so the state of a training is its modules,
-optimizers and averages, saved and restored by their names, and the step's number.
+All that a step draws at random is a function of (seed, step), so the state of a training is its modules
+and optimizers, saved and restored by their names, its averages, and the step's number.
 """
 
 from collections.abc import Iterator
+from math import cos, pi
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -21,6 +22,15 @@ from pipeline.training.processes import average_gradients
 from pipeline.training.randomness import StepRandom
 
 PREVIEW_IMAGES = 8
+
+
+def learning_rate(training: Any, step: int) -> float:
+    """Linear warm-up to the settings' learning rate, then cosine decay to zero at the last step (section 4)."""
+    if step < training.warmup_steps:
+        return training.learning_rate * (step + 1) / training.warmup_steps
+    progress = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
+    return training.learning_rate * 0.5 * (1 + cos(pi * progress))
+
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -44,9 +54,9 @@ class TrainingTask:
         """batch: items of a step, over all processes. Networks made from here on have their seed's weights."""
         self.data, self.batch, self.steps = data, batch, steps
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
+        self.place = accelerator.process_index, accelerator.num_processes
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Any] = {}
-        self.averages: dict[str, EMAModel] = {}
         self.batches: Iterator[Tensor] = iter(())
         torch.manual_seed(seed_for(seed, "initial weights"))
 
@@ -69,25 +79,18 @@ class TrainingTask:
 
     def average_weights(self, decay: float) -> None:
         """Keep averages of the model's weights, decayed so much by each step."""
-        self.averages["model"] = EMAModel(self.model.parameters(), decay=decay)
-
-    @property
-    def average(self) -> EMAModel:
-        """The averages of the model's weights."""
-        return self.averages["model"]
+        self.average = EMAModel(self.model.parameters(), decay=decay)
 
     def start(self, step: int) -> None:
         """Get ready to go on from `step` (the data loader's position)."""
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
         self.batches = self.data.batches(
-            StepOrder(len(self.data), self.batch, self.seed, step, self.steps, process, processes)
+            StepOrder(len(self.data), self.batch, self.seed, step, self.steps, *self.place)
         )
 
     def random(self, step: int, what: str | None = None, batch: int | None = None) -> StepRandom:
         """The random numbers of a step; of `what` alone, with a batch of its own, where that is given."""
         seed = self.seed if what is None else seed_for(self.seed, what)
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        return StepRandom(seed, step, batch or self.batch, self.device, process, processes)
+        return StepRandom(seed, step, batch or self.batch, self.device, *self.place)
 
     def next_images(self, random: StepRandom, flip: bool) -> Tensor:
         """The next images (local batch, C, R, R) in [-1, 1], half of them mirrored where `flip` is set."""
@@ -111,10 +114,10 @@ class TrainingTask:
         self.optimizers[name].step()
         return norm
 
-    def set_learning_rate(self, rate: float) -> None:
-        """Of the model, from this step on."""
+    def set_learning_rate(self, training: Any, step: int) -> None:
+        """The model's, after warm-up and decay."""
         for group in self.optimizers["model"].param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(training, step)
 
     @torch.no_grad()
     def preview(self) -> Image.Image:

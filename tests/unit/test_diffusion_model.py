@@ -18,10 +18,11 @@ from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion, DiffusionTraining, UNet
 from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
-from pipeline.training.denoising import learning_rate, min_snr_weight
+from pipeline.training.denoising import min_snr_weight
 from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import make_accelerator
 from pipeline.training.randomness import StepRandom
+from pipeline.training.task import learning_rate
 
 T = 1000
 

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from pipeline.base.errors import InputError
 from pipeline.families import find_family, load
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
+from pipeline.families.imagebart import ImageBARTTraining
 from pipeline.models.imagebart import ImageBART, draw
 from pipeline.models.multinomial import MultinomialDiffusion
 from pipeline.training.imagebart import ImageBARTTask
-from pipeline.training.learning_rates import warmed_up_cosine
+from pipeline.training.task import learning_rate
 from pipeline.training.loop import Loop, make_accelerator
 
 torch.set_num_threads(1)
@@ -325,7 +326,8 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
-    rates = [warmed_up_cosine(1.0, 4, 12, step) for step in range(13)]
+    training = ImageBARTTraining(learning_rate=1.0, warmup_steps=4, steps=12)
+    rates = [learning_rate(training, step) for step in range(13)]
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
     assert rates[8] == pytest.approx(0.5)
     assert rates[12] == pytest.approx(0, abs=1e-12)

@@ -42,7 +42,6 @@ class Line:
         self.modules = {"model": self.model}
         self.optimizers = {"model": torch.optim.Adam(self.model.parameters(), lr=0.1)}
         self.average = EMAModel(self.model.parameters(), decay=0.9)
-        self.averages = {"model": self.average}
         self.started_at = None
 
     def start(self, step):

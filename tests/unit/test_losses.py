@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.training.losses import critic_loss, generator_loss, gradient_penalty, l2_loss, r1_penalty
+from pipeline.training.losses import critic_loss, generator_loss, gradient_penalty, r1_penalty
 
 numbers = st.floats(-30, 30, width=32)
 scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)
@@ -29,12 +29,6 @@ class LinearCritic(torch.nn.Module):
 
     def forward(self, x):
         return (x * self.weight).flatten(1).sum(1)
-
-
-def test_l2_is_the_mean_over_all_pixels():
-    one, other = images(0), images(1)
-    total = sum(float(a - b) ** 2 for a, b in zip(one.flatten(), other.flatten(), strict=True))
-    assert float(l2_loss(one, other)) == pytest.approx(total / 96, rel=1e-5)
 
 
 @settings(deadline=None)

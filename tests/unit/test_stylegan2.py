@@ -16,7 +16,7 @@ from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.losses import r1_penalty
-from pipeline.training.path_length import PathLengthMean, path_lengths
+from pipeline.training.path_length import Penalties, path_lengths
 from pipeline.training.stylegan2 import StyleGAN2Task
 
 torch.set_num_threads(1)
@@ -197,7 +197,7 @@ def test_the_path_length_penalty_of_a_linear_map_has_its_gradient_by_hand():
 
 
 def test_the_mean_path_length_follows_slowly():
-    mean = PathLengthMean()
+    mean = Penalties()
     assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.1)
     assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.199)
 
