@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
+from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Job, Jobs, Output, Source, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
@@ -38,7 +39,7 @@ MAKE_FIGURE = Stage(
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: the function that draws it, its title and its caption."""
+    """A figure: the function that draws it, its title and its caption (workflow/report/captions.yaml)."""
 
     draw: str
     """In `pipeline.figures`, as module:function."""
@@ -51,104 +52,28 @@ class Figure:
         return f"pipeline.figures.{self.draw.partition(':')[0]}"
 
 
-NEAREST = "their nearest training images by LPIPS, nearest first."
-UNCURATED = "Uncurated samples: the first sixty-four of the"
-FIGURES = {
-    "fig01": Figure(
-        "reconstructions:overview",
-        "Figure 1",
-        "Validation images, their reconstructions, and generated images. None is chosen: the first of each set.",
-    ),
-    "fig05b": Figure(
-        "hits:hits_per_entry",
-        "Figure 5b",
-        "Hits per entry of the finest resolution's hash tables over the whole training split, one panel per group,"
-        " entries sorted by their hits. An entry is hit where its interpolation weight is above zero; entries that no"
-        " key can reach are left out. Above each panel: the share of entries hit and the coefficient of variation (CV)"
-        " of the hits. Dashed: the mean.",
-    ),
-    "fig06": Figure(
-        "reconstructions:reconstruction_pairs",
-        "Figure 6",
-        "Validation images (first row) and the reconstructions of each autoencoder below them.",
-    ),
-    "fig07": Figure(
-        "samples:comparison",
-        "Figure 7",
-        "Samples of each set of Table 6, one set below the other: the first sixteen of each.",
-    ),
-    "fig08": Figure(
-        "samples:comparison",
-        "Figure 8",
-        "Samples of each set of Table 5, one set below the other: the first sixteen of each.",
-    ),
-    "fig09": Figure(
-        "neighbours:neighbours",
-        "Figure 9",
-        f"Generated images (leftmost in each row) and {NEAREST} The generated images are the first of the set.",
-    ),
-    "fig10": Figure("samples:samples", "Figure 10", f"{UNCURATED} sample set."),
-    "fig11": Figure(
-        "neighbours:neighbours", "Figure 11", f"More generated images (leftmost in each row) and {NEAREST}"
-    ),
-    "fig12": Figure("samples:samples", "Figure 12", f"{UNCURATED} first sample set of Table 6."),
-    "fig13": Figure(
-        "neighbours:neighbours", "Figure 13", f"The same set's images (leftmost in each row) and {NEAREST}"
-    ),
-    "fig14": Figure(
-        "samples:samples",
-        "Figure 14",
-        "Uncurated samples of LDM: the first sixty-four of its first sample set of Table 6.",
-    ),
-    "curves_autoencoders": Figure(
-        "curves:curves",
-        "Training of the autoencoders",
-        "Losses and what else the trainings log, against the training images seen.",
-    ),
-    "curves_diffusion": Figure(
-        "curves:curves",
-        "Training of the diffusion models",
-        "Losses and what else the trainings log, against the training images seen.",
-    ),
-    "interpolation": Figure(
-        "exploration:sheet",
-        "Between two images",
-        "From one validation image to another in key-code space: images of (1 - t) a + t b, where a and b are the"
-        " codes of the two. Beyond the paper.",
-    ),
-    "resolutions": Figure(
-        "exploration:sheet",
-        "What each resolution adds",
-        "Images from the first resolutions of the hash tables alone, coarse to fine; the features of the others are"
-        " set to zero. Beyond the paper.",
-    ),
-    "groups": Figure(
-        "exploration:sheet",
-        "What each group of tables tells",
-        "What one group of hash tables tells: images whose keys of that group are replaced by their mean over the"
-        " images shown. Beyond the paper.",
-    ),
-    "noise_robustness": Figure(
-        "codes:noise_robustness",
-        "Reconstruction under noise on the codes",
-        "Reconstruction of validation images whose codes are moved by uniform noise, against the noise's size: in"
-        " standard deviations of each autoencoder's codes, and for BRIGHT in 1/(2 r_max), half a cell of the finest"
-        " table; the interval that section 3.4 names is shaded. The codes are moved before tiling, as a diffusion"
-        " model would. Beyond the paper.",
-    ),
-    "code_range": Figure(
-        "codes:code_range",
-        "Range of the codes",
-        "Codes of the training split, channel by channel: their range (thin) and their mean plus and minus one"
-        " standard deviation (thick). BRIGHT's codes stay in [0, 1] (shaded). Beyond the paper.",
-    ),
-    "table_size": Figure(
-        "codes:table_size",
-        "Size of the hash tables against quality",
-        "Reconstruction of validation images against the bytes of the hash tables; at each point, the entries that a"
-        " table may have (section 5). Beyond the paper.",
-    ),
+DRAWN_BY = {
+    "fig01": "reconstructions:overview",
+    "fig05b": "hits:hits_per_entry",
+    "fig06": "reconstructions:reconstruction_pairs",
+    "fig07": "samples:comparison",
+    "fig08": "samples:comparison",
+    "fig09": "neighbours:neighbours",
+    "fig10": "samples:samples",
+    "fig11": "neighbours:neighbours",
+    "fig12": "samples:samples",
+    "fig13": "neighbours:neighbours",
+    "fig14": "samples:samples",
+    "curves_autoencoders": "curves:curves",
+    "curves_diffusion": "curves:curves",
+    "interpolation": "exploration:sheet",
+    "resolutions": "exploration:sheet",
+    "groups": "exploration:sheet",
+    "noise_robustness": "codes:noise_robustness",
+    "code_range": "codes:code_range",
+    "table_size": "codes:table_size",
 }
+FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in DRAWN_BY.items()}
 
 
 class Shown(NamedTuple):

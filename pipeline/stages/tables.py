@@ -25,6 +25,7 @@ from pipeline.stages.autoencoders import (
     paper_config,
     reconstruction,
 )
+from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Job, Jobs, Source, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, prepared
 from pipeline.stages.evaluation import (
@@ -101,10 +102,9 @@ MAKE_TABLE = Stage(
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the summaries that its rows have, and what it shows."""
+    """A table: the summaries that its rows have, and what it shows (workflow/report/captions.yaml)."""
 
     kinds: tuple[Kind, ...]
-    caption: str
     in_paper: bool = True
     """Made in every run, for its published numbers; one beyond the paper's is made where it has rows."""
 
@@ -115,50 +115,24 @@ class Table:
 
 
 TABLES = {
-    "table2": Table(("reconstruction", "distance"), "Reconstruction of validation images."),
-    "table3": Table(
-        ("decoding", "counts"),
-        "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
-    ),
-    "table4": Table(("reconstruction",), "Reconstruction with and without noise on the tiled key codes (section 3.4)."),
-    "table5": Table(("generation",), "Generation, beside the paper's FFHQ numbers."),
-    "table6": Table(("generation",), "Generation, beside the paper's LSUN-Church numbers."),
-    "table7": Table(("reconstruction", "counts"), "The length of a unit key, C_key: reconstruction and counts."),
-    "table8": Table(
-        ("reconstruction", "counts"), "The size of the feature block, H_d and W_d: reconstruction and counts."
-    ),
-    "text_10k": Table(("generation",), "Generation from fewer samples, as in the text of section 4."),
-    "section34": Table(
-        ("codes",),
-        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
-        in_paper=False,
-    ),
-    "noise_generation": Table(
-        ("generation",), "Diffusion on codes trained with and without noise (section 3.4).", in_paper=False
-    ),
-    "table_sizes": Table(
-        ("reconstruction", "codes"),
-        "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
-        in_paper=False,
-    ),
-    "equal_budget": Table(
-        ("reconstruction", "training", "decoding", "counts"),
-        "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
-        in_paper=False,
-    ),
+    "table2": Table(("reconstruction", "distance")),
+    "table3": Table(("decoding", "counts")),
+    "table4": Table(("reconstruction",)),
+    "table5": Table(("generation",)),
+    "table6": Table(("generation",)),
+    "table7": Table(("reconstruction", "counts")),
+    "table8": Table(("reconstruction", "counts")),
+    "text_10k": Table(("generation",)),
+    "section34": Table(("codes",), in_paper=False),
+    "noise_generation": Table(("generation",), in_paper=False),
+    "table_sizes": Table(("reconstruction", "codes"), in_paper=False),
+    "equal_budget": Table(("reconstruction", "training", "decoding", "counts"), in_paper=False),
 }
-CLAIMS_CAPTION = (
-    "What the paper's text asserts, recomputed from the published tables and from this run's, with verdicts."
-)
-CAPTION_ENDING = (
-    "Published rows carry the paper's numbers as printed; measured numbers are this run's, on the dataset named."
-    " A metric whose network is missing says so."
-)
 
 
 def caption(table: str) -> str:
-    """What a table shows, in words."""
-    return f"{TABLES[table].caption if table in TABLES else CLAIMS_CAPTION} {CAPTION_ENDING}"
+    """What a table, or the claims, shows, in words."""
+    return f"{CAPTIONS['tables'][table]} {CAPTIONS['of_every_table']}"
 
 
 def rows_of(jobs: Jobs, table: str) -> list[str]:

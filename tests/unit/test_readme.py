@@ -179,4 +179,4 @@ def messages() -> str:
 def test_report_captions_are_those_that_rules_name() -> None:
     rules_text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     named = set(re.findall(r"report/(\w+\.rst)", rules_text))
-    assert named == {path.name for path in (ROOT / "workflow" / "report").iterdir()}
+    assert named == {path.name for path in (ROOT / "workflow" / "report").glob("*.rst")}
