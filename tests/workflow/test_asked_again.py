@@ -64,6 +64,12 @@ def test_the_whole_graph_of_a_finished_run_can_be_seen(play: Workflow) -> None:
         assert f'label = "{rule}"' in whole
 
 
+def test_a_profile_without_the_rerun_rule_is_warned_of(play: Workflow) -> None:
+    line = "warning: `rerun-triggers: [mtime]` is not set"
+    assert line in play.run("-n", "--rerun-triggers", "mtime", "params").text
+    assert line not in play.run("-n").text
+
+
 def test_messages_have_the_configs_names(play: Workflow) -> None:
     said = play.run("-n", "--forcerun", "train_autoencoder").text
     assert "Training autoencoders.main" in said
