@@ -188,9 +188,9 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: dict[str, Source | list[Source]] = {"summaries": [summary.job[summary.file] for summary in summaries]}
-    # The folders of trained models are told for people to find them: their digests are those of the inputs.
+    # Code and folders behind it are told for people; in its digest are the inputs', or those accepted in their place.
     numerical = TableJob.model_validate(settings).numerical()
-    del numerical["provenance"]["weights"]
+    del numerical["provenance"]["code"], numerical["provenance"]["weights"]
     facts = {"published": file_digest("*.csv")}
     return jobs.job(MAKE_TABLE, f"tables.{name}", settings, numerical, inputs=inputs, facts=facts, names=names)
 
