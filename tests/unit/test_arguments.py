@@ -11,8 +11,9 @@ from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.command import listed
 from pipeline.base.errors import InputError
-from pipeline.plan.arguments import LONGEST, named_arguments, settings_argument
-from pipeline.plan.jobs import Job
+from pipeline.plan.arguments import LONGEST, named_arguments, settings_argument, write_arguments
+from pipeline.stages.common import Job, path_of
+from pipeline.stages.tables import tables
 
 ROOT = Path(__file__).parents[2]
 ROWS = 120
@@ -27,24 +28,31 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     values["autoencoders"] |= {f"row{index}": {"like": "main", "seed": index + 1} for index in range(ROWS)}
     values["tables"] = {"table2": [f"row{index}" for index in range(ROWS)]}
     values["figures"] = {"compared": ["row0"]}
-    return tiny_plan(values).tables["table2"]
+    return tiny_plan(values)(tables)["table2"]
 
 
-def test_short_ones_stand_on_the_command_line() -> None:
-    job = tiny_plan().tables["table5"]
+def pairs(job: Job) -> list[str]:
+    """`NAME=PATH` of a job's summaries."""
+    paths = [path_of(source) for source in job.inputs["summaries"]]
+    return [f"{name}={path}" for name, path in zip(job.names, paths, strict=True)]
+
+
+def test_short_ones_stand_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = tiny_plan()(tables)["table5"]
+    write_arguments([job])
     assert json.loads(settings_argument(job)) == job.settings
-    paths = job.inputs["summaries"]
-    assert named_arguments(job, list(paths)) == [f"{n}={p}" for n, p in zip(job.names, paths, strict=True)]
+    assert named_arguments(job) == pairs(job)
     assert not job.work.exists()
 
 
 def test_long_ones_stand_in_files_that_the_command_reads(many: Job) -> None:
-    paths = list(many.inputs["summaries"])
-    settings, inputs = settings_argument(many), named_arguments(many, paths)
+    write_arguments([many])
+    settings, inputs = settings_argument(many), named_arguments(many)
     command = shlex.join([settings, *inputs])
     assert len(command) < 500 and len(json.dumps(many.settings)) > LONGEST
     assert json.loads(Path(settings).read_text()) == many.settings
-    assert listed(inputs) == [f"{n}={p}" for n, p in zip(many.names, paths, strict=True)]
+    assert listed(inputs) == pairs(many)
 
 
 def test_both_at_their_longest_fit_one_command() -> None:
@@ -52,13 +60,15 @@ def test_both_at_their_longest_fit_one_command() -> None:
 
 
 def test_a_dry_run_writes_no_file(many: Job) -> None:
-    settings_argument(many, write=False)
-    named_arguments(many, list(many.inputs["summaries"]), write=False)
+    """The arguments are told as they will be; a run's start alone writes the files."""
+    told = settings_argument(many), named_arguments(many)
     assert not many.work.exists()
+    write_arguments([many])
+    assert told == (settings_argument(many), named_arguments(many))
 
 
 def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text(json.dumps({"table": "table3", "run": "r", "rows": [{"name": "a"}]}))
+    (tmp_path / "settings.json").write_text(json.dumps({"table": "table3", "rows": [{"name": "a", "dataset": "d"}]}))
     (tmp_path / "inputs.txt").write_text("a=absent.json\n")
     command = [sys.executable, "-m", "pipeline.make_table", "settings.json", "@inputs.txt"]
     stopped = subprocess.run(command, cwd=tmp_path, env=None, capture_output=True, text=True, check=False)

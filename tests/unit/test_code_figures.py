@@ -10,8 +10,8 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.figures.codes import code_range, noise_robustness, table_size
 from pipeline.figures.inputs import parse_inputs
-from pipeline.figures.job import FigureJob
 from pipeline.make_figure import make_figure
+from pipeline.stages.figures import FigureJob
 
 
 def curve(half_cells: bool) -> list[dict[str, Any]]:

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import Config, load_config
+from pipeline.config.root import Config, load_config, read_config
 from pipeline.models.bright import groups
-from pipeline.plan.run import read_config
 from pipeline.settings.autoencoder import Autoencoder
 
 REPOSITORY = Path(__file__).parents[2]

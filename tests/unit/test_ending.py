@@ -7,27 +7,30 @@ import report_inputs as made
 from finished_plan import finish, tiny_plan
 
 from pipeline.plan.ending import ending
-from pipeline.plan.run import Plan
+from pipeline.plan.publish import Published
+from pipeline.stages.common import Jobs, path_of
+from pipeline.stages.page import page
+from pipeline.stages.tables import tables
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """A finished plan whose tables are those of a made-up run."""
     monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
     finish(plan)
-    for name, job in plan.tables.items():
+    for name, job in plan(tables).items():
         made.write_table(job.folder, "table", made.COLUMNS, made.ROWS if name == "table2" else [])
-    neighbours = dict(zip(plan.report.names, plan.report.inputs["data"], strict=True))["neighbours_summary"]
-    Path(neighbours).write_text('{"ratio": 1.25}')
+    neighbours = dict(zip(plan(page).names, plan(page).inputs["data"], strict=True))["neighbours_summary"]
+    Path(path_of(neighbours)).write_text('{"ratio": 1.25}')
     return plan
 
 
-def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(plan: Plan) -> None:
-    tables = list(plan.tables.values())
-    text = ending(plan, [*tables, *tables, plan.report], 3723.4)
+def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(plan: Jobs) -> None:
+    made_tables = list(plan(tables).values())
+    text = ending(plan, [*made_tables, *made_tables, plan(page)], 3723.4, Published())
     assert text.startswith("Run tiny, 1:02:03.\n")
-    made_of_them = f"Made: {len(tables) + 1} results: make_table {len(tables)}, make_report\n"
+    made_of_them = f"Made: {len(made_tables) + 1} results: make_table {len(made_tables)}, make_report\n"
     assert made_of_them in text
     (reused,) = [line for line in text.splitlines() if line.startswith("Reused: ")]
     assert "prepare_dataset, train_autoencoder 2, reconstruct 2" in reused
@@ -38,9 +41,9 @@ def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(pla
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_only_places_that_exist_are_named(plan: Plan) -> None:
+def test_only_places_that_exist_are_named(plan: Jobs) -> None:
     (Path("results") / "tiny" / "report.html").unlink()
-    text = ending(plan, [], 1.0)
+    text = ending(plan, [], 1.0, Published())
     assert "Made: nothing\n" in text
     places = [line.split()[0] for line in text.splitlines() if line.startswith("results/")]
     assert places == ["results/tiny/tables", "results/tiny/figures"]
@@ -48,4 +51,10 @@ def test_only_places_that_exist_are_named(plan: Plan) -> None:
 
 def test_without_a_measured_number_there_is_still_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "Nothing has been measured in this run" in ending(tiny_plan(), [], 1.0)
+    assert "Nothing has been measured in this run" in ending(tiny_plan(), [], 1.0, Published())
+
+
+def test_copies_of_an_earlier_run_are_told_last(plan: Jobs) -> None:
+    text = ending(plan, [], 1.0, Published(earlier=["results/tiny/tables/table2.md"]))
+    last = text.splitlines()[-1]
+    assert last == "Of an earlier run, since their results are not here: results/tiny/tables/table2.md"

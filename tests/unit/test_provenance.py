@@ -8,14 +8,18 @@ import yaml
 from finished_plan import finish, tiny_plan
 
 from pipeline.base.errors import InputError
+from pipeline.base.places import STORE
 from pipeline.commands.provenance import digest_of, provenance
-from pipeline.plan.jobs import STORE
-from pipeline.plan.run import Plan
 from pipeline.plan.tracking import dvc_file
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.common import Jobs, path_of
+from pipeline.stages.datasets import dataset
+from pipeline.stages.generation import diffusion
+from pipeline.stages.tables import tables
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """A finished plan in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
@@ -29,22 +33,22 @@ def printed(capsys: pytest.CaptureFixture[str], *results: str) -> dict[str, dict
     return yaml.safe_load(capsys.readouterr().out)
 
 
-def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    job = plan.reconstruction("main")
+def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    job = plan(reconstruction, "main")
     entries = printed(capsys, str(job.folder))
     assert next(iter(entries)) == job.digest
-    assert entries.keys() == {job.digest, plan.autoencoder("main").digest, plan.dataset("tiny").digest}
+    assert entries.keys() == {job.digest, plan(autoencoder, "main").digest, plan(dataset, "tiny").digest}
     for made in (job, *job.upstream):
         entry = entries[made.digest]
-        assert (entry["stage"], entry["folder"], entry["code"]) == (made.stage, str(made.folder), made.code)
+        assert (entry["stage"], entry["folder"], entry["code"]) == (made.stage.name, str(made.folder), made.code_key)
         assert entry["settings"] == made.identity["settings"]
         assert entry["inputs"] == [upstream.digest for upstream in made.upstream]
-    seed = entries[plan.autoencoder("main").digest]["settings"]["seed"]  # type: ignore[index]
-    assert seed == plan.autoencoder("main").settings["seed"]
+    seed = entries[plan(autoencoder, "main").digest]["settings"]["seed"]  # type: ignore[index]
+    assert seed == plan(autoencoder, "main").settings["seed"]
 
 
-def test_a_path_a_name_and_a_digest_mean_the_same(plan: Plan) -> None:
-    job = plan.autoencoder("main")
+def test_a_path_a_name_and_a_digest_mean_the_same(plan: Jobs) -> None:
+    job = plan(autoencoder, "main")
     for told in (
         job.path("autoencoder.safetensors"),
         str(job.folder),
@@ -55,24 +59,24 @@ def test_a_path_a_name_and_a_digest_mean_the_same(plan: Plan) -> None:
         assert digest_of(told) == job.digest
 
 
-def test_every_folder_that_a_table_names_can_be_expanded(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    for table in plan.tables.values():
+def test_every_folder_that_a_table_names_can_be_expanded(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    for table in plan(tables).values():
         # The claims are made of the other tables.
-        behind = table.settings.get("provenance", {"weights": {}})
+        behind = table.settings["provenance"] or {"weights": {}}
         weights = [folder for folders in behind["weights"].values() for folder in folders]
-        for told in (*table.inputs["summaries"], *weights):
+        for told in (*map(path_of, table.inputs["summaries"]), *weights):
             assert printed(capsys, told)[digest_of(told)]["folder"] != "not here"
 
 
-def test_a_removed_result_still_tells_what_it_was(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_removed_result_still_tells_what_it_was(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(STORE)
-    assert printed(capsys, plan.diffusion("main").digest)[plan.diffusion("main").digest]["folder"] == "not here"
+    assert printed(capsys, plan(diffusion, "main").digest)[plan(diffusion, "main").digest]["folder"] == "not here"
 
 
 def test_a_tracked_result_tells_the_hash_of_its_content_and_how_to_get_it(
-    plan: Plan, capsys: pytest.CaptureFixture[str]
+    plan: Jobs, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = plan.autoencoder("main")
+    job = plan(autoencoder, "main")
     dvc_file(job.folder).write_text("outs:\n- md5: 0123abc.dir\n")
     entry = printed(capsys, job.digest)[job.digest]
     assert (entry["folder"], entry["content"]) == (str(job.folder), "md5 0123abc.dir")
@@ -81,8 +85,8 @@ def test_a_tracked_result_tells_the_hash_of_its_content_and_how_to_get_it(
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"), [("00000000", "no finished result"), ("table2.md", "names no result"), ("", "names no result")]
+    ("told", "problem"), [("0" * 12, "no finished result"), ("table2.md", "names no result"), ("", "names no result")]
 )
-def test_what_is_no_result_gets_one_line(plan: Plan, told: str, problem: str) -> None:
+def test_what_is_no_result_gets_one_line(plan: Jobs, told: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         provenance([told])

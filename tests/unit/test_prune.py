@@ -1,15 +1,21 @@
 """Results that no config uses are listed, and removed when that is asked for."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline import prune as command
+from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
-from pipeline.commands.prune import readable
+from pipeline.commands import prune as command
 from pipeline.plan.identities import identity_path
-from pipeline.plan.tracking import dvc_file
+from pipeline.plan.planned import planned
+from pipeline.plan.tracking import LOCKS, dvc_file
+from pipeline.stages.autoencoders import autoencoder
+
+OTHER = tiny_values() | {"seed": 1}
 
 
 @pytest.fixture
@@ -17,16 +23,14 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the finished tiny run and a finished run of another seed, whose config this is."""
     monkeypatch.chdir(tmp_path)
     finish(tiny_plan())
-    finish(tiny_plan(tiny_values() | {"seed": 1}))
-    for plan in (tiny_plan(), tiny_plan(tiny_values() | {"seed": 1})):
-        plan.autoencoder("main").work.mkdir(parents=True)
+    finish(tiny_plan(OTHER))
     config = tmp_path / "other.yaml"
     config.write_text(TINY.read_text().replace("run: tiny", "run: tiny\nseed: 1"))
     return config
 
 
 def complete(seed: int) -> bool:
-    return all(job.complete for job in tiny_plan(tiny_values() | {"seed": seed}).jobs.values())
+    return all(job.complete for job in tiny_plan(tiny_values() | {"seed": seed})(planned).values())
 
 
 def test_what_any_of_the_configs_uses_is_not_listed(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,35 +39,82 @@ def test_what_any_of_the_configs_uses_is_not_listed(other: Path, capsys: pytest.
 
 
 def test_the_list_has_sizes_and_removes_nothing(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tiny_plan(OTHER)(autoencoder, "main")
+    job.work.mkdir(parents=True)
     command.prune([TINY])
     *lines, last = capsys.readouterr().out.splitlines()
-    plan = tiny_plan(tiny_values() | {"seed": 1})
-    assert any(line.endswith(str(plan.autoencoder("main").folder)) and "6 B" in line for line in lines)
-    assert any(line.endswith(str(plan.autoencoder("main").work)) for line in lines)
+    assert any(line.endswith(str(job.folder)) and "6 B" in line for line in lines)
+    assert any(line.endswith(str(job.work)) for line in lines)
     assert not any("results/store/datasets" in line for line in lines), "both runs have the dataset"
     assert f"in {len(lines)} folders; --yes removes them" in last
     assert complete(1)
 
 
 def test_yes_removes_what_is_listed_and_its_records(other: Path) -> None:
-    job = tiny_plan(tiny_values() | {"seed": 1}).autoencoder("main")
-    assert identity_path(job.stage, job.digest).exists()
+    job = tiny_plan(OTHER)(autoencoder, "main")
+    assert identity_path(*job.key).exists()
+    job.work.mkdir(parents=True)
     dvc_file(job.folder).touch()
     command.prune([TINY], yes=True)
     assert not job.folder.exists()
     assert not job.work.exists()
     assert not dvc_file(job.folder).exists()
-    assert not identity_path(job.stage, job.digest).exists()
+    assert not identity_path(*job.key).exists()
     assert complete(0)
     assert not complete(1)
-    assert tiny_plan().autoencoder("main").work.exists()
+
+
+def test_saved_states_stay_while_their_training_is_not_done(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished, killed = (tiny_plan()(autoencoder, name) for name in ("main", "without-noise"))
+    for job in (finished, killed):
+        job.work.mkdir(parents=True)
+    shutil.rmtree(killed.folder)
+    command.prune([TINY, other], yes=True)
+    assert not finished.work.exists()
+    assert killed.work.exists()
+    assert capsys.readouterr().out.splitlines()[-1] == "0 B in 1 folders removed"
+
+
+def test_a_renamed_result_is_its_configs(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_plan()(autoencoder, "main").folder
+    folder.rename(folder.with_name(f"first-{folder.name.rpartition('-')[2]}"))
+    command.prune([TINY, other])
+    assert capsys.readouterr().out == "nothing to remove\n"
+
+
+def test_while_a_run_goes_on_nothing_is_removed_but_the_list_is_told(
+    other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOCKS.mkdir(parents=True)
+    (LOCKS / "0.input.lock").touch()
+    with pytest.raises(InputError, match="a run is going on here"):
+        command.prune([TINY], yes=True)
+    assert complete(1)
+    command.prune([TINY])
+    assert "--yes removes them" in capsys.readouterr().out
 
 
 def test_a_config_whose_digests_cannot_be_known_is_refused(other: Path, tmp_path: Path) -> None:
     unknown = tmp_path / "unknown.yaml"
     text = TINY.read_text().replace("{kind: embedded, name: fashion-mnist}", "{kind: folder, path: nowhere}")
     unknown.write_text(text)
-    with pytest.raises(InputError, match=r"unknown.yaml: datasets.tiny.source: neither its raw images nor"):
+    with pytest.raises(InputError, match=r"unknown.yaml: datasets.tiny: neither its raw images nor"):
+        command.prune([unknown, TINY], yes=True)
+    assert complete(0)
+
+
+def test_nor_is_one_with_a_checkpoint_that_nobody_knows(other: Path, tmp_path: Path) -> None:
+    unknown = tmp_path / "unknown.yaml"
+    values = tiny_values()
+    values["autoencoders"]["released"] = {
+        "family": "vqgan",
+        "dataset": "tiny",
+        "code_size": "4x4x2",
+        "weights": {"kind": "ldm_vq", "path": "nowhere.ckpt"},
+    }
+    values["tables"]["table2"] += ["released"]
+    unknown.write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"unknown.yaml: autoencoders.released: neither its checkpoint nor"):
         command.prune([unknown, TINY], yes=True)
     assert complete(0)
 
@@ -72,4 +123,4 @@ def test_a_config_whose_digests_cannot_be_known_is_refused(other: Path, tmp_path
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "2 kB"), (3.2e9, "3 GB"), (5e15, "5000 TB")]
 )
 def test_sizes_are_readable(size: float, text: str) -> None:
-    assert readable(size) == text
+    assert readable_bytes(size) == text
