@@ -1,4 +1,4 @@
-"""Sample sets in shards: one, three or seven, the same images (promise 3)."""
+"""Jobs in parts: which files each reads; sample sets in one, three or seven shards are the same images (promise 3)."""
 
 import json
 import zipfile
@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from finished_plan import tiny_plan, with_key
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
@@ -17,9 +18,14 @@ from pipeline.models.code_files import write_codes
 from pipeline.models.rescaling import Rescaling
 from pipeline.models.trained_diffusion import save_diffusion
 from pipeline.models.unet import build_unet
+from pipeline.plan.parts import part_of, parts
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.datasets import dataset
+from pipeline.stages.evaluation import evaluation, sample_features, split_features
+from pipeline.stages.generation import samples
 
 COUNT = 14
 KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]
@@ -129,3 +135,58 @@ def test_a_missing_option_is_named(sources, tmp_path, kind, option):
             log=tmp_path / "log",
             **given,
         )
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """The tiny plan with samples in shards of 8 and features in ranges of 12."""
+    monkeypatch.chdir(tmp_path)
+    values = with_key("samples.main.shard", 8)
+    values["evaluation"]["shard"] = 12
+    return tiny_plan(values)
+
+
+def test_a_job_is_done_in_parts_of_its_ranges_or_at_once(jobs):
+    made = jobs(samples, "main")
+    assert [part.span for part in parts(made)] == [(0, 8), (8, 16), (16, 24), (24, 32)]
+    assert [output for part in parts(made) for output in part.outputs] == made.outputs
+    assert {part.images for part in parts(made)} == {8}
+    (whole,) = parts(jobs(autoencoder, "main"))
+    assert (whole.span, whole.outputs) == (None, jobs(autoencoder, "main").outputs)
+    assert len({part.key for part in [*parts(made), whole]}) == 5
+
+
+def test_a_part_reads_the_shards_that_hold_its_images_and_knows_where_they_begin(jobs):
+    made, features = jobs(samples, "main"), jobs(sample_features, "main", "clip")
+    first, second, third = parts(features)
+    assert [part.paths("images") for part in (first, second, third)] == [
+        made.outputs[:2],
+        made.outputs[1:3],
+        made.outputs[3:],
+    ]
+    assert [part.starts_at for part in (first, second, third)] == [0, 8, 24]
+    assert all(part.paths("weights") == first.paths("weights") for part in (second, third))
+
+
+def test_a_part_of_images_in_one_file_reads_it_from_its_beginning(jobs):
+    *_, last = parts(jobs(split_features, "tiny", "validation", "clip"))
+    assert last.span == (24, 32)
+    assert last.paths("images") == [jobs(dataset, "tiny").path("validation.zip")]
+    assert last.starts_at == 0
+
+
+def test_a_whole_job_reads_all_of_its_inputs(jobs):
+    (score,) = parts(jobs(evaluation, "main", "clip", 32))
+    assert score.paths("generated") == jobs(sample_features, "main", "clip").outputs
+
+
+def test_a_file_tells_the_part_that_makes_it(jobs):
+    made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
+    assert [part_of(made[file]) for file in made.files] == parts(made)
+    assert [part_of(trained[file]) for file in trained.files] == parts(trained) * 3
+
+
+def test_each_part_has_a_log_of_its_own(jobs):
+    made = jobs(samples, "main")
+    assert str(parts(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
+    assert str(parts(jobs(autoencoder, "main"))[0].log).endswith(f"main-{jobs(autoencoder, 'main').digest}.log")
