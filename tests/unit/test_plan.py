@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pipeline.stages.evaluation import (
     spaces,
     split_features,
 )
-from pipeline.stages.figures import figures
+from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables
 
@@ -308,3 +309,16 @@ def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
     jobs = tiny_plan(config)
     assert jobs(figures).keys() - tiny_plan()(figures).keys() == {"fig14"}
     assert [job.digest for job in jobs(figures)["fig14"].upstream] == [jobs(samples, "ldm").digest]
+
+
+def test_the_function_that_draws_a_figure_is_in_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny_plan()(figures)
+    monkeypatch.setitem(FIGURES, "fig10", replace(FIGURES["fig10"], draw="samples:comparison"))
+    after = tiny_plan()(figures)
+    assert {name for name in after if after[name].digest != before[name].digest} == {"fig10"}
+
+
+def test_how_many_samples_can_be_paged_is_in_the_pages_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny_plan()(planned).keys()
+    monkeypatch.setattr("pipeline.stages.page.SAMPLES", 20)
+    assert {stage for stage, _ in tiny_plan()(planned).keys() - before} == {"make_report"}
