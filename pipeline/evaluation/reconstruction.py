@@ -4,6 +4,7 @@ The paper's numbers are means over images, of PSNR too; images are compared afte
 on their own channels (LPIPS: gray ones repeated to three), at their own resolution.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -34,26 +35,33 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
     )
 
 
+# Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ssim": ssim,
+    "psnr": psnr,
+}
+
+
 @torch.no_grad()
 def reconstruction_metrics(
     originals: ImageArchive,
     reconstructions: ImageArchive,
     networks: dict[LpipsKind, Path] | dict[str, Path],
 ) -> pd.DataFrame:
-    """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), ssim, psnr."""
+    """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), each of METRICS."""
     if len(originals) != len(reconstructions):
         raise InputError(f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     distances = {name: LpipsDistance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()}
-    columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, "ssim", "psnr")}
+    columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, *METRICS)}
     with Progress("measure reconstructions", len(originals), "images") as progress:
         for first in range(0, len(originals), MICRO_BATCH):
             indices = range(first, min(first + MICRO_BATCH, len(originals)))
             real, made = (to_unit(archive.tensor(indices).to(device)) for archive in (originals, reconstructions))
             for name, distance in distances.items():
                 columns[name].append(distance(2 * made - 1, 2 * real - 1).cpu())
-            columns["ssim"].append(ssim(real, made).cpu())
-            columns["psnr"].append(psnr(real, made).cpu())
+            for name, metric in METRICS.items():
+                columns[name].append(metric(real, made).cpu())
             progress.advance(len(indices))
     values = {name: torch.cat(parts).double().numpy() for name, parts in columns.items()}
     return pd.DataFrame({"image": originals.names, **values})

@@ -13,7 +13,11 @@ from pipeline.stages.page import SAMPLES
 
 PAIRS = 24
 UNBROKEN = "\N{NO-BREAK SPACE}"
-METRICS = {"psnr": ("PSNR", "{:.2f} dB"), "ssim": ("SSIM", "{:.3f}"), "lpips_alex": ("LPIPS", "{:.4f}")}
+METRICS = {
+    "psnr": ("PSNR", "{:.2f} dB"),
+    "ssim": ("SSIM", "{:.3f}"),
+    "lpips_alex": ("LPIPS", "{:.4f}"),
+}
 
 
 @dataclass(frozen=True)
