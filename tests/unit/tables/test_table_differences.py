@@ -9,8 +9,12 @@ import yaml
 from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import load_config
+from pipeline.config.root import load_config, read_config
+from pipeline.evaluation.metrics import metric_settings
+from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import prepared
+from pipeline.stages.evaluation import spaces
+from pipeline.stages.tables import tables
 from pipeline.tables.build import BOTH, MEASURED, Table
 from pipeline.tables.published import IMAGE_SETS, RESOLUTION
 
@@ -146,3 +150,11 @@ def test_the_papers_config_prepares_its_datasets_as_the_published_numbers_need()
         assert (dataset.expected.train, dataset.expected.validation) == (known.train, known.validation)
         assert known.prepared in (None, prepared(dataset))
     assert (config.evaluation.reference, config.evaluation.reference_count) == ("train", None)
+
+
+def test_the_papers_config_takes_precision_and_recall_as_the_paper_does() -> None:
+    plan = Jobs(read_config(CONFIG / "paper.yaml"), every_network=True)
+    assert plan(spaces, "vgg16") == ("vgg16_paper",)
+    taken = {job.settings["space"] for job in plan(tables)["table5"].upstream}
+    assert taken == {"inception", "inception_clean", "clip", "vgg16_paper"}
+    assert metric_settings("vgg16_paper")["precision_recall"] == "paper_repository"
