@@ -43,13 +43,13 @@ lint: setup
 	snakemake --lint
 	mypy
 	lint-imports
-	python -m pipeline.config --check
+	bright config --check
 
 docs: setup  ## the documentation as web pages, warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
 
 $(NETWORKS): | setup
-	python -m pipeline.fetch_network $(basename $(notdir $@)) --output $@
+	bright fetch_network $(basename $(notdir $@)) --output $@
 
 check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
 	pytest -m "not slow and not demo"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = ("cp", "dvc", "git", "make", "nvcc", "pip", "python", "python3", "snakemake", "source", "tensorboard")
+PROGRAMS = "bright cp dvc git make nvcc pip python python3 snakemake source tensorboard".split()
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -51,7 +51,7 @@ def check_generated() -> None:
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     if stale:
-        raise InputError(f"{' and '.join(stale)}: not up to date; run `python -m pipeline.config --write`")
+        raise InputError(f"{' and '.join(stale)}: not up to date; run `bright config --write`")
     print("config/README.md and config/schema.json are up to date")
 
 

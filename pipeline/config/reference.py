@@ -26,10 +26,10 @@ FOLDER = Path(__file__).parents[2] / "config"
 INTRODUCTION = """\
 # Config reference
 
-Made from the typed config by `python -m pipeline.config --write`; change `pipeline/config`, not this page.
+Made from the typed config by `bright config --write`; change `pipeline/settings`, not this page.
 
 - `config/demo.yaml` is the default; `snakemake --configfile FILE` takes another one in its place.
-- `python -m pipeline.config FILE` checks a file: one line that says OK, or one that names what is wrong.
+- `bright config FILE` checks a file: one line that says OK, or one that names what is wrong.
 - `config/schema.json` is the schema, for editors: with
   `# yaml-language-server: $schema=schema.json` as the first line of a config in this folder they complete and check.
 - An entry of `autoencoders`, `diffusions`, `generators` or `samples` may say `like: NAME`: it takes over all keys of

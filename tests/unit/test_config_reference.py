@@ -42,7 +42,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", list(generated()), ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == generated()[path], "run `python -m pipeline.config --write`"
+    assert path.read_text(encoding="utf-8") == generated()[path], "run `bright config --write`"
     check_generated()
 
 

@@ -25,7 +25,7 @@ NOT_RUN = {
         "needs commits and a remote: tests/workflow/test_sharing.py and tests/unit/test_dvc_yaml.py run these"
     ),
     r"snakemake .*--software-deployment-method apptainer": "needs Apptainer and the container's image",
-    r"python -m pipeline\.import_weights": "needs another program's checkpoint: tests/unit/test_import_weights.py",
+    r"bright import_weights": "needs another program's checkpoint: tests/unit/test_import_weights.py",
     r"git (clone|checkout|submodule)|cd tiny-cuda-nn|export TCNN|nvcc|python -c|python -m pytest -m gpu": (
         "building tiny-cuda-nn takes its repository, a CUDA compiler and a GPU"
     ),
@@ -36,6 +36,7 @@ FILLED_IN = (
     (r"^(snakemake (?!-n).*(?:--workflow-profile|--configfile (?:FILE|mine)).*)$", r"\1 -n"),
     (r"^(snakemake -n .*--configfile \S+|snakemake .*--configfile (?!.*--until).* -n)$", r"\1 --quiet"),
     (r"(--until prepare_dataset) -n$", r"\1"),
+    (r"^(snakemake .*--forcerun \w+)$", r"\1 -n"),
     (r"^(tensorboard .*)$", r"\1 --inspect"),
     (r"\b(CONFIG|FILE)(\.yaml|\.\.\.)?", "config/demo.yaml"),
     (r"--cores N\b", "--cores 2"),
@@ -49,8 +50,8 @@ FILLED_IN = (
 )
 # Exit codes other than 0: what the page says of the command, where raw images or a network are missing.
 TOLD = {
-    r"pipeline\.doctor config/paper\.yaml": (1, "does not exist"),
-    r"pipeline\.fetch_network (?!efficientnet_lite0)": (2, r"error: network \w+ is missing \(.*\): put .* into"),
+    r"bright doctor config/paper\.yaml": (1, "does not exist"),
+    r"bright fetch_network (?!efficientnet_lite0)": (2, r"error: network \w+ is missing \(.*\): put .* into"),
 }
 NOWHERE = "http://127.0.0.1:9"
 NO_NETWORK = dict.fromkeys(("https_proxy", "http_proxy", "PIP_INDEX_URL"), NOWHERE) | {"PIP_RETRIES": "0"}
@@ -67,7 +68,7 @@ def documented() -> dict[str, str]:
 
 def is_whole(line: str) -> bool:
     """Whether a command in a sentence is one to type, and not a module's name alone."""
-    return re.fullmatch(r"python -m pipeline\.\w+", line) is None
+    return re.fullmatch(r"bright \w+|(python -m pipeline|bright STAGE CONFIG).*", line) is None
 
 
 def reason(line: str) -> str | None:
