@@ -10,7 +10,7 @@ from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_statistics import code_statistics
-from pipeline.generation.encoding import encode_archive
+from pipeline.generation.archives import encode_archive
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.code_files import write_codes

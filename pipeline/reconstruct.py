@@ -13,7 +13,7 @@ from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
 from pipeline.families import autoencoder_family
-from pipeline.generation.reconstructions import reconstruct_archive
+from pipeline.generation.archives import reconstruct_archive
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import Reconstruction

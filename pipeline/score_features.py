@@ -10,7 +10,7 @@ from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
 from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.summaries import feature_summary
+from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
 
 

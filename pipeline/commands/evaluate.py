@@ -92,7 +92,7 @@ def networks_here(evaluation: Evaluation, folder: Path) -> tuple[list[str], list
 def scored(job: Job, evaluation: Evaluation) -> dict[str, Any]:
     """The summary of a score, from the store or made now."""
     from pipeline.evaluation.feature_files import read_features
-    from pipeline.evaluation.summaries import feature_summary
+    from pipeline.evaluation.metrics import feature_summary
 
     summary = Path(job.path("summary.json"))
     if not summary.exists():

@@ -1,6 +1,7 @@
 """Decoded images per second of several autoencoders: they take turns, so that all see the same machine."""
 
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -75,6 +76,5 @@ def machine(device: torch.device) -> dict[str, Any]:
 def _processor() -> str:
     """The processor's name as Linux tells it, else its architecture."""
     facts = Path("/proc/cpuinfo")
-    lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    name = re.search(r"^model name\s*:(.+)$", facts.read_text(encoding="utf-8"), re.M) if facts.exists() else None
+    return name[1].strip() if name else platform.machine()

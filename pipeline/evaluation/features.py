@@ -16,13 +16,7 @@ from pipeline.models.metric_networks.spaces import network_of
 
 @torch.no_grad()
 def extract(
-    images: Images,
-    space: str,
-    weights: Path,
-    first: int,
-    last: int | None,
-    micro_batch: int,
-    device: torch.device,
+    images: Images, space: str, weights: Path, first: int, last: int | None, micro_batch: int, device: torch.device
 ) -> FeatureSet:
     """The features of the images [first, last), in order; of as many of them as there are. None: to the end."""
     last = len(images) if last is None else min(last, len(images))
@@ -41,12 +35,7 @@ def extract(
             if found_logits is not None:
                 logits.append(found_logits[used].float().cpu())
             progress.advance(used.stop - used.start)
-    facts = {
-        "space": space,
-        "network": network_of(space),
-        "network_sha256": digest,
-        "resize": network.resize,
-    }
+    facts = {"space": space, "network": network_of(space), "network_sha256": digest, "resize": network.resize}
     return FeatureSet(
         torch.cat(features).numpy() if features else np.zeros((0, 0), np.float32),
         torch.cat(logits).numpy() if logits else None,

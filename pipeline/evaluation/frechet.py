@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ def frechet_interval(generated: Features, reference: Features, distance: float) 
     large (Efron and Stein 1981). There all of the distance is bias, and far from zero little is: the
     variance is made smaller by half the square of the share of bias, which the same groups estimate.
     """
-    sides = (_set(generated), _set(reference))
+    sides = (_Set(generated), _Set(reference))
     whole = _distance(sides[0].mean, sides[0].trace, sides[1], _seen_covariance(*sides))
     groups = min(GROUPS, len(generated), len(reference))
     variance, bias = 0.0, 0.0
@@ -63,27 +62,19 @@ def frechet_interval(generated: Features, reference: Features, distance: float) 
     return max(distance - half, 0.0), max(distance + half, 0.0)
 
 
-@dataclass(frozen=True)
 class _Set:
     """A set's features (N, D), their mean (D), and a root (min(N, D), D): root^T root is the covariance."""
 
-    features: Tensor
-    mean: Tensor
-    root: Tensor
-
-    @property
-    def trace(self) -> Tensor:
-        return (self.root**2).sum()
-
-
-def _set(features: Features) -> _Set:
-    values = torch.from_numpy(features)
-    count, width = values.shape
-    mean = values.mean(dim=0, dtype=torch.float64)
-    if count <= width:
-        return _Set(values, mean, (values - mean) / (count - 1) ** 0.5)
-    levels, vectors = torch.linalg.eigh(torch.cov(values.double().T))
-    return _Set(values, mean, levels.clamp(min=0).sqrt()[:, None] * vectors.T)
+    def __init__(self, features: Features):
+        self.features = torch.from_numpy(features)
+        self.mean = self.features.mean(dim=0, dtype=torch.float64)
+        count, width = features.shape
+        if count <= width:
+            self.root = (self.features - self.mean) / (count - 1) ** 0.5
+        else:
+            levels, vectors = torch.linalg.eigh(torch.cov(self.features.double().T))
+            self.root = levels.clamp(min=0).sqrt()[:, None] * vectors.T
+        self.trace = (self.root**2).sum()
 
 
 def _seen_covariance(one: _Set, other: _Set) -> Tensor:

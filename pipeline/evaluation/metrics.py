@@ -18,7 +18,8 @@ from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval
 from pipeline.evaluation.precision_recall import NEIGHBOURHOOD, precision_recall, precision_recall_intervals
-from pipeline.evaluation.protocol import same_space
+from pipeline.evaluation.protocol import check_job, generation_protocol, same_space
+from pipeline.stages.evaluation import EvaluationJob
 
 SCORE_SPLITS = 10
 SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of a small set moves by per cents
@@ -44,6 +45,25 @@ class Scores:
 
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> dict[str, Any]:
+    """What `summary.json` has of the first `job.count` generated images against the reference images."""
+    generated = generated.first(job.count)
+    check_job(job, generated, reference)
+    only = None if job.kind == "generation" else ("frechet_distance",)
+    scores = generation_metrics(generated, reference, job.memory_gb, only)
+    facts = {
+        "kind": job.kind,
+        "sample_kind": job.sample_kind,
+        "method": job.method,
+        "network": generated.facts["network"],
+        "space": job.space,
+        "metrics": scores.metrics,
+        "intervals": {metric: {"low": low, "high": high} for metric, (low, high) in scores.intervals.items()},
+        "protocol": generation_protocol(job, generated, reference, metric_settings(job.space, only)),
+    }
+    return facts if job.code_size is None else facts | {"code_size": job.code_size}
 
 
 def generation_metrics(

@@ -115,16 +115,14 @@ def neighbours_table(found: dict[str, tuple[list[str], Neighbours]], train_names
     frames = []
     for name, (images, neighbours) in found.items():
         rows, columns = neighbours.indices.shape
-        frame = pd.DataFrame(
-            {
-                "set": name,
-                "image": np.repeat(images[:rows], columns),
-                "rank": np.tile(np.arange(1, columns + 1), rows),
-                "train_image": [train_names[i] for i in neighbours.indices.flatten().tolist()],
-                "lpips": neighbours.distances.flatten().double().numpy(),
-            }
-        )
-        frames.append(frame)
+        facts = {
+            "set": name,
+            "image": np.repeat(images[:rows], columns),
+            "rank": np.tile(np.arange(1, columns + 1), rows),
+            "train_image": [train_names[i] for i in neighbours.indices.flatten().tolist()],
+            "lpips": neighbours.distances.flatten().double().numpy(),
+        }
+        frames.append(pd.DataFrame(facts))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -74,14 +74,8 @@ def _share_interval(share: float, count: int) -> tuple[float, float]:
 
 
 def _by_torch_fidelity(generated: Tensor, reference: Tensor, rows: int) -> tuple[float, float]:
-    found = prc_features_to_metric(
-        generated,
-        reference,
-        prc_neighborhood=NEIGHBOURHOOD,
-        prc_batch_size=rows,
-        save_cpu_ram=True,
-        verbose=False,
-    )
+    how = {"prc_neighborhood": NEIGHBOURHOOD, "prc_batch_size": rows, "save_cpu_ram": True, "verbose": False}
+    found = prc_features_to_metric(generated, reference, **how)
     return found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.evaluation.feature_files import FeatureSet
+from pipeline.models.metric_networks.files import check_network
 from pipeline.stages.evaluation import EvaluationJob, NeighboursJob
 
 GENERATION_LIBRARIES = ("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")
@@ -31,12 +32,8 @@ def same_space(generated: dict[str, Any], reference: dict[str, Any]) -> str:
 
 def check_job(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> None:
     """The feature files must be those that the job speaks of."""
-    expected = (
-        ("space", job.space, generated.facts["space"]),
-        ("reference_count", job.reference_count, len(reference)),
-    )
-    for key, told, found in expected:
-        if told is not None and told != found:
+    for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
+        if (told := getattr(job, key)) is not None and told != found:
             raise InputError(f"settings: {key}: {told!r}, but the feature files have {found!r}")
 
 
@@ -66,7 +63,7 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
         "resize": "none",
         "resolution": originals.resolution,
         "channels": originals.channels,
-        **{f"{name}_sha256": _sha256(name, path) for name, path in networks.items()},
+        **{f"{name}_sha256": check_network(name, path) for name, path in networks.items()},
         "lpips": "0.1, at the images' own resolution",
         "ssim": "Gaussian window 11, sigma 1.5",
         "psnr": "mean over images, 8 bits",
@@ -96,13 +93,7 @@ def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) 
         "resize": "none",
         "resolution": train.resolution,
         "network": "lpips_alex",
-        "network_sha256": _sha256("lpips_alex", weights),
+        "network_sha256": check_network("lpips_alex", weights),
         "lpips": "0.1, at the images' own resolution",
         "versions": versions(("torch", "lpips")),
     }
-
-
-def _sha256(name: str, path: Path) -> str:
-    from pipeline.models.metric_networks.files import read_network  # torch is needed here alone
-
-    return read_network(name, path)[1]

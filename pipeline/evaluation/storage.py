@@ -16,9 +16,10 @@ def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
     """
     tables = getattr(model, "tables", None)
     encoder = getattr(model, "encoder", None)
-    indices, entries = _indices(model, codes[:1])
-    bits = index_bits(entries) if entries else FLOAT_BITS
-    numbers = indices if entries else codes[0].numel()
+    bits, numbers = FLOAT_BITS, codes[0].numel()
+    if entries := getattr(model, "codebook_size", None):
+        bits = index_bits(entries)
+        numbers = model.indices(codes[:1].to(next(model.parameters()).device))[0].numel()
     return {
         "tables": weight_bytes(tables) if isinstance(tables, nn.Module) else 0,
         "decoding": weight_bytes(model) - (weight_bytes(encoder) if isinstance(encoder, nn.Module) else 0),
@@ -41,12 +42,3 @@ def index_bits(entries: int) -> int:
 def code_bytes(images: int, numbers: int, bits: int) -> int:
     """Bytes of the codes of a collection, each image's in whole bytes."""
     return images * ceil(numbers * bits / 8)
-
-
-def _indices(model: nn.Module, codes: Tensor) -> tuple[int, int]:
-    """Indices of one image's code and entries of the codebook; zeros where a family does not quantize."""
-    entries = getattr(model, "codebook_size", None)
-    if not entries:
-        return 0, 0
-    device = next(model.parameters()).device
-    return model.indices(codes.to(device))[0].numel(), int(entries)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
 from pipeline.evaluation.code_statistics import code_statistics
-from pipeline.generation.encoding import encode_archive
+from pipeline.generation.archives import encode_archive
 from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import decoded
 from pipeline.models.bright import Bright

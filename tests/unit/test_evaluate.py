@@ -17,7 +17,7 @@ from pipeline.commands.evaluate import evaluate
 from pipeline.data.archive import ImageArchive
 from pipeline.data.folder import ImageFolder, open_images
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.summaries import feature_summary
+from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
 from pipeline.tables.summaries import read_summary
 

@@ -25,10 +25,10 @@ from pipeline.evaluation.code_noise import (
     tolerated,
     uniform,
 )
+from pipeline.evaluation.code_statistics import perplexity, usage
 from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_second, take_turns
 from pipeline.evaluation.reconstruction import reconstruction_metrics
 from pipeline.evaluation.storage import code_bytes, index_bits, storage
-from pipeline.evaluation.usage import perplexity, usage
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
 from pipeline.models.bright import Bright
@@ -109,7 +109,7 @@ def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
 def test_without_noise_the_curve_has_the_reconstructions_metrics(
     networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
 ) -> None:
-    from pipeline.generation.reconstructions import reconstruct_archive
+    from pipeline.generation.archives import reconstruct_archive
     from pipeline.models.checkpoints import load_autoencoder
 
     model, originals = load_autoencoder(trained[0]), ImageArchive(tiny_images)
