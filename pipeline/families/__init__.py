@@ -19,18 +19,14 @@ GENERATORS = ("ddpm", "imagebart", "stylegan2")
 
 
 @dataclass(frozen=True)
-class AutoencoderFamily:
-    """Encodes images to codes and decodes them; its network is `pipeline.models.autoencoder.ImageAutoencoder`."""
+class Family:
+    """What every family has."""
 
     method: str
     """As the tables print it."""
-    settings: type[AutoencoderSettings]
+    settings: type[Any]
     model: str
-    """The network's class, called with (settings, resolution, channels)."""
-    counts: str
-    """The function that counts parameters and operations, called with (settings, resolution, channels)."""
-    traits: str | None = None
-    """The function that gives what tells its rows of the tables apart beside what all families have, from settings."""
+    """The network's class, called with (settings, resolution, channels), or (settings, (C, H, W)) of a generator."""
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -39,31 +35,30 @@ class AutoencoderFamily:
 
 
 @dataclass(frozen=True)
-class GeneratorFamily:
+class AutoencoderFamily(Family):
+    """Encodes images to codes and decodes them; its network is `pipeline.models.autoencoder.ImageAutoencoder`."""
+
+    settings: type[AutoencoderSettings]
+    counts: str
+    """The function that counts parameters and operations, called with (settings, resolution, channels)."""
+    traits: str | None = None
+    """The function that gives what tells its rows of the tables apart beside what all families have, from settings."""
+
+
+@dataclass(frozen=True)
+class GeneratorFamily(Family):
     """Makes images, or codes that an autoencoder decodes; its network is `pipeline.models.generator.Generator`."""
 
-    method: str
-    """As the tables print it."""
     settings: type[GeneratorSettings]
-    model: str
-    """The network's class, called with (settings, (C, H, W)), the shape of what it makes."""
     task: str
     """The class of its training, called with (settings, data, seed, accelerator)."""
     reads: Literal["images", "codes"] = "images"
     """What it is trained on: a `TrainingImages`, or the codes of an autoencoder, a `TrainingCodes`."""
 
     @property
-    def code(self) -> tuple[str, ...]:
-        """Modules whose code can change the numbers of what is made with it."""
-        return (_module(self.model),)
-
-    @property
     def training_code(self) -> tuple[str, ...]:
         """Modules whose code can change the trained weights."""
         return (_module(self.model), _module(self.task))
-
-
-Family = AutoencoderFamily | GeneratorFamily
 
 
 def family_module(name: str) -> str:
@@ -87,7 +82,7 @@ def find_family(name: str) -> Family:
         ) from None
     except AttributeError:
         raise InputError(f"{module}: a family's module holds a constant FAMILY; there is none") from None
-    if not isinstance(found, AutoencoderFamily | GeneratorFamily):
+    if not isinstance(found, Family):
         raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {found!r}")
     return found
 

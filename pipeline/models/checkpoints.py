@@ -17,9 +17,6 @@ from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
 
-INPUTS = ("dataset", "autoencoder")
-"""Keys of settings that name what a model is trained on."""
-
 
 def pick_device() -> torch.device:
     """The first GPU, else the CPU."""
@@ -69,7 +66,7 @@ def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **fac
 
     So the bytes of a file do not depend on what a config calls things.
     """
-    names = {key: "" for key in INPUTS if getattr(settings, key, None) is not None}
+    names = {key: "" for key in ("dataset", "autoencoder") if getattr(settings, key, None) is not None}
     config = {kind: settings.model_dump(mode="json") | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:

@@ -5,7 +5,9 @@ BRIGHT's feature block, with one convolution after the up-convolution instead of
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from math import log2
 
 import torch
 from torch import Tensor, nn
@@ -56,10 +58,8 @@ class StyleGAN2(Generator):
         super().__init__()
         settings.check_shape(shape)
         self.settings, self.shape = settings, shape
-        resolution, widths = FIRST_RESOLUTION, []
-        while resolution <= shape[1]:
-            widths.append(min(settings.synthesis.channels, settings.synthesis.base // resolution))
-            resolution *= 2
+        sides = [FIRST_RESOLUTION << step for step in range(int(log2(shape[1] // FIRST_RESOLUTION)) + 1)]
+        widths = [min(settings.synthesis.channels, settings.synthesis.base // side) for side in sides]
         self.mapping = Mapping(settings.mapping)
         self.constant = nn.Parameter(torch.randn(1, widths[0], FIRST_RESOLUTION, FIRST_RESOLUTION))
         self.synthesis = Synthesis(widths, FIRST_RESOLUTION, shape[0], settings.mapping.style_width, convolutions=1)
@@ -73,11 +73,8 @@ class StyleGAN2(Generator):
         """w (N, s), or one for each layer -> images (N, C, R, R) in about [-1, 1]."""
         images = len(styles) if isinstance(styles, Tensor) else len(styles[0])
         if not self.settings.synthesis.noise:
-            noise = self._silence
+            noise = partial(torch.zeros, device=self.constant.device)
         return self.synthesis(self.constant.expand(images, -1, -1, -1), styles, noise)
-
-    def _silence(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.zeros(shape, device=self.constant.device)
 
     def forward(self, latents: Tensor, noise: NoiseSource | None = None, truncation: float = 1.0) -> Tensor:
         """z (N, z) -> images."""

@@ -39,9 +39,8 @@ class Block(nn.Module):
         self.norm, self.attention = nn.LayerNorm(width), Attention(width, heads)
         self.context_norm = nn.LayerNorm(width) if with_context else None
         self.context_attention = Attention(width, heads) if with_context else None
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
+        wide = 4 * width
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, width))
 
     def forward(self, tokens: Tensor, causal: bool = False, context: Pairs | None = None) -> Tensor:
         """Tokens (N, L, d) -> (N, L, d)."""

@@ -168,13 +168,13 @@ USED = {
     "pipeline.models.metric_networks.manifest.manifest": "whose weights they are, for the page",
     "pipeline.models.metric_networks.manifest.missing_line": "the text of an error",
     "pipeline.models.metric_networks.manifest.network": "the sha256 that weights must have, which is in the digest",
-    "pipeline.models.metric_networks.manifest.package_file": "where a file lies whose sha256 is checked",
     "pipeline.settings.fields.is_power_of_two": "a check of settings",
     "pipeline.stages.autoencoders.PAPER": "where the paper's config lies, printed where there are no settings",
     "pipeline.stages.autoencoders.SORTS": "names of keys of the settings",
     "pipeline.stages.figures.FIGURES": "finds the function that draws; its name is in the digest, and its module",
     "pipeline.stages.page.SAMPLES": "how many samples can be paged, which is in the digest by value",
     "pipeline.stages.tables.CLAIMS": "the name of a table, which is in the settings",
+    "pipeline.models.metric_networks.manifest.source_file": "where a file lies whose sha256 is checked",
     "pipeline.training.history.History": "writes down what the training says; no step reads it",
 }
 

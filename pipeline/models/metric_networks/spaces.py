@@ -31,10 +31,5 @@ def network_of(space: str) -> str:
 
 def spaces_of(network: str, precision_recall: PrecisionRecall) -> tuple[str, ...]:
     """The feature spaces that a network's metrics are taken in (config key evaluation.precision_recall)."""
-    match network:
-        case "inception":
-            return ("inception", "inception_clean")
-        case "vgg16":
-            return ("vgg16",) if precision_recall == "torch_fidelity" else ("vgg16_paper",)
-        case _:
-            return (network,)
+    left_out = "vgg16_paper" if precision_recall == "torch_fidelity" else "vgg16"
+    return tuple(space for space, needed in NETWORKS.items() if needed == network and space != left_out)

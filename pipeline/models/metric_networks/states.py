@@ -12,7 +12,7 @@ from pipeline.models.metric_networks.manifest import (
     missing_line,
     network,
     network_path,
-    package_file,
+    source_file,
 )
 
 
@@ -33,17 +33,15 @@ class NetworkState:
 def network_state(name: str, folder: Path | str) -> NetworkState:
     """The state of a network in a networks folder. The files that a run would read are hashed; no torch."""
     path, source = network_path(name, folder), network(name).source
-    beside = Path(folder) / source.file
     try:
         if path.is_file():
             check_network(name, path)
             return NetworkState(name, "here", str(path))
-        if beside.is_file():
-            check_sha256(file_sha256(beside), source.sha256, f"network {name}: {beside}")
-            return NetworkState(name, "fetchable", str(beside))
-        if isinstance(source, PackageFile) and (inside := package_file(source)) is not None:
-            check_sha256(file_sha256(inside), source.sha256, f"network {name}: {inside}")
-            return NetworkState(name, "fetchable", f"the installed package {source.package}")
+        if (found := source_file(name, folder)) is not None:
+            check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")
+            inside = isinstance(source, PackageFile) and found.parent != Path(folder)
+            where = f"the installed package {source.package}" if inside else str(found)  # type: ignore[union-attr]
+            return NetworkState(name, "fetchable", where)
     except InputError as error:
         return NetworkState(name, "wrong", str(error))
     if isinstance(source, PypiArchive):
