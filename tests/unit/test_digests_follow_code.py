@@ -112,8 +112,8 @@ def test_words_are_changed_where_there_are_some() -> None:
         ('"beta_end": last', '"beta_end": 2 * last', {"generate", "train_diffusion", "ddpm"}),
         (".network.latent_channels or", ".network.latent_channels and", {"kl", "rqvae", "vqgan"}),
         (
-            "return tensors, _checked(",
-            "return {key: 2 * one for key, one in tensors.items()}, _checked(",
+            "return tensors, digest",
+            "return {key: 2 * one for key, one in tensors.items()}, digest",
             {"extract_features", "reconstruct", "nearest_neighbours", "train_autoencoder"},
         ),
         ("seen, job.neighbours,", "seen, job.neighbours + 1,", {"nearest_neighbours"}),
