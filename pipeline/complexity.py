@@ -27,8 +27,7 @@ TABLES = ("table3", "table7", "table8")
 
 def complexity(
     settings: Annotated[
-        str | None,
-        typer.Argument(help="Autoencoder, resolution, channels: JSON, or a JSON or YAML file."),
+        str | None, typer.Argument(help="Autoencoder, resolution, channels: JSON, or a JSON or YAML file.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.")] = None,
     log: LogOption = None,
@@ -41,25 +40,14 @@ def complexity(
     if output is None:
         raise InputError("complexity: --output is missing; give the path of the JSON file to write")
     job = read_settings(Complexity, settings)
+    family = autoencoder_family(job.autoencoder.family)
     try:
-        summary = summarize(job)
+        found = load(family.counts)(job.autoencoder, job.resolution, job.channels)
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
-    write_json(output, summary)
+    facts = {"kind": "complexity", "method": family.method, **architecture_traits(job.autoencoder)}
+    write_json(output, facts | {"resolution": job.resolution, "channels": job.channels, **found})
     logger.info("complexity written to %s", output)
-
-
-def summarize(job: Complexity) -> dict[str, Any]:
-    """The counts, with what they belong to."""
-    autoencoder, family = job.autoencoder, autoencoder_family(job.autoencoder.family)
-    return {
-        "kind": "complexity",
-        "method": family.method,
-        **architecture_traits(autoencoder),
-        "resolution": job.resolution,
-        "channels": job.channels,
-        **load(family.counts)(autoencoder, job.resolution, job.channels),
-    }
 
 
 def published_comparison() -> str:

@@ -9,8 +9,9 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
-from pipeline.generation.exploration import Sheet, groups, interpolation, resolutions
+from pipeline.data.archive import ImageArchive, to_model
+from pipeline.generation.exploration import groups, interpolation, resolutions
+from pipeline.generation.images import write_images
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.stages.autoencoders import Exploration
 
@@ -38,15 +39,8 @@ def explore_codes(
         by_groups: groups(model, codes[: job.rows]),
     }
     for path, sheet in sheets.items():
-        write_sheet(path, sheet, archive.channels)
+        write_images(path, archive.channels, sheet.images.flatten(0, 1))
     write_json(columns, {path.stem: sheet.columns for path, sheet in sheets.items()})
-
-
-def write_sheet(path: Path, sheet: Sheet, channels: int) -> None:
-    """A sheet's images row by row, as an archive."""
-    with ArchiveWriter(path, channels) as archive:
-        for index, image in enumerate(sheet.images.flatten(0, 1)):
-            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import needed, run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ImageArchive
@@ -35,42 +35,36 @@ def generate_shard(
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
     torch.set_num_threads(job.samples.cpu_threads)
+    reason = f"samples of kind {job.samples.kind} need it"
     make_codes: Make
     match job.samples:
         case DiffusionSamples():
             from pipeline.models.trained_diffusion import load_diffusion  # diffusers is needed here alone
 
-            trained = load_diffusion(needed(diffusion, "--diffusion", job))
+            trained = load_diffusion(needed(diffusion, "--diffusion", reason))
             make_codes = partial(trained.sample, seed=job.seed, sampler=job.samples.sampler)
         case GaussianSamples():
-            make_codes = _gaussian_codes(job, needed(codes, "--codes", job))
+            make_codes = _gaussian_codes(job, needed(codes, "--codes", reason))
         case FilesSamples():
             copy_files(job.samples, job.resolution, job.channels, images, first, last)
             return
         case GeneratorSamples():
-            model = load_generator(needed(generator, "--generator", job))
+            model = load_generator(needed(generator, "--generator", reason))
             make_codes = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
             if generator_family(model.settings.family).reads == "images":
                 generate(make_codes, model.shape[0], images, first, last, job.samples.micro_batch)
                 return
         case RealSamples():
-            source = ImageArchive(needed(train, "--train", job))
+            source = ImageArchive(needed(train, "--train", reason))
             if len(source) < last:
                 raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
             copy_images(source, order.tolist(), images, first, last)
             return
-    decoder = load_autoencoder(needed(autoencoder, "--autoencoder", job))
+    decoder = load_autoencoder(needed(autoencoder, "--autoencoder", reason))
     with decoder.frozen():
         make = decoded(make_codes, decoder)
         generate(make, decoder.channels, images, first, last, job.samples.micro_batch)
-
-
-def needed(path: Path | None, option: str, job: GenerationJob) -> Path:
-    """The path of an option that this kind of samples can't do without."""
-    if path is None:
-        raise InputError(f"{option} is missing: samples of kind {job.samples.kind} need it")
-    return path
 
 
 def _gaussian_codes(job: GenerationJob, path: Path) -> Make:

@@ -1,7 +1,7 @@
 """Stage: import a checkpoint of another program in place of a training."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -29,39 +29,24 @@ def import_weights(
     checkpoint = Path(entry.weights.path)
     if not checkpoint.exists():
         raise InputError(f"{sort}.weights.path: {checkpoint} does not exist")
-    write = {"autoencoder": _autoencoder, "diffusion": _diffusion, "generator": _generator}
+    settings = entry.model_copy(update={"weights": None})  # as a training would have it
+    shape = (job.channels, job.resolution or 0, job.resolution or 0)
     try:
-        write[sort](job, checkpoint, weights)
+        if sort == "autoencoder":
+            model = make_autoencoder(settings, shape[1], job.channels)
+            import_first_stage(model, read_tensors(checkpoint), checkpoint)
+            save_autoencoder(weights, model, settings, shape[1], job.channels)
+        elif sort == "generator":
+            model = make_generator(settings, shape)
+            import_unet_folder(model.unet, checkpoint)
+            save_generator(weights, model, settings, shape)
+        elif job.code_size is not None:
+            unet, tensors = build_unet(settings.unet, job.code_size), read_tensors(checkpoint)
+            import_ldm_unet(unet, settings.unet, tensors, checkpoint)
+            save_diffusion(weights, unet, settings, job.code_size, Rescaling(scale=scale_factor(tensors)))
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
     logger.info("%s imported from %s to %s", entry.weights.kind, checkpoint, weights)
-
-
-def _entry(settings: Any) -> Any:
-    """The entry as a training would have it."""
-    return settings.model_copy(update={"weights": None})
-
-
-def _autoencoder(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, resolution = _entry(job.autoencoder), job.resolution or 0
-    model = make_autoencoder(settings, resolution, job.channels)
-    import_first_stage(model, read_tensors(checkpoint), checkpoint)
-    save_autoencoder(weights, model, settings, resolution, job.channels)
-
-
-def _diffusion(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, code_size = _entry(job.diffusion), job.code_size
-    assert code_size is not None
-    unet, tensors = build_unet(settings.unet, code_size), read_tensors(checkpoint)
-    import_ldm_unet(unet, settings.unet, tensors, checkpoint)
-    save_diffusion(weights, unet, settings, code_size, Rescaling(scale=scale_factor(tensors)))
-
-
-def _generator(job: ImportJob, checkpoint: Path, weights: Path) -> None:
-    settings, side = _entry(job.generator), job.resolution or 0
-    model = make_generator(settings, (job.channels, side, side))
-    import_unet_folder(model.unet, checkpoint)
-    save_generator(weights, model, settings, (job.channels, side, side))
 
 
 if __name__ == "__main__":

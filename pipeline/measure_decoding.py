@@ -18,8 +18,7 @@ from pipeline.stages.autoencoders import Decoding
 
 @stage
 def measure_decoding(
-    job: Decoding,
-    output: Annotated[Path, typer.Option(help="Where images per second go (json).")],
+    job: Decoding, output: Annotated[Path, typer.Option(help="Where images per second go (json).")]
 ) -> None:
     torch.set_num_threads(job.cpu_threads)
     torch.manual_seed(0)

@@ -8,12 +8,13 @@ import typer
 
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import run_stage, stage
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_model
+from pipeline.data.archive import ImageArchive, to_model
 from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
 from pipeline.families import autoencoder_family
 from pipeline.generation.archives import reconstruct_archive
+from pipeline.generation.images import write_images
 from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import Reconstruction
@@ -36,16 +37,14 @@ def reconstruct(
     torch.set_num_threads(job.cpu_threads)
     originals = ImageArchive(images)
     model = load_autoencoder(autoencoder)
-    with ArchiveWriter(reconstructions, originals.channels) as archive:
-        for index, image in enumerate(reconstruct_archive(model, originals, job.micro_batch)):
-            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+    write_images(reconstructions, originals.channels, reconstruct_archive(model, originals, job.micro_batch))
     networks = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
     reconstructed = ImageArchive(reconstructions)
     frame = reconstruction_metrics(originals, reconstructed, networks)
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False)
     first = range(min(PICTURE_IMAGES, len(originals)))
-    save_picture(picture, contact_sheet([to_model(originals.tensor(first)), to_model(reconstructed.tensor(first))]))
+    save_picture(picture, contact_sheet([to_model(one.tensor(first)) for one in (originals, reconstructed)]))
     facts = {
         "kind": "reconstruction",
         "method": autoencoder_family(job.autoencoder.family).method,

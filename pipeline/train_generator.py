@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.base.command import run_stage, stage
-from pipeline.base.errors import InputError
+from pipeline.base.command import needed, run_stage, stage
 from pipeline.data.pictures import save_picture
 from pipeline.families import generator_family, load
 from pipeline.models.checkpoints import save_generator
@@ -31,12 +30,13 @@ def train_generator(
     family = generator_family(generator.family)
     accelerator = make_accelerator(generator.execution, work)
     data: Any
+    reason = f"{family.method} is trained on it"
     if family.reads == "images":
-        data = TrainingImages(_needed(images, "--images", family.method))
+        data = TrainingImages(needed(images, "--images", reason))
         shape = (data.channels, data.resolution, data.resolution)
     else:
-        decoder = _needed(autoencoder, "--autoencoder", family.method)
-        data = TrainingCodes.read(_needed(codes, "--codes", family.method), decoder, accelerator.device)
+        decoder = needed(autoencoder, "--autoencoder", reason)
+        data = TrainingCodes.read(needed(codes, "--codes", reason), decoder, accelerator.device)
         shape = data.shape
     task = load(family.task)(generator, data, seed, accelerator)
     record = Loop(task, generator.execution, accelerator, work).run()
@@ -44,12 +44,6 @@ def train_generator(
         save_picture(preview, task.preview())
         record.save(history)
         save_generator(weights, task.final_model(), generator, shape)
-
-
-def _needed(path: Path | None, option: str, method: str) -> Path:
-    if path is None:
-        raise InputError(f"{option} is missing: {method} is trained on it")
-    return path
 
 
 if __name__ == "__main__":

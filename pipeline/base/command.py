@@ -110,6 +110,13 @@ def read_settings(kind: type[Settings], argument: str) -> Settings:
     return parse_settings(kind, _parse(text, argument), "settings")
 
 
+def needed(path: Path | None, option: str, reason: str) -> Path:
+    """The path of an option that this command can't do without."""
+    if path is None:
+        raise InputError(f"{option} is missing: {reason}")
+    return path
+
+
 def listed(arguments: list[str] | None) -> list[str]:
     """The arguments of a command; `@FILE` stands for the lines of that file."""
     found: list[str] = []

@@ -16,10 +16,21 @@ from pipeline.models.metric_networks.spaces import network_of
 
 @torch.no_grad()
 def extract(
-    images: Images, space: str, weights: Path, first: int, last: int | None, micro_batch: int, device: torch.device
+    images: Images,
+    space: str,
+    weights: Path,
+    first: int,
+    last: int | None,
+    micro_batch: int,
+    device: torch.device,
+    starts_at: int = 0,
 ) -> FeatureSet:
-    """The features of the images [first, last), in order; of as many of them as there are. None: to the end."""
-    last = len(images) if last is None else min(last, len(images))
+    """The features of the images [first, last), in order; of as many of them as there are. None: to the end.
+
+    starts_at: the index of the first one of `images`.
+    """
+    end = starts_at + len(images)
+    last = end if last is None else min(last, end)
     first = min(first, last)
     network, digest = load_feature_network(space, weights)
     network.to(device)
@@ -27,7 +38,7 @@ def extract(
     logits: list[Tensor] = []
     digests: list[bytes] = []
     with Progress(f"features {space}", last - first, "images") as progress:
-        for batch, used in rgb_batches(images, first, last, micro_batch):
+        for batch, used in rgb_batches(images, first, last, micro_batch, starts_at):
             for image in batch[used, : images.channels]:
                 digests.append(pixel_digest(image.permute(1, 2, 0).numpy()))
             found, found_logits = network(batch.to(device))

@@ -44,9 +44,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @torch.no_grad()
 def reconstruction_metrics(
-    originals: ImageArchive,
-    reconstructions: ImageArchive,
-    networks: dict[LpipsKind, Path] | dict[str, Path],
+    originals: ImageArchive, reconstructions: ImageArchive, networks: dict[LpipsKind, Path] | dict[str, Path]
 ) -> pd.DataFrame:
     """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), each of METRICS."""
     if len(originals) != len(reconstructions):

@@ -17,9 +17,7 @@ class Codebook(Section):
 
     entries: int = Field(1024, ge=2, description="1024 in VQGAN's models of faces; 16384 in its larger ones.")
     commitment_weight: float = Field(
-        1.0,
-        ge=0,
-        description="Pulls codes to their entries. As in VQGAN's code; its paper has 0.25 here, 1 below.",
+        1.0, ge=0, description="Pulls codes to their entries. As in VQGAN's code; its paper has 0.25 here, 1 below."
     )
     entry_weight: float = Field(0.25, ge=0, description="Pulls entries to their codes.")
     restart_after_images: int = Field(

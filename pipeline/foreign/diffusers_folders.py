@@ -40,30 +40,19 @@ def _check_config(model: UNet2DModel, place: Path) -> None:
         raise InputError(f"{file}: not a readable config of diffusers ({' '.join(str(error).split())})") from None
     if given.get("_class_name") != "UNet2DModel":
         raise InputError(f"{file}: of {given.get('_class_name')}, where a UNet2DModel is needed")
-    own = {name: _plain(value) for name, value in dict(model.config).items() if not name.startswith("_")}
-    theirs = _defaults() | {name: _plain(value) for name, value in given.items() if not name.startswith("_")}
+    parameters = inspect.signature(UNet2DModel.__init__).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
+    own, theirs = (json.loads(json.dumps(config)) for config in (dict(model.config), defaults | given))  # no tuples
     different = [
         f"{name} is {theirs[name]} there, {own.get(name)} by the settings"
         for name in theirs
-        if name not in IRRELEVANT and theirs[name] != own.get(name)
+        if name not in IRRELEVANT and not name.startswith("_") and theirs[name] != own.get(name)
     ]
     if different:
         raise InputError(f"{file}: does not fit the settings: {'; '.join(different)}")
 
 
-def _defaults() -> dict[str, Any]:
-    """What diffusers takes for a key that a config does not have."""
-    parameters = inspect.signature(UNet2DModel.__init__).parameters
-    return {name: _plain(parameter.default) for name, parameter in parameters.items() if name != "self"}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _current_name(name: str) -> str:
     """Attention's layers by their names of today."""
-    match = re.fullmatch(r"(.+\.attentions\.\d+)\.(\w+)\.(weight|bias)", name)
-    if match is None or match[2] not in DEPRECATED:
-        return name
-    return f"{match[1]}.{DEPRECATED[match[2]]}.{match[3]}"
+    old = "|".join(DEPRECATED)
+    return re.sub(rf"(?<=\.)({old})(?=\.(weight|bias)$)", lambda match: DEPRECATED[match[0]], name)

@@ -37,7 +37,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([(Inert, name) for name in NAMED_CLASSES]):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: {_unsafe(str(error))}") from None
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it names {named.group(1)}" if named else "it holds more than tensors"
+        raise InputError(
+            f"{path}: loading it could run code ({what}); where you trust it, save its tensors alone:"
+            " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
+        ) from None
     except Exception as error:
         raise InputError(f"{path}: not a readable checkpoint ({' '.join(str(error).split())[:200]})") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -45,13 +50,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: no state dict: neither tensors by name nor a key state_dict with them")
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-
-
-def _unsafe(message: str) -> str:
-    """What torch's loader would have had to run."""
-    named = re.search(r"GLOBAL ([\w.]+)", message)
-    what = f"it names {named.group(1)}" if named else "it holds more than tensors"
-    return (
-        f"loading it could run code ({what}); where you trust it, save its tensors alone:"
-        " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
-    )

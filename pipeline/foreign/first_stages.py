@@ -61,22 +61,18 @@ def _network_name(name: str, levels: int) -> str:
     """diffusers' name of a key inside the encoder or the decoder."""
     if match := re.fullmatch(r"(down|up)\.(\d+)\.(block|attn)\.(\d+)\.(\w+)\.(\w+)", name):
         way, level, kind, number, layer, which = match.groups()
-        block = f"{way}_blocks.{_level(way, int(level), levels)}"
+        block = f"{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}"
         if kind == "block":
             return f"{block}.resnets.{number}.{RESIDUAL.get(layer, layer)}.{which}"
         return f"{block}.attentions.{number}.{ATTENTION.get(layer, layer)}.{which}"
     if match := re.fullmatch(r"(down|up)\.(\d+)\.(downsample|upsample)\.conv\.(\w+)", name):
         way, level, kind, which = match.groups()
-        return f"{way}_blocks.{_level(way, int(level), levels)}.{kind}rs.0.conv.{which}"
+        return f"{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}.{kind}rs.0.conv.{which}"
     if match := re.fullmatch(r"mid\.(block_1|attn_1|block_2)\.(\w+)\.(\w+)", name):
         part, layer, which = match.groups()
         renamed = ATTENTION if part == "attn_1" else RESIDUAL
         return f"{MIDDLE[part]}.{renamed.get(layer, layer)}.{which}"
     return re.sub(r"^norm_out\.", "conv_norm_out.", name)
-
-
-def _level(way: str, level: int, levels: int) -> int:
-    return level if way == "down" else levels - 1 - level
 
 
 def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

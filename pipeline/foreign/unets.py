@@ -74,15 +74,11 @@ def unet_name(name: str, blocks: int) -> str:
     if match is None:
         return name
     way, number, part, layer = match[1], int(match[2]), match[3], match[4]
-    if way == "input":
-        level, place = divmod(number - 1, blocks + 1)
-        block, sampler = f"down_blocks.{level}", "downsamplers.0.conv"
-    else:
-        level, place = divmod(number, blocks + 1)
-        block, sampler = f"up_blocks.{level}", "upsamplers.0.conv"
+    side = "down" if way == "input" else "up"
+    level, place = divmod(number - (way == "input"), blocks + 1)  # the first convolution is input block 0
     if layer in ("op", "conv"):
-        return f"{block}.{sampler}.{which}"
-    return f"{block}.{'resnets' if part == '0' else 'attentions'}.{place}.{_layer(layer)}.{which}"
+        return f"{side}_blocks.{level}.{side}samplers.0.conv.{which}"
+    return f"{side}_blocks.{level}.{'resnets' if part == '0' else 'attentions'}.{place}.{_layer(layer)}.{which}"
 
 
 def _layer(layer: str) -> str:

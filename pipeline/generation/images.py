@@ -1,6 +1,6 @@
 """Sample sets as archives of PNGs: image i depends on the seed and i alone (promise 3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -25,6 +25,13 @@ def decoded(make_codes: Make, decoder: ImageAutoencoder) -> Make:
     return make
 
 
+def write_images(path: Path, channels: int, images: Iterable[Tensor]) -> None:
+    """An archive of uint8 images (C, R, R), named by their places."""
+    with ArchiveWriter(path, channels) as archive:
+        for index, image in enumerate(images):
+            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+
+
 @torch.no_grad()
 def generate(make: Make, channels: int, path: Path, first: int, last: int, micro_batch: int) -> None:
     """Write the images with indices [first, last); batches are always full, surplus images are dropped."""
@@ -39,10 +46,7 @@ def generate(make: Make, channels: int, path: Path, first: int, last: int, micro
 
 def copy_images(source: ImageArchive, order: list[int], path: Path, first: int, last: int) -> None:
     """Write real images as a sample set: number i is the source's image order[i]."""
-    with (
-        ArchiveWriter(path, source.channels) as archive,
-        Progress("copy", last - first, "images") as progress,
-    ):
+    with ArchiveWriter(path, source.channels) as archive, Progress("copy", last - first, "images") as progress:
         for index in range(first, last):
             archive.add(image_name(index), source.read(order[index]))
             progress.advance()

@@ -5,10 +5,9 @@ from torch import Tensor
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.ddpm import DDPM
-from pipeline.training.denoising import PREVIEW_SAMPLER, DenoisingTask
+from pipeline.training.denoising import DenoisingTask
 from pipeline.training.images import TrainingImages
 from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES
 
 
 class DDPMTask(DenoisingTask):
@@ -25,7 +24,3 @@ class DDPMTask(DenoisingTask):
     def next_batch(self, random: StepRandom) -> Tensor:
         """The next images; random flips as Ho et al. have them where the config says so."""
         return self.next_images(random, self.flip)
-
-    def preview_rows(self) -> list[Tensor]:
-        """Samples, always from the same noise."""
-        return [self.model.sample(list(range(PREVIEW_IMAGES)), self.seed, PREVIEW_SAMPLER)]

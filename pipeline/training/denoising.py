@@ -9,11 +9,9 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
 from pipeline.models.samplers import schedule_arguments
-from pipeline.settings.diffusion import Denoising, Sampler
+from pipeline.settings.diffusion import Denoising
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask
-
-PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
 
 
 def min_snr_weight(snr: Tensor, gamma: float) -> Tensor:

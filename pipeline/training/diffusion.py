@@ -11,10 +11,10 @@ from pipeline.models.unet import build_unet
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
-from pipeline.training.denoising import PREVIEW_SAMPLER, DenoisingTask
+from pipeline.training.denoising import DenoisingTask
 from pipeline.training.order import StepOrder
 from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES
+from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER
 
 
 class DiffusionTask(DenoisingTask):

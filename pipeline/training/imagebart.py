@@ -16,7 +16,7 @@ from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
+from pipeline.training.task import TrainingTask
 
 INDEXED_AT_ONCE = 256  # code maps that are quantized together
 
@@ -64,8 +64,8 @@ class ImageBARTTask(TrainingTask):
         return F.kl_div(logits.float().log_softmax(-1), posterior, reduction="none").sum(-1).mean()
 
     def preview_rows(self) -> list[Tensor]:
-        """Samples, always from the same numbers."""
-        return [self.decoder.decode(self.model.sample(list(range(PREVIEW_IMAGES)), self.seed))]
+        """Decoded samples."""
+        return [self.decoder.decode(codes) for codes in super().preview_rows()]
 
 
 @torch.no_grad()

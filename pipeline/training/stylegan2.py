@@ -11,7 +11,7 @@ from pipeline.training import losses
 from pipeline.training.images import TrainingImages
 from pipeline.training.path_length import Penalties, path_lengths
 from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
+from pipeline.training.task import TrainingTask
 
 
 class StyleGAN2Task(TrainingTask):
@@ -109,7 +109,3 @@ class StyleGAN2Task(TrainingTask):
             half_life = min(training.ema_half_life_images, seen * training.ema_ramp)
             self.average.decay = 0.5 ** (self.batch / half_life)
         self.average.step(self.model.parameters())
-
-    def preview_rows(self) -> list[Tensor]:
-        """Images of the averaged weights, always from the same latents."""
-        return [self.model.sample(list(range(PREVIEW_IMAGES)), self.seed)]

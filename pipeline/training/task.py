@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
+from pipeline.settings.diffusion import Sampler
 from pipeline.training.order import StepOrder
 from pipeline.training.processes import average_gradients
 from pipeline.training.randomness import StepRandom
 
 PREVIEW_IMAGES = 8
+PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
 
 
 def learning_rate(training: Any, step: int) -> float:
@@ -45,7 +47,7 @@ class TrainingData(Protocol):
 
 
 class TrainingTask:
-    """One training. A task derives from it, makes its `model` and says what `step` and `preview_rows` are."""
+    """One training. A task derives from it, makes its `model` and says what a `step` is."""
 
     name: str
     model: Any
@@ -65,8 +67,8 @@ class TrainingTask:
         raise NotImplementedError(f"{type(self).__name__}.step")
 
     def preview_rows(self) -> list[Tensor]:
-        """Rows of images (N, C, R, R) in [-1, 1], the same numbers drawn every time."""
-        raise NotImplementedError(f"{type(self).__name__}.preview_rows")
+        """Rows of images (N, C, R, R) in [-1, 1]: samples, always from the same noise."""
+        return [self.model.sample(list(range(PREVIEW_IMAGES)), self.seed, PREVIEW_SAMPLER)]
 
     def add(self, name: str, module: Module) -> Module:
         """A part of the state, on the device."""

@@ -141,6 +141,7 @@ USED = {
     "pipeline.base.command.LogOption": "where log lines go",
     "pipeline.base.command.TERMINATED": "an exit code",
     "pipeline.base.command.listed": "reads paths from a list of arguments",
+    "pipeline.base.command.needed": "ends the command where a path is missing",
     "pipeline.base.command.read_settings": "the settings, which are in the digest by value",
     "pipeline.base.command.run_stage": "starts the command, whose arguments are its job's",
     "pipeline.base.command.stage": "gives the command its settings, which are in the digest by value",

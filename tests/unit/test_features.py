@@ -18,7 +18,7 @@ from pipeline.evaluation.features import extract
 from pipeline.extract_features import extract_features
 from pipeline.models.metric_networks.fetching import _torchscript_tensors
 from pipeline.models.metric_networks.files import read_network
-from pipeline.models.metric_networks.networks import ClipFeatures, EfficientNetFeatures, load_feature_network
+from pipeline.models.metric_networks.networks import EfficientNetFeatures, clip, load_feature_network
 
 CPU = torch.device("cpu")
 
@@ -112,7 +112,7 @@ def test_clip_features_are_those_of_clean_fids_preprocessing() -> None:
     """clean-fid: torchvision's Resize and CenterCrop of 8-bit images, then CLIP's normalisation."""
     model = small_clip()
     weights = {f"{name}": value for name, value in model.state_dict().items()}
-    network = ClipFeatures({**weights, "text_projection": torch.zeros(8, 16)}).eval()
+    network = clip({**weights, "text_projection": torch.zeros(8, 16)}).eval()
     images = pictures(3, 4, size=64)
     transforms = torchvision.transforms
     preprocess = transforms.Compose(
@@ -125,7 +125,7 @@ def test_clip_features_are_those_of_clean_fids_preprocessing() -> None:
     )
     batch = torch.stack([preprocess(Image.fromarray(image)) for image in images])
     with torch.no_grad():
-        expected = network.network.visual(batch)
+        expected = network.network(batch)
         found, logits = network(torch.from_numpy(images).permute(0, 3, 1, 2))
     assert logits is None
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -33,10 +33,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Resizer = Callable[[np.ndarray], np.ndarray]
 
 
-class FeatureNetwork(nn.Module):
-    """A frozen metric network: uint8 images (N, 3, R, R) to (features, logits or None)."""
+Weights = dict[str, Tensor]
 
-    resize: str
+
+class FeatureNetwork(nn.Module):
+    """A frozen metric network: uint8 images (N, 3, R, R) to (features, logits or None).
+
+    prepare: images as `network` takes them, by the rule that `resize` tells.
+    """
+
+    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor], resize: str):
+        super().__init__()
+        self.network, self.prepare, self.resize = network, prepare, resize
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.network(self.prepare(images)), None
 
 
 class EfficientNetFeatures(FeatureNetwork):
@@ -46,28 +57,18 @@ class EfficientNetFeatures(FeatureNetwork):
     gives distances of another size.
     """
 
-    resize = "bicubic with antialiasing to 112, clipped to 0..255, (x - 127) / 128; padding of 224"
-
-    def __init__(self, weights: dict[str, Tensor]):
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            self.network = EfficientNet.from_name("efficientnet-lite0")
+    def __init__(self, weights: Weights):
+        resize = "bicubic with antialiasing to 112, clipped to 0..255, (x - 127) / 128; padding of 224"
+        super().__init__(EfficientNet.from_name("efficientnet-lite0"), self._scaled, resize)
         self.network.load_state_dict(weights)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _scaled(self, images: Tensor) -> Tensor:
         scaled = F.interpolate(images.float(), size=(112, 112), mode="bicubic", antialias=True, align_corners=False)
-        features = self.network.extract_features((scaled.clamp(0, 255) - 127) / 128).mean(dim=(2, 3))
+        return (scaled.clamp(0, 255) - 127) / 128
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.extract_features(self.prepare(images)).mean(dim=(2, 3))
         return features, self.network._fc(features)
-
-
-def torch_fidelity_network(name: str, outputs: list[str], weights: dict[str, Tensor]) -> nn.Module:
-    """torch-fidelity's own extractor with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
-    # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
-        path = Path(folder) / "weights.pth"
-        torch.save(weights, path)
-        how = {"cuda": False, "verbose": False, "feature_extractor_weights_path": str(path)}
-        return create_feature_extractor(name, outputs, **how)
 
 
 class TorchFidelityFeatures(FeatureNetwork):
@@ -76,64 +77,52 @@ class TorchFidelityFeatures(FeatureNetwork):
     torch-fidelity's own extractors, which resize as TensorFlow 1 does, bilinearly.
     """
 
-    def __init__(self, name: str, outputs: list[str], size: int, weights: dict[str, Tensor]):
-        super().__init__()
-        self.resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
-        self.network = torch_fidelity_network(name, outputs, weights)
+    def __init__(self, name: str, outputs: list[str], size: int, weights: Weights):
+        resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
+        super().__init__(torch_fidelity_network(name, outputs, weights), nn.Identity(), resize)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         found = self.network(images)
         return found[0], found[1] if len(found) > 1 else None
 
 
-class CleanFidInception(FeatureNetwork):
+def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> nn.Module:
+    """torch-fidelity's own extractor with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
+    # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(weights, path)
+        how = {"cuda": False, "verbose": False, "feature_extractor_weights_path": str(path)}
+        return create_feature_extractor(name, outputs, **how)
+
+
+def clean_fid_inception(weights: Weights) -> FeatureNetwork:
     """InceptionV3's 2,048 features of images that clean-fid resized.
 
     The graph is torch-fidelity's, whose modules stand in the order of its forward pass, without its resize.
     """
-
-    resize = "clean-fid clean: Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
-
-    def __init__(self, weights: dict[str, Tensor]):
-        super().__init__()
-        *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
-        self.network = nn.Sequential(*layers, nn.Flatten())
-        self.resizer: Resizer = build_resizer("clean")
-
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        return self.network((resized(images, self.resizer) - 128) / 128), None
+    *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
+    resizer, resize = build_resizer("clean"), "Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
+    network = nn.Sequential(*layers, nn.Flatten())
+    return FeatureNetwork(network, lambda images: (resized(images, resizer) - 128) / 128, f"clean-fid clean: {resize}")
 
 
-class PaperVgg16(FeatureNetwork):
+def paper_vgg16(weights: Weights) -> FeatureNetwork:
     """4,096 features of torchvision's VGG16, fc2 before its ReLU: the repository that the paper names."""
-
-    resize = "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
-
-    def __init__(self, weights: dict[str, Tensor]):
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            network = torchvision.models.vgg16()
-        network.load_state_dict(weights)
-        self.network = nn.Sequential(network.features, nn.Flatten(), network.classifier[:4])
-        self.resizer: Resizer = make_resizer("PIL", True, "bilinear", (224, 224))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        return self.network(normalized(resized(images, self.resizer), IMAGENET_MEAN, IMAGENET_STD)), None
+    whole = torchvision.models.vgg16()
+    whole.load_state_dict(weights)
+    network = nn.Sequential(whole.features, nn.Flatten(), whole.classifier[:4])
+    prepare = partial(normalized, make_resizer("PIL", True, "bilinear", (224, 224)), IMAGENET_MEAN, IMAGENET_STD)
+    return FeatureNetwork(
+        network, prepare, "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
+    )
 
 
-class ClipFeatures(FeatureNetwork):
+def clip(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-B/32's 512 image features with clean-fid's preprocessing: Pillow's bicubic on 8-bit images."""
-
-    resize = "clean-fid clip: Pillow bicubic to 224, 8 bits"
-
-    def __init__(self, weights: dict[str, Tensor]):
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            self.network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32)
-        self.resizer: Resizer = make_resizer("PIL", True, "bicubic", (224, 224))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        return self.network.visual(normalized(resized(images, self.resizer), CLIP_MEAN, CLIP_STD)).float(), None
+    network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
+    prepare = partial(normalized, make_resizer("PIL", True, "bicubic", (224, 224)), CLIP_MEAN, CLIP_STD)
+    return FeatureNetwork(network, prepare, "clean-fid clip: Pillow bicubic to 224, 8 bits")
 
 
 def resized(images: Tensor, resizer: Resizer) -> Tensor:
@@ -143,18 +132,18 @@ def resized(images: Tensor, resizer: Resizer) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().to(images.device)
 
 
-def normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Images in 0..255 (N, 3, S, S) with mean and standard deviation of their channels in 0..1 taken out."""
-    return torchvision.transforms.functional.normalize(images / 255, list(mean), list(std))
+def normalized(resizer: Resizer, mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
+    """Resized images with mean and standard deviation of their channels in 0..1 taken out."""
+    return torchvision.transforms.functional.normalize(resized(images, resizer) / 255, list(mean), list(std))
 
 
-BUILDERS: dict[str, Callable[[dict[str, Tensor]], FeatureNetwork]] = {
+BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
     "efficientnet_lite0": EfficientNetFeatures,
     "inception": partial(TorchFidelityFeatures, "inception-v3-compat", ["2048", "logits_unbiased"], 299),
-    "inception_clean": CleanFidInception,
+    "inception_clean": clean_fid_inception,
     "vgg16": partial(TorchFidelityFeatures, "vgg16", ["fc2_relu"], 224),
-    "vgg16_paper": PaperVgg16,
-    "clip": ClipFeatures,
+    "vgg16_paper": paper_vgg16,
+    "clip": clip,
 }
 
 
@@ -163,7 +152,8 @@ def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str
     name = network_of(space)
     tensors, digest = read_network(name, weights)
     try:
-        network = BUILDERS[space](tensors)
+        with torch.random.fork_rng(devices=[]):
+            network = BUILDERS[space](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"network {name}: {weights} holds the weights of another network ({reason})") from None
