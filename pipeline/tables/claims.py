@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.base.errors import InputError
 from pipeline.stages.tables import TableJob
 from pipeline.tables.build import MEASURED, measured_column, published_column
-from pipeline.tables.claim_list import Claim, ClaimList, ClaimRow, Comparison, read_claims
+from pipeline.tables.claim_list import ClaimRow, Comparison, read_claims
 from pipeline.tables.display import Shown, cell_text, rounded, under_headings
 from pipeline.tables.layout import LAYOUTS
 from pipeline.tables.published import row_name
@@ -65,13 +65,18 @@ class Number(NamedTuple):
     text: str
     row: Cells
 
+    @property
+    def name(self) -> str:
+        """The row's name in the config; a published row's method and code size."""
+        return self.row.get("name") or row_name(self.row)
+
 
 class Outcome(NamedTuple):
-    """A comparison recomputed: the words, the number behind them, whether it holds, and what it is of."""
+    """A comparison recomputed: the words, the number behind them, the verdict, and what it is of."""
 
     text: str
     number: float
-    holds: bool
+    verdict: str
     ours: Number
     other: Number | None
 
@@ -79,14 +84,14 @@ class Outcome(NamedTuple):
 def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> ClaimsTable:
     """Every claim, from the csv of each table, named by the table."""
     read = {name: _read_table(path) for name, path in tables}
-    claims = read_claims(published_folder)
+    told = read_claims(published_folder)
     records = [
-        _record(index, claim, comparison, claims, read)
-        for index, claim in enumerate(claims.claims, start=1)
+        {"claim": index, "section": claim.section, "sentence": claim.sentence} | _record(comparison, told.rows, read)
+        for index, claim in enumerate(told.claims, start=1)
         for comparison in claim.comparisons
     ]
-    frame = pd.DataFrame(records, dtype=object)
-    return ClaimsTable(job, frame, [(claim.section, claim.sentence) for claim in claims.claims])
+    sentences = [(claim.section, claim.sentence) for claim in told.claims]
+    return ClaimsTable(job, pd.DataFrame(records, dtype=object), sentences)
 
 
 def _read_table(path: Path) -> list[Cells]:
@@ -99,76 +104,56 @@ def _read_table(path: Path) -> list[Cells]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _record(index: int, claim: Claim, comparison: Comparison, claims: ClaimList, tables: Tables) -> dict[str, Any]:
-    published = _from_published(comparison, claims, tables)
-    measured = _from_measured(comparison, claims, tables)
+def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
+    sides = [rows[name] for name in (comparison.ours, comparison.other) if name is not None]
+    published, measured = _from_published(comparison, sides, tables), _from_measured(comparison, sides, tables)
     return {
-        "claim": index,
-        "section": claim.section,
-        "sentence": claim.sentence,
         "says": comparison.says,
         "quantities": " + ".join(comparison.quantities),
         "relation": comparison.relation,
         "asserted": comparison.asserted,
         "tolerance": comparison.tolerance,
-        **_columns("published", published),
-        "verdict_published": NOT_PUBLISHED if published is None else _verdict(published),
-        **_columns("measured", measured),
-        "verdict_measured": NOT_MEASURED if measured is None else _verdict(measured),
+        **_columns("published", published, NOT_PUBLISHED),
+        **_columns("measured", measured, NOT_MEASURED),
         "measured_on": measured.ours.row.get("dataset") if measured else None,
-        "on_other_features": None if measured else _elsewhere_named(comparison, claims, tables),
+        "on_other_features": None if measured else _elsewhere_named(comparison, sides, tables),
     }
 
 
-def _columns(source: str, outcome: Outcome | None) -> dict[str, Any]:
-    keys = ("ours", "other", "ours_row", "other_row", "recomputed", "text")
-    if outcome is None:
-        return {f"{key}_{source}": None for key in keys}
-    ours, other = outcome.ours, outcome.other
-    values = (ours.value, other and other.value, _name(ours), other and _name(other), outcome.number, outcome.text)
+def _columns(source: str, outcome: Outcome | None, absent: str) -> dict[str, Any]:
+    keys = ("ours", "other", "ours_row", "other_row", "recomputed", "text", "verdict")
+    values: tuple[Any, ...] = (*[None] * 6, absent)
+    if outcome is not None:
+        ours, other = outcome.ours, outcome.other
+        values = (ours.value, other and other.value, ours.name, other and other.name)
+        values += (outcome.number, outcome.text, outcome.verdict)
     return {f"{key}_{source}": value for key, value in zip(keys, values, strict=True)}
 
 
-def _name(number: Number) -> str:
-    """The row's name in the config; a published row's method and code size."""
-    return number.row.get("name") or row_name(number.row)
-
-
-def _verdict(outcome: Outcome) -> str:
-    return HOLDS if outcome.holds else FAILS
-
-
-def _from_published(comparison: Comparison, claims: ClaimList, tables: Tables) -> Outcome | None:
+def _from_published(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
     """From the published numbers alone."""
-    sides = []
-    for row in _sides(comparison, claims):
-        found = (_published(cells, comparison.quantities, row.table) for cells in _published_rows(row, tables))
-        sides.append(next((number for number in found if number is not None), None))
-    return _outcome(comparison, sides)
+    numbers = []
+    for side in sides:
+        found = (_published(cells, comparison.quantities) for cells in _published_rows(side, tables))
+        numbers.append(next((number for number in found if number is not None), None))
+    return _outcome(comparison, numbers)
 
 
-def _from_measured(comparison: Comparison, claims: ClaimList, tables: Tables) -> Outcome | None:
+def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
     """From the rows that are the paper's experiment; where they are not, from the like of them on other images."""
-    rows = _sides(comparison, claims)
-    exact = [list(_numbers(_published_rows(row, tables), comparison, row)) for row in rows]
-    alike = [list(_numbers(_alike(row, tables), comparison, row)) for row in rows]
-    for candidates in (exact, alike):
-        for sides in product(*candidates):
-            one_dataset = len({side.row.get("dataset") for side in sides}) == 1
-            if one_dataset or candidates is exact:
-                return _outcome(comparison, sides)
+    for rows_of in (_published_rows, _alike):
+        candidates = [list(_numbers(rows_of(side, tables), comparison, side)) for side in sides]
+        for numbers in product(*candidates):
+            one_dataset = len({number.row.get("dataset") for number in numbers}) == 1
+            if one_dataset or rows_of is _published_rows:
+                return _outcome(comparison, numbers)
     return None
 
 
-def _sides(comparison: Comparison, claims: ClaimList) -> list[ClaimRow]:
-    return [claims.rows[name] for name in (comparison.ours, comparison.other) if name is not None]
-
-
-def _published_rows(row: ClaimRow, tables: Tables) -> Iterator[Cells]:
+def _published_rows(row: ClaimRow, tables: Tables) -> list[Cells]:
     wanted = row.columns | {"method": row.method}
-    for cells in tables.get(row.table, []):
-        if cells["source"] != MEASURED and all(cells.get(key) == value for key, value in wanted.items()):
-            yield cells
+    rows = (cells for cells in tables.get(row.table, []) if cells["source"] != MEASURED)
+    return [cells for cells in rows if all(cells.get(key) == value for key, value in wanted.items())]
 
 
 def _alike(row: ClaimRow, tables: Tables) -> list[Cells]:
@@ -195,7 +180,7 @@ def _quantity(table: str, key: str) -> Quantity | None:
     return next((one for one in layout.quantities if one.key == key), None) if layout else None
 
 
-def _published(cells: Cells, keys: list[str], table: str) -> Number | None:
+def _published(cells: Cells, keys: list[str]) -> Number | None:
     printed = [cells.get(published_column(key), "") for key in keys]
     if not printed[0]:
         return None
@@ -204,7 +189,7 @@ def _published(cells: Cells, keys: list[str], table: str) -> Number | None:
     return Number(value, rounded(value, decimals), cells)
 
 
-def _numbers(rows: Iterator[Cells] | list[Cells], comparison: Comparison, row: ClaimRow) -> Iterator[Number]:
+def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow) -> Iterator[Number]:
     """The measured number of each row that has one."""
     quantities = [_quantity(row.table, key) for key in comparison.quantities]
     for cells in rows:
@@ -215,13 +200,14 @@ def _numbers(rows: Iterator[Cells] | list[Cells], comparison: Comparison, row: C
             yield Number(value, rounded(value, first.decimals, first.significant), cells)
 
 
-def _elsewhere_named(comparison: Comparison, claims: ClaimList, tables: Tables) -> str | None:
+def _elsewhere_named(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> str | None:
     """The comparison on other features, under the metric's own name, where the run has that."""
     (key, *rest) = comparison.quantities
     if rest or key not in ON_OTHER_FEATURES:
         return None
-    outcome = _from_measured(comparison.model_copy(update={"quantities": [ON_OTHER_FEATURES[key]]}), claims, tables)
-    quantity = _quantity(claims.rows[comparison.ours].table, ON_OTHER_FEATURES[key])
+    other = ON_OTHER_FEATURES[key]
+    outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
+    quantity = _quantity(sides[0].table, other)
     return f"{quantity.name}: {outcome.text}" if outcome and quantity else None
 
 
@@ -236,7 +222,7 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     strict = comparison.relation in ("lower", "higher")
     holds = margin > 0 if strict else margin >= -comparison.tolerance - SLACK
     words = f"{text} ({against})" if text else against or ours.text
-    return Outcome(words, number, holds, ours, other)
+    return Outcome(words, number, HOLDS if holds else FAILS, ours, other)
 
 
 def _relation(relation: str, ours: float, other: float, asserted: float) -> tuple[float, str, float]:
@@ -282,9 +268,7 @@ def _notes(table: ClaimsTable) -> list[str]:
             "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
             " is another one: it is shown under its own name and decides nothing."
         )
-    return notes + [
-        f"Claim {index} (section {section}): “{sentence}”"
-        if section[0].isdigit()
-        else f"Claim {index} ({section}): “{sentence}”"
-        for index, (section, sentence) in enumerate(table.sentences, start=1)
-    ]
+    for index, (section, sentence) in enumerate(table.sentences, start=1):
+        where = f"section {section}" if section[0].isdigit() else section
+        notes.append(f"Claim {index} ({where}): “{sentence}”")
+    return notes

@@ -22,17 +22,11 @@ MILLION = 1e6
 IMAGE_METRICS = frozenset(quantity.compared for quantity in RECONSTRUCTION)
 # One column for precision and recall on VGG16, whatever their protocol: rows of both protocols are refused.
 COLUMN_SPACES = {"vgg16_paper": "vgg16"}
-TRAITS = (
-    "method",
-    "code_size",
-    "key_length",
-    "feature_size",
-    "code_noise",
-    "adversarial",
-    "train_images",
-    "sample_kind",
-    "resolution",
-)
+# The keys that tell rows apart, in whatever summary they stand.
+TRAITS = {
+    *("method", "code_size", "key_length", "feature_size", "code_noise", "adversarial", "train_images"),
+    *("sample_kind", "resolution"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,42 +44,21 @@ class Value:
     seeds: int = 1
 
 
-def _values(
-    prefix: str, numbers: Mapping[str, float | None], protocol: dict[str, Any] | None = None
-) -> dict[str, Value]:
-    """Plain numbers, those that there are."""
-    return {
-        f"{prefix}{key}": Value(number, None, protocol or {}) for key, number in numbers.items() if number is not None
-    }
-
-
 class Summary(BaseModel):
     """What the summaries share; keys that no table reads are allowed."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     protocol: dict[str, Any] = {}
 
     def traits(self, row: str) -> dict[str, Any]:
         """What the summary says of its row, such as the code size."""
-        return {key: getattr(self, key) for key in TRAITS if hasattr(self, key)}
+        return {key: value for key, value in (self.model_extra or {}).items() if key in TRAITS}
 
-
-class Architecture(Summary):
-    """What tells autoencoders apart before they are trained."""
-
-    method: str
-    code_size: str
-    key_length: int | None = None
-    feature_size: int | None = None
-
-
-class Trained(Architecture):
-    """What tells trained autoencoders apart."""
-
-    code_noise: str | None = None
-    adversarial: str | None = None
-    train_images: int
+    def of(self, prefix: str, numbers: Mapping[str, Any]) -> dict[str, Value]:
+        """Plain numbers, those that there are."""
+        known = {key: number for key, number in numbers.items() if isinstance(number, int | float)}
+        return {f"{prefix}{key}": Value(number, None, self.protocol) for key, number in known.items()}
 
 
 class Spread(BaseModel):
@@ -95,7 +68,14 @@ class Spread(BaseModel):
     std: float | None = None
 
 
-class ReconstructionSummary(Trained):
+class Interval(BaseModel):
+    """Where a number lies; the protocol says how the interval was made."""
+
+    low: float
+    high: float
+
+
+class ReconstructionSummary(Summary):
     """Reconstruction of a validation split by one autoencoder."""
 
     kind: Literal["reconstruction"]
@@ -113,65 +93,42 @@ class ReconstructionSummary(Trained):
         }
 
 
-class HashTableParams(BaseModel):
-    """Parameters in the hash tables by both conventions."""
-
-    ngp: int
-    tcnn: int
-
-
-class Gmacs(BaseModel):
-    """Multiply-accumulates of retrieval and decoding, in units of 10^9."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    paper_rule: float
-    true_count: float = Field(alias="true")
-
-
-class ComplexitySummary(Architecture):
-    """Counts of one autoencoder."""
+class ComplexitySummary(Summary):
+    """Counts of one autoencoder: parameters, and multiply-accumulates of retrieval and decoding in units of 10^9."""
 
     kind: Literal["complexity"]
-    resolution: int | None = None
-    hash_table_params: HashTableParams | None = None
+    hash_table_params: dict[str, int] | None = None
+    """By the two table conventions, ngp and tcnn."""
     decoder_params: int
     encoder_params: int | None = None
-    gmacs: Gmacs
+    gmacs: dict[str, float]
+    """By the paper's rule and by the true count."""
 
     def values(self, row: str) -> dict[str, Value]:
-        tables = self.hash_table_params
-        parameters = {
-            "decoder_params": self.decoder_params,
-            "encoder_params": self.encoder_params,
-            **({"hash_tables.ngp": tables.ngp, "hash_tables.tcnn": tables.tcnn} if tables else {}),
-        }
+        parameters = {"decoder_params": self.decoder_params, "encoder_params": self.encoder_params}
+        parameters |= {f"hash_tables.{name}": count for name, count in (self.hash_table_params or {}).items()}
         millions = {key: count / MILLION for key, count in parameters.items() if count is not None}
-        return _values("", millions | {"gmacs.paper_rule": self.gmacs.paper_rule, "gmacs.true": self.gmacs.true_count})
-
-
-class Interval(BaseModel):
-    """Where a metric lies; the protocol says how the interval was made."""
-
-    low: float
-    high: float
+        return self.of("", millions) | self.of("gmacs.", self.gmacs)
 
 
 class FeatureSummary(Summary):
-    """An image set against a reference set in one feature space (a network, a preprocessing and a layer)."""
+    """An image set against a reference set in one feature space (a network, a preprocessing and a layer).
 
-    method: str
+    The set is of samples, or of the reconstructions of a validation split, against that split (rFID).
+    """
+
+    kind: Literal["generation", "reconstruction_distance"]
     network: str
     space: str
-    code_size: str | None = None
     metrics: dict[str, float]
     intervals: dict[str, Interval] = {}
 
     def traits(self, row: str) -> dict[str, Any]:
         return {**super().traits(row), "prepared": self.protocol.get("reference_prepared")}
 
-    def values(self, row: str, prefix: str = "") -> dict[str, Value]:
+    def values(self, row: str) -> dict[str, Value]:
         """The metrics, by the names of the space's column."""
+        prefix = "rfid." if self.kind == "reconstruction_distance" else ""
         protocol = {**self.protocol, "network": self.network, "space": self.space}
         deviations = {"score_mean": self.metrics.get("score_std")}
         intervals = {metric: (interval.low, interval.high) for metric, interval in self.intervals.items()}
@@ -184,51 +141,8 @@ class FeatureSummary(Summary):
         }
 
 
-class GenerationSummary(FeatureSummary):
-    """A sample set against a reference set."""
-
-    kind: Literal["generation"]
-    sample_kind: str
-
-
-class ReconstructionDistanceSummary(FeatureSummary):
-    """The reconstructions of a validation split against that split (rFID)."""
-
-    kind: Literal["reconstruction_distance"]
-
-    def values(self, row: str, prefix: str = "rfid.") -> dict[str, Value]:
-        return super().values(row, prefix)
-
-
-class Usage(BaseModel):
-    """How codes use the entries of a codebook or of hash tables."""
-
-    entries: int
-    used_share: float
-    perplexity: float
-    evenness: float
-
-
-class CodeRange(BaseModel):
-    """Range and variance of codes."""
-
-    minimum: float
-    maximum: float
-    variance: float
-
-
-class NoiseNumbers(BaseModel):
-    """Reconstruction from perturbed codes."""
-
-    psnr: float
-    psnr_fall: float | None
-    lpips_rise: float | None
-    tolerated_deviations: float
-    tolerated_half_cells: float | None
-
-
 class Storage(BaseModel):
-    """Bytes of a model and of a collection's codes."""
+    """Bytes of a model and of a collection's codes, and bits of one image's code."""
 
     tables: int
     decoding: int
@@ -236,14 +150,14 @@ class Storage(BaseModel):
     codes: int
 
 
-class CodesSummary(Trained):
-    """The codes of a training split by one autoencoder (section 3.4)."""
+class CodesSummary(Summary):
+    """The codes of a training split by one autoencoder (section 3.4): use of entries, range, noise, bytes."""
 
     kind: Literal["codes"]
     table_entries_log2: int | None = None
-    usage: Usage | None
-    codes: CodeRange
-    noise: NoiseNumbers
+    usage: dict[str, Any] | None
+    codes: dict[str, Any]
+    noise: dict[str, Any]
     storage: Storage
 
     def traits(self, row: str) -> dict[str, Any]:
@@ -251,19 +165,19 @@ class CodesSummary(Trained):
         return {**super().traits(row), "table_entries": None if entries is None else f"2^{entries}"}
 
     def values(self, row: str) -> dict[str, Value]:
-        used, kept = self.usage, self.storage
+        used, kept = self.usage or {}, self.storage
         numbers = {
-            **(used.model_dump() | {"used_share": 100 * used.used_share} if used else {}),
-            **{f"code_{key}": number for key, number in self.codes.model_dump().items()},
-            "psnr_quiet": self.noise.psnr,
-            **self.noise.model_dump(exclude={"psnr"}),
+            **{key: 100 * number if key == "used_share" else number for key, number in used.items()},
+            **{f"code_{key}": number for key, number in self.codes.items()},
+            **self.noise,
+            "psnr_quiet": self.noise.get("psnr"),
             "table_megabytes": kept.tables / MILLION,
             "decoding_megabytes": kept.decoding / MILLION,
             "code_bytes": kept.code_bits / 8,
             "collection_megabytes": kept.codes / MILLION,
             "kept_megabytes": (kept.decoding + kept.codes) / MILLION,
         }
-        return _values("codes.", numbers, self.protocol)
+        return self.of("codes.", numbers)
 
 
 class Rates(Interval):
@@ -272,7 +186,7 @@ class Rates(Interval):
     median: float
 
 
-class DecodedModel(Architecture):
+class DecodedModel(Summary):
     """One of the models that took turns."""
 
     images_per_second: Rates
@@ -301,16 +215,11 @@ class TrainingSummary(Summary):
     seconds: float
 
     def values(self, row: str) -> dict[str, Value]:
-        return _values("training.", {"seconds": self.seconds})
+        return self.of("training.", {"seconds": self.seconds})
 
 
 AnySummary = Annotated[
-    ReconstructionSummary
-    | ComplexitySummary
-    | GenerationSummary
-    | ReconstructionDistanceSummary
-    | CodesSummary
-    | DecodingSummary,
+    ReconstructionSummary | ComplexitySummary | FeatureSummary | CodesSummary | DecodingSummary,
     Field(discriminator="kind"),
 ]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnySummary)
