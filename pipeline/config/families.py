@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings, unknown_key
+from pipeline.base.parsing import parse_settings
 from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, generator_family
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.generator import GeneratorSettings
@@ -50,10 +50,7 @@ class ByFamily:
             kind = _settings_of(values, self.find, self.default)
         except InputError as error:
             raise ValueError(f"family: {error}") from None
-        try:
-            return kind.model_validate(values)
-        except ValidationError as error:
-            raise _with_own_keys(error, kind) from None
+        return kind.model_validate(values)
 
 
 def _settings_of(values: dict[str, Any], find: Callable[[str], Any], default: str | None) -> type[Any]:
@@ -61,22 +58,6 @@ def _settings_of(values: dict[str, Any], find: Callable[[str], Any], default: st
     if not isinstance(name, str):
         raise InputError(f"the name of a model family is needed, not {name!r}")
     return find(name).settings
-
-
-def _with_own_keys(error: ValidationError, kind: type[BaseModel]) -> ValidationError:
-    """The same problems; one with an unknown key names those of this family."""
-    problems: list[InitErrorDetails] = []
-    for problem in error.errors():
-        what: Any = problem["type"]
-        if what == "extra_forbidden":
-            what = PydanticCustomError("unknown_key", "{told}", {"told": unknown_key(problem["loc"], kind)})
-        elif what == "value_error":
-            what = PydanticCustomError("value_error", "{told}", {"told": problem["msg"]})
-        details = InitErrorDetails(type=what, loc=problem["loc"], input=problem["input"])
-        if "ctx" in problem and isinstance(what, str):
-            details["ctx"] = problem["ctx"]
-        problems.append(details)
-    return ValidationError.from_exception_data(error.title, problems)
 
 
 AnyAutoencoder = Annotated[AutoencoderSettings, ByFamily(autoencoder_family, AUTOENCODERS, "bright")]

@@ -1,9 +1,21 @@
 """Building blocks of the typed config."""
 
+import difflib
 import re
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
 """Keys that name another entry of the config: a name is a name, no number."""
@@ -13,6 +25,34 @@ class Section(BaseModel):
     """A part of the config: unknown keys are errors, values don't change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is wrong with an unknown key names those that there are."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problems: list[InitErrorDetails] = []
+            for problem in error.errors():
+                unknown = problem["type"] == "extra_forbidden"
+                told = {"told": cls._unknown_key(str(problem["loc"][0])) if unknown else problem["msg"]}
+                kind: Any = "unknown_key" if unknown else problem["type"]
+                problems.append(
+                    {
+                        "type": PydanticCustomError(kind, "{told}", told),
+                        "loc": problem["loc"],
+                        "input": problem["input"],
+                    }
+                )
+            raise ValidationError.from_exception_data(cls.__name__, problems) from None
+
+    @classmethod
+    def _unknown_key(cls, name: str) -> str:
+        """No such key, and which ones there are; the nearest one alone where one is near."""
+        names = sorted(cls.model_fields)
+        near = difflib.get_close_matches(name, names, n=1)
+        return f"no such key; did you mean {near[0]}?" if near else f"no such key; there are {', '.join(names)}"
 
     def numerical(self) -> dict[str, Any]:
         """The keys that can change a number, as JSON values: what a digest is made from.

@@ -251,7 +251,7 @@ def read_summary(path: Path) -> Any:
     try:
         return ADAPTER.validate_python(values)
     except ValidationError as error:
-        raise InputError(explain(error.errors()[0], f"summary {path}")) from None
+        raise InputError(f"summary {path}: {explain(error.errors()[0])}") from None
 
 
 def _read_history(path: Path) -> TrainingSummary:
