@@ -28,7 +28,7 @@ LEFT_OUT = {
     "pipeline.base.atomic": "writes files whole or not at all; what stands in them comes from elsewhere",
     "pipeline.base.command": "the command line: settings are read as they are, and are in the digest by value",
     "pipeline.base.errors": "an error ends a command, and nothing is put in place",
-    "pipeline.base.parsing": "settings that are right pass unchanged, wrong ones end the command",
+    "pipeline.base.parsing": "files and settings that are right pass unchanged, wrong ones end the command",
     "pipeline.base.progress": "bars and log lines",
     "pipeline.base.running_code": "ends a command that runs other code than its run was planned with",
     "pipeline.commands.*": "commands of people; no stage runs them",

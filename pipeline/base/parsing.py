@@ -1,17 +1,34 @@
-"""From plain values to typed settings; what is wrong is told in one line that names the key."""
+"""From files and plain values to typed settings; what is wrong is told in one line that names file or key."""
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.base.errors import InputError
 
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
 Place = tuple[Any, ...]
+
+
+def read_yaml(path: Path, where: str) -> Any:
+    """What a YAML file holds; `where` begins the error's line."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{where}: not a readable YAML file ({' '.join(str(error).split())})") from None
+
+
+def read_json(path: Path, where: str) -> Any:
+    """What a JSON file holds; `where` begins the error's line."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{where}: not a readable JSON file ({error})") from None
 
 
 def parse_settings(

@@ -5,11 +5,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings
+from pipeline.base.parsing import parse_settings, read_yaml
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.families import generator_family
 from pipeline.settings.dataset import Dataset
@@ -188,10 +187,7 @@ def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
 
 def read_config(path: Path) -> Config:
     """The config in a YAML file."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None
+    values = read_yaml(path, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {type(values)}")
     return load_config(values, str(path))

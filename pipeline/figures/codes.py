@@ -1,13 +1,11 @@
 """Section 3.4 and section 5 as figures: reconstruction under noise, range of codes, bytes of tables against quality."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import read_json
 from pipeline.figures.inputs import Inputs, labelled_paths
 from pipeline.figures.style import PALETTE, labelled, panels
 from pipeline.stages.figures import FigureJob
@@ -26,7 +24,7 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     colours = labelled(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
-    figure, axes = panels(2 * len(rows), 2, width=3.4, height=2.3)
+    figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
     for index, axis in enumerate(axes):
         (unit, told), (metric, name) = rows[index // 2], METRICS[index % 2]
         for label, curve in (curves if unit == "deviations" else bright).items():
@@ -38,15 +36,16 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_ylabel(name)
         if unit == "half_cells":
             axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
-    _legend(figure, axes[0])
-    return _titled(figure, job)
+    lines = axes[0].get_lines()
+    figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=4)
+    return figure
 
 
 def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     """Each channel's range (thin) and mean ± one deviation (thick) of the codes of every autoencoder."""
     summaries = _summaries(inputs, "codes")
     colours = labelled(list(summaries))
-    figure, (axis,) = panels(1, 1, width=max(4.0, 1.4 * len(summaries)), height=2.8)
+    figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(summaries)), height=2.8)
     for place, (label, facts) in enumerate(summaries.items()):
         channels = facts["codes"]["channels"]
         count = len(channels["mean"])
@@ -59,7 +58,7 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     axis.set_xticks(range(len(summaries)), list(summaries))
     axis.set_ylabel("codes")
     axis.grid(visible=False, axis="x")
-    return _titled(figure, job)
+    return figure
 
 
 def table_size(job: FigureJob, inputs: Inputs) -> Figure:
@@ -72,7 +71,7 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         metrics = quality[label]["metrics"]
         points.append((facts["storage"]["tables"] / 1e6, facts.get("table_entries_log2"), metrics))
     points.sort(key=lambda point: (point[0], point[1] or 0))
-    figure, axes = panels(2, 2, width=3.4, height=2.5)
+    figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
     for axis, (metric, name) in zip(axes, METRICS, strict=True):
         values = [metrics[metric]["mean"] for _, _, metrics in points]
         axis.plot([size for size, _, _ in points], values, color=PALETTE[0], marker="o", markersize=4)
@@ -81,27 +80,10 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_xscale("log")
         axis.set_xlabel("hash tables (MB)")
         axis.set_ylabel(name)
-    return _titled(figure, job)
+    return figure
 
 
 def _summaries(inputs: Inputs, name: str) -> dict[str, dict[str, Any]]:
     """Summaries (json) by their labels."""
-    return {label: _read(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"summary {path}: not a readable JSON file ({error})") from None
-
-
-def _legend(figure: Figure, axis: Axes) -> None:
-    lines = axis.get_lines()
-    figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=4)
-
-
-def _titled(figure: Figure, job: FigureJob) -> Figure:
-    if job.title:
-        figure.suptitle(job.title)
-    return figure
+    files = {label: paths[0] for label, paths in labelled_paths(inputs, name).items()}
+    return {label: read_json(path, f"summary {path}") for label, path in files.items()}

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
-from pipeline.figures.inputs import Inputs, labelled_paths
+from pipeline.figures.inputs import Inputs, labelled_paths, read_csv
 from pipeline.figures.style import labelled, panels
 from pipeline.stages.figures import FigureJob
 
@@ -17,12 +17,9 @@ NOT_LOSSES = ("step", "images", "seconds")
 
 def read_history(path: Path) -> pd.DataFrame:
     """A training's history: step, images, seconds, then the losses."""
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError(f"history {path}: a csv is needed ({error})") from None
-    if "images" not in frame or frame.empty:
-        raise InputError(f"history {path}: needs rows and a column `images`; its columns: {', '.join(frame)}")
+    frame = read_csv(path, f"history {path}", "images")
+    if frame.empty:
+        raise InputError(f"history {path}: has no rows")
     return frame
 
 
@@ -37,7 +34,7 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
     if not quantities:
         raise InputError("histories: at least one column beside step, images and seconds is needed")
     colours = labelled(list(histories))
-    figure, axes = panels(len(quantities), job.columns or COLUMNS, width=3.0, height=2.0)
+    figure, axes = panels(len(quantities), job.columns or COLUMNS, job.title, width=3.0, height=2.0)
     for axis, quantity in zip(axes, quantities, strict=True):
         of_runs = {label: history for label, history in histories.items() if quantity in history}
         for label, history in of_runs.items():
@@ -52,6 +49,4 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
         lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
         ordered = [label for label in histories if label in lines]
         figure.legend([lines[label] for label in ordered], ordered, loc="outside lower center", ncols=4)
-    if job.title:
-        figure.suptitle(job.title)
     return figure

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
-from pipeline.figures.image_grid import image_grid
+from pipeline.figures.image_grid import image_grid, in_rows
 from pipeline.figures.inputs import Inputs, first_images, paths_of
 from pipeline.stages.figures import FigureJob
 
@@ -15,8 +15,7 @@ def sheet(job: FigureJob, inputs: Inputs) -> Figure:
     """A sheet of `pipeline.explore_codes`, its columns named."""
     columns = _columns(paths_of(inputs, "columns")[0], job.figure)
     images = first_images(paths_of(inputs, "images"), (job.rows or 6) * len(columns))
-    rows = [("", images[start : start + len(columns)]) for start in range(0, len(images), len(columns))]
-    return image_grid(rows, job.title, columns)
+    return image_grid(in_rows(images, len(columns)), job.title, columns)
 
 
 def _columns(path: Path, figure: str) -> list[str]:

@@ -41,7 +41,7 @@ def statistics(hits: np.ndarray) -> tuple[float, float]:
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     """Hits per entry, entries sorted by their hits."""
     groups = read_hits(paths_of(inputs, "hits")[0])
-    figure, axes = panels(len(groups), job.columns or COLUMNS)
+    figure, axes = panels(len(groups), job.columns or COLUMNS, job.title)
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
         share, variation = statistics(hits)
         ordered = np.sort(hits)[::-1]
@@ -58,6 +58,4 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_ylabel("hits of an entry")
     for axis in axes[-columns:]:
         axis.set_xlabel("entries, most hit first (%)")
-    if job.title:
-        figure.suptitle(job.title)
     return figure

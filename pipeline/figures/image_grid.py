@@ -18,6 +18,9 @@ HEADING_HEIGHT = 34
 LABEL_GAP = 10
 LABEL_POINTS = 8
 
+Row = tuple[str, Sequence[np.ndarray]]
+"""Images side by side, with their label."""
+
 
 def label_width(labels: Sequence[str]) -> int:
     """Picture pixels that the longest label takes, with its gap to the images; 0 without labels."""
@@ -25,9 +28,13 @@ def label_width(labels: Sequence[str]) -> int:
     return ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0
 
 
-def image_grid(
-    rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str = "", headings: Sequence[str] = ()
-) -> Figure:
+def in_rows(images: Sequence[np.ndarray], columns: int, label: str = "") -> list[Row]:
+    """Images row by row, the label before the first of them."""
+    starts = range(0, len(images), columns)
+    return [("" if start else label, images[start : start + columns]) for start in starts]
+
+
+def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = ()) -> Figure:
     """Labelled rows of (R, R, C) uint8 images; labels may be empty. The headings stand above the first columns."""
     sides = {image.shape[0] for _, images in rows for image in images}
     if len(sides) != 1:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
@@ -38,6 +39,17 @@ def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     if not labels:
         raise InputError(f"input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
     return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
+
+
+def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
+    """A csv that has these columns; `where` begins the error's line."""
+    try:
+        frame = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{where}: a csv is needed ({error})") from None
+    if absent := [column for column in needed if column not in frame]:
+        raise InputError(f"{where}: lacks the columns {', '.join(absent)}; its columns: {', '.join(frame)}")
+    return frame
 
 
 def first_images(paths: list[Path], count: int) -> list[np.ndarray]:

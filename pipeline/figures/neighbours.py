@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.figures.image_grid import image_grid
-from pipeline.figures.inputs import Inputs, paths_of
+from pipeline.figures.image_grid import Row, image_grid
+from pipeline.figures.inputs import Inputs, paths_of, read_csv
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 6  # the generated image and five neighbours
 ROWS = {"fig09": 6, "fig11": 12, "fig13": 12}
-NEEDED = ("set", "image", "rank", "train_image")
 
 
 def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
@@ -22,7 +19,7 @@ def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
     table = read_neighbours(paths_of(inputs, "neighbours")[0])
     generated, train = (ImageArchive(paths_of(inputs, name)) for name in ("samples", "train"))
     number = {name: index for index, name in enumerate(train.names)}
-    rows: list[tuple[str, list[np.ndarray]]] = []
+    rows: list[Row] = []
     for index, name in enumerate(generated.names[: job.rows or ROWS[job.figure]]):
         nearest = table[table["image"] == name].sort_values("rank")["train_image"].tolist()
         if not nearest:
@@ -34,10 +31,5 @@ def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
 
 def read_neighbours(path: Path) -> pd.DataFrame:
     """The rows of generated images in the csv of `pipeline.nearest_neighbours`."""
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError(f"neighbours {path}: a csv is needed ({error})") from None
-    if absent := [column for column in NEEDED if column not in frame]:
-        raise InputError(f"neighbours {path}: lacks the columns {', '.join(absent)}; its columns: {', '.join(frame)}")
+    frame = read_csv(path, f"neighbours {path}", "set", "image", "rank", "train_image")
     return frame[frame["set"] == "generated"]

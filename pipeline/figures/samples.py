@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from pipeline.figures.image_grid import image_grid
+from pipeline.figures.image_grid import image_grid, in_rows
 from pipeline.figures.inputs import Inputs, first_images, labelled_paths, paths_of
 from pipeline.stages.figures import FigureJob
 
@@ -15,15 +15,13 @@ def samples(job: FigureJob, inputs: Inputs) -> Figure:
     """The first rows x columns samples, in their order: nothing is chosen."""
     columns = job.columns or COLUMNS
     images = first_images(paths_of(inputs, "samples"), (job.rows or ROWS) * columns)
-    return image_grid([("", images[start : start + columns]) for start in range(0, len(images), columns)], job.title)
+    return image_grid(in_rows(images, columns), job.title)
 
 
 def comparison(job: FigureJob, inputs: Inputs) -> Figure:
     """Figures 7 and 8: the first samples of each set, one set below the other."""
     columns = job.columns or COLUMNS
-    rows = []
-    for label, paths in labelled_paths(inputs, "samples").items():
-        images = first_images(paths, (job.rows or COMPARED_ROWS) * columns)
-        starts = range(0, len(images), columns)
-        rows += [(label if start == 0 else "", images[start : start + columns]) for start in starts]
+    count = (job.rows or COMPARED_ROWS) * columns
+    sets = labelled_paths(inputs, "samples").items()
+    rows = [row for label, paths in sets for row in in_rows(first_images(paths, count), columns, label)]
     return image_grid(rows, job.title)

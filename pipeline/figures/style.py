@@ -37,26 +37,27 @@ mpl.use("Agg")
 mpl.rcParams.update(SETTINGS)
 
 
-def panels(count: int, columns: int, width: float = 2.3, height: float = 1.8) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, row by row; sizes in inches per panel."""
+def panels(
+    count: int, columns: int, title: str = "", width: float = 2.3, height: float = 1.8
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, row by row, below its title; sizes in inches per panel."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows + 0.35), dpi=DPI, layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for spare in grid[count:]:
         spare.set_visible(False)
+    if title:
+        figure.suptitle(title)
     return figure, list(grid[:count])
 
 
 def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
     """Write the figure atomically, without dates or versions in its metadata."""
-    if png is not None:
-        with atomic_path(png) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-    if pdf is not None:
-        with atomic_path(pdf) as temporary:
-            metadata = {"CreationDate": None, "Creator": None, "Producer": None}
-            figure.savefig(temporary, format="pdf", metadata=metadata)
+    for path, kind, left_out in ((png, "png", ("Software",)), (pdf, "pdf", ("CreationDate", "Creator", "Producer"))):
+        if path is not None:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=dict.fromkeys(left_out))
 
 
 def shown(image: np.ndarray) -> np.ndarray:

@@ -3,24 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, model_validator
 
-from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings
+from pipeline.base.parsing import parse_settings, read_yaml
 from pipeline.settings.fields import Section
 
-Relation = Literal[
-    "lower_by_percent",
-    "higher_by_percent",
-    "costs_percent_more",
-    "costs_more",
-    "lower",
-    "higher",
-    "alike",
-    "is",
-    "at_most",
-]
+InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]
+Relation = InSize | Literal["lower", "higher", "alike", "is", "at_most"]
 WITHOUT_OTHER = ("is", "at_most")
 WITHOUT_ASSERTED = ("lower", "higher")
 
@@ -84,8 +73,4 @@ class ClaimList(Section):
 def read_claims(folder: Path) -> ClaimList:
     """The claims in the folder of the published numbers."""
     path = folder / "claims.yaml"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"claims {path}: not a readable YAML file ({' '.join(str(error).split())})") from None
-    return parse_settings(ClaimList, values, f"claims {path}")
+    return parse_settings(ClaimList, read_yaml(path, f"claims {path}"), f"claims {path}")

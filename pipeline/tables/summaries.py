@@ -5,7 +5,6 @@ feature space), `rfid.inception.frechet_distance` (the same of reconstructions),
 """
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import explain
+from pipeline.base.parsing import explain, read_json
 from pipeline.tables.protocols import own_protocol
 from pipeline.tables.quantities import RECONSTRUCTION
 
@@ -245,11 +244,7 @@ def read_summary(path: Path) -> Any:
     if path.suffix == ".csv":
         return _read_history(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"summary {path}: not a readable JSON file ({error})") from None
-    try:
-        return ADAPTER.validate_python(values)
+        return ADAPTER.validate_python(read_json(path, f"summary {path}"))
     except ValidationError as error:
         raise InputError(f"summary {path}: {explain(error.errors()[0])}") from None
 
