@@ -13,21 +13,7 @@ from collections.abc import Iterator
 # which its place says), types in comments.
 FIELDS_WITHOUT_NUMBERS = {"ctx", "kind", "type_comment"}
 
-HARMLESS_FUNCTIONS = {
-    "abs",
-    "dict",
-    "float",
-    "int",
-    "len",
-    "list",
-    "max",
-    "min",
-    "repr",
-    "round",
-    "sorted",
-    "str",
-    "sum",
-}
+HARMLESS_CALLS = {"abs", "dict", "float", "int", "len", "list", "max", "min", "repr", "round", "sorted", "str", "sum"}
 HARMLESS_METHODS = {"encode", "format", "items", "join", "keys", "values"}
 
 WORDS_OF_CALLS = {"Option": {"help", "metavar"}, "Argument": {"help", "metavar"}, "Field": {"description"}}
@@ -115,7 +101,7 @@ def _is_harmless(call: ast.Call) -> bool:
     for argument in (*call.args, *call.keywords):
         for node in ast.walk(argument):
             match node:
-                case ast.Call(func=ast.Name(id=name)) if name in HARMLESS_FUNCTIONS | {"Progress"}:
+                case ast.Call(func=ast.Name(id=name)) if name in HARMLESS_CALLS | {"Progress"}:
                     continue
                 case ast.Call(func=ast.Attribute(attr=name)) if name in HARMLESS_METHODS:
                     continue

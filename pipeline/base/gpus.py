@@ -72,10 +72,8 @@ def lease_gpus(count: int) -> Lease:
     folder.mkdir(mode=0o700, exist_ok=True)
     queue = _open(folder / "queue")
     held: dict[str, int] = {}
-    told = False
-    if not _lock(queue):
+    if waiting := not _lock(queue):
         logger.info("waiting for %d of %d GPUs", count, len(present))
-        told = True
         fcntl.flock(queue, fcntl.LOCK_EX)
     while True:
         for gpu in present:
@@ -88,9 +86,9 @@ def lease_gpus(count: int) -> Lease:
         if len(held) == count:
             os.close(queue)
             return Lease(tuple(held), tuple(held.values()))
-        if not told:
+        if not waiting:
             logger.info("waiting for %d of %d GPUs", count, len(present))
-            told = True
+            waiting = True
         time.sleep(POLL_S)
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.base.records import Record, State
 
 BEAT_S = 5.0
 LAUNCHED = "BRIGHT_LAUNCHED"  # set where a launcher began the record, and measures what the job uses
+NOTHING_YET = {"description": "", "done": 0, "total": 0, "unit": "", "rate": 0.0, "left_s": None, "note": ""}
 INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a stage that was asked to end
 
 
@@ -25,17 +26,8 @@ class Activity:
     """What this process does; `pipeline.base.progress` keeps it up to date."""
 
     log: Path | None = None
-    description: str = ""
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    rate: float = 0.0
-    """Units per second since the start."""
-    note: str = ""
-
-    @property
-    def left_s(self) -> float | None:
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
+    facts: dict[str, Any] = field(default_factory=NOTHING_YET.copy)
+    """What it does, and how far it is."""
 
 
 activity = Activity()
@@ -51,7 +43,8 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
     def write(state: State, error: str = "") -> None:
         record.log = activity.log
         if record.log is not None and os.environ.get("RANK", "0") == "0":  # one process of several speaks for all
-            record.write(state=state, error=error, **_facts(activity), **({} if launched else used()))
+            place = {"host": platform.node(), "process": os.getpid(), "device": _device()}
+            record.write(state=state, error=error, **activity.facts, **place, **({} if launched else used()))
 
     def beat() -> None:
         write(State.RUNNING)
@@ -76,21 +69,6 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
         stop.set()
         thread.join()
         write(state, error)
-
-
-def _facts(activity: Activity) -> dict[str, Any]:
-    return {
-        "description": activity.description,
-        "done": activity.done,
-        "total": activity.total,
-        "unit": activity.unit,
-        "rate": activity.rate,
-        "left_s": activity.left_s,
-        "note": activity.note,
-        "host": platform.node(),
-        "process": os.getpid(),
-        "device": _device(),
-    }
 
 
 def _device() -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from pipeline.base.heartbeat import activity
+from pipeline.base.heartbeat import NOTHING_YET, activity
 
 logger = logging.getLogger("pipeline")
 
@@ -39,18 +39,13 @@ class Progress:
 
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
         self.description, self.total, self.unit, self.done = description, total, unit, done
+        self.done_before, self.visible, self.note = done, visible, ""
         self.started_at = self.last_line_at = time.monotonic()
-        self.done_before = done
-        self.visible = visible
+        shown = visible and sys.stderr.isatty()
         self.bar = tqdm(
-            total=total,
-            initial=done,
-            desc=description,
-            unit=f" {unit}",
-            disable=not (visible and sys.stderr.isatty()),
-            dynamic_ncols=True,
+            total=total, initial=done, desc=description, unit=f" {unit}", disable=not shown, dynamic_ncols=True
         )
-        self._report("")
+        self._report()
 
     def __enter__(self) -> "Progress":
         return self
@@ -67,8 +62,9 @@ class Progress:
         self.done += count
         self.bar.update(count)
         if note:
+            self.note = note
             self.bar.set_postfix_str(note, refresh=False)
-        self._report(note)
+        self._report()
         if time.monotonic() - self.last_line_at >= LOG_LINE_EVERY_S:
             self._line(note)
 
@@ -78,23 +74,20 @@ class Progress:
         elapsed = time.monotonic() - self.started_at
         return (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
 
-    def _report(self, note: str) -> None:
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left, where that can be told yet."""
+        rate = self.rate
+        return (self.total - self.done) / rate if rate > 0 else None
+
+    def _report(self) -> None:
         """For the stage's record."""
-        activity.description, activity.unit, activity.note = self.description, self.unit, note or activity.note
-        activity.done, activity.total, activity.rate = self.done, self.total, self.rate
+        activity.facts = {key: getattr(self, key) for key in NOTHING_YET}
 
     def _line(self, note: str) -> None:
         self.last_line_at = time.monotonic()
-        rate = self.rate
-        left = timedelta(seconds=round((self.total - self.done) / rate)) if rate > 0 else "unknown"
+        left = self.left_s
+        told = "unknown" if left is None else timedelta(seconds=round(left))
+        facts = (self.description, self.done, self.total, self.unit, self.rate, told, f", {note}" if note else "")
         if self.visible:
-            logger.info(
-                "%s: %d of %d %s, %.3g per second, %s left%s",
-                self.description,
-                self.done,
-                self.total,
-                self.unit,
-                rate,
-                left,
-                f", {note}" if note else "",
-            )
+            logger.info("%s: %d of %d %s, %.3g per second, %s left%s", *facts)
