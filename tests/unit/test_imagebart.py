@@ -15,8 +15,8 @@ from pipeline.families.imagebart import ImageBARTTraining
 from pipeline.models.imagebart import ImageBART, draw
 from pipeline.models.multinomial import MultinomialDiffusion
 from pipeline.training.imagebart import ImageBARTTask
-from pipeline.training.task import learning_rate
 from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.task import learning_rate
 
 torch.set_num_threads(1)
 K, T = 6, 3
