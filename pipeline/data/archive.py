@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,12 +81,43 @@ class ArchiveWriter:
         self._zip.writestr(member, png)
 
 
-class ImageArchive:
+class Images(ABC):
+    """A sequence of square images: all have one size, and the channels of the first, 1 (gray) or 3 (RGB)."""
+
+    names: list[str]
+    """In order."""
+    resolution: int
+    channels: int
+
+    @abstractmethod
+    def read(self, index: int) -> np.ndarray:
+        """Image `index` as uint8 (H, W, C)."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def tensor(self, indices: Sequence[int] | None = None) -> "Tensor":
+        """These images, or all, as a uint8 tensor (N, C, H, W)."""
+        import torch
+
+        chosen = range(len(self)) if indices is None else indices
+        images = np.empty((len(chosen), self.channels, self.resolution, self.resolution), np.uint8)
+        for row, index in enumerate(chosen):
+            images[row] = self.read(index).transpose(2, 0, 1)
+        return torch.from_numpy(images)
+
+    def check_size(self, image: Image.Image, where: str) -> None:
+        """InputError where an image has another size than the first."""
+        if image.size != (self.resolution, self.resolution):
+            first = f"the first image {self.resolution}x{self.resolution}"
+            raise InputError(f"{where}: {image.width}x{image.height}, {first}; all must have one size")
+
+
+class ImageArchive(Images):
     """The images of one or several zips as one sequence: zips as given, names sorted inside each.
 
-    Reads zips of PNGs or JPEGs of other tools too, such as EDM2's. All images have one size, and the
-    channels of the first: 1 (gray) or 3 (RGB). It may be read from threads, and after a fork or pickling:
-    every process opens its own files.
+    Reads zips of PNGs or JPEGs of other tools too, such as EDM2's. It may be read from threads, and after a
+    fork or pickling: every process opens its own files.
     """
 
     def __init__(self, paths: Path | str | Sequence[Path | str]):
@@ -98,7 +130,8 @@ class ImageArchive:
             for name in sorted(set(archive.namelist()))
             if name.lower().endswith(SUFFIXES)
         ]
-        if not self._members:
+        self.names = [name for _, name in self._members]
+        if not self.names:
             raise InputError(f"{', '.join(map(str, self.paths)) or 'no archive'}: holds no images (PNG or JPEG)")
         first = self._image(0)
         if first.width != first.height:
@@ -106,40 +139,17 @@ class ImageArchive:
         self.resolution = first.width
         self.channels = 1 if first.mode in ("1", "L") else 3
 
-    def __len__(self) -> int:
-        return len(self._members)
-
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_process": None, "_zips": []}
 
-    @property
-    def names(self) -> list[str]:
-        """The images' names, in order."""
-        return [name for _, name in self._members]
-
     def read(self, index: int) -> np.ndarray:
-        """Image `index` as uint8 (H, W, C)."""
         image = self._image(index)
-        if image.size != (self.resolution, self.resolution):
-            raise InputError(
-                f"{self._where(index)}: {image.width}x{image.height}, the first image"
-                f" {self.resolution}x{self.resolution}; all must have one size"
-            )
+        self.check_size(image, self._where(index))
         if self.channels == 3:
             return np.array(image.convert("RGB"))
         if image.mode not in ("1", "L"):
             raise InputError(f"{self._where(index)}: in colour ({image.mode}), the first image gray; use one of them")
         return np.array(image.convert("L"))[:, :, None]
-
-    def tensor(self, indices: Sequence[int] | None = None) -> "Tensor":
-        """These images, or all, as a uint8 tensor (N, C, H, W)."""
-        import torch
-
-        chosen = range(len(self)) if indices is None else indices
-        images = np.empty((len(chosen), self.channels, self.resolution, self.resolution), np.uint8)
-        for row, index in enumerate(chosen):
-            images[row] = self.read(index).transpose(2, 0, 1)
-        return torch.from_numpy(images)
 
     def _image(self, index: int) -> Image.Image:
         number, name = self._members[index]
@@ -166,22 +176,15 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path}: not a readable zip ({error}); an archive of images is expected here") from None
 
 
-class ContentDigest:
-    """sha256 of a sequence of images: of each one's index, height, width, channels and pixels, in order.
+def joined_digest(digests: Iterable[bytes]) -> str:
+    """sha256 of a sequence of images, from their `pixel_digest`s: of each one's index, size, channels and pixels.
 
     It does not depend on names or on how the images are encoded.
     """
-
-    def __init__(self) -> None:
-        self._hash, self.count = hashlib.sha256(), 0
-
-    def add(self, digest: bytes) -> None:
-        """The next image, by its `pixel_digest`."""
-        self._hash.update(self.count.to_bytes(8, "little") + digest)
-        self.count += 1
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
+    joined = hashlib.sha256()
+    for index, digest in enumerate(digests):
+        joined.update(index.to_bytes(8, "little") + digest)
+    return joined.hexdigest()
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
@@ -191,11 +194,8 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
 
 
 def content_digest(archive: ImageArchive) -> str:
-    """The `ContentDigest` of a whole archive: what the manifest of a prepared dataset has as sha256."""
-    digest = ContentDigest()
-    for index in range(len(archive)):
-        digest.add(pixel_digest(archive.read(index)))
-    return digest.hexdigest()
+    """The digest of a whole archive's images: what the manifest of a prepared dataset has as sha256."""
+    return joined_digest(pixel_digest(archive.read(index)) for index in range(len(archive)))
 
 
 def to_unit(images: "Tensor") -> "Tensor":

@@ -16,7 +16,7 @@ from pipeline.base.progress import Progress
 from pipeline.data.listing import RawFile, printable
 from pipeline.settings.fields import Section
 
-BLOCK = 8 * 2**20  # bytes read at a time
+SHOWN_FROM = 8 * 2**20  # bytes: less is read in a moment
 FILES_AT_A_TIME = 1024
 UNREADABLE = "unreadable"  # in place of the hash of a file that preparing names as unreadable, too
 
@@ -37,7 +37,7 @@ class Fingerprint(Section):
 def fingerprint(files: list[RawFile], where: str) -> Fingerprint:
     """Read the files once; `where` is the config's key, for errors. `images` and `lists` are left empty."""
     size = sum(max(0, file.size) for file in files)
-    with Progress("fingerprint", size, "bytes", visible=size > BLOCK) as progress:
+    with Progress("fingerprint", size, "bytes", visible=size > SHOWN_FROM) as progress:
         sha256 = _digest(files, _hashes(files, where, progress))
     return Fingerprint(files=len(files), bytes=size, sha256=sha256)
 
@@ -50,13 +50,12 @@ def state_digest(files: list[RawFile], content: str) -> str:
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
     """sha256 of every file's content, in order; by threads, since hashing leaves Python's lock."""
 
-    def hash_one(file: RawFile) -> str:
-        return file.sha256 or _sha256(file, where)
-
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for first in range(0, len(files), FILES_AT_A_TIME):
             batch = files[first : first + FILES_AT_A_TIME]
-            for file, digest in zip(batch, threads.map(hash_one, batch), strict=True):
+            for file, digest in zip(
+                batch, threads.map(lambda file: file.sha256 or _sha256(file, where), batch), strict=True
+            ):
                 progress.advance(max(0, file.size))
                 yield digest
 
@@ -65,16 +64,13 @@ def _sha256(file: RawFile, where: str) -> str:
     path = Path(file.path)
     if not path.is_file():  # a link to nowhere or a pipe; preparing names it
         return UNREADABLE
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except PermissionError:
         return UNREADABLE
     except OSError as error:
         raise InputError(f"{where}.path: {printable(str(path))}: reading failed ({error.strerror})") from None
-    return digest.hexdigest()
 
 
 def _digest(files: list[RawFile], facts: Iterable[str]) -> str:

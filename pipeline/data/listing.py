@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from pipeline.base.errors import InputError
@@ -68,7 +69,9 @@ def checkpoint_files(weights: ForeignWeights, where: str) -> list[RawFile]:
     if not path.exists():
         raise InputError(f"{where}.path: {path} does not exist; a run that imports it needs that {weights.kind}")
     files = list(_walk(path, where)) if path.is_dir() else [_raw_file("", path)]
-    return _readable(sorted(files, key=_name), f"{where}.path: {path} holds no checkpoint that can be read")
+    return _readable(
+        sorted(files, key=attrgetter("name")), f"{where}.path: {path} holds no checkpoint that can be read"
+    )
 
 
 def _readable(files: list[RawFile], otherwise: str) -> list[RawFile]:
@@ -112,11 +115,7 @@ def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
         raise InputError(f"{where}.path: {folder} {_not_folder(folder)}; a folder of images is expected")
     files = list(_walk(folder, where))
     images = [file for file in files if is_image_name(file.name)]
-    return sorted(images, key=_name), len(files) - len(images)
-
-
-def _name(file: RawFile) -> str:
-    return file.name
+    return sorted(images, key=attrgetter("name")), len(files) - len(images)
 
 
 def _walk(folder: Path, where: str) -> Iterator[RawFile]:

@@ -8,7 +8,7 @@ archives' bytes depend on neither the number of processes nor the clock.
 import tempfile
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import PIL
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
-from pipeline.data.archive import ArchiveWriter, ContentDigest, encode_png, image_name, pixel_digest
+from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.parallel import ordered_map
@@ -43,17 +43,9 @@ class Outcome:
     png: bytes = b""
     digest: bytes = b""
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A usable image: where its PNG lies in the temporary file."""
-
-    part: str
-    name: str
-    digest: bytes
-    start: int
-    size: int
+    start: int = 0
+    size: int = 0
+    """Of the PNG in the temporary file, once it is there and no longer here."""
 
 
 class ImagePreparer:
@@ -81,12 +73,7 @@ class Preparation:
     def __init__(self, dataset: Dataset, workers: int, where: str):
         self.dataset, self.workers, self.where = dataset, workers, where
         self.parts = open_source(dataset.source, f"{where}.source")
-        if "all" not in self.parts and dataset.split.rule != "source":
-            raise InputError(
-                f"{where}.split.rule: {dataset.split.rule}, but the source has a validation_path of its own;"
-                " use source, or leave validation_path out"
-            )
-        self.kept: list[Kept] = []
+        self.kept: list[Outcome] = []
         self.skipped: list[Outcome] = []
 
     def read(self, spool: IO[bytes]) -> None:
@@ -129,27 +116,27 @@ class Preparation:
         return False
 
     def _keep(self, outcome: Outcome, spool: IO[bytes]) -> None:
-        start = spool.tell()
+        self.kept.append(replace(outcome, png=b"", start=spool.tell(), size=len(outcome.png)))
         spool.write(outcome.png)
-        self.kept.append(Kept(outcome.part, outcome.name, outcome.digest, start, len(outcome.png)))
 
-    def split(self) -> dict[str, list[Kept]]:
+    def split(self) -> dict[str, list[Outcome]]:
         """The usable images of each split, in order."""
         names, parts = [image.name for image in self.kept], [image.part for image in self.kept]
         chosen = set(validation_indices(names, parts, self.dataset.split, self.where))
-        splits: dict[str, list[Kept]] = {"train": [], "validation": []}
+        splits: dict[str, list[Outcome]] = {"train": [], "validation": []}
         for index, image in enumerate(self.kept):
             splits["validation" if index in chosen else "train"].append(image)
         return splits
 
-    def manifest(self, splits: dict[str, list[Kept]]) -> dict[str, Any]:
+    def manifest(self, splits: dict[str, list[Outcome]]) -> dict[str, Any]:
         """What was made of what, and how."""
         dataset = self.dataset
         license_ = dataset.license
         if isinstance(dataset.source, EmbeddedSource) and license_ == "unknown":
             license_ = EMBEDDED_LICENSE
         facts: dict[str, Any] = {
-            name: {"count": len(images), "sha256": _content_sha256(images)} for name, images in splits.items()
+            name: {"count": len(images), "sha256": joined_digest(image.digest for image in images)}
+            for name, images in splits.items()
         }
         facts |= dataset.model_dump(mode="json", exclude={"name"}) | {"license": license_, "pillow": PIL.__version__}
         facts["skipped"] = [{"name": printable(image.name), "reason": image.reason} for image in self.skipped]
@@ -187,10 +174,3 @@ def prepare(
         len(preparation.skipped),
     )
     return manifest
-
-
-def _content_sha256(images: list[Kept]) -> str:
-    digest = ContentDigest()
-    for image in images:
-        digest.add(image.digest)
-    return digest.hexdigest()

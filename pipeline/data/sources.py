@@ -10,7 +10,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,11 +63,14 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
         case FolderSource():
             return {"all": FolderImages(source.path, where)}
         case ZipSource():
-            return {"all": ZipImages(existing_file(source.path, f"{where}.path"), f"{where}.path")}
+            return {"all": ZipImages(source.path, f"{where}.path")}
         case IdxSource():
-            return {"all": IdxImages(existing_file(source.path, f"{where}.path"), f"{where}.path")}
+            return {"all": IdxImages(source.path, f"{where}.path")}
         case LmdbSource():
-            return _lmdb_parts(source, where)
+            train = LmdbImages(source.path, f"{where}.path")
+            if source.validation_path is None:
+                return {"all": train}
+            return {"train": train, "validation": LmdbImages(source.validation_path, f"{where}.validation_path")}
 
 
 def source_at(path: Path) -> FolderSource | ZipSource:
@@ -77,21 +80,15 @@ def source_at(path: Path) -> FolderSource | ZipSource:
     return FolderSource(kind="folder", path=path)
 
 
-def _lmdb_parts(source: LmdbSource, where: str) -> dict[str, RawImages]:
-    existing_lmdb(source.path, f"{where}.path")
-    train = LmdbImages(source.path, f"{where}.path")
-    if source.validation_path is None:
-        return {"all": train}
-    existing_lmdb(source.validation_path, f"{where}.validation_path")
-    return {"train": train, "validation": LmdbImages(source.validation_path, f"{where}.validation_path")}
-
-
 class _Reader:
     """A file that every process opens for itself, when it first reads from it."""
 
     ignored = 0
+    check: Callable[[Path, str], Path] = staticmethod(existing_file)
+    """InputError where the file is not there."""
 
     def __init__(self, path: Path, where: str):
+        self.check(path, where)
         self.path, self.where = path, where
         self._handle: Any = None
         self._process: int | None = None
@@ -173,6 +170,8 @@ class ZipImages(_Reader):
 
 class LmdbImages(_Reader):
     """LSUN's LMDB: each value is an encoded image (webp), its key the name."""
+
+    check = staticmethod(existing_lmdb)
 
     def names(self) -> list[str]:
         # Opened and closed at once: an LMDB can't be open twice in one process.

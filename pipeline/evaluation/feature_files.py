@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ContentDigest
+from pipeline.data.archive import joined_digest
 
 Features = NDArray[np.float32]
 ImageDigests = NDArray[np.uint8]
@@ -39,10 +39,7 @@ class FeatureSet:
     @property
     def images_sha256(self) -> str:
         """The content digest of these images: what the manifest of a prepared dataset has as sha256."""
-        content = ContentDigest()
-        for digest in self.image_digests:
-            content.add(digest.tobytes())
-        return content.hexdigest()
+        return joined_digest(digest.tobytes() for digest in self.image_digests)
 
     def first(self, count: int | None) -> "FeatureSet":
         """The features of the first `count` images; all for None."""
