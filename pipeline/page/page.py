@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.page.costs import gather_costs, read_trainings
 from pipeline.page.gallery import Pairs, Samples, gather_pairs, gather_samples
-from pipeline.page.headline import key_numbers, main_result
+from pipeline.page.headline import key_numbers, main_result, read_ratio
 from pipeline.page.pictures import FIGURES_BYTES, PAIRS_BYTES, SAMPLES_BYTES, Figure, figure_picture
 from pipeline.page.provenance import gather_provenance, read_dataset
 from pipeline.page.shown_tables import ShownTable, is_measured, read_table
@@ -23,30 +22,13 @@ CURVES = "curves"
 SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
-@dataclass(frozen=True)
-class NamedFigure:
-    """A figure with its title and caption."""
-
-    name: str
-    title: str
-    caption: str
-    picture: Figure
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Images to look at closely, where the run has them."""
-
-    pairs: Pairs | None = None
-    samples: Samples | None = None
-    figures: list[NamedFigure] = field(default_factory=list)
-
-
 def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     """The page's HTML; InputError where an input is not what its stage writes."""
-    tables = gather_tables(inputs)
-    neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
-    gallery = gather_gallery(job, inputs)
+    tables, figures = gather_tables(inputs), gather_figures(inputs)
+    pairs, samples = find_pairs(inputs), find_samples(job, inputs)
+    ratio = None
+    if "neighbours_summary" in inputs:
+        ratio = read_ratio(paths_of(inputs, "neighbours_summary")[0])
     histories = _single(inputs, "history")
     trainings = read_trainings(histories)
     by_stage = {
@@ -58,13 +40,14 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         job=job,
         config=yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True),
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
-        result=main_result(tables, neighbours),
-        numbers=key_numbers(tables, neighbours),
+        result=main_result(tables, ratio),
+        numbers=key_numbers(tables, ratio),
         tables=list(tables.values()),
-        gallery=gallery,
-        figures=[one for one in gallery.figures if not one.name.startswith(CURVES)],
-        curves=[one for one in gallery.figures if one.name.startswith(CURVES)],
-        viewer=viewer_data(gallery),
+        pairs=pairs,
+        samples=samples,
+        figures={name: picture for name, picture in figures.items() if not name.startswith(CURVES)},
+        curves={name: picture for name, picture in figures.items() if name.startswith(CURVES)},
+        viewer=viewer_data(pairs, samples),
         trainings=trainings,
         costs=gather_costs(job.jobs, records, by_stage),
         provenance=gather_provenance(summaries),
@@ -108,32 +91,39 @@ def gather_tables(inputs: Inputs) -> dict[str, ShownTable]:
     return {name: read_table(name, path, latex[name]) for name, path in _single(inputs, "table").items()}
 
 
-def gather_gallery(job: ReportJob, inputs: Inputs) -> Gallery:
-    """Figures, pairs and samples, each within its part of the page's size."""
+def gather_figures(inputs: Inputs) -> dict[str, Figure]:
+    """The figures by name, the paper's first, each within its part of the page's size."""
     pictures = _single(inputs, "figure")
     limit = FIGURES_BYTES // max(1, len(pictures))
-    figures = [
-        NamedFigure(name, job.figures[name].title, job.figures[name].caption, figure_picture(path, limit))
-        for name, path in sorted(pictures.items(), key=lambda one: (not one[0].startswith("fig"), one[0]))
-    ]
-    pairs = samples = None
-    if reconstructions := _single(inputs, "reconstructions"):
-        (validation,) = paths_of(inputs, "validation")
-        pairs = gather_pairs(validation, reconstructions, _single(inputs, "per_image"), PAIRS_BYTES)
-    if job.samples is not None:
-        near, train = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
-        samples = gather_samples(paths_of(inputs, "samples"), near, train, SAMPLES_BYTES)
-    return Gallery(pairs, samples, figures)
+    names = sorted(pictures, key=lambda name: (not name.startswith("fig"), name))
+    return {name: figure_picture(pictures[name], limit) for name in names}
 
 
-def viewer_data(gallery: Gallery) -> dict[str, Any]:
+def find_pairs(inputs: Inputs) -> Pairs | None:
+    """Reconstructions beside their originals, where the run has them."""
+    reconstructions = _single(inputs, "reconstructions")
+    if not reconstructions:
+        return None
+    (validation,) = paths_of(inputs, "validation")
+    return gather_pairs(validation, reconstructions, _single(inputs, "per_image"), PAIRS_BYTES)
+
+
+def find_samples(job: ReportJob, inputs: Inputs) -> Samples | None:
+    """Samples beside their neighbours, where the run has them."""
+    if job.samples is None:
+        return None
+    near, train = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
+    return gather_samples(paths_of(inputs, "samples"), near, train, SAMPLES_BYTES)
+
+
+def viewer_data(pairs: Pairs | None, samples: Samples | None) -> dict[str, Any]:
     """What the script needs beside the page's own images."""
     data: dict[str, Any] = {"reconstructions": {}, "words": {}, "neighbours": [], "train": {}}
-    if gallery.pairs is not None:
-        others = list(gallery.pairs.reconstructions)[1:]  # the first model's are in the page itself
-        data["reconstructions"] = {name: gallery.pairs.reconstructions[name] for name in others}
-        data["words"] = {name: gallery.pairs.words[name] for name in others}
-    if gallery.samples is not None:
-        near = [[[name, f"{lpips:.4f}"] for name, lpips in one.neighbours] for one in gallery.samples.shown]
-        data |= {"neighbours": near, "train": gallery.samples.train}
+    if pairs is not None:
+        others = list(pairs.reconstructions)[1:]  # the first model's are in the page itself
+        data["reconstructions"] = {name: pairs.reconstructions[name] for name in others}
+        data["words"] = {name: pairs.words[name] for name in others}
+    if samples is not None:
+        near = [[[name, f"{lpips:.4f}"] for name, lpips in one.neighbours] for one in samples.shown]
+        data |= {"neighbours": near, "train": samples.train}
     return data

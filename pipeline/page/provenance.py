@@ -1,25 +1,11 @@
 """Where the page's numbers come from: prepared datasets, versions of libraries, files of networks."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.parsing import read_json
 from pipeline.models.metric_networks.manifest import manifest
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """A prepared dataset, as its manifest tells."""
-
-    name: str
-    licence: str
-    source: str
-    resolution: int
-    channels: int
-    train: int
-    validation: int
-    sha256: dict[str, str]
 
 
 @dataclass
@@ -30,26 +16,25 @@ class Provenance:
     networks: dict[str, str] = field(default_factory=dict)
 
 
-def read_dataset(name: str, path: Path) -> DatasetFacts:
-    """The facts of a manifest that `prepare_dataset` wrote."""
-    told = _read(path)
-    source = told["source"]
-    return DatasetFacts(
-        name,
-        told.get("license") or "not stated",
-        ", ".join(f"{key} {value}" for key, value in source.items() if value is not None),
-        told["resolution"],
-        told["channels"],
-        told["train"]["count"],
-        told["validation"]["count"],
-        {split: told[split]["sha256"] for split in ("train", "validation")},
-    )
+def read_dataset(name: str, path: Path) -> dict[str, Any]:
+    """What the page tells of a prepared dataset, from the manifest that `prepare_dataset` wrote."""
+    told = read_json(path, f"manifest {path}")
+    return {
+        "name": name,
+        "licence": told.get("license") or "not stated",
+        "source": ", ".join(f"{key} {value}" for key, value in told["source"].items() if value is not None),
+        "resolution": told["resolution"],
+        "channels": told["channels"],
+        "train": told["train"]["count"],
+        "validation": told["validation"]["count"],
+        "sha256": {split: told[split]["sha256"] for split in ("train", "validation")},
+    }
 
 
 def gather_provenance(summaries: list[Path]) -> Provenance:
     """Versions and networks of all summaries together."""
     found = Provenance()
-    for protocol in (_read(path).get("protocol", {}) for path in summaries):
+    for protocol in (read_json(path, f"summary {path}").get("protocol", {}) for path in summaries):
         for library, version in protocol.get("versions", {}).items():
             known = found.versions.setdefault(library, [])
             if version not in known:
@@ -60,7 +45,3 @@ def gather_provenance(summaries: list[Path]) -> Provenance:
             elif (name := key.removesuffix("_sha256")) in manifest():
                 found.networks[name] = value
     return found
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 
+WITHOUT_NUMBER = ("", "missing")
+
 Heading = tuple[str, str]
 """A column: quantity, and published, measured or difference ("" where a column is no quantity's)."""
 
@@ -43,6 +45,13 @@ class ShownTable:
     def cell(self, row: list[str], name: str, part: str = "") -> str:
         """The cell of a row in this column; "" where the table has no such column."""
         return row[self.columns.index((name, part))] if (name, part) in self.columns else ""
+
+    def measured_cells(self, row: list[str]) -> dict[str, str]:
+        """Quantity -> measured cell, for what was measured in this row."""
+        cells = zip(self.columns, row, strict=True)
+        return {
+            name: cell for (name, part), cell in cells if part.startswith("measured") and cell not in WITHOUT_NUMBER
+        }
 
     def measured_rows(self) -> list[list[str]]:
         """Rows that have something that was measured (not counted) here."""

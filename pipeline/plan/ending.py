@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.amounts import readable_duration
-from pipeline.page.headline import main_result
+from pipeline.page.headline import main_result, read_ratio
 from pipeline.page.shown_tables import ShownTable, read_table
 from pipeline.plan.publish import Published
 from pipeline.plan.view import folder
@@ -70,4 +70,4 @@ def _result(jobs: Jobs) -> str:
             shown[name] = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
     named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
     neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
-    return main_result(shown, neighbours if neighbours is not None and neighbours.exists() else None)
+    return main_result(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)
