@@ -2,26 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pipeline.base.places import CONFIG
 from pipeline.config.root import MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
-from pipeline.settings.dataset import Dataset, EmbeddedSource, FolderSource, IdxSource, LmdbSource, Split, ZipSource
-from pipeline.settings.diffusion import (
-    Diffusion,
-    DiffusionSamples,
-    FilesSamples,
-    GaussianSamples,
-    GeneratorSamples,
-    RealSamples,
-)
+from pipeline.settings.dataset import Dataset, Source, Split
+from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import Section
-
-FOLDER = Path(__file__).parents[2] / "config"
 
 INTRODUCTION = """\
 # Config reference
@@ -40,24 +32,22 @@ Made from the typed config by `bright config --write`; change `pipeline/settings
 - Defaults are the paper's where the paper gives a value; README.md lists what is assumed where it gives none.
 """
 
+
+def kinds(union: Any) -> tuple[type[BaseModel], ...]:
+    """The sections that a key takes, told apart by their `kind`."""
+    return get_args(get_args(union)[0])
+
+
 # Section by section, in the order in which a config is written. Several kinds of one key stand one after another.
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Config),
     ("datasets.NAME", Dataset),
-    ("datasets.NAME.source", EmbeddedSource),
-    ("datasets.NAME.source", FolderSource),
-    ("datasets.NAME.source", ZipSource),
-    ("datasets.NAME.source", LmdbSource),
-    ("datasets.NAME.source", IdxSource),
+    *(("datasets.NAME.source", kind) for kind in kinds(Source)),
     ("datasets.NAME.split", Split),
     *(("autoencoders.NAME", find_family(name).settings) for name in AUTOENCODERS),
     ("diffusions.NAME", Diffusion),
     *(("generators.NAME", find_family(name).settings) for name in GENERATORS),
-    ("samples.NAME", DiffusionSamples),
-    ("samples.NAME", GaussianSamples),
-    ("samples.NAME", GeneratorSamples),
-    ("samples.NAME", RealSamples),
-    ("samples.NAME", FilesSamples),
+    *(("samples.NAME", kind) for kind in kinds(Samples)),
     ("evaluation", Evaluation),
     ("tables", Tables),
     ("tables.TABLE, for table5, table6, text_10k and noise_generation", GenerationRows),
@@ -193,4 +183,4 @@ def _without_titles(node: Any) -> Any:
 
 def generated() -> dict[Path, str]:
     """The generated files and what they should hold."""
-    return {FOLDER / "README.md": reference(), FOLDER / "schema.json": schema()}
+    return {CONFIG / "README.md": reference(), CONFIG / "schema.json": schema()}

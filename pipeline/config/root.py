@@ -1,6 +1,8 @@
 """The whole config of a run: one source of the defaults, the checks and the schema."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,9 @@ from pipeline.base.parsing import parse_settings, read_yaml
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.families import generator_family
 from pipeline.settings.dataset import Dataset
-from pipeline.settings.diffusion import (
-    Diffusion,
-    DiffusionSamples,
-    FilesSamples,
-    GaussianSamples,
-    GeneratorSamples,
-    RealSamples,
-    Samples,
-)
+from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import REFERENCES, Section
 from pipeline.settings.generator import GeneratorSettings
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
@@ -75,53 +69,38 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
+        for section in MODELS:
+            for name, entry in getattr(self, section).items():
+                for key in REFERENCES:
+                    if (other := getattr(entry, key, None)) is not None:
+                        _known(other, getattr(self, f"{key}s"), f"{section}.{name}.{key}", f"{key}s")
         for name, autoencoder in self.autoencoders.items():
-            dataset = _known(autoencoder.dataset, self.datasets, f"autoencoders.{name}.dataset", "datasets")
-            try:
-                autoencoder.check_resolution(dataset.resolution)
-            except ValueError as error:
-                raise ValueError(f"autoencoders.{name}.{error}") from None
+            with _told_of(f"autoencoders.{name}"):
+                autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
         for name, diffusion in self.diffusions.items():
-            model = _known(diffusion.autoencoder, self.autoencoders, f"diffusions.{name}.autoencoder", "autoencoders")
-            levels, height = len(diffusion.unet.multipliers), model.code_size.height
+            levels, height = len(diffusion.unet.multipliers), self.autoencoders[diffusion.autoencoder].code_size.height
             if height % 2 ** (levels - 1):
                 raise ValueError(
                     f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of {height}"
                     f" {levels - 1} times; at most {height.bit_length()} levels"
                 )
         for name, generator in self.generators.items():
-            self._check_generator(name, generator)
-        for name, samples in self.samples.items():
-            where = f"samples.{name}"
-            match samples:
-                case DiffusionSamples():
-                    _known(samples.diffusion, self.diffusions, f"{where}.diffusion", "diffusions")
-                case GaussianSamples():
-                    _known(samples.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
-                case GeneratorSamples():
-                    _known(samples.generator, self.generators, f"{where}.generator", "generators")
-                case RealSamples() | FilesSamples():
-                    _known(samples.dataset, self.datasets, f"{where}.dataset", "datasets")
+            with _told_of(f"generators.{name}"):
+                self._check_generator(generator)
         self._check_tables()
         return self
 
-    def _check_generator(self, name: str, generator: GeneratorSettings) -> None:
+    def _check_generator(self, generator: GeneratorSettings) -> None:
         """It is trained on what its family reads, and makes something of a possible shape."""
-        where, reads = f"generators.{name}", generator_family(generator.family).reads
-        if reads == "codes":
+        if generator_family(generator.family).reads == "codes":
             if generator.autoencoder is None:
-                raise ValueError(f"{where}.autoencoder: this key is missing; {generator.family} is trained on codes")
-            model = _known(generator.autoencoder, self.autoencoders, f"{where}.autoencoder", "autoencoders")
-            shape = (model.code_size.channels, model.code_size.height, model.code_size.width)
-        else:
-            if generator.dataset is None:
-                raise ValueError(f"{where}.dataset: this key is missing; {generator.family} is trained on images")
-            dataset = _known(generator.dataset, self.datasets, f"{where}.dataset", "datasets")
-            shape = (dataset.channels, dataset.resolution, dataset.resolution)
-        try:
-            generator.check_shape(shape)
-        except ValueError as error:
-            raise ValueError(f"{where}.{error}") from None
+                raise ValueError(f"autoencoder: this key is missing; {generator.family} is trained on codes")
+            height, width, channels = self.autoencoders[generator.autoencoder].code_size
+            return generator.check_shape((channels, height, width))
+        if generator.dataset is None:
+            raise ValueError(f"dataset: this key is missing; {generator.family} is trained on images")
+        images = self.datasets[generator.dataset]
+        return generator.check_shape((images.channels, images.resolution, images.resolution))
 
     def _check_tables(self) -> None:
         tables = self.tables_or_default
@@ -165,18 +144,21 @@ class Config(Section):
         models, samples = list(self.autoencoders), GenerationRows(rows=list(self.samples))
         return Tables(table2=models, table3=models, table5=samples)
 
-    def dataset_of(self, samples: Samples) -> str:
-        """The name of the dataset that a sample set imitates."""
-        match samples:
-            case DiffusionSamples():
-                return self.autoencoders[self.diffusions[samples.diffusion].autoencoder].dataset
-            case GaussianSamples():
-                return self.autoencoders[samples.autoencoder].dataset
-            case GeneratorSamples():
-                generator = self.generators[samples.generator]
-                return generator.dataset or self.autoencoders[generator.autoencoder or ""].dataset
-            case RealSamples() | FilesSamples():
-                return samples.dataset
+    def dataset_of(self, entry: Section) -> str:
+        """The name of the dataset that a sample set imitates, or that a model is of."""
+        for key in REFERENCES:  # the dataset comes first
+            if (name := getattr(entry, key, None)) is not None:
+                return name if key == "dataset" else self.dataset_of(getattr(self, f"{key}s")[name])
+        raise ValueError(f"{entry!r} is of no dataset")
+
+
+@contextmanager
+def _told_of(entry: str) -> Iterator[None]:
+    """ValueErrors within begin with the entry's key."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{entry}.{error}") from None
 
 
 def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
