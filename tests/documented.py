@@ -6,7 +6,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = "bright cp dvc git make nvcc pip python python3 snakemake source tensorboard".split()
+PROGRAMS = [
+    "bright",
+    "cp",
+    "dvc",
+    "git",
+    "make",
+    "nvcc",
+    "pip",
+    "python",
+    "python3",
+    "snakemake",
+    "source",
+    "tensorboard",
+]
 
 
 def blocks(text: str, language: str) -> list[str]:
