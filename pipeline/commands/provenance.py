@@ -30,7 +30,7 @@ def provenance(results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, me
             digest = waiting.pop(0)
             if digest not in entries:
                 entries[digest] = told(digest)
-                waiting += entries[digest].get("inputs", [])
+                waiting += [told_input.split()[0] for told_input in entries[digest].get("inputs", [])]
         if not entries[digest_of(result)].get("stage"):
             raise InputError(f"{result}: no finished result with this digest is recorded in results/identities")
     print(yaml.safe_dump(entries, sort_keys=False, width=120).rstrip())

@@ -1,11 +1,9 @@
-"""What figures and tables show, in words: workflow/report/captions.yaml."""
+"""What figures and tables show, in words: config/captions.yaml."""
 
 from typing import Any
 
 import yaml
 
-from pipeline.base.places import REPOSITORY
+from pipeline.base.places import CONFIG
 
-CAPTIONS: dict[str, Any] = yaml.safe_load(
-    (REPOSITORY / "workflow" / "report" / "captions.yaml").read_text(encoding="utf-8")
-)
+CAPTIONS: dict[str, Any] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))

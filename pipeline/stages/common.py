@@ -68,6 +68,11 @@ class Output(NamedTuple):
     def path(self) -> str:
         return str(self.job.folder / self.file)
 
+    @property
+    def kind(self) -> str:
+        """Its name; of the ranges of a set, what all of them hold."""
+        return self.job.stage.part[0] if self.file in self.job.spans_of_files and self.job.stage.part else self.file
+
 
 Source = Output | str
 """What a command reads: another job's output, or a file that no job makes (a metric network)."""
@@ -126,14 +131,20 @@ class Job:
             "stage": self.stage.name,
             "settings": json.loads(json.dumps(self.numerical)),
             "code": self.code_key,
-            "inputs": [job.digest for job in self.upstream],
-        } | ({"names": self._named_digests} if self.names else {})
+            "inputs": self._told_inputs,
+        }
 
     @property
-    def _named_digests(self) -> list[str]:
-        """`NAME DIGEST` of its named inputs: which of them has which name. Shards of one set are one."""
-        sources = [source for files in self.inputs.values() for source in files if isinstance(source, Output)]
-        return list(dict.fromkeys(f"{name} {one.job.digest}" for name, one in zip(self.names, sources, strict=True)))
+    def _told_inputs(self) -> list[str]:
+        """`DIGEST FILE as NAME` of each input that a job makes; the ranges of one set are one."""
+        names = iter(self.names)
+        told = [
+            f"{one.job.digest} {one.kind} as {next(names, option)}"
+            for option, sources in self.inputs.items()
+            for one in sources
+            if isinstance(one, Output)
+        ]
+        return list(dict.fromkeys(told))
 
     @cached_property
     def digest(self) -> str:

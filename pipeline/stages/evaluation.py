@@ -25,7 +25,7 @@ from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, Gaussian
 from pipeline.settings.evaluation import SpaceName
 from pipeline.settings.fields import Section, operational
 from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import NETWORKS, Job, Jobs, Output, Source, Stage, network, spans
+from pipeline.stages.common import NETWORKS, Job, Jobs, Source, Stage, network, spans
 from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from pipeline.stages.generation import sample_seed, samples
 
@@ -106,18 +106,16 @@ def spaces(jobs: Jobs, name: str) -> tuple[str, ...]:
 def features(jobs: Jobs, images: list[Source], count: int, space: str, of: str) -> Job:
     """Features of the first `count` images in these files, in ranges; image i's depend on image i alone.
 
-    `of`: the entry whose images they are, and which; what tells files of one job apart is in their digest.
+    `of`: the entry whose images they are, and which.
     """
     evaluation = jobs.config.evaluation
     entry, _, which = of.partition(" ")
-    made = images[0]
-    assert isinstance(made, Output)
     return jobs.job(
         EXTRACT_FEATURES,
         f"{of} in {space}",
         {"space": space, "micro_batch": evaluation.micro_batch, "cpu_threads": evaluation.cpu_threads},
         inputs={"images": images, "weights": network(network_of(space))},
-        facts={"images": made.file if made.job.stage.part is None else "all", "sha256": _sha256(space)},
+        facts={"sha256": _sha256(space)},
         label="-".join(filter(None, (entry.partition(".")[2], which, space.replace("_", "-")))),
         ranges=spans(count, count if count == UNKNOWN else evaluation.shard),
     )

@@ -39,7 +39,7 @@ MAKE_FIGURE = Stage(
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: the function that draws it, its title and its caption (workflow/report/captions.yaml)."""
+    """A figure: the function that draws it, its title and its caption (config/captions.yaml)."""
 
     draw: str
     """In `pipeline.figures`, as module:function."""

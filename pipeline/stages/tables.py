@@ -102,7 +102,7 @@ MAKE_TABLE = Stage(
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the summaries that its rows have, and what it shows (workflow/report/captions.yaml)."""
+    """A table: the summaries that its rows have, and what it shows (config/captions.yaml)."""
 
     kinds: tuple[Kind, ...]
     in_paper: bool = True

@@ -1,4 +1,4 @@
-"""Figures and tables have their words in workflow/report/captions.yaml."""
+"""Figures and tables have their words in config/captions.yaml."""
 
 from dataclasses import replace
 from pathlib import Path
