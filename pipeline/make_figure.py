@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import listed, run_stage, stage
+from pipeline.base.command import InputsArgument, listed, run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.families import load
@@ -18,10 +18,7 @@ from pipeline.stages.figures import FIGURES, FigureJob
 def make_figure(
     job: FigureJob,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
-    ] = None,
+    inputs: InputsArgument = None,
     pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
 ) -> None:
     if job.figure not in FIGURES:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_text
-from pipeline.base.command import listed, run_stage, stage
+from pipeline.base.command import InputsArgument, listed, run_stage, stage
 from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
@@ -18,10 +18,7 @@ from pipeline.stages.page import ReportJob
 def make_report(
     job: ReportJob,
     output: Annotated[Path, typer.Option(help="Where the page goes (html).")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
-    ] = None,
+    inputs: InputsArgument = None,
     records: Annotated[Path, typer.Option(help="The folder of the jobs' records (json).")] = RECORDS,
 ) -> None:
     page = render(job, parse_inputs(listed(inputs)), records)

@@ -28,14 +28,10 @@ def measure_decoding(
         for one in job.models.values()
     ]
     speeds = decoding_speeds(models, job.batch, job.rounds)
-    found = {
-        name: {
-            "method": autoencoder_family(one.autoencoder.family).method,
-            **architecture_traits(one.autoencoder),
-            "images_per_second": speed,
-        }
-        for (name, one), speed in zip(job.models.items(), speeds, strict=True)
-    }
+    found = {}
+    for (name, one), speed in zip(job.models.items(), speeds, strict=True):
+        method = autoencoder_family(one.autoencoder.family).method
+        found[name] = {"method": method, **architecture_traits(one.autoencoder), "images_per_second": speed}
     protocol = {
         **machine(device),
         "batch": job.batch,

@@ -9,16 +9,8 @@ from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
 from pipeline.data.archive import ImageArchive
+from pipeline.evaluation import neighbours
 from pipeline.evaluation.batches import metric_device
-from pipeline.evaluation.neighbours import (
-    LpipsEmbedding,
-    distance_quantiles,
-    memorisation,
-    nearest,
-    neighbours_picture,
-    neighbours_table,
-    share_nearer,
-)
 from pipeline.evaluation.protocol import neighbours_protocol
 from pipeline.stages.evaluation import NeighboursJob
 
@@ -36,28 +28,27 @@ def nearest_neighbours(
     summary: Annotated[Path, typer.Option(help="Where the medians go (json).")],
     figure: Annotated[Path, typer.Option(help="Where the picture goes (png).")],
 ) -> None:
-    embedding = LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
+    embedding = neighbours.LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
     made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
-    found = {}
-    for name, queries, count in (
-        ("generated", made, job.count),
-        ("validation", unseen, job.validation_count or len(unseen)),
-    ):
-        found[name] = nearest(embedding, queries, count, seen, job.neighbours, job.micro_batch, job.memory_gb)
-    names = {"generated": made.names, "validation": unseen.names}
-    frame = neighbours_table({name: (names[name], one) for name, one in found.items()}, seen.names)
+    sets = {"generated": (made, job.count), "validation": (unseen, job.validation_count or len(unseen))}
+    found = {
+        name: neighbours.nearest(embedding, *some, seen, job.neighbours, job.micro_batch, job.memory_gb)
+        for name, some in sets.items()
+    }
+    rows = {name: (sets[name][0].names, one) for name, one in found.items()}
+    frame = neighbours.neighbours_table(rows, seen.names)
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False)
     with atomic_path(figure) as temporary:
-        neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
-    medians = memorisation(found["generated"], found["validation"])
+        neighbours.neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
+    medians = neighbours.memorisation(found["generated"], found["validation"])
     logger.info("median LPIPS to the nearest training image, over validation images': %s", medians)
     facts = {
         "kind": "neighbours",
         "method": job.method,
         **medians,
-        "share_nearer": share_nearer(found["generated"], found["validation"]),
-        "quantiles": {name: distance_quantiles(one) for name, one in found.items()},
+        "share_nearer": neighbours.share_nearer(found["generated"], found["validation"]),
+        "quantiles": {name: neighbours.distance_quantiles(one) for name, one in found.items()},
         "count": job.count,
         "validation_count": len(found["validation"].indices),
         "train_count": len(seen),

@@ -8,7 +8,6 @@ import typer
 from pipeline.base.command import run_stage, stage
 from pipeline.data.pictures import save_picture
 from pipeline.models.trained_diffusion import save_diffusion
-from pipeline.settings.fields import CodeSize
 from pipeline.stages.generation import DiffusionJob
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask
@@ -32,9 +31,7 @@ def train_diffusion(
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        channels, height, width = data.shape
-        size = CodeSize(height, width, channels)
-        save_diffusion(weights, task.final_model(), job.diffusion, size, task.rescaling)
+        save_diffusion(weights, task.final_model(), job.diffusion, task.code_size, task.rescaling)
 
 
 if __name__ == "__main__":

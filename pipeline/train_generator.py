@@ -33,17 +33,15 @@ def train_generator(
     reason = f"{family.method} is trained on it"
     if family.reads == "images":
         data = TrainingImages(needed(images, "--images", reason))
-        shape = (data.channels, data.resolution, data.resolution)
     else:
         decoder = needed(autoencoder, "--autoencoder", reason)
         data = TrainingCodes.read(needed(codes, "--codes", reason), decoder, accelerator.device)
-        shape = data.shape
     task = load(family.task)(generator, data, seed, accelerator)
     record = Loop(task, generator.execution, accelerator, work).run()
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        save_generator(weights, task.final_model(), generator, shape)
+        save_generator(weights, task.final_model(), generator, data.shape)
 
 
 if __name__ == "__main__":

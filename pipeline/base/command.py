@@ -31,6 +31,11 @@ CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another d
 SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
 LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
 
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=PATH]...", help="Inputs: NAME=PATH or NAME:LABEL=PATH; @FILE: a file of these."),
+]
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 

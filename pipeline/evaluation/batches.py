@@ -31,9 +31,8 @@ def metric_device(threads: int) -> torch.device:
 def rgb_batches(images: Images, first: int, last: int, size: int, starts_at: int = 0) -> Iterator[tuple[Tensor, slice]]:
     """The images [first, last) as uint8 (size, 3, R, R), with the part of each batch that counts.
 
-    Batches start at multiples of `size`, so that every image has the same place in its batch whatever the
-    range; places outside the range are filled with copies of its nearest image. starts_at: the index of the
-    first one of `images`.
+    Batches start at multiples of `size`, so that every image has the same place in its batch whatever the range; places
+    outside the range are filled with copies of its nearest image. starts_at: the index of the first one of `images`.
     """
     if first >= last:
         return

@@ -16,21 +16,19 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import joined_digest
 
 Features = NDArray[np.float32]
-ImageDigests = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class FeatureSet:
     """What one feature space says about one image set, or about a range of it.
 
-    features: (N, D), for distances and precision and recall; logits: (N, classes), for the score, of
-    classifiers alone; image_digests: (N, 32), the sha256 of each image's pixels; facts: space, network,
-    network_sha256, resize.
+    features: (N, D), for distances and precision and recall; logits: (N, classes), for the score, of classifiers alone;
+    image_digests: (N, 32), the sha256 of each image's pixels; facts: space, network, network_sha256, resize.
     """
 
     features: Features
     logits: Features | None
-    image_digests: ImageDigests
+    image_digests: NDArray[np.uint8]
     facts: dict[str, Any]
 
     def __len__(self) -> int:
@@ -67,14 +65,12 @@ def read_features(paths: list[Path]) -> FeatureSet:
     if not paths:
         raise InputError("features: no file is given; at least one of `pipeline.extract_features` is needed")
     parts: list[FeatureSet] = []
-    count = 0
     for path in paths:
         part, first = _read(path)
-        if first != count:
+        if first != (count := sum(map(len, parts))):
             raise InputError(f"features {path}: starts at image {first}, should at {count}; give all files, in order")
         if parts and part.facts != parts[0].facts:
             raise InputError(f"features {path}: taken otherwise than {paths[0]}; extract both alike")
-        count += len(part)
         parts.append(part)
     if len(parts) == 1:
         return parts[0]

@@ -43,10 +43,9 @@ def precision_recall(generated: Features, reference: Features, memory_gb: float,
 def precision_recall_intervals(found: dict[str, float], made: int, real: int) -> dict[str, tuple[float, float]]:
     """The 95% intervals of precision, recall and F1 of `made` generated and `real` reference images.
 
-    Wilson's interval of a share. It covers how precision (recall) moves when the generated (reference)
-    images are drawn again while the balls stay; F1's puts both together (Zou and Donner 2008). It leaves
-    out what other balls would do: with both sets drawn again, values of Gaussian sets moved 1.15 to 1.4
-    times as much.
+    Wilson's interval of a share. It covers how precision (recall) moves when the generated (reference) images are drawn
+    again while the balls stay; F1's puts both together (Zou and Donner 2008). It leaves out what other balls would do:
+    with both sets drawn again, values of Gaussian sets moved 1.15 to 1.4 times as much.
     """
     precision = _share_interval(found["precision"], made)
     recall = _share_interval(found["recall"], real)

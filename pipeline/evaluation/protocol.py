@@ -10,9 +10,6 @@ from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.models.metric_networks.files import check_network
 from pipeline.stages.evaluation import EvaluationJob, NeighboursJob
 
-GENERATION_LIBRARIES = ("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")
-RECONSTRUCTION_LIBRARIES = ("torch", "lpips", "torchmetrics")
-
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """The installed versions of these libraries."""
@@ -50,7 +47,7 @@ def generation_protocol(
         **generated.facts,
         **settings,
         "seed": job.seed,
-        "versions": versions(GENERATION_LIBRARIES),
+        "versions": versions(("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")),
     }
 
 
@@ -67,7 +64,7 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
         "lpips": "0.1, at the images' own resolution",
         "ssim": "Gaussian window 11, sigma 1.5",
         "psnr": "mean over images, 8 bits",
-        "versions": versions(RECONSTRUCTION_LIBRARIES),
+        "versions": versions(("torch", "lpips", "torchmetrics")),
     }
 
 

@@ -6,7 +6,6 @@ on their own channels (LPIPS: gray ones repeated to three), at their own resolut
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_unit
-from pipeline.models.perceptual import LpipsDistance, LpipsKind
+from pipeline.models.perceptual import LpipsDistance
 
 MICRO_BATCH = 32
 
@@ -25,14 +24,13 @@ MICRO_BATCH = 32
 def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
     """SSIM of each image; (N, C, R, R) in [0, 1] to (N,)."""
     found = structural_similarity_index_measure(reconstructions, originals, data_range=1.0, reduction="none")
-    return cast(Tensor, found).reshape(len(originals))
+    return found.reshape(len(originals))
 
 
 def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
     """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,)."""
-    return peak_signal_noise_ratio(reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3)).reshape(
-        len(originals)
-    )
+    found = peak_signal_noise_ratio(reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return found.reshape(len(originals))
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
@@ -44,13 +42,13 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @torch.no_grad()
 def reconstruction_metrics(
-    originals: ImageArchive, reconstructions: ImageArchive, networks: dict[LpipsKind, Path] | dict[str, Path]
+    originals: ImageArchive, reconstructions: ImageArchive, networks: dict[str, Path]
 ) -> pd.DataFrame:
     """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), each of METRICS."""
     if len(originals) != len(reconstructions):
         raise InputError(f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    distances = {name: LpipsDistance(cast(LpipsKind, name), path).to(device) for name, path in networks.items()}
+    distances = {name: LpipsDistance(name, path).to(device) for name, path in networks.items()}
     columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, *METRICS)}
     with Progress("measure reconstructions", len(originals), "images") as progress:
         for first in range(0, len(originals), MICRO_BATCH):

@@ -47,14 +47,9 @@ def import_first_stage(model: Any, tensors: dict[str, Tensor], path: Path) -> No
 def first_stage_name(name: str, levels: int) -> str:
     """Our name of a key; a key that follows no rule keeps its name, and so is told as unexpected."""
     half, _, rest = name.partition(".")
-    match half:
-        case "quant_conv":
-            return f"encoder.{name}"
-        case "post_quant_conv":
-            return f"decoder.{name}"
-        case "encoder" | "decoder":
-            return f"{half}.network.{_network_name(rest, levels)}"
-    return name
+    if half in ("encoder", "decoder"):
+        return f"{half}.network.{_network_name(rest, levels)}"
+    return {"quant_conv": "encoder.", "post_quant_conv": "decoder."}.get(half, "") + name
 
 
 def _network_name(name: str, levels: int) -> str:

@@ -17,15 +17,22 @@ from pipeline.settings.diffusion import UNet
 
 NETWORK = "model.diffusion_model."
 AVERAGED = "model_ema."
-TIME = {"time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2"}
-ENDS = {"input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out"}
-RESIDUAL = {
+ENDS = {
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "input_blocks.0.0": "conv_in",
+    "out.0": "conv_norm_out",
+    "out.2": "conv_out",
+}
+LAYERS = {  # inside a residual block or attention; `qkv` stays, to be split
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
     "emb_layers.1": "time_emb_proj",
     "out_layers.0": "norm2",
     "out_layers.3": "conv2",
     "skip_connection": "conv_shortcut",
+    "norm": "group_norm",
+    "proj_out": "to_out.0",
 }
 MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 
@@ -66,10 +73,10 @@ def averaged_weights(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor
 def unet_name(name: str, blocks: int) -> str:
     """diffusers' name of a key; a key that follows no rule keeps its name, and so is told as unexpected."""
     stem, _, which = name.rpartition(".")
-    if stem in TIME | ENDS:
-        return f"{(TIME | ENDS)[stem]}.{which}"
+    if stem in ENDS:
+        return f"{ENDS[stem]}.{which}"
     if match := re.fullmatch(r"middle_block\.([012])\.(.+)", stem):
-        return f"mid_block.{MIDDLE[match[1]]}.{_layer(match[2])}.{which}"
+        return f"mid_block.{MIDDLE[match[1]]}.{LAYERS.get(match[2], match[2])}.{which}"
     match = re.fullmatch(r"(input|output)_blocks\.(\d+)\.(\d)\.(.+)", stem)
     if match is None:
         return name
@@ -78,12 +85,8 @@ def unet_name(name: str, blocks: int) -> str:
     level, place = divmod(number - (way == "input"), blocks + 1)  # the first convolution is input block 0
     if layer in ("op", "conv"):
         return f"{side}_blocks.{level}.{side}samplers.0.conv.{which}"
-    return f"{side}_blocks.{level}.{'resnets' if part == '0' else 'attentions'}.{place}.{_layer(layer)}.{which}"
-
-
-def _layer(layer: str) -> str:
-    """A layer inside a residual block or attention; `qkv` stays, to be split."""
-    return RESIDUAL.get(layer) or {"norm": "group_norm", "proj_out": "to_out.0"}.get(layer, layer)
+    kind = "resnets" if part == "0" else "attentions"
+    return f"{side}_blocks.{level}.{kind}.{place}.{LAYERS.get(layer, layer)}.{which}"
 
 
 def _split_heads(name: str, tensor: Tensor, head_width: int | None) -> dict[str, Tensor]:

@@ -83,15 +83,12 @@ class ImageModel:
 
     def _pixels(self, image: Picture) -> Tensor:
         """One picture as uint8 (C, R, R) of the model's channels."""
-        match image:
-            case str() | Path():
-                with Image.open(image) as opened:
-                    picture = opened.convert("RGB")
-            case np.ndarray():
-                picture = Image.fromarray(image.squeeze())
-            case _:
-                picture = image
-        return _tensor(picture.convert("L" if self.autoencoder.channels == 1 else "RGB"))
+        if isinstance(image, str | Path):
+            with Image.open(image) as opened:
+                image = opened.convert("RGB")
+        elif isinstance(image, np.ndarray):
+            image = Image.fromarray(image.squeeze())
+        return _tensor(image.convert("L" if self.autoencoder.channels == 1 else "RGB"))
 
 
 def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:

@@ -16,11 +16,8 @@ class Draws(Protocol):
     """This process's images among them."""
 
     def normal(self, shape: tuple[int, ...]) -> Tensor: ...
-
     def uniform(self, shape: tuple[int, ...]) -> Tensor: ...
-
     def integers(self, below: int, shape: tuple[int, ...]) -> Tensor: ...
-
     def shared_integers(self, below: int, count: int) -> Tensor: ...
 
 
@@ -36,8 +33,8 @@ class ImageAutoencoder(nn.Module):
     """Bounds of the codes; None where they have none."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes of images, as diffusion models learn them: a function of the image alone."""
-        raise NotImplementedError(f"{type(self).__name__}.encode")
+        """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), as diffusion models learn them, of the image alone."""
+        return self.encoder(images)
 
     def decode(self, code: Tensor) -> Tensor:
         """Images of codes, with quantization first where the family has any."""

@@ -31,10 +31,6 @@ class Bright(ImageAutoencoder):
         self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         self.synthesis = make_synthesis(settings, resolution, channels)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> key codes (N, C_z, H_z, W_z) in [0, 1] (section 3.1)."""
-        return self.encoder(images)
-
     def decode(self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
 
@@ -60,13 +56,11 @@ class Bright(ImageAutoencoder):
 
     def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
         """Shape of the normal numbers that `decode` takes while training; None without code noise."""
-        height, width, channels = self.settings.code_size
-        size = self.settings.feature_size
+        side, _, channels = self.settings.code_size
         if self.settings.code_noise == "none":
             return None
-        if self.settings.code_noise == "before_tiling":
-            return (batch, channels, height, width)
-        return (batch, channels, size, size)
+        side = side if self.settings.code_noise == "before_tiling" else self.settings.feature_size
+        return (batch, channels, side, side)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions from perturbed key codes, with noise in the synthesis; no losses of its own."""

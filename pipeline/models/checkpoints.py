@@ -56,16 +56,12 @@ def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, sh
 def load_generator(path: Path, device: torch.device | None = None) -> Any:
     """The generator in a file, a `Generator` ready to sample."""
     config, weights = load_model(path, "generator")
-    channels, height, width = config["shape"]
-    model = make_generator(parse_generator(config["generator"], str(path)), (channels, height, width))
+    model = make_generator(parse_generator(config["generator"], str(path)), tuple(config["shape"]))
     return filled(model, weights, path, device)
 
 
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
-    """Weights, settings and what else the network is made from; the names of datasets and models are left empty.
-
-    So the bytes of a file do not depend on what a config calls things.
-    """
+    """Weights, settings and facts without names of datasets or models: what a config calls things moves no byte."""
     names = {key: "" for key in ("dataset", "autoencoder") if getattr(settings, key, None) is not None}
     config = {kind: settings.model_dump(mode="json") | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

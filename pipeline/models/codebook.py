@@ -13,10 +13,7 @@ from pipeline.models.first_stage import FirstStageAutoencoder
 
 
 class CodebookAutoencoder(FirstStageAutoencoder):
-    """A first stage whose codes become entries of a codebook.
-
-    A family has `indices`, from codes (N, C_z, H_z, W_z) to the entries that they become, and `codes_of` back to codes.
-    """
+    """A first stage with a codebook: `indices` are what codes (N, C_z, H_z, W_z) become, `codes_of` goes back."""
 
     @property
     def codebook_size(self) -> int:

@@ -1,9 +1,8 @@
 """The decoder (section 3.3): StyleGAN2's synthesis network, from the feature block, with skip outputs.
 
-The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made
-from the average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d
-there is an up-convolution, then two convolutions; every resolution adds its image to the upsampled image of
-the one before.
+The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made from the
+average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d there is an
+up-convolution, then two convolutions; every resolution adds its image to the upsampled image of the one before.
 """
 
 import math
@@ -15,12 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.base.seeds import seed_for
-from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, Upsample, activate
+from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate, upsample
 from pipeline.models.precision import full_precision
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 
-HALF = (torch.float16, torch.bfloat16)
 EPSILON = 1e-8  # StyleGAN2's, under the root of the demodulation
 
 
@@ -62,7 +60,7 @@ class ModulatedConv(nn.Module):
     def forward(self, features: Tensor, style: Tensor, noise: NoiseSource | None) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
         scale = self.affine(style)
-        if scale.dtype in HALF:  # which needs the room; demodulation undoes it
+        if scale.dtype in (torch.float16, torch.bfloat16):  # which needs the room; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
         weight = self.weight * self.gain
         features = features * scale[:, :, None, None].to(features.dtype)
@@ -75,7 +73,9 @@ class ModulatedConv(nn.Module):
         demodulation = (GAIN * self._demodulation(weight, scale)).to(dtype)[:, :, None, None]
         bias = (GAIN * self.bias).to(dtype)[:, None, None]
         features = torch.addcmul(bias, features, demodulation)
-        features += (self._noise(features, noise) * (GAIN * self.noise_strength)).to(dtype)
+        shape = (len(features), 1, *features.shape[2:])
+        drawn = self.noise_buffer if noise is None else noise(shape).to(features.device)
+        features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)
 
     def _demodulation(self, weight: Tensor, scale: Tensor) -> Tensor:
@@ -83,11 +83,6 @@ class ModulatedConv(nn.Module):
         with full_precision(weight):
             power = weight.float().square().sum(dim=(2, 3))
             return (scale.float().square() @ power.T + EPSILON).rsqrt()
-
-    def _noise(self, features: Tensor, noise: NoiseSource | None) -> Tensor:
-        if noise is None:
-            return self.noise_buffer
-        return noise((len(features), 1, *features.shape[2:])).to(features.device)
 
 
 class ToImage(nn.Module):
@@ -129,7 +124,7 @@ class SynthesisBlock(nn.Module):
         self.conv0 = conv("conv0", outputs) if convolutions == 2 else None
         self.conv1 = conv("conv1", outputs)
         self.to_image = ToImage(outputs, channels, style_width)
-        self.upsample = None if first else Upsample()
+        self.upsample = None if first else upsample()
 
     @property
     def convolutions(self) -> list[ModulatedConv]:

@@ -1,7 +1,6 @@
 """What StyleGAN2's generator and discriminator share: layers of equalized learning rate, FIR filters.
 
-Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative
-speed.
+Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative speed.
 """
 
 import math
@@ -53,30 +52,22 @@ class _Fir(torch.autograd.Function):
 
 
 class Filter(nn.Module):
-    """The FIR filter on each channel, with zero padding, keeping every `stride`-th pixel."""
+    """The FIR filter on each channel, with zero padding, keeping every `stride`-th pixel; or its transpose."""
 
     kernel: Tensor
 
-    def __init__(self, padding: int, gain: float = 1.0, stride: int = 1):
+    def __init__(self, padding: int, gain: float = 1.0, stride: int = 1, transposed: bool = False):
         super().__init__()
-        self.padding, self.stride = padding, stride
+        self.how = stride, padding, transposed
         self.register_buffer("kernel", fir_kernel(gain), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return _Fir.apply(features, self.kernel, self.stride, self.padding, False)
+        return _Fir.apply(features, self.kernel, *self.how)
 
 
-class Upsample(nn.Module):
-    """Twice the resolution: zeros between the pixels, then the FIR filter."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("kernel", fir_kernel(4.0), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return _Fir.apply(images, self.kernel, 2, 1, True)
+def upsample() -> Filter:
+    """To twice the resolution: zeros between the pixels, then the FIR filter."""
+    return Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
 
 class EqualizedLinear(nn.Module):

@@ -57,7 +57,7 @@ class FirstStageDecoder(nn.Module):
 
 
 class FirstStageAutoencoder(ImageAutoencoder):
-    """Encoder and decoder; a family adds what lies between them."""
+    """Encoder and decoder; a family adds what lies between them. Codes are unbounded, before any quantization."""
 
     moments = 1
     """Numbers that the encoder gives for each of a code's: 2 where it gives a mean and a variance."""
@@ -68,10 +68,6 @@ class FirstStageAutoencoder(ImageAutoencoder):
         self.settings, self.resolution, self.channels = settings, resolution, channels
         self.encoder = FirstStageEncoder(settings, resolution, channels, self.moments)
         self.decoder = FirstStageDecoder(settings, resolution, channels)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), unbounded, before any quantization."""
-        return self.encoder(images)
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""

@@ -52,18 +52,14 @@ def _elementwise_operations(network: nn.Module, call: Callable[[], object]) -> i
     """What the rule adds for the normalizations and upsamplings of a network that `call` runs."""
     found: list[int] = []
 
-    def normalized(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found.append(NORM_OPERATIONS * output.numel())
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # Not the output of an upsampling: the convolution that follows it may change the channels.
+        upsampled = inputs[0].shape[:2].numel() * output.shape[-2:].numel()
+        normalized = isinstance(module, nn.GroupNorm)
+        found.append(NORM_OPERATIONS * output.numel() if normalized else UPSAMPLE_OPERATIONS * upsampled)
 
-    def upsampled(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        pixels = output.shape[-2] * output.shape[-1]  # the convolution that follows may change the channels
-        found.append(UPSAMPLE_OPERATIONS * inputs[0].shape[0] * inputs[0].shape[1] * pixels)
-
-    hooks = [
-        module.register_forward_hook(normalized if isinstance(module, nn.GroupNorm) else upsampled)
-        for module in network.modules()
-        if isinstance(module, nn.GroupNorm | Upsample2D)
-    ]
+    counted = [module for module in network.modules() if isinstance(module, nn.GroupNorm | Upsample2D)]
+    hooks = [module.register_forward_hook(count) for module in counted]
     with torch.no_grad():
         call()
     for hook in hooks:

@@ -45,18 +45,16 @@ class HashTableGroups(nn.Module):
         entries = sum(level.entries for level in self.levels)
         self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
-        self.retrieval = self.retrieval_off_cuda = self._plain()
+        # The strategy that is asked for where it is one of torch alone, else the better one of those.
+        gather = settings.retrieval == "gather" or settings.key_length != 1
+        self.retrieval: Retrieval = (GatherRetrieval if gather else SeparableRetrieval)(self.levels, feature_size)
+        self.retrieval_off_cuda = self.retrieval
         if settings.retrieval in {"auto", "tinycudann"}:
             problem = unavailable(settings)
             if problem is None:
                 self.retrieval = TinyCudaNNRetrieval(self.levels, settings, feature_size)
             elif settings.retrieval == "tinycudann":
                 logger.info("retrieval: %s in place of tinycudann: %s", self.retrieval.name, problem)
-
-    def _plain(self) -> Retrieval:
-        """The strategy that is asked for where it is one of torch alone, else the better one of those."""
-        gather = self.settings.retrieval == "gather" or self.settings.key_length != 1
-        return (GatherRetrieval if gather else SeparableRetrieval)(self.levels, self.feature_size)
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""

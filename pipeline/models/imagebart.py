@@ -109,10 +109,7 @@ class ImageBART(Generator):
 
     @torch.no_grad()
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None) -> Tensor:
-        """The codes (len(indices), C_z, H_z, W_z) with these indices, from all K entries, at temperature 1.
-
-        sampler: none is needed; every family of generators is called with one.
-        """
+        """The codes (N, C_z, H_z, W_z) with these indices, from all K entries, at temperature 1; needs no sampler."""
         steps, device = self.settings.steps, self.entries.device
         generators = noise_generators(seed, indices)
         drawn = [torch.rand(steps, self.length, generator=generator) for generator in generators]

@@ -11,7 +11,6 @@ Images are (N, 1 or 3, H, W) in [-1, 1]; gray ones are repeated to three channel
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import lpips
 import torch
@@ -24,8 +23,6 @@ from pipeline.data.archive import to_rgb
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
-LpipsKind = Literal["lpips_alex", "lpips_vgg"]
-BACKBONES = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # below, the last layers have no positions left
 
 # Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.
@@ -57,9 +54,7 @@ class PerceptualLoss(FrozenModule):
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
         self.upsample = upsample
-        self.distance: FrozenModule = (
-            Vgg16Distance(weights) if kind == "vgg16" else LpipsDistance(kind, weights)  # type: ignore[arg-type]
-        )
+        self.distance = Vgg16Distance(weights) if kind == "vgg16" else LpipsDistance(kind, weights)
         self.freeze()
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
@@ -76,12 +71,12 @@ class LpipsDistance(FrozenModule):
     `network` is the package's module, built without a download and without a trace in the random generators.
     """
 
-    def __init__(self, kind: LpipsKind, weights: Path | str):
+    def __init__(self, kind: str, weights: Path | str):
         super().__init__()
         self.kind, (tensors, _) = kind, read_network(kind, weights)
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
-            self.network = lpips.LPIPS(net=BACKBONES[kind], pnet_rand=True, pretrained=True, verbose=False)
+            self.network = lpips.LPIPS(net=kind.removeprefix("lpips_"), pnet_rand=True, pretrained=True, verbose=False)
         # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
         own = self.network.net.state_dict()
         self.network.net.load_state_dict({name: tensors[f"features.{name.split('.', 1)[1]}"] for name in own})

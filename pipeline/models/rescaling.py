@@ -5,11 +5,8 @@ them by the standard deviation of the first batch (Rombach et al. 2022, appendix
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
-
-Rule = Literal["auto", "range", "first_batch", "none"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,8 @@ class Rescaling:
         return rescaled / self.scale + self.shift
 
 
-def fit_rescaling(rule: Rule, bounds: tuple[float, float] | None, first_batch: Tensor) -> Rescaling:
-    """The rescaling of codes with these bounds; first_batch: (N, C_z, H_z, W_z) of them.
-
-    ValueError where the rule needs bounds and there are none.
-    """
+def fit_rescaling(rule: str, bounds: tuple[float, float] | None, first_batch: Tensor) -> Rescaling:
+    """Of codes with these bounds; first_batch: (N, C_z, H_z, W_z). ValueError where the rule lacks bounds."""
     if rule == "range" and bounds is None:
         raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
     if bounds is not None and rule in ("auto", "range"):

@@ -38,10 +38,7 @@ class GatherRetrieval:
         self.levels, self.feature_size = levels, feature_size
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
-
-        tables: (N_h, entries, C_v); code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1].
-        """
+        """As `hash_tables.Retrieval` says."""
         by_level = tables.split([level.entries for level in self.levels], dim=1)
         features = [
             torch.stack([self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1)

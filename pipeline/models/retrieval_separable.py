@@ -195,9 +195,6 @@ class SeparableRetrieval:
         return [[plan.grid(table) for table in plan.level.of(tables)] for plan in self.plans(tables.device)]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
-
-        tables: (N_h, entries, C_v); code: (N, N_h, 1, H_d, W_d), unit keys in [0, 1].
-        """
+        """As `hash_tables.Retrieval` says."""
         output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self.grids)
         return output.unflatten(-1, code.shape[-2:])

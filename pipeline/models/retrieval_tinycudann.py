@@ -70,10 +70,7 @@ class TinyCudaNNRetrieval:
             raise RuntimeError(f"tinycudann keeps {found} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """Interpolated features (N, N_h, N_r C_v, H_d, W_d).
-
-        tables: (N_h, entries, C_v); code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1].
-        """
+        """As `hash_tables.Retrieval` says."""
         batch, groups, _, height, width = code.shape
         axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")

@@ -82,10 +82,7 @@ class StyleGAN2(Generator):
 
     @torch.no_grad()
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None, truncation: float = 1.0) -> Tensor:
-        """The images with these indices, with noise of their own; metrics take them without truncation.
-
-        sampler: none is needed; every family of generators is called with one.
-        """
+        """The images with these indices, with noise of their own; metrics take them without truncation."""
         device, generators = self.constant.device, noise_generators(seed, indices)
 
         def normal(shape: tuple[int, ...]) -> Tensor:

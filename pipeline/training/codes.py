@@ -34,10 +34,4 @@ class TrainingCodes:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C_z, H_z, W_z)."""
-        channels, height, width = self.codes.shape[1:]
-        return channels, height, width
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """Of the codes: (0, 1) for key codes; None where the family has none."""
-        return self.decoder.code_range
+        return tuple(self.codes.shape[1:])

@@ -18,7 +18,7 @@ class DDPMTask(DenoisingTask):
     def __init__(self, settings: DDPMSettings, data: TrainingImages, seed: int, accelerator: Accelerator):
         super().__init__(settings, data, seed, accelerator)
         self.flip = settings.training.flip
-        model = DDPM(settings, (data.channels, data.resolution, data.resolution))
+        model = DDPM(settings, data.shape)
         self.train(model, model.unet)
 
     def next_batch(self, random: StepRandom) -> Tensor:

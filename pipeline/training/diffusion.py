@@ -26,12 +26,13 @@ class DiffusionTask(DenoisingTask):
         super().__init__(settings, data, seed, accelerator)
         self.shape, self.decoder = data.shape, data.decoder
         channels, height, width = data.shape
-        unet = build_unet(settings.unet, CodeSize(height, width, channels))
+        self.code_size = CodeSize(height, width, channels)
+        unet = build_unet(settings.unet, self.code_size)
         self.train(unet, unet)
         # Of the whole global batch, so that the number of processes changes nothing.
         first = next(iter(StepOrder(len(data), self.batch, seed, 0, 1)))
         try:
-            self.rescaling = fit_rescaling(settings.rescaling, data.bounds, data.codes[first])
+            self.rescaling = fit_rescaling(settings.rescaling, data.decoder.code_range, data.codes[first])
         except ValueError as error:
             raise InputError(f"diffusion.{error}") from None
 

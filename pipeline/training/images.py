@@ -20,6 +20,7 @@ class TrainingImages(Dataset[Tensor]):
     def __init__(self, path: Path):
         self.archive = ImageArchive(path)
         self.resolution, self.channels = self.archive.resolution, self.archive.channels
+        self.shape = (self.channels, self.resolution, self.resolution)
         size = len(self.archive) * self.channels * self.resolution**2
         self.kept = self.archive.tensor() if size <= IN_MEMORY_BYTES else None
 

@@ -24,19 +24,14 @@ from pipeline.training.processes import average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
 
-ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
-
 
 def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     """accelerate's view of devices, precision and processes; the CPU's threads are fixed (promise 2)."""
-    if not torch.cuda.is_available():
+    cpu, precision = not torch.cuda.is_available(), execution.precision
+    if cpu:
         torch.set_num_threads(execution.cpu_threads)
-    return Accelerator(
-        mixed_precision=ACCELERATE_PRECISION[execution.precision],
-        cpu=not torch.cuda.is_available(),
-        log_with="tensorboard",
-        project_dir=str(work),
-    )
+    mixed = "no" if precision == "fp32" else precision
+    return Accelerator(mixed_precision=mixed, cpu=cpu, log_with="tensorboard", project_dir=str(work))
 
 
 class Loop:
@@ -100,17 +95,15 @@ class Loop:
             raise InputError(f"{self.task.name}: a weight is not a finite number at step {step}; see the losses before")
         if self.accelerator.is_main_process:
             history.save()
-            save_tree(self.state_path, self._state(step))
+            parts = self._parts().items()
+            states = {kind: {name: one.state_dict() for name, one in own.items()} for kind, own in parts}
+            save_tree(self.state_path, {"step": step, **states})
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         """All that has a state."""
         task, scaler = self.task, self.accelerator.scaler
         parts = {"modules": task.modules, "optimizers": task.optimizers, "averages": {"model": task.average}}
         return parts | ({"scaler": {"scaler": scaler}} if scaler is not None else {})
-
-    def _state(self, step: int) -> dict[str, Any]:
-        parts = self._parts().items()
-        return {"step": step} | {kind: {name: one.state_dict() for name, one in own.items()} for kind, own in parts}
 
     def _resume(self) -> int:
         if not self.state_path.exists():

@@ -39,10 +39,7 @@ def adaptive_weight(pull: Tensor, push: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: Critic, images: Tensor, reconstructions: Tensor, mix: Tensor) -> Tensor:
-    """E[(||grad D(x)||_2 - 1)^2] at x between an image and its reconstruction (Gulrajani et al. 2017).
-
-    mix: (N, 1, 1, 1) uniform in [0, 1).
-    """
+    """E[(||grad D(x)||_2 - 1)^2] between image and reconstruction, at `mix` (N, 1, 1, 1) (Gulrajani et al. 2017)."""
     between = (mix * images + (1 - mix) * reconstructions).detach().requires_grad_(True)
     return ((_gradient_norm(critic, between) - 1) ** 2).mean()
 

@@ -20,10 +20,7 @@ def path_lengths(images: Tensor, styles: Sequence[Tensor], noise: Tensor) -> Ten
 
 
 class Penalties(nn.Module):
-    """The lazy penalties as last taken, and the running mean of path lengths, which each length is pulled to.
-
-    The history has them at every step.
-    """
+    """The lazy penalties as last taken, for the history, and the running mean of path lengths, each length's target."""
 
     r1: Tensor
     path_penalty: Tensor

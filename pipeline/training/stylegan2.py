@@ -22,8 +22,7 @@ class StyleGAN2Task(TrainingTask):
     def __init__(self, settings: StyleGAN2Settings, data: TrainingImages, seed: int, accelerator: Accelerator):
         training, self.settings = settings.training, settings
         super().__init__(data, training.batch, -(-training.images // training.batch), seed, accelerator)
-        shape = (data.channels, data.resolution, data.resolution)
-        self.model = self.add("model", StyleGAN2(settings, shape))
+        self.model = self.add("model", StyleGAN2(settings, data.shape))
         self.critic = self.add("critic", Discriminator(settings.discriminator, data.resolution, data.channels))
         self.penalties = self.add("penalties", Penalties())
         self.average_weights(0.5 ** (self.batch / training.ema_half_life_images))

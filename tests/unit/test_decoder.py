@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.discriminator import Discriminator, with_minibatch_deviation
-from pipeline.models.equalized import Filter, Upsample
+from pipeline.models.equalized import Filter, upsample
 from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 torch.set_num_threads(1)
@@ -156,11 +156,11 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch():
 
 def test_filters_keep_constants_away_from_the_border():
     constant = torch.full((1, 2, 8, 8), 3.0)
-    torch.testing.assert_close(Upsample()(constant)[..., 2:-2, 2:-2], torch.full((1, 2, 12, 12), 3.0))
+    torch.testing.assert_close(upsample()(constant)[..., 2:-2, 2:-2], torch.full((1, 2, 12, 12), 3.0))
     torch.testing.assert_close(Filter(1, stride=2)(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 2), 3.0))
 
 
-@pytest.mark.parametrize("module", [Filter(2), Filter(1), Filter(1, stride=2), Upsample()])
+@pytest.mark.parametrize("module", [Filter(2), Filter(1), Filter(1, stride=2), upsample()])
 def test_filters_have_exact_first_and_second_gradients(module):
     features = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(module, (features,))

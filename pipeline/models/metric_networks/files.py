@@ -7,28 +7,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.models.metric_networks.manifest import missing_line, network
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 # One key, so that the file's bytes depend on its content alone (safetensors does not order its metadata).
 METADATA_KEY = "network"
 
 
-def weights_sha256(tensors: "Mapping[str, Tensor | NDArray[Any]]") -> str:
-    """The sha256 of a network's tensors: sorted names, types, shapes and bytes, whatever file holds them.
-
-    They are torch's or numpy's; types have torch's names.
-    """
+def weights_sha256(tensors: Mapping[str, Any]) -> str:
+    """The sha256 of torch's or numpy's tensors: sorted names, torch's names of types, shapes and bytes."""
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -50,7 +43,7 @@ def check_sha256(found: str, expected: str, what: str) -> None:
         raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
 
 
-def write_network(name: str, tensors: "dict[str, Tensor]", path: Path) -> str:
+def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
     """Write a network's weights, atomically, after the check against the manifest; returns their sha256."""
     from safetensors.torch import save_file  # imports torch
 
@@ -64,16 +57,13 @@ def write_network(name: str, tensors: "dict[str, Tensor]", path: Path) -> str:
     return digest
 
 
-def read_network(name: str, path: Path | str) -> "tuple[dict[str, Tensor], str]":
-    """A network's weights and their sha256, which `check_network` would accept."""
+def read_network(name: str, path: Path | str) -> tuple[dict[str, Any], str]:
+    """A network's weights (torch's tensors) and their sha256, which `check_network` would accept."""
     return _read(name, Path(path), "pt")
 
 
 def check_network(name: str, path: Path | str) -> str:
-    """The sha256 of the weights in a network file.
-
-    It must be the manifest's; where the manifest has none yet, the one recorded in the file.
-    """
+    """The sha256 of the weights in a network file, which must be the manifest's, else the one recorded in the file."""
     return _read(name, Path(path), "numpy")[1]
 
 

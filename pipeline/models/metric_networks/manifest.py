@@ -22,36 +22,37 @@ PERCEPTUAL_NETWORKS = {"vgg16": "lpips_vgg", "lpips_vgg": "lpips_vgg", "lpips_al
 MANIFEST = CONFIG / "weights.yaml"
 
 
-class PypiArchive(Section):
+class SourceFile(Section):
+    """The file that a network's weights come in."""
+
+    file: str = Field(description="The file's name, looked for in the networks folder first.")
+    sha256: str = Field(description="Of the file, or the first digits of it.", min_length=8)
+
+
+class PypiArchive(SourceFile):
     """A source archive of a package that is read, not installed; one member holds numpy arrays."""
 
     kind: Literal["pypi_archive"]
-    file: str = Field(description="The archive's file name, looked for in the networks folder first.")
     requirement: str = Field(description="What pip is asked for.")
-    sha256: str = Field(description="Of the archive.")
     member: str = Field(description="The member that holds the weights.")
     member_sha256: str = Field(description="Of the member.")
     network: str = Field(description="The name of the backbone inside the member.")
     layers: list[int] = Field(description="Indices of its convolutions in torchvision's `features`.")
 
 
-class PackageFile(Section):
+class PackageFile(SourceFile):
     """A file that an installed package carries."""
 
     kind: Literal["package"]
-    file: str = Field(description="The file's name, looked for in the networks folder first.")
     package: str = Field(description="The module that carries it.")
     member: str = Field(description="The file's path inside the module.")
-    sha256: str = Field(description="Of the file.")
 
 
-class Download(Section):
+class Download(SourceFile):
     """A file of a public server."""
 
     kind: Literal["url"]
-    file: str = Field(description="The file's name, looked for in the networks folder first.")
     url: str = Field(description="Where it lies.")
-    sha256: str = Field(description="Of the file, or the first digits of it.", min_length=8)
     format: Literal["state_dict", "torchscript"] = Field(description="How the file holds the weights.")
 
 

@@ -39,9 +39,9 @@ def network_state(name: str, folder: Path | str) -> NetworkState:
             return NetworkState(name, "here", str(path))
         if (found := source_file(name, folder)) is not None:
             check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")
-            inside = isinstance(source, PackageFile) and found.parent != Path(folder)
-            where = f"the installed package {source.package}" if inside else str(found)  # type: ignore[union-attr]
-            return NetworkState(name, "fetchable", where)
+            if isinstance(source, PackageFile) and found.parent != Path(folder):
+                return NetworkState(name, "fetchable", f"the installed package {source.package}")
+            return NetworkState(name, "fetchable", str(found))
     except InputError as error:
         return NetworkState(name, "wrong", str(error))
     if isinstance(source, PypiArchive):
