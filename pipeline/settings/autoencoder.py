@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from pipeline.settings.fields import CodeSizeField, Section, is_power_of_two, operational
 from pipeline.settings.foreign import ForeignWeights, check_weights
 
+DEFAULT_LEVELS = 5
+"""So many channel multipliers are by default: (1, 1, 2, 2, 4)."""
+
 
 class HashTables(Section):
     """Groups of multi-resolution hash tables (section 3.2)."""
@@ -37,6 +40,15 @@ class HashTables(Section):
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
         return self
+
+
+def check_multipliers(key: str, given: list[int] | None, resolution: int, size: int) -> None:
+    """ValueError without a multiplier for each level from the image's resolution down to H_z."""
+    levels = int(log2(resolution // size)) + 1
+    if given is not None and len(given) != levels:
+        raise ValueError(f"{key}: {levels} numbers, from {resolution} down to H_z = {size}, not {len(given)}")
+    if given is None and levels > DEFAULT_LEVELS:
+        raise ValueError(f"{key}: {levels} levels need multipliers of their own, one for each")
 
 
 class Encoder(Section):
@@ -222,23 +234,14 @@ class Autoencoder(AutoencoderSettings):
         """The checks that need the dataset's resolution."""
         if resolution < self.feature_size:
             raise ValueError(f"feature_size: at most the dataset's resolution {resolution}, not {self.feature_size}")
-        levels = int(log2(resolution // self.code_size.height)) + 1
-        given = self.encoder.multipliers
-        if given is not None and len(given) != levels:
-            raise ValueError(
-                f"encoder.multipliers: {levels} numbers, from {resolution} down to H_z ="
-                f" {self.code_size.height}, not {len(given)}"
-            )
-        if given is None and levels > 5:
-            raise ValueError(f"encoder.multipliers: {levels} levels need multipliers of their own, one for each")
-        stages = int(log2(resolution // self.feature_size)) + 1
-        if self.decoder.channels is not None and len(self.decoder.channels) != stages:
+        check_multipliers("encoder.multipliers", self.encoder.multipliers, resolution, self.code_size.height)
+        stages, channels = int(log2(resolution // self.feature_size)) + 1, self.decoder.channels
+        if channels is not None and len(channels) != stages:
             raise ValueError(
                 f"decoder.channels: {stages} numbers, from H_d = {self.feature_size} up to {resolution},"
-                f" not {len(self.decoder.channels)}"
+                f" not {len(channels)}"
             )
-        if self.decoder.channels is not None and self.decoder.channels[0] != self.feature_channels:
+        if channels is not None and channels[0] != self.feature_channels:
             raise ValueError(
-                f"decoder.channels: the first is feature_channels = {self.feature_channels},"
-                f" not {self.decoder.channels[0]}"
+                f"decoder.channels: the first is feature_channels = {self.feature_channels}, not {channels[0]}"
             )

@@ -5,7 +5,6 @@ published configs for 256 x 256); each family replaces those that its own code h
 paper nor code says is marked as assumed.
 """
 
-from math import log2
 from typing import Literal
 
 from pydantic import Field
@@ -17,10 +16,9 @@ from pipeline.settings.autoencoder import (
     Discriminator,
     Losses,
     Perceptual,
+    check_multipliers,
 )
 from pipeline.settings.fields import Section
-
-DEFAULT_LEVELS = 5
 
 
 class FirstStageNetwork(Section):
@@ -105,10 +103,4 @@ class FirstStage(AutoencoderSettings):
         size = self.code_size.height
         if resolution < size:
             raise ValueError(f"code_size: H_z at most the dataset's resolution {resolution}, not {size}")
-        levels, given = int(log2(resolution // size)) + 1, self.network.multipliers
-        if given is not None and len(given) != levels:
-            raise ValueError(
-                f"network.multipliers: {levels} numbers, from {resolution} down to H_z = {size}, not {len(given)}"
-            )
-        if given is None and levels > DEFAULT_LEVELS:
-            raise ValueError(f"network.multipliers: {levels} levels need multipliers of their own, one for each")
+        check_multipliers("network.multipliers", self.network.multipliers, resolution, size)
