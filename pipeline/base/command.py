@@ -29,6 +29,7 @@ KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
 CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another digest; the workflow's word for a job."
 
 SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
+ConfigArgument = Annotated[Path, typer.Argument(help="The run's config file.")]
 LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
 
 InputsArgument = Annotated[

@@ -5,6 +5,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = REPOSITORY / "config"
 PUBLISHED = CONFIG / "published"
+DEMO = Path("config/demo.yaml")  # the config of whoever names none
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"

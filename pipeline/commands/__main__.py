@@ -34,25 +34,21 @@ def listing() -> str:
     """All commands, a line each."""
     found = commands()
     width = max(map(len, found))
-    parts = {"Commands": "pipeline.commands.", "Stages, as the workflow calls them": "pipeline."}
+    parts = {"Commands": "pipeline.commands", "Stages, as the workflow calls them": "pipeline"}
     lines = [
         "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
     for title, prefix in parts.items():
-        lines += ["", f"{title}:"]
-        lines += [
-            f"  {name:{width}}  {described(module)}" for name, module in found.items() if module == f"{prefix}{name}"
-        ]
+        here = {name: module for name, module in found.items() if module == f"{prefix}.{name}"}
+        lines += ["", f"{title}:", *(f"  {name:{width}}  {described(module)}" for name, module in here.items())]
     return "\n".join(lines)
 
 
 def is_short(module: str, arguments: list[str]) -> bool:
     """Whether a stage is told a config and an entry, not settings and files."""
-    of_stage = not module.startswith("pipeline.commands.")
-    return (
-        of_stage and len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
-    )
+    of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    return of_config and not module.startswith("pipeline.commands.")
 
 
 def by_hand(stage: str, config: Path, entry: str, further: list[str]) -> None:

@@ -7,13 +7,12 @@ the keys that it is told, and records in results/accepted.json that they count: 
 The file can be committed; without it (or a line of it), those results are made again.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import run_stage
+from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.config.root import Config, read_config
 from pipeline.plan.identities import recorded_of
 from pipeline.plan.planned import planned
@@ -22,7 +21,7 @@ from pipeline.stages.common import ACCEPTED, Job, Jobs, digest_of, read_accepted
 
 
 def accept(
-    config: Annotated[Path, typer.Argument(help="The run's config file.")],
+    config: ConfigArgument,
     keys: Annotated[
         list[str] | None,
         typer.Option("--key", help="A key whose change is harmless, such as training.batch or autoencoder.tables."),
@@ -70,26 +69,16 @@ def earlier(job: Job, here: dict[str, dict[str, Any]], keys: tuple[str, ...]) ->
 
 def without(identity: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """An identity without its code, and without these keys of its settings, wherever they stand there."""
-    return {
-        name: _pruned(part, tuple(tuple(key.split(".")) for key in keys)) if name == "settings" else part
-        for name, part in identity.items()
-        if name != "code"
-    }
+    places = [tuple(key.split(".")) for key in keys]
 
+    def pruned(value: Any, place: tuple[str, ...]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kept = [name for name in value if not any((*place, name)[-len(one) :] == one for one in places)]
+        return {name: pruned(value[name], (*place, name)) for name in kept}
 
-def _pruned(value: Any, keys: tuple[tuple[str, ...], ...]) -> Any:
-    """`value` without the places whose path ends with one of the keys."""
-    return _below(value, (), keys)
-
-
-def _below(value: Any, place: tuple[str, ...], keys: tuple[tuple[str, ...], ...]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _below(part, (*place, name), keys)
-        for name, part in value.items()
-        if not any((*place, name)[-len(key) :] == key for key in keys)
-    }
+    apart = {name: part for name, part in identity.items() if name != "code"}
+    return apart | {"settings": pruned(identity["settings"], ())}
 
 
 if __name__ == "__main__":

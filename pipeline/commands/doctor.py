@@ -3,17 +3,17 @@
 Exit code 0 when it can; 1 with what stops it, a line each.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tabulate import tabulate
 
-from pipeline.base.command import run_stage
+from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.machine import machine_facts
+from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
@@ -29,7 +29,6 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import samples
 
-DEMO = CONFIG / "demo.yaml"
 WIDEST_CELL = 60
 STATES = {
     "here": "here, right",
@@ -40,7 +39,7 @@ STATES = {
 
 
 def doctor(
-    config: Annotated[Path, typer.Argument(help="The run's config file.")] = DEMO,
+    config: ConfigArgument = CONFIG / "demo.yaml",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
 ) -> None:
     """Say whether a run can go through: metric networks, machine, datasets; exit code 1 if it can't."""
@@ -85,7 +84,7 @@ def dataset_table(jobs: Jobs) -> str:
         job = jobs(dataset, name)
         prepared = f"yes, {job.folder}" if job.complete else "no"
         if job.complete:
-            facts = json.loads(Path(job.path("manifest.json")).read_text(encoding="utf-8"))
+            facts = read_json(Path(job.path("manifest.json")), f"datasets.{name}")
             prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
         source = settings.source.model_dump(mode="json")
         raw = raw_images(settings.source, f"datasets.{name}.source")
@@ -114,14 +113,8 @@ def machine_table() -> str:
 
 
 def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
-    return tabulate(
-        rows,
-        headings,
-        tablefmt="simple",
-        maxcolwidths=WIDEST_CELL,
-        disable_numparse=True,
-        break_on_hyphens=False,
-    )
+    widths: dict[str, Any] = {"maxcolwidths": WIDEST_CELL, "break_on_hyphens": False}
+    return tabulate(rows, headings, tablefmt="simple", disable_numparse=True, **widths)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import run_stage
-from pipeline.base.places import NETWORKS
+from pipeline.base.command import ConfigArgument, run_stage
+from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
 from pipeline.estimation.images import image_counts
@@ -18,11 +18,9 @@ from pipeline.plan.planned import planned
 from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset, raw_images
 
-DEFAULT = Path("config/demo.yaml")
-
 
 def estimate(
-    config: Annotated[Path, typer.Argument(help="The run's config file.")] = DEFAULT,
+    config: ConfigArgument = DEMO,
     device: Annotated[
         str | None, typer.Option(help=f"{', '.join(DEVICES)}, or a name for --tflops; this machine's without it.")
     ] = None,

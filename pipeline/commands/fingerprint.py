@@ -1,12 +1,8 @@
 """Command: take and keep the fingerprints of a config's raw collections and checkpoints."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from pipeline.base.command import run_stage
+from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.progress import log_to
 from pipeline.config.root import read_config
 from pipeline.data.kept_fingerprints import Fingerprints
@@ -14,7 +10,7 @@ from pipeline.data.sources import source_at
 from pipeline.settings.diffusion import FilesSamples
 
 
-def fingerprint(config: Annotated[Path, typer.Argument(help="The run's config file.")]) -> None:
+def fingerprint(config: ConfigArgument) -> None:
     """Take the fingerprints of a config's raw images and checkpoints, keep them, and print them as JSON.
 
     A run does so by itself; before dry runs on a large collection, which keep nothing, this reads it once.

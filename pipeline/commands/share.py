@@ -16,7 +16,7 @@ import typer
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import NETWORKS
+from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.planned import planned
@@ -24,7 +24,6 @@ from pipeline.plan.tracking import dvc_file, refuse_while_jobs_run, tracked_as
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, network
 
-DEFAULT = Path("config/demo.yaml")
 ALL = "all"
 AT_ONCE = 5000  # paths of a call: Linux takes 2 MB of arguments, a path has some 100 bytes
 SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.name})
@@ -32,7 +31,7 @@ SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.
 
 def share(
     configs: Annotated[
-        list[Path] | None, typer.Argument(help=f"The runs' config files; {DEFAULT} without any.", metavar="CONFIG...")
+        list[Path] | None, typer.Argument(help=f"The runs' config files; {DEMO} without any.", metavar="CONFIG...")
     ] = None,
     listed: Annotated[
         str | None,
@@ -43,7 +42,7 @@ def share(
 
     --list works without the results too: bright share --list samples CONFIG | xargs -r dvc pull
     """
-    settings = [read_config(path) for path in configs or [DEFAULT]]
+    settings = [read_config(path) for path in configs or [DEMO]]
     if listed is not None:
         for path in tracked([Jobs(config, at_hand=is_tracked) for config in settings], listed):
             print(path)

@@ -5,7 +5,6 @@ Reads the jobs' records, here or on another machine that shares the file system.
 
 import time
 from collections import Counter
-from pathlib import Path
 from textwrap import shorten
 from typing import Annotated
 
@@ -13,7 +12,8 @@ import typer
 from tabulate import tabulate
 
 from pipeline.base.amounts import readable_duration
-from pipeline.base.command import run_stage
+from pipeline.base.command import ConfigArgument, run_stage
+from pipeline.base.places import DEMO
 from pipeline.base.records import State
 from pipeline.config.root import read_config
 from pipeline.plan.parts import parts
@@ -22,13 +22,12 @@ from pipeline.plan.states import JobState
 from pipeline.stages.common import Jobs
 from pipeline.stages.page import trainings
 
-DEFAULT = Path("config/demo.yaml")
 NOTE = 60  # characters
 BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT)
 
 
 def status(
-    config: Annotated[Path, typer.Argument(help="The run's config file.")] = DEFAULT,
+    config: ConfigArgument = DEMO,
     every: Annotated[float | None, typer.Option(min=1, help="Show it again every so many seconds.")] = None,
 ) -> None:
     """Show what runs, how far each training is, images per second and time left; what failed, and why."""
