@@ -178,9 +178,8 @@ def _method(measurement: Measurement, layout: Layout) -> str:
     if measurement.label is not None:
         return measurement.label
     noise = measurement.traits.get("code_noise")
-    words = [NOISE_WORDS.get(noise or "", "with noise" if noise and layout.tells_noise else "")]
-    words.append(ADVERSARIAL_WORDS.get(measurement.traits.get("adversarial", ""), ""))
-    told = ", ".join(word for word in words if word)
+    of_noise = NOISE_WORDS.get(noise or "", "with noise" if noise and layout.tells_noise else "")
+    told = ", ".join(filter(None, (of_noise, ADVERSARIAL_WORDS.get(measurement.traits.get("adversarial", "")))))
     method = measurement.traits.get("method", measurement.name)
     return f"{method} ({told})" if told else method
 
@@ -237,10 +236,8 @@ def _provenance_json(measurement: Measurement, job: TableJob) -> str:
     made: dict[str, Any] = {"summaries": [path for paths in measurement.files.values() for path in paths]}
     if job.provenance is not None:
         told, trained = job.provenance, not measurement.is_counted
-        names = [
-            measurement.name,
-            *(f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:]),
-        ] * trained
+        further = [f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:]]
+        names = [measurement.name, *further] * trained
         made |= {
             "weights": [folder for name in names for folder in told.weights.get(name, [])],
             "data_sha256": told.data.get(measurement.traits.get("dataset", "")),

@@ -1,7 +1,7 @@
 """The run's own numbers: the summaries of each row gathered into one measurement, over its training seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
@@ -23,8 +23,6 @@ class Measurement:
     label: str | None = None
     traits: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
-    kinds_of: dict[str, str] = field(default_factory=dict)
-    """The kind of summary that each value is from, by the value's name."""
     files: dict[str, list[str]] = field(default_factory=dict)
     """The summaries' paths, by their kinds."""
 
@@ -45,8 +43,7 @@ class Measurement:
             told = differing(self.values[key].protocol, values[key].protocol)
             problem = f"has two protocols: {told}" if told else "comes twice"
             raise InputError(f"summaries of {self.name!r}: {key} {problem}; give each summary once")
-        self.values |= values
-        self.kinds_of |= dict.fromkeys(values, kind)
+        self.values |= {key: replace(value, kind=kind) for key, value in values.items()}
         self.files.setdefault(kind, []).append(path)
 
     def join_traits(self, traits: dict[str, Any]) -> None:
@@ -60,14 +57,9 @@ class Measurement:
 
     def counts(self) -> "Measurement":
         """Its counts and its speed alone, which can match a published row where its images do not."""
-        return Measurement(
-            self.name,
-            self.label,
-            self.traits,
-            {key: value for key, value in self.values.items() if self.kinds_of[key] in COUNTED_KINDS},
-            self.kinds_of,
-            {kind: paths for kind, paths in self.files.items() if kind in COUNTED_KINDS},
-        )
+        values = {key: value for key, value in self.values.items() if value.kind in COUNTED_KINDS}
+        files = {kind: paths for kind, paths in self.files.items() if kind in COUNTED_KINDS}
+        return replace(self, values=values, files=files)
 
 
 @dataclass
@@ -127,7 +119,6 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
     joined = Measurement(row, seeds[0].label)
     for measurement in seeds:
         joined.join_traits(measurement.traits)
-        joined.kinds_of |= measurement.kinds_of
         for kind, files in measurement.files.items():
             joined.files.setdefault(kind, []).extend(files)
     for key in dict.fromkeys(key for measurement in seeds for key in measurement.values):
@@ -144,4 +135,11 @@ def _mean(values: list[Value]) -> Value:
         return values[0]
     numbers, deviations = [value.number for value in values], [value.std for value in values if value.std is not None]
     pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
-    return Value(fmean(numbers), pooled, values[0].protocol, None, stdev(numbers), len(values))
+    return replace(
+        values[0],
+        number=fmean(numbers),
+        std=pooled,
+        interval=None,
+        seed_std=stdev(numbers),
+        seeds=len(values),
+    )

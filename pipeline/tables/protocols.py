@@ -73,13 +73,10 @@ def told(protocol: dict[str, Any]) -> str:
 
     How intervals were made is a footnote of its own.
     """
-    parts = []
-    for key, value in protocol.items():
-        if key.endswith(INTERVAL):
-            continue
-        if isinstance(value, float | int | str):
-            text = value[:12] if key.endswith("sha256") and isinstance(value, str) else str(value)
-        else:
-            text = json.dumps(value, sort_keys=True)
-        parts.append(f"{key} {text}")
-    return ", ".join(parts)
+    parts = {key: value for key, value in protocol.items() if not key.endswith(INTERVAL)}
+    for key, value in parts.items():
+        if not isinstance(value, float | int | str):
+            parts[key] = json.dumps(value, sort_keys=True)
+        elif key.endswith("sha256"):
+            parts[key] = str(value)[:12]
+    return ", ".join(f"{key} {value}" for key, value in parts.items())

@@ -41,6 +41,7 @@ class Value:
     interval: tuple[float, float] | None = None
     seed_std: float | None = None
     seeds: int = 1
+    kind: str = ""  # of the summary that it is from
 
 
 class Summary(BaseModel):
