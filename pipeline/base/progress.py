@@ -40,6 +40,8 @@ class Progress:
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
         self.description, self.total, self.unit, self.done = description, total, unit, done
         self.done_before, self.visible, self.note = done, visible, ""
+        self.rate = 0.0
+        """Units per second; those of before a resume don't count."""
         self.started_at = self.last_line_at = time.monotonic()
         shown = visible and sys.stderr.isatty()
         self.bar = tqdm(
@@ -60,6 +62,8 @@ class Progress:
     def advance(self, count: int = 1, note: str = "") -> None:
         """`count` more units are done; `note` (such as the loss) stands behind the numbers."""
         self.done += count
+        elapsed = time.monotonic() - self.started_at
+        self.rate = (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
         self.bar.update(count)
         if note:
             self.note = note
@@ -69,16 +73,9 @@ class Progress:
             self._line(note)
 
     @property
-    def rate(self) -> float:
-        """Units per second; those of before a resume don't count."""
-        elapsed = time.monotonic() - self.started_at
-        return (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
-
-    @property
     def left_s(self) -> float | None:
         """Seconds left, where that can be told yet."""
-        rate = self.rate
-        return (self.total - self.done) / rate if rate > 0 else None
+        return (self.total - self.done) / self.rate if self.rate > 0 else None
 
     def _report(self) -> None:
         """For the stage's record."""

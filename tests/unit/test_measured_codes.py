@@ -190,9 +190,9 @@ def test_the_stages_write_what_the_tables_read(
     measure_codes(json.dumps(job), tiny_images, weights, codes, hits, lpips, summary)
     found = read_summary(summary)
     assert found.method == "BRIGHT" and found.table_entries_log2 == settings.tables.entries_log2
-    assert 0 <= found.codes.minimum < found.codes.maximum <= 1
+    assert 0 <= found.codes["minimum"] < found.codes["maximum"] <= 1
     statistics = json.loads((tmp_path / "statistics.json").read_text())
-    assert found.usage.used_share == pytest.approx(np.mean(statistics["hits"]["share_hit"]))
+    assert found.usage["used_share"] == pytest.approx(np.mean(statistics["hits"]["share_hit"]))
     assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
     speeds = tmp_path / "decoding.json"
     model = {"autoencoder": job["autoencoder"], "resolution": 32, "channels": 1}
@@ -217,15 +217,15 @@ def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, 
         patch.setattr(code_noise, "LpipsDistance", lambda *_: AbsoluteDifference())
         measure_codes(json.dumps(job), split, weights, codes, hits, networks_folder / "lpips_alex.safetensors", summary)
     found = read_summary(summary)
-    assert found.table_entries_log2 is None and found.noise.tolerated_half_cells is None
+    assert found.table_entries_log2 is None and found.noise["tolerated_half_cells"] is None
     assert found.storage.tables == 0
     if family == "kl":
         assert found.usage is None and found.storage.code_bits == 4 * 4 * 4 * 32
         return
     indices = model.eval().indices(read_codes(codes)).flatten()
     shares = torch.bincount(indices, minlength=16).double() / len(indices)
-    assert found.usage.used_share == pytest.approx(float((shares > 0).double().mean()))
-    assert found.usage.perplexity == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
+    assert found.usage["used_share"] == pytest.approx(float((shares > 0).double().mean()))
+    assert found.usage["perplexity"] == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
     assert found.storage.code_bits == 4 * 4 * (3 if family == "rqvae" else 1) * 4
 
 
