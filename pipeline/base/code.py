@@ -149,6 +149,9 @@ class Code:
         return inner if own and self.file(inner) is not None else origin
 
 
+PROJECT = Code()
+
+
 def upwards(name: str) -> list[str]:
     """A module and the packages it lies in."""
     parts = name.split(".")
@@ -160,17 +163,12 @@ def is_left_out(name: str) -> bool:
 
 
 @cache
-def _project() -> Code:
-    return Code()
-
-
-@cache
 def code_digest(roots: tuple[str, ...]) -> str:
     """The digest of a stage's code, 64 hexadecimal digits.
 
     roots: its command's module and the modules of its models' families.
     """
-    return _project().digest(roots)
+    return PROJECT.digest(roots)
 
 
 def expected_code(roots: tuple[str, ...]) -> str:

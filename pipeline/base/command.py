@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 import yaml
@@ -113,7 +113,11 @@ def read_settings(kind: type[Settings], argument: str) -> Settings:
             text = Path(argument).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"settings {argument!r}: neither JSON nor a readable file ({error.strerror})") from None
-    return parse_settings(kind, _parse(text, argument), "settings")
+    try:
+        values = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings {argument!r}: not JSON or YAML ({error})") from None
+    return parse_settings(kind, values, "settings")
 
 
 def needed(path: Path | None, option: str, reason: str) -> Path:
@@ -135,10 +139,3 @@ def listed(arguments: list[str] | None) -> list[str]:
         except OSError as error:
             raise InputError(f"{argument}: no readable file of arguments ({error.strerror})") from None
     return found
-
-
-def _parse(text: str, origin: str) -> Any:
-    try:
-        return json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"settings {origin!r}: not JSON or YAML ({error})") from None

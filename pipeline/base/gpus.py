@@ -43,17 +43,13 @@ def visible_gpus() -> list[str]:
         return list(present.values())
     gpus: list[str] = []
     for name in (entry.strip() for entry in chosen.split(",")):
-        found = name if name.startswith("MIG-") else present.get(name) or _by_uuid(name, list(present.values()))
-        if found is None:
+        # As CUDA allows: a UUID may be cut short where one GPU alone has such a one.
+        of_uuid = [uuid for uuid in present.values() if name.startswith("GPU-") and uuid.startswith(name)]
+        found = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
+        if len(found) != 1:
             break
-        gpus.append(found)
+        gpus += found
     return gpus
-
-
-def _by_uuid(name: str, present: list[str]) -> str | None:
-    """The GPU whose UUID begins with `name`, as CUDA allows."""
-    found = [uuid for uuid in present if name.startswith("GPU-") and uuid.startswith(name)]
-    return found[0] if len(found) == 1 else None
 
 
 def lease_gpus(count: int) -> Lease:

@@ -19,10 +19,11 @@ EXECUTOR = "snakemake-executor-plugin-"
 
 def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
     """Lines by what they are of; `results` is the folder whose disk counts; `optional`: lines on further packages."""
-    memory = psutil.virtual_memory()
+    memory, own = psutil.virtual_memory(), psutil.Process()
+    cores = len(own.cpu_affinity()) if hasattr(own, "cpu_affinity") else os.cpu_count()
     return {
         "devices": devices(),
-        "CPU cores": f"{usable_cores()} usable of {os.cpu_count()}",
+        "CPU cores": f"{cores} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
         "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
         **(optional or {}),
@@ -38,11 +39,6 @@ def devices() -> str:
         return "no CUDA device: the CPU does everything"
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in found)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
 
 
 def free_disk(folder: Path) -> int:

@@ -54,20 +54,11 @@ def parse_settings(
 
 def explain(problem: Any) -> str:
     """One pydantic problem as `key: what is wrong (got ...)`."""
-    key = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    match problem["type"]:
-        case "missing":
-            message = "this key is missing"
-        case "unknown_key":  # of a section, which names those that it has
-            pass
-        case "value_error":
-            # The checks of a whole section begin with the key inside it.
-            return (
-                f"{key}.{message}"
-                if key and re.match(r"[\w.]+: ", message)
-                else f"{key + ': ' if key else ''}{message}"
-            )
-        case _:
-            message += f" (got {problem['input']!r})"
-    return f"{key + ': ' if key else ''}{message}"
+    key, message, joint = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, "), ": "
+    if problem["type"] == "missing":
+        message = "this key is missing"
+    elif problem["type"] == "value_error":  # the checks of a whole section begin with the key inside it
+        joint = "." if re.match(r"[\w.]+: ", message) else joint
+    elif problem["type"] != "unknown_key":  # a section names those that it has
+        message += f" (got {problem['input']!r})"
+    return f"{key}{joint}{message}" if key else message

@@ -50,7 +50,10 @@ def doctor(
     stopping = obstacles(jobs, to_do, networks)
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
-    print(f"Machine\n{machine_table()}\n")
+    package = load_package()
+    retrieval = f"not used: {package}" if isinstance(package, str) else "installed, loads"
+    facts = machine_facts(Path("results"), {"tiny-cuda-nn": retrieval})
+    print(f"Machine\n{_table(list(facts.items()), ())}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
             left_out = state.name in asked and state.status == "missing"
@@ -103,13 +106,6 @@ def raw_images(source: Source, where: str) -> str:
         return " + ".join(str(len(part.names())) for part in parts.values())
     except InputError:
         return "not here"
-
-
-def machine_table() -> str:
-    """Devices, cores, memory, disk, versions."""
-    package = load_package()
-    retrieval = f"not used: {package}" if isinstance(package, str) else "installed, loads"
-    return _table(list(machine_facts(Path("results"), {"tiny-cuda-nn": retrieval}).items()), ())
 
 
 def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ def prune(
     folders = unused([Jobs(read_config(path)) for path in configs], configs)
     total = 0
     for folder in folders:
-        size = folder_size(folder)
+        size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
         total += size
         print(f"{readable_bytes(size):>8}  {folder}")
         if yes:
@@ -56,11 +56,6 @@ def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
     return sorted(path for path in present if path.is_dir() and path not in used)
-
-
-def folder_size(folder: Path) -> int:
-    """Bytes of all files below."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def remove(folder: Path) -> None:

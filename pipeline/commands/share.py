@@ -44,7 +44,9 @@ def share(
     """
     settings = [read_config(path) for path in configs or [DEMO]]
     if listed is not None:
-        for path in tracked([Jobs(config, at_hand=is_tracked) for config in settings], listed):
+        for path in tracked(
+            [Jobs(config, at_hand=lambda job: dvc_file(job.folder).exists()) for config in settings], listed
+        ):
             print(path)
         return
     plans = [Jobs(config) for config in settings]
@@ -60,11 +62,6 @@ def share(
     total = readable_bytes(sum(tracked_as(path)["size"] for path in paths))
     print(f"{len(paths)} results tracked, {total}; {len(new)} .dvc files are new or changed")
     print("next: git add results, git commit, dvc push")
-
-
-def is_tracked(job: Job) -> bool:
-    """Whether DVC has a job's results, here or at the remote."""
-    return dvc_file(job.folder).exists()
 
 
 def sharable(plans: list[Jobs]) -> Iterator[Path]:

@@ -69,7 +69,7 @@ def _trainings(jobs: Jobs, states: list[JobState]) -> str:
             state.job.name,
             state.state,
             _progress(state),
-            *_speed(state, _steps_per_s(state)),
+            *_speed(state, _rate(state.record.get("rate")) if state.state == State.RUNNING else ""),
             shorten(str(state.record.get("note", "")), NOTE) if state.state == State.RUNNING else "",
         ]
         for state in states
@@ -114,10 +114,6 @@ def _speed(state: JobState, *further: str) -> list[str]:
         "" if left is None else readable_duration(left),
         " on ".join(str(state.record[key]) for key in ("device", "host") if state.record.get(key)),
     ]
-
-
-def _steps_per_s(state: JobState) -> str:
-    return _rate(state.record.get("rate")) if state.state == State.RUNNING else ""
 
 
 def _rate(per_s: float | None) -> str:

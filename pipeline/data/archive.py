@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,23 +44,18 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-class ArchiveWriter:
+class ArchiveWriter(ExitStack):
     """Writes an archive atomically: it appears whole when the `with` block ends, or not at all."""
 
     def __init__(self, path: Path | str, channels: int):
+        super().__init__()
         self.path, self.channels = Path(path), channels
-        self._stack = ExitStack()
         self._names: set[str] = set()
 
     def __enter__(self) -> "ArchiveWriter":
-        temporary = self._stack.enter_context(atomic_path(self.path))
-        self._zip = self._stack.enter_context(zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED))
+        temporary = self.enter_context(atomic_path(self.path))
+        self._zip = self.enter_context(zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def add(self, name: str, pixels: np.ndarray) -> None:
         """Add one image: uint8 (H, W) or (H, W, C) with the archive's channels."""

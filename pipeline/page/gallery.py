@@ -99,7 +99,9 @@ def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | No
         found = near.get(made.names[index], [])
         sample = {f"sample {index}": image_uri(made.read(index))}
         new = [name for name, _ in found if name not in budget.images]
-        near_it = {name: image_uri(seen.read(_place(places, name))) for name in new} if seen is not None else {}
+        if seen is not None and (absent := [name for name in new if name not in places]):
+            raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
+        near_it = {name: image_uri(seen.read(places[name])) for name in new} if seen is not None else {}
         if not budget.add(sample | near_it):
             break
         shown.append(Sample(sample[f"sample {index}"], found))
@@ -116,9 +118,3 @@ def _neighbours(path: Path | None) -> dict[str, list[tuple[str, float]]]:
         str(image): list(zip(rows["train_image"], rows["lpips"], strict=True))
         for image, rows in generated.groupby("image")
     }
-
-
-def _place(places: dict[str, int], name: str) -> int:
-    if name not in places:
-        raise InputError(f"neighbours: {name} is not in the training split; make the neighbours again")
-    return places[name]

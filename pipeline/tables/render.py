@@ -9,15 +9,8 @@ from pipeline.tables.claims import ClaimsTable, shown_claims
 from pipeline.tables.display import Shown, display
 from pipeline.tables.footnotes import footnotes, title
 
-LATEX = {
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -84,9 +77,7 @@ def to_latex(table: AnyTable) -> str:
     """A table environment for `booktabs`, captioned and labelled, its footnotes below the tabular."""
     told = _shown(table)
     cells = told.cells.map(escape_latex)
-    cells.columns = pd.MultiIndex.from_tuples(
-        [(escape_latex(first), escape_latex(second)) for first, second in cells.columns]
-    )
+    cells.columns = pd.MultiIndex.from_tuples([tuple(map(escape_latex, parts)) for parts in cells.columns])
     text = (
         cells.style.hide(axis="index")
         .to_latex(
