@@ -68,15 +68,11 @@ def doctor(
 
 def network_table(states: list[NetworkState], asked: set[str]) -> str:
     """Each network: state, what is missing without it, whether this config asks for it."""
-    rows = [
-        (
-            state.name,
-            STATES[state.status].format(state.line),
-            ", ".join(manifest()[state.name].metrics),
-            "yes" if state.name in asked else "no",
-        )
-        for state in states
-    ]
+    rows = []
+    for one in states:
+        without = ", ".join(manifest()[one.name].metrics)
+        asked_for = "yes" if one.name in asked else "no"
+        rows.append((one.name, STATES[one.status].format(one.line), without, asked_for))
     return _table(rows, ("network", "state", "without it, these are missing", "asked for"))
 
 

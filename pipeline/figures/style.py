@@ -14,27 +14,16 @@ DPI = 200
 # Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 
-SETTINGS = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "figure.titlesize": 10,
-    "pdf.fonttype": 42,
-}
 mpl.use("Agg")
-mpl.rcParams.update(SETTINGS)
+mpl.rc("font", family="DejaVu Sans", size=8)  # comes with matplotlib: the same everywhere
+mpl.rc("axes", titlesize=8, labelsize=8, grid=True, axisbelow=True)
+mpl.rc("axes.spines", top=False, right=False)
+mpl.rc("grid", color="#DDDDDD", linewidth=0.6)
+mpl.rc("lines", linewidth=1.2)
+mpl.rc("legend", frameon=False, fontsize=7)
+mpl.rc(("xtick", "ytick"), labelsize=7)
+mpl.rc("figure", titlesize=10)
+mpl.rc("pdf", fonttype=42)
 
 
 def panels(

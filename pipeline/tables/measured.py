@@ -135,11 +135,5 @@ def _mean(values: list[Value]) -> Value:
         return values[0]
     numbers, deviations = [value.number for value in values], [value.std for value in values if value.std is not None]
     pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
-    return replace(
-        values[0],
-        number=fmean(numbers),
-        std=pooled,
-        interval=None,
-        seed_std=stdev(numbers),
-        seeds=len(values),
-    )
+    joined = replace(values[0], number=fmean(numbers), std=pooled, interval=None)
+    return replace(joined, seed_std=stdev(numbers), seeds=len(values))

@@ -1,7 +1,6 @@
 """What the tables' columns hold: each quantity as the paper prints it and as we measure it."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 
 @dataclass(frozen=True)
@@ -58,43 +57,26 @@ SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4)
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2)
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
 
-_count = partial(Quantity, kind="complexity", significant=3)
+
+def _count(key: str, label: str, decimals: int, measured: dict[str, str], published: bool = True) -> Quantity:
+    return Quantity(key, label, "complexity", measured, published, decimals, significant=3)
+
+
 COUNTS = (
-    _count(
-        "hash_table_params_millions",
-        "Hash tables (M)",
-        measured={"ngp": "hash_tables.ngp", "tcnn": "hash_tables.tcnn"},
-        is_published=True,
-        decimals=1,
-    ),
-    _count("decoder_params_millions", "Decoder (M)", measured={"": "decoder_params"}, is_published=True, decimals=1),
-    _count(
-        "decoder_gflops",
-        "Decoding GFLOPs",
-        measured={"paper rule": "gmacs.paper_rule", "true count": "gmacs.true"},
-        is_published=True,
-        decimals=2,
-    ),
+    _count("hash_table_params_millions", "Hash tables (M)", 1, {"ngp": "hash_tables.ngp", "tcnn": "hash_tables.tcnn"}),
+    _count("decoder_params_millions", "Decoder (M)", 1, {"": "decoder_params"}),
+    _count("decoder_gflops", "Decoding GFLOPs", 2, {"paper rule": "gmacs.paper_rule", "true count": "gmacs.true"}),
 )
-ENCODER = _count("encoder_params_millions", "Encoder (M)", measured={"": "encoder_params"}, decimals=1)
+ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_params"}, published=False)
 
 
 def _of_space(
     space: str, metric: str, key: str, label: str, decimals: int, published: bool = False, kind: str = "generation"
 ) -> Quantity:
     """A metric in a feature space, whose name starts with its network's."""
-    prefix = "rfid." if kind == "reconstruction_distance" else ""
-    return Quantity(
-        key,
-        label,
-        kind,
-        {"": f"{prefix}{space}.{metric}"},
-        published,
-        decimals,
-        has_std=metric == "score_mean",
-        has_interval=True,
-        network=space.removesuffix("_clean"),
-    )
+    measured = f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"
+    has_std, network = metric == "score_mean", space.removesuffix("_clean")
+    return Quantity(key, label, kind, {"": measured}, published, decimals, has_std, has_interval=True, network=network)
 
 
 _DISTANCE = "frechet_distance"
@@ -108,10 +90,9 @@ PRECISION_RECALL = (
     _of_space("vgg16", "f1", "f1", "F1 ↑", 3, published=True),
 )
 # Other features, other numbers: never under the published metrics' names.
+_LITE = "efficientnet_lite0"
 EFFICIENTNET = tuple(
-    _of_space(
-        "efficientnet_lite0", metric, f"{key}_efficientnet_lite0", f"{name} (EfficientNet-Lite0) {arrow}", decimals
-    )
+    _of_space(_LITE, metric, f"{key}_{_LITE}", f"{name} (EfficientNet-Lite0) {arrow}", decimals)
     for key, name, arrow, metric, decimals in (
         ("fd", "FD", "↓", _DISTANCE, 1),
         ("score", "Score", "↑", "score_mean", 2),
