@@ -5,6 +5,7 @@ goes on where it was killed: features and metrics that are in the store are not 
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from pipeline.settings.evaluation import Evaluation
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
 from pipeline.tables.quantities import GENERATION
-from pipeline.tables.summaries import COLUMN_SPACES
+from pipeline.tables.summaries import FeatureSummary, Value
 
 RUN = "image-sets"
 
@@ -66,7 +67,7 @@ def evaluate(
         summaries[space] = scored(set_score(jobs, told, of_made, of_real), evaluation) | names
         write_json(output / made.name / f"summary-{space}.json", summaries[space])
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
-    print(metrics_table(summaries))
+    print(metrics_table(summaries.values()))
     for line in missing:
         print(f"left out: {line}")
     print(f"Summaries with their protocols: {output / made.name}")
@@ -121,19 +122,16 @@ def extract_missing(job: Job, evaluation: Evaluation) -> None:
         write_features(path, found, first)
 
 
-def metrics_table(summaries: dict[str, dict[str, Any]]) -> str:
+def metrics_table(summaries: Iterable[dict[str, Any]]) -> str:
     """A line for each metric, by the name that the tables' columns have."""
-    values: dict[str, tuple[float, dict[str, float]]] = {}
-    for space, summary in summaries.items():
-        for metric, number in summary["metrics"].items():
-            column = f"{COLUMN_SPACES.get(space, space)}.{metric}"
-            values[column] = (number, summary["intervals"].get(metric, {}))
+    values: dict[str, Value] = {}
+    for summary in summaries:
+        values |= FeatureSummary.model_validate(summary).values("")
     rows = []
     for quantity in GENERATION:
-        if (found := values.get(quantity.compared)) is not None:
-            number, interval = found
-            ends = (f"{interval[end]:.{quantity.decimals}f}" for end in ("low", "high"))
-            rows.append((quantity.label, f"{number:.{quantity.decimals}f}", " to ".join(ends)))
+        if (value := values.get(quantity.compared)) is not None:
+            number, *ends = (f"{one:.{quantity.decimals}f}" for one in (value.number, *(value.interval or ())))
+            rows.append((quantity.label, number, " to ".join(ends)))
     return tabulate(rows, ("metric", "value", "95% interval"), tablefmt="simple", disable_numparse=True)
 
 

@@ -15,22 +15,7 @@ from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import Section
 
-INTRODUCTION = """\
-# Config reference
-
-Made from the typed config by `bright config --write`; change `pipeline/settings`, not this page.
-
-- `config/demo.yaml` is the default; `snakemake --configfile FILE` takes another one in its place.
-- `bright config FILE` checks a file: one line that says OK, or one that names what is wrong.
-- `config/schema.json` is the schema, for editors: with
-  `# yaml-language-server: $schema=schema.json` as the first line of a config in this folder they complete and check.
-- An entry of `autoencoders`, `diffusions`, `generators` or `samples` may say `like: NAME`: it takes over all keys of
-  that entry and changes those that it names, key by key also inside sections. A list is replaced whole.
-- A key in *italics* is operational: it changes no number and is part of no digest. Every other key is part of the
-  digests of the results that it bears on, and a change of it makes those again.
-- A section may be left out where its keys all have defaults.
-- Defaults are the paper's where the paper gives a value; README.md lists what is assumed where it gives none.
-"""
+INTRODUCTION = Path(__file__).with_name("introduction.md")
 
 
 def kinds(union: Any) -> tuple[type[BaseModel], ...]:
@@ -57,7 +42,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 
 def reference() -> str:
     """config/README.md."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION.read_text(encoding="utf-8")]
     for path, section in SECTIONS:
         parts += _section(path, section)
     return "\n".join(parts)

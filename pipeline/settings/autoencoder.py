@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.settings.fields import CodeSizeField, Section, is_power_of_two, operational
-from pipeline.settings.foreign import ForeignWeights, check_weights
+from pipeline.settings.foreign import ImportedWeights, check_weights
 
 DEFAULT_LEVELS = 5
 """So many channel multipliers are by default: (1, 1, 2, 2, 4)."""
@@ -172,9 +172,7 @@ class AutoencoderSettings(Section):
     dataset: str = Field(description="A name under `datasets`.")
     family: str = Field("bright", description="The model family: a module of `pipeline/families`, or one of yours.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
-    weights: ForeignWeights | None = Field(
-        None, description="Another program's checkpoint, imported in place of a training."
-    )
+    weights: ImportedWeights = None
     discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
     losses: Losses = Field(Losses(), description="Equation 5.")
     training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution
 from pipeline.settings.fields import Section, operational
-from pipeline.settings.foreign import ForeignWeights, check_weights
+from pipeline.settings.foreign import ImportedWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 
@@ -77,9 +77,7 @@ class Diffusion(Denoising):
         " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4); auto: range"
         " where the family's codes are bounded, else first_batch.",
     )
-    weights: ForeignWeights | None = Field(
-        None, description="Another program's checkpoint, imported in place of a training."
-    )
+    weights: ImportedWeights = None
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 

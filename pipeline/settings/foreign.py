@@ -1,6 +1,6 @@
 """Config of weights that another program trained: what an entry has instead of a training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,11 @@ class ForeignWeights(Section):
         " rq-vae-transformer's; ldm: latent-diffusion's UNet; diffusers_ddpm: a folder of diffusers' DDPM."
     )
     path: str = Field(description="The checkpoint's file, or the folder.")
+
+
+ImportedWeights = Annotated[
+    ForeignWeights | None, Field(description="Another program's checkpoint, imported in place of a training.")
+]
 
 
 def check_weights(weights: ForeignWeights | None, sort: str, family: str | None) -> None:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution
 from pipeline.settings.fields import Section
-from pipeline.settings.foreign import ForeignWeights, check_weights
+from pipeline.settings.foreign import ImportedWeights, check_weights
 
 
 class GeneratorTraining(Section):
@@ -23,9 +23,7 @@ class GeneratorSettings(Section):
     autoencoder: str | None = Field(
         None, description="A name under `autoencoders`, for a family that is trained on codes."
     )
-    weights: ForeignWeights | None = Field(
-        None, description="Another program's checkpoint, imported in place of a training."
-    )
+    weights: ImportedWeights = None
     training: GeneratorTraining = Field(GeneratorTraining(), description="Optimization.")
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
