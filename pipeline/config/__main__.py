@@ -23,9 +23,13 @@ def config(
     if path is not None:
         print(f"{path}: OK, {summary(read_config(path))}")
     if write:
-        write_generated()
+        for file, text in stale().items():
+            write_text(file, text)
+            print(f"wrote {file}")
     if check:
-        check_generated()
+        if found := [f"config/{file.name}" for file in stale()]:
+            raise InputError(f"{' and '.join(found)}: not up to date; run `bright config --write`")
+        print("config/README.md and config/schema.json are up to date")
 
 
 def summary(config: Config) -> str:
@@ -35,24 +39,13 @@ def summary(config: Config) -> str:
     return f"run {config.run}: {', '.join(parts)}"
 
 
-def write_generated() -> None:
-    """Write what differs."""
-    for path, text in generated().items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
-            print(f"wrote {path}")
-
-
-def check_generated() -> None:
-    """InputError if a generated file is not what the typed config says now."""
-    stale = [
-        f"config/{path.name}"
+def stale() -> dict[Path, str]:
+    """The generated files that are not what the typed config says now, and what they should hold."""
+    return {
+        path: text
         for path, text in generated().items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
-    if stale:
-        raise InputError(f"{' and '.join(stale)}: not up to date; run `bright config --write`")
-    print("config/README.md and config/schema.json are up to date")
+    }
 
 
 if __name__ == "__main__":

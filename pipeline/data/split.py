@@ -32,17 +32,14 @@ def _chosen(names: list[str], parts: list[str], split: Split, where: str) -> lis
         case "last":
             return list(range(max(0, count - split.validation), count))
         case "hash":
-            return sorted(sorted(range(count), key=lambda index: name_hash(names[index]))[: split.validation])
+            # A number that a name has wherever it lies: neighbours among the names are no neighbours here.
+            hashes = [hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names]
+            return sorted(sorted(range(count), key=hashes.__getitem__)[: split.validation])
         case "list":
             listed = listed_names(split.list, where)
             return [index for index, name in enumerate(names) if name in listed]
         case "source":
             return [index for index, part in enumerate(parts) if part == "validation"]
-
-
-def name_hash(name: str) -> bytes:
-    """A number that a name has wherever it lies: neighbours among the names are no neighbours here."""
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
 def listed_names(path: Path | None, where: str) -> set[str]:

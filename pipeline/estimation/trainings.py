@@ -52,11 +52,8 @@ def _autoencoder_work(config: Config, settings: AutoencoderSettings) -> Work:
     """Images before the adversarial loss, those that train the critic alone, and the rest."""
     from pipeline.estimation.operations import Phase, autoencoder_training
 
-    dataset, images, adversarial = (
-        config.datasets[settings.dataset],
-        settings.training.images,
-        settings.losses.adversarial,
-    )
+    dataset, images = config.datasets[settings.dataset], settings.training.images
+    adversarial = settings.losses.adversarial
     off = images if adversarial.kind == "none" else min(adversarial.start_images, images)
     critic_only = min(adversarial.critic_only_images, images - off)
     phases: dict[Phase, int] = {"off": off, "critic only": critic_only, "on": images - off - critic_only}

@@ -71,7 +71,9 @@ def is_shown(table: Table, quantity: Quantity) -> bool:
 def _quantity(table: Table, quantity: Quantity) -> Columns:
     cells, columns = cells_of(table, quantity), {}
     if quantity.is_published:
-        columns[quantity.label, "published"] = [_published(cell) for cell in cells]
+        columns[quantity.label, "published"] = [
+            " ± ".join(filter(None, (cell.published, cell.published_two_std))) for cell in cells
+        ]
     if any(source(line) != PUBLISHED for line in table.lines):
         for variant in quantity.measured:
             heading = f"measured ({variant})" if variant else "measured"
@@ -82,11 +84,6 @@ def _quantity(table: Table, quantity: Quantity) -> Columns:
             "" if cell.difference is None else rounded(cell.difference, decimals) for cell in cells
         ]
     return columns
-
-
-def _published(cell: Cell) -> str:
-    """As printed, with ± where the paper prints it."""
-    return " ± ".join(printed for printed in (cell.published, cell.published_two_std) if printed)
 
 
 def _measured(cell: Cell, table: Table, quantity: Quantity, variant: str) -> str:

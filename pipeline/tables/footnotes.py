@@ -39,12 +39,13 @@ def title(table: Table) -> str:
 
 def footnotes(table: Table) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, what is missing, origins."""
-    kinds = [kind for kind in OF_KINDS if kind in table.layout.kinds]
+    shown = {quantity.kind for quantity in table.layout.quantities if is_shown(table, quantity)}
+    kinds = [kind for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.layout.kinds)]
     return [
         *_published(table),
         *_plus_minus(table),
         *_intervals(table),
-        *(OF_KINDS[kind] for kind in kinds if kind not in WHERE_SHOWN or _has(table, kind)),
+        *(OF_KINDS[kind] for kind in kinds),
         *_protocols(table),
         *_missing(table),
         *_row_notes(table),
@@ -53,25 +54,17 @@ def footnotes(table: Table) -> list[str]:
 
 
 def _published(table: Table) -> list[str]:
-    """What published numbers are, in a table that has any."""
+    """What published numbers and differences are, in a table that has any."""
     if not table.layout.in_paper:
         return ["The paper has no such table: every number is this run's."]
+    rule = "only where dataset, code size and protocol match a published row"
+    differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
     return [
         "published: the paper's numbers, as published, with its decimals. measured: this run's.",
-        _differences(table),
+        f"difference: measured − published, {rule}."
+        if differs
+        else f"No difference is shown: it is taken {rule}, and no measured row does.",
     ]
-
-
-def _has(table: Table, kind: str) -> bool:
-    """Whether a quantity of this kind is shown."""
-    return any(is_shown(table, quantity) for quantity in table.layout.quantities if quantity.kind == kind)
-
-
-def _differences(table: Table) -> str:
-    rule = "only where dataset, code size and protocol match a published row"
-    if any(cell.difference is not None for line in table.lines for cell in line.cells.values()):
-        return f"difference: measured − published, {rule}."
-    return f"No difference is shown: it is taken {rule}, and no measured row does."
 
 
 def _plus_minus(table: Table) -> list[str]:
