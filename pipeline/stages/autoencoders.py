@@ -15,7 +15,7 @@ from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, networ
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
-from pipeline.stages.common import Job, Jobs, Source, Stage, network
+from pipeline.stages.common import Job, Jobs, Source, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
@@ -89,18 +89,10 @@ class Complexity(Section):
     channels: int
 
 
-class DecodedModel(Section):
-    """An autoencoder for images of this size."""
-
-    autoencoder: AnyAutoencoder
-    resolution: int
-    channels: int
-
-
 class Decoding(Section):
     """Decode with several autoencoders in turns."""
 
-    models: dict[str, DecodedModel]
+    models: dict[str, Complexity]
     batch: int = Field(8, ge=1)
     rounds: int = Field(7, ge=1)
     cpu_threads: int = Field(1, ge=1)
@@ -110,11 +102,7 @@ TRAIN_AUTOENCODER = Stage(
     "train_autoencoder",
     folder="autoencoders",
     settings=AutoencoderJob,
-    outputs={
-        "weights": "autoencoder.safetensors",
-        "history": "autoencoder.history.csv",
-        "preview": "autoencoder.preview.png",
-    },
+    outputs=trained("autoencoder"),
     gpu=True,
     memory_mb=16_000,
 )

@@ -58,6 +58,11 @@ class Stage:
         return f"pipeline.{self.name}"
 
 
+def trained(model: str) -> dict[str, str]:
+    """The outputs of a training."""
+    return {"weights": f"{model}.safetensors", "history": f"{model}.history.csv", "preview": f"{model}.preview.png"}
+
+
 class Output(NamedTuple):
     """A file that a job makes."""
 

@@ -19,7 +19,7 @@ from pipeline.settings.diffusion import (
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported
-from pipeline.stages.common import Job, Jobs, Source, Stage, spans
+from pipeline.stages.common import Job, Jobs, Source, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
 Inputs = dict[str, Source | list[Source]]
@@ -52,11 +52,7 @@ TRAIN_DIFFUSION = Stage(
     "train_diffusion",
     folder="diffusions",
     settings=DiffusionJob,
-    outputs={
-        "weights": "diffusion.safetensors",
-        "history": "diffusion.history.csv",
-        "preview": "diffusion.preview.png",
-    },
+    outputs=trained("diffusion"),
     gpu=True,
     memory_mb=24_000,
 )
@@ -64,11 +60,7 @@ TRAIN_GENERATOR = Stage(
     "train_generator",
     folder="generators",
     settings=GeneratorJob,
-    outputs={
-        "weights": "generator.safetensors",
-        "history": "generator.history.csv",
-        "preview": "generator.preview.png",
-    },
+    outputs=trained("generator"),
     gpu=True,
     memory_mb=24_000,
 )
