@@ -15,7 +15,7 @@ from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, networ
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
-from pipeline.stages.common import Job, Jobs, Source, Stage, network, trained
+from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
@@ -167,7 +167,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     model = jobs.config.autoencoders[name]
     if model.weights is not None:
         return imported(jobs, "autoencoder", name, image_size(jobs, model.dataset))
-    inputs: dict[str, Source | list[Source]] = {"images": jobs(dataset, model.dataset)["train.zip"]}
+    inputs: Inputs = {"images": jobs(dataset, model.dataset)["train.zip"]}
     facts = {}
     kind = model.losses.perceptual.network
     if kind != "none":
@@ -203,7 +203,7 @@ def family_code(model: AutoencoderSettings) -> tuple[str, ...]:
     return (family_module(model.family), *autoencoder_family(model.family).code)
 
 
-def on_images(jobs: Jobs, name: str, split: str) -> dict[str, Source | list[Source]]:
+def on_images(jobs: Jobs, name: str, split: str) -> Inputs:
     """The inputs of a job that reads a split's images and a trained autoencoder."""
     images = jobs(dataset, jobs.config.autoencoders[name].dataset)[f"{split}.zip"]
     return {"images": images, "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"]}
@@ -252,7 +252,7 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
         "images": jobs.config.evaluation.noise_images,
         "seed": jobs.seed(0, "code noise"),
     }
-    read: dict[str, Source | list[Source]] = {
+    read: Inputs = {
         "codes": dumped["codes.safetensors"],
         "hits": dumped["hits.npz"],
         "lpips_alex": network("lpips_alex"),

@@ -81,6 +81,7 @@ class Output(NamedTuple):
 
 Source = Output | str
 """What a command reads: another job's output, or a file that no job makes (a metric network)."""
+Inputs = dict[str, Source | list[Source]]
 
 
 def path_of(source: Source) -> str:

@@ -25,7 +25,7 @@ from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, Gaussian
 from pipeline.settings.evaluation import SpaceName
 from pipeline.settings.fields import Section, operational
 from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import NETWORKS, Job, Jobs, Source, Stage, network, spans
+from pipeline.stages.common import NETWORKS, Inputs, Job, Jobs, Source, Stage, network, spans
 from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from pipeline.stages.generation import sample_seed, samples
 
@@ -206,7 +206,7 @@ def score(
         "prepared": prepared(jobs.config.datasets[data]),
         "memory_gb": jobs.config.evaluation.memory_gb,
     }
-    inputs: dict[str, Source | list[Source]] = {
+    inputs: Inputs = {
         "generated": [generated[file] for file in needed],
         "reference": [reference[file] for file in reference.files],
     }
@@ -310,7 +310,7 @@ def set_score(jobs: Jobs, facts: dict[str, Any], generated: Job, reference: Job)
     """The metrics of one image set against another; `facts` are the settings that say what they are."""
     space = generated.settings["space"]
     told = facts | {"space": space, "sample_kind": "files", "memory_gb": jobs.config.evaluation.memory_gb}
-    inputs: dict[str, Source | list[Source]] = {
+    inputs: Inputs = {
         "generated": [generated[file] for file in generated.files],
         "reference": [reference[file] for file in reference.files],
     }

@@ -10,7 +10,7 @@ from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
 from pipeline.stages.captions import CAPTIONS
-from pipeline.stages.common import Job, Jobs, Output, Source, Stage
+from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
@@ -106,7 +106,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
 def figure(jobs: Jobs, name: str, shown: list[Shown]) -> Job:
     """The job that draws a figure."""
     names = tuple(one.name for one in shown)
-    inputs: dict[str, Source | list[Source]] = {"data": [one.file for one in shown]}
+    inputs: Inputs = {"data": [one.file for one in shown]}
     return jobs.job(
         MAKE_FIGURE,
         f"figures.{name}",

@@ -19,10 +19,8 @@ from pipeline.settings.diffusion import (
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported
-from pipeline.stages.common import Job, Jobs, Source, Stage, spans, trained
+from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
-
-Inputs = dict[str, Source | list[Source]]
 
 
 class DiffusionJob(Section):

@@ -10,11 +10,11 @@ from pydantic import Field
 from pipeline.families import generator_family
 from pipeline.settings.fields import Section
 from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder
 from pipeline.stages.common import Job, Jobs, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
-from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, shown_samples
+from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, pairs, shown_samples
 from pipeline.stages.generation import diffusion, generator, samples
 from pipeline.stages.tables import tables
 
@@ -121,26 +121,21 @@ def _results(jobs: Jobs) -> list[Shown]:
 
 def _pictures(jobs: Jobs, chosen: str | None) -> list[Shown]:
     """Reconstructions of the models that Figure 6 compares, first samples, and their neighbours."""
-    config = jobs.config
     shown: list[Shown] = []
     if compared := compared_models(jobs):
-        data = config.autoencoders[compared[0]].dataset
-        shown.append(Shown("validation", jobs(dataset, data)["validation.zip"]))
-        for name in compared:
-            if config.autoencoders[name].dataset == data:
-                made = jobs(reconstruction, name)
-                shown += [
-                    Shown(f"{what}:{name}", made[file])
-                    for what, file in (("reconstructions", "reconstructions.zip"), ("per_image", "per_image.csv"))
-                ]
+        shown += pairs(jobs, compared)
+        shown += [
+            Shown(f"per_image:{one.name.partition(':')[2]}", one.file.job["per_image.csv"])
+            for one in shown
+            if one.name != "validation"
+        ]
     if chosen is not None:
-        made, shard = jobs(samples, chosen), config.samples[chosen].shard
-        shown += [Shown("samples", made[file]) for file in made.files[: -(-SAMPLES // shard)]]
+        made, settings = jobs(samples, chosen), jobs.config.samples[chosen]
+        shown += [Shown("samples", made[file]) for file in made.files[: -(-SAMPLES // settings.shard)]]
         if "fig09" in jobs(figures):
-            near = jobs(neighbours, chosen)
-            train = jobs(dataset, config.dataset_of(config.samples[chosen]))["train.zip"]
+            near, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(settings))
             shown += [Shown("neighbours", near["neighbours.csv"]), Shown("neighbours_summary", near["summary.json"])]
-            shown += [Shown("train", train)]
+            shown.append(Shown("train", data["train.zip"]))
     return shown
 
 
@@ -181,21 +176,24 @@ def _facts(behind: list[Job]) -> list[Shown]:
 
 def models(jobs: Jobs) -> list[dict[str, str]]:
     """Models and sample sets in words."""
-    config, rows = jobs.config, []
-    for name, model in config.autoencoders.items():
-        facts = f"{model.family} {model.code_size} on {model.dataset}, {model.training.images:,} training images"
-        rows.append({"kind": "autoencoder", "name": name, "facts": facts})
-    for name, denoiser in config.diffusions.items():
-        facts = f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps"
-        rows.append({"kind": "diffusion", "name": name, "facts": facts})
-    for name, settings in config.generators.items():
-        on = settings.dataset or f"the codes of {settings.autoencoder}"
-        facts = f"{generator_family(settings.family).method} on {on}, batches of {settings.training.batch}"
-        rows.append({"kind": "generator", "name": name, "facts": facts})
-    for name, one in config.samples.items():
-        facts = f"{one.kind.replace('_', ' ')}, {one.count:,} images"
-        rows.append({"kind": "samples", "name": name, "facts": facts})
-    return rows
+    config = jobs.config
+    told = [
+        ("autoencoder", name, f"{one.family} {one.code_size} on {one.dataset}, {one.training.images:,} training images")
+        for name, one in config.autoencoders.items()
+    ]
+    told += [
+        ("diffusion", name, f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps")
+        for name, denoiser in config.diffusions.items()
+    ]
+    for name, made in config.generators.items():
+        on = made.dataset or f"the codes of {made.autoencoder}"
+        facts = f"{generator_family(made.family).method} on {on}, batches of {made.training.batch}"
+        told.append(("generator", name, facts))
+    told += [
+        ("samples", name, f"{images.kind.replace('_', ' ')}, {images.count:,} images")
+        for name, images in config.samples.items()
+    ]
+    return [{"kind": kind, "name": name, "facts": facts} for kind, name, facts in told]
 
 
 def numerical_keys(jobs: Jobs) -> dict[str, Any]:

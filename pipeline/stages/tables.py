@@ -26,7 +26,7 @@ from pipeline.stages.autoencoders import (
     reconstruction,
 )
 from pipeline.stages.captions import CAPTIONS
-from pipeline.stages.common import Job, Jobs, Source, Stage, closure
+from pipeline.stages.common import Inputs, Job, Jobs, Source, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, prepared
 from pipeline.stages.evaluation import (
     distance_networks,
@@ -165,7 +165,7 @@ def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
     """The claims of the paper's text, recomputed from the other tables."""
     sources: list[Source] = [jobs(table, name)["table.csv"] for name in names]
     facts = {"claims": file_digest("claims.yaml")}
-    inputs: dict[str, Source | list[Source]] = {"summaries": sources}
+    inputs: Inputs = {"summaries": sources}
     return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)
 
 
@@ -187,7 +187,7 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["training_seeds"] = jobs.written.training_seeds
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
-    inputs: dict[str, Source | list[Source]] = {"summaries": [summary.job[summary.file] for summary in summaries]}
+    inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
     # Code and folders behind it are told for people; in its digest are the inputs', or those accepted in their place.
     numerical = TableJob.model_validate(settings).numerical()
     del numerical["provenance"]["code"], numerical["provenance"]["weights"]
