@@ -138,3 +138,21 @@ def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Pa
         ["git", "check-ignore", "--no-index", *payloads, *held], cwd=tmp_path, capture_output=True, text=True
     )
     assert set(ignored.stdout.split()) == set(payloads)
+
+
+def test_fifty_thousand_results_are_tracked_in_calls_that_a_system_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    paths = [STORE / "evaluations" / f"{'long-name-of-a-sample-set-' * 3}-{index:012x}" for index in range(50_000)]
+    command.add(paths)
+    assert [word for call in calls for word in call[5:]] == [str(path) for path in paths]
+    assert all(sum(len(word) + 9 for word in call) < 2**21 for call in calls), "two megabytes of arguments on Linux"
