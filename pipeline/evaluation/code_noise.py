@@ -16,8 +16,7 @@ from torch import Tensor
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
 from pipeline.evaluation.reconstruction import psnr
-from pipeline.generation.archives import pad
-from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.autoencoder import ImageAutoencoder, pad
 from pipeline.models.noise import noise_generators
 from pipeline.models.perceptual import LpipsDistance
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
-from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.autoencoder import ImageAutoencoder, pad
 
 
 @torch.no_grad()
@@ -23,11 +23,6 @@ def reconstruct_archive(model: ImageAutoencoder, images: ImageArchive, micro_bat
     with model.frozen():
         for batch, count in _full_batches("reconstruct", model, images, micro_batch):
             yield from to_uint8(model.decode(model.encode(batch)))[:count].cpu()
-
-
-def pad(batch: Tensor, size: int) -> Tensor:
-    """The batch filled up with its last row: networks see one size only, so that batching changes no bit."""
-    return torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
 
 
 def _full_batches(

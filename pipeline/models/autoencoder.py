@@ -64,3 +64,8 @@ class ImageAutoencoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructions of images."""
         return self.decode(self.encode(images))
+
+
+def pad(batch: Tensor, size: int) -> Tensor:
+    """The batch filled up with its last row: networks see one size only, so that batching changes no bit."""
+    return torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
 from pipeline.evaluation.code_statistics import code_statistics
-from pipeline.generation.archives import encode_archive, pad
+from pipeline.generation.archives import encode_archive
 from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import decoded
+from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
 from pipeline.models.code_files import read_codes, write_codes
 from pipeline.models.noise import noise_generators
