@@ -27,9 +27,7 @@ def canonical(tree: ast.Module, declares_settings: bool = False) -> str:
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.bases:
                 node.body = [statement for statement in node.body if not _is_declaration(statement)]
-    parts: list[str] = []
-    _write(tree, parts)
-    return "".join(parts)
+    return _text(tree)
 
 
 def running_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -40,24 +38,14 @@ def running_nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield from running_nodes(child)
 
 
-def _write(node: object, parts: list[str]) -> None:
-    if isinstance(node, ast.AST):
-        parts.append(f"{type(node).__name__}(")
-        for name in node._fields:
-            value = None if name in FIELDS_WITHOUT_NUMBERS else _value(node, name)
-            if value is not None and value != []:
-                parts.append(f"{name}=")
-                _write(value, parts)
-                parts.append(",")
-        parts.append(")")
-    elif isinstance(node, list):
-        parts.append("[")
-        for item in node:
-            _write(item, parts)
-            parts.append(",")
-        parts.append("]")
-    else:
-        parts.append(repr(node))
+def _text(node: object) -> str:
+    if isinstance(node, list):
+        return f"[{''.join(f'{_text(item)},' for item in node)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    values = {name: _value(node, name) for name in node._fields if name not in FIELDS_WITHOUT_NUMBERS}
+    told = "".join(f"{name}={_text(value)}," for name, value in values.items() if value is not None and value != [])
+    return f"{type(node).__name__}({told})"
 
 
 def _value(node: ast.AST, name: str) -> object:
