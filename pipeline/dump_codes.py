@@ -12,8 +12,7 @@ from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_statistics import code_statistics
 from pipeline.generation.archives import encode_archive
 from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
-from pipeline.models.checkpoints import load_autoencoder
-from pipeline.models.code_files import write_codes
+from pipeline.models.checkpoints import load_autoencoder, write_codes
 from pipeline.stages.autoencoders import Encoding
 
 

@@ -15,9 +15,8 @@ from pipeline.families import generator_family
 from pipeline.generation.files import copy_files
 from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import Make, copy_images, decoded, generate
-from pipeline.models.checkpoints import load_autoencoder, load_generator
-from pipeline.models.code_files import read_codes
-from pipeline.models.noise import noise_generators
+from pipeline.models.checkpoints import load_autoencoder, load_generator, read_codes
+from pipeline.models.generator import noise_generators
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
 
@@ -39,7 +38,7 @@ def generate_shard(
     make_codes: Make
     match job.samples:
         case DiffusionSamples():
-            from pipeline.models.trained_diffusion import load_diffusion  # diffusers is needed here alone
+            from pipeline.models.diffusion import load_diffusion  # diffusers is needed here alone
 
             trained = load_diffusion(needed(diffusion, "--diffusion", reason))
             make_codes = partial(trained.sample, seed=job.seed, sampler=job.samples.sampler)

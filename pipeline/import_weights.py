@@ -13,9 +13,7 @@ from pipeline.foreign.files import read_tensors
 from pipeline.foreign.first_stages import import_first_stage
 from pipeline.foreign.unets import import_ldm_unet, scale_factor
 from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.trained_diffusion import save_diffusion
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.stages.autoencoders import SORTS, ImportJob
 
 

@@ -15,8 +15,7 @@ from pipeline.evaluation.code_statistics import code_statistics, usage
 from pipeline.evaluation.protocol import noise_protocol
 from pipeline.evaluation.storage import storage
 from pipeline.families import autoencoder_family
-from pipeline.models.checkpoints import load_autoencoder
-from pipeline.models.code_files import read_codes
+from pipeline.models.checkpoints import load_autoencoder, read_codes
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import CodeMeasurement
 

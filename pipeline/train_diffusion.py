@@ -7,7 +7,7 @@ import typer
 
 from pipeline.base.command import run_stage, stage
 from pipeline.data.pictures import save_picture
-from pipeline.models.trained_diffusion import save_diffusion
+from pipeline.models.diffusion import save_diffusion
 from pipeline.stages.generation import DiffusionJob
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.diffusion import DiffusionTask

@@ -17,8 +17,8 @@ from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
+from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import manifest
-from pipeline.models.metric_networks.states import NetworkState, network_state
 from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.needed import unfinished

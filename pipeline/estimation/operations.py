@@ -19,11 +19,10 @@ from pipeline.families import autoencoder_family, load
 from pipeline.models.bright import groups, make_group_mlps, make_synthesis
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.decoder import StyleMLP
-from pipeline.models.discriminator import Discriminator
+from pipeline.models.diffusion import build_unet
+from pipeline.models.discriminator import Discriminator, PatchDiscriminator
 from pipeline.models.encoder import KeyCodeEncoder
-from pipeline.models.patch_discriminator import PatchDiscriminator
 from pipeline.models.perceptual import VGG16_LAYERS
-from pipeline.models.unet import build_unet
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 from pipeline.settings.diffusion import UNet
 from pipeline.settings.fields import CodeSize

@@ -17,7 +17,7 @@ from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
 from pipeline.evaluation.reconstruction import psnr
 from pipeline.models.autoencoder import ImageAutoencoder, pad
-from pipeline.models.noise import noise_generators
+from pipeline.models.generator import noise_generators
 from pipeline.models.perceptual import LpipsDistance
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 

@@ -23,7 +23,7 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
-from pipeline.models.trained_diffusion import TrainedDiffusion, load_diffusion
+from pipeline.models.diffusion import TrainedDiffusion, load_diffusion
 from pipeline.settings.diffusion import Sampler
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs

@@ -3,17 +3,40 @@
 image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved features -> feature block -> image
 """
 
+import math
 from contextlib import AbstractContextManager
+from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.models.autoencoder import Draws, ImageAutoencoder
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
-from pipeline.models.feature_block import GroupMLPs
 from pipeline.models.hash_tables import HashTableGroups
-from pipeline.models.key_code import perturb, tile
 from pipeline.settings.autoencoder import Autoencoder
+
+
+class GroupMLPs(nn.Module):
+    """F_mlp of every group, side by side (equation 2): N_r C_v -> hidden -> hidden -> C_d / N_h, with ReLU between."""
+
+    def __init__(self, groups: int, retrieved: int, hidden: int, feature_channels: int):
+        super().__init__()
+        widths = [retrieved, hidden, hidden, feature_channels // groups]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for inputs, outputs in pairwise(widths):
+            bound = 1 / math.sqrt(inputs)  # torch's own initialization of a linear layer
+            self.weights.append(nn.Parameter(torch.empty(groups, outputs, inputs).uniform_(-bound, bound)))
+            self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))
+
+    def forward(self, retrieved: Tensor) -> Tensor:
+        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d)."""
+        features = retrieved.flatten(3)
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            features = torch.matmul(weight, features) + bias
+            if number < len(self.weights) - 1:
+                features = features.relu()
+        return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
 
 
 class Bright(ImageAutoencoder):
@@ -105,3 +128,18 @@ def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Syn
     """The synthesis network."""
     widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, settings.feature_size, resolution)
     return Synthesis(widths, settings.feature_size, channels, settings.decoder.style_width)
+
+
+def tile(code: Tensor, feature_size: int) -> Tensor:
+    """Repeat each key along both axes (section 3.2): (N, C_z, H_z, W_z) -> (N, C_z, H_d, W_d)."""
+    height, width = code.shape[-2:]
+    return code.repeat_interleave(feature_size // height, dim=-2).repeat_interleave(feature_size // width, dim=-1)
+
+
+def perturb(code: Tensor, finest_resolution: int, noise: Tensor) -> Tensor:
+    """Relax the precision of a key code (section 3.4, figure 5c).
+
+    code: in [0, 1]; noise: standard normal numbers of the same shape. The standard deviation is a quarter
+    of the finest cell, 1 / (4 r_max); the perturbed key stays in [0, 1].
+    """
+    return (code + noise / (4 * finest_resolution)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Trained models as safetensors files that carry their own config: one file is a whole model."""
+"""Trained models as safetensors files that carry their own config: one file is a whole model. Files of codes, too."""
 
 import json
 from pathlib import Path
@@ -88,3 +88,18 @@ def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.dev
     if missing or unexpected:
         raise InputError(f"{path}: weights don't fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}")
     return model.to(device or pick_device()).eval().requires_grad_(False)
+
+
+def write_codes(path: Path, codes: Tensor) -> None:
+    """Save the codes (count, C_z, H_z, W_z) of a whole split."""
+    with atomic_path(path) as temporary:
+        save_file({"codes": codes.contiguous()}, temporary, metadata={"shape": json.dumps(list(codes.shape))})
+
+
+def read_codes(path: Path) -> Tensor:
+    """The codes that `write_codes` wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("codes")
+    except Exception as error:
+        raise InputError(f"{path}: not a file of key codes ({error}); dump them again") from None

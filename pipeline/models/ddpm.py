@@ -3,10 +3,8 @@
 from torch import Tensor
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
+from pipeline.models.diffusion import Rescaling, build_unet, denoise
 from pipeline.models.generator import Generator
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.samplers import denoise
-from pipeline.models.unet import build_unet
 from pipeline.settings.diffusion import Sampler
 from pipeline.settings.fields import CodeSize
 

@@ -1,6 +1,6 @@
-"""The discriminator: StyleGAN2's residual one, with its minibatch standard deviation as an option.
+"""Discriminators: StyleGAN2's residual one, with its minibatch standard deviation as an option, and VQGAN's.
 
-It is off under the gradient penalty (equation 5), which compares single images: a statistic over the batch
+The deviation is off under the gradient penalty (equation 5), which compares single images: a statistic over the batch
 would mix them.
 """
 
@@ -10,11 +10,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.equalized import EqualizedConv, EqualizedLinear, Filter, activate
+from pipeline.models.equalized import SLOPE, EqualizedConv, EqualizedLinear, Filter, activate
 from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 LAST_RESOLUTION = 4
 DEVIATION_EPSILON = 1e-8  # under the root; StyleGAN2's
+WIDEST = 8  # of PatchGAN: channels grow up to so many times the first layer's
 
 
 class ResidualBlock(nn.Module):
@@ -70,3 +71,36 @@ def with_minibatch_deviation(features: Tensor, group: int) -> Tensor:
     deviation = (groups.var(dim=1, correction=0) + DEVIATION_EPSILON).sqrt().mean(dim=(1, 2, 3))
     rows = deviation.repeat_interleave(groups.shape[1])[:, None, None, None]
     return torch.cat([features, rows.expand(images, 1, *size).to(features.dtype)], dim=1)
+
+
+class PatchDiscriminator(nn.Module):
+    """VQGAN's: PatchGAN (Isola et al. 2017), a score for every patch of an image.
+
+    4 x 4 convolutions: `layers` of stride 2, two of stride 1; weights start from N(0, 0.02^2).
+    """
+
+    def __init__(self, settings: DiscriminatorSettings, resolution: int, channels: int):
+        super().__init__()
+        widths = [settings.channels * min(2**number, WIDEST) for number in range(settings.layers + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        for number in range(1, settings.layers + 1):
+            stride = 2 if number < settings.layers else 1
+            layers += [
+                nn.Conv2d(widths[number - 1], widths[number], 4, stride, 1, bias=False),
+                nn.BatchNorm2d(widths[number]),
+                nn.LeakyReLU(SLOPE),
+            ]
+        self.network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        self.network.apply(_start)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, patches)."""
+        return self.network(images).flatten(1).float()
+
+
+def _start(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

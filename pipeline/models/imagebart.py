@@ -8,15 +8,111 @@ Assumed: all T networks have one width, where the authors' last one is wider; T 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
-from pipeline.models.generator import Generator
-from pipeline.models.multinomial import MultinomialDiffusion
-from pipeline.models.noise import noise_generators
-from pipeline.models.transformer import Block, Pairs
+from pipeline.models.generator import Generator, noise_generators
 from pipeline.settings.diffusion import Sampler
+
+Pairs = tuple[Tensor, Tensor]
+"""Keys and values, each (N, heads, S, d / heads)."""
+
+
+class Attention(nn.Module):
+    """Multi-head attention."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def pairs(self, tokens: Tensor) -> Pairs:
+        """Keys and values of tokens (N, S, d)."""
+        keys, values = self.key_value(tokens).chunk(2, dim=-1)
+        return self._split(keys), self._split(values)
+
+    def forward(self, tokens: Tensor, pairs: Pairs, causal: bool = False) -> Tensor:
+        """What tokens (N, L, d) read from the pairs; `causal`: token i from pairs up to i."""
+        read = F.scaled_dot_product_attention(self._split(self.query(tokens)), *pairs, is_causal=causal)
+        return self.output(read.transpose(1, 2).flatten(2))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """A pre-norm block: self-attention, attention to a context where there is one, an MLP of four times the width.
+
+    Keys and values can be remembered: sampling then costs one token at a time.
+    """
+
+    def __init__(self, width: int, heads: int, with_context: bool):
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.context_norm = nn.LayerNorm(width) if with_context else None
+        self.context_attention = Attention(width, heads) if with_context else None
+        wide = 4 * width
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, width))
+
+    def forward(self, tokens: Tensor, causal: bool = False, context: Pairs | None = None) -> Tensor:
+        """Tokens (N, L, d) -> (N, L, d)."""
+        normed = self.norm(tokens)
+        return self._rest(tokens + self.attention(normed, self.attention.pairs(normed), causal), context)
+
+    def extend(self, token: Tensor, past: Pairs | None, context: Pairs | None = None) -> tuple[Tensor, Pairs]:
+        """One token (N, 1, d) behind those whose pairs are `past`: the same numbers as `forward`, causal."""
+        normed = self.norm(token)
+        keys, values = self.attention.pairs(normed)
+        if past is not None:
+            keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
+        return self._rest(token + self.attention(normed, (keys, values)), context), (keys, values)
+
+    def _rest(self, tokens: Tensor, context: Pairs | None) -> Tensor:
+        if self.context_attention is not None and self.context_norm is not None:
+            assert context is not None
+            tokens = tokens + self.context_attention(self.context_norm(tokens), context)
+        return tokens + self.mlp(tokens)
+
+
+class MultinomialDiffusion:
+    """Multinomial diffusion of codebook indices (Hoogeboom et al. 2021), in ImageBART's short chain.
+
+    q(x_t | x_{t-1}) = Cat((1 - beta_t) x_{t-1} + beta_t / K): each index stays, or is drawn again among all K.
+    It is a chain of `steps` T over K indices with beta_t = 1 / (T - t + 1), from 1 / T to 1.
+
+    So the share of x_0 that is left falls linearly, 1 - t / T, and x_T is noise alone. These are the authors'
+    "geometric" betas, of their four-step models.
+    """
+
+    def __init__(self, steps: int, categories: int):
+        self.steps, self.categories = steps, categories
+        self.betas = torch.cat([torch.zeros(1), 1 / torch.arange(steps, 0, -1)])
+        self.left = torch.cumprod(1 - self.betas, dim=0)
+        """How much of x_0 is left in x_t: the product of 1 - beta up to t."""
+
+    def advance(self, indices: Tensor, t: int, chances: Tensor, others: Tensor) -> Tensor:
+        """x_{t-1} -> x_t: `others`, uniform indices, where `chances`, uniform in [0, 1), are below beta_t."""
+        return torch.where(chances < self.betas[t].item(), others, indices)
+
+    def transition(self, indices: Tensor, t: int) -> Tensor:
+        """q(x_t | x_{t-1}), (..., K), of x_{t-1} (...)."""
+        return self._mixed(indices, 1 - self.betas[t].item())
+
+    def marginal(self, indices: Tensor, t: int) -> Tensor:
+        """q(x_t | x_0), (..., K), of x_0 (...)."""
+        return self._mixed(indices, self.left[t].item())
+
+    def posterior(self, noisy: Tensor, clean: Tensor, t: int) -> Tensor:
+        """q(x_{t-1} | x_t, x_0), (..., K), by Bayes' rule; the transition is symmetric in its two ends."""
+        weights = self.transition(noisy, t) * self.marginal(clean, t - 1)
+        return weights / weights.sum(dim=-1, keepdim=True)
+
+    def _mixed(self, indices: Tensor, share: float) -> Tensor:
+        return share * F.one_hot(indices, self.categories).float() + (1 - share) / self.categories
+
 
 INITIAL_DEVIATION = 0.02  # of weights and embeddings, as in GPT-2
 

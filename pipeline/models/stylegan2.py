@@ -16,8 +16,7 @@ from pipeline.families.stylegan2 import Mapping as MappingSettings
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.decoder import NoiseSource, Synthesis
 from pipeline.models.equalized import EqualizedLinear, activate
-from pipeline.models.generator import Generator
-from pipeline.models.noise import noise_generators
+from pipeline.models.generator import Generator, noise_generators
 from pipeline.settings.diffusion import Sampler
 
 FIRST_RESOLUTION = 4

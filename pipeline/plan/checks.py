@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.base.places import NETWORKS
 from pipeline.data.kept_fingerprints import missing_checkpoint, missing_list, missing_source
 from pipeline.data.sources import source_at
-from pipeline.models.metric_networks.states import network_state
+from pipeline.models.metric_networks.files import network_state
 from pipeline.plan.dvc_yaml import recorded_origin
 from pipeline.plan.needed import Needed
 from pipeline.settings.diffusion import FilesSamples

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.data.archive import to_model
 from pipeline.models.checkpoints import make_autoencoder
-from pipeline.models.discriminator import Discriminator
-from pipeline.models.patch_discriminator import PatchDiscriminator
+from pipeline.models.discriminator import Discriminator, PatchDiscriminator
 from pipeline.models.perceptual import PerceptualLoss
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.checkpoints import load_autoencoder
-from pipeline.models.code_files import read_codes
+from pipeline.models.checkpoints import load_autoencoder, read_codes
 from pipeline.training.order import StepOrder
 
 

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
-from pipeline.models.samplers import schedule_arguments
+from pipeline.models.diffusion import schedule_arguments
 from pipeline.settings.diffusion import Denoising
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask

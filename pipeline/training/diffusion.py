@@ -5,9 +5,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.models.rescaling import fit_rescaling
-from pipeline.models.samplers import denoise
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import build_unet, denoise, fit_rescaling
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes

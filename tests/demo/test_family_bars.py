@@ -20,9 +20,7 @@ from pipeline.evaluation.features import extract
 from pipeline.evaluation.frechet import frechet_distance
 from pipeline.generation.images import decoded
 from pipeline.models.checkpoints import load_autoencoder, load_generator, make_generator, pick_device
-from pipeline.models.samplers import denoise
-from pipeline.models.trained_diffusion import load_diffusion
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import build_unet, denoise, load_diffusion
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, network, path_of
 from pipeline.stages.datasets import dataset

@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 
 from pipeline.families.vqgan import VQGAN
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import make_autoencoder, save_autoencoder
-from pipeline.models.code_files import write_codes
+from pipeline.models.checkpoints import make_autoencoder, save_autoencoder, write_codes
 from pipeline.settings.autoencoder import Autoencoder
 
 pytestmark = pytest.mark.slow

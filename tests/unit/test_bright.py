@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from pipeline.models.bright import Bright
+from pipeline.models.bright import Bright, GroupMLPs, perturb, tile
 from pipeline.models.encoder import KeyCodeEncoder
-from pipeline.models.feature_block import GroupMLPs
-from pipeline.models.key_code import perturb, tile
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize

@@ -9,9 +9,7 @@ from safetensors.torch import save_file
 from pipeline.base.errors import InputError
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.trained_diffusion import load_diffusion, save_diffusion
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import Rescaling, build_unet, load_diffusion, save_diffusion
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize

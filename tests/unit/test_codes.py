@@ -14,8 +14,8 @@ from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
 from pipeline.generation.images import decoded
 from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
-from pipeline.models.code_files import read_codes, write_codes
-from pipeline.models.noise import noise_generators
+from pipeline.models.checkpoints import read_codes, write_codes
+from pipeline.models.generator import noise_generators
 from pipeline.settings.autoencoder import Autoencoder
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.seeds import seed_for
 from pipeline.models.bright import Bright
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import build_unet
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion, DiffusionTraining, UNet
 from pipeline.settings.fields import CodeSize

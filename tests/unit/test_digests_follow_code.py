@@ -171,6 +171,7 @@ USED = {
     "pipeline.models.metric_networks.manifest.manifest": "whose weights they are, for the page",
     "pipeline.models.metric_networks.manifest.missing_line": "the text of an error",
     "pipeline.models.metric_networks.manifest.network": "the sha256 that weights must have, which is in the digest",
+    "pipeline.models.metric_networks.manifest.network_path": "where a file lies whose sha256 is checked",
     "pipeline.settings.fields.is_power_of_two": "a check of settings",
     "pipeline.stages.autoencoders.PAPER": "where the paper's config lies, printed where there are no settings",
     "pipeline.stages.autoencoders.SORTS": "names of keys of the settings",

@@ -15,9 +15,8 @@ from finished_plan import finish, tiny_plan, tiny_values
 from pipeline.base.machine import free_disk, machine_facts
 from pipeline.base.places import NETWORKS
 from pipeline.commands.doctor import doctor
-from pipeline.models.metric_networks.files import write_network
+from pipeline.models.metric_networks.files import network_state, write_network
 from pipeline.models.metric_networks.manifest import network, network_path
-from pipeline.models.metric_networks.states import network_state
 from pipeline.plan.checks import left_out, networks_needed, obstacles
 from pipeline.plan.needed import Needed, unfinished
 from pipeline.plan.run import outputs_of
@@ -74,7 +73,7 @@ def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read() -> None:
 
 def test_the_check_loads_no_torch(networks_folder: Path) -> None:
     code = (
-        "import sys; from pipeline.models.metric_networks.states import network_state;"
+        "import sys; from pipeline.models.metric_networks.files import network_state;"
         f"print(network_state('lpips_alex', {str(networks_folder)!r}).status, 'torch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.base.errors import InputError
 from pipeline.foreign.diffusers_folders import import_unet_folder
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import build_unet
 from pipeline.settings.diffusion import UNet
 from pipeline.settings.fields import CodeSize
 

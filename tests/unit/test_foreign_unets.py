@@ -9,7 +9,7 @@ from original_unet import FFHQ, random_unet, unet
 
 from pipeline.base.errors import InputError
 from pipeline.foreign.unets import import_ldm_unet, scale_factor
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import build_unet
 from pipeline.settings.diffusion import UNet
 from pipeline.settings.fields import CodeSize
 

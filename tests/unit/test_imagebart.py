@@ -12,8 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.families import find_family, load
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import ImageBARTTraining
-from pipeline.models.imagebart import ImageBART, draw
-from pipeline.models.multinomial import MultinomialDiffusion
+from pipeline.models.imagebart import ImageBART, MultinomialDiffusion, draw
 from pipeline.training.imagebart import ImageBARTTask
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.task import learning_rate

@@ -11,8 +11,7 @@ from original_unet import FFHQ, random_unet
 from pipeline.base.errors import InputError
 from pipeline.import_weights import import_weights
 from pipeline.models.checkpoints import load_autoencoder, load_generator
-from pipeline.models.samplers import make_scheduler
-from pipeline.models.trained_diffusion import load_diffusion
+from pipeline.models.diffusion import load_diffusion, make_scheduler
 from pipeline.settings.diffusion import Sampler
 
 torch.set_num_threads(1)

@@ -15,9 +15,7 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.trained_diffusion import TrainedDiffusion
-from pipeline.models.unet import build_unet
+from pipeline.models.diffusion import Rescaling, TrainedDiffusion, build_unet
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_hash_grid import hash_tables
 
-from pipeline.models.key_code import perturb, tile
+from pipeline.models.bright import perturb, tile
 
 torch.set_num_threads(1)
 

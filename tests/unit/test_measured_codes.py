@@ -31,10 +31,8 @@ from pipeline.evaluation.reconstruction import reconstruction_metrics
 from pipeline.evaluation.storage import code_bytes, index_bits, storage
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.code_files import read_codes
-from pipeline.models.key_code import perturb
+from pipeline.models.bright import Bright, perturb
+from pipeline.models.checkpoints import read_codes, save_autoencoder
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.tables.summaries import read_summary
 

@@ -13,11 +13,8 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.code_files import write_codes
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.trained_diffusion import save_diffusion
-from pipeline.models.unet import build_unet
+from pipeline.models.checkpoints import save_autoencoder, write_codes
+from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.plan.parts import part_of, parts
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion

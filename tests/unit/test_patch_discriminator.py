@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.models.patch_discriminator import PatchDiscriminator
+from pipeline.models.discriminator import PatchDiscriminator
 from pipeline.settings.autoencoder import Discriminator
 from pipeline.training.losses import adaptive_weight, critic_loss, generator_loss
 

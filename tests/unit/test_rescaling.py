@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.models.rescaling import Rescaling, fit_rescaling
+from pipeline.models.diffusion import Rescaling, fit_rescaling
 
 
 def test_key_codes_become_2z_minus_1_whatever_the_batch():

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from pipeline.base.seeds import seed_for
-from pipeline.models import samplers
-from pipeline.models.noise import noise_generators
-from pipeline.models.rescaling import Rescaling
-from pipeline.models.samplers import denoise, make_scheduler
-from pipeline.models.unet import build_unet
+from pipeline.models import diffusion
+from pipeline.models.diffusion import Rescaling, build_unet, denoise, make_scheduler
+from pipeline.models.generator import noise_generators
 from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.fields import CodeSize
 
@@ -114,7 +112,7 @@ def test_the_predicted_clean_code_is_clipped_at_every_step(settings, kind, monke
             scheduler.step = recorded
         return scheduler
 
-    monkeypatch.setattr(samplers, "make_scheduler", recording)
+    monkeypatch.setattr(diffusion, "make_scheduler", recording)
     codes = denoise(
         Model(lambda noisy, t: -30 * torch.ones_like(noisy)),
         settings,
@@ -156,7 +154,7 @@ def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
 @pytest.mark.parametrize(("kind", "draws"), [("ddpm", True), ("ddim", False), ("dpm_solver", False)])
 def test_ddpm_draws_noise_of_its_own_while_it_samples_and_the_others_none(settings, kind, draws, monkeypatch):
     generators = noise_generators(0, [0])
-    monkeypatch.setattr(samplers, "noise_generators", lambda seed, indices: generators)
+    monkeypatch.setattr(diffusion, "noise_generators", lambda seed, indices: generators)
     denoise(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE, KEYS)
     (after_the_start,) = noise_generators(0, [0])
     torch.randn(SHAPE, generator=after_the_start)

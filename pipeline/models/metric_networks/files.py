@@ -1,4 +1,4 @@
-"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name.
+"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name. Which are here.
 
 Importing this module does not import torch: a file can be checked without it.
 """
@@ -6,15 +6,23 @@ Importing this module does not import torch: a file can be checked without it.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
-from pipeline.models.metric_networks.manifest import missing_line, network
+from pipeline.models.metric_networks.manifest import (
+    PackageFile,
+    PypiArchive,
+    missing_line,
+    network,
+    network_path,
+    source_file,
+)
 
 # One key, so that the file's bytes depend on its content alone (safetensors does not order its metadata).
 METADATA_KEY = "network"
@@ -82,3 +90,36 @@ def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
     if expected is not None:
         check_sha256(digest, expected, f"network {name}: {path}")
     return tensors, digest
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """Whether one network can be had.
+
+    here: its file has the right sha256; fetchable: a run makes it by itself; wrong: a file with another
+    sha256 lies in its place, and a run would stop there; missing: its metrics are left out.
+    """
+
+    name: str
+    status: Literal["here", "fetchable", "wrong", "missing"]
+    line: str
+    """Where it is or comes from; for the last two the whole story, with what to do."""
+
+
+def network_state(name: str, folder: Path | str) -> NetworkState:
+    """The state of a network in a networks folder. The files that a run would read are hashed; no torch."""
+    path, source = network_path(name, folder), network(name).source
+    try:
+        if path.is_file():
+            check_network(name, path)
+            return NetworkState(name, "here", str(path))
+        if (found := source_file(name, folder)) is not None:
+            check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")
+            if isinstance(source, PackageFile) and found.parent != Path(folder):
+                return NetworkState(name, "fetchable", f"the installed package {source.package}")
+            return NetworkState(name, "fetchable", str(found))
+    except InputError as error:
+        return NetworkState(name, "wrong", str(error))
+    if isinstance(source, PypiArchive):
+        return NetworkState(name, "fetchable", f"the package index ({source.requirement})")
+    return NetworkState(name, "missing", missing_line(name, folder))
