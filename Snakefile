@@ -20,21 +20,16 @@ from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path, request_mb
 from pipeline.config.root import load_config
-from pipeline.data.kept_fingerprints import Fingerprints
-from pipeline.plan.arguments import (
-    named_arguments,
-    settings_argument,
-    write_arguments,
-)
+from pipeline.data.fingerprint import Fingerprints
+from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments
 from pipeline.plan.checks import claimed_run, left_out, obstacles
 from pipeline.plan.ending import ending, told_earlier
 from pipeline.plan.identities import check_identities
-from pipeline.plan.needed import Needed
 from pipeline.plan.parts import Part
 from pipeline.plan.planned import planned, targets
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find as find_job
-from pipeline.plan.run import forced, headline, wanted
+from pipeline.plan.run import Needed, forced, headline, wanted
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs, Output, path_of

@@ -11,9 +11,8 @@ from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-from pipeline.evaluation.code_statistics import code_statistics, usage
+from pipeline.evaluation.code_statistics import code_statistics, storage, usage
 from pipeline.evaluation.protocol import noise_protocol
-from pipeline.evaluation.storage import storage
 from pipeline.families import autoencoder_family
 from pipeline.models.checkpoints import load_autoencoder, read_codes
 from pipeline.models.traits import traits

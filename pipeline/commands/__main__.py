@@ -54,8 +54,8 @@ def is_short(module: str, arguments: list[str]) -> bool:
 def by_hand(stage: str, config: Path, entry: str, further: list[str]) -> None:
     """Run a stage for one entry of a config; `further` arguments go to its command."""
     from pipeline.config.root import read_config
-    from pipeline.plan.by_hand import commands as commands_of
-    from pipeline.plan.by_hand import find_entry
+    from pipeline.plan.arguments import commands as commands_of
+    from pipeline.plan.arguments import find_entry
     from pipeline.stages.common import Jobs
 
     for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):

@@ -3,16 +3,21 @@
 Exit code 0 when it can; 1 with what stops it, a line each.
 """
 
+import os
+import platform
+import shutil
 from collections.abc import Sequence
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
+import torch
 import typer
 from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.machine import machine_facts
 from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
@@ -21,14 +26,20 @@ from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
-from pipeline.plan.needed import unfinished
 from pipeline.plan.planned import planned
+from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import Source
 from pipeline.settings.diffusion import FilesSamples
 from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import samples
 
+GIBI = 2**30
+LIBRARIES = (
+    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torchmetrics", "torch-fidelity", "clean-fid"),
+    *("snakemake", "dvc"),
+)
+EXECUTOR = "snakemake-executor-plugin-"
 WIDEST_CELL = 60
 STATES = {
     "here": "here, right",
@@ -107,6 +118,44 @@ def raw_images(source: Source, where: str) -> str:
 def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
     widths: dict[str, Any] = {"maxcolwidths": WIDEST_CELL, "break_on_hyphens": False}
     return tabulate(rows, headings, tablefmt="simple", disable_numparse=True, **widths)
+
+
+def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
+    """Lines by what they are of; `results` is the folder whose disk counts; `optional`: lines on further packages."""
+    memory, own = psutil.virtual_memory(), psutil.Process()
+    cores = len(own.cpu_affinity()) if hasattr(own, "cpu_affinity") else os.cpu_count()
+    return {
+        "devices": devices(),
+        "CPU cores": f"{cores} usable of {os.cpu_count()}",
+        "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
+        "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
+        **(optional or {}),
+        "executors": ", ".join(executors()) or "none besides local (an extra of this package: slurm)",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
+    }
+
+
+def devices() -> str:
+    """The GPUs with their memory; else that there is none."""
+    if not torch.cuda.is_available():
+        return "no CUDA device: the CPU does everything"
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in found)
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes where a folder is or will be."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def executors() -> list[str]:
+    """Snakemake's executor plugins that are installed, by the names that --executor takes."""
+    names = [str(package.metadata["Name"]) for package in distributions()]
+    return sorted({name.removeprefix(EXECUTOR) for name in names if name.startswith(EXECUTOR)})
 
 
 if __name__ == "__main__":

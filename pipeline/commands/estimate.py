@@ -10,8 +10,7 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
-from pipeline.estimation.images import image_counts
-from pipeline.estimation.report import Estimate, facts, text
+from pipeline.estimation.report import Estimate, facts, image_counts, text
 from pipeline.estimation.times import job_times, longest_chain
 from pipeline.models.metric_networks.manifest import available, fetchable
 from pipeline.plan.planned import planned

@@ -18,7 +18,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.places import NETWORKS
 from pipeline.base.progress import log_to
 from pipeline.config.root import Config
-from pipeline.data.folder import open_images
+from pipeline.data.sources import open_images
 from pipeline.evaluation.batches import metric_device
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
 from pipeline.models.metric_networks.spaces import spaces_of

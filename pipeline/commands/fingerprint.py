@@ -5,7 +5,7 @@ import json
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.progress import log_to
 from pipeline.config.root import read_config
-from pipeline.data.kept_fingerprints import Fingerprints
+from pipeline.data.fingerprint import Fingerprints
 from pipeline.data.sources import source_at
 from pipeline.settings.diffusion import FilesSamples
 

@@ -13,8 +13,8 @@ import yaml
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE
+from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import recorded
-from pipeline.plan.tracking import tracked_as
 from pipeline.stages import all_stages
 from pipeline.stages.common import DIGEST_LENGTH
 

@@ -11,9 +11,9 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE, WORK
 from pipeline.config.root import read_config
+from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.identities import identity_path
 from pipeline.plan.planned import planned
-from pipeline.plan.tracking import dvc_file, refuse_while_jobs_run
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 

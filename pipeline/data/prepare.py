@@ -5,33 +5,80 @@ beside the archives; then the split is made over the usable images and the archi
 archives' bytes depend on neither the number of processes nor the clock.
 """
 
+import multiprocessing
 import tempfile
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import PIL
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
+from pipeline.base.running_code import refuse_other_code
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
-from pipeline.data.decode import BadImage
+from pipeline.data.decode import BadImage, square_pixels
 from pipeline.data.listing import printable
-from pipeline.data.parallel import ordered_map
 from pipeline.data.sources import open_source
 from pipeline.data.split import check_list, validation_indices
-from pipeline.data.square import square_pixels
 from pipeline.settings.dataset import Dataset, EmbeddedSource
 
 CHUNK = 16  # images that a worker process gets at a time: what a terminated stage still waits for
 FEW = 10_000  # below, the manifest lists the images' original names
+TASKS_AHEAD = 3  # per worker: handed out beyond the result that is waited for
 EMBEDDED_LICENSE = "MIT (Fashion-MNIST, Zalando SE)"
 
 Chunk = list[tuple[str, str]]  # part and name of each image
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_function: Callable[[Any], Any]  # of a worker process
+
+
+def ordered_map(
+    make: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task], workers: int
+) -> Generator[Result, None, None]:
+    """make()(task) for every task, in the tasks' order, whatever the number of processes.
+
+    `make` is called once in every process, so that each opens its own files. Unlike `Pool.imap` the map
+    never runs far ahead of its reader: results can't pile up in memory. Processes are spawned, not
+    forked: threads and open files of this one don't reach them.
+    """
+    if workers == 1:
+        yield from map(make(), tasks)
+        return
+    remaining = iter(tasks)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (make,))
+    try:
+        waiting: deque[Future[Result]] = deque()
+        waiting.extend(pool.submit(_call, task) for task in islice(remaining, workers * (1 + TASKS_AHEAD)))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(_call, task) for task in islice(remaining, 1))
+    except BrokenProcessPool:
+        raise InputError(
+            "--workers: a worker process was killed, most likely for want of memory; try fewer workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
+    global _function
+    _function = make()
+
+
+def _call(task: Any) -> Any:
+    refuse_other_code()  # a spawned process imports anew
+    return _function(task)
 
 
 @dataclass(frozen=True)

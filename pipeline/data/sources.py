@@ -1,7 +1,7 @@
 """Raw collections: embedded, folder, zip, LSUN's LMDB and IDX; each lists names and reads one image.
 
 A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
-read in place, never extracted.
+read in place, never extracted. `ImageFolder` is a sequence of images as `ImageArchive` is of zips.
 """
 
 import errno
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.errors import InputError
+from pipeline.data.archive import ImageArchive, Images
 from pipeline.data.decode import BadImage, decode, to_channels
 from pipeline.data.listing import (
     embedded_path,
@@ -27,6 +28,7 @@ from pipeline.data.listing import (
     existing_lmdb,
     folder_images,
     is_image_name,
+    printable,
 )
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
@@ -34,6 +36,7 @@ LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that decl
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
 IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
 GZIP = b"\x1f\x8b"
+GRAY_MODES = ("1", "L", "LA", "I", "I;16")
 
 # Errors that say something about one file; any other (a failing disk, no memory) ends the stage.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -258,3 +261,39 @@ class EmbeddedImages(IdxImages):
         if hashlib.sha256(header + images.tobytes()).hexdigest() != self.sha256:
             raise InputError(f"{self.where}: {self.path}: not the file of SHA256SUMS beside it; install again")
         return images
+
+
+class ImageFolder(Images):
+    """The images of a folder and its sub-folders in the order of their names."""
+
+    def __init__(self, path: Path):
+        self.path, self._files = path, FolderImages(path, "images")
+        self.names = self._files.names()
+        if not self.names:
+            raise InputError(f"{path}: holds no images")
+        self.channels = 3
+        first = self._image(0)
+        if first.width != first.height:
+            raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images are square")
+        self.resolution = first.width
+        with Image.open(path / self.names[0]) as image:  # its header; the line above could read it
+            self.channels = 1 if image.mode in GRAY_MODES else 3
+
+    def read(self, index: int) -> np.ndarray:
+        image = self._image(index)
+        self.check_size(image, self._where(index))
+        return np.atleast_3d(np.asarray(image))
+
+    def _image(self, index: int) -> Image.Image:
+        try:
+            return self._files.image(self.names[index], self.channels)
+        except BadImage as error:
+            raise InputError(f"{self._where(index)}: {printable(str(error))}") from None
+
+    def _where(self, index: int) -> str:
+        return f"{self.path}: {printable(self.names[index])}"
+
+
+def open_images(path: Path) -> Images:
+    """The images in a folder or in a zip."""
+    return ImageFolder(path) if path.is_dir() else ImageArchive(path)

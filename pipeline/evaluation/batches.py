@@ -1,23 +1,11 @@
 """Micro-batches of one fixed size for metric networks, so that no number depends on how a set was split."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from pipeline.data.archive import to_rgb
-
-
-class Images(Protocol):
-    """Images of one size in a fixed order: an archive, or a folder."""
-
-    channels: int
-
-    def __len__(self) -> int: ...
-
-    def tensor(self, indices: Sequence[int] | None = None) -> Tensor:
-        """These images, or all, as uint8 (N, C, R, R)."""
+from pipeline.data.archive import Images, to_rgb
 
 
 def metric_device(threads: int) -> torch.device:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.base.progress import Progress
-from pipeline.data.archive import pixel_digest
-from pipeline.evaluation.batches import Images, rgb_batches
+from pipeline.data.archive import Images, pixel_digest
+from pipeline.evaluation.batches import rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.models.metric_networks.networks import load_feature_network
 from pipeline.models.metric_networks.spaces import network_of

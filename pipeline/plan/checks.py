@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.places import NETWORKS
-from pipeline.data.kept_fingerprints import missing_checkpoint, missing_list, missing_source
+from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
-from pipeline.plan.dvc_yaml import recorded_origin
-from pipeline.plan.needed import Needed
+from pipeline.plan.dvc import recorded_origin
+from pipeline.plan.run import Needed
 from pipeline.settings.diffusion import FilesSamples
 from pipeline.stages.autoencoders import IMPORT_WEIGHTS
 from pipeline.stages.common import Job, Jobs, path_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.base.atomic import atomic_path, write_json
-from pipeline.plan.dvc_yaml import write_dvc_files
+from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.metrics import write_metrics
 from pipeline.plan.planned import planned

@@ -13,7 +13,7 @@ from pipeline.base.code import code_digest
 from pipeline.base.places import NETWORKS, RESULTS, STORE, WORK
 from pipeline.base.seeds import seed_for
 from pipeline.config.root import Config
-from pipeline.data.kept_fingerprints import Fingerprints
+from pipeline.data.fingerprint import Fingerprints
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.settings.fields import Section
 from pipeline.stages.shelf import Shelf

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.data.kept_fingerprints import split_counts
+from pipeline.data.fingerprint import split_counts
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.fields import Section, operational
 from pipeline.stages.common import Job, Jobs, Stage

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.kept_fingerprints import Fingerprints, missing_checkpoint
+from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
 from pipeline.settings.foreign import ForeignWeights, check_weights
 
 WHERE = "autoencoders.vqgan.weights"

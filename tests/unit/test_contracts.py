@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from finished_plan import tiny_plan, tiny_values, with_key
 
-from pipeline.plan.by_hand import arguments
+from pipeline.plan.arguments import arguments
 from pipeline.plan.parts import Part, parts
 from pipeline.plan.planned import planned
 from pipeline.stages import CONTRACTS, all_stages

@@ -12,14 +12,12 @@ import typer
 import yaml
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.base.machine import free_disk, machine_facts
 from pipeline.base.places import NETWORKS
-from pipeline.commands.doctor import doctor
+from pipeline.commands.doctor import doctor, free_disk, machine_facts
 from pipeline.models.metric_networks.files import network_state, write_network
 from pipeline.models.metric_networks.manifest import network, network_path
 from pipeline.plan.checks import left_out, networks_needed, obstacles
-from pipeline.plan.needed import Needed, unfinished
-from pipeline.plan.run import outputs_of
+from pipeline.plan.run import Needed, outputs_of, unfinished
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.datasets import dataset
 from pipeline.stages.tables import tables

@@ -14,8 +14,8 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.config.root import load_config, read_config
+from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import publish
-from pipeline.plan.tracking import dvc_file
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures

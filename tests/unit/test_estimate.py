@@ -17,11 +17,9 @@ from pipeline.base.errors import InputError
 from pipeline.base.records import record_path
 from pipeline.commands.estimate import make_estimate
 from pipeline.estimation.devices import DEVICES, Work, choose_device
-from pipeline.estimation.images import image_counts
 from pipeline.estimation.operations import autoencoder_training, counted, unet_training
-from pipeline.estimation.report import facts, text
-from pipeline.estimation.times import JobTime, Known, job_times, longest_chain
-from pipeline.estimation.trainings import training_cost
+from pipeline.estimation.report import facts, image_counts, text
+from pipeline.estimation.times import JobTime, Known, job_times, longest_chain, training_cost
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.diffusion import build_unet

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.base.errors import InputError
 from pipeline.commands.evaluate import evaluate
 from pipeline.data.archive import ImageArchive
-from pipeline.data.folder import ImageFolder, open_images
+from pipeline.data.sources import ImageFolder, open_images
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob

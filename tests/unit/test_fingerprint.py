@@ -128,5 +128,5 @@ def test_a_missing_path_is_one_line_with_the_key() -> None:
 
 
 def test_fingerprints_need_neither_torch_nor_numpy() -> None:
-    code = "import sys; import pipeline.data.kept_fingerprints; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    code = "import sys; import pipeline.data.fingerprint; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -10,8 +10,8 @@ from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
 from pipeline.plan.checks import obstacles
-from pipeline.plan.needed import unfinished
 from pipeline.plan.planned import planned
+from pipeline.plan.run import unfinished
 from pipeline.plan.view import view
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.figures import figures

@@ -14,10 +14,10 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.commands.fingerprint import fingerprint as command
-from pipeline.data import kept_fingerprints
-from pipeline.data.kept_fingerprints import FINGERPRINTS, LAST_SEEN, Fingerprints, missing_source
+from pipeline.data import fingerprint as module
+from pipeline.data.fingerprint import FINGERPRINTS, LAST_SEEN, Fingerprints, missing_source
 from pipeline.plan.checks import obstacles
-from pipeline.plan.needed import unfinished
+from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import EmbeddedSource, FolderSource
 from pipeline.stages.datasets import raw_images
 
@@ -88,7 +88,7 @@ def test_nothing_is_written_before_keep_is_called() -> None:
 
 def test_what_is_unchanged_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept()
-    monkeypatch.setattr(kept_fingerprints, "fingerprint", None)
+    monkeypatch.setattr(module, "fingerprint", None)
     assert looked() == before
 
 
@@ -153,7 +153,7 @@ def test_a_touch_is_the_same_collection_and_is_read_once_more(monkeypatch: pytes
     Path("cats/2.png").touch()
     assert kept() == before
     assert {path: path.read_bytes() for path in FINGERPRINTS.iterdir()} == files, "git sees no change"
-    monkeypatch.setattr(kept_fingerprints, "fingerprint", None)
+    monkeypatch.setattr(module, "fingerprint", None)
     assert looked() == before
 
 
@@ -161,7 +161,7 @@ def test_a_clone_reads_the_images_once(monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept()
     LAST_SEEN.unlink()  # git does not hold it
     assert kept() == before
-    monkeypatch.setattr(kept_fingerprints, "fingerprint", None)
+    monkeypatch.setattr(module, "fingerprint", None)
     assert looked() == before
 
 
@@ -227,7 +227,7 @@ def test_a_renamed_dataset_finds_its_fingerprint(monkeypatch: pytest.MonkeyPatch
     plan = dataset_plan()
     facts = plan(raw_images, "cats")
     plan.fingerprints.keep()
-    monkeypatch.setattr(kept_fingerprints, "fingerprint", None)
+    monkeypatch.setattr(module, "fingerprint", None)
     assert dataset_plan("felines")(raw_images, "felines") == facts
 
 

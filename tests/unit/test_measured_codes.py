@@ -25,10 +25,9 @@ from pipeline.evaluation.code_noise import (
     tolerated,
     uniform,
 )
-from pipeline.evaluation.code_statistics import perplexity, usage
+from pipeline.evaluation.code_statistics import code_bytes, index_bits, perplexity, storage, usage
 from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_second, take_turns
 from pipeline.evaluation.reconstruction import reconstruction_metrics
-from pipeline.evaluation.storage import code_bytes, index_bits, storage
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
 from pipeline.models.bright import Bright, perturb

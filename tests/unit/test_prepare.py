@@ -21,12 +21,10 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, content_digest
-from pipeline.data.decode import BadImage
+from pipeline.data.decode import BadImage, square_pixels
 from pipeline.data.listing import embedded_path
-from pipeline.data.parallel import ordered_map
-from pipeline.data.prepare import prepare
+from pipeline.data.prepare import ordered_map, prepare
 from pipeline.data.split import validation_indices
-from pipeline.data.square import square_pixels
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 

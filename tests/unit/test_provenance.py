@@ -10,7 +10,7 @@ from finished_plan import finish, tiny_plan
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE
 from pipeline.commands.provenance import digest_of, provenance
-from pipeline.plan.tracking import dvc_file
+from pipeline.plan.dvc import dvc_file
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.datasets import dataset

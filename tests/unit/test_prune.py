@@ -10,9 +10,9 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
 from pipeline.commands import prune as command
+from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.identities import identity_path
 from pipeline.plan.planned import planned
-from pipeline.plan.tracking import LOCKS, dvc_file
 from pipeline.stages.autoencoders import autoencoder
 
 OTHER = tiny_values() | {"seed": 1}

@@ -11,8 +11,8 @@ from finished_plan import TINY, finish, tiny_plan
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE
 from pipeline.commands import share as command
+from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.planned import planned
-from pipeline.plan.tracking import LOCKS, dvc_file
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs, network

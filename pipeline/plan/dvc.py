@@ -1,7 +1,8 @@
 """What DVC shows of a run: results/RUN/dvc.yaml, with params, metrics, plots and artifacts.
 
 Weights lie in folders named by digests; here they are artifacts with names that stay. Jobs and their order are
-Snakemake's: there are no stages. `dvc` finds the file by itself, from anywhere in the repository.
+Snakemake's: there are no stages. `dvc` finds the file by itself, from anywhere in the repository. What DVC knows of a
+result is in a small file beside the folder, which git can hold.
 """
 
 import csv
@@ -13,12 +14,13 @@ from typing import Any
 import yaml
 
 from pipeline.base.atomic import write_text
-from pipeline.plan.tracking import dvc_file
+from pipeline.base.errors import InputError
 from pipeline.plan.view import folder, planned_trainings
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.training.history import FIRST_COLUMNS
 
+LOCKS = Path(".snakemake/locks")
 CONFIG, METRICS, SHOWN = "config.yaml", "metrics.json", "dvc.yaml"
 ORIGIN = "# The run of "
 HEADER = """\
@@ -103,3 +105,20 @@ def _artifacts(jobs: Jobs, place: Path) -> dict[str, Any]:
             path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
             found[f"{key}-{job.digest}" if key in found else key] = {"path": path, "type": "model", "desc": job.name}
     return found
+
+
+def dvc_file(path: Path) -> Path:
+    """Where DVC's file about a tracked folder or file lies: beside it."""
+    return path.with_name(f"{path.name}.dvc")
+
+
+def tracked_as(path: Path) -> dict[str, Any]:
+    """What DVC's file says: `md5` of the content, `size` in bytes, `nfiles`; nothing where it is not tracked."""
+    file = dvc_file(path)
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["outs"][0] if file.exists() else {}
+
+
+def refuse_while_jobs_run() -> None:
+    """What jobs still read or write must not be removed, nor taken for results."""
+    if any(LOCKS.glob("*.lock")):
+        raise InputError("a run is going on here, or a killed one left its lock (then: snakemake --unlock)")
