@@ -25,8 +25,7 @@ from pipeline.plan.arguments import named_arguments, settings_argument, write_ar
 from pipeline.plan.checks import claimed_run, left_out, obstacles
 from pipeline.plan.ending import ending, told_earlier
 from pipeline.plan.identities import check_identities
-from pipeline.plan.parts import Part
-from pipeline.plan.planned import planned, targets
+from pipeline.plan.parts import Part, planned, targets
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find as find_job
 from pipeline.plan.run import Needed, forced, headline, wanted

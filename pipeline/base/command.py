@@ -18,9 +18,9 @@ from pydantic import BaseModel
 
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
-from pipeline.base.memory import is_out_of_memory
 from pipeline.base.parsing import parse_settings
 from pipeline.base.progress import log_to, logger
+from pipeline.base.records import is_out_of_memory
 from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.memory import is_out_of_memory, used
-from pipeline.base.records import Record, State
+from pipeline.base.records import Record, State, is_out_of_memory, used
 
 BEAT_S = 5.0
 LAUNCHED = "BRIGHT_LAUNCHED"  # set where a launcher began the record, and measures what the job uses

@@ -19,9 +19,8 @@ from pipeline.base.command import KILLED, TERMINATED, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.gpus import Lease, lease_gpus
 from pipeline.base.heartbeat import INTERRUPTED, LAUNCHED
-from pipeline.base.memory import limit_mb, resident_mb, used
 from pipeline.base.progress import log_to, logger
-from pipeline.base.records import Record, State, near_limit
+from pipeline.base.records import Record, State, limit_mb, near_limit, resident_mb, used
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25

@@ -3,17 +3,22 @@
 The launcher (`launch`) and the stage's first process (`heartbeat`) write it together, each the facts that it knows;
 a stage without a launcher writes all of it. Whoever reads it, on this machine or another one that shares the file
 system, tells a job that died without a word from one that runs by the record's age. `bright status`, `bright estimate`
-and the page read records, and a job's next attempt finds there how much memory it needs.
+and the page read records, and a job's next attempt finds there how much memory it needs. What jobs use of the memory
+that they asked for, and of the processors, is measured here.
 """
 
 import fcntl
 import json
+import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pipeline.base.atomic import write_json
 
@@ -110,3 +115,39 @@ def died_for_memory(record: dict[str, Any]) -> bool:
 def near_limit(record: dict[str, Any]) -> bool:
     """Whether a job came near its limit."""
     return bool(record.get("limit_mb")) and record.get("peak_mb", 0) >= NEAR * record["limit_mb"]
+
+
+def limit_mb(asked: int | None) -> int | None:
+    """The job's limit in MB: what it asked for, or what Slurm gave it where that is less."""
+    given = os.environ.get("SLURM_MEM_PER_NODE", "")
+    limits = [limit for limit in (asked, int(given) if given.isdigit() else None) if limit]
+    return min(limits, default=None)
+
+
+def used() -> dict[str, float]:
+    """Seconds of the processors of this process and of all that it started and that ended; the largest one's memory."""
+    each = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in each), 2),
+        "peak_mb": round(max(one.ru_maxrss for one in each) / 1024),
+    }
+
+
+def resident_mb() -> float:
+    """Resident memory of this process and its descendants, in MB (2^20 bytes), shared pages counted each time (as
+    Slurm does)."""
+    process = psutil.Process()
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            total += each.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # it has just ended
+    return total / 2**20
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that the host's memory was not enough (a GPU's is another matter)."""
+    signs = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+    killed = "is killed by signal: Killed"  # a data loader's worker
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in (*signs, killed))

@@ -26,7 +26,7 @@ from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import Source
 from pipeline.settings.diffusion import FilesSamples

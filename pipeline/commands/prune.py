@@ -13,7 +13,7 @@ from pipeline.base.places import STORE, WORK
 from pipeline.config.root import read_config
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.identities import identity_path
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 

@@ -20,7 +20,7 @@ from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run, tracked_as
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, network
 

@@ -16,8 +16,7 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.places import DEMO
 from pipeline.base.records import State
 from pipeline.config.root import read_config
-from pipeline.plan.parts import parts
-from pipeline.plan.planned import ordered
+from pipeline.plan.parts import ordered, parts
 from pipeline.plan.states import JobState
 from pipeline.stages.common import Jobs
 from pipeline.stages.page import trainings

@@ -205,19 +205,11 @@ def prepare(
     with tempfile.TemporaryFile(dir=train.parent) as spool:  # has no name: a killed stage leaves nothing
         preparation.read(spool)
         splits = preparation.split()
-        with (
-            ArchiveWriter(train, dataset.channels) as first,
-            ArchiveWriter(validation, dataset.channels) as second,
-        ):
+        with ArchiveWriter(train, dataset.channels) as first, ArchiveWriter(validation, dataset.channels) as second:
             for archive, images in ((first, splits["train"]), (second, splits["validation"])):
                 for index, image in enumerate(images):
                     spool.seek(image.start)
                     archive.add_encoded(image_name(index), spool.read(image.size))
-    manifest = preparation.manifest(splits)
-    logger.info(
-        "prepared %d images for training and %d for validation, skipped %d",
-        len(splits["train"]),
-        len(splits["validation"]),
-        len(preparation.skipped),
-    )
-    return manifest
+    counts = map(len, (splits["train"], splits["validation"], preparation.skipped))
+    logger.info("prepared %d images for training and %d for validation, skipped %d", *counts)
+    return preparation.manifest(splits)

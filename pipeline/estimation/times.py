@@ -12,8 +12,7 @@ from pipeline.base.records import State, read_record, record_path
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.root import Config
 from pipeline.estimation.devices import CPU, DEVICES, Device, Work
-from pipeline.plan.parts import Part, parts
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import Part, parts, planned
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Denoising, Diffusion
 from pipeline.settings.fields import CodeSize

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
-from pipeline.plan.parts import Part, parts
-from pipeline.plan.planned import ordered
+from pipeline.plan.parts import Part, ordered, parts
 from pipeline.stages.common import Job, Jobs, path_of
 
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit

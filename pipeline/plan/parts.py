@@ -1,10 +1,27 @@
-"""Jobs as the workflow runs them: whole, or range by range of their images, each part with a log of its own."""
+"""All jobs of a run, and how the workflow runs them: whole, or in ranges of images, each part with a log of its own."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.places import LOGS
-from pipeline.stages.common import Job, Output, Source, path_of
+from pipeline.stages import all_stages
+from pipeline.stages.common import Job, Jobs, Output, Source, closure, path_of
+
+
+def targets(jobs: Jobs) -> list[Job]:
+    """What a whole run makes: sample sets, tables, figures, the page."""
+    return [job for stage in all_stages().values() for job in stage.shown(jobs)]
+
+
+def planned(jobs: Jobs) -> dict[tuple[str, str], Job]:
+    """All jobs that the targets need, by (stage, digest)."""
+    return {job.key: job for job in closure(jobs(targets))}
+
+
+def ordered(jobs: Jobs) -> list[Job]:
+    """The same in the order that data flows."""
+    order = list(all_stages())
+    return sorted(jobs(planned).values(), key=lambda job: (order.index(job.stage.name), job.name))
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,32 @@
 
 A copy whose store folder is not here (a fresh clone of a shared run) stays, and is said to be of an earlier run. The
 record of which result each copy is of, results/RUN/published.json, tells one from the other: clocks decide nothing.
+
+The main numbers are in one file with a name that stays, results/RUN/metrics.json, which `dvc metrics show` and `diff`
+read. Summaries lie in folders named by digests; it has their numbers by the names in the config:
+reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: the
+images scored) and neighbours.NAME.NUMBER. These are of the first training seed; those of a further one lie under
+seeds.SEED. The trainings' histories are published beside it, for `dvc plots`.
 """
 
 import json
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
-from pipeline.plan.metrics import write_metrics
-from pipeline.plan.planned import planned
-from pipeline.plan.view import folder, view
-from pipeline.stages.common import Jobs
+from pipeline.plan.parts import planned
+from pipeline.plan.view import folder, summary_place, view
+from pipeline.stages.autoencoders import reconstruction
+from pipeline.stages.common import Job, Jobs
+from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
+from pipeline.stages.tables import TABLES, rows_of
 
 RECORD = "published.json"
+NEIGHBOUR_NUMBERS = ("median_generated", "median_validation", "ratio")
 
 
 @dataclass
@@ -60,7 +71,7 @@ def publish(jobs: Jobs, origin: str) -> Published:
     return found
 
 
-def _keep(path: Path, values: dict[str, str]) -> None:
+def _keep(path: Path, values: dict[str, Any]) -> None:
     if not (path.exists() and json.loads(path.read_text(encoding="utf-8")) == values):
         write_json(path, values)
 
@@ -70,3 +81,77 @@ def _copy(stored: Path, place: Path) -> None:
     if not (place.exists() and place.read_bytes() == content):
         with atomic_path(place) as temporary:
             temporary.write_bytes(content)
+
+
+def gather_metrics(jobs: Jobs) -> dict[str, Any]:
+    """The numbers of all finished jobs of the plan, by what they are of."""
+    seeds = {str(seed): found for seed, of_seed in jobs.further.items() if (found := _numbers(jobs, of_seed))}
+    return _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
+
+
+def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    """Those of one training seed."""
+    parts = {
+        "reconstruction": _reconstruction(jobs, of_seed),
+        "reconstruction_distance": _reconstruction_distance(jobs, of_seed),
+        "generation": _generation(jobs, of_seed),
+        "neighbours": _neighbours(jobs, of_seed),
+    }
+    return {key: part for key, part in parts.items() if part}
+
+
+def write_metrics(jobs: Jobs, path: Path) -> list[str]:
+    """Write the numbers where they differ from what is there; returns the path, nothing where there are none."""
+    metrics = gather_metrics(jobs)
+    if metrics:
+        _keep(path, metrics)
+    return [str(path)] if metrics else []
+
+
+def _summary(jobs: Jobs, job: Job) -> dict[str, Any] | None:
+    """A job's summary, if the plan has the job and it is done, here or where its copy in results/RUN comes from."""
+    if job.key not in jobs(planned):
+        return None
+    places = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
+    found = next((place for place in places if place.exists()), None)
+    return None if found is None else json.loads(found.read_text(encoding="utf-8"))
+
+
+def _reconstruction(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    """Means over the validation images."""
+    found = {}
+    for name in jobs.config.autoencoders:
+        if summary := _summary(jobs, of_seed(reconstruction, name)):
+            found[name] = {metric: entry["mean"] for metric, entry in summary["metrics"].items()}
+    return found
+
+
+def _reconstruction_distance(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    """By autoencoder and feature space."""
+    found: dict[str, Any] = {}
+    names = jobs.config.tables_or_default.table2
+    for name, space in product(names, distance_spaces(of_seed, names)):
+        if summary := _summary(jobs, of_seed(reconstruction_distance, name, space)):
+            found.setdefault(name, {})[space] = summary["metrics"]
+    return found
+
+
+def _generation(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    """By sample set, feature space and number of images scored, since a distance moves with that number."""
+    found: dict[str, Any] = {}
+    there = [space for network in jobs.config.evaluation.networks for space in spaces(jobs, network)]
+    for table in (name for name, one in TABLES.items() if one.of_samples):
+        wanted = getattr(jobs.config.tables_or_default, table).count
+        for name, space in product(rows_of(jobs, table), there):
+            count = wanted or jobs.config.samples[name].count
+            if summary := _summary(jobs, of_seed(evaluation, name, space, count)):
+                found.setdefault(name, {}).setdefault(space, {})[str(count)] = summary["metrics"]
+    return found
+
+
+def _neighbours(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    found = {}
+    for name in jobs.config.samples:
+        if summary := _summary(jobs, of_seed(neighbours, name)):
+            found[name] = {key: summary[key] for key in NEIGHBOUR_NUMBERS}
+    return found

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.errors import InputError
-from pipeline.plan.parts import Part, part_of
-from pipeline.plan.planned import planned, targets
+from pipeline.plan.parts import Part, part_of, planned, targets
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import reconstruction

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from tiny_workflow import REPOSITORY, Workflow
 
 from pipeline.config.root import load_config
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.stages.common import Jobs
 
 DEMO = REPOSITORY / "config" / "demo.yaml"

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from pipeline.config.root import load_config
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.stages.common import Job, Jobs
 

@@ -9,8 +9,7 @@ import pytest
 from finished_plan import tiny_plan, tiny_values, with_key
 
 from pipeline.plan.arguments import arguments
-from pipeline.plan.parts import Part, parts
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import Part, parts, planned
 from pipeline.stages import CONTRACTS, all_stages
 from pipeline.stages.common import Job, Stage
 

@@ -23,8 +23,7 @@ from pipeline.estimation.times import JobTime, Known, job_times, longest_chain, 
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.diffusion import build_unet
-from pipeline.plan.parts import Part, parts
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import Part, parts, planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import UNet

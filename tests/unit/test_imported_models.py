@@ -10,7 +10,7 @@ from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
 from pipeline.plan.checks import obstacles
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
 from pipeline.plan.view import view
 from pipeline.stages.common import Jobs, path_of

@@ -8,7 +8,7 @@ import pytest
 from finished_plan import make, tiny_plan, with_key
 
 from pipeline.plan.checks import lost_models, obstacles, trainings_behind
-from pipeline.plan.planned import planned, targets
+from pipeline.plan.parts import planned, targets
 from pipeline.plan.run import Needed, forced, outputs_of, unfinished, wanted
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Job, Jobs, closure

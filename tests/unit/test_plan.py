@@ -12,7 +12,7 @@ import pytest
 from finished_plan import finish, new_jobs, tiny_plan, tiny_values, with_key
 
 from pipeline.base.errors import InputError
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find
 from pipeline.stages import all_stages
@@ -131,7 +131,7 @@ def digests_elsewhere(folder: Path, hash_seed: str) -> str:
     folder.mkdir()
     script = (
         "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
-        "from pipeline.plan.planned import planned; from pipeline.stages.common import Jobs;"
+        "from pipeline.plan.parts import planned; from pipeline.stages.common import Jobs;"
         "print(sorted(Jobs(read_config(Path(sys.argv[1])))(planned)))"
     )
     tiny = str(REPOSITORY / "tests" / "workflow" / "tiny.yaml")

@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.commands import prune as command
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.identities import identity_path
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.stages.autoencoders import autoencoder
 
 OTHER = tiny_values() | {"seed": 1}

@@ -8,7 +8,7 @@ import pytest
 from finished_plan import finish, make, tiny_plan, tiny_values
 
 from pipeline.plan.ending import told_earlier
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.publish import RECORD, Published, publish
 from pipeline.plan.view import view
 from pipeline.stages.common import Jobs

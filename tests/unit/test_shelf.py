@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from finished_plan import make, tiny_plan, with_key
 
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.generation import samples

@@ -10,8 +10,7 @@ from finished_plan import finish, tiny_plan, tiny_values
 
 from pipeline.base.records import State, record_path
 from pipeline.commands.status import job_states, text
-from pipeline.plan.parts import parts
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import parts, planned
 from pipeline.plan.states import SILENT_S, JobState
 from pipeline.stages.autoencoders import codes
 from pipeline.stages.common import Jobs

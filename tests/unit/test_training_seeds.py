@@ -9,7 +9,7 @@ from finished_plan import TINY, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
-from pipeline.plan.planned import planned
+from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
