@@ -73,7 +73,6 @@ def state_digest(files: list[RawFile], content: str) -> str:
 
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
     """sha256 of every file's content, in order; by threads, since hashing leaves Python's lock."""
-
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for first in range(0, len(files), FILES_AT_A_TIME):
             batch = files[first : first + FILES_AT_A_TIME]

@@ -39,8 +39,7 @@ def extract(
     digests: list[bytes] = []
     with Progress(f"features {space}", last - first, "images") as progress:
         for batch, used in rgb_batches(images, first, last, micro_batch, starts_at):
-            for image in batch[used, : images.channels]:
-                digests.append(pixel_digest(image.permute(1, 2, 0).numpy()))
+            digests += [pixel_digest(image.permute(1, 2, 0).numpy()) for image in batch[used, : images.channels]]
             found, found_logits = network(batch.to(device))
             features.append(found[used].float().cpu())
             if found_logits is not None:

@@ -69,3 +69,10 @@ class ImageAutoencoder(nn.Module):
 def pad(batch: Tensor, size: int) -> Tensor:
     """The batch filled up with its last row: networks see one size only, so that batching changes no bit."""
     return torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
+    """No autocast on the tensor's device (the meta device has none), where half would lose too much."""
+    if tensor.device.type == "meta":
+        return nullcontext()
+    return torch.autocast(tensor.device.type, enabled=False)

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.base.seeds import seed_for
+from pipeline.models.autoencoder import full_precision
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate, upsample
-from pipeline.models.precision import full_precision
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.precision import full_precision
+from pipeline.models.autoencoder import full_precision
 
 FIR = (1.0, 3.0, 3.0, 1.0)  # StyleGAN2's resampling filter
 SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU and the gain that keeps the variance

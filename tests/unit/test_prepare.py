@@ -23,8 +23,7 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.data.decode import BadImage, square_pixels
 from pipeline.data.listing import embedded_path
-from pipeline.data.prepare import ordered_map, prepare
-from pipeline.data.split import validation_indices
+from pipeline.data.prepare import ordered_map, prepare, validation_indices
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 

@@ -195,7 +195,7 @@ def test_another_checkouts_package_does_not_run_under_this_ones_digest(
     monkeypatch.chdir(tmp_path)
     stage = ("pipeline.prepare_dataset", "--help", "--code", expected_code(("pipeline.prepare_dataset",)))
     assert subprocess.run([sys.executable, "-m", *stage], stdout=subprocess.PIPE).returncode == 0
-    with (tmp_path / "pipeline" / "data" / "split.py").open("a") as file:
+    with (tmp_path / "pipeline" / "data" / "decode.py").open("a") as file:
         file.write("ANOTHER_NUMBER = 1\n")
     found = subprocess.run([sys.executable, "-m", *stage], text=True, capture_output=True)
     assert found.returncode == 2

@@ -31,8 +31,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Resizer = Callable[[np.ndarray], np.ndarray]
-
-
 Weights = dict[str, Tensor]
 
 
