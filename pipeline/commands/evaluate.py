@@ -52,13 +52,8 @@ def evaluate(
     evaluation = read_settings(Evaluation, settings)
     made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
     names = {"dataset": dataset or real.name}
-    told = {
-        "method": method or made.name,
-        "reference": real.name,
-        "prepared": prepared,
-        "count": made.count,
-        "reference_count": real.count,
-    }
+    told: dict[str, Any] = {"method": method or made.name, "reference": real.name, "prepared": prepared}
+    told |= {"count": made.count, "reference_count": real.count}
     here, missing = networks_here(evaluation, networks)
     jobs = Jobs(Config(run=RUN, datasets={}, autoencoders={}, evaluation=evaluation))
     summaries = {}

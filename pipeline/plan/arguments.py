@@ -14,19 +14,20 @@ from pipeline.base.errors import InputError
 from pipeline.plan.parts import Part, ordered, parts
 from pipeline.stages.common import Job, Jobs, path_of
 
+SETTINGS, INPUTS = "settings.json", "inputs.txt"
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit
 
 
 def settings_argument(job: Job) -> str:
     """A job's settings as JSON, or the path of a file with them."""
     text = json.dumps(job.settings, sort_keys=True)
-    return text if _fits(text) else str(_settings_file(job))
+    return text if _fits(text) else str(job.work / SETTINGS)
 
 
 def named_arguments(job: Job) -> list[str]:
     """`NAME=PATH` for each of a job's named inputs, or `@FILE` with one of them a line."""
     pairs = _pairs(job)
-    return pairs if _fits("\n".join(pairs)) else [f"@{_inputs_file(job)}"]
+    return pairs if _fits("\n".join(pairs)) else [f"@{job.work / INPUTS}"]
 
 
 def write_arguments(made: Iterable[Job]) -> None:
@@ -34,22 +35,14 @@ def write_arguments(made: Iterable[Job]) -> None:
     for job in made:
         text, pairs = json.dumps(job.settings, sort_keys=True), "\n".join(_pairs(job))
         if not _fits(text):
-            write_text(_settings_file(job), text + "\n")
+            write_text(job.work / SETTINGS, text + "\n")
         if not _fits(pairs):
-            write_text(_inputs_file(job), pairs + "\n")
+            write_text(job.work / INPUTS, pairs + "\n")
 
 
 def _pairs(job: Job) -> list[str]:
     paths = [path_of(source) for sources in job.inputs.values() for source in sources]
     return [f"{name}={path}" for name, path in zip(job.names, paths, strict=False)]
-
-
-def _settings_file(job: Job) -> Path:
-    return job.work / "settings.json"
-
-
-def _inputs_file(job: Job) -> Path:
-    return job.work / "inputs.txt"
 
 
 def _fits(text: str) -> bool:

@@ -119,11 +119,8 @@ def _summary(jobs: Jobs, job: Job) -> dict[str, Any] | None:
 
 def _reconstruction(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """Means over the validation images."""
-    found = {}
-    for name in jobs.config.autoencoders:
-        if summary := _summary(jobs, of_seed(reconstruction, name)):
-            found[name] = {metric: entry["mean"] for metric, entry in summary["metrics"].items()}
-    return found
+    found = {name: _summary(jobs, of_seed(reconstruction, name)) for name in jobs.config.autoencoders}
+    return {name: {key: entry["mean"] for key, entry in one["metrics"].items()} for name, one in found.items() if one}
 
 
 def _reconstruction_distance(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
@@ -150,8 +147,5 @@ def _generation(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
 
 
 def _neighbours(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    found = {}
-    for name in jobs.config.samples:
-        if summary := _summary(jobs, of_seed(neighbours, name)):
-            found[name] = {key: summary[key] for key in NEIGHBOUR_NUMBERS}
-    return found
+    found = {name: _summary(jobs, of_seed(neighbours, name)) for name in jobs.config.samples}
+    return {name: {key: one[key] for key in NEIGHBOUR_NUMBERS} for name, one in found.items() if one}
