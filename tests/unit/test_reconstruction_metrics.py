@@ -49,7 +49,8 @@ def test_ssim_and_psnr_equal_torchmetrics_of_each_image(channels: int) -> None:
 def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None:
     real = torch.zeros(count, 3, 8, 8)
     expected = 20 * np.log10(255 / error)
-    np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5)
+    # Near 0 dB the squared error in 32 bits is what limits the number: 2e-6 dB.
+    np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
