@@ -45,7 +45,7 @@ def launch(
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     facts = {"gpus": gpus, "nodes": nodes, "devices": devices}
-    told = facts | {"host": socket.gethostname()}
+    told = {"gpus": gpus, "nodes": nodes, "host": socket.gethostname(), "devices": devices}
     logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in told.items()))
     record = Record(log, begins=True, started_at=time.time(), limit_mb=limit_mb(memory), peak_mb=0, **facts)
     record.write(state=State.RUNNING)
