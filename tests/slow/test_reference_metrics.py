@@ -13,13 +13,13 @@ from pipeline.evaluation.feature_files import FeatureSet, read_features
 
 pytestmark = pytest.mark.slow
 
-COUNT = 300
+COUNT = 60
 RELATIVE = 1e-4
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float], dict[str, float], Path]:
-    """Ours and the libraries' metrics of 300 images against 300 others, and the folder of our results."""
+    """Ours and the libraries' metrics of 60 images against 60 others, and the folder of our results."""
     torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("metrics")
     networks = save_networks(folder / "networks")
