@@ -51,7 +51,9 @@ def _fits(text: str) -> bool:
 
 def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
     """The job of a stage for an entry of the config, such as autoencoders.main; InputError where there is none."""
-    of_stage = [job for job in ordered(jobs) if job.stage.name == stage]
+    # Two entries of one digest are one job of the plan, under the first one's name; made are both.
+    of_stage = [job for job in (*ordered(jobs), *jobs.made) if job.stage.name == stage]
+    of_stage = list({job.entry: job for job in of_stage}.values())
     found = [job for job in of_stage if job.entry == entry] or [
         job for job in of_stage if job.entry.startswith(f"{entry} ")
     ]

@@ -287,6 +287,11 @@ class Jobs:
             self._made[key] = make(self, *args, **kwargs)
         return self._made[key]
 
+    @property
+    def made(self) -> list[Job]:
+        """The jobs that functions returned so far, also where two have one digest."""
+        return [made for made in self._made.values() if isinstance(made, Job)]
+
     @cached_property
     def further(self) -> "dict[int, Jobs]":
         """The same jobs with each further training seed."""

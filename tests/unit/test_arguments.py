@@ -11,7 +11,7 @@ from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.command import listed
 from pipeline.base.errors import InputError
-from pipeline.plan.arguments import LONGEST, named_arguments, settings_argument, write_arguments
+from pipeline.plan.arguments import LONGEST, find_entry, named_arguments, settings_argument, write_arguments
 from pipeline.stages.common import Job, path_of
 from pipeline.stages.tables import tables
 
@@ -78,3 +78,13 @@ def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
 def test_a_file_of_arguments_that_is_not_there_gets_one_line() -> None:
     with pytest.raises(InputError, match=r"@absent\.txt: no readable file of arguments"):
         listed(["a=b", "@absent.txt"])
+
+
+def test_an_entry_is_found_whose_job_another_entry_has_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = tiny_values()
+    values["autoencoders"]["longer"] = {"like": "main", "training": {"images": 96}}
+    values["tables"]["table3"] = ["longer", "main"]
+    jobs = tiny_plan(values)
+    found = [find_entry(jobs, "complexity", f"autoencoders.{name}") for name in ("longer", "main")]
+    assert found[0].digest == found[1].digest, "counts know no training"
