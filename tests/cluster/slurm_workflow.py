@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from forkserver import REAL_PROCESSES
 from slurm import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
@@ -21,6 +22,10 @@ class ClusterWorkflow(Workflow):
     def __init__(self, folder: Path, cluster: Cluster, checkout: Path = REPOSITORY):
         super().__init__(folder, checkout)
         self.cluster = cluster
+
+    def environment(self) -> dict[str, str]:
+        """Slurm watches and ends processes of its own: none is forked from elsewhere."""
+        return super().environment() | REAL_PROCESSES
 
     def command(self, *arguments: str) -> list[str]:
         """Snakemake on the cluster, through its profile."""

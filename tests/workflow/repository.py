@@ -1,7 +1,6 @@
 """A git repository with a finished run whose results DVC tracks, as people have it; and clones of it."""
 
 import shutil
-import sys
 from pathlib import Path
 
 from tiny_workflow import REPOSITORY, TINY, Run, Workflow, copy_checkout
@@ -32,7 +31,7 @@ class Repository(Workflow):
         self.git("commit", "--quiet", "--message", message)
 
     def dvc(self, *words: str, expect: int = 0) -> Run:
-        return self.call(sys.executable, "-m", "dvc", *words, expect=expect)
+        return self.call("dvc", *words, expect=expect)
 
     def remote(self, name: str, url: str, **options: str) -> None:
         """Set a DVC remote up on this machine alone."""

@@ -4,13 +4,13 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from forkserver import REAL_PROCESSES
 from PIL import Image
 from tiny_workflow import TINY, Workflow, empty_workflow
 
@@ -46,12 +46,11 @@ def features(workflow: Workflow) -> dict[Path, tuple[int, int]]:
 
 
 def test_a_run_killed_in_its_evaluation_makes_no_finished_range_again(scoring: Workflow) -> None:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(scoring.checkout / "Snakefile")]
-    command += ["--configfile", "config.yaml", "--cores", "1", "--", "table5"]
+    command = scoring.local_command("--cores", "1", "--", "table5")
     process = subprocess.Popen(
         command,
         cwd=scoring.folder,
-        env=scoring.environment(),
+        env=scoring.environment() | REAL_PROCESSES,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forkserver
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,14 +56,14 @@ class Workflow:
 
     def local_command(self, *arguments: str) -> list[str]:
         """What one types to run it."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile")]
+        command = ["snakemake", "--snakefile", str(self.checkout / "Snakefile")]
         if (self.folder / "config.yaml").exists() and "--configfile" not in arguments:
             command += ["--configfile", "config.yaml"]
         return [*command, "--cores", "2", *arguments]
 
     def python(self, module: str, *arguments: str, expect: int = 0) -> Run:
         """Run one of the checkout's modules in this folder."""
-        return self.call(sys.executable, "-m", module, *arguments, expect=expect)
+        return self.call("python", "-m", module, *arguments, expect=expect)
 
     def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
         """Run a command in this folder."""
@@ -75,8 +76,8 @@ class Workflow:
         return Run(done.returncode, done.stdout, time.monotonic() - start)
 
     def environment(self) -> dict[str, str]:
-        """This environment, in which rules find this Python and the checkout's package first."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        """This environment, in which rules find this Python, forked, and the checkout's package first."""
+        path = os.pathsep.join([str(forkserver.commands()), str(Path(sys.executable).parent), os.environ["PATH"]])
         return os.environ | {"PATH": path, "PYTHONPATH": str(self.checkout)}
 
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
