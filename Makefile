@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SETUP := .venv/.installed
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
+# Tests of one module that share something stay together: tests/conftest.py.
+IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 
 .PHONY: setup demo demo-all bars bars-all second-seed check test soak lint docs benchmark benchmark-evaluation \
 	benchmark-precision-recall
@@ -52,10 +54,10 @@ $(NETWORKS): | setup
 	bright fetch_network $(basename $(notdir $@)) --output $@
 
 check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
-	pytest -m "not slow and not demo"
+	pytest $(IN_PROCESSES) -m "not slow and not demo"
 
-test: lint $(NETWORKS)  ## everything
-	pytest -m "not demo"
+test: lint $(NETWORKS)  ## everything; REQUIRE_ALL=1: a test that is skipped is one that failed
+	pytest $(IN_PROCESSES) -m "not demo"
 
 soak: $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
 	SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py

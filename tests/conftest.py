@@ -1,12 +1,17 @@
 """Fixtures that the test folders share: metric networks that can be fetched here, tiny models, tiny images."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads of their own would be in the way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, image_name
@@ -58,9 +63,20 @@ TINY_IMAGEBART: dict[str, Any] = {
 }
 
 
+pytest_plugins = ["require_all"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, so that a mistake shows early."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Fast tests first, so that a mistake shows early; in several processes the long ones, so that none is left over.
+
+    Tests that share something made for their module stay in one process.
+    """
+    slow_first = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None) == slow_first)
+    for item in items:
+        made = item._fixtureinfo.name2fixturedefs.values()
+        if any(definitions[-1].scope == "module" for definitions in made):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -112,11 +128,13 @@ def networks_folder() -> Path:
     Fetched files stay for the next session. Without a network, tests that need the files are skipped.
     """
     folder = Path(os.environ.get("BRIGHT_NETWORKS", REPOSITORY / "results" / "networks"))
-    for name in filter(fetchable, manifest()):
-        path = network_path(name, folder)
-        if not path.is_file():
-            try:
-                fetch(name, path)
-            except InputError as error:
-                pytest.skip(str(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for name in filter(fetchable, manifest()):
+            path = network_path(name, folder)
+            if not path.is_file():
+                try:
+                    fetch(name, path)
+                except InputError as error:
+                    pytest.skip(str(error))
     return folder

@@ -14,7 +14,7 @@ from daemons import wait_for
 from slurm_workflow import ClusterWorkflow
 from tiny_workflow import copy_checkout
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 TRAIN = ("--until", "train_autoencoder")
 PATIENCE_S = 600.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from slurm_workflow import ClusterWorkflow
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 
 def test_the_whole_workflow_runs_through_the_profile_on_both_gpus(workflow: Callable[..., ClusterWorkflow]) -> None:

@@ -207,6 +207,7 @@ IMAGES = np.zeros((2, 3, 4), np.uint8)
         (gzip.compress(idx(IMAGES))[:-12], "not a readable IDX file"),
         (idx(np.zeros((0, 3, 4), np.uint8)), "0 images"),
     ],
+    ids=["nothing", "labels", "short", "long", "packed short", "packed long", "packed, cut off", "no images"],
 )
 def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
     path = tmp_path / "images-idx3-ubyte"

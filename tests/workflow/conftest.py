@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from made_once import made_once
 from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
 
 
@@ -15,11 +16,15 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
     BRIGHT_TINY_RUN names a folder that keeps it between sessions, for work on these tests.
     """
     kept = os.environ.get("BRIGHT_TINY_RUN")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("tiny") / "run"
-    workflow = Workflow(folder) if folder.exists() else empty_workflow(folder, networks_folder)
-    shutil.copy(TINY, folder / "config.yaml")
-    workflow.run()
-    return workflow
+
+    def make(folder: Path) -> None:
+        folder = Path(kept) if kept else folder
+        workflow = Workflow(folder) if folder.exists() else empty_workflow(folder, networks_folder)
+        shutil.copy(TINY, folder / "config.yaml")
+        workflow.run()
+
+    made = made_once(tmp_path_factory, "tiny", make)
+    return Workflow(Path(kept) if kept else made)
 
 
 @pytest.fixture

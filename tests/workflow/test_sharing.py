@@ -26,7 +26,7 @@ class Shared(NamedTuple):
     """Payloads whose times it changed."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """The finished tiny run, tracked, committed and pushed into a folder; only to be cloned."""
     folder = tmp_path_factory.mktemp("shared")

@@ -1,7 +1,7 @@
 """The tiny workflow killed at random moments, Snakemake and all its jobs, and started again until it is done.
 
-Every final file is then that of the undisturbed run. `make soak` does it ten times, `make test` twice; SOAK_RUNS and
-SOAK_SEED choose other numbers.
+Every final file is then that of the tiny run, which nobody disturbed. `make soak` does it ten times, `make test` once;
+SOAK_RUNS and SOAK_SEED choose other numbers.
 """
 
 import csv
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forkserver import REAL_PROCESSES
 from tiny_workflow import Workflow, empty_workflow
 
 pytestmark = pytest.mark.slow
 
-RUNS = int(os.environ.get("SOAK_RUNS", "2"))
+RUNS = int(os.environ.get("SOAK_RUNS", "1"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 KILLS = 3
 LATEST_S = 30.0  # the first run may have had a busier machine than the killed ones have
@@ -29,24 +30,20 @@ TRAININGS = 3  # of the tiny config
 PASSING = {"logs", "records", "work", "networks"}
 
 
-def soaked(folder: Path, networks: Path) -> Workflow:
-    """A folder with the tiny config, without what measures speed: no two runs share that."""
-
-    def without_speed(config: dict[str, Any]) -> None:
-        for table in ("equal_budget", "decoding"):
-            config["tables"].pop(table, None)
-
-    workflow = empty_workflow(folder, networks)
-    workflow.configure(without_speed)
-    return workflow
+def without_speed(config: dict[str, Any]) -> None:
+    """Leave out what measures speed: no two runs share that."""
+    for table in ("equal_budget", "decoding"):
+        config["tables"].pop(table, None)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) -> Workflow:
-    """The run that nobody killed."""
-    workflow = soaked(tmp_path_factory.mktemp("soak") / "undisturbed", networks_folder)
-    workflow.run()
-    return workflow
+def undisturbed(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The tiny run without what measures speed."""
+    run = tiny_run.copy(tmp_path_factory.mktemp("soak") / "undisturbed")
+    run.configure(without_speed)
+    assert run.run().jobs.keys() <= {"make_report"}, "all else is there"
+    run.python("pipeline.commands.prune", "config.yaml", "--yes")
+    return run
 
 
 def duration(run: Workflow) -> float:
@@ -90,7 +87,7 @@ def survives(run: Workflow, seconds: float) -> bool:
         process = subprocess.Popen(
             run.local_command(),
             cwd=run.folder,
-            env=run.environment(),
+            env=run.environment() | REAL_PROCESSES,
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -110,13 +107,14 @@ def test_a_run_killed_at_random_moments_ends_with_the_files_of_an_undisturbed_on
     undisturbed: Workflow, tmp_path: Path, networks_folder: Path, number: int
 ) -> None:
     moments = random.Random(f"{SEED} {number}")
-    run = soaked(tmp_path / "run", networks_folder)
+    run = empty_workflow(tmp_path / "run", networks_folder)
+    run.configure(without_speed)
     expected, whole, started = final_files(undisturbed), duration(undisturbed), time.monotonic()
     killed_at: list[float] = []
     while len(killed_at) < KILLS and not survives(run, seconds := moments.uniform(0, min(LATEST_S, whole / 2))):
         killed_at.append(round(seconds, 1))
         unlock(run)
-    run.run()
+    run.run(**REAL_PROCESSES)
     took = time.monotonic() - started
     print(f"seed {SEED}, run {number}: killed after {killed_at} s, {took:.0f} s in all; undisturbed {whole:.0f} s")
     found = final_files(run)
