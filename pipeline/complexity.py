@@ -1,4 +1,4 @@
-"""Stage: what an autoencoder's decoding costs (Tables 3, 7 and 8); nothing is trained.
+"""Stage: what the decoding of a table's autoencoders costs (Tables 3, 7 and 8); nothing is trained.
 
 Without settings it prints the paper's architectures, each beside the published numbers.
 """
@@ -19,7 +19,7 @@ from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
 from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
-from pipeline.stages.autoencoders import PAPER, Complexity
+from pipeline.stages.autoencoders import PAPER, Architecture, Complexity
 
 MILLION = 1e6
 TABLES = ("table3", "table7", "table8")
@@ -27,7 +27,8 @@ TABLES = ("table3", "table7", "table8")
 
 def complexity(
     settings: Annotated[
-        str | None, typer.Argument(help="Autoencoder, resolution, channels: JSON, or a JSON or YAML file.")
+        str | None,
+        typer.Argument(help="Models, by name; each its autoencoder, resolution and channels: JSON, or a file."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.")] = None,
     log: LogOption = None,
@@ -40,14 +41,19 @@ def complexity(
     if output is None:
         raise InputError("complexity: --output is missing; give the path of the JSON file to write")
     job = read_settings(Complexity, settings)
-    family = autoencoder_family(job.autoencoder.family)
-    try:
-        found = load(family.counts)(job.autoencoder, job.resolution, job.channels)
-    except ValueError as error:
-        raise InputError(f"settings: {error}") from None
-    facts = {"kind": "complexity", "method": family.method, **architecture_traits(job.autoencoder)}
-    write_json(output, facts | {"resolution": job.resolution, "channels": job.channels, **found})
+    write_json(output, {"kind": "complexity", "models": {name: counted(one, name) for name, one in job.models.items()}})
     logger.info("complexity written to %s", output)
+
+
+def counted(model: Architecture, name: str) -> dict[str, Any]:
+    """What tells a model from others, and its counts; InputError names the model that cannot be counted."""
+    settings, family = model.autoencoder, autoencoder_family(model.autoencoder.family)
+    try:
+        found = load(family.counts)(settings, model.resolution, model.channels)
+    except ValueError as error:
+        raise InputError(f"{model.entry or name}: {error}") from None
+    size = {"resolution": model.resolution, "channels": model.channels}
+    return {"method": family.method, **architecture_traits(settings), **size, **found}
 
 
 def published_comparison() -> str:

@@ -81,18 +81,25 @@ class Exploration(Section):
     cpu_threads: int = Field(1, ge=1)
 
 
-class Complexity(Section):
-    """Count an autoencoder for images of `resolution` with `channels` channels."""
+class Architecture(Section):
+    """An autoencoder for images of `resolution` with `channels` channels."""
 
     autoencoder: AnyAutoencoder
     resolution: int
     channels: int
+    entry: str | None = Field(None, description="What the config calls it, for a line about what is wrong with it.")
+
+
+class Complexity(Section):
+    """Count autoencoders."""
+
+    models: dict[str, Architecture] = Field(description="By the names that their counts get.")
 
 
 class Decoding(Section):
     """Decode with several autoencoders in turns."""
 
-    models: dict[str, Complexity]
+    models: dict[str, Architecture]
     batch: int = Field(8, ge=1)
     rounds: int = Field(7, ge=1)
     cpu_threads: int = Field(1, ge=1)
@@ -166,7 +173,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     """The job that trains this autoencoder, or imports its weights."""
     model = jobs.config.autoencoders[name]
     if model.weights is not None:
-        return imported(jobs, "autoencoder", name, image_size(jobs, model.dataset))
+        return imported(jobs, "autoencoder", name, image_size(jobs.config, model.dataset))
     inputs: Inputs = {"images": jobs(dataset, model.dataset)["train.zip"]}
     facts = {}
     kind = model.losses.perceptual.network
@@ -268,16 +275,20 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
     )
 
 
-def complexity(jobs: Jobs, name: str, of_paper: bool = False) -> Job:
-    """The counts of an autoencoder of this config, or of the paper's; nothing is trained for it."""
-    of = (jobs(paper_config) if of_paper else None) or jobs.config
-    model = of.autoencoders[name]
+def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
+    """The counts of a table's autoencoders, this config's and the paper's own; nothing is trained for them."""
+    models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
+    if paper is not None:
+        models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
+    families = {config.autoencoders[name].family for config, name, _ in models}
+    counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
+    told, numerical = _several(models)
     return jobs.job(
         COMPLEXITY,
-        f"autoencoders.{name}",
-        {"autoencoder": model} | _size(of, model),
-        {"autoencoder": model.architecture()} | _size(of, model),
-        families=(family_module(model.family), autoencoder_family(model.family).counts.partition(":")[0]),
+        f"tables.{table}",
+        {"models": told},
+        {"models": numerical},
+        families=tuple(sorted({*map(family_module, families), *counting})),
     )
 
 
@@ -288,32 +299,35 @@ def paper_config(jobs: Jobs) -> Config | None:
     return load_config(yaml.safe_load(PAPER.read_text(encoding="utf-8")), str(PAPER))
 
 
-def _size(config: Config, model: AutoencoderSettings) -> dict[str, Any]:
-    images = config.datasets[model.dataset]
-    return {"resolution": images.resolution, "channels": images.channels}
-
-
 def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
     """Decoded images per second of these autoencoders, in turns; nothing is trained for it."""
-    evaluation, models = jobs.config.evaluation, [jobs.config.autoencoders[name] for name in names]
+    evaluation, models = jobs.config.evaluation, jobs.config.autoencoders
     settings = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
-    decoded = {
-        decoded_as(jobs, name): {"autoencoder": model} | _size(jobs.config, model)
-        for name, model in zip(names, models, strict=True)
-    }
-    architectures = {key: one | {"autoencoder": one["autoencoder"].architecture()} for key, one in decoded.items()}
+    told, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])
     return jobs.job(
         MEASURE_DECODING,
         "decoding",
-        settings | {"models": decoded},
-        settings | {"models": architectures},
-        families=tuple(dict.fromkeys(module for model in models for module in family_code(model))),
+        settings | {"models": told},
+        settings | {"models": numerical},
+        families=tuple(dict.fromkeys(module for name in names for module in family_code(models[name]))),
     )
 
 
-def decoded_as(jobs: Jobs, name: str) -> str:
-    """What a model is called where it decodes beside others: by what it is, not by its name in the config."""
-    model = jobs.config.autoencoders[name]
-    architecture = model.architecture() | _size(jobs.config, model)
+def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Models as a measurement of several is told them, and what its numbers depend on; of a config, by a name in it."""
+    told: dict[str, Any] = {}
+    numerical: dict[str, Any] = {}
+    for config, name, entry in models:
+        model, key = config.autoencoders[name], called(config, name)
+        size = image_size(config, model.dataset)
+        told.setdefault(key, {"autoencoder": model, "entry": entry, **size})
+        numerical.setdefault(key, {"autoencoder": model.architecture(), **size})
+    return told, numerical
+
+
+def called(config: Config, name: str) -> str:
+    """What a measurement of several calls a model: by what it is, not by its name in the config."""
+    model = config.autoencoders[name]
+    architecture = model.architecture() | image_size(config, model.dataset)
     text = json.dumps(architecture, sort_keys=True)
     return f"{model.family}-{model.code_size}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from pipeline.config.root import Config
 from pipeline.data.fingerprint import split_counts
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.fields import Section, operational
@@ -55,9 +56,9 @@ def split_count(jobs: Jobs, name: str, split: str) -> int:
     return split_counts(jobs(raw_images, name), jobs.config.datasets[name]).get(split, UNKNOWN)
 
 
-def image_size(jobs: Jobs, name: str) -> dict[str, int]:
+def image_size(config: Config, name: str) -> dict[str, int]:
     """Resolution and channels of a dataset's images, as stages are told them."""
-    images = jobs.config.datasets[name]
+    images = config.datasets[name]
     return {"resolution": images.resolution, "channels": images.channels}
 
 

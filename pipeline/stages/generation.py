@@ -101,7 +101,7 @@ def generator(jobs: Jobs, name: str) -> Job:
     settings = jobs.config.generators[name]
     family = generator_family(settings.family)
     if settings.weights is not None:
-        return imported(jobs, "generator", name, image_size(jobs, settings.dataset or ""))
+        return imported(jobs, "generator", name, image_size(jobs.config, settings.dataset or ""))
     if family.reads == "images":
         inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
     else:
@@ -161,7 +161,7 @@ def files(jobs: Jobs, name: str) -> Job:
     there = facts.get("images", {}).get("all", settings.count)
     if there < settings.count:
         raise InputError(f"samples.{name}.count: at most {there}, the images in {settings.path}, not {settings.count}")
-    size = image_size(jobs, settings.dataset)
+    size = image_size(jobs.config, settings.dataset)
     return jobs.job(
         GENERATE,
         f"samples.{name}",

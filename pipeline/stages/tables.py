@@ -18,9 +18,9 @@ from pipeline.stages.autoencoders import (
     COMPLEXITY,
     MEASURE_DECODING,
     autoencoder,
+    called,
     code_measurement,
     complexity,
-    decoded_as,
     decoding,
     paper_config,
     reconstruction,
@@ -60,7 +60,7 @@ class TableRow(Section):
     prepared: str | None = Field(
         None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
     )
-    decoded_as: str | None = Field(None, description="What the measurement of decoding speed calls its model.")
+    model: str | None = Field(None, description="What counts and measurements of decoding speed call its model.")
 
 
 class Provenance(Section):
@@ -172,14 +172,12 @@ def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
 def table(jobs: Jobs, name: str) -> Job:
     """The job that makes a table from the summaries of its rows."""
     found, notes = (_of_samples if TABLES[name].of_samples else _of_models)(jobs, name)
-    counted, of_paper = jobs(_counts_of_paper, name)
-    found += of_paper
     # What a training seed does not change comes once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
         "rows": [_row(jobs, name, row) for row in rows_of(jobs, name)],
-        "counted": counted,
+        "counted": [_of_paper(jobs, row) for row in jobs(_counted, name)],
         "missing": notes,
         "provenance": _provenance(summaries),
     }
@@ -234,27 +232,34 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
         timed = timed_models(jobs)
         found += [Summary(row, jobs(decoding, timed), "decoding.json") for row in rows if row in timed]
     if "counts" in kinds:
-        found += [Summary(row, jobs(complexity, row), "complexity.json") for row in rows]
+        of_paper = jobs(_counted, name)
+        counted = [*rows, *(_of_paper(jobs, row)["name"] for row in of_paper)]
+        found += [Summary(row, jobs(complexity, name, tuple(rows), of_paper), "complexity.json") for row in counted]
     return found, _missing_distances(jobs, rows) if "distance" in kinds else []
 
 
-def _counts_of_paper(jobs: Jobs, name: str) -> tuple[list[dict[str, Any]], list[Summary]]:
-    """The counts of the paper's own architectures, which stand beside the published ones in every run.
+def _counted(jobs: Jobs, name: str) -> tuple[str, ...]:
+    """The paper's own architectures, whose counts stand beside the published ones in every run, by the paper's config.
 
-    A row of this run has them too where architecture and dataset are the paper's.
+    A row of this run has them where architecture and dataset are the paper's.
     """
     paper = jobs(paper_config)
     if paper is None or not ("counts" in TABLES[name].kinds and TABLES[name].in_paper):
-        return [], []
-    known = {(jobs(complexity, row).digest, jobs.config.autoencoders[row].dataset) for row in rows_of(jobs, name)}
-    rows, found = [], []
-    for row in getattr(paper.tables_or_default, name):
-        job, data = jobs(complexity, row, of_paper=True), paper.autoencoders[row].dataset
-        if (job.digest, data) not in known:
-            known.add((job.digest, data))
-            rows.append({"name": f"paper: {row}", **_images(paper, data)})
-            found.append(Summary(f"paper: {row}", job, "complexity.json"))
-    return rows, found
+        return ()
+    known = {_counted_as(jobs.config, row) for row in rows_of(jobs, name)}
+    further = {_counted_as(paper, row): row for row in reversed(getattr(paper.tables_or_default, name))}
+    return tuple(row for key, row in reversed(further.items()) if key not in known)
+
+
+def _counted_as(config: Config, row: str) -> tuple[str, str]:
+    return called(config, row), config.autoencoders[row].dataset
+
+
+def _of_paper(jobs: Jobs, row: str) -> dict[str, Any]:
+    """What a table is told of the counts of one of the paper's architectures."""
+    paper = jobs(paper_config)
+    assert paper is not None
+    return {"name": f"paper: {row}", "model": called(paper, row), **_images(paper, paper.autoencoders[row].dataset)}
 
 
 def _images(config: Config, name: str) -> dict[str, Any]:
@@ -295,8 +300,8 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     config = jobs.config
     if not TABLES[table].of_samples:
         data = config.autoencoders[name].dataset
-        timed = "decoding" in TABLES[table].kinds and name in timed_models(jobs)
-        named = {"decoded_as": decoded_as(jobs, name)} if timed else {}
+        together = {"counts", "decoding"}.intersection(TABLES[table].kinds)
+        named = {"model": called(config, name)} if together else {}
     else:
         data, model = config.dataset_of(config.samples[name]), model_of(jobs, name)
         named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}

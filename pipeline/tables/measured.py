@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
@@ -78,8 +79,9 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
     if len(rows) < len(job.rows) + len(job.counted):
         raise InputError("settings: rows: a name comes twice; name each row once")
     found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
+    read = cache(read_summary)  # one file has the counts of all rows
     for name, path in summaries:
-        summary = read_summary(path)
+        summary = read(path)
         if summary.kind not in kinds:
             told = " and ".join(sorted(kinds))
             raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {told}")
@@ -87,7 +89,7 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         if row not in rows:
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         target = found[row].setdefault(name, _empty(rows[row], name))
-        called = rows[row].decoded_as or name
+        called = rows[row].model or name
         target.add(summary.kind, summary.traits(called), summary.values(called), str(path))
     for name in rows:
         if not found[name] and "generation" not in kinds:  # a sample set may lack all of its networks
@@ -108,7 +110,7 @@ def _row_of(name: str, job: TableJob) -> str:
 
 
 def _empty(row: TableRow, name: str) -> Measurement:
-    traits = row.model_dump(exclude={"name", "label", "decoded_as"}, exclude_none=True)
+    traits = row.model_dump(exclude={"name", "label", "model"}, exclude_none=True)
     return Measurement(name, row.label, traits)
 
 

@@ -93,10 +93,21 @@ class ReconstructionSummary(Summary):
         }
 
 
-class ComplexitySummary(Summary):
+class SummaryOfModels(Summary):
+    """One measurement of several models, by what it calls them; a row's is picked by that name."""
+
+    kind: str
+    models: Mapping[str, Summary]
+
+    def traits(self, row: str) -> dict[str, Any]:
+        if row not in self.models:
+            raise InputError(f"{self.kind}: {row!r} is none of the models measured ({', '.join(self.models)})")
+        return self.models[row].traits(row)
+
+
+class CountedModel(Summary):
     """Counts of one autoencoder: parameters, and multiply-accumulates of retrieval and decoding in units of 10^9."""
 
-    kind: Literal["complexity"]
     hash_table_params: dict[str, int] | None = None
     """By the two table conventions, ngp and tcnn."""
     decoder_params: int
@@ -104,11 +115,21 @@ class ComplexitySummary(Summary):
     gmacs: dict[str, float]
     """By the paper's rule and by the true count."""
 
-    def values(self, row: str) -> dict[str, Value]:
+    def values(self) -> dict[str, Value]:
         parameters = {"decoder_params": self.decoder_params, "encoder_params": self.encoder_params}
         parameters |= {f"hash_tables.{name}": count for name, count in (self.hash_table_params or {}).items()}
         millions = {key: count / MILLION for key, count in parameters.items() if count is not None}
         return self.of("", millions) | self.of("gmacs.", self.gmacs)
+
+
+class ComplexitySummary(SummaryOfModels):
+    """Counts of several autoencoders."""
+
+    kind: Literal["complexity"]
+    models: dict[str, CountedModel]
+
+    def values(self, row: str) -> dict[str, Value]:
+        return self.models[row].values()
 
 
 class FeatureSummary(Summary):
@@ -192,16 +213,11 @@ class DecodedModel(Summary):
     images_per_second: Rates
 
 
-class DecodingSummary(Summary):
-    """Decoded images per second of several autoencoders, by what the measurement calls them."""
+class DecodingSummary(SummaryOfModels):
+    """Decoded images per second of several autoencoders."""
 
     kind: Literal["decoding"]
     models: dict[str, DecodedModel]
-
-    def traits(self, row: str) -> dict[str, Any]:
-        if row not in self.models:
-            raise InputError(f"decoding: {row!r} is none of the models measured ({', '.join(self.models)})")
-        return self.models[row].traits(row)
 
     def values(self, row: str) -> dict[str, Value]:
         rates = self.models[row].images_per_second

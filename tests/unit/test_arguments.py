@@ -12,6 +12,7 @@ from finished_plan import tiny_plan, tiny_values
 from pipeline.base.command import listed
 from pipeline.base.errors import InputError
 from pipeline.plan.arguments import LONGEST, find_entry, named_arguments, settings_argument, write_arguments
+from pipeline.plan.parts import planned
 from pipeline.stages.common import Job, path_of
 from pipeline.stages.tables import tables
 
@@ -82,9 +83,9 @@ def test_a_file_of_arguments_that_is_not_there_gets_one_line() -> None:
 
 def test_an_entry_is_found_whose_job_another_entry_has_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    values = tiny_values()
-    values["autoencoders"]["longer"] = {"like": "main", "training": {"images": 96}}
-    values["tables"]["table3"] = ["longer", "main"]
-    jobs = tiny_plan(values)
-    found = [find_entry(jobs, "complexity", f"autoencoders.{name}") for name in ("longer", "main")]
-    assert found[0].digest == found[1].digest, "counts know no training"
+    monkeypatch.setattr("pipeline.stages.autoencoders.PAPER", tmp_path / "absent.yaml")
+    jobs = tiny_plan()
+    found = [find_entry(jobs, "complexity", f"tables.{name}") for name in ("table7", "table8")]
+    assert found[0].digest == found[1].digest, "both tables have the same rows"
+    assert [job.entry for job in found] == ["tables.table7", "tables.table8"]
+    assert len({key for key in jobs(planned) if key[0] == "complexity"}) == 1

@@ -11,6 +11,7 @@ from pipeline.models.complexity import counts, hash_table_parameters
 from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.stages.autoencoders import PAPER
+from pipeline.tables.summaries import read_summary
 
 
 def architecture(code_size, **changes):
@@ -107,30 +108,38 @@ def test_the_comparison_has_published_and_counted_numbers():
     assert all(number in last for number in ("3.668", "3.227", "(3.7)", "85.1353", "(85.14)"))
 
 
-def test_the_stage_writes_what_the_tables_read(tmp_path):
-    job = {
-        "autoencoder": {"dataset": "d", "code_size": "8x8x4", "feature_size": 16, "feature_channels": 64},
-        "resolution": 32,
-        "channels": 1,
-    }
-    complexity(json.dumps(job), output=tmp_path / "complexity.json")
-    found = json.loads((tmp_path / "complexity.json").read_text())
-    assert found["kind"] == "complexity"
-    assert found["code_size"] == "8x8x4"
-    assert not {"autoencoder", "dataset"} & found.keys()
-    assert set(found["hash_table_params"]) == {"ngp", "tcnn"}
-    assert set(found["gmacs"]) == {"paper_rule", "true"}
-    assert found["decoder_params"] > 0
-    assert found["encoder_params"] > 0
+def counted_as(**changes):
+    """A small model as the stage is told one of a table's."""
+    autoencoder = {"dataset": "d", "code_size": "8x8x4", "feature_size": 16, "feature_channels": 64} | changes
+    return {"autoencoder": autoencoder, "resolution": 32, "channels": 1}
 
 
-def test_an_impossible_size_names_its_key(tmp_path):
-    job = {
-        "autoencoder": {"dataset": "d", "code_size": "8x8x4", "feature_size": 64},
-        "resolution": 32,
-        "channels": 1,
-    }
-    with pytest.raises(InputError, match="feature_size"):
-        complexity(json.dumps(job), output=tmp_path / "complexity.json")
+def test_one_file_has_the_counts_of_each_model(tmp_path):
+    models = {"small": counted_as(), "wide": counted_as(feature_channels=128)}
+    complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
+    found = read_summary(tmp_path / "complexity.json")
+    assert found.kind == "complexity"
+    for name, told in models.items():
+        expected = counts(Autoencoder.model_validate(told["autoencoder"]), 32, 1)
+        traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16, "resolution": 32}
+        assert found.traits(name) == traits
+        assert found.values(name)["decoder_params"].number == expected["decoder_params"] / 1e6
+        assert found.values(name)["gmacs.true"].number == expected["gmacs"]["true"]
+    assert found.values("small")["decoder_params"] != found.values("wide")["decoder_params"]
+    with pytest.raises(InputError, match="'large' is none of the models measured \\(small, wide\\)"):
+        found.traits("large")
+
+
+def test_a_model_that_cannot_be_counted_is_named(tmp_path):
+    wrong = counted_as(feature_size=64)
+    models = {"a": counted_as(), "b": wrong | {"entry": "autoencoders.wrong"}}
+    with pytest.raises(InputError, match=r"^autoencoders\.wrong: feature_size"):
+        complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
+    with pytest.raises(InputError, match=r"^b: feature_size"):
+        complexity(json.dumps({"models": {"a": counted_as(), "b": wrong}}), output=tmp_path / "complexity.json")
+    assert not (tmp_path / "complexity.json").exists()
+
+
+def test_settings_without_a_place_for_the_counts_get_one_line():
     with pytest.raises(InputError, match="--output"):
-        complexity(json.dumps(job))
+        complexity(json.dumps({"models": {"a": counted_as()}}))

@@ -282,6 +282,35 @@ def test_a_plan_only_has_what_the_rows_need() -> None:
     assert {stage for stage, _ in tiny_plan(config)(planned)} == {"complexity", "make_table", "make_report"}
 
 
+def test_one_job_counts_the_models_of_a_table() -> None:
+    made = tiny_plan()(tables)
+    for name in ("table3", "table7", "table8", "equal_budget"):
+        (counting,) = (job for job in made[name].upstream if job.stage.name == "complexity")
+        assert counting.entry == f"tables.{name}"
+        counted = [one["entry"] for one in counting.settings["models"].values()]
+        assert counted[0] == "autoencoders.main"
+        shown = made[name].settings["rows"] + made[name].settings["counted"]
+        assert {row["model"] for row in shown} == counting.settings["models"].keys()
+        assert all(entry.endswith(" of paper.yaml") for entry in counted[1:])
+
+
+def test_a_further_row_counts_its_own_table_anew_and_no_other() -> None:
+    small = {"like": "main", "tables": {"entries_log2": 5}}
+    values = with_key("autoencoders.small", small)
+    values["tables"]["table3"] = ["main", "small"]
+    new = [job.entry for job in new_jobs(values) if job.stage.name in ("complexity", "make_table")]
+    assert sorted(new) == ["tables.claims", "tables.table3", "tables.table3"]
+
+
+def test_counts_know_models_by_what_they_are() -> None:
+    plans = []
+    for name in ("small", "renamed"):
+        values = with_key(f"autoencoders.{name}", {"like": "main", "tables": {"entries_log2": 5}, "seed": len(name)})
+        values["tables"]["table3"] = [name]
+        plans.append({key for key in tiny_plan(values)(planned) if key[0] == "complexity"})
+    assert plans[0] == plans[1] and len(plans[0]) == 4
+
+
 def test_plans_are_objects_of_their_own() -> None:
     first, second = tiny_plan(), tiny_plan(with_key("seed", 5))
     assert isinstance(first, Jobs)

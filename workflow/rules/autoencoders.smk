@@ -90,11 +90,11 @@ rule reconstruct:
 
 
 rule complexity:
-    """Count parameters and multiply-accumulates from the config alone (Tables 3, 7, 8)."""
+    """Count parameters and multiply-accumulates of a table's models from the config alone (Tables 3, 7, 8)."""
     output:
-        "results/store/complexity/{autoencoder}-{digest}/complexity.json",
+        "results/store/complexity/{table}-{digest}/complexity.json",
     log:
-        "results/logs/complexity-{autoencoder}-{digest}.log",
+        "results/logs/complexity-{table}-{digest}.log",
     cache: True
     localrule: True
     params:
@@ -103,7 +103,7 @@ rule complexity:
         entry=entry("complexity"),
         digest=digest,
     message:
-        "Counting {params.entry}"
+        "Counting the models of {params.entry}"
     shell:
         "python -m pipeline.complexity {params.settings:q} --code {params.code:q} --output {output:q} --log {log:q}"
 

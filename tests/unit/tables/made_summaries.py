@@ -35,7 +35,11 @@ def row_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> Path:
-    path.write_text(json.dumps({key: value for key, value in summary.items() if key not in OF_THE_ROW}))
+    """As a stage writes it; counts are those of a file's models, here of one alone."""
+    told = {key: value for key, value in summary.items() if key not in OF_THE_ROW}
+    if told["kind"] == "complexity":
+        told = {"kind": told.pop("kind"), "models": {name_of(summary): told}}
+    path.write_text(json.dumps(told))
     return path
 
 

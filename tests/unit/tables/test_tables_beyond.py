@@ -1,6 +1,5 @@
 """The tables beyond the paper's: codes (section 3.4), noise and generation, sizes of tables, equal budget."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from made_summaries import (
     generation,
     reconstruction,
     row_named,
+    write_summary,
 )
 
 from pipeline.base.errors import InputError
@@ -32,7 +32,7 @@ def made(tmp_path: Path) -> Callable[..., Table]:
         named = []
         for index, (row, summary) in enumerate(summaries):
             path = tmp_path / f"{index}.{'csv' if isinstance(summary, str) else 'json'}"
-            path.write_text(summary if isinstance(summary, str) else json.dumps(summary))
+            path.write_text(summary) if isinstance(summary, str) else write_summary(path, summary)
             named.append(NamedSummary(row, path))
         told = {"dataset": job.pop("dataset", "fashion_mnist"), "resolution": job.pop("resolution", 32)}
         settings = {"table": table, "rows": [{"name": name, **told} for name in rows], **job}
