@@ -1,4 +1,4 @@
-"""VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7), on diffusers' blocks.
+"""Autoencoders with VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7).
 
 image (C, R, R) -> encoder (z, H_z, W_z) -> 1 x 1 convolution -> code (C_z, H_z, W_z) -> the family's bottleneck
 -> 1 x 1 convolution (z, H_z, W_z) -> decoder -> image
@@ -7,11 +7,11 @@ z (`latent_channels`) is what VQGAN's code calls z_channels, C_z its embed_dim. 
 with attention at some resolutions; the middle has attention always.
 """
 
-from diffusers.models.autoencoders.vae import Decoder, Encoder
 from torch import Tensor, nn
 
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.encoder import levels
+from pipeline.models.encoder import network_shape
+from pipeline.models.vqgan_network import Decoder, Encoder, Shape
 from pipeline.settings.first_stage import FirstStage
 
 
@@ -20,16 +20,9 @@ class FirstStageEncoder(nn.Module):
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int, moments: int):
         super().__init__()
-        sides, blocks = levels(settings.network, resolution, settings.code_size)
-        attends = [side in settings.network.attention_resolutions for side in sides]
-        self.network = Encoder(
-            in_channels=channels,
-            out_channels=latent_channels(settings),
-            down_block_types=tuple("AttnDownEncoderBlock2D" if attend else "DownEncoderBlock2D" for attend in attends),
-            double_z=moments == 2,
-            **blocks,
-        )
-        self.quant_conv = nn.Conv2d(moments * latent_channels(settings), moments * settings.code_size.channels, 1)
+        outputs = moments * latent_channels(settings)
+        self.network = Encoder(channels, outputs, first_stage_shape(settings, resolution))
+        self.quant_conv = nn.Conv2d(outputs, moments * settings.code_size.channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, moments * C_z, H_z, W_z)."""
@@ -41,15 +34,8 @@ class FirstStageDecoder(nn.Module):
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()
-        sides, blocks = levels(settings.network, resolution, settings.code_size)
-        attends = [side in settings.network.attention_resolutions for side in reversed(sides)]
         self.post_quant_conv = nn.Conv2d(settings.code_size.channels, latent_channels(settings), 1)
-        self.network = Decoder(
-            in_channels=latent_channels(settings),
-            out_channels=channels,
-            up_block_types=tuple("AttnUpDecoderBlock2D" if attend else "UpDecoderBlock2D" for attend in attends),
-            **blocks,
-        )
+        self.network = Decoder(latent_channels(settings), channels, first_stage_shape(settings, resolution))
 
     def forward(self, code: Tensor) -> Tensor:
         """(N, C_z, H_z, W_z) -> (N, C, R, R)."""
@@ -77,6 +63,12 @@ class FirstStageAutoencoder(ImageAutoencoder):
     def last_layer(self) -> nn.Parameter:
         """The weights of the decoder's last convolution."""
         return self.decoder.network.conv_out.weight
+
+
+def first_stage_shape(settings: FirstStage, resolution: int) -> Shape:
+    """Levels of encoder and decoder."""
+    attends = settings.network.attention_resolutions.__contains__
+    return network_shape(settings.network, resolution, settings.code_size, attends)
 
 
 def latent_channels(settings: FirstStage) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import gmacs, multiply_accumulates, parameters
 from pipeline.models.first_stage import latent_channels
+from pipeline.models.vqgan_network import Upsample
 from pipeline.settings.first_stage import FirstStage
 
 NORM_OPERATIONS = 5  # for each number of a GroupNorm's output
@@ -58,7 +58,7 @@ def _elementwise_operations(network: nn.Module, call: Callable[[], object]) -> i
         normalized = isinstance(module, nn.GroupNorm)
         found.append(NORM_OPERATIONS * output.numel() if normalized else UPSAMPLE_OPERATIONS * upsampled)
 
-    counted = [module for module in network.modules() if isinstance(module, nn.GroupNorm | Upsample2D)]
+    counted = [module for module in network.modules() if isinstance(module, nn.GroupNorm | Upsample)]
     hooks = [module.register_forward_hook(count) for module in counted]
     with torch.no_grad():
         call()

@@ -4,11 +4,25 @@ The encoder gives each number of a code a normal distribution, of which training
 the divergence from the standard normal keeps the codes' scale in check. Codes are the means.
 """
 
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
 from pipeline.models.autoencoder import Draws
 from pipeline.models.first_stage import FirstStageAutoencoder
+
+LOG_VARIANCES = (-30.0, 20.0)  # LDM's bounds
+
+
+class DiagonalGaussian:
+    """A normal distribution of each number, from `moments` (N, 2 C_z, H_z, W_z): means, logarithms of variances."""
+
+    def __init__(self, moments: Tensor):
+        self.mean, logarithm = moments.chunk(2, dim=1)
+        self.logvar = logarithm.clamp(*LOG_VARIANCES)
+        self.std, self.var = (0.5 * self.logvar).exp(), self.logvar.exp()
+
+    def kl(self) -> Tensor:
+        """The divergence from standard normal distributions, summed over each code: (N,)."""
+        return 0.5 * (self.mean.square() + self.var - 1.0 - self.logvar).sum((1, 2, 3))
 
 
 class KLAutoencoder(FirstStageAutoencoder):
@@ -20,9 +34,9 @@ class KLAutoencoder(FirstStageAutoencoder):
         """(N, C, R, R) in [-1, 1] -> the codes' means (N, C_z, H_z, W_z)."""
         return self.distribution(images).mean
 
-    def distribution(self, images: Tensor) -> DiagonalGaussianDistribution:
+    def distribution(self, images: Tensor) -> DiagonalGaussian:
         """The distribution of each code."""
-        return DiagonalGaussianDistribution(self.encoder(images))
+        return DiagonalGaussian(self.encoder(images))
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions of sampled codes, and the divergence.

@@ -9,12 +9,25 @@ Diffusion models learn the codes before quantization (LDM's VQ-regularized first
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.autoencoders.vae import VectorQuantizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.families.vqgan import VQGAN as Settings
 from pipeline.models.autoencoder import Draws
 from pipeline.models.codebook import CodebookAutoencoder, EntryUse, random_codes
+
+
+class Quantizer(nn.Module):
+    """The codebook; its names, and its entries at first, are those of the authors' code."""
+
+    def __init__(self, entries: int, channels: int):
+        super().__init__()
+        self.embedding = nn.Embedding(entries, channels)
+        nn.init.uniform_(self.embedding.weight, -1 / entries, 1 / entries)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """The nearest entry to each vector: (N, C_z, H_z, W_z) -> (N, H_z, W_z)."""
+        vectors = codes.movedim(1, -1)
+        return torch.cdist(vectors.flatten(0, 2), self.embedding.weight).argmin(1).view(vectors.shape[:3])
 
 
 class VQGAN(CodebookAutoencoder):
@@ -23,14 +36,12 @@ class VQGAN(CodebookAutoencoder):
     def __init__(self, settings: Settings, resolution: int, channels: int):
         super().__init__(settings, resolution, channels)
         entries = settings.codebook.entries
-        # Its own losses are not used, so neither is beta.
-        self.quantize = VectorQuantizer(entries, settings.code_size.channels, beta=0.0, sane_index_shape=True)
+        self.quantize = Quantizer(entries, settings.code_size.channels)
         self.use = EntryUse(entries)
 
     def indices(self, codes: Tensor) -> Tensor:
         """The nearest entry to each vector: (N, C_z, H_z, W_z) -> (N, H_z, W_z)."""
-        _, _, (_, _, indices) = self.quantize(codes.float())
-        return indices
+        return self.quantize(codes.float())
 
     def codes_of(self, indices: Tensor) -> Tensor:
         """The entries as codes: (N, H_z, W_z) -> (N, C_z, H_z, W_z)."""
