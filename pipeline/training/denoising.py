@@ -5,13 +5,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import DDPMScheduler
-from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
 from pipeline.models.diffusion import schedule_arguments
 from pipeline.settings.diffusion import Denoising
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask
+
+
+def signal_to_noise(bars: Tensor) -> Tensor:
+    """SNR at every timestep, from alpha-bar (timesteps,), with the rounding of min-SNR's own code."""
+    return (bars**0.5 / (1.0 - bars) ** 0.5) ** 2
 
 
 def min_snr_weight(snr: Tensor, gamma: float) -> Tensor:
@@ -29,6 +33,7 @@ class DenoisingTask(TrainingTask):
         super().__init__(data, settings.training.batch, settings.training.steps, seed, accelerator)
         self.settings = settings
         self.scheduler = DDPMScheduler(**schedule_arguments(settings))
+        self.snr = signal_to_noise(self.scheduler.alphas_cumprod).to(self.device)
 
     def train(self, model: nn.Module, unet: nn.Module) -> None:
         """What is trained."""
@@ -51,7 +56,7 @@ class DenoisingTask(TrainingTask):
         with self.accelerator.autocast():
             predicted = self.unet(noisy, timesteps).sample
         errors = (predicted.float() - noise).square().mean((1, 2, 3))
-        weights = min_snr_weight(compute_snr(self.scheduler, timesteps), training.min_snr_gamma)
+        weights = min_snr_weight(self.snr[timesteps], training.min_snr_gamma)
         loss = (weights * errors).mean()
         self.set_learning_rate(training, step)
         norm = self.descend("model", loss, training.gradient_clip)

@@ -112,7 +112,6 @@ class Loop:
         for kind, parts in self._parts().items():
             for name, part in parts.items():
                 part.load_state_dict(state[kind][name])
-        self.task.average.to(self.accelerator.device)
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
 

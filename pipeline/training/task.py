@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
 from pipeline.settings.diffusion import Sampler
+from pipeline.training.average import WeightAverage
 from pipeline.training.order import StepOrder
 from pipeline.training.processes import average_gradients
 from pipeline.training.randomness import StepRandom
@@ -81,7 +81,7 @@ class TrainingTask:
 
     def average_weights(self, decay: float) -> None:
         """Keep averages of the model's weights, decayed so much by each step."""
-        self.average = EMAModel(self.model.parameters(), decay=decay)
+        self.average = WeightAverage(self.model.parameters(), decay)
 
     def start(self, step: int) -> None:
         """Get ready to go on from `step` (the data loader's position)."""
@@ -124,12 +124,8 @@ class TrainingTask:
     @torch.no_grad()
     def preview(self) -> Image.Image:
         """A picture of what the averaged weights can do; the training's weights are put back."""
-        self.average.store(self.model.parameters())
-        self.average.copy_to(self.model.parameters())
-        try:
+        with self.average.lent_to(self.model.parameters()):
             return contact_sheet(self.preview_rows())
-        finally:
-            self.average.restore(self.model.parameters())
 
     def final_model(self) -> Any:
         """The model with its averaged weights: what all that follows is made with."""

@@ -277,7 +277,7 @@ def test_training_learns_and_samples_look_like_the_data(make_task):
 
 
 def bits(task):
-    tensors = [*task.model.parameters(), *task.model.buffers(), *task.average.shadow_params]
+    tensors = [*task.model.parameters(), *task.model.buffers(), *task.average.weights]
     return [tensor.detach().clone() for tensor in tensors]
 
 
@@ -320,7 +320,7 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
     for step in range(3):
         task.step(step)
     assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.average.shadow_params]
+    averages = [p.detach().clone() for p in task.average.weights]
     assert all(map(torch.equal, averages, task.final_model().parameters()))
 
 

@@ -12,13 +12,13 @@ import time
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from diffusers.training_utils import EMAModel
 from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
 from pipeline.settings.autoencoder import Execution
 from pipeline.train_autoencoder import train_autoencoder
+from pipeline.training.average import WeightAverage
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.randomness import StepRandom
 from pipeline.training.state import load_tree
@@ -41,7 +41,7 @@ class Line:
         self.model = torch.nn.Linear(1, 1)
         self.modules = {"model": self.model}
         self.optimizers = {"model": torch.optim.Adam(self.model.parameters(), lr=0.1)}
-        self.average = EMAModel(self.model.parameters(), decay=0.9)
+        self.average = WeightAverage(self.model.parameters(), decay=0.9)
         self.started_at = None
 
     def start(self, step):
@@ -62,7 +62,7 @@ class Line:
         return Image.new("L", (2, 2))
 
     def bits(self):
-        return [p.detach().clone() for p in (*self.model.parameters(), *self.average.shadow_params)]
+        return [p.detach().clone() for p in (*self.model.parameters(), *self.average.weights)]
 
 
 def kill(task, numbers):

@@ -231,7 +231,7 @@ def make_task(tmp_path, tiny_images, settings):
 
 def bits(task):
     tensors = [t for module in task.modules.values() for t in (*module.parameters(), *module.buffers())]
-    return [t.detach().clone() for t in (*tensors, *task.average.shadow_params)]
+    return [t.detach().clone() for t in (*tensors, *task.average.weights)]
 
 
 def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
@@ -311,7 +311,7 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
     for step in range(3):
         task.step(step)
     assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.average.shadow_params]
+    averages = [p.detach().clone() for p in task.average.weights]
     trained = [p.detach().clone() for p in task.model.parameters()]
     final = list(task.final_model().parameters())
     assert all(map(torch.equal, averages, final))

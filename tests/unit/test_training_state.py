@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import torch
-from diffusers.training_utils import EMAModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
+from pipeline.training.average import WeightAverage
 from pipeline.training.state import all_finite, load_tree, save_tree
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -91,12 +91,12 @@ def test_an_optimizer_goes_on_with_the_same_bits(tmp_path, make):
 
 def test_averaged_weights_come_back(tmp_path):
     model = torch.nn.Linear(3, 2)
-    average = EMAModel(model.parameters(), decay=0.9)
+    average = WeightAverage(model.parameters(), decay=0.9)
     for _ in range(5):
         torch.nn.init.normal_(model.weight)
         average.step(model.parameters())
     save_tree(tmp_path / "state.safetensors", average.state_dict())
-    other = EMAModel(torch.nn.Linear(3, 2).parameters(), decay=0.5)
+    other = WeightAverage(torch.nn.Linear(3, 2).parameters(), decay=0.5)
     other.load_state_dict(load_tree(tmp_path / "state.safetensors"))
     assert same(other.state_dict(), average.state_dict())
 
