@@ -109,6 +109,18 @@ def test_the_gradient_ratio_is_the_adversarial_pull_over_the_reconstructions(mak
     assert ratios[1] == pytest.approx(4 * ratios[0], rel=1e-4)
 
 
+def test_an_adaptive_adversary_pulls_the_last_layer_as_hard_as_the_other_losses(make_task):
+    """VQGAN's equation 7 (Esser et al. 2021), from each loss by itself; the set weight stays in front."""
+    task = make_task(code_noise="none", losses={"adversarial": {"weight": 0.5, "adaptive": True}})
+    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    reconstructions, layer = task.model(images), task.model.last_layer
+    (own,) = torch.autograd.grad(20 * (reconstructions - images).square().mean(), layer, retain_graph=True)
+    (adversarial,) = torch.autograd.grad(-task.critic(reconstructions).mean(), layer)
+    task.step(0)
+    expected = own + 0.5 * own.norm() / (adversarial.norm() + 1e-4) * adversarial
+    torch.testing.assert_close(layer.grad, expected, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["wgan_gp", "logistic_r1"])
 def test_the_adversary_joins_when_it_is_told(make_task, kind):
     task = make_task(losses={"adversarial": {"kind": kind, "start_images": 8, "critic_only_images": 4}})
@@ -140,7 +152,7 @@ def test_cosine_decay_goes_from_the_full_rate_to_almost_zero(make_task):
     task = make_task(training={"decay": "cosine"})
     rates = []
     for step in (0, 20, 39):
-        task._set_learning_rates(step)
+        task.step(step)
         rates.append(task.optimizers["model"].param_groups[0]["lr"])
     assert rates == pytest.approx([2e-3, 1e-3, 2e-3 * (1 - math.cos(math.pi / 40)) / 2])
 

@@ -112,6 +112,14 @@ def test_many_draws_have_the_fitted_mean_and_covariance():
     assert ((torch.cov(draws.T) - covariance).abs() < errors).all()
 
 
+def test_a_code_is_the_mean_and_the_root_times_its_own_images_noise():
+    mean, root = fit_gaussian(some_codes())
+    drawn = gaussian_codes(mean, root, noise_generators(0, [7, 8]), (2, 3, 3)).flatten(1).double().numpy()
+    for code, generator in zip(drawn, noise_generators(0, [7, 8]), strict=True):
+        noise = torch.randn(len(mean), generator=generator, dtype=torch.float64).numpy()
+        np.testing.assert_allclose(code, mean.numpy() + root.numpy() @ noise, atol=1e-6)
+
+
 class Decoder(torch.nn.Module):
     """Shows the codes that it is given."""
 

@@ -151,6 +151,15 @@ def test_gradients_are_clipped_to_their_largest_norm(make_task):
     assert float(norm) == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_a_step_takes_the_learning_rate_of_its_number(make_task):
+    task = make_task()
+    rates = []
+    for step in range(3):
+        task.step(step)
+        rates += [group["lr"] for group in task.optimizers["model"].param_groups]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
+
+
 def test_training_learns(make_task):
     task = make_task(training={"steps": 150, "batch": 16, "learning_rate": 5e-3})
     errors = [float(task.step(step)["error"]) for step in range(150)]

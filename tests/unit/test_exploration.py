@@ -65,6 +65,23 @@ def test_without_a_group_the_images_no_longer_depend_on_its_keys(model, codes) -
     assert not torch.equal(changed.images[:, 2], sheet.images[:, 2])
 
 
+@pytest.mark.parametrize(("code_size", "key_length"), [("4x4x2", 1), ("4x4x4", 2)])
+def test_without_a_group_each_of_its_channels_has_its_mean_over_images_and_pixels(
+    tiny_autoencoder, code_size: str, key_length: int
+) -> None:
+    settings = tiny_autoencoder(code_size=code_size, tables={"key_length": key_length})
+    torch.manual_seed(0)
+    model = Bright(Autoencoder.model_validate(settings), 32, 1).eval()
+    torch.nn.init.normal_(model.tables.tables)
+    codes = torch.rand(3, 2 * key_length, 4, 4)
+    sheet = groups(model, codes)
+    for group in range(2):
+        changed = codes.clone()
+        for channel in range(group * key_length, (group + 1) * key_length):
+            changed[:, channel] = codes[:, channel].mean()
+        assert torch.equal(sheet.images[:, 1 + group], decoded(model, changed))
+
+
 def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_images: Path, tmp_path: Path) -> None:
     weights = tmp_path / "autoencoder.safetensors"
     save_autoencoder(weights, model, model.settings, 32, 1)

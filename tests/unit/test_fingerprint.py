@@ -47,6 +47,13 @@ def test_a_fingerprint_counts_and_digests_every_image(tmp_path: Path) -> None:
     assert found.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def test_files_are_read_a_few_at_a_time_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(tmp_path, {f"{number}.png": bytes([number]) for number in range(5)})
+    together = taken(source)
+    monkeypatch.setattr("pipeline.data.fingerprint.FILES_AT_A_TIME", 2)
+    assert taken(source) == together
+
+
 def test_times_places_and_other_files_do_not_matter(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     before = taken(fill(first, FILES))

@@ -344,3 +344,13 @@ def test_settings_that_cannot_be_are_told(settings):
         settings(transformer={"heads": 3})
     with pytest.raises(ValidationError, match="dataset"):
         settings(dataset="any")
+
+
+def test_a_step_takes_the_learning_rate_of_its_number(make_task):
+    task, _ = make_task()
+    task.start(0)
+    rates = []
+    for step in range(3):
+        task.step(step)
+        rates += [group["lr"] for group in task.optimizers["model"].param_groups]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])

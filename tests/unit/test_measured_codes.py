@@ -253,3 +253,21 @@ def test_decoders_of_all_families_take_turns(tmp_path: Path, tiny_autoencoder: A
         "ours": "BRIGHT",
     }
     assert all(one.images_per_second.low > 0 for one in found.values())
+
+
+def test_decoders_are_timed_as_they_are_used(
+    tmp_path: Path, tiny_autoencoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In evaluation mode and without gradients."""
+    timed: list[nn.Module] = []
+
+    def speeds(models: list[Any], batch: int, rounds: int) -> list[dict[str, float]]:
+        timed.extend(models)
+        return decoding_speeds(models, batch, rounds)
+
+    monkeypatch.setattr("pipeline.measure_decoding.decoding_speeds", speeds)
+    ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
+    job = {"models": {"ours": {"autoencoder": ours, "resolution": 32, "channels": 1}}, "batch": 2, "rounds": 2}
+    measure_decoding(json.dumps(job), tmp_path / "decoding.json")
+    (model,) = timed
+    assert not model.training and not any(parameter.requires_grad for parameter in model.parameters())

@@ -15,7 +15,7 @@ from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMe
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.evaluation.protocol import reconstruction_protocol
-from pipeline.evaluation.reconstruction import psnr, reconstruction_metrics, reconstruction_summary, ssim
+from pipeline.evaluation.reconstruction import METRICS, psnr, reconstruction_metrics, reconstruction_summary, ssim
 
 
 def archive(path: Path, images: np.ndarray) -> ImageArchive:
@@ -71,6 +71,14 @@ def test_the_table_has_the_lpips_packages_numbers(networks_folder: Path, tmp_pat
     np.testing.assert_allclose(frame[kind], expected, rtol=1e-4)
     assert list(frame.columns) == ["image", kind, "ssim", "psnr"]
     assert list(frame["image"]) == [f"00000/img{index:08d}.png" for index in range(5)]
+
+
+def test_a_metric_of_ones_own_is_told_the_originals_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSIM and PSNR are the same either way."""
+    monkeypatch.setitem(METRICS, "darker", lambda originals, made: (originals - made).flatten(1).mean(1))
+    originals, made = np.full((2, 16, 16, 1), 204, np.uint8), np.full((2, 16, 16, 1), 153, np.uint8)
+    frame = reconstruction_metrics(archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made), {})
+    assert list(frame["darker"]) == pytest.approx([0.2, 0.2])
 
 
 def test_gray_images_are_measured_and_the_protocol_names_the_network(networks_folder: Path, tmp_path: Path) -> None:

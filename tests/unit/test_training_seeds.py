@@ -9,13 +9,14 @@ from finished_plan import TINY, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
+from pipeline.base.seeds import seed_for
 from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.plan.view import view
-from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
 from pipeline.stages.common import Jobs
 from pipeline.stages.evaluation import evaluation
-from pipeline.stages.generation import diffusion
+from pipeline.stages.generation import diffusion, samples
 from pipeline.stages.tables import tables
 
 NETWORK = "efficientnet_lite0"
@@ -53,6 +54,16 @@ def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
     by_hand, replica = tiny_plan(values), seeded(0, 3).further[3]
     assert replica(reconstruction, "main").digest == by_hand(reconstruction, "main").digest
     assert replica(evaluation, "main", NETWORK, 32).digest == by_hand(evaluation, "main", NETWORK, 32).digest
+
+
+def test_a_jobs_seed_is_of_the_root_seed_of_what_is_drawn_and_of_what_the_entry_adds() -> None:
+    values = tiny_values() | {"seed": 7}
+    for section in ("autoencoders", "diffusions", "samples"):
+        values[section]["main"]["seed"] = 3
+    plan = tiny_plan(values)
+    for make, drawn in ((autoencoder, "autoencoder"), (diffusion, "diffusion"), (samples, "samples")):
+        assert plan(make, "main").settings["seed"] == seed_for(7, drawn, 3)
+    assert plan(code_measurement, "main").settings["seed"] == seed_for(7, "code noise", 0)
 
 
 def test_the_order_of_seeds_says_which_goes_unnamed() -> None:
