@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from functools import cache
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
@@ -76,6 +77,7 @@ class Section(BaseModel):
         return {name for name in type(self).model_fields if self._marks(name).get("operational")}
 
     @classmethod
+    @cache
     def _marks(cls, name: str) -> dict[str, Any]:
         extra = cls.model_fields[name].json_schema_extra
         return extra if isinstance(extra, dict) else {}

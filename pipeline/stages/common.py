@@ -168,7 +168,7 @@ class Job:
         """Of its folder: whatever stands before the digest there, or will stand."""
         return self.jobs.shelf.name(self.stage.folder, self.label, self.digest)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         return STORE / self.stage.folder / self.name
 
