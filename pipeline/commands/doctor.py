@@ -36,7 +36,7 @@ from pipeline.stages.generation import samples
 
 GIBI = 2**30
 LIBRARIES = (
-    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torchmetrics", "torch-fidelity", "clean-fid"),
+    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid"),
     *("snakemake", "dvc"),
 )
 EXECUTOR = "snakemake-executor-plugin-"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
-from pipeline.evaluation.reconstruction import psnr
+from pipeline.evaluation.similarity import psnr
 from pipeline.models.autoencoder import ImageAutoencoder, pad
 from pipeline.models.generator import noise_generators
 from pipeline.models.perceptual import LpipsDistance

@@ -64,7 +64,7 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
         "lpips": "0.1, at the images' own resolution",
         "ssim": "Gaussian window 11, sigma 1.5",
         "psnr": "mean over images, 8 bits",
-        "versions": versions(("torch", "lpips", "torchmetrics")),
+        "versions": versions(("torch", "lpips")),
     }
 
 

@@ -11,26 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_unit
+from pipeline.evaluation.similarity import psnr, ssim
 from pipeline.models.perceptual import LpipsDistance
 
 MICRO_BATCH = 32
-
-
-def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """SSIM of each image; (N, C, R, R) in [0, 1] to (N,)."""
-    found = structural_similarity_index_measure(reconstructions, originals, data_range=1.0, reduction="none")
-    return found.reshape(len(originals))
-
-
-def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,)."""
-    found = peak_signal_noise_ratio(reconstructions, originals, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    return found.reshape(len(originals))
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
