@@ -10,13 +10,12 @@ On another network's features these are other metrics, and the tables name them 
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from scipy.stats import t as student
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
 from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
-from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval
+from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
 from pipeline.evaluation.precision_recall import NEIGHBOURHOOD, precision_recall, precision_recall_intervals
 from pipeline.evaluation.protocol import check_job, generation_protocol, same_space
 from pipeline.stages.evaluation import EvaluationJob
@@ -110,11 +109,18 @@ def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str
 
 
 def score(logits: Features) -> dict[str, float]:
-    """The inception-type score of logits (N, classes): mean and standard deviation over the splits."""
+    """The inception-type score of logits (N, classes): mean and deviation over splits, with torch-fidelity's bits."""
     if len(logits) < SCORE_SPLITS:
         raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
-    found = isc_features_to_metric(torch.from_numpy(logits), SCORE_SPLITS, True, SCORE_SHUFFLE_SEED)
-    return {"score_mean": found[KEY_METRIC_ISC_MEAN], "score_std": found[KEY_METRIC_ISC_STD]}
+    order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
+    shuffled = torch.from_numpy(logits)[order].double()
+    chances, logarithms = shuffled.softmax(1), shuffled.log_softmax(1)
+    scores = []
+    for split in range(SCORE_SPLITS):
+        rows = slice(split * len(logits) // SCORE_SPLITS, (split + 1) * len(logits) // SCORE_SPLITS)
+        divergence = chances[rows] * (logarithms[rows] - chances[rows].mean(0, keepdim=True).log())
+        scores.append(divergence.sum(1).mean().exp().item())
+    return {"score_mean": float(np.mean(scores)), "score_std": float(np.std(scores))}
 
 
 def score_interval(found: dict[str, float]) -> tuple[float, float]:
@@ -123,5 +129,5 @@ def score_interval(found: dict[str, float]) -> tuple[float, float]:
     `score_std` is torch-fidelity's, divided by the number of splits and not by one less.
     """
     error = found["score_std"] / (SCORE_SPLITS - 1) ** 0.5
-    half = float(student.ppf((1 + CONFIDENCE) / 2, SCORE_SPLITS - 1)) * error
+    half = student_quantile(SCORE_SPLITS - 1) * error
     return found["score_mean"] - half, found["score_mean"] + half

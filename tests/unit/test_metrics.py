@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+import torch
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
 from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
@@ -32,7 +34,7 @@ def test_score_is_one_for_equal_predictions_and_the_class_count_for_certain_bala
     assert score(certain)["score_mean"] == pytest.approx(4.0, rel=0.01)
 
 
-def test_score_equals_its_formula_over_shuffled_splits() -> None:
+def test_score_equals_its_formula_over_shuffled_splits_and_the_librarys_bits() -> None:
     logits = gaussian(103, 9, 5) * 2
     order = np.random.RandomState(2020).permutation(103)
     shifted = logits[order].astype(np.float64)
@@ -44,6 +46,8 @@ def test_score_equals_its_formula_over_shuffled_splits() -> None:
     found = score(logits)
     assert found["score_mean"] == pytest.approx(np.mean(values), rel=1e-6)
     assert found["score_std"] == pytest.approx(np.std(values), rel=1e-6)
+    of_library = isc_features_to_metric(torch.from_numpy(logits), 10, True, 2020)
+    assert tuple(found.values()) == (of_library[KEY_METRIC_ISC_MEAN], of_library[KEY_METRIC_ISC_STD])
 
 
 SERVED = {
