@@ -1,9 +1,8 @@
 """The training's history: a csv that a resumed run continues, and TensorBoard's curves."""
 
 import csv
+import io
 from pathlib import Path
-
-import pandas as pd
 
 from pipeline.base.atomic import write_text
 
@@ -33,6 +32,9 @@ class History:
     def save(self, path: Path | None = None) -> None:
         """Write the csv, atomically."""
         # A loss that starts late has a column all the same, empty before.
-        columns = list(dict.fromkeys([*FIRST_COLUMNS, *(key for row in self.rows for key in row)]))
-        frame = pd.DataFrame(self.rows, columns=columns, dtype=float)
-        write_text(path or self.path, frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+        columns = dict.fromkeys([*FIRST_COLUMNS, *(key for row in self.rows for key in row)])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in self.rows)
+        write_text(path or self.path, text.getvalue())
