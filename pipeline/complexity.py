@@ -16,7 +16,6 @@ from pipeline.base.places import PUBLISHED
 from pipeline.base.progress import log_to, logger
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load
-from pipeline.models.complexity import counts
 from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.stages.autoencoders import PAPER, Architecture, Complexity
@@ -58,6 +57,8 @@ def counted(model: Architecture, name: str) -> dict[str, Any]:
 
 def published_comparison() -> str:
     """A line per architecture of the paper (config/paper.yaml); published numbers in parentheses."""
+    from pipeline.models.complexity import counts
+
     paper = read_config(PAPER)
     lines = [
         "Decoding at 256 x 256, counted (published); parameters in millions, multiply-accumulates in 10^9.",

@@ -3,16 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.code_statistics import code_statistics
-from pipeline.generation.archives import encode_archive
-from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
-from pipeline.models.checkpoints import load_autoencoder, write_codes
 from pipeline.stages.autoencoders import Encoding
 
 
@@ -25,6 +20,13 @@ def dump_codes(
     hits: Annotated[Path, typer.Option(help="Where the hits per entry go (npz).")],
     statistics: Annotated[Path, typer.Option(help="Where ranges, variances and hit shares go (json).")],
 ) -> None:
+    import torch
+
+    from pipeline.evaluation.code_statistics import code_statistics
+    from pipeline.generation.archives import encode_archive
+    from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
+    from pipeline.models.checkpoints import load_autoencoder, write_codes
+
     torch.set_num_threads(job.cpu_threads)
     model = load_autoencoder(autoencoder)
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)

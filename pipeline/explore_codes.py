@@ -3,16 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.generation.exploration import groups, interpolation, resolutions
-from pipeline.generation.images import write_images
-from pipeline.models.checkpoints import load_autoencoder
 from pipeline.stages.autoencoders import Exploration
 
 
@@ -26,6 +22,12 @@ def explore_codes(
     by_groups: Annotated[Path, typer.Option(help="Where images without one group go (a zip of PNGs).")],
     columns: Annotated[Path, typer.Option(help="Where it is written what each column shows (json).")],
 ) -> None:
+    import torch
+
+    from pipeline.generation.exploration import groups, interpolation, resolutions
+    from pipeline.generation.images import write_images
+    from pipeline.models.checkpoints import load_autoencoder
+
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
     if len(archive) < 2 * job.rows:

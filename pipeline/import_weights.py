@@ -8,12 +8,6 @@ import typer
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
-from pipeline.foreign.diffusers_folders import import_unet_folder
-from pipeline.foreign.files import read_tensors
-from pipeline.foreign.first_stages import import_first_stage
-from pipeline.foreign.unets import import_ldm_unet, scale_factor
-from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
-from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.stages.autoencoders import SORTS, ImportJob
 
 
@@ -22,6 +16,9 @@ def import_weights(
     job: ImportJob,
     weights: Annotated[Path, typer.Option(help="Where the weights go (safetensors), as a training would write them.")],
 ) -> None:
+    from pipeline.foreign.files import read_tensors
+    from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
+
     sort = next(name for name in SORTS if getattr(job, name) is not None)
     entry = getattr(job, sort)
     checkpoint = Path(entry.weights.path)
@@ -31,14 +28,21 @@ def import_weights(
     shape = (job.channels, job.resolution or 0, job.resolution or 0)
     try:
         if sort == "autoencoder":
+            from pipeline.foreign.first_stages import import_first_stage
+
             model = make_autoencoder(settings, shape[1], job.channels)
             import_first_stage(model, read_tensors(checkpoint), checkpoint)
             save_autoencoder(weights, model, settings, shape[1], job.channels)
         elif sort == "generator":
+            from pipeline.foreign.diffusers_folders import import_unet_folder
+
             model = make_generator(settings, shape)
             import_unet_folder(model.unet, checkpoint)
             save_generator(weights, model, settings, shape)
         elif job.code_size is not None:
+            from pipeline.foreign.unets import import_ldm_unet, scale_factor
+            from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+
             unet, tensors = build_unet(settings.unet, job.code_size), read_tensors(checkpoint)
             import_ldm_unet(unet, settings.unet, tensors, checkpoint)
             save_diffusion(weights, unet, settings, job.code_size, Rescaling(scale=scale_factor(tensors)))

@@ -4,17 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-from pipeline.evaluation.code_statistics import code_statistics, storage, usage
 from pipeline.evaluation.protocol import noise_protocol
 from pipeline.families import autoencoder_family
-from pipeline.models.checkpoints import load_autoencoder, read_codes
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import CodeMeasurement
 
@@ -29,6 +25,12 @@ def measure_codes(
     lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
     summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
 ) -> None:
+    import torch
+
+    from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
+    from pipeline.evaluation.code_statistics import code_statistics, storage, usage
+    from pipeline.models.checkpoints import load_autoencoder, read_codes
+
     torch.set_num_threads(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
     statistics = code_statistics(dumped)

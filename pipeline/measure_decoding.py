@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
-from pipeline.evaluation.decoding_speed import decoding_speeds, machine
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
-from pipeline.models.checkpoints import make_autoencoder, pick_device
 from pipeline.models.traits import architecture_traits
 from pipeline.stages.autoencoders import Decoding
 
@@ -20,6 +17,11 @@ from pipeline.stages.autoencoders import Decoding
 def measure_decoding(
     job: Decoding, output: Annotated[Path, typer.Option(help="Where images per second go (json).")]
 ) -> None:
+    import torch
+
+    from pipeline.evaluation.decoding_speed import decoding_speeds, machine
+    from pipeline.models.checkpoints import make_autoencoder, pick_device
+
     torch.set_num_threads(job.cpu_threads)
     torch.manual_seed(0)
     device = pick_device()

@@ -9,8 +9,6 @@ from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
 from pipeline.data.archive import ImageArchive
-from pipeline.evaluation import neighbours
-from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.protocol import neighbours_protocol
 from pipeline.stages.evaluation import NeighboursJob
 
@@ -28,6 +26,9 @@ def nearest_neighbours(
     summary: Annotated[Path, typer.Option(help="Where the medians go (json).")],
     figure: Annotated[Path, typer.Option(help="Where the picture goes (png).")],
 ) -> None:
+    from pipeline.evaluation import neighbours
+    from pipeline.evaluation.batches import metric_device
+
     embedding = neighbours.LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
     made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
     sets = {"generated": (made, job.count), "validation": (unseen, job.validation_count or len(unseen))}

@@ -3,19 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.data.pictures import contact_sheet, save_picture
 from pipeline.evaluation.protocol import reconstruction_protocol
-from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
 from pipeline.families import autoencoder_family
-from pipeline.generation.archives import reconstruct_archive
-from pipeline.generation.images import write_images
-from pipeline.models.checkpoints import load_autoencoder
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import Reconstruction
 
@@ -34,6 +28,14 @@ def reconstruct(
     summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
     picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
 ) -> None:
+    import torch
+
+    from pipeline.data.pictures import contact_sheet, save_picture
+    from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
+    from pipeline.generation.archives import reconstruct_archive
+    from pipeline.generation.images import write_images
+    from pipeline.models.checkpoints import load_autoencoder
+
     torch.set_num_threads(job.cpu_threads)
     originals = ImageArchive(images)
     model = load_autoencoder(autoencoder)

@@ -8,9 +8,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
-from pipeline.evaluation.batches import metric_device
 from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
 
 
@@ -21,6 +19,9 @@ def score_features(
     reference: Annotated[list[Path], typer.Option(help="Features of the reference set (npz), in order.")],
     summary: Annotated[Path, typer.Option(help="Where metrics and protocol go (json).")],
 ) -> None:
+    from pipeline.evaluation.batches import metric_device
+    from pipeline.evaluation.metrics import feature_summary
+
     metric_device(job.cpu_threads)
     facts = feature_summary(job, read_features(generated), read_features(reference))
     logger.info("%s: %s", job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})

@@ -6,12 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import run_stage, stage
-from pipeline.data.pictures import save_picture
-from pipeline.models.checkpoints import save_autoencoder
 from pipeline.stages.autoencoders import AutoencoderJob
-from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.images import TrainingImages
-from pipeline.training.loop import Loop, make_accelerator
 
 
 @stage
@@ -24,6 +19,12 @@ def train_autoencoder(
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
 ) -> None:
+    from pipeline.data.pictures import save_picture
+    from pipeline.models.checkpoints import save_autoencoder
+    from pipeline.training.autoencoder import AutoencoderTask
+    from pipeline.training.images import TrainingImages
+    from pipeline.training.loop import Loop, make_accelerator
+
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)

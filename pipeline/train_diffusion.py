@@ -6,12 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import run_stage, stage
-from pipeline.data.pictures import save_picture
-from pipeline.models.diffusion import save_diffusion
 from pipeline.stages.generation import DiffusionJob
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.loop import Loop, make_accelerator
 
 
 @stage
@@ -24,6 +19,12 @@ def train_diffusion(
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
 ) -> None:
+    from pipeline.data.pictures import save_picture
+    from pipeline.models.diffusion import save_diffusion
+    from pipeline.training.codes import TrainingCodes
+    from pipeline.training.diffusion import DiffusionTask
+    from pipeline.training.loop import Loop, make_accelerator
+
     accelerator = make_accelerator(job.diffusion.execution, work)
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)

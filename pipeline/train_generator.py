@@ -6,13 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.base.command import needed, run_stage, stage
-from pipeline.data.pictures import save_picture
 from pipeline.families import generator_family, load
-from pipeline.models.checkpoints import save_generator
 from pipeline.stages.generation import GeneratorJob
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.images import TrainingImages
-from pipeline.training.loop import Loop, make_accelerator
 
 
 @stage
@@ -26,6 +21,12 @@ def train_generator(
     codes: Annotated[Path | None, typer.Option(help="Codes of the training split, for one that reads codes.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder that made the codes.")] = None,
 ) -> None:
+    from pipeline.data.pictures import save_picture
+    from pipeline.models.checkpoints import save_generator
+    from pipeline.training.codes import TrainingCodes
+    from pipeline.training.images import TrainingImages
+    from pipeline.training.loop import Loop, make_accelerator
+
     generator, seed = job.generator, job.seed
     family = generator_family(generator.family)
     accelerator = make_accelerator(generator.execution, work)

@@ -12,10 +12,8 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-import lpips
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
@@ -73,6 +71,8 @@ class LpipsDistance(FrozenModule):
 
     def __init__(self, kind: str, weights: Path | str):
         super().__init__()
+        import lpips
+
         self.kind, (tensors, _) = kind, read_network(kind, weights)
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
@@ -99,6 +99,8 @@ class Vgg16Distance(FrozenModule):
 
     def __init__(self, weights: Path | str):
         super().__init__()
+        import torchvision
+
         tensors, _ = read_network("lpips_vgg", weights)
         with torch.device("meta"):  # no time and no random numbers for weights that are replaced
             features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]

@@ -1,7 +1,8 @@
 """The networks of the feature spaces (appendix B), each with its own library's preprocessing.
 
 A network takes uint8 images (N, 3, R, R) and returns float32 features (N, D), and for classifiers
-logits (N, classes). `resize` says how images get to the network's size, for the protocol.
+logits (N, classes). `resize` says how images get to the network's size, for the protocol. A library is
+imported by the space that needs it.
 """
 
 import os
@@ -14,12 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
-from cleanfid.resize import build_resizer, make_resizer
-from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_clip import build_model as build_clip
-from torch_fidelity.utils import create_feature_extractor
 
 from pipeline.base.errors import InputError
 from pipeline.models.metric_networks.files import read_network
@@ -56,6 +52,8 @@ class EfficientNetFeatures(FeatureNetwork):
     """
 
     def __init__(self, weights: Weights):
+        from efficientnet_lite_pytorch import EfficientNet
+
         resize = "bicubic with antialiasing to 112, clipped to 0..255, (x - 127) / 128; padding of 224"
         super().__init__(EfficientNet.from_name("efficientnet-lite0"), self._scaled, resize)
         self.network.load_state_dict(weights)
@@ -86,6 +84,8 @@ class TorchFidelityFeatures(FeatureNetwork):
 
 def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> nn.Module:
     """torch-fidelity's own extractor with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
+    from torch_fidelity.utils import create_feature_extractor
+
     # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
@@ -99,6 +99,8 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
 
     The graph is torch-fidelity's, whose modules stand in the order of its forward pass, without its resize.
     """
+    from cleanfid.resize import build_resizer
+
     *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
     resizer, resize = build_resizer("clean"), "Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
     network = nn.Sequential(*layers, nn.Flatten())
@@ -107,6 +109,9 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
 
 def paper_vgg16(weights: Weights) -> FeatureNetwork:
     """4,096 features of torchvision's VGG16, fc2 before its ReLU: the repository that the paper names."""
+    import torchvision
+    from cleanfid.resize import make_resizer
+
     whole = torchvision.models.vgg16()
     whole.load_state_dict(weights)
     network = nn.Sequential(whole.features, nn.Flatten(), whole.classifier[:4])
@@ -118,6 +123,9 @@ def paper_vgg16(weights: Weights) -> FeatureNetwork:
 
 def clip(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-B/32's 512 image features with clean-fid's preprocessing: Pillow's bicubic on 8-bit images."""
+    from cleanfid.resize import make_resizer
+    from torch_fidelity.feature_extractor_clip import build_model as build_clip
+
     network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
     prepare = partial(normalized, make_resizer("PIL", True, "bicubic", (224, 224)), CLIP_MEAN, CLIP_STD)
     return FeatureNetwork(network, prepare, "clean-fid clip: Pillow bicubic to 224, 8 bits")
@@ -132,7 +140,9 @@ def resized(images: Tensor, resizer: Resizer) -> Tensor:
 
 def normalized(resizer: Resizer, mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
     """Resized images with mean and standard deviation of their channels in 0..1 taken out."""
-    return torchvision.transforms.functional.normalize(resized(images, resizer) / 255, list(mean), list(std))
+    from torchvision.transforms.functional import normalize
+
+    return normalize(resized(images, resizer) / 255, list(mean), list(std))
 
 
 BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
