@@ -45,14 +45,19 @@ def acceptances(config: Config, keys: tuple[str, ...] = ()) -> dict[str, str]:
     accepted = read_accepted()
     found: dict[str, str] = {}
     for stage in all_stages():
-        # Digests of the stages after this one change with it, so that their old results can be found.
-        jobs = Jobs(config, accepted=accepted | found)
-        of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
-        here = recorded_of(stage)
-        new = {job: then for job in of_stage if not job.complete and (then := earlier(job, here, keys)) is not None}
-        if new:
-            print(f"{stage}: {len(new)} of {len(of_stage)} results accepted")
-        found |= {f"{stage} {digest_of(job.identity)}": then for job, then in new.items()}
+        here, taken = recorded_of(stage), 0
+        # Digests of what stands on new ones change with them, so that the old results can be found: those of the
+        # stages after this one, and those of this one that stand on others of it, as the table of claims on tables.
+        while True:
+            jobs = Jobs(config, accepted=accepted | found)
+            of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
+            new = {job: then for job in of_stage if not job.complete and (then := earlier(job, here, keys)) is not None}
+            if not new:
+                break
+            found |= {f"{stage} {digest_of(job.identity)}": then for job, then in new.items()}
+            taken += len(new)
+        if taken:
+            print(f"{stage}: {taken} of {len(of_stage)} results accepted")
     return found
 
 

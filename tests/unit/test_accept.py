@@ -58,6 +58,16 @@ def test_all_results_count_again_after_accepting(change: Change, capsys: pytest.
     assert {key.split()[0] for key in recorded} == {"train_autoencoder", "score_features"}
 
 
+def test_results_that_stand_on_others_of_their_stage_count_again(
+    change: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table of the claims is made from other tables."""
+    change("make_table")
+    command.accept(TINY)
+    assert missing() == set()
+    assert "make_table: 13 of 13 results accepted" in capsys.readouterr().out
+
+
 def test_a_dry_run_records_nothing(change: Change, capsys: pytest.CaptureFixture[str]) -> None:
     change("score_features")
     command.accept(TINY, dry_run=True)
