@@ -10,8 +10,8 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 # Tests of one module that share something stay together: tests/conftest.py.
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 
-.PHONY: setup demo demo-all bars bars-all second-seed check test soak lint docs benchmark benchmark-evaluation \
-	benchmark-precision-recall
+.PHONY: setup demo demo-all bars bars-all second-seed check test soak mutations lint docs benchmark \
+	benchmark-evaluation benchmark-precision-recall
 
 setup: $(SETUP)
 
@@ -61,6 +61,9 @@ test: lint $(NETWORKS)  ## everything; REQUIRE_ALL=1: a test that is skipped is 
 
 soak: $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
 	SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py
+
+mutations: $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
+	python tests/mutations/run.py
 
 benchmark: setup  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py

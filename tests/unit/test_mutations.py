@@ -1,0 +1,74 @@
+"""What `make mutations` changes: numbers, operators, calls, branches; no text."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+MUTATIONS = Path(__file__).parents[1] / "mutations"
+sys.path.append(str(MUTATIONS))  # its scripts run from their own folder
+
+from run import EQUIVALENT, PARTS, ROOT, candidates, drawn  # noqa: E402
+from sites import mutations  # noqa: E402
+
+SOURCE = '''
+"""A docstring with 1 + 1."""
+
+@torch.no_grad()
+def area(width: float, height: float = 2.0) -> "float | 3":
+    """Of a rectangle."""
+    if width < 0:
+        raise ValueError(f"{width + 1} is below 0")
+    logger.info("width %d", width + 1)
+    total = sum(side.detach() for side in fit(width, height))
+    for row in range(rows):
+        total += row
+    return x[:count] if total >= 1 else -x.sum(dim=0)
+'''
+CHANGES = {
+    "torch.no_grad -> torch.enable_grad",
+    "2.0 -> 4.0",
+    "width < 0 -> (width <= 0)",
+    "0 -> 1",
+    "side.detach() -> (side)",
+    "fit(width, height) -> fit(height, width)",
+    "range(rows) -> range(rows - 1)",
+    "total += row -> total -= row",
+    "total += row -> pass",
+    "x[:count] if total >= 1 else -x.sum(dim=0) -> (-x.sum(dim=0) if total >= 1 else x[:count])",
+    ":count -> :count + 1",
+    "total >= 1 -> (total > 1)",
+    "1 -> 2",
+    "-x.sum(dim=0) -> (x.sum(dim=0))",
+    "x.sum(dim=0) -> x.sum()",
+    "0 -> 1 #1",
+}
+
+
+def test_every_kind_of_change_is_found_and_text_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(SOURCE)
+    assert {one.name.partition(": ")[2] for one in mutations(path, tmp_path)} == CHANGES
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_mutated_module_is_another_program(part: str) -> None:
+    for mutation in candidates(ROOT, PARTS[part])[::25]:
+        source = (ROOT / mutation.path).read_bytes()
+        assert ast.dump(ast.parse(mutation.applied(source))) != ast.dump(ast.parse(source)), mutation.name
+
+
+def test_the_seed_decides_which_are_drawn_and_every_part_has_some() -> None:
+    one, again, other = list(drawn(ROOT, 0, 16)), list(drawn(ROOT, 0, 50)), list(drawn(ROOT, 1, 16))
+    assert again[:16] == one != other
+    assert [part for part, _ in one] == 2 * list(PARTS)
+    assert len({mutation.name for _, mutation in again}) == 50
+
+
+def test_mutations_that_change_nothing_are_ones_of_todays_code_and_are_not_drawn() -> None:
+    equivalent = yaml.safe_load(EQUIVALENT.read_text()) or {}
+    names = {one.name for pattern in PARTS.values() for one in candidates(ROOT, pattern)}
+    assert equivalent.keys() <= names
+    assert not equivalent.keys() & {mutation.name for _, mutation in drawn(ROOT, 0, len(names))}
