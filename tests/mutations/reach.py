@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-
 READ_CODE_AS_TEXT = ("test_mutations.py", "test_digests_follow_code.py")  # would notice any change, for no fault
 
 
