@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,11 @@ from pipeline.base.errors import InputError
 from pipeline.base.gpus import Lease, lease_gpus
 from pipeline.base.heartbeat import INTERRUPTED, LAUNCHED
 from pipeline.base.progress import log_to, logger
-from pipeline.base.records import Record, State, limit_mb, near_limit, resident_mb, used
+from pipeline.base.records import Record, State, family, limit_mb, near_limit, resident_mb, used
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
+FAMILY_EVERY = 8  # samples of the memory, until processes that the stage has started since are among them
 GROWN = 1.03  # the record is written again when the peak grew by this factor
 SHUTDOWN_S = 600  # torchrun kills processes that are not done so long after SIGTERM; saving must fit in
 
@@ -88,7 +90,7 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
     signal.signal(signal.SIGINT, lambda number, frame: None)  # the stage has it too, from the terminal
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
     passed_on, written_mb = False, 0
-    while True:
+    for sample in count():
         if asked and not passed_on:
             process.terminate()
             passed_on = True
@@ -96,7 +98,9 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
             code = process.wait(SAMPLE_EVERY_S)
             break
         except subprocess.TimeoutExpired:
-            peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb()))
+            if sample % FAMILY_EVERY == 0:
+                processes = family()
+            peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
             if peak_mb > GROWN * written_mb:
                 record.write()
                 written_mb = peak_mb

@@ -133,12 +133,16 @@ def used() -> dict[str, float]:
     }
 
 
-def resident_mb() -> float:
-    """Resident memory of this process and its descendants, in MB (2^20 bytes), shared pages counted each time (as
-    Slurm does)."""
+def family() -> list[psutil.Process]:
+    """This process and its descendants. Who they are stands in a file of every process of the machine: ask seldom."""
     process = psutil.Process()
+    return [process, *process.children(recursive=True)]
+
+
+def resident_mb(processes: list[psutil.Process]) -> float:
+    """Resident memory of these processes, in MB (2^20 bytes), shared pages counted each time (as Slurm does)."""
     total = 0
-    for each in (process, *process.children(recursive=True)):
+    for each in processes:
         try:
             total += each.memory_info().rss
         except psutil.NoSuchProcess:

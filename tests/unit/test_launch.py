@@ -14,7 +14,7 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.base.gpus import visible_gpus
 from pipeline.base.launch import command
-from pipeline.base.records import NEAR, State, read_record, record_path, request_mb
+from pipeline.base.records import NEAR, State, family, read_record, record_path, request_mb, resident_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
@@ -207,6 +207,19 @@ def test_a_stages_end_is_told_and_recorded(machine: Path, how: str, code: int, s
     assert record["cpu_seconds"] > 0 and 0 < record["seconds"] < 60 and record["gpus"] == 0
     assert ("MemoryError" in record.get("error", "")) == (how == "allocate"), "what the stage told stays"
     assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
+
+
+def test_memory_is_that_of_all_descendants_and_those_that_ended_have_none() -> None:
+    hold = f"{sys.executable} -c 'import sys; held = b\"x\" * (100 << 20); print(flush=True); sys.stdin.read()'; true"
+    shell = subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert shell.stdout is not None and shell.stdout.readline()
+    (own, *others) = processes = family()
+    mine = {each.pid for each in others if shell.pid in (each.pid, each.ppid())}
+    assert own.pid == os.getpid() and len(mine) == 2, "the shell, and the Python that it started"
+    held = [each for each in processes if each.pid in mine]
+    assert 100 < resident_mb(held) < 200
+    shell.communicate()
+    assert resident_mb(held) == 0
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
