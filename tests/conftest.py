@@ -66,6 +66,7 @@ TINY_IMAGEBART: dict[str, Any] = {
 pytest_plugins = ["require_all"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, so that a mistake shows early; in several processes the long ones, so that none is left over.
 
