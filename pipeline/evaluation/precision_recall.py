@@ -13,9 +13,7 @@ Both are exact and hold some rows of distances at a time.
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
@@ -68,11 +66,15 @@ def rows_at_once(columns: int, memory_gb: float) -> int:
 
 
 def _share_interval(share: float, count: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
     found = binomtest(round(share * count), count).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 
 
 def _by_torch_fidelity(generated: Tensor, reference: Tensor, rows: int) -> tuple[float, float]:
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     how = {"prc_neighborhood": NEIGHBOURHOOD, "prc_batch_size": rows, "save_cpu_ram": True, "verbose": False}
     found = prc_features_to_metric(generated, reference, **how)
     return found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL]

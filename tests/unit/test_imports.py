@@ -1,0 +1,176 @@
+"""What a stage may import: for its help nothing that takes time, at work the libraries that it uses.
+
+Imports of the package's own modules are read from their text, those inside functions too; what libraries import in
+their turn is seen in processes that import all of it.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from finished_plan import tiny_plan, tiny_values
+
+from pipeline.base.canonical import running_nodes
+from pipeline.base.code import PROJECT, read_source
+from pipeline.evaluation.feature_files import FeatureSet, write_features
+from pipeline.families import AUTOENCODERS, GENERATORS, find_family
+from pipeline.plan.parts import planned
+from pipeline.stages import all_stages
+
+ROOT = Path(__file__).parents[2]
+FAMILIES = ROOT / "tests" / "workflow" / "families.yaml"
+
+WITHOUT_TORCH = {"prepare_dataset", "make_table", "make_figure", "make_report"}
+TRAININGS = {name for name, stage in all_stages().items() if stage.is_training}
+LPIPS = {"train_autoencoder", "reconstruct", "measure_codes", "nearest_neighbours"}
+USERS = {
+    "torch": all_stages().keys() - WITHOUT_TORCH,
+    "diffusers": {"train_diffusion", "train_generator", "generate", "import_weights"},
+    "accelerate": TRAININGS,
+    "lpips": LPIPS,
+    "torchvision": {*TRAININGS, *LPIPS, "extract_features"},
+    "torch_fidelity": {"extract_features", "score_features"},
+    "cleanfid": {"extract_features", "score_features"},
+    "torchmetrics": set(),
+    "matplotlib": {"make_figure", "make_report"},
+}
+"""The stages that may import a library, for any family, feature space or kind of samples."""
+
+ASKED_FOR = {("pipeline.data.archive", "torch")}
+"""Imports that are for callers who use the library themselves: images as tensors."""
+
+
+IMPORT = ast.Import | ast.ImportFrom
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules that one of the package imports anywhere, but for types alone."""
+    path = PROJECT.file(module)
+    assert path is not None, module
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    nodes = [node for node in running_nodes(ast.parse(read_source(path))) if isinstance(node, IMPORT)]
+    found = {PROJECT.imported(node, alias, package) for node in nodes for alias in node.names}
+    return frozenset(name for name in found if (module, name) not in ASKED_FOR)
+
+
+def closure(roots: Iterable[str]) -> set[str]:
+    """These modules and all that they import, directly or not; of libraries what the package's modules import."""
+    found, waiting = set(), list(roots)
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += imports(name) if name.startswith("pipeline.") else ()
+    return found
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Of each stage its command and the modules of the families that its jobs are of, on a config that has all."""
+    values = tiny_values()
+    for section, entries in yaml.safe_load(FAMILIES.read_text(encoding="utf-8")).items():
+        values[section] = values.get(section, {}) | entries
+    found = {name: {stage.command} for name, stage in all_stages().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("plan"))
+        for job in tiny_plan(values)(planned).values():
+            found[job.stage.name] |= set(job.code_roots)
+    found["import_weights"] |= {module for name in (*AUTOENCODERS, *GENERATORS) for module in find_family(name).code}
+    return found
+
+
+DECODING = ("dump_codes", "explore_codes", "measure_decoding", "complexity")
+
+IN_GROUPS = """
+import importlib, json, sys
+for group in json.loads(sys.stdin.read()):
+    for name in group:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            assert error.name == name == "tinycudann", error
+    print(json.dumps(list(sys.modules)))
+"""
+"""A program that imports one group of modules after the other, and says after each what is loaded."""
+
+
+@pytest.fixture(scope="module")
+def loaded(roots: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What is loaded in a process of its own for more and more: help, then all that groups of stages import at work."""
+    commands = [stage.command for stage in all_stages().values()]
+    others = roots.keys() - USERS["diffusers"]
+    groups = {
+        "help": commands,
+        "without torch": closure(set().union(*(roots[name] for name in WITHOUT_TORCH))),
+        "decoding": closure([*(all_stages()[name].command for name in DECODING), "pipeline.models.bright"]),
+        "without diffusers": closure(set().union(*(roots[name] for name in others))),
+    }
+    told = run(IN_GROUPS, standard_input=json.dumps([sorted(group) for group in groups.values()]))
+    return dict(zip(groups, (set(json.loads(line)) for line in told.splitlines()), strict=True))
+
+
+def run(program: str, *arguments: str, standard_input: str = "") -> str:
+    """What a process of its own says."""
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, input=standard_input)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_needs_no_torch(loaded: dict[str, set[str]]) -> None:
+    assert not loaded["help"] & (USERS.keys() - {"matplotlib"})
+
+
+@pytest.mark.parametrize("library", USERS)
+def test_a_library_is_imported_by_the_stages_that_use_it(library: str, roots: dict[str, set[str]]) -> None:
+    found = {stage for stage, own in roots.items() if any(is_in(name, library) for name in closure(own))}
+    assert found == USERS[library]
+
+
+def is_in(name: str, library: str) -> bool:
+    return f"{name}.".startswith(f"{library}.")
+
+
+def test_no_library_of_stages_without_torch_imports_it(loaded: dict[str, set[str]]) -> None:
+    assert {"matplotlib", "pandas"} <= loaded["without torch"]
+    assert "torch" not in loaded["without torch"]
+
+
+def test_a_job_that_decodes_imports_torch_and_no_compiler(loaded: dict[str, set[str]]) -> None:
+    """torch._dynamo takes longer than torch; optimizers and torchvision bring it, BRIGHT's network does not."""
+    assert {"torch", "pipeline.models.bright"} <= loaded["decoding"]
+    assert not loaded["decoding"] & {"torch._dynamo", "torchvision", "scipy.stats", "sympy"}
+
+
+def test_no_library_of_stages_without_diffusers_imports_it(loaded: dict[str, set[str]]) -> None:
+    """Of all families of autoencoders, of all feature spaces, to train, encode, decode and measure."""
+    used = {"torch._dynamo", "accelerate", "lpips", "vector_quantize_pytorch", "torch_fidelity"}
+    assert used <= loaded["without diffusers"]
+    assert "diffusers" not in loaded["without diffusers"]
+
+
+def test_a_score_imports_torch_and_no_library_of_metrics(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    facts = dict.fromkeys(("space", "network", "network_sha256", "resize"), "efficientnet_lite0")
+    for name in ("generated", "reference"):
+        features = rng.normal(size=(30, 8)).astype(np.float32)
+        write_features(tmp_path / name, FeatureSet(features, None, rng.integers(0, 256, (30, 32), np.uint8), facts))
+    named = {"method": "any", "sample_kind": "reconstruction", "reference": "validation", "seed": 0}
+    job = named | {"kind": "reconstruction_distance", "space": "efficientnet_lite0"}
+    program = """
+import sys; from pathlib import Path; from pipeline.score_features import score_features
+settings, generated, reference, summary = sys.argv[1:]
+score_features(settings, [Path(generated)], [Path(reference)], Path(summary))
+print(*sys.modules)
+"""
+    files = (str(tmp_path / name) for name in ("generated", "reference", "summary"))
+    found = set(run(program, json.dumps(job), *files).split())
+    assert json.loads((tmp_path / "summary").read_text())["metrics"]["frechet_distance"] > 0
+    assert not found & {"torch._dynamo", "torchvision", "torch_fidelity", "cleanfid", "scipy.stats"}
