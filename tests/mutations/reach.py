@@ -19,10 +19,10 @@ class Reach:
         self.root = root
 
     def nearest(self, module: Path) -> list[Path]:
-        """The test files that reach a module with the fewest imports; the one of its name is the first."""
+        """The test files with the fewest imports between: the one of its name first, then those of few modules."""
         fewest = min((reached[module] for reached in self.distances.values() if module in reached), default=0)
         near = [test for test, reached in self.distances.items() if reached.get(module) == fewest]
-        return sorted(near, key=lambda test: module.stem not in test.stem)
+        return sorted(near, key=lambda test: (module.stem not in test.stem, len(self.distances[test])))
 
     def others(self, module: Path) -> list[Path]:
         """All other test files, nearer ones first."""

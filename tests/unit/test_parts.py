@@ -177,6 +177,15 @@ def test_a_whole_job_reads_all_of_its_inputs(jobs):
     assert score.paths("generated") == jobs(sample_features, "main", "clip").outputs
 
 
+def test_an_identity_names_a_set_of_parts_once_by_what_they_hold(jobs):
+    made, real = jobs(samples, "main"), jobs(dataset, "tiny")
+    features = jobs(sample_features, "main", "clip"), jobs(split_features, "tiny", "validation", "clip")
+    assert features[0].identity["inputs"] == [f"{made.digest} images as images"]
+    assert features[1].identity["inputs"] == [f"{real.digest} validation.zip as images"]
+    told = [f"{one.digest} features as {name}" for one, name in zip(features, ("generated", "reference"), strict=True)]
+    assert jobs(evaluation, "main", "clip", 32).identity["inputs"] == told
+
+
 def test_a_file_tells_the_part_that_makes_it(jobs):
     made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
     assert [part_of(made[file]) for file in made.files] == parts(made)
