@@ -24,6 +24,7 @@ SECONDS_IN_ALL = 3600
 
 
 def load_libraries() -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as where tests run in several processes
     for name in LIBRARIES:
         importlib.import_module(name)
 

@@ -16,7 +16,7 @@ from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find
 from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.autoencoders import autoencoder, paper_config
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.datasets import dataset, split_count
 from pipeline.stages.evaluation import (
@@ -292,6 +292,14 @@ def test_one_job_counts_the_models_of_a_table() -> None:
         shown = made[name].settings["rows"] + made[name].settings["counted"]
         assert {row["model"] for row in shown} == counting.settings["models"].keys()
         assert all(entry.endswith(" of paper.yaml") for entry in counted[1:])
+
+
+def test_the_papers_own_models_stand_in_its_tables_order() -> None:
+    jobs = tiny_plan()
+    paper = jobs(paper_config).tables_or_default
+    for name in ("table3", "table7", "table8"):
+        counted = [row["name"] for row in jobs(tables)[name].settings["counted"]]
+        assert counted == [f"paper: {row}" for row in getattr(paper, name)]
 
 
 def test_a_further_row_counts_its_own_table_anew_and_no_other() -> None:

@@ -12,6 +12,7 @@ from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named
 
 from pipeline.base.errors import InputError
 from pipeline.tables.build import PUBLISHED, Table
+from pipeline.tables.footnotes import footnotes
 from pipeline.tables.render import to_markdown
 
 
@@ -36,6 +37,16 @@ def test_seeds_versions_and_datasets_may_differ_in_one_column(built: Callable[..
     other_seed = generation("b", "efficientnet_lite0", protocol={"seed": 4, "versions": {"torch": "2.14"}})
     table = built("table5", generation("a", "efficientnet_lite0"), other_seed, ffhq("c", "efficientnet_lite0"))
     assert (table.frame["source"] != PUBLISHED).sum() == 3
+
+
+def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Callable[..., Table]) -> None:
+    notes = footnotes(built("table5", generation("a", "efficientnet_lite0"), ffhq("c", "efficientnet_lite0")))
+    columns = ", ".join(f"{name} (EfficientNet-Lite0)" for name in ("FD", "Score", "Precision", "Recall", "F1"))
+    told = [note.partition(": ") for note in notes if note.startswith("Protocol")]
+    assert [where for where, _, _ in told] == [
+        f"Protocol on {name} of {columns}" for name in ("fashion_mnist", "ffhq256")
+    ]
+    assert ["count 1000," in words for _, _, words in told] == [True, False]
 
 
 def test_other_networks_hash_does_not_concern_a_metric(built: Callable[..., Table]) -> None:
