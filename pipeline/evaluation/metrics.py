@@ -51,7 +51,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     generated = generated.first(job.count)
     check_job(job, generated, reference)
     only = None if job.kind == "generation" else ("frechet_distance",)
-    scores = generation_metrics(generated, reference, job.memory_gb, only)
+    scores = generation_metrics(generated, reference, only)
     facts = {
         "kind": job.kind,
         "sample_kind": job.sample_kind,
@@ -65,9 +65,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     return facts if job.code_size is None else facts | {"code_size": job.code_size}
 
 
-def generation_metrics(
-    generated: FeatureSet, reference: FeatureSet, memory_gb: float, only: tuple[str, ...] | None = None
-) -> Scores:
+def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None) -> Scores:
     """The metrics that the feature space serves, or `only` some of these: frechet_distance, score, precision_recall."""
     space = same_space(generated.facts, reference.facts)
     serves = {kind: how for kind, how in SERVES[space].items() if only is None or kind in only}
@@ -83,7 +81,7 @@ def generation_metrics(
         scores.metrics |= score(generated.logits)
         scores.intervals["score_mean"] = score_interval(scores.metrics)
     if "precision_recall" in serves:
-        found = precision_recall(made, real, memory_gb, serves["precision_recall"])
+        found = precision_recall(made, real, serves["precision_recall"])
         scores.metrics |= found
         scores.intervals |= precision_recall_intervals(found, len(made), len(real))
     return scores

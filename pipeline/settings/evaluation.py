@@ -46,7 +46,7 @@ class Evaluation(Section):
     shard: int = operational(10_000, "Images a job of feature extraction takes; a killed one loses no more.", ge=1)
     noise_images: int = Field(256, ge=1, description="Validation images whose codes are perturbed (section 3.4).")
     decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
-    memory_gb: float = operational(2.0, "Most memory for distances: precision, recall, neighbours.", gt=0)
+    memory_gb: float = operational(2.0, "Most memory for the neighbours' embeddings and distances.", gt=0)
 
 
 class GenerationRows(Section):

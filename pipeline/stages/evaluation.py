@@ -57,7 +57,6 @@ class EvaluationJob(Section):
     reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
     code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
     seed: int = Field(0, description="The seed of the image set, for the record.")
-    memory_gb: float = operational(2.0, "Most memory for the distances of precision and recall.", gt=0)
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
 
@@ -204,7 +203,6 @@ def score(
     told = settings | {
         "space": space,
         "prepared": prepared(jobs.config.datasets[data]),
-        "memory_gb": jobs.config.evaluation.memory_gb,
     }
     inputs: Inputs = {
         "generated": [generated[file] for file in needed],
@@ -309,7 +307,7 @@ def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Jo
 def set_score(jobs: Jobs, facts: dict[str, Any], generated: Job, reference: Job) -> Job:
     """The metrics of one image set against another; `facts` are the settings that say what they are."""
     space = generated.settings["space"]
-    told = facts | {"space": space, "sample_kind": "files", "memory_gb": jobs.config.evaluation.memory_gb}
+    told = facts | {"space": space, "sample_kind": "files"}
     inputs: Inputs = {
         "generated": [generated[file] for file in generated.files],
         "reference": [reference[file] for file in reference.files],

@@ -65,7 +65,7 @@ SERVED = {
 
 @pytest.mark.parametrize("space", SERVED)
 def test_each_space_serves_its_own_metrics_with_intervals(space: str) -> None:
-    found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space), 1.0)
+    found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space))
     assert set(found.metrics) == SERVED[space]
     assert set(found.intervals) == SERVED[space] - {"score_std"}
     for metric, (low, high) in found.intervals.items():
@@ -79,7 +79,7 @@ def test_every_space_serves_something() -> None:
 
 def test_some_of_a_spaces_metrics_can_be_taken_alone() -> None:
     sets = features_of(30, 0), features_of(40, 5)
-    whole, part = generation_metrics(*sets, 1.0), generation_metrics(*sets, 1.0, only=("frechet_distance",))
+    whole, part = generation_metrics(*sets), generation_metrics(*sets, only=("frechet_distance",))
     assert part == Scores(
         {"frechet_distance": whole.metrics["frechet_distance"]},
         {"frechet_distance": whole.intervals["frechet_distance"]},
@@ -122,16 +122,16 @@ def test_the_first_so_many_images_can_be_scored_alone() -> None:
 )
 def test_features_that_were_taken_differently_are_refused(key: str, value: str) -> None:
     with pytest.raises(InputError, match=f"features: {key} of the generated images"):
-        generation_metrics(features_of(30, 0), features_of(30, 1, **{key: value}), 1.0)
+        generation_metrics(features_of(30, 0), features_of(30, 1, **{key: value}))
 
 
 def test_too_few_images_are_an_input_error() -> None:
     with pytest.raises(InputError, match="at least 10 images"):
         score(gaussian(9, 4, 0))
     with pytest.raises(InputError, match="more than 3 images"):
-        generation_metrics(features_of(3, 0, "vgg16"), features_of(30, 1, "vgg16"), 1.0)
+        generation_metrics(features_of(3, 0, "vgg16"), features_of(30, 1, "vgg16"))
     with pytest.raises(InputError, match="at least 3 images a set, not 2"):
-        generation_metrics(features_of(30, 0, "clip"), features_of(2, 1, "clip"), 1.0)
+        generation_metrics(features_of(30, 0, "clip"), features_of(2, 1, "clip"))
 
 
 def same(one: FeatureSet, two: FeatureSet) -> bool:

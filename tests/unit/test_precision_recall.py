@@ -6,13 +6,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
-from torch_fidelity.metric_prc import calculate_precision_recall_full
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_fidelity.metric_prc import prc_features_to_metric
 
-from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals, rows_at_once
+from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals
 
 torch.set_num_threads(1)
 
 PROTOCOLS = ("torch_fidelity", "paper_repository")
+HOW = {"prc_neighborhood": 3, "prc_batch_size": 10_000, "save_cpu_ram": False, "verbose": False}
+
+
+class LargestTensor(TorchDispatchMode):
+    """Sees what every operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        found = operation(*args, **(kwargs or {}))
+        for one in found if isinstance(found, tuple | list) else [found]:
+            self.elements = max(self.elements, getattr(one, "shape", torch.Size()).numel())
+        return found
 
 
 def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -35,7 +49,7 @@ sets = st.tuples(st.integers(0, 1000), st.integers(5, 40), st.integers(5, 40), s
 def test_the_librarys_protocol_equals_the_definition(drawn: tuple[int, int, int, float]) -> None:
     seed, made, real, shift = drawn
     generated, reference = gaussian(made, 3, seed, shift), gaussian(real, 3, seed + 1)
-    found = precision_recall(generated, reference, 1.0, "torch_fidelity")
+    found = precision_recall(generated, reference, "torch_fidelity")
     # One point on a sphere's surface may fall on either side of 32-bit rounding.
     assert found["precision"] == pytest.approx(inside(generated, reference, True), abs=1.01 / made)
     assert found["recall"] == pytest.approx(inside(reference, generated, True), abs=1.01 / real)
@@ -52,7 +66,7 @@ def test_the_papers_protocol_equals_the_definition_exactly(
     reference = gaussian(real, 3, seed + 1, offset)
     reference[:copies] = generated[:copies]
     generated[:copies] = generated[0]
-    found = precision_recall(generated, reference, 1.0, "paper_repository")
+    found = precision_recall(generated, reference, "paper_repository")
     assert found["precision"] == pytest.approx(inside(generated, reference, False))
     assert found["recall"] == pytest.approx(inside(reference, generated, False))
     assert found["f1"] == f1(found["precision"], found["recall"])
@@ -62,27 +76,41 @@ def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_othe
     """Reference points at 0, 1, 2, 3: the outer balls reach three far, the inner ones two."""
     reference = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
     generated = np.array([[-1.0], [-0.5], [4.0], [6.0], [20.0]], np.float32)
-    found = {protocol: precision_recall(generated, reference, 1.0, protocol)["precision"] for protocol in PROTOCOLS}
+    found = {protocol: precision_recall(generated, reference, protocol)["precision"] for protocol in PROTOCOLS}
     # -1, -0.5 and 4 lie inside the outer balls; 6 is on the sphere around 3.
     assert found == {"torch_fidelity": pytest.approx(4 / 5), "paper_repository": pytest.approx(3 / 5)}
 
 
-@pytest.mark.parametrize("width", [3, 200])
-def test_the_librarys_protocol_equals_its_own_function_on_whole_matrices(width: int) -> None:
-    generated, reference = gaussian(300, width, 0, 0.1), gaussian(250, width, 1)
-    precision, recall = calculate_precision_recall_full(torch.from_numpy(generated), torch.from_numpy(reference))
-    assert 0 < precision < 1 and 0 < recall < 1
-    found = precision_recall(generated, reference, 1e-4, "torch_fidelity")
-    assert found == {"precision": precision, "recall": recall, "f1": pytest.approx(f1(precision, recall))}
+@settings(max_examples=30, deadline=None)
+@given(sets, st.sampled_from([3, 200]), st.integers(60, 99))
+def test_the_librarys_protocol_equals_its_own_function_to_the_bit(
+    drawn: tuple[int, int, int, float], width: int, tile: int
+) -> None:
+    """On whole matrices, with points that repeat, whatever the tiles."""
+    seed, made, real, shift = drawn
+    generated, reference = gaussian(60 + made, width, seed, shift / 4), gaussian(60 + real, width, seed + 1)
+    reference[:5] = generated[:5] = generated[0]
+    expected = prc_features_to_metric(*map(torch.from_numpy, (generated, reference)), **HOW)
+    found = precision_recall(generated, reference, "torch_fidelity", tile)
+    assert found == {"precision": expected["precision"], "recall": expected["recall"], "f1": expected["f_score"]}
 
 
-def test_little_memory_changes_nothing_but_the_rows_held_at_once() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tiles_change_no_count(protocol: str) -> None:
     generated, reference = gaussian(300, 20, 0, 0.2), gaussian(250, 20, 1)
-    assert rows_at_once(300, 1e-4) == 20
-    assert rows_at_once(50_000, 2.0) * 50_000 * 16 <= 2e9
+    whole = precision_recall(generated, reference, protocol)
+    assert 0 < whole["precision"] < 1 and 0 < whole["recall"] < 1
+    for tile in (299, 128, 40):
+        assert precision_recall(generated, reference, protocol, tile) == whole
+
+
+def test_a_tile_is_held_at_a_time_and_never_the_whole_matrix() -> None:
+    """Of 600 by 500 points, no operation returns more than the 16 candidates of each, or a tile."""
+    generated, reference = gaussian(600, 8, 0, 0.2), gaussian(500, 8, 1)
     for protocol in PROTOCOLS:
-        whole, parts = (precision_recall(generated, reference, memory, protocol) for memory in (1.0, 1e-4))
-        assert whole == parts
+        with LargestTensor() as largest:
+            precision_recall(generated, reference, protocol, 80)
+        assert 72 * 72 <= largest.elements <= 600 * 16
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -92,9 +120,9 @@ def test_order_and_rotation_change_nothing(protocol: str, seed: int, width: int)
     rng = np.random.default_rng(seed)
     generated, reference = gaussian(40, width, seed, 0.5), gaussian(50, width, seed + 1)
     rotation, _ = np.linalg.qr(rng.normal(size=(width, width)))
-    before = precision_recall(generated, reference, 1.0, protocol)
+    before = precision_recall(generated, reference, protocol)
     others = [rng.permutation((x @ rotation).astype(np.float32)) for x in (generated, reference)]
-    after = precision_recall(*others, 1.0, protocol)
+    after = precision_recall(*others, protocol)
     assert after["precision"] == pytest.approx(before["precision"], abs=1.01 / 40)  # a point on a sphere
     assert after["recall"] == pytest.approx(before["recall"], abs=1.01 / 50)
 
@@ -102,8 +130,8 @@ def test_order_and_rotation_change_nothing(protocol: str, seed: int, width: int)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_equal_sets_cover_each_other_and_distant_ones_do_not(protocol: str) -> None:
     points = gaussian(60, 4, 0)
-    assert precision_recall(points, points, 1.0, protocol) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    assert precision_recall(points, points + 100, 1.0, protocol) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert precision_recall(points, points, protocol) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert precision_recall(points, points + 100, protocol) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 @settings(max_examples=30, deadline=None)
@@ -142,7 +170,7 @@ def test_95_of_100_intervals_cover_what_fixed_balls_hold(metric: str) -> None:
     for seed in range(1, 301):
         drawn = gaussian(150, 2, seed, 1.5)
         sets = (drawn, centres) if metric == "precision" else (centres, drawn)
-        found = precision_recall(*sets, 1.0, "torch_fidelity")
+        found = precision_recall(*sets, "torch_fidelity")
         low, high = precision_recall_intervals(found, *(len(set_) for set_ in sets))[metric]
         covered += low <= truth <= high
     assert 0.92 < covered / 300 < 0.98
