@@ -55,7 +55,7 @@ def stage(work: Callable[..., None]) -> Callable[..., None]:
     text = job.replace(name="settings", annotation=SettingsArgument)
     log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
     command.__signature__ = inspect.Signature([text, *options, log])  # type: ignore[attr-defined]
-    command.__doc__ = sys.modules[work.__module__].__doc__
+    command.__doc__ = work.__globals__["__doc__"]  # also of a module that runs as `bright STAGE`
     return command
 
 
