@@ -36,7 +36,7 @@ USERS = {
     "accelerate": TRAININGS,
     "lpips": LPIPS,
     "torchvision": {*TRAININGS, *LPIPS, "extract_features"},
-    "torch_fidelity": {"extract_features", "score_features"},
+    "torch_fidelity": {"extract_features"},
     "cleanfid": {"extract_features", "score_features"},
     "torchmetrics": set(),
     "matplotlib": {"make_figure", "make_report"},
