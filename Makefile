@@ -65,10 +65,11 @@ soak: $(NETWORKS)  ## ten runs, each killed at random moments and started again,
 mutations: $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
 	python tests/mutations/run.py
 
-benchmark: setup  ## speed, as ratios measured side by side
+benchmark: $(NETWORKS)  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
+	python tests/benchmarks/benchmark_starts.py
 
 benchmark-evaluation: setup  ## stored features against torch-fidelity and clean-fid (half an hour)
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
