@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from made_once import made_once
 from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
+from typed import Places
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,9 @@ def empty(tmp_path: Path) -> Workflow:
     folder = tmp_path / "empty"
     folder.mkdir()
     return Workflow(folder)
+
+
+@pytest.fixture(scope="module")
+def places(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Folders in which the commands of the pages are typed."""
+    return Places(tiny_run, tmp_path_factory.mktemp("places"), {})
