@@ -209,6 +209,13 @@ def test_a_stages_end_is_told_and_recorded(machine: Path, how: str, code: int, s
     assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
 
 
+def test_the_peak_is_not_that_of_whoever_started_the_process() -> None:
+    peak = "from pipeline.base.records import used; print(used()['peak_mb'])"
+    large = f"import subprocess, sys; held = b'x' * (400 << 20); subprocess.run([sys.executable, '-c', {peak!r}])"
+    said = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True).stdout
+    assert 5 < int(said) < 300
+
+
 def test_memory_is_that_of_all_descendants_and_those_that_ended_have_none() -> None:
     hold = f"{sys.executable} -c 'import sys; held = b\"x\" * (100 << 20); print(flush=True); sys.stdin.read()'; true"
     shell = subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

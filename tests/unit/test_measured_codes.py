@@ -265,7 +265,7 @@ def test_decoders_are_timed_as_they_are_used(
         timed.extend(models)
         return decoding_speeds(models, batch, rounds)
 
-    monkeypatch.setattr("pipeline.measure_decoding.decoding_speeds", speeds)
+    monkeypatch.setattr("pipeline.evaluation.decoding_speed.decoding_speeds", speeds)
     ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
     job = {"models": {"ours": {"autoencoder": ours, "resolution": 32, "channels": 1}}, "batch": 2, "rounds": 2}
     measure_decoding(json.dumps(job), tmp_path / "decoding.json")
