@@ -4,6 +4,8 @@ The features of a set lie in one or several files, each of a range of its images
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,32 +66,43 @@ def read_features(paths: list[Path]) -> FeatureSet:
     """The feature set in these files, which continue one another; anything else is an input error."""
     if not paths:
         raise InputError("features: no file is given; at least one of `pipeline.extract_features` is needed")
-    parts: list[FeatureSet] = []
+    parts: list[tuple[Path, NDArray[np.uint8]]] = []
+    facts: dict[str, Any] = {}
     for path in paths:
-        part, first = _read(path)
-        if first != (count := sum(map(len, parts))):
+        count = sum(len(digests) for _, digests in parts)
+        with _arrays(path) as arrays:
+            own = json.loads(arrays["facts"].tobytes())
+            first, names = own.pop("first"), arrays.files
+            parts.append((path, arrays["image_digests"]))
+        if first != count:
             raise InputError(f"features {path}: starts at image {first}, should at {count}; give all files, in order")
-        if parts and part.facts != parts[0].facts:
+        if own != (facts := facts or own):
             raise InputError(f"features {path}: taken otherwise than {paths[0]}; extract both alike")
-        parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
-    parts = [part for part in parts if len(part)] or parts[:1]  # where images were skipped, the last range is empty
-    logits = [part.logits for part in parts if part.logits is not None]
-    return FeatureSet(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate(logits) if logits else None,
-        np.concatenate([part.image_digests for part in parts]),
-        parts[0].facts,
-    )
+    parts = [part for part in parts if len(part[1])] or parts[:1]  # where images were skipped, the last range is empty
+    digests = np.concatenate([part[1] for part in parts])
+    files = [path for path, _ in parts]
+    logits = _joined(files, "logits", len(digests)) if "logits" in names else None
+    return FeatureSet(_joined(files, "features", len(digests)), logits, digests, facts)
 
 
-def _read(path: Path) -> tuple[FeatureSet, int]:
-    """One file, and the index of its first image."""
+def _joined(paths: list[Path], name: str, count: int) -> Features:
+    """An array's `count` rows in all files, each read into its place: none is held twice."""
+    filled = 0
+    for path in paths:
+        with _arrays(path) as arrays:
+            rows = arrays[name]
+        if filled == 0:
+            whole = np.empty((count, *rows.shape[1:]), rows.dtype)
+        whole[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return whole
+
+
+@contextmanager
+def _arrays(path: Path) -> Iterator[Any]:
+    """The arrays of one file, read as they are asked for."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            facts = json.loads(arrays["facts"].tobytes())
-            first = facts.pop("first")
-            return FeatureSet(arrays["features"], arrays.get("logits"), arrays["image_digests"], facts), first
+            yield arrays
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"features {path}: not a file of `pipeline.extract_features` ({error})") from None

@@ -1,6 +1,7 @@
 """Metrics of generation: equal to independent formulas, within their memory, with their protocol."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,22 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
         read_features(paths)
     with pytest.raises(InputError, match="no file is given"):
         read_features([])
+
+
+def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
+    """Beside the set there is room for some of its ten files, not for all."""
+    narrow = features_of(2000, 0)
+    whole = FeatureSet(gaussian(2000, 600, 0), narrow.logits, narrow.image_digests, narrow.facts)
+    paths = []
+    for first in range(0, 2000, 200):
+        paths.append(tmp_path / f"{first}.npz")
+        write_features(paths[-1], part_of(whole, first, first + 200), first)
+    tracemalloc.start()
+    found = read_features(paths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert same(found, whole)
+    assert whole.features.nbytes < peak < 1.5 * whole.features.nbytes
 
 
 JOB = {
