@@ -4,9 +4,13 @@ The jobs follow from the config (pipeline/stages); results lie in results/store,
 in results/RUN.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
+
+# A thousand jobs are millions of objects that stay: garbage is looked for among them less often.
+gc.set_threshold(10_000)
 
 # The package, and model families of your own in the folder that Snakemake runs in, where stages find them too.
 sys.path[:0] = [workflow.basedir, os.getcwd()]

@@ -18,8 +18,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
+from forkserver import REAL_PROCESSES
 from tiny_workflow import REPOSITORY, Workflow
 
 from pipeline.config.root import load_config
@@ -90,7 +92,7 @@ def _measure(what: str, workflow: Workflow, arguments: tuple[str, ...], repeats:
     used = []
     for _ in range(repeats):
         before = cpu_of_children()
-        workflow.run(*arguments)
+        workflow.run(*arguments, **REAL_PROCESSES)
         used.append(cpu_of_children() - before)
     print(f"{what}: {' '.join(f'{each:.1f}' for each in used)} s of CPU; at most {bar} s", flush=True)
     return min(used)
