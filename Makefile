@@ -11,7 +11,7 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 
 .PHONY: setup demo demo-all bars bars-all second-seed check test soak mutations lint docs benchmark \
-	benchmark-evaluation benchmark-precision-recall
+	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(SETUP)
 
@@ -70,6 +70,9 @@ benchmark: $(NETWORKS)  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
 	python tests/benchmarks/benchmark_starts.py
+
+benchmark-demo: $(NETWORKS)  ## the demo here and in another checkout, OTHER=FOLDER: what each takes, and whether numbers agree
+	python tests/benchmarks/benchmark_demo.py $(OTHER)
 
 benchmark-evaluation: setup  ## stored features against torch-fidelity and clean-fid (half an hour)
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py

@@ -1,11 +1,11 @@
 """What a run of the demo takes of the processor, here and in another checkout, and whether both say the same.
 
-    python tests/benchmarks/benchmark_demo.py OTHER [--config FILE] [--folder FOLDER]
+    python tests/benchmarks/benchmark_demo.py OTHER [--config FILE] [--target TARGET]... [--folder FOLDER]
 
-Both run from nothing, each in a folder of its own, side by side on one core: what else happens on this machine happens
-to both. Printed are the seconds of the processor of all processes, and by stage what the jobs' records have; what no
-job took is Snakemake's own. Then every number of the tables in results/RUN must be the same, times aside. For a
-comparison in minutes: `--config tests/workflow/tiny.yaml`.
+Both run from nothing, each in a folder of its own, side by side with a core each: what else happens on this machine
+happens to both. Printed are the seconds of the processor of all processes, and by stage what the jobs' records have;
+what no job took is Snakemake's own. Then every number of the tables in results/RUN must be the same, times aside.
+In minutes it compares `--config tests/workflow/tiny.yaml --target table2`. Neither checkout may be edited meanwhile.
 """
 
 import csv
@@ -28,14 +28,14 @@ NETWORKS = Path(os.environ.get("BRIGHT_NETWORKS", REPOSITORY / "results" / "netw
 APART = re.compile(r"second|provenance|summaries")
 
 
-def start(checkout: Path, folder: Path, config: Path) -> subprocess.Popen[str]:
+def start(checkout: Path, folder: Path, config: Path, targets: list[str]) -> subprocess.Popen[str]:
     """Start Snakemake on one core in a folder where nothing was made yet."""
     (folder / "results").mkdir(parents=True)
     (folder / "results" / "networks").symlink_to(NETWORKS.resolve())
     command = ["-m", "snakemake", "--cores", "1", "--quiet", "--snakefile", checkout / "Snakefile"]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     with (folder / "output.txt").open("w") as output:
-        words = [sys.executable, *map(str, command), "--configfile", str(config)]
+        words = [sys.executable, *map(str, command), "--configfile", str(config), "--", *targets]
         return subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output, text=True)
 
 
@@ -52,7 +52,8 @@ def by_stage(folder: Path) -> dict[str, float]:
     """Seconds of the processor that the jobs of each stage took, by their records."""
     taken: dict[str, float] = defaultdict(float)
     for path in (folder / "results" / "records").glob("*.json"):
-        taken[path.stem.partition("-")[0]] += json.loads(path.read_text(encoding="utf-8"))["cpu_seconds"]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        taken[path.stem.partition("-")[0]] += record["cpu_seconds"]
     return taken
 
 
@@ -78,28 +79,39 @@ def benchmark(
     config: Annotated[
         Path | None, typer.Option(help="The config that both run; without it each its own config/demo.yaml.")
     ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="A target of the workflow; without one all of it.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where both runs stay; without it they go in the end.")] = None,
 ) -> None:
     """Print what both took; end with 1 where a number is another one."""
     with tempfile.TemporaryDirectory() as temporary:
-        places = {name: (folder or Path(temporary)).resolve() / name for name in ("here", "there")}
-        checkouts = {"here": REPOSITORY, "there": other.resolve()}
-        configs = {name: (config or checkouts[name] / "config" / "demo.yaml").resolve() for name in places}
-        runs = {name: start(checkouts[name], place, configs[name]) for name, place in places.items()}
-        total = {name: finish(run, places[name]) for name, run in runs.items()}
-        stages = {name: by_stage(place) for name, place in places.items()}
-        for name, taken in stages.items():
-            taken["snakemake"] = total[name] - sum(taken.values())
-            taken["all"] = total[name]
-        print(f"{'seconds of the processor':24}{'there':>10}{'here':>10}{'less':>8}")
-        for stage in dict.fromkeys([*stages["there"], *stages["here"]]):
-            before, after = stages["there"].get(stage, 0.0), stages["here"].get(stage, 0.0)
-            less = f"{1 - after / before:.1%}" if before else ""
-            print(f"{stage:24}{before:10.1f}{after:10.1f}{less:>8}")
+        places = {name: (folder or Path(temporary)).resolve() / name for name in ("there", "here")}
+        checkouts = {"there": other.resolve(), "here": REPOSITORY}
+        runs = {}
+        try:
+            for name, place in places.items():
+                file = (config or checkouts[name] / "config" / "demo.yaml").resolve()
+                runs[name] = start(checkouts[name], place, file, target or [])
+            total = {name: finish(run, places[name]) for name, run in runs.items()}
+        finally:
+            for run in runs.values():
+                run.terminate()  # one that goes on where the other failed; nothing where it has ended
+        print_taken({name: by_stage(place) for name, place in places.items()}, total)
         compared, against = (cells(places[name]) for name in ("here", "there"))
         wrong = list(differences(compared, against))
         print(f"{len(compared)} cells of tables, {len(wrong)} of them not the same", *wrong, sep="\n")
     sys.exit(bool(wrong) or not compared)
+
+
+def print_taken(stages: dict[str, dict[str, float]], total: dict[str, float]) -> None:
+    """A line for each stage, and what both runs took in all."""
+    for name, taken in stages.items():
+        taken["snakemake"] = total[name] - sum(taken.values())
+        taken["all"] = total[name]
+    print(f"{'seconds of the processor':24}{'there':>10}{'here':>10}{'less':>8}")
+    for stage in sorted({**stages["there"], **stages["here"]}, key=lambda stage: stages["there"].get(stage, 0.0)):
+        before, after = stages["there"].get(stage, 0.0), stages["here"].get(stage, 0.0)
+        less = f"{1 - after / before:.1%}" if before else ""
+        print(f"{stage:24}{before:10.1f}{after:10.1f}{less:>8}")
 
 
 if __name__ == "__main__":
