@@ -118,5 +118,5 @@ def test_a_failing_job_says_where_its_log_is_and_the_next_run_goes_on(play: Work
     done = play.run("table3")
     assert done.jobs == {"make_table": 1, "table3": 1}
     assert "Made: 1 result: make_table\n" in done.text
-    assert re.search(r"^Reused: 1 result: complexity$", done.text, re.MULTILINE)
+    assert re.search(r"^Reused: 2 results: complexity, measure_decoding$", done.text, re.MULTILINE)
     assert "results/tiny/report.html   the page of the run" in done.text
