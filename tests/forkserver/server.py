@@ -120,6 +120,7 @@ def serve(path: str) -> tuple[dict[str, Any], list[int]]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
+    print("ready", flush=True)
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:  # closed: whoever started this is gone
@@ -147,7 +148,6 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that ended are not waited for
-    print("ready", flush=True)
     job, streams = serve(sys.argv[1])
     become(job, streams, search)
     module, *sys.argv[1:] = job["arguments"]
