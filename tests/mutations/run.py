@@ -1,9 +1,9 @@
 """Mutations of the numerical code: which tests catch them (`make mutations`).
 
 From every place where the numerical code can be mutated, a seed draws some for each part, kinds in turn. Each is made
-in a copy of the checkout; the fast tests run there, those of the module first, until one fails. What survives them all
-meets the slow tests of its part. Linters are not asked. A mutation that changes nothing anybody could see stands with
-its reason in equivalent.yaml, and the next one is drawn in its place.
+in a copy of the checkout; the fast tests run there, the module's own first, until one fails. What survives them all
+meets the slow tests that train and run whole workflows. Linters are not asked. A mutation that changes nothing anybody
+could see stands with its reason in equivalent.yaml, and the next one is drawn in its place.
 
 Outcomes are kept (--outcomes): a second call runs what is new, and again what survived. The report is Markdown.
 """
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -96,7 +97,7 @@ def copied(root: Path, folder: Path) -> None:
 
 
 def outcome(mutation: Mutation, part: str, folder: Path, reach: Reach, until: str) -> Outcome:
-    """Make the mutation in the copy, run the tests, undo it."""
+    """Make the mutation in the copy, run the tests, undo it; the test that failed must pass then."""
     path = folder / mutation.path
     source = path.read_bytes()
     started = time.monotonic()
@@ -115,6 +116,9 @@ def outcome(mutation: Mutation, part: str, folder: Path, reach: Reach, until: st
             shutil.rmtree(folder / ".hypothesis", ignore_errors=True)
     finally:
         path.write_bytes(source)
+    test = (caught or "").partition(" - ")[0]
+    if "::" in test and pytest_in(folder, [test], folder.parent / "output"):
+        sys.exit(f"without any mutation, too: {test}\n{(folder.parent / 'output').read_text()[-2000:]}")
     seconds = round(time.monotonic() - started, 1)
     return Outcome(
         mutation.name, mutation.line, mutation.kind, part, caught or "", how if caught else "survived", seconds
