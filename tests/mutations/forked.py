@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 LIBRARIES = (
     "torch",
@@ -51,6 +52,7 @@ def _run(folder: Path, arguments: list[str], output: Path) -> int:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     sys.path[0] = str(folder)
+    sys.modules["__main__"] = ModuleType("__main__")  # what processes spawned by a test would import again
     os.environ["PYTHONPATH"] = str(folder)
     import pytest
 
