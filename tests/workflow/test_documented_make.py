@@ -220,6 +220,13 @@ def test_the_soak_is_ten_runs(places: Places, line: str) -> None:
     assert 'environ.get("SOAK_RUNS"' in (ROOT / "tests/workflow/test_soak.py").read_text()
 
 
+@documented("make mutations", says="fifty small mistakes in the numerical code: which test notices each")
+def test_the_mutations_are_fifty(places: Places, line: str) -> None:
+    *_, mutations = calls(places, line)
+    assert mutations == ["python", "tests/mutations/run.py"]
+    assert '"--count", type=int, default=50' in (ROOT / "tests/mutations/run.py").read_text()
+
+
 @documented("make benchmark", says="`make benchmark` prints speeds as ratios measured side by side")
 def test_the_benchmark_measures_what_the_page_has(places: Places, line: str) -> None:
     assert benchmarks(places, line) == ["retrieval", "decoding", "planning", "starts"]
