@@ -23,6 +23,7 @@ from snakemake.exceptions import WorkflowError
 from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path, request_mb
+from pipeline.base.yaml_files import read_yaml
 from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments

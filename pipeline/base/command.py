@@ -1,7 +1,6 @@
 """What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
 
 import inspect
-import json
 import signal
 import sys
 import traceback
@@ -13,15 +12,15 @@ from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import typer
-import yaml
 from pydantic import BaseModel
 
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
-from pipeline.base.parsing import parse_settings
+from pipeline.base.parsing import parse_json, parse_settings, shortened
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
 from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
+from pipeline.base.yaml_files import parse_yaml
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
 KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
@@ -113,11 +112,10 @@ def read_settings(kind: type[Settings], argument: str) -> Settings:
             text = Path(argument).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"settings {argument!r}: neither JSON nor a readable file ({error.strerror})") from None
-    try:
-        values = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"settings {argument!r}: not JSON or YAML ({error})") from None
-    return parse_settings(kind, values, "settings")
+        except ValueError as error:
+            raise InputError(f"settings {shortened(argument)}: not UTF-8, or no path ({error})") from None
+    parse = parse_json if text.lstrip().startswith("{") else parse_yaml
+    return parse_settings(kind, parse(text, f"settings {shortened(argument)}"), "settings")
 
 
 def needed(path: Path | None, option: str, reason: str) -> Path:

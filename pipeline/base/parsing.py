@@ -2,11 +2,12 @@
 
 import json
 import re
+import reprlib
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.base.errors import InputError
@@ -14,20 +15,32 @@ from pipeline.base.errors import InputError
 Settings = TypeVar("Settings", bound=BaseModel)
 Place = tuple[Any, ...]
 
+MOST_TOLD = 12  # problems in one line
+LONGEST_TOLD = 500  # letters of each
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
 
-def read_yaml(path: Path, where: str) -> Any:
-    """What a YAML file holds; `where` begins the error's line."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{where}: not a readable YAML file ({' '.join(str(error).split())})") from None
+
+def shortened(value: Any) -> str:
+    """A value as it stands in an error's line, whatever its size."""
+    return _SHORT.repr(value)
 
 
 def read_json(path: Path, where: str) -> Any:
     """What a JSON file holds; `where` begins the error's line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        raise InputError(f"{where}: not a readable JSON file ({error})") from None
+    return parse_json(text, where)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """What JSON says; `where` begins the error's line."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a readable JSON file ({error})") from None
 
 
@@ -49,16 +62,26 @@ def parse_settings(
                 for problem in problems
                 if origin(problem["loc"]) == problem["loc"] or (origin(problem["loc"]), problem["msg"]) not in told
             ]
-        raise InputError(f"{where}: {'; '.join(map(explain, problems))}") from None
+        lines = list(map(explain, problems[:MOST_TOLD]))
+        more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
+        raise InputError(f"{where}: {'; '.join(lines + more)}") from None
 
 
 def explain(problem: Any) -> str:
     """One pydantic problem as `key: what is wrong (got ...)`."""
-    key, message, joint = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, "), ": "
+    key = ".".join(_printed(part) for part in problem["loc"] if part != "[key]")  # pydantic's mark of a wrong key
+    message, joint = problem["msg"].removeprefix("Value error, "), ": "
     if problem["type"] == "missing":
         message = "this key is missing"
     elif problem["type"] == "value_error":  # the checks of a whole section begin with the key inside it
         joint = "." if re.match(r"[\w.]+: ", message) else joint
     elif problem["type"] != "unknown_key":  # a section names those that it has
-        message += f" (got {problem['input']!r})"
-    return f"{key}{joint}{message}" if key else message
+        message += f" (got {shortened(problem['input'])})"
+    told = textwrap.shorten(message, LONGEST_TOLD, placeholder=" ...")
+    told = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in told)
+    return f"{key}{joint}{told}" if key else told
+
+
+def _printed(part: Any) -> str:
+    """A key inside an error's line: one that is odd is quoted."""
+    return str(part) if isinstance(part, int) or re.fullmatch(r"[\w@-][\w.@-]{0,80}", str(part)) else shortened(part)

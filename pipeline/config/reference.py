@@ -13,7 +13,7 @@ from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import NAME, Section
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 
@@ -139,6 +139,10 @@ def _cell(text: str) -> str:
 def schema() -> str:
     """config/schema.json: pydantic's schema of the config, with `like` in the sections that know it."""
     made = Config.model_json_schema()
+    made["properties"]["run"]["pattern"] = NAME
+    for facts in made["properties"].values():
+        if "additionalProperties" in facts:  # entries by name
+            facts["propertyNames"] = {"pattern": NAME}
     for section in MODELS:
         entry = made["properties"][section]["additionalProperties"]
         # A sample set with `like` may leave its kind to the other one, so that several kinds can fit.

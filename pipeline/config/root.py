@@ -3,26 +3,29 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings, read_yaml
+from pipeline.base.parsing import parse_settings, shortened
+from pipeline.base.yaml_files import read_yaml
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.families import generator_family
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
-from pipeline.settings.fields import REFERENCES, Section
+from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """What else lies in results: no run may have such a name."""
 MODELS = ("autoencoders", "diffusions", "generators", "samples")
 """The sections of models and samples: their entries have a `seed` and may say `like`."""
+LONGEST_CHAIN = 100  # of `like`
 
 
 class Config(Section):
@@ -32,7 +35,7 @@ class Config(Section):
     of that entry and change the ones they name.
     """
 
-    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="The run's name: its results lie in results/RUN.")
+    run: Name = Field(description="The run's name: its results lie in results/RUN.")
     seed: int = Field(0, description="The root seed; every seed is a hash of it and of what it is for.")
     training_seeds: list[int] = Field(
         [0],
@@ -40,15 +43,15 @@ class Config(Section):
         description="Added to the seeds of all models and samples. Each further one makes those of the tables' rows"
         " again; a table's cell is then the mean ± the standard deviation over them.",
     )
-    datasets: dict[str, Dataset] = Field(description="Image collections by name.")
-    autoencoders: dict[str, AnyAutoencoder] = Field(description="Autoencoders by name.")
-    diffusions: dict[str, Diffusion] = Field(
+    datasets: Annotated[dict[Name, Dataset], NO_TWINS] = Field(description="Image collections by name.")
+    autoencoders: Annotated[dict[Name, AnyAutoencoder], NO_TWINS] = Field(description="Autoencoders by name.")
+    diffusions: Annotated[dict[Name, Diffusion], NO_TWINS] = Field(
         default_factory=dict, description="Diffusion models on the codes of autoencoders, by name."
     )
-    generators: dict[str, AnyGenerator] = Field(
+    generators: Annotated[dict[Name, AnyGenerator], NO_TWINS] = Field(
         default_factory=dict, description="Models of other families that generate, by name."
     )
-    samples: dict[str, Samples] = Field(default_factory=dict, description="Sample sets by name.")
+    samples: Annotated[dict[Name, Samples], NO_TWINS] = Field(default_factory=dict, description="Sample sets by name.")
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
     tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
     figures: Figures = Field(Figures(), description="What the figures show.")
@@ -56,7 +59,7 @@ class Config(Section):
     @field_validator("run")
     @classmethod
     def _own_folder(cls, run: str) -> str:
-        if run in FOLDERS or run in (".", ".."):
+        if run.lower() in FOLDERS:
             raise ValueError(f"another name: results/{run} is not free for a run's results")
         return run
 
@@ -84,6 +87,9 @@ class Config(Section):
                     f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of {height}"
                     f" {levels - 1} times; at most {height.bit_length()} levels"
                 )
+        for name, samples in self.samples.items():
+            with _told_of(f"samples.{name}"):
+                check_parts("count in parts of evaluation.shard", samples.count, self.evaluation.shard)
         for name, generator in self.generators.items():
             with _told_of(f"generators.{name}"):
                 self._check_generator(generator)
@@ -171,7 +177,9 @@ def read_config(path: Path) -> Config:
     """The config in a YAML file."""
     values = read_yaml(path, str(path))
     if not isinstance(values, dict):
-        raise InputError(f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {type(values)}")
+        raise InputError(
+            f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {shortened(values)}"
+        )
     return load_config(values, str(path))
 
 
@@ -195,16 +203,23 @@ def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
-    def resolve(name: str, seen: tuple[str, ...]) -> Any:
-        entry = entries[name]
-        if not isinstance(entry, dict) or "like" not in entry:
-            return entry
-        base = entry["like"]
-        if base not in entries or base in (*seen, name):
-            raise InputError(f"{where}: {section}.{name}.like: the name of another entry of `{section}`, not {base!r}")
-        return _merge(resolve(base, (*seen, name)), {key: value for key, value in entry.items() if key != "like"})
+    def chain(name: str) -> list[str]:
+        """The entry, what it is like, and so on."""
+        names = [name]
+        while isinstance(entry := entries[names[-1]], dict) and "like" in entry:
+            base = entry["like"]
+            if not isinstance(base, str) or base not in entries or base in names:
+                told = f"the name of another entry of `{section}`, not {shortened(base)}"
+                raise InputError(f"{where}: {section}.{names[-1]}.like: {told}")
+            if len(names) > LONGEST_CHAIN:
+                raise InputError(f"{where}: {section}.{name}.like: over {LONGEST_CHAIN} entries that are like the next")
+            names.append(base)
+        return names
 
-    return {name: resolve(name, ()) for name in entries}
+    def own(entry: Any) -> Any:
+        return {key: value for key, value in entry.items() if key != "like"} if isinstance(entry, dict) else entry
+
+    return {name: reduce(_merge, [own(entries[one]) for one in reversed(chain(name))]) for name in entries}
 
 
 def _merge(base: Any, change: Any) -> Any:

@@ -16,7 +16,7 @@ class HashTables(Section):
     """Groups of multi-resolution hash tables (section 3.2)."""
 
     key_length: int = Field(1, ge=1, le=4, description="C_key, the length of a unit key.")
-    resolutions: int = Field(16, ge=1, description="N_r, the number of resolutions in a group.")
+    resolutions: int = Field(16, ge=1, le=256, description="N_r, the number of resolutions in a group.")
     coarsest_resolution: int = Field(4, ge=2, description="r_min.")
     finest_resolution: int = Field(64, ge=2, description="r_max.")
     features_per_entry: int = Field(4, ge=1, description="C_v, floats in a table entry.")

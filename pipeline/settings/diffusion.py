@@ -1,12 +1,12 @@
 """Config of latent diffusion on key codes, and of sample sets (section 4, appendix A.2)."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution
-from pipeline.settings.fields import Section, operational
+from pipeline.settings.fields import Section, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -108,6 +108,11 @@ class SampleSet(Section):
     shard: int = operational(1000, "Images per shard; each shard is a job.", ge=1)
     micro_batch: int = Field(64, ge=1, description="Images a network sees at once, the last batch padded.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+    @model_validator(mode="after")
+    def _in_so_many_jobs(self) -> Self:
+        check_parts("shard", self.count, self.shard)
+        return self
 
 
 class DiffusionSamples(SampleSet):

@@ -2,10 +2,13 @@
 
 import difflib
 import re
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,17 +25,53 @@ REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
 """Keys that name another entry of the config: a name is a name, no number."""
 
 
-class Section(BaseModel):
-    """A part of the config: unknown keys are errors, values don't change after validation."""
+LONGEST_NAME = 100  # of a file system's 255 bytes: names of files have more around it
+NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _check_name(name: str) -> str:
+    if re.fullmatch(NAME.strip("^$"), name) is None:
+        told = "a name has letters and digits, with `-`, `_` and `.` between them,"
+        raise ValueError(f"{told} {LONGEST_NAME} at most, since files are named by it")
+    return name
+
+
+def _no_twins(entries: dict[str, Any]) -> dict[str, Any]:
+    """Where file systems know no case, files of two names that differ in nothing else would be one."""
+    known: dict[str, str] = {}
+    for name in entries:
+        if (other := known.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"the names {other} and {name} differ by case alone")
+    return entries
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+"""Of a run, or of an entry of a section: it becomes a file's or a folder's."""
+NO_TWINS = AfterValidator(_no_twins)
+MOST_PARTS = 10_000  # jobs that make one set
+LARGEST = 2**63 - 1  # seeds and sizes are numbers of 64 bits
+
+
+def _single(value: Any) -> Iterator[Any]:
+    """The values in lists of lists."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _single(part)
+    else:
+        yield value
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are errors, numbers are finite, values don't change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod
     def _with_known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """What is wrong with an unknown key names those that there are."""
         try:
-            return handler(values)
+            return handler(values)._sound_values()
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
             for problem in error.errors():
@@ -47,6 +86,17 @@ class Section(BaseModel):
                     }
                 )
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
+
+    def _sound_values(self) -> Self:
+        """What nobody means, and what paths and numbers elsewhere would end in."""
+        for name in type(self).model_fields:
+            for value in _single(getattr(self, name)):
+                if isinstance(value, int) and abs(value) > LARGEST:
+                    told = f"not one of {value.bit_length()} bits"
+                    raise ValueError(f"{name}: whole numbers from -2^63 to 2^63, {told}")
+                if isinstance(value, str | Path) and "\0" in str(value):
+                    raise ValueError(f"{name}: a text without NUL bytes, not {str(value)[:80]!r}")
+        return self
 
     @classmethod
     def _unknown_key(cls, name: str) -> str:
@@ -120,6 +170,14 @@ CodeSizeField = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": r"^\d+x\d+x\d+$"}),
 ]
+
+
+def check_parts(key: str, count: int, size: int) -> None:
+    """ValueError where `count` images in parts of `size`, as `key` says, are more jobs than a workflow can plan."""
+    if count > MOST_PARTS * size:
+        raise ValueError(
+            f"{key}: {count} images make over {MOST_PARTS} jobs of {size}; at least {-(-count // MOST_PARTS)}"
+        )
 
 
 def is_power_of_two(number: int) -> bool:

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.base.parsing import parse_settings, read_yaml
+from pipeline.base.parsing import parse_settings
+from pipeline.base.yaml_files import read_yaml
 from pipeline.settings.fields import Section
 
 InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]

@@ -57,6 +57,13 @@ def test_every_other_wrong_config_too(empty: Workflow, case: str) -> None:
     test_a_wrong_config_stops_before_any_job_with_one_line(empty, case)
 
 
+def test_a_key_that_stands_twice_stops_before_any_job_though_snakemake_reads_the_last(empty: Workflow) -> None:
+    (empty.folder / "config.yaml").write_text(TINY.read_text() + "\nrun: other\n")
+    (line,) = error_lines(empty.run(expect=1).text)
+    assert "config.yaml: not a readable YAML file (the key 'run' stands twice in " in line
+    assert not (empty.folder / "results" / "store").exists()
+
+
 def test_a_config_file_takes_the_place_of_the_demo_and_is_not_merged_with_it(empty: Workflow) -> None:
     (empty.folder / "config.yaml").write_text("run: mine\n")
     (line,) = error_lines(empty.run("-n", expect=1).text)

@@ -30,6 +30,12 @@ def make_jobs():
     try:
         # A job on a cluster reads this file again: what the main process knew of raw images holds for it.
         known = Fingerprints(trusted=not workflow.is_main_process)
+        for (
+            file
+        ) in (
+            workflow.overwrite_configfiles
+        ):  # Snakemake's own reader takes the last of two equal keys
+            read_yaml(Path(file), str(file))
         jobs = Jobs(load_config(config, where), fingerprints=known)
         if problem := claimed_run(jobs, config_file()):
             raise InputError(problem)

@@ -1,0 +1,226 @@
+"""Configs that somebody wrote to do harm, or by mistake: each is refused in one line, or means what it says."""
+
+import copy
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+import pytest
+import yaml
+from conftest import merged
+
+from pipeline.base.errors import InputError
+from pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
+from pipeline.data.fingerprint import Fingerprints
+from pipeline.plan.parts import planned
+from pipeline.stages.common import Jobs
+
+LONGEST_S = 60  # of a config; each takes a hundredth of a second, a hang takes for ever
+REPOSITORY = Path(__file__).parents[2]
+TINY, FAMILIES = (
+    yaml.safe_load((REPOSITORY / "tests" / "workflow" / name).read_text()) for name in ("tiny.yaml", "families.yaml")
+)
+EVERY: dict[str, Any] = merged(TINY, FAMILIES)
+
+NAMES = {
+    "stays inside": [
+        "..", ".", "../../../x", "/tmp/x", "a/b", "a\\b", "C:x", "~", "~root", "a/../..", "..\\x", "%2e%2e", ".hidden",
+    ],
+    "is no option or pattern": ["-rf", "--yes", "*", "?", "[a]", "{x}", "{digest}", "a=b", "@file", "$HOME", "`id`"],
+    "is one word": ["", " ", "a b", "a\nb", "a\tb", "a\0b", "a;b", "a|b", "a&b", "a'b", 'a"b', "\u202ea", "é"],
+    "fits a file system": ["a" * 101, "a" * 250, "a" * 100_000, "a.", ".a", "a-", "_a"],
+}  # fmt: skip
+SECTIONS = ("datasets", *MODELS)
+
+
+@contextmanager
+def no_hang() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {LONGEST_S} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LONGEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a config says, reading and planning it leave no file behind."""
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    before = set(tmp_path.rglob("*"))
+    yield
+    written = set(tmp_path.rglob("*")) - before - {tmp_path / "config.yaml"}
+    assert not written
+
+
+def refusal(read: Callable[[], Config]) -> str | None:
+    """The line that refuses a config, or None where it can be planned."""
+    with no_hang():
+        try:
+            Jobs(read(), fingerprints=Fingerprints())(planned)
+        except InputError as error:
+            told = str(error)
+            assert told.startswith(("config", "../config.yaml")), told
+            assert len(told.splitlines()) == 1 and told.isprintable() and len(told) < 2000, told
+            return told
+    return None
+
+
+def every() -> dict[str, Any]:
+    return copy.deepcopy(EVERY)
+
+
+def refusal_of(values: dict[str, Any]) -> str | None:
+    return refusal(lambda: load_config(copy.deepcopy(values)))
+
+
+def test_the_config_that_these_are_made_from_is_accepted() -> None:
+    assert refusal_of(every()) is None
+
+
+def renamed(section: str, name: str) -> dict[str, Any]:
+    values = every()
+    values[section][name] = (
+        {"like": next(iter(values[section]))} if section in MODELS else next(iter(values[section].values()))
+    )
+    return values
+
+
+@pytest.mark.parametrize("section", ["run", *SECTIONS])
+@pytest.mark.parametrize("rule", NAMES)
+def test_a_name(rule: str, section: str) -> None:
+    for name in NAMES[rule]:
+        told = refusal_of(every() | {"run": name} if section == "run" else renamed(section, name))
+        assert told is not None, f"{section} {name!r} was accepted"
+        assert told.startswith(f"config: {section}") and "a name has letters and digits" in told
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "Store", "WORK"])
+def test_a_run_has_no_name_of_the_workflows_own_folders(folder: str) -> None:
+    told = refusal_of(every() | {"run": folder})
+    assert told == f"config: run: another name: results/{folder} is not free for a run's results"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_two_names_differ_by_more_than_case(section: str) -> None:
+    first = next(iter(every()[section]))
+    told = refusal_of(renamed(section, first.upper()))
+    assert told == f"config: {section}: the names {first} and {first.upper()} differ by case alone"
+
+
+@pytest.mark.parametrize("name", ["a", "A1", "64x64x4", "ffhq-256.v2_b", "a" * 100])
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_honest_name_is_accepted(section: str, name: str) -> None:
+    assert refusal_of(renamed(section, name)) is None
+
+
+def leaves(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Places of all values of the config with all defaults."""
+    parts = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in parts:
+        yield (*place, key)
+        yield from leaves(value, (*place, key))
+
+
+def put(place: tuple[Any, ...], new: Any) -> dict[str, Any]:
+    """The config with all defaults, and this in one place."""
+    changed = values = copy.deepcopy(FULL)
+    for key in place[:-1]:
+        values = values[key]
+    values[place[-1]] = new
+    return changed
+
+
+FULL = load_config(every()).model_dump(mode="json")
+HUGE = 10**400
+ANYTHING: list[Any] = [
+    None, True, -1, 0, 0.5, 10**9, HUGE, -HUGE, float("inf"), float("nan"), "", "1e999", "x" * 100_000, "../../x",
+    "a\0b", "a\nb", [], [[[[]]]], {}, {"like": []}, {"": {"": {}}}, ["x"] * 1000, "{x}", {"a": "\ud800"},
+]  # fmt: skip
+
+
+def test_a_number_is_finite_and_no_longer_than_anybody_writes() -> None:
+    for place in leaves(FULL):
+        if type(reduce(getitem, place, FULL)) in (int, float):
+            for new in (float("inf"), -float("inf"), float("nan"), HUGE, -HUGE):
+                with pytest.raises(InputError) as caught:
+                    load_config(put(place, new))
+                assert str(caught.value).startswith(f"config: {place[0]}")
+                assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_any_value_in_any_place_is_right_or_refused(part: int) -> None:
+    """Five hundred, drawn by a seed."""
+    pairs = [(place, number) for place in leaves(FULL) for number in range(len(ANYTHING))]
+    refused = 0
+    for place, number in Random(part).sample(pairs, 50):
+        refused += refusal_of(put(place, ANYTHING[number])) is not None
+    assert refused > 20
+
+
+def bomb(levels: int) -> str:
+    return "".join(
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9 if level else ['x'] * 9)}]\n"
+        for level in range(levels)
+    )
+
+
+TEXT = yaml.safe_dump(EVERY)
+FILES: dict[str, tuple[bytes, str]] = {
+    "a key twice": (f"{TEXT}\nrun: other\n".encode(), "the key 'run' stands twice"),
+    "a key twice, deep inside": (
+        b"run: a\ndatasets: {x: {resolution: 8, resolution: 16}}",
+        "'resolution' stands twice",
+    ),
+    "aliases of aliases": (f"{bomb(12)}{TEXT}".encode(), "unfolds to more than 100000 values"),
+    "an alias of itself": (b"run: &a [*a]", "an alias inside what it names"),
+    "nested lists": (b"run: " + b"[" * 100_000, "nested too deeply"),
+    "nested closed lists": (b"run: " + b"[" * 60 + b"]" * 60, "nested more than 40 deep"),
+    "another encoding": ("run: é".encode("latin-1"), "unacceptable character"),
+    "bytes": (bytes(range(256)), "not a readable YAML file"),
+    "a NUL": (b"run: a\0b", "special characters are not allowed"),
+    "an object": (b"run: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
+    "a long number": (b"seed: " + b"9" * 100_000, "not a readable YAML file"),
+    "no such day": (b"run: 2020-02-31", "day is out of range"),
+    "two documents": (b"run: a\n---\nrun: b", "expected a single document"),
+    "a list": (b"- a", "a config is a mapping"),
+    "nothing": (b"", "a config is a mapping"),
+    "a tab": (b"run:\n\t- a", "not a readable YAML file"),
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_a_file_that_is_no_config_is_refused_in_one_line_with_its_place(tmp_path: Path, what: str) -> None:
+    content, reason = FILES[what]
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    told = refusal(lambda: read_config(Path("../config.yaml")))
+    assert told is not None and told.startswith("../config.yaml: ") and reason in told
+
+
+def test_a_chain_of_entries_that_are_like_each_other_ends() -> None:
+    values = every()
+    values["samples"] |= {f"s{number}": {"like": f"s{number + 1}"} for number in range(3000)} | {
+        "s3000": {"like": "main"}
+    }
+    assert "over 100 entries that are like the next" in (refusal_of(values) or "")
+
+
+@pytest.mark.parametrize("base", [[], {}, None, 3, "nothing", "self", ["main"]])
+def test_an_entry_is_like_another_entry(base: Any) -> None:
+    values = every()
+    values["samples"]["self"] = {"like": base}
+    assert (refusal_of(values) or "").startswith(
+        "config: samples.self.like: the name of another entry of `samples`, not "
+    )
