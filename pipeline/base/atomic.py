@@ -1,27 +1,37 @@
 """Files that exist are whole: written beside their place, flushed, then renamed into it."""
 
 import glob
+import hashlib
 import json
 import os
+import platform
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+FORGOTTEN_S = 7 * 24 * 3600  # nobody writes one file for a week
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place if the block ends without an exception.
 
-    The temporary name keeps the suffix, since many writers choose their format by it.
+    The temporary name keeps the suffix, since many writers choose their format by it; no two writers have the same,
+    wherever they are. The file's mode is what the umask says.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    writer = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
     _remove_leftovers(path)
     try:
+        mode = _mode_of_new_files(temporary)
         yield temporary
-        temporary.chmod(0o644)  # safetensors writes files that only their owner can read
+        temporary.chmod(mode)  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -31,12 +41,34 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink()
 
 
+@cache
+def _machine() -> str:
+    """Where a process id means this process: a machine since it started, and there a container."""
+    with suppress(OSError):
+        started = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return hashlib.sha256(f"{started} {Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
+
+
+def _mode_of_new_files(path: Path) -> int:
+    path.touch(exist_ok=False)
+    mode = path.stat().st_mode & 0o777
+    path.unlink()
+    return mode
+
+
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` left beside it."""
+    """Remove what processes that were killed while they wrote `path` left beside it.
+
+    Of those on another machine, or before this one started again, nobody here can know: theirs go after a week.
+    """
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
-        writer = leftover.name.removesuffix(f".partial{path.suffix}").rpartition(".")[2]
-        if writer.isdigit() and not _alive(int(writer)):
-            leftover.unlink(missing_ok=True)
+        machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
+        with suppress(FileNotFoundError):
+            here = machine == _machine() and process.isdigit()
+            forgotten = time.time() - leftover.stat().st_mtime > FORGOTTEN_S
+            if not _alive(int(process)) if here else forgotten:
+                leftover.unlink()
 
 
 def _alive(process: int) -> bool:
