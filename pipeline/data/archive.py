@@ -203,7 +203,9 @@ def to_model(images: "Tensor") -> "Tensor":
 
 
 def to_uint8(images: "Tensor") -> "Tensor":
-    """[-1, 1] to uint8, rounded to the nearest and clamped: the inverse of `to_model`."""
+    """[-1, 1] to uint8, rounded to the nearest and clamped: the inverse of `to_model`; InputError where one is NaN."""
+    if not images.isfinite().all():
+        raise InputError("images with NaN or infinite values: the model that made them is damaged, or has diverged")
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 

@@ -5,9 +5,13 @@ imports it, so it imports no torch; networks are named as "module:attribute" and
 modules so named are part of the digests of the family's results. docs/adding-a-family.md shows one whole.
 """
 
+import ast
 import importlib
+import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import SourceLoader
+from importlib.machinery import ModuleSpec
 from typing import Any, Literal
 
 from pipeline.base.errors import InputError
@@ -68,10 +72,13 @@ def family_module(name: str) -> str:
 
 @cache
 def find_family(name: str) -> Family:
-    """The family of this name: of a module here, or of any importable module where the name has a dot."""
+    """The family of this name: of a module here, or of any importable module where the name has a dot.
+
+    Names come from files of others, too: a module that binds no FAMILY is not imported to see that.
+    """
     module = family_module(name)
     try:
-        found = importlib.import_module(module).FAMILY
+        found = importlib.import_module(module).FAMILY if _binds_family(module) else None
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
@@ -80,11 +87,39 @@ def find_family(name: str) -> Family:
             f"no such family: {name!r}; there are {known}, or give a module that can be imported, such as"
             " my_package.my_family"
         ) from None
-    except AttributeError:
-        raise InputError(f"{module}: a family's module holds a constant FAMILY; there is none") from None
+    if found is None:
+        raise InputError(f"{module}: a family's module holds a constant FAMILY; there is none")
     if not isinstance(found, Family):
         raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {found!r}")
     return found
+
+
+def _binds_family(module: str) -> bool:
+    """Whether a module's source binds FAMILY, found and read without running it or the packages around it."""
+    spec = _found(module)
+    if not isinstance(spec.loader, SourceLoader):
+        return False
+    source = spec.loader.get_data(spec.loader.get_filename(module))
+    return any(
+        (isinstance(node, ast.Name) and node.id == "FAMILY" and isinstance(node.ctx, ast.Store))
+        or (isinstance(node, ast.alias) and (node.asname or node.name) == "FAMILY")
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+def _found(module: str) -> ModuleSpec:
+    """Where a module is, found without running the packages around it."""
+    spec, place = None, None
+    parts = module.split(".")
+    for number, part in enumerate(parts, 1):
+        name = ".".join(parts[:number])
+        specs = (finder.find_spec(name, place) for finder in sys.meta_path) if part.isidentifier() else ()
+        spec = next((found for found in specs if found is not None), None)
+        if spec is None:
+            raise ModuleNotFoundError(name=name)
+        place = spec.submodule_search_locations or []
+    assert spec is not None
+    return spec
 
 
 def autoencoder_family(name: str) -> AutoencoderFamily:

@@ -1,4 +1,4 @@
-"""Tensors in other programs' checkpoint files, read without running anything in them, and whether they fit a module."""
+"""Tensors in other programs' checkpoint files, read without running anything in them."""
 
 import pickle
 import re
@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.base.errors import InputError
-
-TOLD = 4  # names in a message; the rest is counted
 
 
 class Inert:
@@ -52,29 +50,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: no state dict: neither tensors by name nor a key state_dict with them")
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-
-
-def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load tensors that have the module's own names; InputError lists what is missing, unexpected or misshapen."""
-    own = module.state_dict()
-    misshapen = {
-        f"{name}: {_shape(tensors[name])} in the file, {_shape(own[name])} by the settings"
-        for name in own.keys() & tensors.keys()
-        if tensors[name].shape != own[name].shape
-    }
-    missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    if any(problems.values()):
-        told = "; ".join(_listed(what, sorted(names)) for what, names in problems.items() if names)
-        raise InputError(f"{path}: does not fit the settings: {told}")
-    module.load_state_dict(tensors)
-
-
-def _listed(what: str, names: list[str]) -> str:
-    """`3 missing: a, b, c`."""
-    more = [f"and {len(names) - TOLD} more"] if len(names) > TOLD else []
-    return f"{len(names)} {what}: {', '.join(names[:TOLD] + more)}"
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(str(side) for side in tensor.shape) or "a number"

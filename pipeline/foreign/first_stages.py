@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.foreign.files import fill
+from pipeline.models.weights import fill
 
 WHOLE_MODEL = "first_stage_model."  # the first stage inside a checkpoint of a whole LDM
 PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.", "quantizer.")

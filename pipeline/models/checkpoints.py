@@ -2,20 +2,40 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
+from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings, shortened
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.families import autoencoder_family, generator_family, load
+from pipeline.models.weights import fill
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
+
+Facts = TypeVar("Facts", bound=Section)
+
+
+class AutoencoderFacts(Section):
+    """What the file of an autoencoder says."""
+
+    autoencoder: dict[str, Any]
+    resolution: int = Field(ge=1)
+    channels: Literal[1, 3]
+
+
+class GeneratorFacts(Section):
+    """What the file of a generator says."""
+
+    generator: dict[str, Any]
+    shape: tuple[int, int, int]
 
 
 def pick_device() -> torch.device:
@@ -37,9 +57,8 @@ def save_autoencoder(
 
 def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
     """The autoencoder in a file, an `ImageAutoencoder` ready to encode and decode."""
-    config, weights = load_model(path, "autoencoder")
-    settings = parse_autoencoder(config["autoencoder"], str(path))
-    model = make_autoencoder(settings, config["resolution"], config["channels"])
+    found, weights = load_model(path, "autoencoder", AutoencoderFacts)
+    model = make_autoencoder(parse_autoencoder(found.autoencoder, str(path)), found.resolution, found.channels)
     return filled(model, weights, path, device)
 
 
@@ -55,8 +74,8 @@ def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, sh
 
 def load_generator(path: Path, device: torch.device | None = None) -> Any:
     """The generator in a file, a `Generator` ready to sample."""
-    config, weights = load_model(path, "generator")
-    model = make_generator(parse_generator(config["generator"], str(path)), tuple(config["shape"]))
+    found, weights = load_model(path, "generator", GeneratorFacts)
+    model = make_generator(parse_generator(found.generator, str(path)), found.shape)
     return filled(model, weights, path, device)
 
 
@@ -69,24 +88,23 @@ def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **fac
         save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})
 
 
-def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config and the weights in a file of this kind."""
+def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[str, Tensor]]:
+    """What a file of this kind says of its model, and the weights."""
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads(file.metadata()["config"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except Exception as error:
         raise InputError(f"{path}: not a trained {kind} ({error}); train it again, or pull it") from None
-    if kind not in config:
-        raise InputError(f"{path}: holds {', '.join(config)}, where a trained {kind} is needed")
-    return config, weights
+    if not isinstance(config, dict) or kind not in config:
+        held = ", ".join(config) if isinstance(config, dict) else shortened(config)
+        raise InputError(f"{path}: holds {held}, where a trained {kind} is needed")
+    return parse_settings(facts, config, str(path)), weights
 
 
 def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
     """The model with these weights, ready to use."""
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if missing or unexpected:
-        raise InputError(f"{path}: weights don't fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}")
+    fill(model, weights, path)
     return model.to(device or pick_device()).eval().requires_grad_(False)
 
 

@@ -13,11 +13,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from torch import Tensor, nn
 
-from pipeline.base.parsing import parse_settings
 from pipeline.models.checkpoints import filled, load_model, save_model
 from pipeline.models.generator import noise_generators
 from pipeline.settings.diffusion import Denoising, Diffusion, Sampler, UNet
-from pipeline.settings.fields import CodeSize
+from pipeline.settings.fields import CodeSize, Section
 
 
 @dataclass(frozen=True)
@@ -151,6 +150,14 @@ class TrainedDiffusion:
         return denoise(self.unet, self.settings, sampler, indices, seed, (channels, height, width), self.rescaling)
 
 
+class DiffusionFacts(Section):
+    """What the file of a diffusion model says."""
+
+    diffusion: Diffusion
+    code_size: tuple[int, int, int]
+    rescaling: Rescaling
+
+
 def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
     """Weights and config of a diffusion model on codes of this size."""
     save_model(path, model, "diffusion", settings, code_size=list(code_size), rescaling=asdict(scale))
@@ -158,8 +165,7 @@ def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size:
 
 def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
     """The diffusion model in a file."""
-    config, weights = load_model(path, "diffusion")
-    settings = parse_settings(Diffusion, config["diffusion"], str(path))
-    code_size = CodeSize(*config["code_size"])
-    unet = filled(build_unet(settings.unet, code_size), weights, path, device)
-    return TrainedDiffusion(settings, code_size, Rescaling(**config["rescaling"]), unet)
+    found, weights = load_model(path, "diffusion", DiffusionFacts)
+    code_size = CodeSize(*found.code_size)
+    unet = filled(build_unet(found.diffusion.unet, code_size), weights, path, device)
+    return TrainedDiffusion(found.diffusion, code_size, found.rescaling, unet)

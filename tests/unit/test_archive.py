@@ -227,6 +227,14 @@ def test_the_content_digest_is_of_pixels_not_of_encoding_or_names(tmp_path: Path
     assert independent.hexdigest() == ours
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_does_not_turn_black_or_white(number: float) -> None:
+    images = torch.zeros(2, 3, 4, 4)
+    images[1, 2, 3, 0] = number
+    with pytest.raises(InputError, match="NaN or infinite"):
+        to_uint8(images)
+
+
 def test_to_uint8_is_the_inverse_of_to_model() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_uint8(to_model(levels)), levels)

@@ -1,6 +1,7 @@
 """Trained models as files that carry their own config."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -114,3 +115,42 @@ def test_a_config_of_another_version_is_named_with_its_key(autoencoder, diffusio
     assert "novelty" in told(load_autoencoder, path)
     path = rewritten(tmp_path / "diffusion.safetensors", lambda config: config["diffusion"].update(timesteps=0))
     assert "timesteps" in told(load_diffusion, path)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(autoencoder, diffusion, tmp_path, number):
+    def damage(weights):
+        weights["tables.tables"].view(-1)[3] = number
+
+    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=damage)
+    assert told(load_autoencoder, path).endswith("weights that are NaN or infinite: 1 such: tables.tables")
+
+
+def test_weights_of_another_shape_are_named_with_both(autoencoder, diffusion, tmp_path):
+    def cut(weights):
+        weights["tables.tables"] = weights["tables.tables"][:-1].contiguous()
+
+    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=cut)
+    assert re.search(r"1 of another shape: tables.tables: [\dx]+ in the file, [\dx]+ by", told(load_autoencoder, path))
+
+
+@pytest.mark.parametrize(("key", "value"), [("resolution", None), ("resolution", "big"), ("channels", 2), ("more", 1)])
+def test_what_a_file_says_of_an_autoencoder_is_checked(autoencoder, diffusion, tmp_path, key, value):
+    path = rewritten(tmp_path / "autoencoder.safetensors", lambda config: config.update({key: value}))
+    assert key in told(load_autoencoder, path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("code_size", [4, 4]), ("rescaling", {"scale": "x"}), ("rescaling", {"a": 1})]
+)
+def test_what_a_file_says_of_a_diffusion_model_is_checked(autoencoder, diffusion, tmp_path, key, value):
+    path = rewritten(tmp_path / "diffusion.safetensors", lambda config: config.update({key: value}))
+    assert key in told(load_diffusion, path)
+
+
+@pytest.mark.parametrize("config", ["[]", "3", "{", '"autoencoder"', "null"])
+def test_metadata_that_is_no_mapping_is_one_line(autoencoder, diffusion, tmp_path, config):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"config": config})
+    told(load_autoencoder, path)
+    told(load_diffusion, path)

@@ -53,6 +53,24 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     find_family.cache_clear()
 
 
+def test_a_name_from_a_file_runs_no_module_that_is_no_family(module, tmp_path: Path) -> None:
+    for name in (
+        "this",
+        "mine.side_effect",
+        "mine.empty.inner",
+        "..mine",
+        "mine..empty",
+        "mine.",
+        "os.path",
+        "zipimport.x",
+    ):
+        module("side_effect", f"open({str(tmp_path / 'ran')!r}, 'w')")
+        (tmp_path / "mine" / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        with pytest.raises(InputError):
+            find_family(name)
+        assert not (tmp_path / "ran").exists()
+
+
 def test_a_module_without_a_family_is_one_line(module) -> None:
     with pytest.raises(InputError, match="holds a constant FAMILY; there is none"):
         find_family(module("empty", ""))
@@ -62,7 +80,7 @@ def test_a_module_without_a_family_is_one_line(module) -> None:
 
 def test_an_import_that_a_family_itself_lacks_is_told_as_it_is(module) -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        find_family(module("broken", "import no_such_package"))
+        find_family(module("broken", "import no_such_package\nFAMILY = 3"))
 
 
 def test_a_family_under_the_wrong_section_is_told_where_it_belongs() -> None:
