@@ -18,7 +18,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.places import NETWORKS
 from pipeline.base.progress import log_to
 from pipeline.config.root import Config
-from pipeline.data.sources import open_images
+from pipeline.data.sources import RawSequence
 from pipeline.evaluation.batches import metric_device
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
 from pipeline.models.metric_networks.spaces import spaces_of
@@ -70,7 +70,7 @@ def evaluate(
 
 def image_set(path: Path, count: int | None) -> ImageSet:
     """The first `count` images of a folder or a zip, all for None."""
-    there = len(open_images(path))
+    there = len(RawSequence(path))
     if count is not None and count > there:
         raise InputError(f"{path}: {there} images, not {count}")
     return ImageSet(path, count or there)
@@ -112,7 +112,7 @@ def extract_missing(job: Job, evaluation: Evaluation) -> None:
     for path in waiting:
         first, last = (int(number) for number in path.stem.split("-")[1:])
         device = metric_device(evaluation.cpu_threads)
-        sequence = open_images(images)
+        sequence = RawSequence(images)
         found = extract(sequence, job.settings["space"], weights, first, last, evaluation.micro_batch, device)
         write_features(path, found, first)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
+from pipeline.data.decode import FORMATS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +111,7 @@ class Images(ABC):
 class ImageArchive(Images):
     """The images of one or several zips as one sequence: zips as given, names sorted inside each.
 
-    Reads zips of PNGs or JPEGs of other tools too, such as EDM2's. It may be read from threads, and after a
+    Of zips that this package wrote; `RawSequence` reads those of others. It may be read from threads, and after a
     fork or pickling: every process opens its own files.
     """
 
@@ -150,7 +151,7 @@ class ImageArchive(Images):
         if self._process != os.getpid():  # a file position shared with another process would garble both
             self._process, self._zips = os.getpid(), [_open(path) for path in self.paths]
         try:
-            image = Image.open(io.BytesIO(self._zips[number].read(name)))
+            image = Image.open(io.BytesIO(self._zips[number].read(name)), formats=FORMATS)
             image.load()
         except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile) as error:
             raise InputError(f"{self._where(index)}: not a readable image ({error}); make the archive again") from None

@@ -1,7 +1,7 @@
 """Raw collections: embedded, folder, zip, LSUN's LMDB and IDX; each lists names and reads one image.
 
 A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
-read in place, never extracted. `ImageFolder` is a sequence of images as `ImageArchive` is of zips.
+read in place, never extracted. `RawSequence` is a sequence of others' images as `ImageArchive` is of our own.
 """
 
 import errno
@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive, Images
+from pipeline.data.archive import Images
 from pipeline.data.decode import BadImage, decode, to_channels
 from pipeline.data.listing import (
+    LMDB_FILE,
     embedded_path,
     embedded_sha256,
     existing_file,
@@ -36,7 +38,6 @@ LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that decl
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
 IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
 GZIP = b"\x1f\x8b"
-GRAY_MODES = ("1", "L", "LA", "I", "I;16")
 
 # Errors that say something about one file; any other (a failing disk, no memory) ends the stage.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -141,8 +142,10 @@ class ZipImages(_Reader):
     """Image members of a zip, by their names."""
 
     def names(self) -> list[str]:
-        members = {name for name in self.handle.namelist() if not name.endswith("/")}
+        members = [name for name in self.handle.namelist() if not name.endswith("/")]
         images = sorted(filter(is_image_name, members))
+        if twice := next((name for name, following in pairwise(images) if name == following), None):
+            raise InputError(f"{self.where}: {self.path}: two members are named {printable(twice)}; make the zip again")
         self.ignored = len(members) - len(images)
         return images
 
@@ -191,7 +194,14 @@ class LmdbImages(_Reader):
         import lmdb
 
         with self._lmdb_errors():
-            return lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, max_readers=1)
+            environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, max_readers=1)
+        size = (self.path / LMDB_FILE).stat().st_size
+        whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if size < whole:  # reading beyond the file's end would kill the process
+            environment.close()
+            told = f"truncated: {LMDB_FILE} has {size} bytes of {whole}; fetch it again"
+            raise InputError(f"{self.where}: {self.path}: {told}")
+        return environment
 
     @contextmanager
     def _lmdb_errors(self) -> Iterator[None]:
@@ -263,11 +273,12 @@ class EmbeddedImages(IdxImages):
         return images
 
 
-class ImageFolder(Images):
-    """The images of a folder and its sub-folders in the order of their names."""
+class RawSequence(Images):
+    """The images of a folder or a zip in the order of their names, read and judged as those of datasets are."""
 
     def __init__(self, path: Path):
-        self.path, self._files = path, FolderImages(path, "images")
+        self.path = path
+        self._files = FolderImages(path, "images") if path.is_dir() else ZipImages(path, "images")
         self.names = self._files.names()
         if not self.names:
             raise InputError(f"{path}: holds no images")
@@ -276,17 +287,20 @@ class ImageFolder(Images):
         if first.width != first.height:
             raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images are square")
         self.resolution = first.width
-        with Image.open(path / self.names[0]) as image:  # its header; the line above could read it
-            self.channels = 1 if image.mode in GRAY_MODES else 3
+        self.channels = 1 if _is_gray(first) else 3
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
         self.check_size(image, self._where(index))
-        return np.atleast_3d(np.asarray(image))
+        if self.channels == 3:
+            return np.asarray(image)
+        if not _is_gray(image):
+            raise InputError(f"{self._where(index)}: in colour, the first image gray; use one of them")
+        return np.asarray(image)[:, :, :1]
 
     def _image(self, index: int) -> Image.Image:
         try:
-            return self._files.image(self.names[index], self.channels)
+            return self._files.image(self.names[index], 3)
         except BadImage as error:
             raise InputError(f"{self._where(index)}: {printable(str(error))}") from None
 
@@ -294,6 +308,7 @@ class ImageFolder(Images):
         return f"{self.path}: {printable(self.names[index])}"
 
 
-def open_images(path: Path) -> Images:
-    """The images in a folder or in a zip."""
-    return ImageFolder(path) if path.is_dir() else ImageArchive(path)
+def _is_gray(image: Image.Image) -> bool:
+    """Whether all pixels of a picture in mode RGB are gray, however it was stored."""
+    red, green, blue = image.split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()

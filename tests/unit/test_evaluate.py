@@ -14,8 +14,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.commands.evaluate import evaluate
-from pipeline.data.archive import ImageArchive
-from pipeline.data.sources import ImageFolder, open_images
+from pipeline.data.sources import RawSequence
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
@@ -58,8 +57,7 @@ def summary_of(name: str) -> dict[str, object]:
 
 def test_a_folder_is_read_as_a_zip_of_its_images() -> None:
     folder = pictures("some", 5, 0)
-    one, other = open_images(folder), open_images(zipped(folder))
-    assert isinstance(one, ImageFolder) and isinstance(other, ImageArchive)
+    one, other = RawSequence(folder), RawSequence(zipped(folder))
     assert (len(one), one.channels, one.resolution) == (5, 3, 32)
     assert one.names == other.names
     np.testing.assert_array_equal(one.tensor([4, 0]), other.tensor([4, 0]))
@@ -68,26 +66,38 @@ def test_a_folder_is_read_as_a_zip_of_its_images() -> None:
 def test_a_folder_of_gray_images_is_gray() -> None:
     Path("gray").mkdir()
     Image.new("L", (8, 8), 7).save("gray/a.png")
-    images = open_images(Path("gray"))
+    images = RawSequence(Path("gray"))
     assert images.channels == 1 and images.tensor().unique().tolist() == [7]
+
+
+def test_a_colour_image_after_a_gray_one_does_not_turn_gray() -> None:
+    Path("mixed").mkdir()
+    Image.new("L", (8, 8), 7).save("mixed/a.png")
+    Image.new("RGB", (8, 8), (7, 7, 7)).save("mixed/b.png")
+    Image.new("RGB", (8, 8), (7, 7, 8)).save("mixed/c.png")
+    for path in (Path("mixed"), zipped(Path("mixed"))):
+        images = RawSequence(path)
+        assert images.tensor([0, 1]).unique().tolist() == [7]
+        with pytest.raises(InputError, match=r"c\.png: in colour, the first image gray; use one of them"):
+            images.read(2)
 
 
 def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> None:
     folder = pictures("some", 2, 0)
     Image.new("RGB", (64, 64)).save(folder / "001.png")
     with pytest.raises(InputError, match=r"some: 001\.png: 64x64, the first image 32x32; all must have one size"):
-        open_images(folder).tensor()
+        RawSequence(folder).tensor()
     (folder / "001.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"some: 001\.png: not an image"):
-        open_images(folder).tensor()
+        RawSequence(folder).tensor()
     Image.new("RGB", (64, 32)).save(folder / "000.png")
     with pytest.raises(InputError, match=r"some: 000\.png: 64x32; images are square"):
-        open_images(folder)
+        RawSequence(folder)
     Path("empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no images"):
-        open_images(Path("empty"))
-    with pytest.raises(InputError, match="nowhere: does not exist"):
-        open_images(Path("nowhere"))
+        RawSequence(Path("empty"))
+    with pytest.raises(InputError, match="images: nowhere does not exist"):
+        RawSequence(Path("nowhere"))
 
 
 def test_metrics_protocol_and_what_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -167,6 +167,23 @@ def test_a_damaged_lmdb_is_one_line(tmp_path: Path) -> None:
         only_part(LmdbSource(kind="lmdb", path=tmp_path)).names()
 
 
+def test_a_truncated_lmdb_is_one_line(tmp_path: Path) -> None:
+    """Reading it would end the process with SIGBUS."""
+    folder = make_lmdb(tmp_path / "cut", {f"{index:04d}".encode(): b"x" * 10_000 for index in range(50)})
+    content = (folder / "data.mdb").read_bytes()
+    (folder / "data.mdb").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut: truncated: data.mdb has \d+ bytes of \d+; fetch it again"):
+        only_part(LmdbSource(kind="lmdb", path=folder)).names()
+
+
+def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        for index in range(2):
+            archive.writestr("a.png", encoded(picture(index)))
+    with pytest.raises(InputError, match=r"a\.zip: two members are named a\.png; make the zip again"):
+        only_part(ZipSource(kind="zip", path=tmp_path / "a.zip")).names()
+
+
 # IDX
 
 

@@ -1,0 +1,146 @@
+"""One reader of images: the same files have the same pixels, or the same reason, whatever holds them."""
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.base.errors import InputError
+from pipeline.data.decode import BadImage
+from pipeline.data.sources import RawImages, RawSequence, open_source
+from pipeline.settings.dataset import FolderSource, LmdbSource, ZipSource
+
+SIDE = 24
+
+
+def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def picture(seed: int, channels: int = 3) -> Image.Image:
+    """Smooth colours with an orientation of their own."""
+    values = np.random.default_rng(seed).integers(0, 256, (4, 4, channels), np.uint8)
+    return Image.fromarray(values.squeeze()).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def sixteen_bits(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 65536, (SIDE, SIDE), np.uint16))
+
+
+def pictures() -> dict[str, bytes]:
+    """Forty files of all kinds that people have."""
+    found = {}
+    for seed in range(2):
+        colours, gray, clear = picture(seed), picture(seed, 1), picture(seed, 4)
+        palette = colours.convert("P", palette=Image.Palette.ADAPTIVE)
+        found |= {
+            f"{seed}-16-bit.png": encoded(sixteen_bits(seed), "png"),
+            f"{seed}-16-bit.tif": encoded(sixteen_bits(seed), "tiff"),
+            f"{seed}-palette.png": encoded(palette, "png"),
+            f"{seed}-palette-clear.png": encoded(palette, "png", transparency=3),
+            f"{seed}-clear.png": encoded(clear, "png"),
+            f"{seed}-clear.webp": encoded(clear, "webp", lossless=True),
+            f"{seed}-clear-gray.png": encoded(clear.convert("LA"), "png"),
+            f"{seed}-gray.png": encoded(gray, "png"),
+            f"{seed}-gray.jpg": encoded(gray, "jpeg"),
+            f"{seed}-bits.png": encoded(gray.convert("1"), "png"),
+            f"{seed}-cmyk.jpg": encoded(colours.convert("CMYK"), "jpeg"),
+            f"{seed}-cmyk.tif": encoded(colours.convert("CMYK"), "tiff"),
+            f"{seed}-animated.gif": encoded(palette, "gif", save_all=True, append_images=[gray.convert("P")]),
+            f"{seed}-animated.webp": encoded(colours, "webp", save_all=True, append_images=[clear], lossless=True),
+            f"{seed}-plain.bmp": encoded(colours, "bmp"),
+            f"{seed}-plain.ppm": encoded(colours, "ppm"),
+        }
+    return found | {f"exif-{turn}.jpg": encoded(picture(9), "jpeg", exif=exif(turn)) for turn in range(1, 9)}
+
+
+def in_folder(path: Path, files: dict[str, bytes]) -> RawImages:
+    path.mkdir()
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return open_source(FolderSource(kind="folder", path=path), "x")["all"]
+
+
+def in_zip(path: Path, files: dict[str, bytes]) -> RawImages:
+    path = path.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return open_source(ZipSource(kind="zip", path=path), "x")["all"]
+
+
+def in_lmdb(path: Path, files: dict[str, bytes]) -> RawImages:
+    with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
+        for name, content in files.items():
+            transaction.put(name.encode(), content)
+    return open_source(LmdbSource(kind="lmdb", path=path), "x")["all"]
+
+
+HOLDERS = (in_folder, in_zip, in_lmdb)
+
+
+def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], np.ndarray]]:
+    """How each holder of the files reads one of them; the last two as `bright evaluate` does."""
+    found: dict[str, Callable[[str], np.ndarray]] = {}
+    for hold in HOLDERS:
+        images = hold(tmp_path / hold.__name__, files)
+        found[hold.__name__] = lambda name, images=images: np.asarray(images.image(name, 3))
+    for path in (tmp_path / "in_folder", tmp_path / "in_zip.zip"):
+        sequence = RawSequence(path)
+        found[f"sequence of {path.name}"] = lambda name, images=sequence: images.read(images.names.index(name))
+    return found
+
+
+def test_forty_files_have_equal_pixels_from_a_folder_a_zip_an_lmdb_and_in_an_evaluation(tmp_path: Path) -> None:
+    files = pictures()
+    assert len(files) == 40
+    readers = held(tmp_path, {"!in-colour.png": encoded(picture(7), "png")} | files)
+    for name in files:
+        first, *others = (read(name) for read in readers.values())
+        assert first.shape == (SIDE, SIDE, 3)
+        for other in others:
+            np.testing.assert_array_equal(first, other, err_msg=name)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\nshowpage\n%%EOF\n"
+NO_PICTURES = {
+    "EPS": EPS,
+    "EPS of DOS": b"\xc5\xd0\xd3\xc6" + (30).to_bytes(4, "little") + len(EPS).to_bytes(4, "little") + b"\0" * 18 + EPS,
+    "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><image href="/etc/passwd"/></svg>',
+    "PDF": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
+    "PSD": b"8BPS\0\1" + b"\0" * 40,
+    "FITS": b"SIMPLE  =                    T" + b" " * 2850,
+}
+
+
+@pytest.mark.parametrize("what", NO_PICTURES)
+def test_what_is_no_picture_is_refused_alike_and_nothing_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("gs", "gswin64c", "inkscape", "convert", "rsvg-convert"):
+        (programs / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    reasons = set()
+    for read in held(tmp_path, {"a.png": encoded(picture(0), "png"), "b.png": NO_PICTURES[what]}).values():
+        with pytest.raises((BadImage, InputError)) as caught:
+            read("b.png")
+        reasons.add(str(caught.value).rpartition(": ")[2])
+    assert len(reasons) == 1 and "not an image in a known format (PNG, JPEG, " in reasons.pop()
+    assert not (tmp_path / "started").exists()
