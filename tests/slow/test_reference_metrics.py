@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 import torch
 from cleanfid.fid import fid_from_feats
-from reference_metrics import BATCH, pictures, reference_metrics, save_networks
+from reference_metrics import pictures, reference_metrics, save_networks
 
 from pipeline.commands.evaluate import evaluate
 from pipeline.evaluation.feature_files import FeatureSet, read_features
 
 pytestmark = pytest.mark.slow
 
-COUNT = 60
+COUNT = 30
 RELATIVE = 1e-4
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float], dict[str, float], Path]:
-    """Ours and the libraries' metrics of 60 images against 60 others, and the folder of our results."""
+    """Ours and the libraries' metrics of 30 images against 30 others, and the folder of our results."""
     torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("metrics")
     networks = save_networks(folder / "networks")
     made, real = pictures(folder / "made", COUNT, 1, contrast=0.9), pictures(folder / "real", COUNT, 2)
-    settings = {"networks": ["inception", "clip", "vgg16"], "micro_batch": BATCH, "cpu_threads": 2}
+    settings = {"networks": ["inception", "clip", "vgg16"], "micro_batch": COUNT, "cpu_threads": 2}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         evaluate(made, real, settings=json.dumps(settings), networks=networks)
