@@ -74,8 +74,9 @@ benchmark: $(NETWORKS)  ## speed, as ratios measured side by side
 benchmark-demo: $(NETWORKS)  ## the demo here and in another checkout, OTHER=FOLDER: what each takes, and whether numbers agree
 	python tests/benchmarks/benchmark_demo.py $(OTHER)
 
-benchmark-evaluation: setup  ## stored features against torch-fidelity and clean-fid (half an hour)
+benchmark-evaluation: setup  ## features against bare passes, and all metrics against two libraries (three quarters of an hour)
+	PYTHONPATH=tests python tests/benchmarks/benchmark_features.py
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
 
-benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (about an hour)
+benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (half an hour)
 	python tests/benchmarks/benchmark_precision_recall.py

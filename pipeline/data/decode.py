@@ -12,6 +12,7 @@ Crop and filter are config keys and in the manifest: FID moves by a whole point 
 
 import io
 import warnings
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -22,6 +23,7 @@ from pipeline.settings.dataset import Dataset
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 LARGEST_PIXELS = 178_956_970  # Pillow's own bound on decompression bombs, 2/3 GiB of RGB
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+ONE_THREAD = Lock()  # what warnings are ignored holds for all threads
 
 
 class BadImage(Exception):
@@ -34,7 +36,7 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
         raise BadImage("empty: it has no bytes")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other packages turn it on for the whole process
     try:
-        with warnings.catch_warnings():
+        with ONE_THREAD, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is told by an exception, or does not matter
             return to_channels(_open(encoded), channels)
     except (BadImage, MemoryError):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.progress import Progress
-from pipeline.data.archive import Images, pixel_digest
+from pipeline.data.archive import Images
 from pipeline.evaluation.batches import rgb_batches
 from pipeline.evaluation.feature_files import FeatureSet
 from pipeline.models.metric_networks.networks import load_feature_network
@@ -37,14 +37,17 @@ def extract(
     features: list[Tensor] = []
     logits: list[Tensor] = []
     digests: list[bytes] = []
-    with Progress(f"features {space}", last - first, "images") as progress:
-        for batch, used in rgb_batches(images, first, last, micro_batch, starts_at):
-            digests += [pixel_digest(image.permute(1, 2, 0).numpy()) for image in batch[used, : images.channels]]
-            found, found_logits = network(batch.to(device))
-            features.append(found[used].float().cpu())
+    with (
+        rgb_batches(images, first, last, micro_batch, starts_at, network.resizer) as batches,
+        Progress(f"features {space}", last - first, "images") as progress,
+    ):
+        for batch in batches:
+            found, found_logits = network(batch.images.to(device))
+            features.append(found[batch.used].float().cpu())
             if found_logits is not None:
-                logits.append(found_logits[used].float().cpu())
-            progress.advance(used.stop - used.start)
+                logits.append(found_logits[batch.used].float().cpu())
+            digests += batch.digests
+            progress.advance(len(batch.digests))
     facts = {"space": space, "network": network_of(space), "network_sha256": digest, "resize": network.resize}
     return FeatureSet(
         torch.cat(features).numpy() if features else np.zeros((0, 0), np.float32),

@@ -98,9 +98,12 @@ def _nearest_of(
     index = torch.zeros(best.shape, dtype=torch.long, device=best.device)
     norms = queries.square().sum(dim=1, keepdim=True)
     first = 0
-    with Progress("nearest neighbours", len(train), "training images") as progress:
-        for batch, used in rgb_batches(train, 0, len(train), micro_batch):
-            block = embedding(batch.to(queries.device))[used]
+    with (
+        rgb_batches(train, 0, len(train), micro_batch) as batches,
+        Progress("nearest neighbours", len(train), "training images") as progress,
+    ):
+        for batch in batches:
+            block = embedding(batch.images.to(queries.device))[batch.used]
             distances = (norms + block.square().sum(dim=1) - 2 * queries @ block.T).clamp(min=0)
             numbers = torch.arange(first, first + len(block), device=best.device).expand(len(queries), -1)
             best, order = torch.cat([best, distances], dim=1).topk(neighbours, largest=False, sorted=True)

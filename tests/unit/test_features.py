@@ -126,7 +126,7 @@ def test_clip_features_are_those_of_clean_fids_preprocessing() -> None:
     batch = torch.stack([preprocess(Image.fromarray(image)) for image in images])
     with torch.no_grad():
         expected = network.network(batch)
-        found, logits = network(torch.from_numpy(images).permute(0, 3, 1, 2))
+        found, logits = network(torch.from_numpy(np.stack(list(map(network.resizer, images)))).permute(0, 3, 1, 2))
     assert logits is None
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 

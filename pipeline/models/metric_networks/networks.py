@@ -1,14 +1,13 @@
 """The networks of the feature spaces (appendix B), each with its own library's preprocessing.
 
-A network takes uint8 images (N, 3, R, R) and returns float32 features (N, D), and for classifiers
-logits (N, classes). `resize` says how images get to the network's size, for the protocol. A library is
-imported by the space that needs it.
+A network takes images (N, 3, S, S), uint8 or, where its library resizes to that, float32 in 0..255, and returns
+float32 features (N, D), and for classifiers logits (N, classes). `resize` says how images get to its size, for
+the protocol: `resizer` does it, one by one on the CPU, where the library does; else the network does. A library
+is imported by the space that needs it.
 """
 
-import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +30,17 @@ Weights = dict[str, Tensor]
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen metric network: uint8 images (N, 3, R, R) to (features, logits or None).
+    """A frozen metric network: images (N, 3, S, S) to (features, logits or None).
 
-    prepare: images as `network` takes them, by the rule that `resize` tells.
+    resizer: uint8 (R, R, 3) to (S, S, 3); None: images of any size are taken as they are.
+    prepare: images as `network` takes them.
     """
 
-    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor], resize: str):
+    def __init__(
+        self, network: nn.Module, prepare: Callable[[Tensor], Tensor], resize: str, resizer: Resizer | None = None
+    ):
         super().__init__()
-        self.network, self.prepare, self.resize = network, prepare, resize
+        self.network, self.prepare, self.resize, self.resizer = network, prepare, resize, resizer
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.network(self.prepare(images)), None
@@ -104,7 +106,7 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
     *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
     resizer, resize = build_resizer("clean"), "Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
     network = nn.Sequential(*layers, nn.Flatten())
-    return FeatureNetwork(network, lambda images: (resized(images, resizer) - 128) / 128, f"clean-fid clean: {resize}")
+    return FeatureNetwork(network, lambda images: (images - 128) / 128, f"clean-fid clean: {resize}", resizer)
 
 
 def paper_vgg16(weights: Weights) -> FeatureNetwork:
@@ -115,10 +117,9 @@ def paper_vgg16(weights: Weights) -> FeatureNetwork:
     whole = torchvision.models.vgg16()
     whole.load_state_dict(weights)
     network = nn.Sequential(whole.features, nn.Flatten(), whole.classifier[:4])
-    prepare = partial(normalized, make_resizer("PIL", True, "bilinear", (224, 224)), IMAGENET_MEAN, IMAGENET_STD)
-    return FeatureNetwork(
-        network, prepare, "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
-    )
+    prepare = partial(normalized, IMAGENET_MEAN, IMAGENET_STD)
+    resize = "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
+    return FeatureNetwork(network, prepare, resize, make_resizer("PIL", True, "bilinear", (224, 224)))
 
 
 def clip(weights: Weights) -> FeatureNetwork:
@@ -127,22 +128,17 @@ def clip(weights: Weights) -> FeatureNetwork:
     from torch_fidelity.feature_extractor_clip import build_model as build_clip
 
     network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
-    prepare = partial(normalized, make_resizer("PIL", True, "bicubic", (224, 224)), CLIP_MEAN, CLIP_STD)
-    return FeatureNetwork(network, prepare, "clean-fid clip: Pillow bicubic to 224, 8 bits")
+    resizer = make_resizer("PIL", True, "bicubic", (224, 224))
+    return FeatureNetwork(
+        network, partial(normalized, CLIP_MEAN, CLIP_STD), "clean-fid clip: Pillow bicubic to 224, 8 bits", resizer
+    )
 
 
-def resized(images: Tensor, resizer: Resizer) -> Tensor:
-    """uint8 (N, 3, R, R) to float32 (N, 3, S, S) in 0..255, image by image on the CPU, by threads."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # Pillow leaves Python's lock
-        pictures = list(threads.map(resizer, images.permute(0, 2, 3, 1).cpu().numpy()))
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().to(images.device)
-
-
-def normalized(resizer: Resizer, mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
-    """Resized images with mean and standard deviation of their channels in 0..1 taken out."""
+def normalized(mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
+    """uint8 images with mean and standard deviation of their channels in 0..1 taken out."""
     from torchvision.transforms.functional import normalize
 
-    return normalize(resized(images, resizer) / 255, list(mean), list(std))
+    return normalize(images.float() / 255, list(mean), list(std))
 
 
 BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
