@@ -4,41 +4,55 @@ PYTHON ?= python3
 CORES ?= 2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-SETUP := .venv/.installed
+# Environments by their locks (`make lock`): for runs, and for tests too.
+RUN := .venv/.run
+TEST := .venv/.test
+LOCKS := workflow/environments
+INSTALL := .venv/bin/python -m pip install --quiet
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 # Tests of one module that share something stay together: tests/conftest.py.
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 
-.PHONY: setup demo demo-all bars bars-all second-seed check test soak mutations lint docs benchmark \
+.PHONY: setup lock demo demo-all bars bars-all second-seed check test test-newest soak mutations lint docs benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
-setup: $(SETUP)
+setup: $(RUN)  ## an environment for runs
 
-# The environment is made again when the dependencies change.
-$(SETUP): pyproject.toml
+# Made again when the locks change. PyTorch brings what its build for this machine needs.
+$(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[test,slurm]'
+	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/run.txt
+	$(INSTALL) --requirement $(LOCKS)/torch.txt
+	$(INSTALL) --no-deps --editable .
 	touch $@
+
+$(TEST): $(LOCKS)/test.txt $(RUN)
+	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/test.txt
+	touch $@
+
+lock: $(RUN)  ## the locks of what pyproject.toml asks; UPGRADE=--upgrade: newer versions where it allows them
+	$(INSTALL) uv
+	python $(LOCKS)/lock.py $(UPGRADE)
 
 demo: setup  ## the embedded dataset to all tables and figures
 	snakemake --cores $(CORES) --prioritize nearest_neighbours  # the longest chain of jobs first
 
-bars: setup  ## the demo's quality against its bars
+bars: $(TEST)  ## the demo's quality against its bars
 	pytest -rP tests/demo/test_bars.py -m demo
 
 demo-all: setup  ## the demo with every family of the tables beside BRIGHT; what the demo made is not made again
 	snakemake --cores $(CORES) --configfile config/demo-all.yaml --prioritize train_generator
 
-bars-all: setup  ## what the other families learned (a quarter of an hour: their untrained networks make images too)
+bars-all: $(TEST)  ## what the other families learned (a quarter of an hour: their untrained networks make images too)
 	pytest -rP tests/demo/test_family_bars.py -m demo
 
-second-seed: setup  ## the main demo model with another training seed, against the same bars
+second-seed: $(TEST)  ## the main demo model with another training seed, against the same bars
 	snakemake --cores $(CORES) --config run=demo-second-seed seed=1 -- headline
 	BRIGHT_DEMO_RUN=demo-second-seed pytest -rP tests/demo/test_bars.py -m demo
 
-lint: setup
+lint: $(TEST)
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
@@ -46,11 +60,12 @@ lint: setup
 	mypy
 	lint-imports
 	bright config --check
+	python $(LOCKS)/lock.py --check
 
-docs: setup  ## the documentation as web pages, warnings are errors
+docs: $(TEST)  ## the documentation as web pages, warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
 
-$(NETWORKS): | setup
+$(NETWORKS): | $(RUN)
 	bright fetch_network $(basename $(notdir $@)) --output $@
 
 check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
@@ -59,13 +74,18 @@ check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
 test: lint $(NETWORKS)  ## everything; REQUIRE_ALL=1: a test that is skipped is one that failed
 	pytest $(IN_PROCESSES) -m "not demo"
 
-soak: $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
+test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[test,slurm]'
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(IN_PROCESSES) -m "not demo"
+
+soak: $(TEST) $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
 	SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py
 
-mutations: $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
+mutations: $(TEST) $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
 	python tests/mutations/run.py
 
-benchmark: $(NETWORKS)  ## speed, as ratios measured side by side
+benchmark: $(TEST) $(NETWORKS)  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
@@ -74,9 +94,9 @@ benchmark: $(NETWORKS)  ## speed, as ratios measured side by side
 benchmark-demo: $(NETWORKS)  ## the demo here and in another checkout, OTHER=FOLDER: what each takes, and whether numbers agree
 	python tests/benchmarks/benchmark_demo.py $(OTHER)
 
-benchmark-evaluation: setup  ## features against bare passes, and all metrics against two libraries (three quarters of an hour)
+benchmark-evaluation: $(TEST)  ## features against bare passes, and all metrics against two libraries (three quarters of an hour)
 	PYTHONPATH=tests python tests/benchmarks/benchmark_features.py
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
 
-benchmark-precision-recall: setup  ## 50,000 against 50,000: memory, and time (half an hour)
+benchmark-precision-recall: $(TEST)  ## 50,000 against 50,000: memory, and time (half an hour)
 	python tests/benchmarks/benchmark_precision_recall.py

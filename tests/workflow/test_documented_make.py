@@ -48,11 +48,15 @@ PROGRAMS = (
 SETTING_UP = [
     "PYTHON -c \"import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')\"",
     "PYTHON -m venv .venv",
-    "python -m pip install --quiet --editable '.[test,slurm]'",
+    "python -m pip install --quiet --no-deps --require-hashes --requirement workflow/environments/run.txt",
+    "python -m pip install --quiet --requirement workflow/environments/torch.txt",
+    "python -m pip install --quiet --no-deps --editable .",
 ]
+FOR_TESTS = ["python -m pip install --quiet --no-deps --require-hashes --requirement workflow/environments/test.txt"]
 LINT = [
     *("ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint", "mypy"),
     *("lint-imports", "bright config --check"),
+    "python workflow/environments/lock.py --check",
 ]
 
 
@@ -66,7 +70,8 @@ def calls(places: Places, line: str, set_up: bool = True) -> list[list[str]]:
         path.chmod(0o755)
     if set_up:
         shutil.copytree(place.folder / "bin", place.folder / ".venv" / "bin")
-        (place.folder / ".venv" / ".installed").touch()
+        for name in (".run", ".test"):
+            (place.folder / ".venv" / name).touch()
     line = line.replace("/path/to/python", f"{place.folder}/bin/python")
     place.type(f"unset {RECORDED}; PATH={place.folder}/bin:$PATH; {line}")
     return [shlex.split(call) for call in place.text("calls.txt").splitlines()]
@@ -116,7 +121,7 @@ def test_the_demo_takes_another_python_and_more_cores(places: Places, line: str)
 def test_tests_are_set_up_and_run_in_processes(places: Places, line: str) -> None:
     chosen = "not demo" if line == "make test" else "not slow and not demo"
     tests = f"pytest --numprocesses 2 --dist loadgroup -m '{chosen}'"
-    assert calls(places, line, set_up=False) == words([*SETTING_UP, *LINT, *networks(), tests])
+    assert calls(places, line, set_up=False) == words([*SETTING_UP, *FOR_TESTS, *LINT, *networks(), tests])
     assert calls(places, f"{line} CORES=8")[-1] == shlex.split(tests.replace("2", "8"))
 
 
@@ -144,9 +149,31 @@ def test_set_up_takes_another_python(places: Places, line: str) -> None:
     says="On the offline machine, with that folder",
 )
 def test_set_up_takes_packages_from_a_folder(places: Places, line: str) -> None:
-    *_, install = calls(places, line, set_up=False)
+    *_, with_hashes, builds, package = calls(places, line, set_up=False)
     told = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/path/to/wheels"]
-    assert install == [*told, *shlex.split(SETTING_UP[-1])]
+    assert [with_hashes, builds, package] == [[*told, *shlex.split(install)] for install in SETTING_UP[-3:]]
+
+
+@documented(
+    "make lock",
+    "make lock UPGRADE=--upgrade",
+    says=(
+        "what pyproject.toml asks, at the versions that were there where it still allows them",
+        "the newest that it allows",
+    ),
+)
+def test_the_locks_are_made_by_uv(places: Places, line: str) -> None:
+    uv, lock = calls(places, line)
+    assert uv == shlex.split("python -m pip install --quiet uv")
+    assert lock == ["python", "workflow/environments/lock.py", *line.partition("UPGRADE=")[2].split()]
+
+
+@documented("make test-newest", says="all tests in an environment of its own with the newest versions")
+def test_the_newest_versions_are_tested_in_an_environment_of_their_own(places: Places, line: str) -> None:
+    make, install, tests = calls(places, line)[-3:]
+    assert make == ["python3", "-m", "venv", "--clear", ".venv-newest"]
+    assert install == ["python", *shlex.split("-m pip install --quiet --upgrade --editable .[test,slurm]")]
+    assert tests == shlex.split("pytest --numprocesses 2 --dist loadgroup -m 'not demo'")
 
 
 @documented("source .venv/bin/activate", says=("is what you will type", "`source .venv/bin/activate` first"))
@@ -234,7 +261,7 @@ def test_the_benchmark_measures_what_the_page_has(places: Places, line: str) -> 
 
 @documented("make benchmark-evaluation", says="`make benchmark-evaluation` compares the time")
 def test_the_benchmark_of_evaluation(places: Places, line: str) -> None:
-    assert benchmarks(places, line) == ["evaluation"]
+    assert benchmarks(places, line) == ["features", "evaluation"]
 
 
 @documented("make benchmark-precision-recall", says="`make benchmark-precision-recall` measures time and peak memory")

@@ -1,0 +1,101 @@
+"""Lock files: the version and the hashes of everything that an environment has, from what pyproject.toml asks.
+
+    python workflow/environments/lock.py [--upgrade]     # `make lock`: needs uv and the package index
+    python workflow/environments/lock.py --check         # `make lint`: whether the locks are pyproject's
+
+run.txt is for runs, test.txt for tests too, for every system and Python that pyproject allows, one version of each
+package. torch.txt has PyTorch by version alone: its builds differ by machine, and each brings its own CUDA libraries.
+Without --upgrade, versions stay where pyproject still allows them.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PYPROJECT = HERE.parents[1] / "pyproject.toml"
+ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest decides on versions
+BUILDS = ("torch", "torchvision")
+MARK = "# of pyproject.toml's dependencies "
+HEADER = f"# Made by `make lock`; change pyproject.toml, not this file.\n{MARK}"
+PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)(?P<marker> ;[^\\]*)?")
+
+
+def asked() -> str:
+    """A digest of what pyproject.toml asks of these environments."""
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    extras = {name: project["optional-dependencies"][name] for names in ENVIRONMENTS.values() for name in names}
+    told = json.dumps([project["requires-python"], project["dependencies"], extras], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def stale() -> list[str]:
+    """Lock files that are not of this pyproject.toml."""
+    files = [HERE / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
+    return [file.name for file in files if not file.exists() or f"{MARK}{asked()}\n" not in file.read_text()]
+
+
+def resolved(name: str, upgrade: bool) -> dict[str, str]:
+    """uv's lines of each package of an environment, by name."""
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder, "found.txt")
+        known = [file.read_text() for file in (HERE / f"{name}.txt", HERE / "torch.txt") if file.exists()]
+        found.write_text("".join(known))  # the versions that uv keeps
+        extras = [word for extra in ENVIRONMENTS[name] for word in ("--extra", extra)]
+        oldest = project["requires-python"].removeprefix(">=")
+        how = ["--universal", "--generate-hashes", "--fork-strategy", "fewest", "--annotation-style", "line"]
+        command = ["uv", "pip", "compile", str(PYPROJECT), *extras, *how, "--no-header", "--python-version", oldest]
+        decided = [HERE / "test.txt", HERE / "torch.txt"] if name != "test" else []
+        constraints = [word for file in decided for word in ("--constraint", str(file))]
+        upgrades = ["--upgrade"] if upgrade else []
+        subprocess.run([*command, *constraints, *upgrades, "--quiet", "--output-file", str(found)], check=True)
+        blocks = re.split(r"^(?=[A-Za-z0-9])", found.read_text(), flags=re.MULTILINE)
+    return {match["name"]: block for block in blocks if (match := PACKAGE.match(block))}
+
+
+def brought_by_builds(packages: dict[str, str]) -> set[str]:
+    """PyTorch, and what it alone asks for on some machines: CUDA's libraries, Triton."""
+    found = set(BUILDS)
+    while True:
+        more = {
+            name
+            for name, block in packages.items()
+            if (match := PACKAGE.match(block)) and match["marker"] and found.issuperset(_asked_by(block))
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def _asked_by(block: str) -> list[str]:
+    via = re.search(r"# via (.*)", block)
+    return [name.strip() for name in via.group(1).split(",")] if via else []
+
+
+def write(name: str, blocks: list[str]) -> None:
+    (HERE / f"{name}.txt").write_text(f"{HEADER}{asked()}\n" + "".join(blocks), encoding="utf-8")
+
+
+def lock(upgrade: bool) -> None:
+    """Write all lock files."""
+    for name in ENVIRONMENTS:
+        packages = resolved(name, upgrade)
+        left_out = brought_by_builds(packages)
+        write(name, [block for package, block in packages.items() if package not in left_out])
+        if name == "test":
+            matches = [PACKAGE.match(packages[package]) for package in BUILDS]
+            write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        if found := stale():
+            sys.exit(f"{', '.join(found)} in {HERE.name}: not of what pyproject.toml asks now; run `make lock`")
+    else:
+        lock(upgrade=sys.argv[1:] == ["--upgrade"])
