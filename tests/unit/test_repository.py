@@ -1,0 +1,51 @@
+"""The files that others' programs read of a repository: citation, actions, issue forms, hooks."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCHEMAS = {
+    ROOT / "CITATION.cff": "citation-file-format",
+    **dict.fromkeys(ACTIONS, "github-workflows"),
+    **dict.fromkeys(FORMS, "github-issue-forms"),
+}
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
+def test_a_file_is_what_its_schema_says(path: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{SCHEMAS[path]}", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_schemas_are_looked_at(tmp_path: Path) -> None:
+    wrong = tmp_path / "CITATION.cff"
+    wrong.write_text((ROOT / "CITATION.cff").read_text().replace("cff-version: 1.2.0\n", ""))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.citation-file-format", str(wrong)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and "cff-version" in ended.stdout
+
+
+def test_the_citation_has_the_packages_version_and_licence() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["title"] == project["name"]
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]["text"]
+
+
+def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
+    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
+    jobs = [job for path in ACTIONS for job in yaml.safe_load(path.read_text())["jobs"].values()]
+    called = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
+    assert sorted(called) == ["make check", "make lint", "make test"]
+    assert {line.removeprefix("make ") for line in called} <= targets
