@@ -28,6 +28,7 @@ from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments
 from pipeline.plan.checks import claimed_run, left_out, obstacles
+from pipeline.plan.clocks import set_back
 from pipeline.plan.ending import ending, told_earlier
 from pipeline.plan.identities import check_identities
 from pipeline.plan.parts import Part, planned, targets

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def test_a_second_run_has_nothing_to_do_and_says_so_within_15_seconds(play: Work
     second = play.run()
     assert second.nothing_to_do
     assert second.seconds < 15
+
+
+def test_results_dated_in_the_future_are_read_like_others(play: Workflow) -> None:
+    """Pulled from a machine whose clock is ahead: Snakemake would end each job that reads them with an error."""
+    with_own_networks(play)
+    remade = {path: path.read_bytes() for path in files(play.folder / "results" / "store" / "reconstructions")}
+    ahead = time.time() + 10 * 365 * 24 * 3600
+    for path in files(play.folder / "results"):
+        os.utime(path, (ahead, ahead))
+    for path in remade:
+        path.unlink()
+    assert play.run().jobs == {"reconstruct": 2}
+    assert {path: path.read_bytes() for path in remade} == remade
+    assert play.run().nothing_to_do
 
 
 def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:

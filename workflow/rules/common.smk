@@ -237,6 +237,10 @@ def check_before_the_first_job():
         if job.is_training and job.key in asked.forced:
             # Asked for again, a training begins again: no saved state of the last one counts.
             shutil.rmtree(job.work, ignore_errors=True)
+    try:
+        set_back(str(path) for job in workflow.dag.needrun_jobs() for path in job.input)
+    except InputError as error:
+        stop(error)
     write_arguments(asked.jobs)
     this_run.update(made=asked.jobs, start=time.monotonic())
 
