@@ -1,6 +1,8 @@
 """A built table as csv (machines), Markdown and LaTeX (people), json (the page): the same table, the same bytes."""
 
 import json
+import re
+from typing import Any
 
 import pandas as pd
 
@@ -9,6 +11,9 @@ from pipeline.tables.claims import ClaimsTable, shown_claims
 from pipeline.tables.display import Shown, display
 from pipeline.tables.footnotes import footnotes, title
 
+MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
+FORMULA = ("=", "+", "-", "@")  # how a formula begins
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( |%|$)")
 LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -33,16 +38,34 @@ AnyTable = Table | ClaimsTable
 
 
 def _shown(table: AnyTable) -> Shown:
-    """Words to the left, numbers to the right, the protocol last."""
+    """Words to the left, numbers to the right, the protocol last; every text is one line."""
     if isinstance(table, ClaimsTable):
-        return shown_claims(table)
-    cells, words = display(table), len(table.layout.identity) + 1
-    return Shown(title(table), cells, footnotes(table), "l" * words + "r" * (cells.shape[1] - words - 1) + "l")
+        told = shown_claims(table)
+    else:
+        cells, words = display(table), len(table.layout.identity) + 1
+        alignment = "l" * words + "r" * (cells.shape[1] - words - 1) + "l"
+        told = Shown(title(table), cells, footnotes(table), alignment)
+    return told._replace(
+        title=one_line(told.title), cells=told.cells.map(one_line), notes=list(map(one_line, told.notes))
+    )
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and signs that have no shape, which names and notes of a config may have."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def to_csv(table: AnyTable) -> str:
     """One line per row, full precision, published strings as printed; nothing is an empty cell."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    return table.frame.map(no_formula).to_csv(index=False, lineterminator="\n")
+
+
+def no_formula(value: Any) -> Any:
+    """A cell that a spreadsheet takes for text where it would take it for a formula; numbers stay."""
+    if not isinstance(value, str):
+        return value
+    text = one_line(value)
+    return f"'{text}" if len(text) > 1 and text[0] in FORMULA and NUMBER.match(text) is None else text
 
 
 def to_markdown(table: AnyTable) -> str:
@@ -69,8 +92,8 @@ def to_json(table: AnyTable) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Keep a cell's bars and stars from being read as marks."""
-    return text.replace("|", r"\|").replace("*", r"\*")
+    """Keep what stands in a cell from being read as marks, links or HTML."""
+    return MARKS.sub(r"\\\g<0>", text)
 
 
 def to_latex(table: AnyTable) -> str:

@@ -25,12 +25,13 @@ from made_summaries import (
     row_named,
     row_of,
 )
+from markdown_it import MarkdownIt
 
 from pipeline.make_table import make_table
 from pipeline.tables.build import MEASURED, Table
 from pipeline.tables.display import rounded
 from pipeline.tables.layout import LAYOUTS
-from pipeline.tables.render import escape_latex, to_latex, to_markdown
+from pipeline.tables.render import escape_latex, no_formula, to_csv, to_latex, to_markdown
 
 
 def test_plus_minus_is_two_standard_deviations(built: Callable[..., Table]) -> None:
@@ -110,6 +111,57 @@ def assert_compiles_structurally(latex: str) -> None:
     outside = re.sub(r"\$[^$]*\$|\\[a-z]+\*?(\{[^}]*\})*|\\_|%[^\n]*", "", latex)
     assert "_" not in outside and "^" not in outside
     assert not re.search(r"[±−↓↑]", latex)
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "a|b|c",
+    "a\nb\r\n# c",
+    "=HYPERLINK(A1)",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\\input{/etc/passwd} $x$ & 50% #1 ~ ^",
+    "[x](javascript:alert(1))",
+    "`code` *star* &lt;b&gt;",
+    "\u202eright to left\x00\x1b[31m",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_is_text_in_every_form(text: str, built: Callable[..., Table]) -> None:
+    """Of a config's `method`, whatever stands there: one row, one cell, no markup, no formula."""
+    plain, hostile = (
+        built("table5", generation("main", "efficientnet_lite0", sample_kind="files", method=method))
+        for method in ("method", text)
+    )
+    rows = list(csv.reader(io.StringIO(to_csv(hostile), newline="")))
+    assert [len(row) for row in rows] == [len(row) for row in csv.reader(io.StringIO(to_csv(plain), newline=""))]
+    assert not any(cell.startswith(("=", "+", "@", "-2+")) or "\n" in cell for row in rows for cell in row)
+    markdown, latex = to_markdown(hostile), to_latex(hostile)
+    for told, before in ((markdown, to_markdown(plain)), (latex, to_latex(plain))):
+        assert len(told.splitlines()) == len(before.splitlines())
+        assert all(sign.isprintable() or sign == "\n" for sign in told)
+    html = MarkdownIt("commonmark").enable("table").render(markdown)
+    usual = MarkdownIt("commonmark").enable("table").render(to_markdown(plain))
+    assert re.findall(r"<[^>]*>", html) == re.findall(r"<[^>]*>", usual)
+    assert_compiles_structurally(latex)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("-0.5", "-0.5"),
+        ("-1e-05", "-1e-05"),
+        ("+3 %", "+3 %"),
+        (-0.5, -0.5),
+        ("23.81 ± 4.25", "23.81 ± 4.25"),
+        ("-", "-"),
+    ],
+)
+def test_numbers_stay_numbers(value: Any, cell: Any) -> None:
+    assert no_formula(value) == cell
 
 
 def test_latex_escapes_what_latex_would_read() -> None:
