@@ -23,6 +23,7 @@ from snakemake.exceptions import WorkflowError
 from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path, request_mb
+from pipeline.base.work import holder, is_held
 from pipeline.base.yaml_files import read_yaml
 from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
@@ -41,6 +42,9 @@ from pipeline.stages.common import Jobs, Output, path_of
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.page import page
 from pipeline.stages.tables import caption, tables
+
+# Who started a job, for its heartbeat: a job ends with its run, however that ends.
+shell.prefix("set -euo pipefail; export BRIGHT_RUN=$HOSTNAME:$PPID; ")
 
 DEMO = workflow.source_path("config/demo.yaml")
 

@@ -1,21 +1,29 @@
-"""A stage's part of its job's record (`records`): written every few seconds while it runs, and at its end."""
+"""A stage's part of its job's record (`records`): written every few seconds while it runs, and at its end.
+
+It also looks after whoever started the stage: a training does not go on beside the next run's when its run was killed.
+"""
 
 import os
 import platform
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline.base.records import Record, State, is_out_of_memory, used
 
 BEAT_S = 5.0
-LAUNCHED = "BRIGHT_LAUNCHED"  # set where a launcher began the record, and measures what the job uses
+LOOK_S = 1.0  # how often it is looked whether who started this is still there
+LAUNCHED = "BRIGHT_LAUNCHED"  # HOST:PROCESS of a launcher, which began the record and measures what the job uses
+RUN = "BRIGHT_RUN"  # HOST:PROCESS of the Snakemake that started the job's shell
 NOTHING_YET = {"description": "", "done": 0, "total": 0, "unit": "", "rate": 0.0, "left_s": None, "note": ""}
 INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a stage that was asked to end
 
@@ -47,8 +55,14 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
 
     def beat() -> None:
         write(State.RUNNING)
-        while not stop.wait(every_s if activity.log is not None else 0.5):
-            write(State.RUNNING)
+        told, watched = time.monotonic(), starters()
+        while not stop.wait(min(LOOK_S, every_s)):
+            if watched and not all(_lives(one) for one in watched):
+                watched = []
+                os.kill(os.getpid(), signal.SIGTERM)  # as it is asked to end at any other time
+            if time.monotonic() - told >= (every_s if activity.log is not None else 0.5):
+                write(State.RUNNING)
+                told = time.monotonic()
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -68,6 +82,23 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
         stop.set()
         thread.join()
         write(state, error)
+
+
+def starters() -> list[psutil.Process]:
+    """The run and the launcher that started this process, where they are on this machine."""
+    found = []
+    for name in (RUN, LAUNCHED):
+        host, _, process = os.environ.get(name, "").rpartition(":")
+        if host == socket.gethostname() and process.isdigit():
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(int(process)))
+    return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _device() -> str:

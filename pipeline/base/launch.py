@@ -1,7 +1,8 @@
 """Start a stage: on GPUs that it has for itself, in one process or in several, with its memory watched.
 
 The launcher stays as the stage's parent: it passes SIGTERM on, tells how the stage ended, and knows of a child
-that was killed. Leases of GPUs are passed on, so they end with the last of the two.
+that was killed. Leases of GPUs are passed on, so they end with the last of the two. A stage whose launcher or whose run
+was killed ends by itself (`heartbeat`).
 """
 
 import os
@@ -43,7 +44,7 @@ def launch(
     if gpus % nodes:
         raise InputError(f"--gpus: a multiple of --nodes {nodes}, not {gpus}")
     lease = lease_gpus(gpus) if nodes == 1 else Lease()
-    environment = os.environ | {LAUNCHED: "1"}
+    environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}"}
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     facts = {"gpus": gpus, "nodes": nodes, "devices": devices}

@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
+from pipeline.base.work import hold
 from pipeline.data.pictures import save_picture
 from pipeline.settings.autoencoder import Execution
 from pipeline.training.history import History
@@ -45,12 +46,16 @@ class Loop:
     def run(self) -> History:
         """Train; returns the whole history. On SIGTERM the state is saved and the process exits with 143."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        held = hold(self.work, wait=logger.info) if self.accelerator.is_main_process else None
+        self.accelerator.wait_for_everyone()
         first = self._resume()
         history = History(self.work / "history.csv", first)
         self.accelerator.init_trackers("tensorboard")
         self.task.start(first)
         self._train(first, history)
         self.accelerator.end_training()
+        if held is not None:
+            held.close()
         return history
 
     def _train(self, first: int, history: History) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from pipeline.base import heartbeat, records
-from pipeline.base.heartbeat import LAUNCHED, Activity, beating
+from pipeline.base.heartbeat import LAUNCHED, RUN, Activity, beating, starters
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.records import Record, read_record, record_path
 
@@ -88,6 +89,34 @@ def test_a_record_that_cannot_be_written_stops_no_job(tmp_path) -> None:
     with beating(Activity(log=tmp_path / "file" / "a.log")):
         done = True
     assert done
+
+
+@pytest.mark.parametrize("name", [LAUNCHED, RUN])
+@pytest.mark.parametrize("here", [True, False])
+def test_a_stage_ends_with_whoever_started_it_on_this_machine(log, monkeypatch, name, here) -> None:
+    starter = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    host = socket.gethostname() if here else "another"
+    asked: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    monkeypatch.setenv(name, f"{host}:{starter.pid}")
+    try:
+        with beating(every_s=0.01):
+            time.sleep(0.1)
+            assert asked == []
+            starter.kill()
+            starter.wait()
+            deadline = time.monotonic() + (20 if here else 0.5)
+            while not asked and time.monotonic() < deadline:
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked == ([signal.SIGTERM] if here else [])
+
+
+@pytest.mark.parametrize("told", ["", "1", "host:", ":1", "host:word", f"{socket.gethostname()}:999999999"])
+def test_a_starter_that_is_not_known_ends_nothing(monkeypatch, told) -> None:
+    monkeypatch.setenv(RUN, told)
+    assert starters() == []
 
 
 def test_launcher_and_stage_write_one_record_and_neither_loses_what_the_other_told(log, monkeypatch) -> None:

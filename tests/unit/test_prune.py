@@ -9,6 +9,7 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
+from pipeline.base.work import hold
 from pipeline.commands import prune as command
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.identities import identity_path
@@ -62,6 +63,21 @@ def test_yes_removes_what_is_listed_and_its_records(other: Path) -> None:
     assert not identity_path(*job.key).exists()
     assert complete(0)
     assert not complete(1)
+
+
+def test_states_of_a_training_that_runs_are_not_listed_wherever_its_config_is(
+    other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lock tells, which a second checkout on the same results holds too."""
+    job = tiny_plan(OTHER)(autoencoder, "main")
+    held = hold(job.work)
+    command.prune([TINY], yes=True)
+    assert str(job.work) not in capsys.readouterr().out
+    assert job.work.is_dir()
+    held.close()
+    command.prune([TINY], yes=True)
+    assert str(job.work) in capsys.readouterr().out
+    assert not job.work.exists()
 
 
 def test_saved_states_stay_while_their_training_is_not_done(other: Path, capsys: pytest.CaptureFixture[str]) -> None:

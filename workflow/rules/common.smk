@@ -235,6 +235,10 @@ def check_before_the_first_job():
         stop("\nerror: ".join(problems))
     for job in asked.jobs:
         if job.is_training and job.key in asked.forced:
+            if is_held(job.work):
+                stop(
+                    f"{job.entry}: {holder(job.work)} trains in {job.work}; wait for its end, or end it"
+                )
             # Asked for again, a training begins again: no saved state of the last one counts.
             shutil.rmtree(job.work, ignore_errors=True)
     try:
