@@ -11,8 +11,10 @@ LOCKS := workflow/environments
 INSTALL := .venv/bin/python -m pip install --quiet
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
-# Tests of one module that share something stay together: tests/conftest.py.
+# Tests of one module that share something stay together: tests/conftest.py. Slow ones wait now and then, for a cluster
+# or for what is killed: one process more has something to do.
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
+WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
 .PHONY: setup lock demo demo-all bars bars-all second-seed check test test-newest soak mutations lint docs benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
@@ -72,12 +74,12 @@ check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
 	pytest $(IN_PROCESSES) -m "not slow and not demo"
 
 test: lint $(NETWORKS)  ## everything; REQUIRE_ALL=1: a test that is skipped is one that failed
-	pytest $(IN_PROCESSES) -m "not demo"
+	pytest $(WITH_SLOW) -m "not demo"
 
 test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.toml allows, in an environment of their own
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[test,slurm]'
-	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(IN_PROCESSES) -m "not demo"
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
 soak: $(TEST) $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
 	SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py

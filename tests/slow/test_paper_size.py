@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.data.archive import ArchiveWriter, image_name
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("memory")]  # one at a time: each may take 20 GB
 
 REPOSITORY = Path(__file__).parents[2]
 LIMIT_GB = 20

@@ -120,9 +120,10 @@ def test_the_demo_takes_another_python_and_more_cores(places: Places, line: str)
 )
 def test_tests_are_set_up_and_run_in_processes(places: Places, line: str) -> None:
     chosen = "not demo" if line == "make test" else "not slow and not demo"
-    tests = f"pytest --numprocesses 2 --dist loadgroup -m '{chosen}'"
+    more = 1 if line == "make test" else 0
+    tests = f"pytest --numprocesses {2 + more} --dist loadgroup -m '{chosen}'"
     assert calls(places, line, set_up=False) == words([*SETTING_UP, *FOR_TESTS, *LINT, *networks(), tests])
-    assert calls(places, f"{line} CORES=8")[-1] == shlex.split(tests.replace("2", "8"))
+    assert calls(places, f"{line} CORES=8")[-1] == shlex.split(tests.replace(f"{2 + more}", f"{8 + more}"))
 
 
 @documented("REQUIRE_ALL=1 make test", says="`REQUIRE_ALL=1 make test` makes each of these a failure")
@@ -173,7 +174,7 @@ def test_the_newest_versions_are_tested_in_an_environment_of_their_own(places: P
     make, install, tests = calls(places, line)[-3:]
     assert make == ["python3", "-m", "venv", "--clear", ".venv-newest"]
     assert install == ["python", *shlex.split("-m pip install --quiet --upgrade --editable .[test,slurm]")]
-    assert tests == shlex.split("pytest --numprocesses 2 --dist loadgroup -m 'not demo'")
+    assert tests == shlex.split("pytest --numprocesses 3 --dist loadgroup -m 'not demo'")
 
 
 @documented("source .venv/bin/activate", says=("is what you will type", "`source .venv/bin/activate` first"))
