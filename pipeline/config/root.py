@@ -209,8 +209,8 @@ def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[st
         while isinstance(entry := entries[names[-1]], dict) and "like" in entry:
             base = entry["like"]
             if not isinstance(base, str) or base not in entries or base in names:
-                told = f"the name of another entry of `{section}`, not {shortened(base)}"
-                raise InputError(f"{where}: {section}.{names[-1]}.like: {told}")
+                key = f"{where}: {section}.{names[-1]}"
+                raise InputError(f"{key}.like: the name of another entry of `{section}`, not {shortened(base)}")
             if len(names) > LONGEST_CHAIN:
                 raise InputError(f"{where}: {section}.{name}.like: over {LONGEST_CHAIN} entries that are like the next")
             names.append(base)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import merged
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
@@ -26,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 TINY, FAMILIES = (
     yaml.safe_load((REPOSITORY / "tests" / "workflow" / name).read_text()) for name in ("tiny.yaml", "families.yaml")
 )
-EVERY: dict[str, Any] = merged(TINY, FAMILIES)
+EVERY: dict[str, Any] = TINY | {section: TINY.get(section, {}) | FAMILIES[section] for section in FAMILIES}
 
 NAMES = {
     "stays inside": [

@@ -149,7 +149,7 @@ USED = {
     "pipeline.base.parsing.explain": "the text of an error",
     "pipeline.base.parsing.parse_settings": "settings that are right pass unchanged",
     "pipeline.base.parsing.read_json": "what stands in a file, unchanged",
-    "pipeline.base.parsing.read_yaml": "what stands in a file, unchanged",
+    "pipeline.base.parsing.shortened": "the text of an error",
     "pipeline.base.progress.Progress": "counts for a person who waits",
     "pipeline.base.progress.log_to": "where log lines go",
     "pipeline.base.progress.logger": "log lines",

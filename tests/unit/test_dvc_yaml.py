@@ -90,11 +90,11 @@ def test_weights_that_are_only_tracked_stay_artifacts_and_absent_ones_go(plan: J
 def test_names_that_dvc_refuses_are_written_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     values = tiny_values()
-    values["autoencoders"] |= {"C_key = 2": {"like": "main", "seed": 1}, "C_key.2": {"like": "main", "seed": 2}}
-    values["tables"]["table2"] = ["C_key = 2", "C_key.2"]
+    values["autoencoders"] |= {"C_key.2": {"like": "main", "seed": 1}, "C_key-2": {"like": "main", "seed": 2}}
+    values["tables"]["table2"] = ["C_key.2", "C_key-2"]
     plan = tiny_plan(values)
     finish(plan)
-    second = plan(autoencoder, "C_key.2").digest
+    second = plan(autoencoder, "C_key-2").digest
     assert {"autoencoder-C_key-2", f"autoencoder-C_key-2-{second}"} <= shown()["artifacts"].keys()
 
 

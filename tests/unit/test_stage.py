@@ -47,7 +47,11 @@ def test_settings_are_inline_json_or_a_json_or_yaml_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("argument", "told"),
-    [('{"steps": "many"}', "settings: steps: "), ('{"rate": 1}', "settings: steps: "), ('{"steps": ', "not JSON")],
+    [
+        ('{"steps": "many"}', "settings: steps: "),
+        ('{"rate": 1}', "settings: steps: "),
+        ('{"steps": ', "not a readable JSON"),
+    ],
 )
 def test_wrong_settings_name_the_key(argument, told):
     with pytest.raises(InputError, match=told):
