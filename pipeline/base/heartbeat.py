@@ -21,7 +21,7 @@ import psutil
 from pipeline.base.records import Record, State, is_out_of_memory, used
 
 BEAT_S = 5.0
-LOOK_S = 1.0  # how often it is looked whether who started this is still there
+LOOK_S = 0.5  # how often it is looked whether who started this is still there
 LAUNCHED = "BRIGHT_LAUNCHED"  # HOST:PROCESS of a launcher, which began the record and measures what the job uses
 RUN = "BRIGHT_RUN"  # HOST:PROCESS of the Snakemake that started the job's shell
 NOTHING_YET = {"description": "", "done": 0, "total": 0, "unit": "", "rate": 0.0, "left_s": None, "note": ""}
@@ -54,15 +54,17 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
             record.write(state=state, error=error, **activity.facts, **place, **({} if launched else used()))
 
     def beat() -> None:
-        write(State.RUNNING)
-        told, watched = time.monotonic(), starters()
+        def again() -> float:
+            write(State.RUNNING)
+            return time.monotonic() + (every_s if activity.log is not None else LOOK_S)
+
+        due, watched = again(), starters()
         while not stop.wait(min(LOOK_S, every_s)):
             if watched and not all(_lives(one) for one in watched):
                 watched = []
                 os.kill(os.getpid(), signal.SIGTERM)  # as it is asked to end at any other time
-            if time.monotonic() - told >= (every_s if activity.log is not None else 0.5):
-                write(State.RUNNING)
-                told = time.monotonic()
+            if time.monotonic() >= due:
+                due = again()
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

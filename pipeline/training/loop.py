@@ -6,6 +6,7 @@ A task says what one step is (`pipeline.training.task`); the loop knows nothing 
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,17 +47,15 @@ class Loop:
     def run(self) -> History:
         """Train; returns the whole history. On SIGTERM the state is saved and the process exits with 143."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        held = hold(self.work, wait=logger.info) if self.accelerator.is_main_process else None
-        self.accelerator.wait_for_everyone()
-        first = self._resume()
-        history = History(self.work / "history.csv", first)
-        self.accelerator.init_trackers("tensorboard")
-        self.task.start(first)
-        self._train(first, history)
-        self.accelerator.end_training()
-        if held is not None:
-            held.close()
-        return history
+        with hold(self.work, wait=logger.info) if self.accelerator.is_main_process else nullcontext():
+            self.accelerator.wait_for_everyone()
+            first = self._resume()
+            history = History(self.work / "history.csv", first)
+            self.accelerator.init_trackers("tensorboard")
+            self.task.start(first)
+            self._train(first, history)
+            self.accelerator.end_training()
+            return history
 
     def _train(self, first: int, history: History) -> None:
         task, main = self.task, self.accelerator.is_main_process

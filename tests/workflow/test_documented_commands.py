@@ -21,6 +21,7 @@ for module in sorted(Path(__file__).parent.glob("test_documented_*.py")):
 TINY_CUDA_NN = "building tiny-cuda-nn takes its repository, a CUDA compiler and a GPU"
 NOT_RUN = {
     r"(python3 -m )?pip ": "takes packages from an index; the extras that it names are checked below",
+    r"conda env create": "takes Python from an index; `make setup`, which does the rest, is claimed",
     r"snakemake .*--software-deployment-method apptainer": "needs Apptainer and the container's image",
     r"git (clone|checkout 6ee3546|submodule)|cd tiny-cuda-nn|export TCNN": TINY_CUDA_NN,
     r'nvcc|python -c "import tinycudann"|python -m pytest -m gpu': TINY_CUDA_NN,

@@ -30,7 +30,7 @@ RECORDER = f"""#!/bin/bash
     echo
 }} >> calls.txt
 if [ "${{1:-}} ${{2:-}}" = "-m venv" ]; then
-    mkdir -p "$3" && cp -r bin "$3"
+    mkdir -p "${{!#}}" && cp -r bin "${{!#}}"
 fi
 """
 PROGRAMS = (
@@ -130,6 +130,13 @@ def test_tests_are_set_up_and_run_in_processes(places: Places, line: str) -> Non
 def test_tests_can_be_required(places: Places, line: str) -> None:
     assert calls(places, line)[-1][:2] == ["REQUIRE_ALL=1", "pytest"]
     assert 'pytest_plugins = ["require_all"]' in (ROOT / "tests/conftest.py").read_text()
+
+
+@documented(
+    "make setup", says="`make setup` installs the versions of `workflow/environments/run.txt`, with their hashes"
+)
+def test_set_up_takes_the_versions_of_the_lock(places: Places, line: str) -> None:
+    assert calls(places, line, set_up=False) == words(SETTING_UP)
 
 
 @documented("make lint", says="Each imports only what stands below it; `make lint` holds it")

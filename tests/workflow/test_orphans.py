@@ -17,41 +17,46 @@ pytestmark = pytest.mark.slow
 
 
 def longer(config: dict[str, Any]) -> None:
-    config["diffusions"]["main"]["training"]["steps"] = 3000
+    config["diffusions"]["main"]["training"]["steps"] = 500
     config["diffusions"]["main"]["execution"]["save_every_s"] = 0.2
 
 
-def training(run: Workflow, work: Path) -> int:
-    """The process that trains in a work folder, by its record."""
+def record_of(run: Workflow, work: Path) -> dict[str, Any]:
+    """The record of the job that trains in a work folder."""
     digest = work.name.rpartition("-")[2]
-    (record,) = (run.folder / "results" / "records").glob(f"train_diffusion-*{digest}.json")
-    return int(read_record(record)["process"])
+    found = list((run.folder / "results" / "records").glob(f"train_diffusion-*{digest}.json"))
+    return read_record(found[0]) if found else {}
+
+
+def log_of(run: Workflow, work: Path) -> str:
+    (path,) = (run.folder / "results" / "logs").glob(f"train_diffusion-*{work.name.rpartition('-')[2]}.log")
+    return path.read_text()
 
 
 def test_a_training_ends_with_its_killed_run_and_the_next_run_goes_on_from_what_it_saved(play: Workflow) -> None:
     play.configure(longer)
     before = set((play.folder / "results" / "work").iterdir())
     command = [*play.local_command(), "--until", "train_diffusion"]
-    environment = play.environment() | {REAL_PROCESSES: "1"}
+    environment = play.environment() | REAL_PROCESSES
     snakemake = subprocess.Popen(
         command, cwd=play.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 300
         found: list[Path] = []
-        while not (found and (found[0] / "state.safetensors").exists()):
+        while not (found and (found[0] / "state.safetensors").exists() and "process" in record_of(play, found[0])):
             assert snakemake.poll() is None and time.monotonic() < deadline
             found = [path for path in (play.folder / "results" / "work").iterdir() if path not in before]
             time.sleep(0.05)
-        stage = psutil.Process(training(play, found[0]))
+        stage = psutil.Process(record_of(play, found[0])["process"])
     finally:
         snakemake.send_signal(signal.SIGKILL)  # it alone: a group of processes is not what one kills by hand
         snakemake.wait()
 
-    again = play.run("--unlock")
-    again = play.run("--until", "train_diffusion")
-    assert again.jobs == {"train_diffusion": 1}
+    psutil.wait_procs([stage], timeout=60)
     assert not stage.is_running()
-    log = "".join(path.read_text() for path in (play.folder / "results" / "logs").glob("train_diffusion-*.log"))
-    assert "SIGTERM: state saved at step" in log
-    assert "resumed at step" in log
+    assert "SIGTERM: state saved at step" in log_of(play, found[0])
+
+    play.run("--unlock")
+    assert play.run("--until", "train_diffusion").jobs == {"train_diffusion": 1}
+    assert "resumed at step" in log_of(play, found[0])
