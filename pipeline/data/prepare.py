@@ -122,6 +122,8 @@ class Preparation:
         self.parts = open_source(dataset.source, f"{where}.source")
         self.kept: list[Outcome] = []
         self.skipped: list[Outcome] = []
+        self.twice: list[tuple[Outcome, Outcome]] = []
+        """Validation images that are training images too, and those."""
 
     def read(self, spool: IO[bytes]) -> None:
         """Prepare every image, at most `limit` usable ones of each part, into the temporary file."""
@@ -173,7 +175,22 @@ class Preparation:
         splits: dict[str, list[Outcome]] = {"train": [], "validation": []}
         for index, image in enumerate(self.kept):
             splits["validation" if index in chosen else "train"].append(image)
+        self.twice = _in_both(**splits)
+        if self.twice and self.dataset.split.duplicates != "keep":
+            self._leave_out(splits)
         return splits
+
+    def _leave_out(self, splits: dict[str, list[Outcome]]) -> None:
+        """Take training images out of the validation images: what a model saw says nothing of what it did not see."""
+        one, other = (printable(image.name) for image in self.twice[0])
+        told = f"{len(self.twice)} validation images have the pixels of training images, such as {one} those of {other}"
+        if self.dataset.split.duplicates == "refuse":
+            raise InputError(f"{self.where}.split: {told}; duplicates: keep_in_train would leave them out")
+        left_out = {id(image) for image, _ in self.twice}
+        splits["validation"] = [image for image in splits["validation"] if id(image) not in left_out]
+        if not splits["validation"]:
+            raise InputError(f"{self.where}.split: all {told}; no validation image is left")
+        logger.warning("left out of the validation images: %s", told)
 
     def manifest(self, splits: dict[str, list[Outcome]]) -> dict[str, Any]:
         """What was made of what, and how."""
@@ -187,10 +204,21 @@ class Preparation:
         }
         facts |= dataset.model_dump(mode="json", exclude={"name"}) | {"license": license_, "pillow": PIL.__version__}
         facts["skipped"] = [{"name": printable(image.name), "reason": image.reason} for image in self.skipped]
+        facts["duplicates"] = [
+            {"validation": printable(image.name), "train": printable(same.name)} for image, same in self.twice
+        ]
         facts["ignored_files"] = sum(images.ignored for images in self.parts.values())
         if len(self.kept) < FEW:
             facts["names"] = {split: [printable(image.name) for image in splits[split]] for split in splits}
         return facts
+
+
+def _in_both(train: list[Outcome], validation: list[Outcome]) -> list[tuple[Outcome, Outcome]]:
+    """Validation images and the first training image with the same pixels, of those that have one."""
+    seen: dict[bytes, Outcome] = {}
+    for image in train:
+        seen.setdefault(image.digest, image)
+    return [(image, seen[image.digest]) for image in validation if image.digest in seen]
 
 
 def prepare(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import Section, is_power_of_two, operational
+from pipeline.settings.fields import Section, added, is_power_of_two, operational
 
 
 class EmbeddedSource(Section):
@@ -57,6 +57,12 @@ class Split(Section):
     )
     validation: int = Field(0, ge=0, description="How many images are for validation (rules last and hash).")
     list: Path | None = Field(None, description="A text file of validation names, one a line (rule list).")
+    duplicates: Literal["keep_in_train", "keep", "refuse"] = added(
+        "keep_in_train",
+        before="keep",
+        description="Validation images whose pixels, once prepared, are those of a training image: keep_in_train: they"
+        " are left out of the validation images; keep: they stay; refuse: an error. The manifest names them.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> "Split":

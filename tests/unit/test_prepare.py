@@ -212,6 +212,63 @@ def test_a_damaged_file_shortens_the_training_split(tmp_path: Path) -> None:
     assert names_of(manifest, "validation") == ["003.png", "004.png"]
 
 
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """Twelve images; of the last four, one is a training image's copy, and one has its pixels in another format."""
+    folder = folder_of(tmp_path / "leaking", 12)
+    (folder / "009.png").write_bytes((folder / "003.png").read_bytes())
+    picture(5).save(folder / "010.bmp")
+    (folder / "010.png").unlink()
+    return folder
+
+
+FOUR = {"rule": "last", "validation": 4}
+COPIES = [{"validation": "009.png", "train": "003.png"}, {"validation": "010.bmp", "train": "005.png"}]
+
+
+def test_copies_of_training_images_are_left_out_of_the_validation_images_and_named(
+    leaking: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        train, validation, manifest = prepared(tmp_path, dataset(leaking, split=FOUR))
+    assert (len(train), len(validation)) == (8, 2)
+    assert manifest["names"]["validation"] == ["008.png", "011.png"]
+    assert manifest["validation"]["count"] == 2
+    assert manifest["duplicates"] == COPIES
+    assert "2 validation images have the pixels of training images, such as 009.png those of 003.png" in caplog.text
+
+
+def test_copies_can_be_kept_and_are_named_all_the_same(leaking: Path, tmp_path: Path) -> None:
+    train, validation, manifest = prepared(tmp_path, dataset(leaking, split=FOUR | {"duplicates": "keep"}))
+    assert (len(train), len(validation)) == (8, 4)
+    assert manifest["duplicates"] == COPIES
+
+
+def test_copies_can_be_refused(leaking: Path, tmp_path: Path) -> None:
+    line = (
+        r"datasets\.cats\.split: 2 validation images have .*009\.png those of 003\.png; duplicates: keep_in_train would"
+    )
+    with pytest.raises(InputError, match=line):
+        prepared(tmp_path, dataset(leaking, split=FOUR | {"duplicates": "refuse"}))
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_where_all_validation_images_are_training_images_none_is_left(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "same", 3)
+    for name in ("003.png", "004.png"):
+        (folder / name).write_bytes((folder / "000.png").read_bytes())
+    with pytest.raises(InputError, match=r"all 2 validation images have .*; no validation image is left"):
+        prepared(tmp_path, dataset(folder))
+
+
+def test_copies_inside_one_split_stay(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "inside", 6)
+    (folder / "001.png").write_bytes((folder / "000.png").read_bytes())
+    (folder / "005.png").write_bytes((folder / "004.png").read_bytes())
+    train, validation, manifest = prepared(tmp_path, dataset(folder))
+    assert (len(train), len(validation), manifest["duplicates"]) == (4, 2, [])
+
+
 def test_a_list_names_the_validation_images(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "images", 5)
     (source / "002.png").rename(source / "a name with spaces .png")
