@@ -1,10 +1,11 @@
 """The locks of the environments: of this pyproject.toml, whole, and what is installed here."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,23 @@ def test_the_environment_of_tests_has_what_runs_have() -> None:
     assert run.items() < test.items()
     assert not BUILDS & test.keys()
     assert locked("torch").keys() == BUILDS
+
+
+def test_runs_import_nothing_that_only_tests_install() -> None:
+    run, brought_by = locked("run").keys() | BUILDS, packages_distributions()
+    for module in imported() - sys.stdlib_module_names - {"pipeline"}:
+        assert any(canonicalize_name(name) in run for name in brought_by[module]), module
+
+
+def imported() -> set[str]:
+    """The packages that the stages and the workflow import anywhere."""
+    found = set()
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.partition(".")[0] for name in names}
+    return found
 
 
 def test_every_package_but_pytorch_has_a_hash() -> None:
