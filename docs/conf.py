@@ -6,7 +6,7 @@ between files are the ones that work on a code host.
 
 project = "BRIGHT, reproduced"
 extensions = ["myst_parser"]
-include_patterns = ["README.md", "results/README.md", "config/README.md", "docs/*.md", "docs/contents.rst"]
+include_patterns = ["*.md", "results/README.md", "config/README.md", "docs/*.md", "docs/contents.rst"]
 root_doc = "docs/contents"
 myst_heading_anchors = 3
 html_theme = "furo"

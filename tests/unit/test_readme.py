@@ -21,7 +21,7 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))
 # Files of readers, in examples.
 EXAMPLES = {"mine.yaml", "mine-256.yaml"}
 # What other programs say.
@@ -40,6 +40,10 @@ FOREIGN_MESSAGES = {
 
 def own_config() -> str:
     return next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
+
+
+def test_the_readme_is_two_screens() -> None:
+    assert len(README.splitlines()) < 150
 
 
 def make_targets() -> set[str]:
@@ -98,15 +102,15 @@ def test_modules_that_are_run_exist() -> None:
     assert {"reconstruct", "status", "doctor"} <= typed | inline <= bright_commands().keys()
 
 
-def test_the_readme_lists_every_stage() -> None:
-    section = README.partition("## Stages by hand")[2].partition("\n## ")[0]
+def test_the_reference_lists_every_stage() -> None:
+    section = REFERENCE.partition("## Stages by hand")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
     on_the_shelf = {path.stem for path in (ROOT / "pipeline").glob("[a-z]*.py")}
     assert all_stages().keys() == on_the_shelf <= listed
 
 
 def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", README, flags=re.DOTALL)
+    (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", REFERENCE, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
     found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8))

@@ -219,7 +219,7 @@ def test_the_demo_with_all_families_makes_what_the_demo_did_not(places: Places, 
 def test_the_demos_bars(places: Places, line: str) -> None:
     assert calls(places, line) == words(["pytest -rP tests/demo/test_bars.py -m demo"])
     bars = (ROOT / "tests/demo/test_bars.py").read_text()
-    for shown in re.findall(r"\| at (?:least|most) ([\d.]+)", (ROOT / "README.md").read_text()):
+    for shown in re.findall(r"\| at (?:least|most) ([\d.]+)", (ROOT / "docs" / "results.md").read_text()):
         assert shown in bars
 
 

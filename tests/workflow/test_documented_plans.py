@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from documented import ROOT, shown_output
 from test_promise_one import AFTER_DIFFUSION
-from typed import IMAGES, README, VALIDATION, Places, documented, dry
+from typed import IMAGES, README, REFERENCE, VALIDATION, Places, documented, dry
 
 pytestmark = pytest.mark.slow
 
@@ -18,9 +18,11 @@ PAPER = "snakemake --configfile config/paper.yaml --workflow-profile workflow/pr
 
 
 def estimated() -> dict[str, int]:
-    """The paper's jobs by stage, as the README's estimate lists them."""
+    """The paper's jobs by stage, as the reference's estimate lists them."""
     command = "bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
-    rows = re.findall(r"^([a-z_]+) +(\d+) ", "\n".join(shown_output(ROOT / "README.md", command)), re.MULTILINE)
+    rows = re.findall(
+        r"^([a-z_]+) +(\d+) ", "\n".join(shown_output(ROOT / "docs" / "reference.md", command)), re.MULTILINE
+    )
     return {stage: int(jobs) for stage, jobs in rows if stage != "total"}
 
 
@@ -31,7 +33,7 @@ def without_networks(jobs: dict[str, int]) -> dict[str, int]:
 @documented("snakemake -n", says=("what would run", "A run of demo.yaml can go through; it has"))
 def test_a_dry_run_lists_what_would_run(places: Places, line: str) -> None:
     jobs = places.fresh.look(line).jobs
-    (shown,) = re.findall(r"it has (\d+) jobs to do", README)
+    (shown,) = re.findall(r"it has (\d+) jobs to do", REFERENCE)
     assert sum(jobs.values()) - jobs["fetch_network"] == int(shown)
     assert not (places.fresh.folder / "results").exists()
 

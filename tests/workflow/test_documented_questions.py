@@ -111,7 +111,7 @@ def broken(place: Place, stage: str, **facts: str | float) -> None:
 @documented("bright doctor", says="On the machine that this was written on, for the demo")
 def test_the_doctor_says_of_the_demo_what_the_page_shows(places: Places, line: str) -> None:
     told = places.fresh.look(line).text.splitlines()
-    shown = shown_output(ROOT / "README.md", line)
+    shown = shown_output(ROOT / "docs" / "reference.md", line)
     assert rows(told) == rows(shown)
     assert told[-1] == shown[-1]
     assert [entry for entry in told if entry.startswith("left out: ")] == [

@@ -1,4 +1,4 @@
-"""A stage of one's own takes four places: contract, command, rule, README row; nothing else is told of it."""
+"""A stage of one's own takes four places: contract, command, rule, row of the reference; nothing else is told of it."""
 
 from pathlib import Path
 
@@ -109,5 +109,5 @@ def test_a_stage_of_ones_own_runs_and_counts_like_any_other(changeable: Workflow
 
 
 def test_the_readme_has_a_row_for_each_stage_as_for_this_one() -> None:
-    rows = (REPOSITORY / "README.md").read_text().partition("## Stages by hand")[2]
+    rows = (REPOSITORY / "docs" / "reference.md").read_text().partition("## Stages by hand")[2]
     assert "| `reconstruct` |" in rows

@@ -22,7 +22,7 @@ from tiny_workflow import TINY, Run, Workflow, copy_checkout
 
 NOWHERE = "http://127.0.0.1:9"
 NO_NETWORK = dict.fromkeys(("https_proxy", "http_proxy", "PIP_INDEX_URL"), NOWHERE) | {"PIP_RETRIES": "0"}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))
 IMAGES, VALIDATION = 24, 4
 
 
