@@ -14,9 +14,12 @@ import pytest
 from filelock import FileLock
 
 from pipeline.base.errors import InputError
+from pipeline.base.memory import keep_freed_memory
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.models.metric_networks.fetching import fetch
 from pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
+
+keep_freed_memory()  # as stages do
 
 REPOSITORY = Path(__file__).parents[1]
 

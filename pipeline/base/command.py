@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
+from pipeline.base.memory import keep_freed_memory
 from pipeline.base.parsing import parse_json, parse_settings, shortened
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
@@ -66,6 +67,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    keep_freed_memory()
     told, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None

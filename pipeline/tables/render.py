@@ -57,7 +57,9 @@ def one_line(text: str) -> str:
 
 def to_csv(table: AnyTable) -> str:
     """One line per row, full precision, published strings as printed; nothing is an empty cell."""
-    return table.frame.map(no_formula).to_csv(index=False, lineterminator="\n")
+    texts = table.frame.select_dtypes(include=["object", "string"])
+    safe = {name: pd.Series(list(map(no_formula, texts[name])), texts.index, object) for name in texts}
+    return table.frame.assign(**safe).to_csv(index=False, lineterminator="\n")
 
 
 def no_formula(value: Any) -> Any:

@@ -23,10 +23,12 @@ MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
 import torch, yaml
+from pipeline.base.memory import keep_freed_memory
 from pipeline.settings.{module} import {kind}
 from pipeline.training.loop import make_accelerator
 from pipeline.training.{module} import {kind}Task
 
+keep_freed_memory()  # as every stage does
 values, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
 settings = {kind}.model_validate(values)
 accelerator = make_accelerator(settings.execution, folder)
