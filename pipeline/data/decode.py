@@ -23,6 +23,7 @@ from pipeline.settings.dataset import Dataset
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 LARGEST_PIXELS = 178_956_970  # Pillow's own bound on decompression bombs, 2/3 GiB of RGB
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+GRAY_MODES = ("1", "L", "LA", *WIDE_MODES)
 ONE_THREAD = Lock()  # what warnings are ignored holds for all threads
 
 
@@ -47,6 +48,12 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
         raise BadImage(f"too large: {error}") from None
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
         raise BadImage(f"damaged: {error or type(error).__name__}") from None
+
+
+def is_stored_gray(encoded: bytes) -> bool:
+    """Whether a picture that `decode` reads is stored in gray, by its header."""
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        return image.mode in GRAY_MODES
 
 
 def _open(encoded: bytes) -> Image.Image:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import Images
-from pipeline.data.decode import BadImage, decode, to_channels
+from pipeline.data.decode import BadImage, decode, is_stored_gray, to_channels
 from pipeline.data.listing import (
     LMDB_FILE,
     embedded_path,
@@ -122,9 +122,10 @@ class FolderImages:
         return [file.name for file in files]
 
     def image(self, name: str, channels: int) -> Image.Image:
-        return decode(self._read(name), channels)
+        return decode(self.encoded(name), channels)
 
-    def _read(self, name: str) -> bytes:
+    def encoded(self, name: str) -> bytes:
+        """One file as it is; BadImage says why it can't be read."""
         path = self.path / name
         try:
             if not path.is_file():  # opening a pipe would wait for ever
@@ -150,7 +151,7 @@ class ZipImages(_Reader):
         return images
 
     def image(self, name: str, channels: int) -> Image.Image:
-        return decode(self._read(name), channels)
+        return decode(self.encoded(name), channels)
 
     def _open(self) -> zipfile.ZipFile:
         try:
@@ -158,7 +159,8 @@ class ZipImages(_Reader):
         except (OSError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.where}: {self.path}: not a readable zip ({error})") from None
 
-    def _read(self, name: str) -> bytes:
+    def encoded(self, name: str) -> bytes:
+        """One file as it is; BadImage says why it can't be read."""
         member = self.handle.getinfo(name)
         if member.flag_bits & 1:
             raise BadImage("encrypted")
@@ -287,14 +289,14 @@ class RawSequence(Images):
         if first.width != first.height:
             raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images are square")
         self.resolution = first.width
-        self.channels = 1 if _is_gray(first) else 3
+        self.channels = 1 if is_stored_gray(self._files.encoded(self.names[0])) else 3
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
         self.check_size(image, self._where(index))
         if self.channels == 3:
             return np.asarray(image)
-        if not _is_gray(image):
+        if not _shows_gray(image):
             raise InputError(f"{self._where(index)}: in colour, the first image gray; use one of them")
         return np.asarray(image)[:, :, :1]
 
@@ -308,7 +310,7 @@ class RawSequence(Images):
         return f"{self.path}: {printable(self.names[index])}"
 
 
-def _is_gray(image: Image.Image) -> bool:
+def _shows_gray(image: Image.Image) -> bool:
     """Whether all pixels of a picture in mode RGB are gray, however it was stored."""
     red, green, blue = image.split()
     return red.tobytes() == green.tobytes() == blue.tobytes()

@@ -82,6 +82,17 @@ def test_a_colour_image_after_a_gray_one_does_not_turn_gray() -> None:
             images.read(2)
 
 
+def test_a_gray_photograph_in_rgb_leaves_a_set_in_colour() -> None:
+    """How the first image is stored decides, not what it shows: old photographs are gray, and so is a black one."""
+    Path("photographs").mkdir()
+    Image.new("RGB", (8, 8), (7, 7, 7)).save("photographs/a.png")
+    Image.new("RGB", (8, 8), (7, 8, 9)).save("photographs/b.png")
+    for path in (Path("photographs"), zipped(Path("photographs"))):
+        images = RawSequence(path)
+        assert images.channels == 3
+        assert images.read(1)[0, 0].tolist() == [7, 8, 9]
+
+
 def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> None:
     folder = pictures("some", 2, 0)
     Image.new("RGB", (64, 64)).save(folder / "001.png")
