@@ -44,7 +44,7 @@ from pipeline.stages.page import page
 from pipeline.stages.tables import caption, tables
 
 # Who started a job, for its heartbeat: a job ends with its run, however that ends.
-shell.prefix("set -euo pipefail; export BRIGHT_RUN=${HOSTNAME:-}:$PPID; ")
+shell.prefix("set -euo pipefail; export BRIGHT_RUN=${{HOSTNAME:-}}:$PPID; ")
 
 DEMO = workflow.source_path("config/demo.yaml")
 
