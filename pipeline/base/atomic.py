@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.checksums import checksum_path, is_kept, take_checksum
+
 FORGOTTEN_S = 7 * 24 * 3600  # nobody writes one file for a week
 
 
@@ -21,7 +23,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place if the block ends without an exception.
 
     The temporary name keeps the suffix, since many writers choose their format by it; no two writers have the same,
-    wherever they are. The file's mode is what the umask says.
+    wherever they are. The file's mode is what the umask says. A result, or a saved state, gets its checksum beside it
+    (`pipeline.base.checksums`): at no moment is there one of another content.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,11 +37,21 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.chmod(mode)  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _put(temporary, path)
         _flush_folder(path.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _put(temporary: Path, path: Path) -> None:
+    if not is_kept(path):
+        temporary.replace(path)
+        return
+    text = take_checksum(temporary).text(path.name)
+    checksum_path(path).unlink(missing_ok=True)
+    temporary.replace(path)
+    write_text(checksum_path(path), text)
 
 
 @cache

@@ -1,10 +1,11 @@
 """What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
 
 import inspect
+import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 
+from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
 from pipeline.base.memory import keep_freed_memory
@@ -43,13 +45,17 @@ Settings = TypeVar("Settings", bound=BaseModel)
 def stage(work: Callable[..., None]) -> Callable[..., None]:
     """The command of a stage from what it does with `job`, its settings: these become text, and it has --log.
 
-    Its help is its module's docstring.
+    Its help is its module's docstring. Every file that it is told of is checked first, wherever a checksum lies beside
+    one: inputs by this alone, and outputs of earlier, which it would replace.
     """
     job, *options = inspect.signature(work).parameters.values()
 
     @wraps(work)
     def command(settings: str, *values: Any, log: Path | None = None, **named: Any) -> None:
         log_to(log)
+        for path in _paths((settings, values, list(named.values()))):
+            if os.path.isfile(path):  # noqa: PTH113 - False also for what can be no path
+                check(path)
         work(read_settings(job.annotation, settings), *values, **named)
 
     text = job.replace(name="settings", annotation=SettingsArgument)
@@ -57,6 +63,20 @@ def stage(work: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature([text, *options, log])  # type: ignore[attr-defined]
     command.__doc__ = work.__globals__["__doc__"]  # also of a module that runs as `bright STAGE`
     return command
+
+
+def _paths(told: Any) -> Iterator[Path]:
+    """The files among a command's arguments: paths, `NAME=PATH`, and those in a list or in an `@FILE`."""
+    if isinstance(told, Path):
+        yield told
+    elif isinstance(told, list | tuple):
+        for one in told:
+            yield from _paths(one)
+    elif isinstance(told, str) and told.startswith("@") and "=" not in told:
+        yield Path(told[1:])
+        yield from _paths(listed([told]))
+    elif isinstance(told, str) and not told.lstrip().startswith("{"):
+        yield Path(told.rpartition("=")[2])
 
 
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from pipeline.base.atomic import write_text
+from pipeline.base.checksums import check
 
 FIRST_COLUMNS = ("step", "images", "seconds")
 
@@ -17,6 +18,7 @@ class History:
         self.path = path
         self.rows: list[dict[str, float]] = []
         if path.exists():
+            check(path)
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
             self.rows = [row for row in rows if row["step"] <= step]

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.base.atomic import atomic_path
+from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 
 
@@ -25,7 +26,8 @@ def save_tree(path: Path, tree: dict[str, Any]) -> None:
 
 
 def load_tree(path: Path) -> dict[str, Any]:
-    """The tree that `save_tree` wrote, its tensors on the CPU."""
+    """The tree that `save_tree` wrote, its tensors on the CPU; InputError where it is another file."""
+    check(path)
     try:
         with safe_open(path, framework="pt") as file:
             return _put_tensors(json.loads(file.metadata()["tree"]), file)

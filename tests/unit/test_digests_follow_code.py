@@ -138,6 +138,7 @@ USED = {
     "pipeline.base.atomic.atomic_path": "gives a path beside the one asked for",
     "pipeline.base.atomic.write_json": "writes the numbers that it is given, in full",
     "pipeline.base.atomic.write_text": "writes the text that it is given",
+    "pipeline.base.checksums.check": "ends the command where a file is another one",
     "pipeline.base.command.LogOption": "where log lines go",
     "pipeline.base.command.TERMINATED": "an exit code",
     "pipeline.base.command.listed": "reads paths from a list of arguments",
