@@ -42,6 +42,7 @@ Counts = Callable[[], dict[str, int]]
 
 SHOWN_FROM = 8 * 2**20  # bytes: less is read in a moment
 FILES_AT_A_TIME = 1024
+CHECKSUM = "checksum"
 UNREADABLE = "unreadable"  # in place of the hash of a file that preparing names as unreadable, too
 
 
@@ -138,15 +139,15 @@ class Fingerprints:
     def keep(self) -> None:
         """Write what was taken anew, and the times that it was seen with: for when a run really starts."""
         for place, found in self._found.items():
-            if found is not None and found != _read(place):
-                write_json(place, found.model_dump(exclude_defaults=True))
+            if found is not None and found != read_fingerprint(place):
+                write_fingerprint(place, found)
         if self._seen:
             write_json(LAST_SEEN, _last_seen() | self._seen)
 
     def _find(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
         """The fingerprint that belongs in this place; None where the files are absent and nothing is kept."""
         if place not in self._found:
-            known = _read(place)
+            known = read_fingerprint(place)
             self._found[place] = known if self.trusted else self._look(place.name, known, where, files, images)
         return self._found[place]
 
@@ -241,15 +242,30 @@ def _image_counts(source: Source, where: str) -> dict[str, int]:
         return {}
 
 
-def _read(place: Path) -> Fingerprint | None:
+def write_fingerprint(place: Path, found: Fingerprint) -> None:
+    """Keep a fingerprint, with a checksum of what it says."""
+    values = found.model_dump(exclude_defaults=True)
+    write_json(place, values | {CHECKSUM: _checksum(values)})
+
+
+def read_fingerprint(place: Path) -> Fingerprint | None:
+    """A kept fingerprint; None where there is none, InputError where it is not what was kept."""
+    remedy = "bring it back with git, or delete it: it is taken again"
     try:
-        return Fingerprint.model_validate_json(place.read_bytes())
+        values = json.loads(place.read_bytes())
+        told = values.pop(CHECKSUM, None)
+        found = Fingerprint.model_validate(values)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
-        raise InputError(
-            f"{place}: not a readable fingerprint; bring it back with git, or delete it: it is taken again"
-        ) from None
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise InputError(f"{place}: not a readable fingerprint; {remedy}") from None
+    if told is not None and told != _checksum(values):
+        raise InputError(f"{place}: damaged: it does not have the checksum that it was kept with; {remedy}")
+    return found
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _last_seen() -> dict[str, str]:

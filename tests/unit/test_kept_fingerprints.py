@@ -15,7 +15,14 @@ from PIL import Image
 from pipeline.base.errors import InputError
 from pipeline.commands.fingerprint import fingerprint as command
 from pipeline.data import fingerprint as module
-from pipeline.data.fingerprint import FINGERPRINTS, LAST_SEEN, Fingerprints, missing_source
+from pipeline.data.fingerprint import (
+    FINGERPRINTS,
+    LAST_SEEN,
+    Fingerprints,
+    missing_source,
+    read_fingerprint,
+    write_fingerprint,
+)
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import EmbeddedSource, FolderSource
@@ -168,7 +175,19 @@ def test_a_clone_reads_the_images_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fingerprint_that_git_brought_is_not_taken_for_other_images() -> None:
     ours = kept()
     (path,) = FINGERPRINTS.iterdir()
+    found = read_fingerprint(path)
+    assert found is not None
+    write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))
+    assert looked()["sha256"] == ours["sha256"]
+
+
+def test_a_fingerprint_that_is_not_what_was_kept_is_named() -> None:
+    ours = kept()
+    (path,) = FINGERPRINTS.iterdir()
     path.write_text(path.read_text().replace(ours["sha256"], "0" * 64))
+    with pytest.raises(InputError, match=f"{path}: damaged: .* bring it back with git, or delete it"):
+        looked()
+    path.unlink()
     assert looked()["sha256"] == ours["sha256"]
 
 
