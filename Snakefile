@@ -30,12 +30,13 @@ from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments
 from pipeline.plan.checks import claimed_run, left_out, obstacles
 from pipeline.plan.clocks import set_back
+from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.ending import ending, told_earlier
 from pipeline.plan.identities import check_identities
-from pipeline.plan.parts import Part, planned, targets
+from pipeline.plan.parts import Part, planned
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find as find_job
-from pipeline.plan.run import Needed, forced, headline, wanted
+from pipeline.plan.run import Needed, everything, forced, headline, wanted
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs, Output, path_of
@@ -69,7 +70,7 @@ include: "workflow/rules/common.smk"
 rule all:
     """Every table, figure and sample set (the default)."""
     input:
-        [job.outputs for job in jobs(targets)],
+        [output.path for output in jobs(everything)],
 
 
 include: "workflow/rules/datasets.smk"

@@ -30,11 +30,15 @@ LOCK_PATIENCE_S = 2.0
 
 
 class State(StrEnum):
-    """Of a job. A record says `running` also of one that vanished: who reads it takes an old one for silent."""
+    """Of a job. A record says `running` also of one that vanished: who reads it takes an old one for silent.
+
+    No record says `damaged`: that is of results that are not what they were.
+    """
 
     DONE = "done"
     RUNNING = "running"
     SILENT = "silent"
+    DAMAGED = "damaged"
     FAILED = "failed"
     OUT_OF_MEMORY = "out of memory"
     INTERRUPTED = "interrupted"
@@ -53,7 +57,7 @@ def read_record(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and found.get("state", State.RUNNING) in set(State) else {}
 
 
 class Record:

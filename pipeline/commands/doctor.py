@@ -26,6 +26,7 @@ from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
+from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import Source
@@ -58,7 +59,8 @@ def doctor(
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
     asked = {*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())}
-    stopping = obstacles(jobs, to_do, networks)
+    stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
+    stopping += obstacles(jobs, to_do, networks)
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     package = load_package()
@@ -92,8 +94,9 @@ def dataset_table(jobs: Jobs) -> str:
     rows = []
     for name, settings in jobs.config.datasets.items():
         job = jobs(dataset, name)
-        prepared = f"yes, {job.folder}" if job.complete else "no"
-        if job.complete:
+        damaged = any(wrong_sizes(job))
+        prepared = "damaged, see below" if damaged else f"yes, {job.folder}" if job.complete else "no"
+        if job.complete and not damaged:
             facts = read_json(Path(job.path("manifest.json")), f"datasets.{name}")
             prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
         source = settings.source.model_dump(mode="json")

@@ -22,7 +22,7 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.page import trainings
 
 NOTE = 60  # characters
-BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT)
+BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT, State.DAMAGED)
 
 
 def status(

@@ -75,7 +75,7 @@ def lost_models(needed: Needed) -> list[str]:
 
 
 def trainings_behind(needed: Needed, job: Job) -> list[Job]:
-    """The trainings that a run has to do for a job, without those that the user asked for."""
+    """The trainings that a run has to do for a job, without those that the user asked for or that were damaged."""
     found: dict[tuple[str, str], Job] = {}
     made = {one.key for one in needed.jobs}
     waiting = list(job.upstream)
@@ -84,7 +84,7 @@ def trainings_behind(needed: Needed, job: Job) -> list[Job]:
         if one.key in made and one.key not in found and not needed.again(one):
             found[one.key] = one
             waiting += one.upstream
-    return [one for one in found.values() if one.is_training]
+    return [one for one in found.values() if one.is_training and one.key not in needed.asked]
 
 
 def left_out(made: Iterable[Job]) -> list[str]:

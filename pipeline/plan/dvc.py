@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
+from pipeline.base.yaml_files import read_yaml
 from pipeline.plan.view import folder, planned_trainings
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
@@ -43,13 +44,13 @@ def recorded_origin(jobs: Jobs) -> str | None:
     """The config file whose run lies in results/RUN; None where there is no run yet."""
     try:
         first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
-    except OSError:
+    except (OSError, ValueError):
         return None
     return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
 
 
 def _keep(path: Path, text: str) -> None:
-    if not (path.exists() and path.read_text(encoding="utf-8") == text):
+    if not (path.exists() and path.read_bytes() == text.encode()):
         write_text(path, text)
 
 
@@ -115,7 +116,12 @@ def dvc_file(path: Path) -> Path:
 def tracked_as(path: Path) -> dict[str, Any]:
     """What DVC's file says: `md5` of the content, `size` in bytes, `nfiles`; nothing where it is not tracked."""
     file = dvc_file(path)
-    return yaml.safe_load(file.read_text(encoding="utf-8"))["outs"][0] if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        return dict(read_yaml(file, str(file))["outs"][0])
+    except (InputError, KeyError, IndexError, TypeError, ValueError):
+        raise InputError(f"{file}: not a file of DVC's about one result; bring it back with git") from None
 
 
 def refuse_while_jobs_run() -> None:

@@ -36,7 +36,7 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
         *_counted("Made", list(by_key.values())),
         *_counted("Reused", list(reused.values())),
         "",
-        *textwrap.wrap(_result(jobs), WIDTH),
+        *textwrap.wrap("" if published.damaged else _result(jobs), WIDTH),
         "",
         *(f"{place:{width}}  {what}" for place, what in places.items()),
         *told_earlier(published),
@@ -45,12 +45,12 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
 
 
 def told_earlier(published: Published) -> list[str]:
-    """A line for copies that are not this config's."""
+    """A line for each result that is damaged, and one for copies that are not this config's."""
     if not published.earlier:
-        return []
+        return published.damaged
     first = ", ".join(sorted(published.earlier)[:3])
     more = f" and {len(published.earlier) - 3} more" if len(published.earlier) > 3 else ""
-    return [f"Of an earlier run, since their results are not here: {first}{more}"]
+    return [*published.damaged, f"Of an earlier run, since their results are not here: {first}{more}"]
 
 
 def _counted(what: str, made: list[Job]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.places import RESULTS
-from pipeline.stages.common import Job
+from pipeline.stages.common import Job, digest_of, read_accepted
 
 IDENTITIES = RESULTS / "identities"
 
@@ -32,11 +32,14 @@ def record_identity(job: Job) -> None:
 def check_identities(made: Iterable[Job]) -> None:
     """InputError where a result that is here was made from something else than the job that would use it."""
     for job in made:
-        known = read_identity(identity_path(*job.key)) if job.jobs.shelf.files(job.folder) else None
+        path = identity_path(*job.key)
+        known = None if job.jobs.shelf.files(job.folder).isdisjoint(job.files) else read_identity(path)
+        if known is not None and known != job.identity and (line := identity_problem(path)) is not None:
+            raise InputError(line)
         if known is not None and known != job.identity and job.key[1] not in job.jobs.accepted.values():
             raise InputError(
                 f"{job.folder}: was made from something else than {job.entry} asks for, though the digests are equal"
-                f" ({identity_path(*job.key)} tells of what); move the folder and that file away, and run again"
+                f" ({path} tells of what); move the folder and that file away, and run again"
             )
 
 
@@ -46,8 +49,24 @@ def read_identity(path: Path) -> dict[str, Any] | None:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not JSON ({error}); restore it from git, or remove it") from None
+
+
+def identity_problem(path: Path) -> str | None:
+    """A line where a recorded identity is not the one that its name is the digest of; None also where there is none."""
+    remedy = "bring it back with git, or remove it: the next run writes it again"
+    try:
+        known = read_identity(path)
+    except InputError:
+        return f"{path}: damaged: not readable; {remedy}"
+    if known is None:
+        return None
+    digest, told = digest_of(known), path.stem.rsplit("-", 1)[-1]
+    stage = path.stem.removesuffix(f"-{told}")
+    if told in (digest, read_accepted().get(f"{stage} {digest}")):
+        return None
+    return f"{path}: damaged: not what {told} is the digest of; {remedy}"
 
 
 def recorded(digest: str) -> dict[str, Any] | None:

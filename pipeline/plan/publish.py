@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.checksums import problem
+from pipeline.plan.damage import keep_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.parts import planned
@@ -38,6 +40,8 @@ class Published:
     """Paths of this config's results."""
     earlier: list[str] = field(default_factory=list)
     """Paths of copies whose results are not here."""
+    damaged: list[str] = field(default_factory=list)
+    """A line for each result that is not what it was; its copy stays as it is."""
 
 
 def publish(jobs: Jobs, origin: str) -> Published:
@@ -47,10 +51,12 @@ def publish(jobs: Jobs, origin: str) -> Published:
     """
     jobs.shelf.forget()
     found, record = Published(), folder(jobs) / RECORD
-    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    known = {place: str(stored) for place, stored in published_copies(jobs).items()}
     shown = dict(known)
     for place, output in jobs(view).items():
-        if output.job.has(output.file):
+        if output.job.has(output.file) and (line := problem(Path(output.path), whole=True)) is not None:
+            found.damaged.append(line)
+        elif output.job.has(output.file):
             _copy(Path(output.path), Path(place))
             found.present.append(place)
             shown[place] = output.path
@@ -64,6 +70,7 @@ def publish(jobs: Jobs, origin: str) -> Published:
             found.earlier.append(place)
     for job in jobs(planned).values():
         record_identity(job)
+        keep_checksums(job)
     if found.present:
         _keep(record, shown)
         found.present += write_metrics(jobs, folder(jobs) / "metrics.json")
@@ -71,9 +78,23 @@ def publish(jobs: Jobs, origin: str) -> Published:
     return found
 
 
+def published_copies(jobs: Jobs) -> dict[str, Path]:
+    """Place in results/RUN -> file of the store that it is a copy of, as the last publishing recorded it."""
+    record = _read(folder(jobs) / RECORD) or {}
+    return {place: Path(str(stored)) for place, stored in record.items()}
+
+
 def _keep(path: Path, values: dict[str, Any]) -> None:
-    if not (path.exists() and json.loads(path.read_text(encoding="utf-8")) == values):
+    if _read(path) != values:
         write_json(path, values)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a file says that publishing wrote, and writes again where it is not readable."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _copy(stored: Path, place: Path) -> None:
@@ -109,12 +130,15 @@ def write_metrics(jobs: Jobs, path: Path) -> list[str]:
 
 
 def _summary(jobs: Jobs, job: Job) -> dict[str, Any] | None:
-    """A job's summary, if the plan has the job and it is done, here or where its copy in results/RUN comes from."""
+    """A job's summary, if the plan has the job and it is done, here or where its copy in results/RUN comes from.
+
+    One that is damaged is none; its copy is what it was.
+    """
     if job.key not in jobs(planned):
         return None
     places = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
-    found = next((place for place in places if place.exists()), None)
-    return None if found is None else json.loads(found.read_text(encoding="utf-8"))
+    found = next((place for place in places if place.exists() and problem(place) is None), None)
+    return None if found is None else _read(found)
 
 
 def _reconstruction(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.errors import InputError
+from pipeline.plan.damage import set_aside
 from pipeline.plan.parts import Part, part_of, planned, targets
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
@@ -46,7 +47,6 @@ def outputs_of(made: Iterable[Job]) -> list[Output]:
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
     """What Snakemake's targets stand for: rules and files; everything without any, or with one that is unknown."""
     groups = {
-        "all": jobs(targets),
         "tables": list(jobs(tables).values()),
         "figures": list(jobs(figures).values()),
         "page": [jobs(page)],
@@ -60,8 +60,13 @@ def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
         elif (output := output_of(jobs, name)) is not None:
             found.append(output)
         else:
-            found += outputs_of(groups["all"])
+            found += jobs(everything)
     return found
+
+
+def everything(jobs: Jobs) -> list[Output]:
+    """What a run without targets makes, also of what was damaged and is only read by what is there."""
+    return [*outputs_of(jobs(targets)), *set_aside(jobs)]
 
 
 def output_of(jobs: Jobs, path: str) -> Output | None:
@@ -90,9 +95,11 @@ class Needed:
 
     def __init__(self, wanted: Iterable[Output], forced: Iterable[Key] = ()):
         self.forced = set(forced)
+        waiting = list(wanted)
+        self.asked = {output.job.key for output in waiting}
+        """The jobs that the targets are of."""
         self._again: dict[Key, bool] = {}
         self.parts: dict[tuple[str, str, tuple[int, int] | None], Part] = {}
-        waiting = list(wanted)
         while waiting:
             output = waiting.pop()
             part = part_of(output)
@@ -111,6 +118,7 @@ class Needed:
     def among(self, parts: Iterable[Part]) -> "Needed":
         """The same of these parts alone: what Snakemake will make of it."""
         found = Needed((), self.forced)
+        found.asked = self.asked
         found.parts = {part.key: part for part in parts}
         return found
 
@@ -125,4 +133,4 @@ class Needed:
 
 def unfinished(jobs: Jobs) -> Needed:
     """What a run of everything has to make."""
-    return Needed(outputs_of(jobs(targets)))
+    return Needed(jobs(everything))

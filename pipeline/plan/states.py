@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.base.records import State, died_for_memory, read_record, record_path
+from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.parts import Part
 from pipeline.stages.common import Job
 
@@ -35,7 +36,7 @@ class JobState:
         """Outputs decide; without them, the record's word and its age."""
         said = self.record.get("state", State.WAITING)
         if self.part.complete:
-            return State.DONE
+            return State.DAMAGED if self.damage else State.DONE
         if said == State.RUNNING and self.silent_s >= SILENT_S:
             return State.SILENT
         return State.WAITING if said == State.DONE else State(said)
@@ -82,9 +83,16 @@ class JobState:
         left = self.record.get("left_s")
         return None if left is None else max(0.0, float(left) - self.silent_s)
 
+    @cached_property
+    def damage(self) -> list[str]:
+        """A line for each output whose size is not what it was."""
+        return list(wrong_sizes(self.job, self.part.files))
+
     @property
     def problem(self) -> str:
-        """What ended a job that is not done, as far as its record tells."""
+        """What ended a job that is not done, as far as its record tells; or what is wrong with its results."""
+        if self.state == State.DAMAGED:
+            return "; ".join(self.damage)
         if self.state in (State.SILENT, State.OUT_OF_MEMORY) and died_for_memory(self.record):
             return "killed for memory; its next attempt asks for more"
         if self.state == State.SILENT:

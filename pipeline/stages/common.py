@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from pipeline.base.code import code_digest
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import read_json
 from pipeline.base.places import NETWORKS, RESULTS, STORE, WORK
 from pipeline.base.seeds import seed_for
 from pipeline.config.root import Config
@@ -243,7 +245,12 @@ def closure(targets: Iterable[Job]) -> list[Job]:
 
 def read_accepted() -> dict[str, str]:
     """`STAGE DIGEST` of jobs, and the digests of the results that count as theirs (see `bright accept`)."""
-    return json.loads(ACCEPTED.read_text(encoding="utf-8")) if ACCEPTED.exists() else {}
+    if not ACCEPTED.exists():
+        return {}
+    found = read_json(ACCEPTED, str(ACCEPTED))
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise InputError(f"{ACCEPTED}: digests by digests are expected; bring it back with git, or remove it")
+    return found
 
 
 def is_complete(job: Job) -> bool:

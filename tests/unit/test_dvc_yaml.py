@@ -12,7 +12,7 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_json
+from pipeline.base.atomic import write_json, write_text
 from pipeline.config.root import load_config, read_config
 from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import publish
@@ -34,8 +34,8 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     finish(plan)
     for name, columns in (("main", "l2,adversarial"), ("without-noise", "l2")):
         job = plan(autoencoder, name)
-        Path(job.path("autoencoder.history.csv")).write_text(f"step,images,seconds,{columns}\n")
-    Path(plan(diffusion, "main").path("diffusion.history.csv")).write_text("step,images,seconds\n")
+        write_text(job.path("autoencoder.history.csv"), f"step,images,seconds,{columns}\n")
+    write_text(plan(diffusion, "main").path("diffusion.history.csv"), "step,images,seconds\n")
     publish(plan, str(TINY))
     return plan
 

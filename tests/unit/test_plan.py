@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from finished_plan import finish, new_jobs, tiny_plan, tiny_values, with_key
 
+from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
 from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
@@ -270,7 +271,7 @@ def test_publishing_shows_this_configs_tables_under_peoples_names() -> None:
     assert len(list((folder / "tables").iterdir())) == 3 * 13
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".pdf"}
     shown = folder / "tables" / "table2.md"
-    Path(jobs(tables)["table2"].path("table.md")).write_text("another")
+    write_text(jobs(tables)["table2"].path("table.md"), "another")
     publish(jobs, "tiny.yaml")
     assert shown.read_text() == "another"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from finished_plan import finish, make, tiny_plan, tiny_values
 
+from pipeline.base.atomic import write_text
 from pipeline.plan.ending import told_earlier
 from pipeline.plan.parts import planned
 from pipeline.plan.publish import RECORD, Published, publish
@@ -124,7 +125,7 @@ def test_clocks_decide_nothing() -> None:
     jobs = tiny_plan()
     finish(jobs)
     stored, shown = Path(jobs(tables)["table2"].path("table.md")), RUN / "tables" / "table2.md"
-    stored.write_text("another")
+    write_text(stored, "another")
     os.utime(stored, (1, 1))
     publish(jobs, "tiny.yaml")
     assert shown.read_text() == "another"

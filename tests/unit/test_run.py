@@ -126,11 +126,14 @@ def test_results_of_the_jobs_that_they_are_used_for_pass(jobs: Jobs) -> None:
     check_identities(tiny_plan()(planned).values())
 
 
-def test_a_result_of_something_else_under_the_same_digest_is_refused(jobs: Jobs) -> None:
+def test_a_result_of_something_else_under_the_same_digest_is_refused(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     finish(jobs)
     job = jobs(autoencoder, "main")
     other = identity_path(*job.key)
     write_json(other, job.identity | {"settings": {"seed": 123}})
+    monkeypatch.setattr("pipeline.plan.identities.digest_of", lambda identity: job.digest)
     with pytest.raises(InputError) as caught:
         check_identities(tiny_plan()(planned).values())
     assert str(caught.value) == (
@@ -163,6 +166,9 @@ def test_a_damaged_record_gets_one_line(jobs: Jobs) -> None:
     path = identity_path(*jobs(autoencoder, "main").key)
     path.write_text("{")
     with pytest.raises(InputError, match=re.escape(f"{path}: not JSON")):
+        check_identities(tiny_plan()(planned).values())
+    write_json(path, jobs(autoencoder, "main").identity | {"settings": {"seed": 123}})
+    with pytest.raises(InputError, match=re.escape(f"{path}: damaged: not what {path.stem[-12:]} is the digest of")):
         check_identities(tiny_plan()(planned).values())
 
 

@@ -42,6 +42,11 @@ def make_jobs():
         check_identities(jobs(planned).values())
     except InputError as error:
         stop(error)
+    # A job on a cluster reads what the main process looked at; and a lock is taken away whatever is damaged.
+    if workflow.is_main_process and "--unlock" not in sys.argv:
+        found = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
+        if found:
+            stop("\nerror: ".join(found))
     return jobs
 
 
