@@ -1,6 +1,7 @@
 """What the pages say of commands that keep configs and results in order: which files they write, keep and remove."""
 
 import json
+from pathlib import Path
 
 import pytest
 from documented import ROOT
@@ -81,6 +82,35 @@ def test_results_that_no_config_needs_are_removed(places: Places, line: str) -> 
     place = with_unused(places.copy())
     place.type(line.replace("CONFIG...", "config/demo.yaml"))
     assert place.files("results/store").keys() == kept.keys()
+
+
+def with_damage(place: Place) -> Path:
+    """The file of a finished result whose last byte is another one now."""
+    path = min(place.folder.glob("results/store/codes/*/codes.safetensors"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return path.relative_to(place.folder)
+
+
+@documented("bright verify CONFIG", says="to know whether every file is what was put in place")
+def test_a_damaged_file_is_named(places: Places, line: str) -> None:
+    place = places.copy()
+    line = line.replace("CONFIG", "config/demo.yaml")
+    assert "nothing damaged, missing, unknown or left over" in place.type(line).text
+    damaged = with_damage(place)
+    assert f"damaged: {damaged}: sha256 is" in place.type(line, expect=1).text
+
+
+@documented("bright verify CONFIG --repair", says="to have what is damaged made again by the next run")
+def test_a_damaged_file_is_made_again(places: Places, line: str) -> None:
+    place = places.copy()
+    path = min(place.folder.glob("results/store/codes/*/codes.safetensors"))
+    before = path.read_bytes()
+    damaged = with_damage(place)
+    place.type(line.replace("CONFIG", "config/demo.yaml"))
+    assert (place.folder / "results/damaged" / damaged.relative_to("results")).exists()
+    assert place.type("snakemake --cores 2").jobs == {"dump_codes": 1}
+    assert path.read_bytes() == before
 
 
 @documented("bright fingerprint CONFIG", says="on a large collection, `bright fingerprint CONFIG` reads it once")
