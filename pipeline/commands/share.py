@@ -14,10 +14,13 @@ from typing import Annotated
 import typer
 
 from pipeline.base.amounts import readable_bytes
+from pipeline.base.atomic import write_text
+from pipeline.base.checksums import problem
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
+from pipeline.models.metric_networks.files import network_state
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run, tracked_as
 from pipeline.plan.parts import planned
@@ -55,8 +58,11 @@ def share(
     if not paths:
         raise InputError("nothing to track: these configs have no finished results here; run snakemake before")
     before = {path: tracked_as(path) for path in paths}
+    told = {path: dvc_file(path).read_text(encoding="utf-8") for path in paths if before[path]}
+    refuse_damaged(path for path in paths if path not in told)
     add(paths)
     new = [path for path in paths if tracked_as(path) != before[path]]
+    keep_damage_out({path: told[path] for path in new if path in told})
     for path in new:
         print(f"{readable_bytes(tracked_as(path)['size']):>8}  {dvc_file(path)}")
     total = readable_bytes(sum(tracked_as(path)["size"] for path in paths))
@@ -84,6 +90,32 @@ def tracked(plans: list[Jobs], section: str) -> list[Path]:
         raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
     paths = [*sorted({job.folder for job in _jobs(plans)}), *_networks(plans)]
     return [path for path in paths if section in (path.parent.name, ALL) and dvc_file(path).exists()]
+
+
+def refuse_damaged(paths: Iterable[Path]) -> None:
+    """InputError where a file in these results is not what was put in place: damage is not spread."""
+    lines: list[str] = []
+    for path in paths:
+        if path.parent == NETWORKS:
+            state = network_state(path.stem, NETWORKS)
+            lines += [state.line] if state.status == "wrong" else []
+        else:
+            lines += [line for file in sorted(path.rglob("*")) if (line := problem(file, whole=True)) is not None]
+    if lines:
+        raise InputError("nothing is tracked: " + "; ".join(lines))
+
+
+def keep_damage_out(changed: dict[Path, str]) -> None:
+    """InputError where what was tracked has changed by damage: DVC's files say again what they said.
+
+    Whether a file changed is left to DVC, which remembers sizes and times: a store of terabytes is not read again.
+    """
+    try:
+        refuse_damaged(changed)
+    except InputError:
+        for path, text in changed.items():
+            write_text(dvc_file(path), text)
+        raise
 
 
 def _jobs(plans: list[Jobs]) -> Iterable[Job]:

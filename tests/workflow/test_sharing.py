@@ -1,5 +1,6 @@
 """Results travel: tracked, pushed and pulled by DVC, then nothing is computed twice."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,74 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Shared, tmp_path: Path) ->
     said = clone.python("pipeline.commands.share", "config.yaml").text
     assert "0 .dvc files are new or changed" in said
     assert clone.git("status", "--short").text == ""
+
+
+def test_damage_is_neither_tracked_nor_spread(shared: Shared, tmp_path: Path) -> None:
+    clone = shared.repository.clone(tmp_path / "clone")
+    clone.dvc("pull")
+    before = clone.git("status", "--short").text
+    (codes, *_) = sorted(clone.folder.glob("results/store/codes/*/codes.safetensors"))
+    content = codes.read_bytes()
+    codes.unlink()  # a link into the cache, or a file of its own
+    codes.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    line = f"error: nothing is tracked: {codes.relative_to(clone.folder)}: damaged: sha256 is"
+    assert line in clone.python("pipeline.commands.share", "config.yaml", expect=2).text
+    assert clone.git("status", "--short").text == before
+    clone.python("pipeline.commands.verify", "config.yaml", "--repair")
+    clone.dvc("checkout", str(codes.parent))
+    assert codes.read_bytes() == content
+    clone.python("pipeline.commands.verify", "config.yaml")
+
+
+def test_damage_that_nobody_tracked_yet_is_refused(tiny_run: Workflow, tmp_path: Path) -> None:
+    repository = finished_repository(tmp_path / "repository", tiny_run)
+    (table, *_) = sorted(repository.folder.glob("results/store/tables/table2-*/table.csv"))
+    table.write_text("nothing")
+    said = repository.python("pipeline.commands.share", "config.yaml", expect=2).text
+    assert f"error: nothing is tracked: {table.relative_to(repository.folder)}: damaged: 7 bytes, should be" in said
+    assert not list(repository.folder.glob("results/store/*/*.dvc"))
+
+
+def test_what_a_remote_damaged_is_not_pulled_and_can_be_sent_again(shared: Shared, tmp_path: Path) -> None:
+    ours = shared.repository.clone(tmp_path / "ours")
+    ours.dvc("pull")
+    remote = tmp_path / "remote"
+    ours.dvc("remote", "add", "--default", "--force", "colleagues", str(remote))
+    ours.dvc("remote", "modify", "colleagues", "verify", "true")
+    path = str(min(ours.folder.glob("results/store/codes/*/")).relative_to(ours.folder))
+    ours.commit("A remote of its own")
+    ours.dvc("push", path)
+    sent = remote / "files" / "md5" / place_of(md5_of(ours.folder / path / "codes.safetensors"))
+    sent.chmod(0o644)
+    sent.write_bytes(b"damaged")
+
+    theirs = ours.clone(tmp_path / "theirs")
+    assert theirs.dvc("pull", path, expect=1).text
+    assert not (theirs.folder / path / "codes.safetensors").exists()
+
+    ours.dvc("push", path)
+    assert not sent.exists() or sent.read_bytes() == b"damaged"
+    sent.unlink(missing_ok=True)
+    listed = yaml.safe_load((ours.folder / f"{path}.dvc").read_text())["outs"][0]["md5"]
+    (remote / "files" / "md5" / place_of(listed)).unlink()
+    ours.dvc("push", path)
+    theirs.dvc("pull", path)
+    assert files_of(theirs.folder / path) == files_of(ours.folder / path)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def md5_of(path: Path) -> str:
+    """What DVC names a file by."""
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def place_of(md5: str) -> str:
+    """Where DVC's remote has an object."""
+    return f"{md5[:2]}/{md5[2:]}"
 
 
 def test_a_pulled_autoencoder_is_not_trained_again(shared: Shared, tmp_path: Path, networks_folder: Path) -> None:
