@@ -44,7 +44,7 @@ def save_networks(folder: Path) -> Path:
     networks = {
         "inception": _random_inception(folder).state_dict(),
         "vgg16": torchvision.models.vgg16().state_dict(),
-        "clip": CLIPVisual(512, 224, 12, 768, 32).state_dict() | {"text_projection": torch.zeros(1, 512)},
+        "clip": CLIPVisual(512, 224, 12, 768, 32).state_dict() | {"text_projection": torch.zeros(512, 512)},
     }
     for name, weights in networks.items():
         copied = {key: value.clone() for key, value in weights.items()}

@@ -23,7 +23,7 @@ from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.models.metric_networks.files import NetworkState, network_state
-from pipeline.models.metric_networks.manifest import manifest
+from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.models.retrieval_tinycudann import load_package
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.damage import wrong_sizes
@@ -42,6 +42,7 @@ LIBRARIES = (
 )
 EXECUTOR = "snakemake-executor-plugin-"
 WIDEST_CELL = 60
+UNCHECKED = "here, hash not checked"
 STATES = {
     "here": "here, right",
     "fetchable": "a run makes it from {}",
@@ -85,7 +86,8 @@ def network_table(states: list[NetworkState], asked: set[str]) -> str:
     for one in states:
         without = ", ".join(manifest()[one.name].metrics)
         asked_for = "yes" if one.name in asked else "no"
-        rows.append((one.name, STATES[one.status].format(one.line), without, asked_for))
+        state = UNCHECKED if one.status == "here" and is_unchecked(one.name) else STATES[one.status].format(one.line)
+        rows.append((one.name, state, without, asked_for))
     return _table(rows, ("network", "state", "without it, these are missing", "asked for"))
 
 

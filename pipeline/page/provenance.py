@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.parsing import read_json
-from pipeline.models.metric_networks.manifest import manifest
+from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 
 
 @dataclass
@@ -41,7 +41,11 @@ def gather_provenance(summaries: list[Path]) -> Provenance:
                 known.append(version)
         for key, value in protocol.items():
             if key == "network_sha256":
-                found.networks[protocol["network"]] = value
+                found.networks[protocol["network"]] = _told(protocol["network"], value)
             elif (name := key.removesuffix("_sha256")) in manifest():
-                found.networks[name] = value
+                found.networks[name] = _told(name, value)
     return found
+
+
+def _told(network: str, sha256: str) -> str:
+    return f"{sha256} (hash not checked)" if is_unchecked(network) else sha256

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
+from pipeline.models.metric_networks.manifest import is_unchecked
 
 # A seed draws other images by the same rule, and a library's version is recorded, not compared.
 NOT_COMPARED = frozenset({"seed", "versions"})
@@ -78,5 +79,6 @@ def told(protocol: dict[str, Any]) -> str:
         if not isinstance(value, float | int | str):
             parts[key] = json.dumps(value, sort_keys=True)
         elif key.endswith("sha256"):
-            parts[key] = str(value)[:12]
+            name = protocol.get("network", "") if key == "network_sha256" else key.removesuffix("_sha256")
+            parts[key] = f"{str(value)[:12]}{' (hash not checked)' if is_unchecked(str(name)) else ''}"
     return ", ".join(f"{key} {value}" for key, value in parts.items())

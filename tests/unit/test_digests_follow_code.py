@@ -169,6 +169,7 @@ USED = {
     "pipeline.families.load": "finds the family's network, whose module is in the digest",
     "pipeline.generation.interactive.interactive": "for Python sessions and notebooks; no stage calls it",
     "pipeline.models.metric_networks.manifest.PERCEPTUAL_NETWORKS": "a network's name; its sha256 is in the digest",
+    "pipeline.models.metric_networks.manifest.is_unchecked": "words beside a hash",
     "pipeline.models.metric_networks.manifest.manifest": "whose weights they are, for the page",
     "pipeline.models.metric_networks.manifest.missing_line": "the text of an error",
     "pipeline.models.metric_networks.manifest.network": "the sha256 that weights must have, which is in the digest",

@@ -14,8 +14,8 @@ from finished_plan import finish, tiny_plan, tiny_values
 
 from pipeline.base.places import NETWORKS
 from pipeline.commands.doctor import doctor, free_disk, machine_facts
-from pipeline.models.metric_networks.files import network_state, write_network
-from pipeline.models.metric_networks.manifest import network, network_path
+from pipeline.models.metric_networks.files import layout, network_state, write_network
+from pipeline.models.metric_networks.manifest import manifest, network, network_path
 from pipeline.plan.checks import left_out, networks_needed, obstacles
 from pipeline.plan.run import Needed, outputs_of, unfinished
 from pipeline.stages.autoencoders import reconstruction
@@ -56,8 +56,10 @@ def test_a_network_is_here_or_made_by_the_run_or_wrong_or_missing(networks_folde
     assert "put ViT-B-32.pt" in missing.line
 
 
-def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read() -> None:
+def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path("networks")
+    own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
+    monkeypatch.setitem(manifest(), "inception", own)
     write_network("inception", {"layer.weight": torch.arange(64.0)}, network_path("inception", folder))
     assert network_state("inception", folder).status == "here"
     flip(network_path("inception", folder), -3)
@@ -71,7 +73,7 @@ def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read() -> None:
 
 def test_the_check_loads_no_torch(networks_folder: Path) -> None:
     code = (
-        "import sys; from pipeline.models.metric_networks.files import network_state;"
+        "import sys; from pipeline.models.metric_networks.files import layout, network_state;"
         f"print(network_state('lpips_alex', {str(networks_folder)!r}).status, 'torch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

