@@ -12,6 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.places import STORE, WORK
 from pipeline.base.work import is_held
 from pipeline.config.root import read_config
+from pipeline.plan.claims import is_claimed
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.identities import identity_path
 from pipeline.plan.parts import planned
@@ -25,7 +26,7 @@ def prune(
 ) -> None:
     """List the folders of results/store and results/work that none of these configs uses; --yes removes them.
 
-    Saved states of trainings that are done are listed too, those of trainings that run anywhere are not. Results of a
+    Saved states of trainings that are done are listed too; what a run or a training uses anywhere is not. Results of a
     run with settings on the command line (--config seed=1) are of no config file: they are listed as well. Networks,
     fingerprints and results/RUN stay.
     """
@@ -57,12 +58,12 @@ def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
                     )
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
-    return sorted(path for path in present if path.is_dir() and path not in used and not _trained_in(path))
+    return sorted(path for path in present if path.is_dir() and path not in used and not _in_use(path))
 
 
-def _trained_in(folder: Path) -> bool:
-    """Whether a training of another checkout or config, on whatever host, writes into a folder of states."""
-    return folder.parent == WORK and is_held(folder)
+def _in_use(folder: Path) -> bool:
+    """Whether a training of another checkout or config, on whatever host, writes into it, or a run is to make it."""
+    return is_held(folder) or is_claimed(folder)
 
 
 def remove(folder: Path) -> None:

@@ -26,6 +26,8 @@ REPOSITORY = Path(__file__).parents[2]
 NETWORKS = Path(os.environ.get("BRIGHT_NETWORKS", REPOSITORY / "results" / "networks"))
 # Columns that no two runs have alike: times, and digests of code.
 APART = re.compile(r"second|provenance|summaries")
+# Of a protocol: which libraries took part.
+VERSIONS = re.compile(r',? *"versions": \{[^}]*\}')
 
 
 def start(checkout: Path, folder: Path, config: Path, targets: list[str]) -> subprocess.Popen[str]:
@@ -63,7 +65,7 @@ def cells(folder: Path) -> dict[str, str]:
     for path in sorted(folder.glob("results/*/tables/*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             for line, row in enumerate(csv.DictReader(file), 1):
-                found |= {f"{path.stem}, line {line}, {name}": cell for name, cell in row.items()}
+                found |= {f"{path.stem}, line {line}, {name}": VERSIONS.sub("", cell) for name, cell in row.items()}
     return found
 
 

@@ -64,8 +64,26 @@ def needed():
     if asked.forceall:
         again = set(all_stages())
     files = [name for name in again if name not in all_stages()]
-    targets = [*(asked.targets or ["all"]), *files]
-    return Needed(wanted(jobs, map(str, targets)), forced(jobs, again))
+    targets = [str(target) for target in (*(asked.targets or ["all"]), *files)]
+
+    def plan():
+        return Needed(wanted(jobs, targets), forced(jobs, again))
+
+    if not is_real_run():
+        return plan()
+    try:
+        found, this_run["claims"] = claim(
+            jobs, plan, lambda line: print(line, file=sys.stderr)
+        )
+    except OSError as error:
+        stop(f"{error.filename}: {error.strerror}; a run writes into results")
+    return found
+
+
+def is_real_run():
+    """Whether this process runs jobs: not when a workflow is only looked at, and not as a job itself."""
+    runs = workflow.executor_plugin is not None and not workflow.dryrun
+    return runs and workflow.is_main_process and not workflow.touch
 
 
 def check_triggers(triggers):
@@ -267,8 +285,7 @@ def publish_at_the_end():
 
     Only a run has a scheduler: looking at a workflow (-n, --lint, --dag, --summary, ...) writes nothing.
     """
-    ran = getattr(workflow, "scheduler", None) is not None
-    if ran and workflow.is_main_process and not workflow.dryrun and not workflow.touch:
+    if getattr(workflow, "scheduler", None) is not None and is_real_run():
         jobs.fingerprints.keep()
         if "published" not in this_run:
             for line in told_earlier(publish(jobs, config_file())):
