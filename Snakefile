@@ -15,12 +15,14 @@ gc.set_threshold(10_000)
 # The package, and model families of your own in the folder that Snakemake runs in, where stages find them too.
 sys.path[:0] = [workflow.basedir, os.getcwd()]
 
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from pipeline.base.code import expected_code
+from pipeline.base.disk import refusal
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path, request_mb
 from pipeline.base.work import holder, is_held

@@ -10,12 +10,13 @@ from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
 
 from pipeline.base.checksums import check
+from pipeline.base.disk import refusal
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
 from pipeline.base.memory import keep_freed_memory
@@ -80,10 +81,10 @@ def _paths(told: Any) -> Iterator[Path]:
 
 
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:
-    """Run a stage's command line: bad input ends with one line and exit code 2, SIGTERM with 143.
+    """Run a stage's command line: bad input, and what a disk refuses, end with one line and exit code 2.
 
-    An allocation that failed ends with 137, as if the kernel had been first. `beats`: whether this process
-    beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    SIGTERM ends it with 143, an allocation that failed with 137, as if the kernel had been first. `beats`: whether this
+    process beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
     `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
     """
     signal.signal(signal.SIGTERM, _terminate)
@@ -98,16 +99,23 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
                 _look_at_code(told, arguments)
             app(arguments)
     except (InputError, OtherCode) as error:
-        line = f"error: {' '.join(str(error).split())}"
-        logger.info(line)
-        print(line, file=sys.stderr)
-        sys.exit(2)
+        _end_with(str(error))
     except Exception as error:
+        if (line := refusal(error)) is not None:
+            _end_with(line)
         if not is_out_of_memory(error):
             raise
         logger.info("out of memory: %s", error)
         traceback.print_exc()
         sys.exit(KILLED)
+
+
+def _end_with(problem: str) -> NoReturn:
+    """End with one line, in the log too."""
+    line = f"error: {' '.join(problem.split())}"
+    logger.info(line)
+    print(line, file=sys.stderr)
+    sys.exit(2)
 
 
 def _look_at_code(told: str, arguments: list[str]) -> None:

@@ -18,6 +18,7 @@ LOG_LINE_EVERY_S = 10.0
 
 def log_to(path: Path | None) -> None:
     """Send the stage's lines to `path` (appended: a resumed job keeps its story), else to stderr."""
+    logging.raiseExceptions = False  # a line that a full disk does not take is not worth a traceback
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers.clear()

@@ -54,11 +54,13 @@ class Claims:
         return True
 
 
-def claim(jobs: Jobs, plan: Callable[[], Needed], say: Callable[[str], None]) -> tuple[Needed, Claims]:
+def claim(jobs: Jobs, plan: Callable[[], Needed], say: Callable[[str], None]) -> tuple[Needed, Claims | None]:
     """What has to be made, once no other run makes any of it; what another run finished by then is not among it.
 
-    `say` is told once what is waited for.
+    `say` is told once what is waited for. Where there is nothing to make, nothing is written.
     """
+    if not (needed := plan()).jobs:
+        return needed, None
     claims, told = Claims(), False
     while (other := claims.take(to_make(plan()))) is not None:
         if not told:

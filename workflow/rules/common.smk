@@ -14,6 +14,19 @@ def stop(problem):
     sys.exit(f"error: {problem}")
 
 
+@contextmanager
+def one_line():
+    """Within the block, bad input and what a disk refuses end the run with one line."""
+    try:
+        yield
+    except InputError as error:
+        stop(error)
+    except OSError as error:
+        if (line := refusal(error)) is None:
+            raise
+        stop(line)
+
+
 def config_file():
     """The config file of this run, as one would type it here."""
     files = [Path(path) for path in workflow.overwrite_configfiles]
@@ -24,8 +37,19 @@ def config_file():
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def check_own_folder():
+    """Say what Snakemake would tell with a traceback, also where it only looks."""
+    place = Path(".snakemake") if Path(".snakemake").exists() else Path()
+    if workflow.is_main_process and not os.access(place, os.W_OK):
+        stop(
+            f"{Path.cwd()}: not writable, and Snakemake keeps its records there, in .snakemake: run in a folder of your"
+            " own; its results may be a link"
+        )
+
+
 def make_jobs():
     """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
+    check_own_folder()
     where = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config"
     try:
         # A job on a cluster reads this file again: what the main process knew of raw images holds for it.
@@ -71,12 +95,10 @@ def needed():
 
     if not is_real_run():
         return plan()
-    try:
+    with one_line():
         found, this_run["claims"] = claim(
             jobs, plan, lambda line: print(line, file=sys.stderr)
         )
-    except OSError as error:
-        stop(f"{error.filename}: {error.strerror}; a run writes into results")
     return found
 
 
@@ -250,7 +272,8 @@ def check_before_the_first_job():
         for job in workflow.dag.needrun_jobs()
         if job.rule.name in all_stages() and job.rule.name != "fetch_network"
     ]
-    jobs.fingerprints.keep()
+    with one_line():
+        jobs.fingerprints.keep()
     asked = needed().among(made)
     for line in left_out(asked.jobs):
         print(line, file=sys.stderr)
@@ -264,17 +287,16 @@ def check_before_the_first_job():
                 )
             # Asked for again, a training begins again: no saved state of the last one counts.
             shutil.rmtree(job.work, ignore_errors=True)
-    try:
+    with one_line():
         set_back(str(path) for job in workflow.dag.needrun_jobs() for path in job.input)
-    except InputError as error:
-        stop(error)
-    write_arguments(asked.jobs)
+        write_arguments(asked.jobs)
     this_run.update(made=asked.jobs, start=time.monotonic())
 
 
 def show_results():
     """Refresh results/RUN; say what was made, what it came to and where it lies."""
-    shown = this_run["published"] = publish(jobs, config_file())
+    with one_line():
+        shown = this_run["published"] = publish(jobs, config_file())
     seconds = time.monotonic() - this_run["start"]
     print(f"\n{ending(jobs, this_run['made'], seconds, shown)}\n")
 
@@ -286,7 +308,11 @@ def publish_at_the_end():
     Only a run has a scheduler: looking at a workflow (-n, --lint, --dag, --summary, ...) writes nothing.
     """
     if getattr(workflow, "scheduler", None) is not None and is_real_run():
-        jobs.fingerprints.keep()
-        if "published" not in this_run:
-            for line in told_earlier(publish(jobs, config_file())):
-                print(line)
+        try:
+            jobs.fingerprints.keep()
+            if "published" not in this_run:
+                for line in told_earlier(publish(jobs, config_file())):
+                    print(line)
+        except OSError as error:
+            # At the exit of Python, where no exception is heard of.
+            print(f"error: results are not published: {refusal(error) or error}")

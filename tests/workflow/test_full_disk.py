@@ -1,0 +1,109 @@
+"""A disk that is full, or can only be read: every stage says so in one line, and nothing is lost."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forkserver import REAL_PROCESSES
+from test_soak import final_files
+from tiny_workflow import Workflow, empty_workflow
+
+from pipeline.config.root import read_config
+from pipeline.plan.arguments import arguments
+from pipeline.plan.parts import Part, ordered, parts
+from pipeline.stages.common import Jobs
+
+pytestmark = pytest.mark.slow
+
+PAGE = 4096
+FULL = "error: no space left on the device; free some, then start the same command again"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one page."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={PAGE}", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def first_parts(run: Workflow) -> list[Part]:
+    """One part of a job of each stage."""
+    jobs = ordered(Jobs(read_config(run.folder / "config.yaml")))
+    return [parts(job)[0] for job in {job.stage.name: job for job in jobs}.values()]
+
+
+def command(part: Part, folder: Path) -> list[str]:
+    """The command of a part whose outputs and saved states go into another folder."""
+    moved = {path: str(folder / Path(path).name) for path in part.outputs}
+    moved[str(part.job.work)] = str(folder / "work")
+    return ["python", "-m", part.job.stage.command, *(moved.get(word, word) for word in arguments(part))]
+
+
+def test_each_stage_says_in_one_line_that_a_disk_is_full(
+    play: Workflow, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(play.folder)
+    (disk / "filled").write_bytes(bytes(PAGE))
+    found = first_parts(play)
+    assert len(found) > 15
+    for part in found:
+        said = play.call(*command(part, disk), expect=2).text
+        assert "Traceback" not in said, said
+        lines = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1 and lines[0].startswith(FULL), said
+        left = {path.name for path in disk.rglob("*") if path.is_file() and path.stat().st_size}
+        assert left == {"filled"}, part.job.stage.name
+
+
+def test_a_stage_says_in_one_line_that_a_disk_can_only_be_read(
+    play: Workflow, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(play.folder)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    for part in first_parts(play):
+        if part.job.stage.name in ("train_autoencoder", "dump_codes", "make_table"):
+            said = play.call(*command(part, disk), expect=2).text
+            (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+            assert "it can only be read here (a read-only file system)" in line
+            assert "Traceback" not in said
+
+
+def test_a_run_whose_disk_fills_up_goes_on_once_there_is_space(
+    tiny_run: Workflow, tmp_path: Path, networks_folder: Path, disk: Path
+) -> None:
+    run = empty_workflow(tmp_path / "run", networks_folder)
+    subprocess.run(["mount", "-o", "remount,size=400k", disk], check=True)
+    (run.folder / "results" / "networks").unlink()
+    (run.folder / "results").rmdir()
+    (run.folder / "results").symlink_to(disk)
+    (disk / "networks").symlink_to(networks_folder)
+    said = run.run("table4", expect=1, **REAL_PROCESSES).text
+    assert FULL in said
+    assert "Traceback" not in said
+    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    run.run("table4", **REAL_PROCESSES)
+    expected = final_files(tiny_run)
+    found = {path: digest for path, digest in final_files(run).items() if path.startswith("store/")}
+    assert any("tables/table4" in path for path in found)
+    assert {path: expected.get(path) for path in found} == found
+
+
+def test_a_finished_run_can_be_looked_at_where_nothing_can_be_written(play: Workflow, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    results = play.folder / "results"
+    subprocess.run(["cp", "-a", f"{results}/.", disk], check=True)
+    results.rename(play.folder / "before")
+    results.symlink_to(disk)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    assert play.run("-n").nothing_to_do
+    assert play.run().nothing_to_do
+    for name in ("status", "doctor", "estimate", "verify"):
+        assert "Traceback" not in play.python(f"pipeline.commands.{name}", "config.yaml").text
+    said = play.run("--forcerun", "make_report", expect=1).text
+    assert said.splitlines()[-1].startswith("error: results/work/claims: it can only be read here")
