@@ -81,8 +81,8 @@ test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.t
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[test,slurm]'
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
-soak: $(TEST) $(NETWORKS)  ## ten runs, each killed at random moments and started again, end with the files of an undisturbed one
-	SOAK_RUNS=10 TWO_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py
+soak: $(TEST) $(NETWORKS)  ## twenty runs, each disturbed five times and started again, end with the files of an undisturbed one
+	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py
 
 mutations: $(TEST) $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
 	python tests/mutations/run.py

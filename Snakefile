@@ -15,15 +15,17 @@ gc.set_threshold(10_000)
 # The package, and model families of your own in the folder that Snakemake runs in, where stages find them too.
 sys.path[:0] = [workflow.basedir, os.getcwd()]
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+import psutil
 from snakemake.exceptions import WorkflowError
 
 from pipeline.base.code import expected_code
 from pipeline.base.disk import refusal
 from pipeline.base.errors import InputError
+from pipeline.base.signals import when_asked_to_end
 from pipeline.base.records import record_path, request_mb
 from pipeline.base.work import holder, is_held
 from pipeline.base.yaml_files import read_yaml

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from pipeline.base.parsing import parse_json, parse_settings, shortened
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
 from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
+from pipeline.base.signals import when_asked_to_end
 from pipeline.base.yaml_files import parse_yaml
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
@@ -83,11 +83,12 @@ def _paths(told: Any) -> Iterator[Path]:
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     """Run a stage's command line: bad input, and what a disk refuses, end with one line and exit code 2.
 
-    SIGTERM ends it with 143, an allocation that failed with 137, as if the kernel had been first. `beats`: whether this
-    process beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    SIGTERM, Ctrl-C and SIGHUP end it with 143, an allocation that failed with 137, as if the kernel had been first.
+    `beats`: whether this process beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its
+    stage.
     `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    when_asked_to_end(_terminate)
     keep_freed_memory()
     told, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

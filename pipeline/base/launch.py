@@ -1,12 +1,11 @@
 """Start a stage: on GPUs that it has for itself, in one process or in several, with its memory watched.
 
-The launcher stays as the stage's parent: it passes SIGTERM on, tells how the stage ended, and knows of a child
-that was killed. Leases of GPUs are passed on, so they end with the last of the two. A stage whose launcher or whose run
-was killed ends by itself (`heartbeat`).
+The launcher stays as the stage's parent: asked to end, it asks the stage to; it tells how the stage ended, and knows of
+a child that was killed. Leases of GPUs are passed on, so they end with the last of the two. A stage whose launcher or
+whose run was killed ends by itself (`heartbeat`).
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pipeline.base.gpus import Lease, lease_gpus
 from pipeline.base.heartbeat import INTERRUPTED, LAUNCHED
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import Record, State, family, limit_mb, near_limit, resident_mb, used
+from pipeline.base.signals import when_asked_to_end
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
@@ -87,8 +87,7 @@ def slurm_job() -> tuple[int, str]:
 def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, several: bool) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
     asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    signal.signal(signal.SIGINT, lambda number, frame: None)  # the stage has it too, from the terminal
+    when_asked_to_end(lambda number, frame: asked.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
     passed_on, written_mb = False, 0
     for sample in count():

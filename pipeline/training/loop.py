@@ -3,7 +3,6 @@
 A task says what one step is (`pipeline.training.task`); the loop knows nothing of the model.
 """
 
-import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from torch import Tensor
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
+from pipeline.base.signals import when_asked_to_end
 from pipeline.base.work import hold
 from pipeline.data.pictures import save_picture
 from pipeline.settings.autoencoder import Execution
@@ -45,8 +45,8 @@ class Loop:
         self.terminated = False
 
     def run(self) -> History:
-        """Train; returns the whole history. On SIGTERM the state is saved and the process exits with 143."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        """Train; returns the whole history. Asked to end, it saves the state and exits with 143."""
+        when_asked_to_end(self._on_request)
         with hold(self.work, wait=logger.info) if self.accelerator.is_main_process else nullcontext():
             self.accelerator.wait_for_everyone()
             first = self._resume()
@@ -80,7 +80,7 @@ class Loop:
                     saved_at = time.monotonic()
                 progress.advance(note=note)
                 if ending:
-                    logger.info("%s: SIGTERM: state saved at step %d", task.name, done)
+                    logger.info("%s: asked to end: state saved at step %d", task.name, done)
                     sys.exit(TERMINATED)
 
     def _checked(self, numbers: dict[str, Tensor], step: int) -> dict[str, float]:
@@ -120,11 +120,11 @@ class Loop:
         return state["step"]
 
     def _ending(self) -> bool:
-        """Whether any process got SIGTERM: all leave at the same step, or the others would wait for it."""
+        """Whether any process was asked to end: all leave at the same step, or the others would wait for it."""
         if self.accelerator.num_processes == 1:
             return self.terminated
         asked = torch.tensor(float(self.terminated), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
-    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+    def _on_request(self, number: int, frame: FrameType | None) -> None:
         self.terminated = True

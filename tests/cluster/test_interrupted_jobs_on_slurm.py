@@ -101,7 +101,9 @@ def test_a_training_that_is_requeued_and_then_told_to_end_has_the_weights_of_one
         assert "Restarts=1" in cluster.call("scontrol", "show", "job", job)
         # What the profile's --signal does before the time limit.
         cluster.call("scancel", "--signal=TERM", job)
-        wait_for(lambda: "SIGTERM: state saved" in disturbed.log("train_autoencoder"), PATIENCE_S, "nothing was saved")
+        wait_for(
+            lambda: "asked to end: state saved" in disturbed.log("train_autoencoder"), PATIENCE_S, "nothing was saved"
+        )
         saved = saved_step(disturbed)
     print(f"resumed at steps {requeued_at} and {saved} of {STEPS}")
     assert resumed_step(disturbed) == saved > requeued_at > STEPS // 10

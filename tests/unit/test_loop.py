@@ -148,7 +148,7 @@ def test_sigterm_saves_the_step_and_exits_with_143(tmp_path, uninterrupted):
     loop(task, tmp_path / "work", NEVER).run()
     assert all(map(torch.equal, task.bits(), uninterrupted))
     log = (tmp_path / "log").read_text()
-    assert "SIGTERM: state saved at step 7" in log
+    assert "asked to end: state saved at step 7" in log
     assert "resumed at step 7 of 12" in log
 
 
@@ -318,7 +318,7 @@ def test_the_stage_asked_to_end_saves_and_exits_with_143_without_outputs(tmp_pat
     assert process.returncode == 143, told
     assert not (tmp_path / "out").exists()
     assert saved_step(tmp_path / "work") == steps_of(tmp_path / "work" / "history.csv")[-1]
-    assert "SIGTERM: state saved at step" in (tmp_path / "log").read_text()
+    assert "asked to end: state saved at step" in (tmp_path / "log").read_text()
 
 
 def test_the_stage_with_an_absurd_learning_rate_stops_with_one_line(tmp_path, tiny_images, tiny_autoencoder):

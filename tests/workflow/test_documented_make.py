@@ -242,17 +242,21 @@ def test_a_second_seed_is_held_against_the_same_bars(places: Places, line: str) 
     assert bars == ["BRIGHT_DEMO_RUN=demo-second-seed", *calls(places, "make bars")[0]]
 
 
+SOAKS = ("tests/workflow/test_soak.py", "tests/workflow/test_two_runs.py")
+
+
 @documented(
     "make soak",
     says=(
-        "`make soak` kills ten runs of a tiny config",
-        "ten runs, each killed at random moments and started again, end with the files of an undisturbed one",
+        "`make soak` disturbs twenty runs of a tiny config five times each",
+        "twenty runs, each disturbed five times and started again, end with the files of an undisturbed one",
     ),
 )
-def test_the_soak_is_ten_runs(places: Places, line: str) -> None:
+def test_the_soak_is_twenty_runs(places: Places, line: str) -> None:
     *_, soak = calls(places, line)
-    assert soak == words(["SOAK_RUNS=10 pytest -rP tests/workflow/test_soak.py"])[0]
-    assert 'environ.get("SOAK_RUNS"' in (ROOT / "tests/workflow/test_soak.py").read_text()
+    assert soak == ["SOAK_RUNS=20", "pytest", "-rP", *SOAKS]
+    for path in SOAKS:
+        assert 'environ.get("SOAK_RUNS"' in (ROOT / path).read_text()
 
 
 @documented("make mutations", says="fifty small mistakes in the numerical code: which test notices each")

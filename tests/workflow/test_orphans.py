@@ -55,7 +55,7 @@ def test_a_training_ends_with_its_killed_run_and_the_next_run_goes_on_from_what_
 
     psutil.wait_procs([stage], timeout=60)
     assert not stage.is_running()
-    assert "SIGTERM: state saved at step" in log_of(play, found[0])
+    assert "asked to end: state saved at step" in log_of(play, found[0])
 
     play.run("--unlock")
     assert play.run("--until", "train_diffusion").jobs == {"train_diffusion": 1}

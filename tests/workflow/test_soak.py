@@ -1,7 +1,8 @@
-"""The tiny workflow killed at random moments, Snakemake and all its jobs, and started again until it is done.
+"""The tiny workflow disturbed at random moments in random ways, and started again until it is done.
 
-Every final file is then that of the tiny run, which nobody disturbed. `make soak` does it ten times, `make test` once;
-SOAK_RUNS and SOAK_SEED choose other numbers.
+Every final file is then that of the tiny run, which nobody disturbed, no process is left, and no temporary file.
+`make soak` does it twenty times, `make test` once, with five disturbances each; SOAK_RUNS and SOAK_SEED choose other
+numbers.
 """
 
 import csv
@@ -12,9 +13,12 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from forkserver import REAL_PROCESSES
 from tiny_workflow import Workflow, empty_workflow
@@ -25,8 +29,10 @@ pytestmark = pytest.mark.slow
 
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
-KILLS = 3
+KILLS = 5
 LATEST_S = 30.0  # the first run may have had a busier machine than the killed ones have
+ENDS_WITHIN_S = 60.0  # of a run that was asked to; of one whose job was killed, the other jobs end first
+ORPHANS_END_WITHIN_S = 30.0
 TRAININGS = 3  # of the tiny config
 # Made for the time of a run: logs, what jobs took, saved states, records of progress.
 PASSING = {"logs", "records", "work", "networks"}
@@ -84,44 +90,118 @@ def unlock(run: Workflow) -> None:
         run.run("--unlock")
 
 
-def survives(run: Workflow, seconds: float) -> bool:
-    """Start the run, and kill all of it after so many seconds; whether it ended, well, before."""
-    with (run.folder / "output.txt").open("ab") as output:
-        process = subprocess.Popen(
-            run.local_command(),
-            cwd=run.folder,
-            env=run.environment() | REAL_PROCESSES,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+class Disturbed:
+    """A started run, with all its processes."""
+
+    def __init__(self, run: Workflow, draw: random.Random):
+        self.run, self.draw = run, draw
+        with (run.folder / "output.txt").open("ab") as output:
+            self.process = subprocess.Popen(
+                run.local_command(),
+                cwd=run.folder,
+                env=run.environment() | REAL_PROCESSES,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def ends_within(self, seconds: float) -> bool:
         try:
-            code = process.wait(seconds)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             return False
-    assert code == 0, (run.folder / "output.txt").read_text()[-5000:]
+        return True
+
+    def processes(self) -> list[psutil.Process]:
+        """All that run in its folder, whoever their parent is now."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.cwd() == str(self.run.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def to_all(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def kill_all(self) -> None:
+        """As a machine that dies."""
+        self.to_all(signal.SIGKILL)
+
+    def kill_snakemake(self) -> None:
+        self.process.kill()
+
+    def kill_one_process(self) -> None:
+        """As the kernel does where memory ends: any but Snakemake itself."""
+        others = [process for process in self.processes() if process.pid != self.process.pid]
+        with suppress(psutil.NoSuchProcess):
+            (self.draw.choice(others) if others else self.process).kill()
+
+    def ask_snakemake(self) -> None:
+        self.process.terminate()
+
+    def ask_all(self) -> None:
+        self.to_all(signal.SIGTERM)
+
+    def interrupt_twice(self) -> None:
+        """An impatient Ctrl-C."""
+        self.to_all(signal.SIGINT)
+        time.sleep(0.5)
+        self.to_all(signal.SIGINT)
+
+    def hang_up(self) -> None:
+        """A terminal that closes."""
+        self.to_all(signal.SIGHUP)
+
+    def suspend(self) -> None:
+        """Ctrl-Z, and fg a while later: nothing ends."""
+        self.to_all(signal.SIGSTOP)
+        time.sleep(2)
+        self.to_all(signal.SIGCONT)
+
+
+DISTURBANCES: tuple[Callable[[Disturbed], None], ...] = (
+    *(Disturbed.kill_all, Disturbed.kill_snakemake, Disturbed.kill_one_process, Disturbed.ask_snakemake),
+    *(Disturbed.ask_all, Disturbed.interrupt_twice, Disturbed.hang_up, Disturbed.suspend),
+)
+
+
+def survives(run: Workflow, seconds: float, disturb: Callable[[Disturbed], None], draw: random.Random) -> bool:
+    """Start the run, and disturb it after so many seconds; whether it ended, well, before."""
+    started = Disturbed(run, draw)
+    if not started.ends_within(seconds):
+        disturb(started)
+        if disturb is Disturbed.suspend and not started.ends_within(seconds):
+            started.kill_all()
+        assert started.ends_within(ENDS_WITHIN_S), f"{disturb.__name__} did not end it"
+        _, orphans = psutil.wait_procs(started.processes(), ORPHANS_END_WITHIN_S)
+        assert not orphans, f"{disturb.__name__} left {orphans}"
+        return False
+    assert started.process.returncode == 0, (run.folder / "output.txt").read_text()[-5000:]
     return True
 
 
 @pytest.mark.parametrize("number", range(RUNS))
-def test_a_run_killed_at_random_moments_ends_with_the_files_of_an_undisturbed_one(
+def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed_one(
     undisturbed: Workflow, tmp_path: Path, networks_folder: Path, number: int
 ) -> None:
-    moments = random.Random(f"{SEED} {number}")
+    draw = random.Random(f"{SEED} {number}")
     run = empty_workflow(tmp_path / "run", networks_folder)
     run.configure(without_speed)
     expected, whole, started = final_files(undisturbed), duration(undisturbed), time.monotonic()
-    killed_at: list[float] = []
-    while len(killed_at) < KILLS and not survives(run, seconds := moments.uniform(0, min(LATEST_S, whole / 2))):
-        killed_at.append(round(seconds, 1))
+    told: list[str] = []
+    for disturb in draw.sample(DISTURBANCES, KILLS):
+        seconds = draw.uniform(0, min(LATEST_S, whole / 2))
+        if survives(run, seconds, disturb, draw):
+            break
+        told.append(f"{disturb.__name__} after {seconds:.1f} s")
         unlock(run)
     run.run(**REAL_PROCESSES)
     took = time.monotonic() - started
-    print(f"seed {SEED}, run {number}: killed after {killed_at} s, {took:.0f} s in all; undisturbed {whole:.0f} s")
+    print(f"seed {SEED}, run {number}: {', '.join(told)}; {took:.0f} s in all; undisturbed {whole:.0f} s")
     found = final_files(run)
-    assert killed_at, "it ended before it could be killed"
+    assert told, "it ended before it could be disturbed"
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
     run.python("pipeline.commands.verify", "config.yaml")

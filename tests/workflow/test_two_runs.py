@@ -1,6 +1,6 @@
 """Two runs of one config on one store, each in a PID namespace of its own as in two containers, at the same time.
 
-`make test` does it once, `make soak` twenty times (TWO_RUNS).
+`make test` does it once, `make soak` twenty times (SOAK_RUNS).
 """
 
 import os
@@ -17,7 +17,7 @@ from pipeline.base.checksums import is_checksum
 
 pytestmark = pytest.mark.slow
 
-TIMES = int(os.environ.get("TWO_RUNS", "1"))
+TIMES = int(os.environ.get("SOAK_RUNS", "1"))
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
 TARGET = "table4"
 

@@ -291,6 +291,16 @@ def check_before_the_first_job():
         set_back(str(path) for job in workflow.dag.needrun_jobs() for path in job.input)
         write_arguments(asked.jobs)
     this_run.update(made=asked.jobs, start=time.monotonic())
+    when_asked_to_end(end_with_jobs)
+
+
+def end_with_jobs(number, frame):
+    """Snakemake alone was asked to end: its jobs save their state and end, as they do when they are asked."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(word.startswith("pipeline.") for word in process.cmdline()):
+                process.terminate()
+    raise KeyboardInterrupt  # Snakemake cancels what it gave to a cluster, and waits for its own
 
 
 def show_results():
