@@ -90,6 +90,12 @@ def unlock(run: Workflow) -> None:
         run.run("--unlock")
 
 
+def heed_signals() -> None:
+    """As in a terminal: what a shell runs in the background, or by nohup, has these ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Disturbed:
     """A started run, with all its processes."""
 
@@ -103,6 +109,7 @@ class Disturbed:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=heed_signals,
             )
 
     def ends_within(self, seconds: float) -> bool:
@@ -165,6 +172,8 @@ DISTURBANCES: tuple[Callable[[Disturbed], None], ...] = (
     *(Disturbed.kill_all, Disturbed.kill_snakemake, Disturbed.kill_one_process, Disturbed.ask_snakemake),
     *(Disturbed.ask_all, Disturbed.interrupt_twice, Disturbed.hang_up, Disturbed.suspend),
 )
+# A job that died for memory is tried again.
+MAY_GO_ON = (Disturbed.suspend, Disturbed.kill_one_process)
 
 
 def survives(run: Workflow, seconds: float, disturb: Callable[[Disturbed], None], draw: random.Random) -> bool:
@@ -172,7 +181,7 @@ def survives(run: Workflow, seconds: float, disturb: Callable[[Disturbed], None]
     started = Disturbed(run, draw)
     if not started.ends_within(seconds):
         disturb(started)
-        if disturb is Disturbed.suspend and not started.ends_within(seconds):
+        if disturb in MAY_GO_ON and not started.ends_within(seconds):
             started.kill_all()
         assert started.ends_within(ENDS_WITHIN_S), f"{disturb.__name__} did not end it"
         _, orphans = psutil.wait_procs(started.processes(), ORPHANS_END_WITHIN_S)
