@@ -16,7 +16,7 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
-.PHONY: setup lock demo demo-all bars bars-all second-seed check test test-newest soak mutations lint docs benchmark \
+.PHONY: setup lock demo demo-all bars bars-all second-seed check test test-newest soak fuzz mutations lint docs benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(RUN)  ## an environment for runs
@@ -83,6 +83,9 @@ test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.t
 
 soak: $(TEST) $(NETWORKS)  ## twenty runs, each disturbed five times and started again, end with the files of an undisturbed one
 	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py
+
+fuzz: $(TEST)  ## ten minutes of bytes that were right once, for everything that reads files of others
+	FUZZ_SECONDS=600 pytest -rP tests/fuzz
 
 mutations: $(TEST) $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
 	python tests/mutations/run.py

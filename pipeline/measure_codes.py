@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.data.archive import ImageArchive
+from pipeline.data.arrays import arrays
 from pipeline.evaluation.protocol import noise_protocol
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import traits
@@ -36,7 +36,7 @@ def measure_codes(
     statistics = code_statistics(dumped)
     sizes = noise_sizes(statistics["variance"] ** 0.5, half_cell(job.autoencoder))
     curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
-    with np.load(hits, allow_pickle=False) as counted:
+    with arrays(hits, "hits", "`pipeline.dump_codes`") as counted:
         used = usage(counted["hits"], counted["reachable"])
     tables = getattr(job.autoencoder, "tables", None)
     facts = {

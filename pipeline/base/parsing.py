@@ -39,9 +39,13 @@ def read_json(path: Path, where: str) -> Any:
 def parse_json(text: str, where: str) -> Any:
     """What JSON says; `where` begins the error's line."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a readable JSON file ({error})") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number that JSON has")
 
 
 def parse_settings(

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.atomic import atomic_path
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, said
 from pipeline.data.decode import FORMATS
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ class ImageArchive(Images):
             image = Image.open(io.BytesIO(self._zips[number].read(name)), formats=FORMATS)
             image.load()
         except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self._where(index)}: not a readable image ({error}); make the archive again") from None
+            raise InputError(
+                f"{self._where(index)}: not a readable image ({said(error)}); make the archive again"
+            ) from None
         return image
 
     def _where(self, index: int) -> str:
@@ -168,7 +170,7 @@ def _open(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
     except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable zip ({error}); an archive of images is expected here") from None
+        raise InputError(f"{path}: not a readable zip ({said(error)}); an archive of images is expected here") from None
 
 
 def joined_digest(digests: Iterable[bytes]) -> str:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from PIL import Image
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, said
 from pipeline.data.archive import Images
 from pipeline.data.decode import BadImage, decode, is_stored_gray, to_channels
 from pipeline.data.listing import (
@@ -37,6 +37,7 @@ from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, L
 LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that declares more is a bomb
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
 IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
+READ_AT_A_TIME = 16 * 2**20
 GZIP = b"\x1f\x8b"
 
 # Errors that say something about one file; any other (a failing disk, no memory) ends the stage.
@@ -157,7 +158,7 @@ class ZipImages(_Reader):
         try:
             return zipfile.ZipFile(self.path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.where}: {self.path}: not a readable zip ({error})") from None
+            raise InputError(f"{self.where}: {self.path}: not a readable zip ({said(error)})") from None
 
     def encoded(self, name: str) -> bytes:
         """One file as it is; BadImage says why it can't be read."""
@@ -173,7 +174,7 @@ class ZipImages(_Reader):
         except Exception as error:  # decompressors raise whatever damaged bytes lead them to
             if isinstance(error, OSError) and error.errno is not None:
                 raise InputError(f"{self.where}: {self.path}: reading failed ({error.strerror})") from None
-            raise BadImage(f"damaged in the zip: {error or type(error).__name__}") from None
+            raise BadImage(f"damaged in the zip: {said(error)}") from None
 
 
 class LmdbImages(_Reader):
@@ -215,6 +216,15 @@ class LmdbImages(_Reader):
             raise InputError(f"{self.where}: {self.path}: not a readable LMDB ({error})") from None
 
 
+def _read_at_most(stream: BinaryIO, count: int) -> bytes:
+    """So many bytes, or fewer where it ends; nothing is allocated for what does not come."""
+    parts, missing = [], count
+    while missing > 0 and (part := stream.read(min(missing, READ_AT_A_TIME))):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
 class IdxImages(_Reader):
     """An IDX file of gray images (N, H, W), gzipped or not; an image's name is its number."""
 
@@ -234,7 +244,7 @@ class IdxImages(_Reader):
                 if not zipped:
                     self._check_length(self.path.stat().st_size - IDX_HEADER, expected)
                     return np.memmap(self.path, np.uint8, "r", IDX_HEADER, shape)
-                pixels = stream.read(expected + 1)
+                pixels = _read_at_most(cast(BinaryIO, stream), expected + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.where}: {self.path}: not a readable IDX file ({error})") from None
         self._check_length(len(pixels), expected)

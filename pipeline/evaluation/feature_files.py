@@ -4,8 +4,7 @@ The features of a set lie in one or several files, each of a range of its images
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.data.archive import joined_digest
+from pipeline.data.arrays import arrays
 
 Features = NDArray[np.float32]
 
@@ -53,13 +53,13 @@ class FeatureSet:
 
 def write_features(path: Path, found: FeatureSet, first: int = 0) -> None:
     """Write the features of the images from `first` on, uncompressed and atomically; the facts are JSON."""
-    arrays: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
+    told: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
     if found.logits is not None:
-        arrays["logits"] = found.logits
+        told["logits"] = found.logits
     facts = json.dumps(found.facts | {"first": first}, sort_keys=True)
-    arrays["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
+    told["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, **told)
 
 
 def read_features(paths: list[Path]) -> FeatureSet:
@@ -70,10 +70,10 @@ def read_features(paths: list[Path]) -> FeatureSet:
     facts: dict[str, Any] = {}
     for path in paths:
         count = sum(len(digests) for _, digests in parts)
-        with _arrays(path) as arrays:
-            own = json.loads(arrays["facts"].tobytes())
-            first, names = own.pop("first"), arrays.files
-            parts.append((path, arrays["image_digests"]))
+        with _arrays(path) as found:
+            own = json.loads(found["facts"].tobytes())
+            first, names = own.pop("first"), found.files
+            parts.append((path, found["image_digests"]))
         if first != count:
             raise InputError(f"features {path}: starts at image {first}, should at {count}; give all files, in order")
         if own != (facts := facts or own):
@@ -89,8 +89,8 @@ def _joined(paths: list[Path], name: str, count: int) -> Features:
     """An array's `count` rows in all files, each read into its place: none is held twice."""
     filled = 0
     for path in paths:
-        with _arrays(path) as arrays:
-            rows = arrays[name]
+        with _arrays(path) as found:
+            rows = found[name]
         if filled == 0:
             whole = np.empty((count, *rows.shape[1:]), rows.dtype)
         whole[filled : filled + len(rows)] = rows
@@ -98,11 +98,6 @@ def _joined(paths: list[Path], name: str, count: int) -> Features:
     return whole
 
 
-@contextmanager
-def _arrays(path: Path) -> Iterator[Any]:
+def _arrays(path: Path) -> AbstractContextManager[Any]:
     """The arrays of one file, read as they are asked for."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            yield arrays
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"features {path}: not a file of `pipeline.extract_features` ({error})") from None
+    return arrays(path, "features", "`pipeline.extract_features`")

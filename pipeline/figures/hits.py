@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
+from pipeline.data.arrays import arrays
 from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.figures.style import PALETTE, panels
 from pipeline.stages.figures import FigureJob
@@ -20,11 +21,8 @@ MOST_POINTS = 2000  # a curve of more would only make the pdf large
 
 def read_hits(path: Path) -> np.ndarray:
     """Hits (N_h, entries) of the entries that a key can reach."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            hits, reachable = arrays["hits"], arrays["reachable"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"hits {path}: needs an npz with hits and reachable ({error})") from None
+    with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
+        hits, reachable = found["hits"], found["reachable"]
     if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
         raise InputError(
             f"hits {path}: needs hits (groups, entries) and reachable (entries), not {hits.shape} and {reachable.shape}"

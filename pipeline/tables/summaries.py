@@ -47,7 +47,7 @@ class Value:
 class Summary(BaseModel):
     """What the summaries share; keys that no table reads are allowed."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     protocol: dict[str, Any] = {}
 
@@ -64,12 +64,16 @@ class Summary(BaseModel):
 class Spread(BaseModel):
     """Mean and standard deviation over images."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     mean: float
     std: float | None = None
 
 
 class Interval(BaseModel):
     """Where a number lies; the protocol says how the interval was made."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     low: float
     high: float
@@ -228,7 +232,7 @@ class TrainingSummary(Summary):
     """What a training's history (csv) says of its length."""
 
     kind: Literal["training"]
-    seconds: float
+    seconds: float = Field(ge=0)
 
     def values(self, row: str) -> dict[str, Value]:
         return self.of("training.", {"seconds": self.seconds})
@@ -272,5 +276,7 @@ def _read_history(path: Path) -> TrainingSummary:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return TrainingSummary(kind="training", seconds=float(rows[-1]["seconds"]))
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except ValidationError as error:
+        raise InputError(f"history {path}: {explain(error.errors()[0])}") from None
+    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None

@@ -147,6 +147,7 @@ USED = {
     "pipeline.base.command.run_stage": "starts the command, whose arguments are its job's",
     "pipeline.base.command.stage": "gives the command its settings, which are in the digest by value",
     "pipeline.base.errors.InputError": "ends the command",
+    "pipeline.base.errors.said": "the text of an error",
     "pipeline.base.signals.when_asked_to_end": "ends the command",
     "pipeline.base.parsing.explain": "the text of an error",
     "pipeline.base.parsing.parse_settings": "settings that are right pass unchanged",

@@ -18,7 +18,7 @@ from pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
 
-RECORDED = "PIP_NO_INDEX PIP_FIND_LINKS BRIGHT_DEMO_RUN SOAK_RUNS REQUIRE_ALL"
+RECORDED = "PIP_NO_INDEX PIP_FIND_LINKS BRIGHT_DEMO_RUN SOAK_RUNS FUZZ_SECONDS REQUIRE_ALL"
 # Writes the call, and what of the environment is for it, into calls.txt; `-m venv FOLDER` makes that folder.
 RECORDER = f"""#!/bin/bash
 {{
@@ -257,6 +257,13 @@ def test_the_soak_is_twenty_runs(places: Places, line: str) -> None:
     assert soak == ["SOAK_RUNS=20", "pytest", "-rP", *SOAKS]
     for path in SOAKS:
         assert 'environ.get("SOAK_RUNS"' in (ROOT / path).read_text()
+
+
+@documented("make fuzz", says="ten minutes of bytes that were right once, for everything that reads files of others")
+def test_fuzzing_takes_ten_minutes(places: Places, line: str) -> None:
+    *_, fuzz = calls(places, line)
+    assert fuzz == ["FUZZ_SECONDS=600", "pytest", "-rP", "tests/fuzz"]
+    assert 'environ.get("FUZZ_SECONDS"' in (ROOT / "tests/fuzz/test_fuzz.py").read_text()
 
 
 @documented("make mutations", says="fifty small mistakes in the numerical code: which test notices each")

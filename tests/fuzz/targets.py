@@ -1,0 +1,182 @@
+"""What reads files that others made, each with some that are right: what fuzzing changes.
+
+LMDB files are left out: the library itself ends the process where one is damaged inside, so that their size alone is
+checked.
+"""
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from conftest import TINY_AUTOENCODER
+from PIL import Image
+
+from pipeline.base.checksums import problem
+from pipeline.base.records import read_record
+from pipeline.config.families import parse_autoencoder
+from pipeline.config.root import read_config
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
+from pipeline.data.decode import decode
+from pipeline.data.fingerprint import Fingerprint, read_fingerprint, write_fingerprint
+from pipeline.data.sources import open_source
+from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
+from pipeline.foreign.files import read_tensors
+from pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read_codes, save_autoencoder, write_codes
+from pipeline.models.metric_networks.files import check_network
+from pipeline.plan.dvc import tracked_as
+from pipeline.plan.identities import identity_problem
+from pipeline.settings.dataset import IdxSource, ZipSource
+from pipeline.tables.summaries import read_summary
+from pipeline.training.state import load_tree, save_tree
+
+WORKFLOW = Path(__file__).parents[1] / "workflow"
+
+
+class Target(NamedTuple):
+    """A reader, the name of the file that it reads, and contents that it takes."""
+
+    name: str
+    read: Callable[[Path], Any]
+    seeds: Callable[[Path], list[bytes]]
+
+
+def written(name: str, *write: Callable[[Path], None]) -> Callable[[Path], list[bytes]]:
+    """The contents of files that these write."""
+
+    def seeds(folder: Path) -> list[bytes]:
+        found = []
+        for one in write:
+            one(folder / name)
+            found.append((folder / name).read_bytes())
+        return found
+
+    return seeds
+
+
+def picture(kind: str, mode: str = "RGB", **how: Any) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def pictures(_: Path) -> list[bytes]:
+    return [
+        *(picture(kind) for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff", "ppm")),
+        *(picture("png", mode) for mode in ("P", "LA", "RGBA", "1", "I;16")),
+        picture("jpeg", "CMYK"),
+    ]
+
+
+def raw_zip(_: Path) -> list[bytes]:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"folder/{number}.png", picture("png"))
+    return [buffer.getvalue()]
+
+
+def idx(_: Path) -> list[bytes]:
+    plain = b"\0\0\x08\x03" + np.array([2, 5, 4], ">u4").tobytes() + bytes(range(40))
+    return [plain, gzip.compress(plain)]
+
+
+def archive(path: Path) -> None:
+    with ArchiveWriter(path, channels=1) as writer:
+        for number in range(3):
+            writer.add(image_name(number), np.full((6, 6, 1), number, np.uint8))
+
+
+def autoencoder(path: Path) -> None:
+    settings = parse_autoencoder(TINY_AUTOENCODER, "x")
+    save_autoencoder(path, make_autoencoder(settings, 32, 1), settings, 32, 1)
+
+
+def features(path: Path) -> None:
+    digests = np.zeros((3, 32), np.uint8)
+    write_features(path, FeatureSet(np.ones((3, 4), np.float32), np.ones((3, 2), np.float32), digests, {"space": "x"}))
+
+
+def all_images(source: Any) -> None:
+    for images in open_source(source, "x").values():
+        for name in images.names():
+            images.image(name, 3)
+
+
+def codes(path: Path) -> None:
+    write_codes(path, torch.ones(2, 1, 2, 2))
+
+
+def state(path: Path) -> None:
+    save_tree(path, {"step": 1, "parts": [{"a": torch.ones(3)}]})
+
+
+def checkpoint(path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.ones(3)}}, path)
+
+
+def fingerprint(path: Path) -> None:
+    write_fingerprint(path, Fingerprint(files=1, bytes=2, sha256="a" * 64))
+
+
+def tracked(path: Path) -> None:
+    path.write_text(yaml.safe_dump({"outs": [{"md5": "0" * 32, "size": 1, "path": "table"}]}))
+
+
+def summary(_: Path) -> list[bytes]:
+    psnr = {"psnr": {"mean": 0.5, "std": 0.25}}
+    reconstruction = {"kind": "reconstruction", "count": 2, "metrics": psnr, "protocol": {"resolution": 8}}
+    return [json.dumps(one).encode() for one in (reconstruction, {"kind": "training", "seconds": 3.5})]
+
+
+def finite_summary(path: Path) -> None:
+    """What a summary says is a number, or the file is refused."""
+    found = read_summary(path)
+    if found.kind in ("reconstruction", "training"):
+        numbers = [value.number for value in found.values("any").values()]
+        assert all(abs(number) < float("inf") for number in numbers), numbers
+
+
+def history(_: Path) -> list[bytes]:
+    return [b"step,images,seconds,l2\n1,8,0.5,0.25\n2,16,1.5,0.125\n"]
+
+
+def identity(path: Path) -> None:
+    path.write_text('{"stage": "generate", "settings": {"seed": 1}}')
+
+
+def record(path: Path) -> None:
+    path.write_text('{"state": "running", "done": 3, "total": 4}')
+
+
+def checksum(path: Path) -> None:
+    path.write_text(f"# 3 bytes\n{'0' * 64}  table.csv\n")
+
+
+TARGETS = [
+    Target("config.yaml", read_config, lambda _: [path.read_bytes() for path in WORKFLOW.glob("*.yaml")]),
+    Target("picture", lambda path: decode(path.read_bytes(), 3), pictures),
+    Target("raw.zip", lambda path: all_images(ZipSource(kind="zip", path=path)), raw_zip),
+    Target("images-idx3-ubyte", lambda path: all_images(IdxSource(kind="idx", path=path)), idx),
+    Target("train.zip", lambda path: ImageArchive(path).tensor(), written("train.zip", archive)),
+    Target("autoencoder.safetensors", load_autoencoder, written("autoencoder.safetensors", autoencoder)),
+    Target("codes.safetensors", read_codes, written("codes.safetensors", codes)),
+    Target("state.safetensors", load_tree, written("state.safetensors", state)),
+    Target("inception.safetensors", lambda path: check_network("inception", path), written("any.safetensors", codes)),
+    Target("foreign.ckpt", read_tensors, written("foreign.ckpt", checkpoint)),
+    Target("features.npz", lambda path: read_features([path]), written("features.npz", features)),
+    Target("summary.json", finite_summary, summary),
+    Target("history.csv", finite_summary, history),
+    Target("fingerprint.json", read_fingerprint, written("fingerprint.json", fingerprint)),
+    Target("generate-0123456789ab.json", identity_problem, written("identity.json", identity)),
+    Target("record.json", read_record, written("record.json", record)),
+    Target(".table.csv.sha256", lambda path: problem(path.with_name("table.csv")), written("checksum", checksum)),
+    Target("table.dvc", lambda path: tracked_as(path.with_name("table")), written("tracked", tracked)),
+]
