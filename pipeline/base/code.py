@@ -32,7 +32,7 @@ LEFT_OUT = {
     "pipeline.base.parsing": "files and settings that are right pass unchanged, wrong ones end the command",
     "pipeline.base.progress": "bars and log lines",
     "pipeline.base.running_code": "ends a command that runs other code than its run was planned with",
-    "pipeline.base.signals": "ends the command",
+    "pipeline.base.signals": "which signals ask a command to end",
     "pipeline.commands.*": "commands of people; no stage runs them",
     "pipeline.config.*": "whole configs; a job's settings are in its digest by value",
     "pipeline.data.pictures": "pictures that only people look at",
