@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, said
 from pipeline.base.places import STORE, WORK
 
 SUFFIX = ".sha256"
@@ -117,10 +117,10 @@ def problem(path: Path, whole: bool = False) -> str | None:
             if now.sha256 == kept.sha256 and now.directory != kept.directory:
                 return f"{checksum_path(path)}: damaged: not the checksum of {path.name}; {REMEDY}"
             found, expected = now.sha256, kept.sha256
-    except zipfile.BadZipFile as error:
-        return f"{path}: damaged: {error}; {REMEDY}"
     except OSError as error:
         return f"{path}: not readable ({error.strerror}); {REMEDY}"
+    except Exception as error:  # zipfile raises whatever damaged bytes lead it to
+        return f"{path}: damaged: {said(error)}; {REMEDY}"
     if found == expected:
         return None
     return f"{path}: damaged: sha256 is {found[:SHOWN]}..., should be {expected[:SHOWN]}...; {REMEDY}"

@@ -153,7 +153,9 @@ class ImageArchive(Images):
         try:
             image = Image.open(io.BytesIO(self._zips[number].read(name)), formats=FORMATS)
             image.load()
-        except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # readers raise whatever damaged bytes lead them to
             raise InputError(
                 f"{self._where(index)}: not a readable image ({said(error)}); make the archive again"
             ) from None
@@ -169,7 +171,7 @@ def _open(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises whatever damaged bytes lead it to
         raise InputError(f"{path}: not a readable zip ({said(error)}); an archive of images is expected here") from None
 
 

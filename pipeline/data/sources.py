@@ -157,7 +157,7 @@ class ZipImages(_Reader):
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile raises whatever damaged bytes lead it to
             raise InputError(f"{self.where}: {self.path}: not a readable zip ({said(error)})") from None
 
     def encoded(self, name: str) -> bytes:
