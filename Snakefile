@@ -32,7 +32,7 @@ from pipeline.base.yaml_files import read_yaml
 from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments
-from pipeline.plan.claims import claim
+from pipeline.plan.claims import Claims, claim, to_make
 from pipeline.plan.checks import claimed_run, left_out, obstacles
 from pipeline.plan.clocks import set_back
 from pipeline.plan.damage import wrong_sizes

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.base.places import NETWORKS, WORK
+from pipeline.base.places import NETWORKS, RESULTS, WORK
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.run import Needed
@@ -57,9 +57,9 @@ class Claims:
 def claim(jobs: Jobs, plan: Callable[[], Needed], say: Callable[[str], None]) -> tuple[Needed, Claims | None]:
     """What has to be made, once no other run makes any of it; what another run finished by then is not among it.
 
-    `say` is told once what is waited for. Where there is nothing to make, nothing is written.
+    `say` is told once what is waited for. Where there is nothing to make, or no store yet, nothing is written.
     """
-    if not (needed := plan()).jobs:
+    if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
     claims, told = Claims(), False
     while (other := claims.take(to_make(plan()))) is not None:

@@ -47,6 +47,7 @@ def footnotes(table: Table) -> list[str]:
         *_intervals(table),
         *(OF_KINDS[kind] for kind in kinds),
         *_protocols(table),
+        *_versions(table),
         *_missing(table),
         *_row_notes(table),
         *_provenance(table),
@@ -101,6 +102,23 @@ def _protocols(table: Table) -> list[str]:
             if protocol:
                 columns.setdefault((dataset, told(protocol)), []).append(quantity.name)
     return [f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()]
+
+
+def _versions(table: Table) -> list[str]:
+    """Where a library took part in several versions: which rows have which."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for measurement in (line.measurement for line in table.lines if line.measurement is not None):
+        for value in measurement.values.values():
+            for library, version in value.protocol.get("versions", {}).items():
+                rows = found.setdefault(library, {}).setdefault(str(version), [])
+                rows += [measurement.name] if measurement.name not in rows else []
+    return [
+        f"Measured with several versions of {library}: "
+        + "; ".join(f"{version} ({', '.join(rows)})" for version, rows in sorted(versions.items()))
+        + "."
+        for library, versions in sorted(found.items())
+        if len(versions) > 1
+    ]
 
 
 def _missing(table: Table) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from conftest import TINY_AUTOENCODER
 from PIL import Image
 
 from pipeline.base.checksums import problem
@@ -95,7 +94,8 @@ def archive(path: Path) -> None:
 
 
 def autoencoder(path: Path) -> None:
-    settings = parse_autoencoder(TINY_AUTOENCODER, "x")
+    tiny = yaml.safe_load((WORKFLOW / "tiny.yaml").read_text(encoding="utf-8"))
+    settings = parse_autoencoder(tiny["autoencoders"]["main"], "x")
     save_autoencoder(path, make_autoencoder(settings, 32, 1), settings, 32, 1)
 
 

@@ -67,6 +67,7 @@ def test_all_or_none_is_claimed() -> None:
 
 
 def test_a_run_waits_for_another_ones_results_and_makes_none_of_them_again() -> None:
+    Path("results").mkdir()
     jobs = tiny_plan()
     table = jobs(tables)["table2"]
     make([one for one in jobs(planned).values() if one is not table])

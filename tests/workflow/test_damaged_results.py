@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 # Files that `bright verify` does not compare with what they were, and why that can make nothing wrong.
 OF_NO_USE = {
     r"logs/.*": "lines for people",
-    r"networks/\.lock": "empty: holds those back who fetch the same",
+    r"(networks/\.lock|work/claims)": "empty: a lock",
     r"records/.*": "how jobs ran; no number of a table",
     r"work/[^/]+/(lock|tensorboard/.*|.*tfevents.*)": "no stage reads it",
     r"work/\.?fingerprints\.json.*": "times: without them raw images are read again",

@@ -117,6 +117,17 @@ def test_what_belongs_to_one_machine_is_not_in_git(places: Places, line: str) ->
 
 
 @documented(
+    "dvc remote modify colleagues verify true",
+    says="DVC takes it as it comes, unless you say once that it is to be verified",
+)
+def test_what_is_pulled_can_be_verified(places: Places, line: str) -> None:
+    place = places.copy_of(tracked(places))
+    set_remote(place, "/path/or/url")
+    place.type(line)
+    assert "verify = true\n" in place.text(".dvc/config")
+
+
+@documented(
     "bright share",
     says=(
         "tracks the results of config/demo.yaml, or of the configs named",

@@ -113,12 +113,12 @@ def test_a_failing_job_says_where_its_log_is_and_the_next_run_goes_on(play: Work
         path.unlink()
     counts = [folder / "complexity.json" for folder in play.folders("complexity")]
     whole = [path.read_bytes() for path in counts]
-    for path in counts:
-        path.write_text("not JSON")
+    for path, content in zip(counts, whole, strict=True):
+        path.write_text("x" * len(content))  # of another size, it would have been seen before any job
     failed = play.run("table3", expect=1)
     assert "A job failed; its log says why (results/logs)" in failed.text
     (log,) = (play.folder / "results" / "logs").glob(f"make_table-{table.name}.log")
-    assert "error: " in log.read_text().splitlines()[-1]
+    assert "complexity.json: damaged: sha256 is" in log.read_text().splitlines()[-1]
     assert not table.exists()
     for path, content in zip(counts, whole, strict=True):
         path.write_bytes(content)

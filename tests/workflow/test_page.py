@@ -4,11 +4,13 @@ BRIGHT_PAGE=results/demo/report.html takes another run's page instead; what coun
 files is left out by -k "not samples and not scripts and not latex and not snakemakes".
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_inputs as made
@@ -238,6 +240,36 @@ def test_another_models_reconstructions_can_be_chosen(browser: Browser, tmp_path
     assert image.get_attribute("src") == first
     assert "PSNR 24.50 dB" in words.inner_text().replace(UNBROKEN, " ")
     page.context.close()
+
+
+HOSTILE = """<img src=x onerror="window.ran=1"><script>window.ran=1</script>"'&{{7*7}}<link href=http://x.example/>"""
+
+
+def marked(value: Any) -> Any:
+    """A JSON value whose texts have markup behind them, but for those that are no words for people."""
+    if isinstance(value, dict):
+        return {key: one if key in ("kind", "stage", "code") else marked(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [marked(one) for one in value]
+    return f"{value} {HOSTILE}" if isinstance(value, str) else value
+
+
+def test_markup_in_any_text_is_text(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    inputs = made.write_inputs(folder)
+    for name in ("table2", "table5", "manifest", "summary"):
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(marked(json.loads(path.read_text()))))
+    settings = json.loads(made.settings())
+    for key in ("run", "config", "figures", "jobs"):
+        settings[key] = marked(settings[key])
+    make_report(json.dumps(settings), tmp_path / "report.html", inputs, tmp_path)
+    opened = visit(browser, (tmp_path / "report.html").as_uri())
+    assert opened.page.evaluate("window.ran") is None
+    assert opened.said == []
+    assert opened.asked == [(tmp_path / "report.html").as_uri()]
+    assert opened.page.locator("body").text_content().count(HOSTILE) > 30
+    opened.page.context.close()
 
 
 def test_everything_is_there_without_scripts(browser: Browser, address: str) -> None:

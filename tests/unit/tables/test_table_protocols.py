@@ -39,6 +39,18 @@ def test_seeds_versions_and_datasets_may_differ_in_one_column(built: Callable[..
     assert (table.frame["source"] != PUBLISHED).sum() == 3
 
 
+def test_a_footnote_tells_rows_with_other_versions_of_a_library(built: Callable[..., Table]) -> None:
+    def of(name: str, version: str) -> dict[str, Any]:
+        return generation(name, "efficientnet_lite0", protocol={"versions": {"torch": version, "numpy": "2.4"}})
+
+    notes = footnotes(built("table5", of("a", "2.13"), of("b", "2.14"), of("c", "2.13")))
+    assert [note for note in notes if "versions of" in note] == [
+        "Measured with several versions of torch: 2.13 (a, c); 2.14 (b)."
+    ]
+    same = footnotes(built("table5", of("a", "2.13"), of("b", "2.13")))
+    assert not [note for note in same if "versions of" in note]
+
+
 def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Callable[..., Table]) -> None:
     notes = footnotes(built("table5", generation("a", "efficientnet_lite0"), ffhq("c", "efficientnet_lite0")))
     columns = ", ".join(f"{name} (EfficientNet-Lite0)" for name in ("FD", "Score", "Precision", "Recall", "F1"))
