@@ -294,7 +294,9 @@ def check_before_the_first_job():
         with one_line():
             claims = this_run["claims"] = Claims()
             if (other := claims.take(to_make(asked))) is not None:
-                stop(f"another run on this store makes {other} now: start again after it")
+                stop(
+                    f"another run on this store makes {other} now: start again after it"
+                )
     this_run.update(made=asked.jobs, start=time.monotonic())
     when_asked_to_end(end_with_jobs)
 
