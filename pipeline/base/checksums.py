@@ -44,6 +44,11 @@ def is_checksum(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
+def file_of(checksum: Path) -> Path:
+    """The file that a checksum is of."""
+    return checksum.with_name(checksum.name[1:].removesuffix(SUFFIX))
+
+
 def is_kept(path: Path) -> bool:
     """Whether files in this place have checksums."""
     place = path.absolute()

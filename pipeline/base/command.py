@@ -77,7 +77,7 @@ def _paths(told: Any) -> Iterator[Path]:
         yield Path(told[1:])
         yield from _paths(listed([told]))
     elif isinstance(told, str) and not told.lstrip().startswith("{"):
-        yield Path(told.rpartition("=")[2])
+        yield Path(told.partition("=")[2] or told)
 
 
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:

@@ -10,9 +10,8 @@ from pipeline.base.amounts import readable_bytes
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE, WORK
-from pipeline.base.work import is_held
 from pipeline.config.root import read_config
-from pipeline.plan.claims import is_claimed
+from pipeline.plan.claims import in_use
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.identities import identity_path
 from pipeline.plan.parts import planned
@@ -58,12 +57,7 @@ def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
                     )
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
-    return sorted(path for path in present if path.is_dir() and path not in used and not _in_use(path))
-
-
-def _in_use(folder: Path) -> bool:
-    """Whether a training of another checkout or config, on whatever host, writes into it, or a run is to make it."""
-    return is_held(folder) or is_claimed(folder)
+    return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))
 
 
 def remove(folder: Path) -> None:

@@ -17,8 +17,8 @@ from pipeline.base.checksums import checksum_path
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.places import DEMO
 from pipeline.base.progress import Progress
-from pipeline.base.work import is_held
 from pipeline.config.root import read_config
+from pipeline.plan.claims import in_use
 from pipeline.plan.damage import DAMAGED, aside
 from pipeline.plan.dvc import refuse_while_jobs_run
 from pipeline.plan.verification import (
@@ -87,8 +87,8 @@ def move_aside(found: Iterable[Finding]) -> int:
     """Move these findings' files, with their checksums, into results/damaged; returns how many files were moved."""
     moved = 0
     for path in dict.fromkeys(path for one in found for path in one.files):
-        if is_held(path.parent):
-            print(f"left, since a training writes there now: {path}", file=sys.stderr)
+        if in_use(path.parent):
+            print(f"left, since a run or a training writes there now: {path}", file=sys.stderr)
             continue
         for each in (path, checksum_path(path)):
             if each.exists():

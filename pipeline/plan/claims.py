@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.base.places import NETWORKS, RESULTS, WORK
+from pipeline.base.work import is_held
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.run import Needed
@@ -82,6 +83,11 @@ def to_make(needed: Needed) -> list[Path]:
 def claimed_as(folder: Path) -> Path:
     """A result's folder without the name that this config gives it."""
     return folder.with_name(folder.name.rsplit("-", 1)[-1])
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a training of another checkout or config, on whatever host, writes into it, or a run is to make it."""
+    return is_held(folder) or is_claimed(folder)
 
 
 def is_claimed(folder: Path, file: Path = CLAIMS) -> bool:

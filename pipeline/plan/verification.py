@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.base.checksums import checksum_path, is_checksum, problem, read_checksum, take_checksum
+from pipeline.base.checksums import checksum_path, file_of, is_checksum, problem, read_checksum, take_checksum
 from pipeline.base.errors import InputError
 from pipeline.base.places import NETWORKS, STORE, WORK
 from pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
@@ -75,10 +75,10 @@ def kept_files(jobs: Jobs, whole_store: bool) -> list[Kept]:
         if not is_beside(name)
     ]
     return found + [
-        Kept(place.with_name(name), None)
+        Kept(file_of(place), None)
         for folder in states
-        for place in sorted(folder.rglob(".*.sha256"))
-        if is_checksum(place.name) and place.with_name(name := place.name[1:].removesuffix(".sha256")).exists()
+        for place in sorted(folder.rglob(".*"))
+        if is_checksum(place.name) and file_of(place).exists()
     ]
 
 
@@ -118,7 +118,7 @@ def left_over(folders: Iterable[Path]) -> Iterator[Finding]:
             path = folder / name
             if is_unfinished(name):
                 yield Finding(Kind.LEFT_OVER, f"{path}: of a process that was killed, or that writes now", (path,))
-            elif name[1:].removesuffix(".sha256") not in names:
+            elif file_of(path).name not in names:
                 yield Finding(Kind.LEFT_OVER, f"{path}: of a file that is not here", (path,))
 
 

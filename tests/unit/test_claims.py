@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from finished_plan import make, tiny_plan
 
-from pipeline.plan.claims import CLAIMS, Claims, claim, is_claimed, to_make
+from pipeline.commands.verify import move_aside
+from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, is_claimed, to_make
 from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.verification import Finding, Kind
 from pipeline.stages.tables import tables
 
 HOLD = """
@@ -92,3 +94,18 @@ def test_a_network_that_has_to_be_fetched_is_claimed_too() -> None:
     Path("results/networks/lpips_alex.safetensors").touch()
     assert len(to_make(unfinished(jobs))) == len(paths) - 1
     assert not CLAIMS.exists(), "nothing is written by looking"
+
+
+def test_what_another_run_writes_now_is_not_moved_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("results/store/tables/table2-0123456789ab")
+    folder.mkdir(parents=True)
+    unfinished_file = folder / ".table.0.1.2.partial.csv"
+    unfinished_file.touch()
+    found = [Finding(Kind.LEFT_OVER, "any", (unfinished_file,))]
+    other = Other(claimed_as(folder))
+    assert move_aside(found) == 0
+    assert unfinished_file.exists()
+    assert f"left, since a run or a training writes there now: {unfinished_file}" in capsys.readouterr().err
+    other.end()
+    assert move_aside(found) == 1
+    assert not unfinished_file.exists()
