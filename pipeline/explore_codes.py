@@ -9,6 +9,7 @@ from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
+from pipeline.models.traits import hash_tables
 from pipeline.stages.autoencoders import Exploration
 
 
@@ -33,6 +34,8 @@ def explore_codes(
     if len(archive) < 2 * job.rows:
         raise InputError(f"{images}: {len(archive)} images, where {job.rows} pairs are to be interpolated; lower rows")
     model = load_autoencoder(autoencoder)
+    if hash_tables(model.settings) is None:
+        raise InputError(f"{autoencoder}: a model without hash tables; there is nothing in them to show")
     device = next(model.parameters()).device
     codes = model.encode(to_model(archive.tensor(range(2 * job.rows)).to(device)))
     sheets = {

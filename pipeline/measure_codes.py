@@ -11,7 +11,7 @@ from pipeline.data.archive import ImageArchive
 from pipeline.data.arrays import arrays
 from pipeline.evaluation.protocol import noise_protocol
 from pipeline.families import autoencoder_family
-from pipeline.models.traits import traits
+from pipeline.models.traits import hash_tables, traits
 from pipeline.stages.autoencoders import CodeMeasurement
 
 
@@ -38,7 +38,7 @@ def measure_codes(
     curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
     with arrays(hits, "hits", "`pipeline.dump_codes`") as counted:
         used = usage(counted["hits"], counted["reachable"])
-    tables = getattr(job.autoencoder, "tables", None)
+    tables = hash_tables(job.autoencoder)
     facts = {
         "kind": "codes",
         "method": autoencoder_family(job.autoencoder.family).method,

@@ -122,6 +122,8 @@ class Config(Section):
             elif isinstance(rows, list):
                 for row in rows:
                     _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
+        if bare := [row for row in tables.table_sizes if not _has_hash_tables(self.autoencoders[row])]:
+            raise ValueError(f"tables.table_sizes: rows have hash tables, and {bare[0]} has none; leave it out")
         for key in ("dataset", "training.images"):
             found = {name: attrgetter(key)(self.autoencoders[name]) for name in tables.equal_budget}
             if len(set(found.values())) > 1:
@@ -156,6 +158,10 @@ class Config(Section):
             if (name := getattr(entry, key, None)) is not None:
                 return name if key == "dataset" else self.dataset_of(getattr(self, f"{key}s")[name])
         raise ValueError(f"{entry!r} is of no dataset")
+
+
+def _has_hash_tables(autoencoder: AnyAutoencoder) -> bool:
+    return getattr(autoencoder, "features", None) == "hash_tables"
 
 
 @contextmanager

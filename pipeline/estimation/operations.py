@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.estimation.devices import Work
 from pipeline.families import autoencoder_family, load
-from pipeline.models.bright import groups, make_group_mlps, make_synthesis
+from pipeline.models.bright import groups, make_group_mlps, make_synthesis, retrieved_shape
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.decoder import StyleMLP
 from pipeline.models.diffusion import build_unet
@@ -69,21 +69,20 @@ def autoencoder_training(settings: AutoencoderSettings, resolution: int, channel
 
 def _bright(settings: Autoencoder, shape: Shape) -> Work:
     """BRIGHT's encoder and decoder; reading its tables by the paper's rule, once forward and twice as much backward."""
-    tables, size, resolution = settings.tables, settings.feature_size, shape[-1]
+    size, resolution = settings.feature_size, shape[-1]
 
     def encode() -> None:
         encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, shape[1])
         encoder(torch.empty(shape)).sum().backward()
 
     def decode() -> None:
-        width = tables.resolutions * tables.features_per_entry
         # What the tables give has a gradient: their entries are learned.
-        retrieved = torch.empty(1, groups(settings), width, size, size, requires_grad=True)
+        retrieved = torch.empty(1, *retrieved_shape(settings), requires_grad=True)
         block = make_group_mlps(settings)(retrieved)
         style = StyleMLP(settings.feature_channels, settings.decoder.style_width)(block)
         make_synthesis(settings, resolution, shape[1])(block, style, torch.empty).sum().backward()
 
-    block = f"{size} {settings.feature_channels} {groups(settings)} {tables}"
+    block = f"{size} {settings.feature_channels} {groups(settings)} {settings.features} {settings.tables}"
     work = counted_once(f"{settings.encoder} {settings.code_size} {shape}", encode)
     work += counted_once(f"{settings.decoder} {block} {shape}", decode)
     return work + Work(products=2 * retrieval_count(settings)) * 3

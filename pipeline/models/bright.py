@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.models.autoencoder import Draws, ImageAutoencoder
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.features_mlp import TiledKeys
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.settings.autoencoder import Autoencoder
 
@@ -49,7 +50,7 @@ class Bright(ImageAutoencoder):
         settings.check_resolution(resolution)
         self.settings, self.resolution, self.channels = settings, resolution, channels
         self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
-        self.tables = HashTableGroups(settings.tables, groups(settings), settings.feature_size)
+        self.tables = make_tables(settings)
         self.group_mlps = make_group_mlps(settings)
         self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         self.synthesis = make_synthesis(settings, resolution, channels)
@@ -69,12 +70,12 @@ class Bright(ImageAutoencoder):
 
     def tiled(self, code: Tensor, perturbation: Tensor | None = None) -> Tensor:
         """Key codes -> tiled key codes (N, C_z, H_d, W_d), perturbed before or after the tiling."""
-        finest = self.settings.tables.finest_resolution
+        finest, cells = self.settings.tables.finest_resolution, self.settings.code_noise_cells
         if perturbation is not None and self.settings.code_noise == "before_tiling":
-            code = perturb(code, finest, perturbation)
+            code = perturb(code, finest, perturbation, cells)
         tiled_code = tile(code, self.settings.feature_size)
         if perturbation is not None and self.settings.code_noise == "after_tiling":
-            tiled_code = perturb(tiled_code, finest, perturbation)
+            tiled_code = perturb(tiled_code, finest, perturbation, cells)
         return tiled_code
 
     def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
@@ -114,14 +115,30 @@ class Bright(ImageAutoencoder):
 
 
 def groups(settings: Autoencoder) -> int:
-    """N_h, the number of groups of hash tables."""
+    """N_h, the number of groups."""
     return settings.code_size.channels // settings.tables.key_length
 
 
+def make_tables(settings: Autoencoder) -> HashTableGroups | TiledKeys:
+    """The groups of hash tables, or what stands in their place."""
+    if settings.features == "mlp":
+        return TiledKeys(groups(settings), settings.feature_size, settings.tables.coordinates)
+    return HashTableGroups(settings.tables, groups(settings), settings.feature_size)
+
+
+def retrieved_shape(settings: Autoencoder) -> tuple[int, int, int, int]:
+    """Of one image's numbers that F_mlp reads: groups, numbers, H_d, W_d."""
+    tables, size = settings.tables, settings.feature_size
+    if settings.features == "mlp":
+        return 1, settings.code_size.channels + 2 * tables.coordinates, size, size
+    return groups(settings), tables.resolutions * tables.features_per_entry, size, size
+
+
 def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
-    """F_mlp of every group."""
-    retrieved = settings.tables.resolutions * settings.tables.features_per_entry
-    return GroupMLPs(groups(settings), retrieved, settings.tables.hidden_width, settings.feature_channels)
+    """F_mlp of every group, or the one MLP that stands in the place of tables, as wide as all of them."""
+    side_by_side, retrieved, *_ = retrieved_shape(settings)
+    hidden = settings.tables.hidden_width * groups(settings) // side_by_side
+    return GroupMLPs(side_by_side, retrieved, hidden, settings.feature_channels)
 
 
 def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:
@@ -136,10 +153,10 @@ def tile(code: Tensor, feature_size: int) -> Tensor:
     return code.repeat_interleave(feature_size // height, dim=-2).repeat_interleave(feature_size // width, dim=-1)
 
 
-def perturb(code: Tensor, finest_resolution: int, noise: Tensor) -> Tensor:
+def perturb(code: Tensor, finest_resolution: int, noise: Tensor, cells: float = 0.25) -> Tensor:
     """Relax the precision of a key code (section 3.4, figure 5c).
 
-    code: in [0, 1]; noise: standard normal numbers of the same shape. The standard deviation is a quarter
-    of the finest cell, 1 / (4 r_max); the perturbed key stays in [0, 1].
+    code: in [0, 1]; noise: standard normal numbers of the same shape. The standard deviation is so many cells of the
+    finest resolution, by default a quarter: 1 / (4 r_max). The perturbed key stays in [0, 1].
     """
-    return (code + noise / (4 * finest_resolution)).clamp(0, 1)
+    return (code + noise / (finest_resolution / cells)).clamp(0, 1)

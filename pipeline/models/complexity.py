@@ -9,7 +9,8 @@ width s, r' = r / 2 for an up-convolution else r, r_0 = H_d, 3 image channels:
     retrieval = r_0^2 (C_z / C_key) 2^C_key 2 C_v
     F_mlp     = r_0^2 C_z (64 N_r C_v + 64^2 + 64 C_d / C_z)
 
-summed over two convolutions and one rgb per resolution, an up-convolution above r_0, retrieval and F_mlp.
+summed over two convolutions and one rgb per resolution, an up-convolution above r_0, retrieval and F_mlp. Of the
+ablations: without modulation there is no s c + c; without tables there is no retrieval, and F_mlp is one MLP.
 The true count runs the network on shapes without numbers and counts its convolutions and matrix products.
 """
 
@@ -20,19 +21,23 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.bright import groups, make_group_mlps, make_synthesis
+from pipeline.models.bright import groups, make_group_mlps, make_synthesis, retrieved_shape
 from pipeline.models.decoder import StyleMLP, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.levels import make_levels
+from pipeline.models.traits import hash_tables
 from pipeline.settings.autoencoder import Autoencoder
 
 GIGA = 1e9
 
 
 def hash_table_parameters(settings: Autoencoder, convention: str) -> int:
-    """Numbers in all tables of all groups, by a convention's nodes per dimension."""
-    levels = make_levels(settings.tables.model_copy(update={"convention": convention}))
-    return groups(settings) * settings.tables.features_per_entry * sum(level.entries for level in levels)
+    """Numbers in all tables of all groups, by a convention's nodes per dimension; 0 in a model without tables."""
+    tables = hash_tables(settings)
+    if tables is None:
+        return 0
+    levels = make_levels(tables.model_copy(update={"convention": convention}))
+    return groups(settings) * tables.features_per_entry * sum(level.entries for level in levels)
 
 
 def parameters(module: nn.Module) -> int:
@@ -42,31 +47,39 @@ def parameters(module: nn.Module) -> int:
 
 def paper_rule(settings: Autoencoder, resolution: int, channels: int) -> int:
     """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them."""
-    style, size, tables = settings.decoder.style_width, settings.feature_size, settings.tables
+    style, size = settings.decoder.style_width, settings.feature_size
     widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, size, resolution)
+
+    def scales(c: int) -> int:
+        return style * c + c if style else 0
 
     def conv(r: int, c: int, up: bool) -> int:
         pixels = (r // 2) ** 2 if up else r**2
-        return style * c + c + 9 * pixels * c**2 + 36 * c**2 + 2 * r**2 * c + (16 * r**2 * c if up else 0)
+        return scales(c) + 9 * pixels * c**2 + 36 * c**2 + 2 * r**2 * c + (16 * r**2 * c if up else 0)
 
-    # F_mlp: a group for every channel, also where C_key > 1.
-    hidden, keys = tables.hidden_width, settings.code_size.channels
-    mlps = (
-        keys * hidden * (tables.resolutions * tables.features_per_entry + hidden) + hidden * settings.feature_channels
-    )
-    total = retrieval_count(settings) + size**2 * mlps
+    total = retrieval_count(settings) + size**2 * _mlps_rule(settings)
     for number, width in enumerate(widths):
         side = size << number
         total += 2 * conv(side, width, False) + (conv(side, width, True) if number else 0)
-        total += style * width + width + 5 * channels * width + 2 * channels * side**2
+        total += scales(width) + 5 * channels * width + 2 * channels * side**2
     return total
 
 
+def _mlps_rule(settings: Autoencoder) -> int:
+    """Multiply-accumulates of F_mlp at one pixel, by the rule: a group for every channel, also where C_key > 1."""
+    hidden, keys = settings.tables.hidden_width, settings.code_size.channels
+    _, retrieved, *_ = retrieved_shape(settings)
+    if hash_tables(settings) is None:  # one MLP in the place of all groups
+        hidden, keys = hidden * groups(settings), 1
+    return keys * hidden * (retrieved + hidden) + hidden * settings.feature_channels
+
+
 def retrieval_count(settings: Autoencoder) -> int:
-    """Multiply-accumulates of retrieval, by the paper's rule."""
-    tables = settings.tables
-    keys = settings.code_size.channels // tables.key_length
-    return settings.feature_size**2 * keys * 2**tables.key_length * 2 * tables.features_per_entry
+    """Multiply-accumulates of retrieval, by the paper's rule; none without tables."""
+    tables = hash_tables(settings)
+    if tables is None:
+        return 0
+    return settings.feature_size**2 * groups(settings) * 2**tables.key_length * 2 * tables.features_per_entry
 
 
 def multiply_accumulates(call: Callable[[], object]) -> int:
@@ -89,13 +102,13 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
     of all groups, and retrieval as the rule counts it.
     """
     settings.check_resolution(resolution)
-    size, tables = settings.feature_size, settings.tables
+    size = settings.feature_size
     with torch.device("meta"):
         encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
         synthesis = make_synthesis(settings, resolution, channels)
         style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
         mlps = make_group_mlps(settings)
-        retrieved = torch.empty(1, groups(settings), tables.resolutions * tables.features_per_entry, size, size)
+        retrieved = torch.empty(1, *retrieved_shape(settings))
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
         true = {

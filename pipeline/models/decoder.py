@@ -3,6 +3,7 @@
 The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made from the
 average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d there is an
 up-convolution, then two convolutions; every resolution adds its image to the upsampled image of the one before.
+With a style width of 0 (an ablation) there is no style code: nothing is modulated, weights are normalized as ever.
 """
 
 import math
@@ -23,17 +24,36 @@ EPSILON = 1e-8  # StyleGAN2's, under the root of the demodulation
 
 
 class StyleMLP(nn.Module):
-    """The style code from the pooled feature block: C_d -> s -> s (section 3.3)."""
+    """The style code from the pooled feature block: C_d -> s -> s (section 3.3); none with a width of 0."""
 
     def __init__(self, feature_channels: int, style_width: int):
         super().__init__()
-        self.first = EqualizedLinear(feature_channels, style_width)
-        self.second = EqualizedLinear(style_width, style_width)
+        self.first = EqualizedLinear(feature_channels, style_width) if style_width else None
+        self.second = EqualizedLinear(style_width, style_width) if style_width else None
 
     def forward(self, feature_block: Tensor) -> Tensor:
         """(N, C_d, H_d, W_d) -> (N, s)."""
+        if self.first is None or self.second is None:
+            return feature_block.new_empty(len(feature_block), 0)
         pooled = feature_block.mean(dim=(2, 3))
         return activate(self.second(activate(self.first(pooled))))
+
+
+class Unmodulated(nn.Module):
+    """In the place of the layer that turns a style code into scales: every scale is 1."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.inputs = inputs
+
+    def forward(self, style: Tensor) -> Tensor:
+        """(N, 0) -> (N, inputs)."""
+        return style.new_ones(len(style), self.inputs)
+
+
+def scales_of_style(style_width: int, inputs: int) -> nn.Module:
+    """The layer from a style code to a scale for each of a convolution's inputs, 1 at first."""
+    return EqualizedLinear(style_width, inputs, bias=1.0) if style_width else Unmodulated(inputs)
 
 
 class ModulatedConv(nn.Module):
@@ -47,7 +67,7 @@ class ModulatedConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False):
         super().__init__()
-        self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
+        self.affine = scales_of_style(style_width, inputs)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
@@ -90,7 +110,7 @@ class ToImage(nn.Module):
 
     def __init__(self, inputs: int, channels: int, style_width: int):
         super().__init__()
-        self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
+        self.affine = scales_of_style(style_width, inputs)
         self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.gain = 1 / math.sqrt(inputs)

@@ -5,7 +5,8 @@ tables. At pixel (i, j), counted from 1, a unit key becomes the query q = [key, 
 
     x = (i - 0.5) / H_d,   y = (j - 0.5) / W_d,
 
-which its group answers with N_r interpolated features of C_v numbers. `levels.py` has the geometry; the
+which its group answers with N_r interpolated features of C_v numbers; without `coordinates` (an ablation) the query is
+the key alone. `levels.py` has the geometry; the
 `retrieval_*.py` strategies give the same numbers from the same tables as `GatherRetrieval`, the readable reference for
 any C_key: a query reads the M = 2^(C_key + 2) corners of its cell at each resolution; F_inp is their weighted sum.
 """
@@ -33,10 +34,12 @@ def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tens
     code: (N, C_key, H_d, W_d), the unit keys of one group in [0, 1]; returns two tensors (N, H_d, W_d, M).
     """
     cells, weights = level.key_cells(code.movedim(1, 0))
-    pixel_cell, pixel_weight = (part.to(code.device) for part in level.pixel_cells(feature_size))
-    pixel_weight = pixel_weight.to(code.dtype)
-    low = [*cells.unbind(0), pixel_cell[:, None], pixel_cell[None, :]]
-    high_weight = [*weights.unbind(0), pixel_weight[:, None], pixel_weight[None, :]]
+    low, high_weight = list(cells.unbind(0)), list(weights.unbind(0))
+    if level.dimensions > len(low):
+        pixel_cell, pixel_weight = (part.to(code.device) for part in level.pixel_cells(feature_size))
+        pixel_weight = pixel_weight.to(code.dtype)
+        low += [pixel_cell[:, None], pixel_cell[None, :]]
+        high_weight += [pixel_weight[:, None], pixel_weight[None, :]]
     entries, corner_weights = [], []
     for corner in itertools.product((0, 1), repeat=level.dimensions):
         entries.append(level.index([node + step for node, step in zip(low, corner, strict=True)]))
@@ -90,7 +93,7 @@ class HashTableGroups(nn.Module):
         self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
         # The strategy that is asked for where it is one of torch alone, else the better one of those.
-        gather = settings.retrieval == "gather" or settings.key_length != 1
+        gather = settings.retrieval == "gather" or settings.key_length != 1 or not settings.coordinates
         self.retrieval: Retrieval = (GatherRetrieval if gather else SeparableRetrieval)(self.levels, feature_size)
         self.retrieval_off_cuda = self.retrieval
         if settings.retrieval in {"auto", "tinycudann"}:
@@ -144,10 +147,11 @@ class HashTableGroups(nn.Module):
         geometry = self.levels[level]
         cell, weight = geometry.pixel_cells(self.feature_size)
         pixel_nodes = torch.unique(torch.cat([cell, cell[weight > 0] + 1]))
+        coordinates = [pixel_nodes] * (geometry.dimensions - self.settings.key_length)
         # a key reaches position scale + 0.5, which reads the node above its cell unless it lies on a node
         last = geometry.cells - 1 + int(geometry.scale + 0.5 > geometry.cells - 1)
         key_nodes = torch.arange(last + 1, device="cpu")
         reachable = torch.zeros(geometry.entries, dtype=torch.bool, device="cpu")
-        nodes = torch.meshgrid(*[key_nodes] * self.settings.key_length, pixel_nodes, pixel_nodes, indexing="ij")
+        nodes = torch.meshgrid(*[key_nodes] * self.settings.key_length, *coordinates, indexing="ij")
         reachable[geometry.index(list(nodes)).reshape(-1)] = True
         return reachable

@@ -1,6 +1,7 @@
 """The levels of a multi-resolution hash table: geometry and entries (section 3.2, appendix E.1).
 
-A query q = [key..., x, y] in [0, 1]^D, D = C_key + 2, is read at N_r resolutions r_l, from r_min to r_max:
+A query q = [key..., x, y] in [0, 1]^D, D = C_key + 2 (C_key without coordinates), is read at N_r resolutions r_l, from
+r_min to r_max:
 
     r_l = ceil(r_min b^l),   b = (r_max / r_min)^(1 / (N_r - 1)),   scale_l = r_min b^l - 1
     position p = scale_l q + 0.5,   cell = floor(p),   weight = p - cell        in every dimension
@@ -85,7 +86,7 @@ def make_levels(settings: HashTables) -> tuple[Level, ...]:
         whole, power = round(growth), first ** (steps - number) * last**number
         resolution = whole if whole**steps >= power else whole + 1
         scale = (whole if whole**steps == power else growth) - 1.0
-        nodes, dimensions = resolution + (settings.convention == "ngp"), settings.key_length + 2
+        nodes, dimensions = resolution + (settings.convention == "ngp"), settings.key_length + 2 * settings.coordinates
         entries = min(-(-(nodes**dimensions) // 8) * 8, 2**settings.entries_log2)
         offset = levels[-1].offset + levels[-1].entries if levels else 0
         levels.append(Level(resolution, scale, nodes, dimensions, entries, offset))

@@ -35,6 +35,8 @@ def unavailable(settings: HashTables) -> str | None:
         return f"its tables follow the convention tcnn, not {settings.convention}"
     if settings.key_length not in KEY_LENGTHS:
         return f"it has no grids for key_length {settings.key_length}"
+    if not settings.coordinates:
+        return "its queries have (x, y)"
     if settings.features_per_entry not in FEATURES:
         return f"it has no kernels for features_per_entry {settings.features_per_entry}"
     if not torch.cuda.is_available():

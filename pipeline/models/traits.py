@@ -3,9 +3,9 @@
 from typing import Any
 
 from pipeline.families import autoencoder_family, load
-from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings, HashTables
 
-OF_ARCHITECTURES = ("code_size", "key_length", "feature_size")
+OF_ARCHITECTURES = ("code_size", "key_length", "feature_size", "ablation")
 
 
 def traits(settings: AutoencoderSettings) -> dict[str, Any]:
@@ -24,15 +24,29 @@ def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
     return {key: value for key, value in traits(settings).items() if key in OF_ARCHITECTURES}
 
 
+def hash_tables(settings: Any) -> HashTables | None:
+    """The settings of a model's hash tables; None where it has none."""
+    return settings.tables if isinstance(settings, Autoencoder) and settings.features == "hash_tables" else None
+
+
 def printed_code_size(settings: AutoencoderSettings) -> str:
     """As the paper's tables print it."""
     return traits(settings)["code_size"]
 
 
 def bright(settings: Any) -> dict[str, Any]:
-    """BRIGHT's: what Tables 4, 7 and 8 vary."""
-    tables = settings.tables
-    return {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": settings.code_noise}
+    """BRIGHT's: what Tables 4, 7 and 8 vary, and what an ablation leaves out."""
+    tables, noise = settings.tables, settings.code_noise
+    if settings.code_noise_cells != Autoencoder.model_fields["code_noise_cells"].default and noise != "none":
+        noise = f"{noise}, {settings.code_noise_cells:g} cells"
+    without = {
+        "no tables": settings.features == "mlp",
+        "queries without (x, y)": not tables.coordinates,
+        "no modulation": settings.decoder.style_width == 0,
+    }
+    ablation = ", ".join(words for words, is_so in without.items() if is_so)
+    told = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}
+    return told | ({"ablation": ablation} if ablation else {})
 
 
 def vqgan(settings: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import CodeSizeField, Section, is_power_of_two, operational
+from pipeline.settings.fields import CodeSizeField, Section, added, is_power_of_two, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
 DEFAULT_LEVELS = 5
@@ -29,6 +29,7 @@ class HashTables(Section):
         "auto", description="auto: tinycudann where it can run, else separable (C_key = 1), else gather."
     )
     hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
+    coordinates: bool = added(True, True, "Whether a query has (x, y) behind the key (equation 1); false: an ablation.")
 
     @model_validator(mode="after")
     def _ordered(self) -> "HashTables":
@@ -39,6 +40,8 @@ class HashTables(Section):
             )
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
+        if self.retrieval in {"separable", "tinycudann"} and not self.coordinates:
+            raise ValueError(f"retrieval: {self.retrieval} needs coordinates; without them use gather or auto")
         return self
 
 
@@ -65,7 +68,9 @@ class Encoder(Section):
 class Decoder(Section):
     """StyleGAN2-type synthesis from the feature block (section 3.3)."""
 
-    style_width: int = Field(512, ge=1, description="Width of the style code that modulates.")
+    style_width: int = Field(
+        512, ge=0, description="Width of the style code that modulates; 0: no style code, no modulation (an ablation)."
+    )
     channels: list[int] | None = Field(None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each.")
 
 
@@ -209,6 +214,19 @@ class Autoencoder(AutoencoderSettings):
     code_noise: Literal["after_tiling", "before_tiling", "none"] = Field(
         "after_tiling", description="Noise of 1 / (4 r_max) on the key code while training (section 3.4)."
     )
+    code_noise_cells: float = added(
+        0.25,
+        0.25,
+        "The noise's standard deviation in cells of the finest resolution, 1 / r_max; the paper's is a quarter.",
+        gt=0,
+        le=16,
+    )
+    features: Literal["hash_tables", "mlp"] = added(
+        "hash_tables",
+        "hash_tables",
+        "What F_mlp reads: features from the hash tables, or the tiled key with (x, y) itself, an MLP of three layers"
+        " as wide as those of all groups together in place of tables (an ablation).",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "Autoencoder":
@@ -217,6 +235,12 @@ class Autoencoder(AutoencoderSettings):
             raise ValueError(f"feature_size: a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:
             raise ValueError(f"feature_size: H_d at least H_z = {height} (code_size), not {self.feature_size}")
+        ends = self.tables.coarsest_resolution, self.tables.finest_resolution
+        if self.tables.resolutions == 1 and ends[0] != ends[1]:
+            raise ValueError(
+                f"tables.resolutions: one resolution needs coarsest_resolution = finest_resolution, not {ends[0]}"
+                f" and {ends[1]}"
+            )
         if channels % self.tables.key_length:
             raise ValueError(
                 f"code_size: C_z divisible by tables.key_length = {self.tables.key_length}, not {channels}"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
@@ -130,9 +131,9 @@ def compared_models(jobs: Jobs) -> list[str]:
 
 
 def _of_models(jobs: Jobs, chosen: str | None) -> Iterator[tuple[str, list[Shown]]]:
-    """Figures 1 and 6 and the curves; for BRIGHT, whose codes are keys of hash tables, also 5b and beyond."""
+    """Figures 1 and 6 and the curves; where codes are keys of hash tables, also 5b and beyond."""
     model = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
-    if model is not None and jobs.config.autoencoders[model].family == "bright":
+    if model is not None and hash_tables(jobs.config.autoencoders[model]) is not None:
         explored = jobs(exploration, model)
         yield "fig05b", [Shown("hits", jobs(codes, model)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):

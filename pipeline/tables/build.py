@@ -177,9 +177,11 @@ def _method(measurement: Measurement, layout: Layout) -> str:
     """The row's label, or its method with what makes it a variant."""
     if measurement.label is not None:
         return measurement.label
-    noise = measurement.traits.get("code_noise")
-    of_noise = NOISE_WORDS.get(noise or "", "with noise" if noise and layout.tells_noise else "")
-    told = ", ".join(filter(None, (of_noise, ADVERSARIAL_WORDS.get(measurement.traits.get("adversarial", "")))))
+    noise, traits = measurement.traits.get("code_noise") or "", measurement.traits
+    size = f"noise {noise}" if "," in noise else ""
+    of_noise = size or NOISE_WORDS.get(noise, "with noise" if noise and layout.tells_noise else "")
+    words = (traits.get("ablation"), of_noise, ADVERSARIAL_WORDS.get(traits.get("adversarial", "")))
+    told = ", ".join(filter(None, words))
     method = measurement.traits.get("method", measurement.name)
     return f"{method} ({told})" if told else method
 

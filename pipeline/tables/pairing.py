@@ -83,7 +83,9 @@ def mismatches(row: Row, measurement: Measurement, layout: Layout) -> dict[str, 
     for kind in sorted(measurement.kinds):
         for trait, allowed in fixed_traits(row, kind).items():
             if (actual := measurement.traits.get(trait)) not in allowed:
-                differing[trait] = f"{actual or 'unknown'} (published {' or '.join(map(str, allowed))})"
+                differing[trait] = (
+                    f"{actual or 'unknown'} (published {' or '.join(str(one or 'none') for one in allowed)})"
+                )
         first = next(quantity for quantity in layout.quantities if quantity.kind == kind)
         wanted = fixed_protocol(row, layout, first).get("count")
         counts = counts_of(measurement, layout, kind)

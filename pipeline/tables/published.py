@@ -76,6 +76,7 @@ def fixed_traits(row: Row, kind: str) -> dict[str, tuple[Any, ...]]:
         if bright:
             traits["key_length"] = (int(row.get("key_length", "1")),)
             traits["feature_size"] = (int(row.get("feature_size", "64")),)
+            traits["ablation"] = (None,)
     if kind == "reconstruction":
         if bright:
             traits["code_noise"] = ("none",) if "without noise" in row["method"] else ("after_tiling",)

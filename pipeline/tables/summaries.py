@@ -24,6 +24,7 @@ COLUMN_SPACES = {"vgg16_paper": "vgg16"}
 # The keys that tell rows apart, in whatever summary they stand.
 TRAITS = {
     *("method", "code_size", "key_length", "feature_size", "code_noise", "adversarial", "train_images"),
+    "ablation",
     *("sample_kind", "resolution"),
 }
 

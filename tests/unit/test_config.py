@@ -58,6 +58,7 @@ WRONG = [
     ("autoencoders.main.colour", 3, "autoencoders.main.colour: no such key; there are code_noise, "),
     ("datasets.photos.source.pth", "x", "datasets.photos.source.folder.pth: no such key; did you mean path?"),
     ("samples.main.sampler.stepps", 2, "sampler.stepps: no such key; did you mean steps?"),
+    ("autoencoders.main.tables.resolutions", 1, "autoencoders.main.tables.resolutions: one resolution needs coarsest"),
     ("autoencoders.main.training.batch", "many", "autoencoders.main.training.batch: Input should be a valid integer"),
     ("autoencoders.main.training.batch", 0, "autoencoders.main.training.batch: Input should be greater than or equal"),
     ("autoencoders.main.code_size", "16x16", "autoencoders.main.code_size: a code size reads"),
@@ -91,6 +92,12 @@ WRONG = [
 @pytest.mark.parametrize(("key", "value", "line"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
 def test_a_wrong_key_is_told_in_one_line_with_what_would_be_right(key: str, value: object, line: str) -> None:
     assert line in complaint(changed(key, value))
+
+
+def test_a_model_without_hash_tables_has_no_sizes_of_them() -> None:
+    config = changed("autoencoders.main.features", "mlp")
+    told = "tables.table_sizes: rows have hash tables, and main has none; leave it out"
+    assert complaint(config | {"tables": {"table_sizes": ["main"]}}) == told
 
 
 def test_a_missing_key_is_named() -> None:

@@ -332,6 +332,13 @@ def test_a_job_is_made_once() -> None:
     assert jobs(autoencoder, "main") is not jobs(autoencoder, "without-noise")
 
 
+def test_a_model_without_tables_has_no_figures_of_them() -> None:
+    values = with_key("autoencoders.main.features", "mlp")
+    values["tables"]["table_sizes"] = []
+    made = tiny_plan(values)(figures).keys()
+    assert "fig06" in made and not {"fig05b", "interpolation", "resolutions", "groups", "table_size"} & made
+
+
 def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
     one = tiny_plan()(figures).keys()
     assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one
