@@ -32,7 +32,7 @@ def reconstruct(
 
     from pipeline.data.pictures import contact_sheet, save_picture
     from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
-    from pipeline.generation.archives import reconstruct_archive
+    from pipeline.generation.archives import archive_code_bits, reconstruct_archive
     from pipeline.generation.images import write_images
     from pipeline.models.checkpoints import load_autoencoder
 
@@ -53,6 +53,7 @@ def reconstruct(
         **traits(job.autoencoder),
         "count": len(originals),
         "metrics": reconstruction_summary(frame),
+        "code_bits": archive_code_bits(model, originals, job.micro_batch)._asdict(),
         "protocol": reconstruction_protocol(originals, networks),
     }
     write_json(summary, facts)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-FLOAT_BITS = 32  # continuous codes are kept as they are dumped
+from pipeline.models.code_bits import FLOAT_BITS
 
 
 def code_statistics(codes: Tensor) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.models.autoencoder import ImageAutoencoder, pad
+from pipeline.models.code_bits import CodeBits
 
 
 @torch.no_grad()
@@ -23,6 +24,12 @@ def reconstruct_archive(model: ImageAutoencoder, images: ImageArchive, micro_bat
     with model.frozen():
         for batch, count in _full_batches("reconstruct", model, images, micro_batch):
             yield from to_uint8(model.decode(model.encode(batch)))[:count].cpu()
+
+
+@torch.no_grad()
+def archive_code_bits(model: ImageAutoencoder, images: ImageArchive, micro_batch: int) -> CodeBits:
+    """How many bits of an image its code carries; families that have to look at images look at all of these."""
+    return model.code_bits(_full_batches("count bits", model, images, micro_batch))
 
 
 def _full_batches(

@@ -1,10 +1,15 @@
 """What a network of any family of autoencoders does (`pipeline/families`)."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from math import prod
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.models import code_bits
+from pipeline.models.code_bits import CodeBits
 
 
 class Draws(Protocol):
@@ -60,6 +65,11 @@ class ImageAutoencoder(nn.Module):
     def reachable_entries(self) -> Tensor:
         """Which entries (entries,) any code can use."""
         return torch.zeros(0, dtype=torch.bool)
+
+    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+        """How many bits of an image its code carries; what has to be measured is, on the first so many images of each
+        batch (N, C, R, R)."""
+        return code_bits.of_floats(prod(self.settings.code_size))
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructions of images."""

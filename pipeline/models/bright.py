@@ -4,13 +4,16 @@ image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved feature
 """
 
 import math
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.models import code_bits
 from pipeline.models.autoencoder import Draws, ImageAutoencoder
+from pipeline.models.code_bits import CodeBits
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.features_mlp import TiledKeys
@@ -95,6 +98,15 @@ class Bright(ImageAutoencoder):
         reconstructions = self.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
         # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
         return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), {}
+
+    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+        """Those that the noise of the training leaves to keys in [0, 1]."""
+        (height, width, channels), settings = self.settings.code_size, self.settings
+        if settings.code_noise == "none":
+            return super().code_bits(batches)
+        copies = (settings.feature_size // height) ** 2 if settings.code_noise == "after_tiling" else 1
+        deviation = settings.code_noise_cells / settings.tables.finest_resolution
+        return code_bits.of_bounded_numbers(height * width * channels, deviation, copies)
 
     @property
     def last_layer(self) -> nn.Parameter:

@@ -5,10 +5,14 @@ An entry far from all codes is never nearest, so nothing moves it. All that a re
 and those of a run in one process.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, distributed, nn
 
+from pipeline.models import code_bits
 from pipeline.models.autoencoder import Draws
+from pipeline.models.code_bits import CodeBits
 from pipeline.models.first_stage import FirstStageAutoencoder
 
 
@@ -27,6 +31,11 @@ class CodebookAutoencoder(FirstStageAutoencoder):
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Indices -> images. Quantizing a sum of entries again may choose others, so this does not go by `decode`."""
         return self.decoder(self.codes_of(indices))
+
+    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+        """Those of the indices; RQ-VAE has several at a position."""
+        height, width, _ = self.settings.code_size
+        return code_bits.of_indices(height * width * getattr(self.settings.codebook, "depth", 1), self.codebook_size)
 
     def count_hits(self, codes: Tensor) -> Tensor:
         """How often each entry is chosen: (1, entries)."""

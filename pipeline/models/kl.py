@@ -4,9 +4,13 @@ The encoder gives each number of a code a normal distribution, of which training
 the divergence from the standard normal keeps the codes' scale in check. Codes are the means.
 """
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
+from pipeline.models import code_bits
 from pipeline.models.autoencoder import Draws
+from pipeline.models.code_bits import CodeBits
 from pipeline.models.first_stage import FirstStageAutoencoder
 
 LOG_VARIANCES = (-30.0, 20.0)  # LDM's bounds
@@ -37,6 +41,11 @@ class KLAutoencoder(FirstStageAutoencoder):
     def distribution(self, images: Tensor) -> DiagonalGaussian:
         """The distribution of each code."""
         return DiagonalGaussian(self.encoder(images))
+
+    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+        """Those of the posteriors of these images."""
+        found = ((self.distribution(images), count) for images, count in batches)
+        return code_bits.of_posteriors((one.mean[:count], one.logvar[:count]) for one, count in found)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions of sampled codes, and the divergence.

@@ -57,6 +57,8 @@ SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4)
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2)
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
 
+CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", "reconstruction", {"": "code_bits"}, decimals=0)
+
 
 def _count(key: str, label: str, decimals: int, measured: dict[str, str], published: bool = True) -> Quantity:
     return Quantity(key, label, "complexity", measured, published, decimals, significant=3)

@@ -80,22 +80,34 @@ class Interval(BaseModel):
     high: float
 
 
+class Bits(BaseModel):
+    """Bits of an image's code, and what bounds them (`pipeline/models/code_bits.py`)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    per_image: float = Field(ge=0)
+    counted_by: str
+
+
 class ReconstructionSummary(Summary):
     """Reconstruction of a validation split by one autoencoder."""
 
     kind: Literal["reconstruction"]
     count: int
     metrics: dict[str, Spread]
+    code_bits: Bits | None = None
 
     def traits(self, row: str) -> dict[str, Any]:
         return {**super().traits(row), "resolution": self.protocol.get("resolution")}
 
     def values(self, row: str) -> dict[str, Value]:
         protocol = {"count": self.count, **self.protocol}
-        return {
+        values = {
             metric: Value(spread.mean, spread.std, own_protocol(protocol, metric, IMAGE_METRICS))
             for metric, spread in self.metrics.items()
         }
+        bits = {} if self.code_bits is None else {"code_bits": Value(self.code_bits.per_image)}
+        return values | bits
 
 
 class SummaryOfModels(Summary):

@@ -63,6 +63,7 @@ def reconstruction(name: str, **changes: Any) -> dict[str, Any]:
             "ssim": {"mean": 0.8271234, "std": 0.0831},
             "psnr": {"mean": 23.8123456, "std": 2.1234567},
         },
+        "code_bits": {"per_image": 1534.6, "counted_by": "noise"},
         "protocol": {
             "count": 1000,
             "reference": "validation",

@@ -94,6 +94,7 @@ def test_equal_budget_has_quality_counts_speed_and_time(made: Callable[..., Tabl
     assert float(row["encoder_params_millions_measured"]) == 3.0
     assert "decoding timed side by side" in row["protocol"]
     text = to_markdown(table)
+    assert row["bits_per_image_measured"] == "1534.6" and "Bits per image: at most so many bits" in text
     assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "a CPU" in text
 
 
