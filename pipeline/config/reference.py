@@ -12,7 +12,7 @@ from pipeline.config.root import MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NAME, Section
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
@@ -36,6 +36,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation", Evaluation),
     ("tables", Tables),
     ("tables.TABLE, for table5, table6, text_10k and noise_generation", GenerationRows),
+    ("tables.ablations", AblationRows),
     ("figures", Figures),
 )
 

@@ -17,7 +17,7 @@ from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.families import generator_family
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
 
@@ -114,14 +114,11 @@ class Config(Section):
             rows = getattr(tables, key)
             if isinstance(rows, GenerationRows):
                 for row in rows.rows:
-                    samples = _known(row, self.samples, f"tables.{key}.rows", "samples")
-                    if rows.count is not None and samples.count < rows.count:
-                        raise ValueError(
-                            f"tables.{key}.count: at most samples.{row}.count = {samples.count}, not {rows.count}"
-                        )
+                    self._counted(row, rows.count, f"tables.{key}", "rows")
             elif isinstance(rows, list):
                 for row in rows:
                     _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
+        self._check_ablations(tables.ablations)
         if bare := [row for row in tables.table_sizes if not _has_hash_tables(self.autoencoders[row])]:
             raise ValueError(f"tables.table_sizes: rows have hash tables, and {bare[0]} has none; leave it out")
         for key in ("dataset", "training.images"):
@@ -134,6 +131,27 @@ class Config(Section):
                 _known(name, self.autoencoders, "figures", "autoencoders")
         if self.figures.samples is not None:
             _known(self.figures.samples, self.samples, "figures.samples", "samples")
+
+    def _check_ablations(self, rows: AblationRows) -> None:
+        """Each sample set is of the codes of a row, and of no other set's."""
+        where, found = "tables.ablations", dict[str, str]()
+        for name in rows.autoencoders:
+            _known(name, self.autoencoders, f"{where}.autoencoders", "autoencoders")
+        for name in rows.samples:
+            samples = self._counted(name, rows.count, where, "samples")
+            model = self.autoencoder_of(samples)
+            if model not in rows.autoencoders:
+                of = f"codes of {model}" if model else "no codes"
+                raise ValueError(f"{where}.samples: {name} is made from {of}, which is none of {where}.autoencoders")
+            if (other := found.setdefault(model, name)) != name:
+                raise ValueError(f"{where}.samples: {other} and {name} are both made from codes of {model}; name one")
+
+    def _counted(self, name: str, count: int | None, where: str, key: str) -> Samples:
+        """The sample set of this name, which has so many images."""
+        samples: Samples = _known(name, self.samples, f"{where}.{key}", "samples")
+        if count is not None and samples.count < count:
+            raise ValueError(f"{where}.count: at most samples.{name}.count = {samples.count}, not {count}")
+        return samples
 
     def with_training_seed(self, seed: int) -> "Config":
         """The same run with this added to the seeds of its models and samples; 0 changes nothing."""
@@ -151,6 +169,13 @@ class Config(Section):
             return self.tables
         models, samples = list(self.autoencoders), GenerationRows(rows=list(self.samples))
         return Tables(table2=models, table3=models, table5=samples)
+
+    def autoencoder_of(self, entry: Section) -> str | None:
+        """The name of the autoencoder whose codes a sample set or a model is made from; None where it is of pixels."""
+        for key in REFERENCES:
+            if key != "dataset" and (name := getattr(entry, key, None)) is not None:
+                return name if key == "autoencoder" else self.autoencoder_of(getattr(self, f"{key}s")[name])
+        return None
 
     def dataset_of(self, entry: Section) -> str:
         """The name of the dataset that a sample set imitates, or that a model is of."""

@@ -1,10 +1,13 @@
 """What tells rows of the tables apart, from an autoencoder's settings. No torch: the plan names results with it."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.families import autoencoder_family, load
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings, HashTables
 
+OF_NO_MODEL = ("dataset", "weights", "execution", "seed")  # keys
 OF_ARCHITECTURES = ("code_size", "key_length", "feature_size", "ablation")
 
 
@@ -57,3 +60,18 @@ def vqgan(settings: Any) -> dict[str, Any]:
 def rqvae(settings: Any) -> dict[str, Any]:
     """Its code is H_z x W_z x depth: so many indices at each position."""
     return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}x{settings.codebook.depth}"}
+
+
+def changes(settings: AutoencoderSettings, base: AutoencoderSettings) -> str:
+    """The keys of a model's config that are not as those of another, with their values."""
+    own, other = dict(_flat(settings.model_dump(mode="json"))), dict(_flat(base.model_dump(mode="json")))
+    return ", ".join(f"{key} {value}" for key, value in own.items() if other.get(key) != value)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Keys joined by points, and values as YAML has them, without those that make no other model."""
+    for key, value in values.items():
+        if isinstance(value, dict) and key not in OF_NO_MODEL:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif key not in OF_NO_MODEL:
+            yield f"{prefix}{key}", json.dumps(value).strip('"')

@@ -56,6 +56,18 @@ class GenerationRows(Section):
     count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
 
 
+class AblationRows(Section):
+    """Rows of the table of ablations."""
+
+    autoencoders: list[str] = Field(
+        default_factory=list, description="Names under `autoencoders`; each is told by what the first has otherwise."
+    )
+    samples: list[str] = Field(
+        default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
+    )
+    count: int | None = Field(None, ge=2, description="Score their first so many images; by default all.")
+
+
 class Tables(Section):
     """Which measured rows each table has, beside the published ones."""
 
@@ -79,6 +91,9 @@ class Tables(Section):
     )
     equal_budget: list[str] = Field(
         default_factory=list, description="One dataset, the same number of training images: quality, counts, speed."
+    )
+    ablations: AblationRows = Field(
+        AblationRows(), description="A model with a part left out or made otherwise: reconstruction, samples, counts."
     )
     decoding: list[str] = Field(
         default_factory=list,

@@ -145,7 +145,7 @@ def sample_sets(jobs: Jobs) -> list[Job]:
     """The sample sets of all rows of tables, of every training seed."""
     tables = jobs.config.tables_or_default
     rows = [getattr(tables, key).rows for key in type(tables).model_fields if hasattr(getattr(tables, key), "rows")]
-    names = dict.fromkeys(name for of_table in rows for name in of_table)
+    names = dict.fromkeys(name for of_table in [*rows, tables.ablations.samples] for name in of_table)
     return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
 
 
@@ -201,12 +201,4 @@ def sample_inputs(jobs: Jobs, settings: Samples) -> tuple[Inputs, tuple[str, ...
 
 def model_of(jobs: Jobs, name: str) -> str | None:
     """The autoencoder behind a sample set; real images, and what is made of pixels, have none."""
-    match settings := jobs.config.samples[name]:
-        case DiffusionSamples():
-            return jobs.config.diffusions[settings.diffusion].autoencoder
-        case GaussianSamples():
-            return settings.autoencoder
-        case GeneratorSamples():
-            return jobs.config.generators[settings.generator].autoencoder
-        case _:
-            return None
+    return jobs.config.autoencoder_of(jobs.config.samples[name])

@@ -1,6 +1,7 @@
 """Tables from summaries, each measured number beside the published one; of every training seed."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -10,9 +11,9 @@ from pydantic import Field
 from pipeline.base.places import PUBLISHED
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
-from pipeline.models.traits import printed_code_size
+from pipeline.models.traits import changes, printed_code_size
 from pipeline.settings.diffusion import DiffusionSamples
-from pipeline.settings.evaluation import GenerationRows
+from pipeline.settings.evaluation import AblationRows, GenerationRows
 from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import (
     COMPLEXITY,
@@ -41,6 +42,7 @@ from pipeline.stages.evaluation import (
 from pipeline.stages.generation import model_of
 
 CLAIMS = "claims"
+FIRST_ROW = "(the first row)"
 
 Kind = Literal["reconstruction", "distance", "codes", "training", "decoding", "counts", "generation"]
 
@@ -57,6 +59,7 @@ class TableRow(Section):
     resolution: int | None = Field(
         None, description="Of the dataset's images; a difference needs it, where the summary lacks it."
     )
+    variant: str | None = Field(None, description="What its config has otherwise than the first row's.")
     prepared: str | None = Field(
         None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
     )
@@ -111,7 +114,7 @@ class Table:
     @property
     def of_samples(self) -> bool:
         """Whether its rows are sample sets; autoencoders otherwise."""
-        return "generation" in self.kinds
+        return self.kinds == ("generation",)
 
 
 TABLES = {
@@ -126,6 +129,7 @@ TABLES = {
     "section34": Table(("codes",), in_paper=False),
     "noise_generation": Table(("generation",), in_paper=False),
     "table_sizes": Table(("reconstruction", "codes"), in_paper=False),
+    "ablations": Table(("reconstruction", "distance", "counts", "generation"), in_paper=False),
     "equal_budget": Table(("reconstruction", "training", "decoding", "counts"), in_paper=False),
 }
 
@@ -137,8 +141,9 @@ def caption(table: str) -> str:
 
 def rows_of(jobs: Jobs, table: str) -> list[str]:
     """The rows of a table as the config has them."""
-    wanted: list[str] | GenerationRows = getattr(jobs.config.tables_or_default, table)
-    return wanted.rows if isinstance(wanted, GenerationRows) else wanted
+    match getattr(jobs.config.tables_or_default, table):
+        case GenerationRows(rows=rows) | AblationRows(autoencoders=rows) | rows:
+            return list(rows)
 
 
 class Summary(NamedTuple):
@@ -235,7 +240,13 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
         of_paper = jobs(_counted, name)
         counted = [*rows, *(_of_paper(jobs, row)["name"] for row in of_paper)]
         found += [Summary(row, jobs(complexity, name, tuple(rows), of_paper), "complexity.json") for row in counted]
-    return found, _missing_distances(jobs, rows) if "distance" in kinds else []
+    notes = _missing_distances(jobs, rows) if "distance" in kinds else []
+    if "generation" in kinds:
+        wanted = jobs.config.tables_or_default.ablations
+        sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
+        of_samples, missing_too = _scores(jobs, distance_networks(jobs), sets, wanted.count)
+        found, notes = found + of_samples, list(dict.fromkeys([*notes, *missing_too]))
+    return found, notes
 
 
 def _counted(jobs: Jobs, name: str) -> tuple[str, ...]:
@@ -282,16 +293,22 @@ def _missing_distances(jobs: Jobs, rows: list[str]) -> list[str]:
 def _of_samples(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     """Summaries of rows that are sample sets, and notes on what is missing."""
     wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
+    return _scores(jobs, jobs.config.evaluation.networks, {row: row for row in wanted.rows}, wanted.count)
+
+
+def _scores(
+    jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
+) -> tuple[list[Summary], list[str]]:
+    """Summaries of the sample set of each row in these networks, and notes on what is missing."""
     found: list[Summary] = []
     notes: dict[str, str] = {}
-    for seed, of_seed in jobs.every_seed:
-        for network in jobs.config.evaluation.networks:
-            if not usable(of_seed, network, wanted.rows, wanted.count):
-                notes[network] = missing(network)
-                continue
-            for row, space in product(wanted.rows, spaces(jobs, network)):
-                count = wanted.count or jobs.config.samples[row].count
-                found.append(Summary(row, of_seed(evaluation, row, space, count), seed=seed))
+    for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
+        if not usable(of_seed, network, list(sets.values()), count):
+            notes[network] = missing(network)
+            continue
+        for (row, name), space in product(sets.items(), spaces(jobs, network)):
+            scored = of_seed(evaluation, name, space, count or jobs.config.samples[name].count)
+            found.append(Summary(row, scored, seed=seed))
     return found, list(notes.values())
 
 
@@ -302,6 +319,10 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         data = config.autoencoders[name].dataset
         together = {"counts", "decoding"}.intersection(TABLES[table].kinds)
         named = {"model": called(config, name)} if together else {}
+        if table == "ablations":
+            first = rows_of(jobs, table)[0]
+            changed = changes(config.autoencoders[name], config.autoencoders[first])
+            named |= {"variant": changed if name != first else FIRST_ROW}
     else:
         data, model = config.dataset_of(config.samples[name]), model_of(jobs, name)
         named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}

@@ -21,6 +21,7 @@ from pipeline.tables.quantities import (
     RANGE,
     RECONSTRUCTION,
     RECONSTRUCTION_DISTANCE,
+    SAMPLE_DISTANCE,
     TRAINING_SECONDS,
     USAGE,
     USED_SHARE,
@@ -37,6 +38,7 @@ HEADINGS = {
     "train_images": "Train images",
     "samples": "Samples",
     "table_entries": "Entries of a table, at most",
+    "variant": "Changed",
 }
 
 
@@ -92,6 +94,11 @@ LAYOUTS = {
         "Bytes against quality for sizes of the hash tables (section 5)",
         (*_IMAGES, "table_entries"),
         (*BYTES, USED_SHARE, *unpublished(RECONSTRUCTION)),
+    ),
+    "ablations": Layout(
+        "Ablations: parts left out or made otherwise",
+        (*_IMAGES, "variant"),
+        (*unpublished(RECONSTRUCTION), CODE_BITS, *RECONSTRUCTION_DISTANCE, *SAMPLE_DISTANCE, *unpublished(COUNTS)),
     ),
     "equal_budget": Layout(
         "Autoencoders at equal budget",

@@ -90,9 +90,12 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         target = found[row].setdefault(name, _empty(rows[row], name))
         called = rows[row].model or name
-        target.add(summary.kind, summary.traits(called), summary.values(called), str(path))
+        traits = summary.traits(called)
+        if summary.kind == "generation" and "reconstruction" in kinds:  # the row is an autoencoder, not what samples
+            traits.pop("method", None)
+        target.add(summary.kind, traits, summary.values(called), str(path))
     for name in rows:
-        if not found[name] and "generation" not in kinds:  # a sample set may lack all of its networks
+        if not found[name] and kinds != {"generation"}:  # a sample set may lack all of its networks
             raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
     seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
     joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}

@@ -116,6 +116,13 @@ RECONSTRUCTION_DISTANCE = tuple(
 )
 
 
+# Distances of samples beside those of reconstructions, where a row is the autoencoder.
+SAMPLE_DISTANCE = tuple(
+    replace(quantity, label=f"{quantity.name} of samples ↓", is_published=False)
+    for quantity in (FID, FID_CLEAN, EFFICIENTNET[0])
+)
+
+
 def _of_codes(key: str, label: str, decimals: int, significant: int = 0) -> Quantity:
     return Quantity(key, label, "codes", {"": f"codes.{key}"}, decimals=decimals, significant=significant)
 

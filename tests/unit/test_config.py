@@ -100,6 +100,30 @@ def test_a_model_without_hash_tables_has_no_sizes_of_them() -> None:
     assert complaint(config | {"tables": {"table_sizes": ["main"]}}) == told
 
 
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ({"autoencoders": ["x"]}, "tables.ablations.autoencoders: 'x' is not under `autoencoders`, which has main"),
+        ({"samples": ["x"]}, "tables.ablations.samples: 'x' is not under `samples`, which has main, gaussian, real"),
+        (
+            {"samples": ["main"]},
+            "tables.ablations.samples: main is made from codes of main, which is none of",
+        ),
+        ({"autoencoders": ["main"], "samples": ["real"]}, "tables.ablations.samples: real is made from no codes"),
+        ({"autoencoders": ["main"], "samples": ["main", "gaussian"]}, "main and gaussian are both made from codes of"),
+        (
+            {"autoencoders": ["main"], "samples": ["main"], "count": 101},
+            "tables.ablations.count: at most samples.main",
+        ),
+    ],
+)
+def test_rows_of_ablations_that_do_not_belong_together_are_refused(rows: dict[str, Any], line: str) -> None:
+    config = changed("tables.ablations", rows)
+    config["samples"]["gaussian"] = {"kind": "gaussian_codes", "autoencoder": "main", "count": 100}
+    config["samples"]["real"] = {"kind": "real", "dataset": "photos", "count": 100}
+    assert line in complaint(config)
+
+
 def test_a_missing_key_is_named() -> None:
     config = copy.deepcopy(MINIMAL)
     del config["autoencoders"]["main"]["code_size"]

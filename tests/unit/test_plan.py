@@ -339,6 +339,20 @@ def test_a_model_without_tables_has_no_figures_of_them() -> None:
     assert "fig06" in made and not {"fig05b", "interpolation", "resolutions", "groups", "table_size"} & made
 
 
+def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_every_seed() -> None:
+    values = tiny_values() | {"training_seeds": [0, 7]}
+    values["autoencoders"]["bare"] = {"like": "main", "features": "mlp", "tables": {"coordinates": False}, "seed": 3}
+    values["tables"] = {"ablations": {"autoencoders": ["main", "bare"], "samples": ["main"]}}
+    made = tiny_plan(values)(tables)["ablations"]
+    changed = {row["name"]: row["variant"] for row in made.settings["rows"]}
+    assert changed == {"main": "(the first row)", "bare": "tables.coordinates false, features mlp"}
+    scored = [job for job in made.upstream if job.stage.name == "score_features"]
+    kinds = sorted(job.settings["kind"] for job in scored)
+    assert kinds.count("reconstruction_distance") == 2 * kinds.count("generation") > 0, "one row has samples"
+    assert {"main#7", "bare#7"} <= {name for name in made.names if "#" in name}
+    assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
+
+
 def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
     one = tiny_plan()(figures).keys()
     assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one

@@ -39,6 +39,6 @@ def test_every_family_has_measured_rows(families: Workflow) -> None:
     }
     ldms = {"LDM (codes of VQGAN)", "LDM (codes of KL autoencoder)"}
     assert {*ldms, "DDPM", "StyleGAN2", "ImageBART"} <= set(methods(families, "table5"))
-    for table in ("section34", "equal_budget", "table_sizes", "noise_generation"):
+    for table in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations"):
         assert methods(families, table)
     assert families.run().nothing_to_do

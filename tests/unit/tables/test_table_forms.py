@@ -22,6 +22,7 @@ from made_summaries import (
     name_of,
     published_csv,
     reconstruction,
+    reconstruction_distance,
     row_named,
     row_of,
 )
@@ -67,6 +68,12 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
     "section34": [codes("main"), codes("other", usage=None)],
     "noise_generation": [generation("main", "efficientnet_lite0")],
     "table_sizes": [codes("main"), reconstruction("main")],
+    "ablations": [
+        reconstruction("main"),
+        complexity("main", "fashion_mnist", "8x8x4", feature_size=16),
+        reconstruction_distance("main", "efficientnet_lite0"),
+        {**generation("main", "efficientnet_lite0"), "autoencoder": "main"},
+    ],
     "equal_budget": [reconstruction("main"), complexity("main", "fashion_mnist", "8x8x4", feature_size=16)],
 }
 

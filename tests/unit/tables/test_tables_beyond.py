@@ -13,6 +13,7 @@ from made_summaries import (
     decoding,
     generation,
     reconstruction,
+    reconstruction_distance,
     row_named,
     write_summary,
 )
@@ -28,14 +29,15 @@ from pipeline.tables.summaries import NamedSummary
 def made(tmp_path: Path) -> Callable[..., Table]:
     """A table from summaries of these rows; a string is the text of a training's history."""
 
-    def build(table: str, rows: list[str], *summaries: tuple[str, dict[str, Any] | str], **job: Any) -> Table:
+    def build(table: str, rows: list[Any], *summaries: tuple[str, dict[str, Any] | str], **job: Any) -> Table:
         named = []
         for index, (row, summary) in enumerate(summaries):
             path = tmp_path / f"{index}.{'csv' if isinstance(summary, str) else 'json'}"
             path.write_text(summary) if isinstance(summary, str) else write_summary(path, summary)
             named.append(NamedSummary(row, path))
         told = {"dataset": job.pop("dataset", "fashion_mnist"), "resolution": job.pop("resolution", 32)}
-        settings = {"table": table, "rows": [{"name": name, **told} for name in rows], **job}
+        named_rows = [row if isinstance(row, dict) else {"name": row} for row in rows]
+        settings = {"table": table, "rows": [row | told for row in named_rows], **job}
         return build_table(TableJob.model_validate(settings), named, PUBLISHED_FOLDER)
 
     return build
@@ -72,6 +74,33 @@ def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Callable[
     assert float(row["kept_megabytes_measured"]) == pytest.approx((2_581_920 + 9_216_000) / 1e6)
     assert float(row["psnr_measured"]) == 23.8123456
     assert "0.0819" in to_markdown(table), "small tables keep their digits"
+
+
+def ablated(name: str, words: str | None, psnr: float, sampled: bool) -> list[tuple[str, Any]]:
+    """Summaries of a row of the table of ablations, of three seeds."""
+    found: list[tuple[str, Any]] = []
+    for seed, called in enumerate((name, f"{name}#1", f"{name}#2")):
+        made = reconstruction(name, ablation=words)
+        found.append((called, made | {"metrics": {"psnr": {"mean": psnr + seed, "std": 1.0}}}))
+        found.append((called, reconstruction_distance(name, "efficientnet_lite0")))
+        if sampled:
+            found.append((called, generation("s", "efficientnet_lite0", code_size="8x8x4")))
+    return found
+
+
+def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(made: Callable[..., Table]) -> None:
+    rows = [{"name": "base", "variant": "(the first row)"}, {"name": "bare", "variant": "features mlp"}]
+    summaries = [*ablated("base", None, 24.0, sampled=True), *ablated("bare", "no tables", 25.0, sampled=False)]
+    table = made("ablations", rows, *summaries, training_seeds=[0, 1, 2])
+    base, bare = row_named(table, "base"), row_named(table, "bare")
+    assert (base["method"], bare["method"]) == ("BRIGHT", "BRIGHT (no tables)"), "and not who made the samples"
+    assert (base["variant"], bare["variant"]) == ("(the first row)", "features mlp")
+    assert (float(base["psnr_measured"]), base["psnr_measured_seed_std"]) == (25.0, "1.0")
+    assert float(base["fd_efficientnet_lite0_measured"]) == 538.987 and bare["fd_efficientnet_lite0_measured"] == ""
+    assert float(bare["rfd_efficientnet_lite0_measured"]) == 87.654
+    text = to_markdown(table)
+    assert "FD (EfficientNet-Lite0) of samples" in text and "| features mlp " in text and "26.00 ± 1.00" in text
+    assert "FID of samples" not in text, "no Inception in these summaries"
 
 
 HISTORY = "step,images,seconds,l2\n1,16,0.5,1.0\n2000,32000,431.25,0.1\n"
