@@ -126,6 +126,11 @@ class Config(Section):
             if len(set(found.values())) > 1:
                 told = ", ".join(f"{name} {value}" for name, value in found.items())
                 raise ValueError(f"tables.equal_budget: rows have one {key}, not {told}")
+        datasets = {name: _known(name, self.autoencoders, "figures.rate_quality", "autoencoders").dataset
+                    for name in self.figures.rate_quality}  # fmt: skip
+        if len(set(datasets.values())) > 1:
+            told = ", ".join(f"{name} {dataset}" for name, dataset in datasets.items())
+            raise ValueError(f"figures.rate_quality: autoencoders have one dataset, not {told}")
         for name in [self.figures.autoencoder, *self.figures.compared]:
             if name is not None:
                 _known(name, self.autoencoders, "figures", "autoencoders")

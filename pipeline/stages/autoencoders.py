@@ -313,6 +313,12 @@ def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
     )
 
 
+def timed_models(jobs: Jobs) -> tuple[str, ...]:
+    """The autoencoders that decode in turns."""
+    wanted = jobs.config.tables_or_default
+    return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget, *jobs.config.figures.rate_quality]))
+
+
 def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Models as a measurement of several is told them, and what its numbers depend on; of a config, by a name in it."""
     told: dict[str, Any] = {}

@@ -8,8 +8,17 @@ from pydantic import Field
 
 from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
-from pipeline.settings.fields import Section
-from pipeline.stages.autoencoders import autoencoder, code_measurement, codes, exploration, reconstruction
+from pipeline.settings.fields import Section, added
+from pipeline.stages.autoencoders import (
+    autoencoder,
+    called,
+    code_measurement,
+    codes,
+    decoding,
+    exploration,
+    reconstruction,
+    timed_models,
+)
 from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
@@ -26,6 +35,7 @@ class FigureJob(Section):
         None, ge=1, description="Images (or panels) beside each other; by default as the figure needs."
     )
     rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
+    models: dict[str, str] = added({}, {}, "What measurements of several models call those of the inputs' labels.")
 
 
 MAKE_FIGURE = Stage(
@@ -73,6 +83,7 @@ DRAWN_BY = {
     "noise_robustness": "codes:noise_robustness",
     "code_range": "codes:code_range",
     "table_size": "codes:table_size",
+    "rate_quality": "rates:rate_quality",
 }
 FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in DRAWN_BY.items()}
 
@@ -101,17 +112,21 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     if (other := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
         found["fig14"] = _first_shard(jobs, other)
     found |= dict(_of_codes(jobs))
-    return {name: figure(jobs, name, inputs) for name, inputs in sorted(found.items())}
+    made = {name: figure(jobs, name, inputs) for name, inputs in found.items()}
+    if compared := rated_models(jobs):
+        models = {name: called(jobs.config, name) for name in compared}
+        made["rate_quality"] = figure(jobs, "rate_quality", _rates(jobs, compared), models)
+    return dict(sorted(made.items()))
 
 
-def figure(jobs: Jobs, name: str, shown: list[Shown]) -> Job:
-    """The job that draws a figure."""
+def figure(jobs: Jobs, name: str, shown: list[Shown], models: dict[str, str] | None = None) -> Job:
+    """The job that draws a figure; `models` as its settings have them."""
     names = tuple(one.name for one in shown)
     inputs: Inputs = {"data": [one.file for one in shown]}
     return jobs.job(
         MAKE_FIGURE,
         f"figures.{name}",
-        {"figure": name},
+        {"figure": name, "models": models or {}},
         inputs=inputs,
         facts={"draw": FIGURES[name].draw},
         names=names,
@@ -128,6 +143,22 @@ def shown_samples(jobs: Jobs) -> str | None:
 def compared_models(jobs: Jobs) -> list[str]:
     """The autoencoders that Figure 6 and the page compare."""
     return jobs.config.figures.compared or jobs.config.tables_or_default.table2
+
+
+def rated_models(jobs: Jobs) -> list[str]:
+    """The autoencoders whose quality is drawn against bits per image."""
+    return jobs.config.figures.rate_quality or jobs.config.tables_or_default.equal_budget
+
+
+def _rates(jobs: Jobs, models: list[str]) -> list[Shown]:
+    """Reconstruction summaries of every training seed, and the speeds of all."""
+    speeds = jobs(decoding, timed_models(jobs))["decoding.json"]
+    of_seeds = [
+        Shown(f"reconstruction:{name}", of_seed(reconstruction, name)["summary.json"])
+        for name in models
+        for _, of_seed in jobs.every_seed
+    ]
+    return [*of_seeds, Shown("decoding", speeds)]
 
 
 def _of_models(jobs: Jobs, chosen: str | None) -> Iterator[tuple[str, list[Shown]]]:

@@ -25,6 +25,7 @@ from pipeline.stages.autoencoders import (
     decoding,
     paper_config,
     reconstruction,
+    timed_models,
 )
 from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Inputs, Job, Jobs, Source, Stage, closure
@@ -277,12 +278,6 @@ def _images(config: Config, name: str) -> dict[str, Any]:
     """What a row is told of its dataset."""
     images = config.datasets[name]
     return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
-
-
-def timed_models(jobs: Jobs) -> tuple[str, ...]:
-    """The autoencoders that decode in turns."""
-    wanted = jobs.config.tables_or_default
-    return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget]))
 
 
 def _missing_distances(jobs: Jobs, rows: list[str]) -> list[str]:

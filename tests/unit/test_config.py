@@ -83,6 +83,7 @@ WRONG = [
     ("tables.table2", ["x"], "tables.table2: 'x' is not under `autoencoders`, which has main"),
     ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
     ("tables.table5", {"rows": ["main"], "count": 101}, "tables.table5.count: at most samples.main.count = 100"),
+    ("figures.rate_quality", ["x"], "figures.rate_quality: 'x' is not under `autoencoders`, which has main"),
     ("figures.samples", "x", "figures.samples: 'x' is not under `samples`"),
     ("autoencoders.other", {"like": "x"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
     ("autoencoders.other", {"like": "other"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),

@@ -353,6 +353,16 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
+def test_quality_is_drawn_against_bits_for_every_seed_and_all_models_of_the_figure_are_timed() -> None:
+    values = tiny_values() | {"training_seeds": [0, 7]}
+    values["figures"] = {"rate_quality": ["without-noise", "main"]}
+    made = tiny_plan(values)(figures)["rate_quality"]
+    assert made.names == (*["reconstruction:without-noise"] * 2, *["reconstruction:main"] * 2, "decoding")
+    (timed,) = (job for job in made.upstream if job.stage.name == "measure_decoding")
+    assert set(made.settings["models"].values()) == timed.settings["models"].keys()
+    assert tiny_plan()(figures)["rate_quality"].names == ("reconstruction:main", "decoding"), "rows of equal_budget"
+
+
 def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
     one = tiny_plan()(figures).keys()
     assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one

@@ -1,0 +1,87 @@
+"""Quality against the bits of a code (`pipeline/models/code_bits.py`) and against the time that decoding takes.
+
+Each family is one curve over its code sizes; a model with a part left out, and one whose code nothing bounds, are no
+point of its family's curve. Over several training seeds: the mean, with bars of one standard deviation.
+"""
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.base.errors import InputError
+from pipeline.base.parsing import read_json
+from pipeline.figures.codes import METRICS
+from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
+from pipeline.figures.style import labelled, panels
+from pipeline.stages.figures import FigureJob
+
+AXES = (("bits", "bits per image"), ("milliseconds", "decoding an image (ms)"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One autoencoder: its curve, its code size, and mean and deviation of each quantity over seeds."""
+
+    curve: str
+    code_size: str
+    values: dict[str, tuple[float, float]]
+
+
+def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against bits per image, and below against the milliseconds that decoding an image takes."""
+    speeds = read_json(paths_of(inputs, "decoding")[0], "decoding speeds")["models"]
+    points = [
+        _point([read_json(path, f"summary {path}") for path in paths], _milliseconds(job, speeds, name))
+        for name, paths in labelled_paths(inputs, "reconstruction").items()
+    ]
+    colours = labelled(list(dict.fromkeys(point.curve for point in points)))
+    figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
+    for index, axis in enumerate(axes):
+        (x, told), (metric, name) = AXES[index // 2], METRICS[index % 2]
+        for curve, colour in colours.items():
+            _draw([point for point in points if point.curve == curve], x, metric, axis, colour)
+        axis.set_xscale("log")
+        axis.set_xlabel(told)
+        axis.set_ylabel(name)
+    figure.legend(axes[0].get_lines(), list(colours), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str) -> None:
+    """One curve, from small codes (or fast decoders) to large ones, each point with its code size."""
+    ordered = sorted(points, key=lambda point: (point.values[x][0], point.code_size))
+    places = [(point.values[x][0], point.values[metric][0]) for point in ordered]
+    axis.plot(*zip(*places, strict=True), color=colour, marker="o", markersize=4)
+    for point, place in zip(ordered, places, strict=True):
+        axis.annotate(point.code_size, place, xytext=(3, 4), textcoords="offset points", fontsize=6, color=colour)
+        if deviation := point.values[metric][1]:
+            axis.vlines(place[0], place[1] - deviation, place[1] + deviation, color=colour, linewidth=0.8)
+
+
+def _point(summaries: list[dict[str, Any]], milliseconds: float) -> Point:
+    """From the reconstruction summaries of all seeds."""
+    first, bits = summaries[0], [_bits(summary) for summary in summaries]
+    unbounded = ["no noise"] * (first["code_bits"]["counted_by"] == "float32")
+    apart = ", ".join(filter(None, [first.get("ablation"), *unbounded]))
+    values = {"bits": (fmean(bits), 0.0), "milliseconds": (milliseconds, 0.0)}
+    for metric, _ in METRICS:
+        means = [summary["metrics"][metric]["mean"] for summary in summaries]
+        values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
+    return Point(f"{first['method']} ({apart})" if apart else first["method"], first["code_size"], values)
+
+
+def _bits(summary: dict[str, Any]) -> float:
+    if "code_bits" not in summary:
+        raise InputError("input reconstruction:LABEL=PATH: a summary without code_bits; reconstruct with this version")
+    return float(summary["code_bits"]["per_image"])
+
+
+def _milliseconds(job: FigureJob, speeds: dict[str, Any], name: str) -> float:
+    """For one image, in the median round."""
+    model = job.models.get(name, name)
+    if model not in speeds:
+        raise InputError(f"decoding speeds: {name} ({model}) is none of the models measured ({', '.join(speeds)})")
+    return 1000 / float(speeds[model]["images_per_second"]["median"])

@@ -1,0 +1,86 @@
+"""The figure of quality against bits per image and decoding time: the summaries' numbers in the right places."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.base.errors import InputError
+from pipeline.figures.inputs import parse_inputs
+from pipeline.figures.rates import rate_quality
+from pipeline.make_figure import make_figure
+from pipeline.stages.figures import FigureJob
+
+JOB = FigureJob.model_validate({"figure": "rate_quality", "models": {"small": "bright-4x4x4-aaaaaa"}})
+
+
+def summary(method: str, code_size: str, bits: float, psnr: float, **changes: Any) -> dict[str, Any]:
+    metrics = {"psnr": {"mean": psnr, "std": 2.0}, "lpips_alex": {"mean": 1 / psnr, "std": 0.1}}
+    facts = {"method": method, "code_size": code_size, "metrics": metrics}
+    return facts | {"code_bits": {"per_image": bits, "counted_by": "noise"}} | changes
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str]:
+    """Inputs: two sizes of BRIGHT, the larger of two seeds, one VQGAN, and a model whose code nothing bounds."""
+    found = {
+        "large": [summary("BRIGHT", "8x8x4", 1500, 25.0), summary("BRIGHT", "8x8x4", 1500, 27.0)],
+        "small": [summary("BRIGHT", "4x4x4", 400, 21.0)],
+        "vqgan": [summary("VQGAN", "8x8", 576, 22.0, code_bits={"per_image": 576, "counted_by": "indices"})],
+        "bare": [
+            summary("BRIGHT", "8x8x4", 8192, 24.0, ablation="no tables")
+            | {"code_bits": {"per_image": 8192, "counted_by": "float32"}}
+        ],
+    }
+    arguments = []
+    for name, summaries in found.items():
+        for seed, facts in enumerate(summaries):
+            (tmp_path / f"{name}-{seed}.json").write_text(json.dumps(facts))
+            arguments.append(f"reconstruction:{name}={tmp_path / f'{name}-{seed}.json'}")
+    rates = {"large": 100, "bright-4x4x4-aaaaaa": 400, "vqgan": 50, "bare": 200}
+    models = {name: {"images_per_second": {"median": rate}} for name, rate in rates.items()}
+    (tmp_path / "decoding.json").write_text(json.dumps({"models": models}))
+    return [*arguments, f"decoding={tmp_path / 'decoding.json'}"]
+
+
+def test_each_family_is_a_curve_over_its_code_sizes(given: list[str]) -> None:
+    figure = rate_quality(JOB, parse_inputs(given))
+    psnr_of_bits, lpips_of_bits, psnr_of_time, lpips_of_time = figure.axes
+    assert [axis.get_xlabel() for axis in figure.axes] == ["bits per image"] * 2 + ["decoding an image (ms)"] * 2
+    assert [axis.get_ylabel() for axis in figure.axes] == ["PSNR (dB)", "LPIPS"] * 2
+    assert all(axis.get_xscale() == "log" for axis in figure.axes)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "VQGAN", "BRIGHT (no tables, no noise)"]
+    bright, vqgan, bare = psnr_of_bits.get_lines()
+    np.testing.assert_allclose(bright.get_xydata(), [(400, 21), (1500, 26)])
+    np.testing.assert_allclose(vqgan.get_xydata(), [(576, 22)])
+    np.testing.assert_allclose(bare.get_xydata(), [(8192, 24)])
+    np.testing.assert_allclose(lpips_of_bits.get_lines()[0].get_xydata()[:, 1], [1 / 21, (1 / 25 + 1 / 27) / 2])
+    np.testing.assert_allclose(psnr_of_time.get_lines()[0].get_xydata(), [(2.5, 21), (10, 26)])
+    np.testing.assert_allclose(lpips_of_time.get_lines()[1].get_xydata(), [(20, 1 / 22)])
+    assert [text.get_text() for text in psnr_of_bits.texts] == ["4x4x4", "8x8x4", "8x8", "8x8x4"]
+
+
+def test_several_seeds_have_a_bar_of_one_deviation(given: list[str]) -> None:
+    axis = rate_quality(JOB, parse_inputs(given)).axes[0]
+    (bars,) = axis.collections
+    np.testing.assert_allclose(bars.get_segments()[0], [(1500, 26 - 2**0.5), (1500, 26 + 2**0.5)])
+
+
+def test_it_is_written_twice_alike(given: list[str], tmp_path: Path) -> None:
+    made = []
+    for turn in ("first", "second"):
+        png = tmp_path / turn / "figure.png"
+        make_figure(JOB.model_dump_json(), png, given)
+        made.append(png.read_bytes())
+    assert made[0] == made[1] and made[0].startswith(b"\x89PNG")
+
+
+def test_what_is_missing_gets_one_line(given: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="small \\(small\\) is none of the models measured \\(large, bright-4x4x4"):
+        rate_quality(JOB.model_copy(update={"models": {}}), parse_inputs(given))
+    (tmp_path / "vqgan-0.json").write_text(json.dumps({"method": "VQGAN", "code_size": "8x8"}))
+    with pytest.raises(InputError, match="without code_bits"):
+        rate_quality(JOB, parse_inputs(given))
