@@ -41,11 +41,12 @@ def import_weights(
             save_generator(weights, model, settings, shape)
         elif job.code_size is not None:
             from pipeline.foreign.unets import import_ldm_unet, scale_factor
-            from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+            from pipeline.models.diffusion import build_unet, save_diffusion
+            from pipeline.models.rescaling import Rescaling
 
             unet, tensors = build_unet(settings.unet, job.code_size), read_tensors(checkpoint)
             import_ldm_unet(unet, settings.unet, tensors, checkpoint)
-            save_diffusion(weights, unet, settings, job.code_size, Rescaling(scale=scale_factor(tensors)))
+            save_diffusion(weights, unet, settings, job.code_size, Rescaling(scale=(scale_factor(tensors),)))
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
     logger.info("%s imported from %s to %s", entry.weights.kind, checkpoint, weights)

@@ -3,12 +3,13 @@
 from torch import Tensor
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
-from pipeline.models.diffusion import Rescaling, build_unet, denoise
+from pipeline.models.diffusion import build_unet, denoise
 from pipeline.models.generator import Generator
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Sampler
 from pipeline.settings.fields import CodeSize
 
-PIXELS = Rescaling(bound=1.0)  # images are in [-1, 1] as they are
+PIXELS = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] as they are
 
 
 class DDPM(Generator):

@@ -2,7 +2,7 @@
 
 Samplers are DDPM, DDIM and DPM-Solver++ of diffusers, on the training's schedule. Image i's noise, at the start and at
 every step, comes from a generator named by (seed, i): batches, shards and processes change nothing (promise 3). Key
-codes are bounded, so the predicted clean code is clipped to [-1, 1] at every step; codes without bounds are not.
+codes are bounded, so the predicted clean code is clipped at every step; codes without bounds are not.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,44 +15,9 @@ from torch import Tensor, nn
 
 from pipeline.models.checkpoints import filled, load_model, save_model
 from pipeline.models.generator import noise_generators
-from pipeline.settings.diffusion import Denoising, Diffusion, Sampler, UNet
+from pipeline.models.rescaling import Rescaling
+from pipeline.settings.diffusion import Denoising, Diffusion, Prediction, Sampler, UNet
 from pipeline.settings.fields import CodeSize, Section
-
-
-@dataclass(frozen=True)
-class Rescaling:
-    """codes -> (codes - shift) * scale; `bound` is where rescaled codes are clipped while sampling, None: nowhere.
-
-    Key codes have strict bounds, which become [-1, 1] (section 3.4); the codes of other families have none, and LDM
-    divides them by the standard deviation of the first batch (Rombach et al. 2022, appendix G).
-    """
-
-    shift: float = 0.0
-    scale: float = 1.0
-    bound: float | None = None
-
-    def apply(self, codes: Tensor) -> Tensor:
-        """Codes as the diffusion model sees them."""
-        return (codes - self.shift) * self.scale
-
-    def undo(self, rescaled: Tensor) -> Tensor:
-        """Codes as the autoencoder decodes them, inside their bounds."""
-        if self.bound is not None:
-            rescaled = rescaled.clamp(-self.bound, self.bound)
-        return rescaled / self.scale + self.shift
-
-
-def fit_rescaling(rule: str, bounds: tuple[float, float] | None, first_batch: Tensor) -> Rescaling:
-    """Of codes with these bounds; first_batch: (N, C_z, H_z, W_z). ValueError where the rule lacks bounds."""
-    if rule == "range" and bounds is None:
-        raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
-    if bounds is not None and rule in ("auto", "range"):
-        low, high = bounds
-        return Rescaling((low + high) / 2, 2 / (high - low), 1.0)
-    if rule == "none":
-        return Rescaling()
-    return Rescaling(0.0, 1 / float(first_batch.double().std(correction=0)))
-
 
 # LDM's are diffusers' defaults; DDPM's are those of its code (hojonathanho/diffusion), where the sine comes first.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -86,27 +51,30 @@ def schedule_arguments(settings: Denoising) -> dict[str, Any]:
     return {**steps, "beta_start": first, "beta_end": last}
 
 
-def make_scheduler(settings: Denoising, sampler: Sampler, bound: float | None) -> Any:
-    """diffusers' scheduler for noise prediction; with a bound, the clean code is clipped to ± it at every step."""
-    common = schedule_arguments(settings)
-    clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
+def make_scheduler(settings: Denoising, sampler: Sampler) -> Any:
+    """diffusers' scheduler, which takes the predicted clean code at every step and clips nothing itself."""
+    common = {**schedule_arguments(settings), "prediction_type": "sample"}
     match sampler.kind:
         case "ddpm":
-            scheduler: Any = DDPMScheduler(**common, **clip)
+            scheduler: Any = DDPMScheduler(**common, clip_sample=False)
         case "ddim":
-            scheduler = DDIMScheduler(**common, **clip)
+            scheduler = DDIMScheduler(**common, clip_sample=False)
         case "dpm_solver":
             # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity: -5.1 is
-            # diffusers' advice. A quantile of 1.0 makes dynamic thresholding a plain clip.
-            scheduler = DPMSolverMultistepScheduler(
-                **common,
-                lambda_min_clipped=-5.1,
-                thresholding=bound is not None,
-                dynamic_thresholding_ratio=1.0,
-                sample_max_value=bound or 1.0,
-            )
+            # diffusers' advice.
+            scheduler = DPMSolverMultistepScheduler(**common, lambda_min_clipped=-5.1)
     scheduler.set_timesteps(sampler.steps)
     return scheduler
+
+
+def predicted_clean(kind: Prediction, predicted: Tensor, noisy: Tensor, alpha_bar: Tensor) -> Tensor:
+    """The clean code in a noisy one, z = sqrt(a) x + sqrt(1 - a) n, from what the network predicts of it.
+
+    noise: n; velocity: sqrt(a) n - sqrt(1 - a) x (Salimans and Ho 2022, appendix D).
+    """
+    if kind == "velocity":
+        return alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * predicted
+    return (noisy - (1 - alpha_bar).sqrt() * predicted) / alpha_bar.sqrt()
 
 
 @torch.no_grad()
@@ -124,14 +92,16 @@ def denoise(
     They are on the scale that they had before `rescaling`, inside their bounds: key codes in [0, 1].
     """
     device = next(unet.parameters()).device
-    scheduler = make_scheduler(settings, sampler, rescaling.bound)
+    scheduler = make_scheduler(settings, sampler)
+    bars = scheduler.alphas_cumprod.to(device)
     generators = noise_generators(seed, indices)
     codes = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)
     codes = codes * scheduler.init_noise_sigma
     takes_noise = {"generator": generators} if sampler.kind == "ddpm" else {}
     for timestep in scheduler.timesteps:
         predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample
-        codes = scheduler.step(predicted, timestep, codes, **takes_noise).prev_sample
+        clean = rescaling.clip(predicted_clean(settings.prediction, predicted, codes, bars[timestep]))
+        codes = scheduler.step(clean, timestep, codes, **takes_noise).prev_sample
     return rescaling.undo(codes)
 
 

@@ -10,6 +10,7 @@ from pipeline.settings.fields import Section, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
+Prediction = Literal["noise", "velocity"]
 
 
 class UNet(Section):
@@ -53,7 +54,7 @@ class DiffusionTraining(Section):
 
 
 class Denoising(Section):
-    """What is learned: the noise in a code or an image, at every timestep of a schedule."""
+    """What is learned: to tell noise from a code or an image, at every timestep of a schedule."""
 
     unet: UNet = Field(UNet(), description="The network.")
     schedule: Schedule = Field(
@@ -64,6 +65,11 @@ class Denoising(Section):
         description="First and last variance of the linear schedules; LDM's of FFHQ: 0.0015, 0.0195.",
     )
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
+    prediction: Prediction = Field(
+        "noise",
+        description="What the network predicts. noise: as the paper has it; velocity: of Salimans and Ho (2022), which"
+        " learned better in short trainings here.",
+    )
     training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
 
 
@@ -71,11 +77,12 @@ class Diffusion(Denoising):
     """A diffusion model on the codes of one autoencoder."""
 
     autoencoder: str = Field(description="A name under `autoencoders`.")
-    rescaling: Literal["auto", "range", "first_batch", "none"] = Field(
+    rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = Field(
         "auto",
-        description="Of codes before diffusion. range: their bounds to [-1, 1], clipped when sampling, for key codes;"
+        description="Of codes before diffusion. range: their bounds to [-1, 1], for key codes, as the paper has it;"
         " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4); auto: range"
-        " where the family's codes are bounded, else first_batch.",
+        " where the family's codes are bounded, else first_batch; standardize: every channel to mean 0 and standard"
+        " deviation 1 over the training codes. Codes with bounds are clipped to them at every step of sampling.",
     )
     weights: ImportedWeights = None
     execution: Execution = Field(Execution(), description="How it runs.")
@@ -89,7 +96,7 @@ class Diffusion(Denoising):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that a network with weights from elsewhere depends on."""
-        of_network = {"unet", "schedule", "beta_range", "timesteps"}
+        of_network = {"unet", "schedule", "beta_range", "timesteps", "prediction"}
         return {key: value for key, value in self.numerical().items() if key in of_network}
 
 

@@ -1,4 +1,4 @@
-"""One step of learning to denoise (section 4): noise prediction, min-SNR, of codes or of images."""
+"""One step of learning to denoise (section 4): noise or velocity, weighted by min-SNR, of codes or of images."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from pipeline.models.diffusion import schedule_arguments
-from pipeline.settings.diffusion import Denoising
+from pipeline.settings.diffusion import Denoising, Prediction
 from pipeline.training.randomness import StepRandom
 from pipeline.training.task import TrainingData, TrainingTask
 
@@ -18,13 +18,16 @@ def signal_to_noise(bars: Tensor) -> Tensor:
     return (bars**0.5 / (1.0 - bars) ** 0.5) ** 2
 
 
-def min_snr_weight(snr: Tensor, gamma: float) -> Tensor:
-    """min(SNR, gamma) / SNR, min-SNR's weight for noise prediction (Hang et al. 2023, equation 6)."""
-    return snr.clamp(max=gamma) / snr
+def min_snr_weight(snr: Tensor, gamma: float, prediction: Prediction) -> Tensor:
+    """min-SNR's weight (Hang et al. 2023): min(SNR, gamma) of the clean code's error, whatever is predicted.
+
+    Noise's squared error is SNR times that (equation 6), velocity's SNR + 1 times.
+    """
+    return snr.clamp(max=gamma) / (snr if prediction == "noise" else snr + 1)
 
 
 class DenoisingTask(TrainingTask):
-    """Trains a UNet to predict the noise in what `next_batch` gives; tasks on codes and on images derive from it."""
+    """Trains a UNet to denoise what `next_batch` gives; tasks on codes and on images derive from it."""
 
     unet: nn.Module
     """The part of `model` that denoises, or all of it."""
@@ -47,16 +50,17 @@ class DenoisingTask(TrainingTask):
         raise NotImplementedError(f"{type(self).__name__}.next_batch")
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """Predict the noise at a random timestep of each example."""
-        training, random = self.settings.training, self.random(step)
+        """Predict noise or velocity at a random timestep of each example."""
+        training, random, kind = self.settings.training, self.random(step), self.settings.prediction
         clean = self.next_batch(random)
         noise = random.normal(tuple(clean.shape))
         timesteps = random.integers(self.settings.timesteps, (len(clean),))
         noisy: Any = self.scheduler.add_noise(clean, noise, timesteps)
+        target = noise if kind == "noise" else self.scheduler.get_velocity(clean, noise, timesteps)
         with self.accelerator.autocast():
             predicted = self.unet(noisy, timesteps).sample
-        errors = (predicted.float() - noise).square().mean((1, 2, 3))
-        weights = min_snr_weight(self.snr[timesteps], training.min_snr_gamma)
+        errors = (predicted.float() - target).square().mean((1, 2, 3))
+        weights = min_snr_weight(self.snr[timesteps], training.min_snr_gamma, kind)
         loss = (weights * errors).mean()
         self.set_learning_rate(training, step)
         norm = self.descend("model", loss, training.gradient_clip)

@@ -1,11 +1,12 @@
-"""Training a diffusion model on the codes of an autoencoder (section 4): key codes scaled to 2 z - 1."""
+"""Training a diffusion model on the codes of an autoencoder (section 4)."""
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.models.diffusion import build_unet, denoise, fit_rescaling
+from pipeline.models.diffusion import build_unet, denoise
+from pipeline.models.rescaling import fit_rescaling
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
@@ -30,7 +31,7 @@ class DiffusionTask(DenoisingTask):
         # Of the whole global batch, so that the number of processes changes nothing.
         first = next(iter(StepOrder(len(data), self.batch, seed, 0, 1)))
         try:
-            self.rescaling = fit_rescaling(settings.rescaling, data.decoder.code_range, data.codes[first])
+            self.rescaling = fit_rescaling(settings.rescaling, data.decoder.code_range, data.codes, first)
         except ValueError as error:
             raise InputError(f"diffusion.{error}") from None
 

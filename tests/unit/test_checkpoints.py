@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 from pipeline.base.errors import InputError
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
-from pipeline.models.diffusion import Rescaling, build_unet, load_diffusion, save_diffusion
+from pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
 
-RESCALING = Rescaling(0.25, 3.0, 0.75)
+RESCALING = Rescaling((0.25, 0.5), (3.0, 2.0), (0.0, 1.0))
 
 
 @pytest.fixture

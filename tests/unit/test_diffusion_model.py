@@ -80,13 +80,14 @@ def test_the_signal_to_noise_ratio_is_that_of_the_schedule():
     assert torch.equal(found, compute_snr(scheduler, torch.arange(T)))
 
 
-@given(st.floats(1e-6, 1e6), st.floats(0.1, 20))
-def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma):
-    """An error e of the noise is one of e / sqrt(SNR) of the clean code, which min-SNR weighs by min(SNR, gamma)."""
-    noise_error = 0.7
-    clean_error = noise_error / snr
-    weight = float(min_snr_weight(torch.tensor([snr], dtype=torch.float64), gamma))
-    assert weight * noise_error == pytest.approx(min(snr, gamma) * clean_error, rel=1e-9)
+@given(st.floats(1e-6, 1e6), st.floats(0.1, 20), st.sampled_from(["noise", "velocity"]))
+def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma, prediction):
+    """Whatever is predicted, the clean code's squared error that follows is weighed by min(SNR, gamma)."""
+    alpha, sigma = math.sqrt(snr / (1 + snr)), math.sqrt(1 / (1 + snr))
+    error = 0.7  # of the prediction; x = (z - sigma n) / alpha, or alpha z - sigma v
+    clean_error = error * (sigma if prediction == "velocity" else sigma / alpha)
+    weight = float(min_snr_weight(torch.tensor([snr], dtype=torch.float64), gamma, prediction))
+    assert weight * error**2 == pytest.approx(min(snr, gamma) * clean_error**2, rel=1e-6)
     assert 0 < weight <= 1
 
 
@@ -120,18 +121,23 @@ def make_task(tmp_path, tiny_autoencoder, tiny_diffusion):
     return make
 
 
-def test_the_loss_of_a_step_is_min_snr_weighted_noise_prediction_on_codes_from_minus_1_to_1(make_task):
-    task = make_task()
+@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+def test_the_loss_of_a_step_is_the_min_snr_weighted_error_on_codes_from_minus_1_to_1(make_task, prediction):
+    task = make_task(prediction=prediction)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(seed_for(0, "epoch", 0)))[:4]
     random = StepRandom(0, 0, 4, torch.device("cpu"))
     noise, timesteps = random.normal((4, 2, 4, 4)), random.integers(1000, (4,))
     total = 0.0
     for row, (index, t) in enumerate(zip(order.tolist(), timesteps.tolist(), strict=True)):
         bar = (math.cos(((t + 1) / T + 0.008) / 1.008 * math.pi / 2) / math.cos(0.008 / 1.008 * math.pi / 2)) ** 2
-        noisy = math.sqrt(bar) * (2 * task.data.codes[index] - 1) + math.sqrt(1 - bar) * noise[row]
+        clean = 2 * task.data.codes[index] - 1
+        noisy = math.sqrt(bar) * clean + math.sqrt(1 - bar) * noise[row]
+        velocity = math.sqrt(bar) * noise[row] - math.sqrt(1 - bar) * clean
         with torch.no_grad():
             predicted = task.model(noisy[None], t).sample[0]
-        total += min(bar / (1 - bar), 5) / (bar / (1 - bar)) * float((predicted - noise[row]).square().mean())
+        error = float((predicted - (noise[row] if prediction == "noise" else velocity)).square().mean())
+        weight_of_clean = min(bar / (1 - bar), 5)
+        total += weight_of_clean * error * ((1 - bar) / bar if prediction == "noise" else 1 - bar)
     assert float(task.step(0)["loss"]) == pytest.approx(total / 4, rel=1e-3)
 
 

@@ -12,6 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.import_weights import import_weights
 from pipeline.models.checkpoints import load_autoencoder, load_generator
 from pipeline.models.diffusion import load_diffusion, make_scheduler
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Sampler
 
 torch.set_num_threads(1)
@@ -62,9 +63,9 @@ def test_a_whole_ldm_becomes_an_autoencoder_and_a_diffusion_model(tmp_path):
     expected = decode(originals, config, nearest(originals["quantize.embedding.weight"], codes))
     torch.testing.assert_close(model.decode(codes), expected, atol=2e-4, rtol=1e-3)
     diffusion = load_diffusion(tmp_path / "diffusion.safetensors", CPU)
-    assert (diffusion.rescaling.shift, diffusion.rescaling.scale, diffusion.rescaling.bound) == (0, 0.5, None)
+    assert diffusion.rescaling == Rescaling(scale=(0.5,))
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000).square()  # LDM's make_beta_schedule("linear")
-    scheduler = make_scheduler(diffusion.settings, Sampler(), None)
+    scheduler = make_scheduler(diffusion.settings, Sampler())
     torch.testing.assert_close(scheduler.betas, betas)
 
 

@@ -15,7 +15,8 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.diffusion import Rescaling, TrainedDiffusion, build_unet
+from pipeline.models.diffusion import TrainedDiffusion, build_unet
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 
@@ -50,7 +51,7 @@ def test_sample_i_depends_on_the_seed_and_i_alone(model: ImageModel, tiny_diffus
     settings = Diffusion.model_validate(tiny_diffusion())
     size = model.autoencoder.settings.code_size
     network = build_unet(settings.unet, size).eval()
-    trained = TrainedDiffusion(settings, size, Rescaling(0.5, 2.0, 1.0), network)
+    trained = TrainedDiffusion(settings, size, Rescaling((0.5,), (2.0,), (0.0, 1.0)), network)
     sampler = ImageModel(model.autoencoder, trained)
     codes = sampler.sample_codes(3, seed=1, steps=2)
     assert torch.allclose(codes[:2], sampler.sample_codes(2, seed=1, steps=2), atol=1e-5)

@@ -14,7 +14,8 @@ from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, write_codes
-from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+from pipeline.models.diffusion import build_unet, save_diffusion
+from pipeline.models.rescaling import Rescaling
 from pipeline.plan.parts import part_of, parts
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
@@ -25,7 +26,7 @@ from pipeline.stages.evaluation import evaluation, sample_features, split_featur
 from pipeline.stages.generation import samples
 
 COUNT = 14
-KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]
+KEYS = Rescaling((0.5,), (2.0,), (0.0, 1.0))  # from [0, 1] to [-1, 1]
 KINDS = {
     "diffusion": {"kind": "diffusion", "diffusion": "any", "sampler": {"kind": "ddim", "steps": 4}},
     "ddpm": {"kind": "diffusion", "diffusion": "any", "sampler": {"kind": "ddpm", "steps": 4}},

@@ -7,14 +7,15 @@ import torch
 
 from pipeline.base.seeds import seed_for
 from pipeline.models import diffusion
-from pipeline.models.diffusion import Rescaling, build_unet, denoise, make_scheduler
+from pipeline.models.diffusion import build_unet, denoise, make_scheduler
 from pipeline.models.generator import noise_generators
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.fields import CodeSize
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
 SHAPE = (2, 4, 4)
-KEYS = Rescaling(0.5, 2.0, 1.0)  # from [0, 1] to [-1, 1]
+KEYS = Rescaling((0.5,), (2.0,), (0.0, 1.0))  # from [0, 1] to [-1, 1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,64 +74,83 @@ def test_codes_are_keys(unet, settings, kind, steps):
 
 
 def alpha_bar(settings):
-    return make_scheduler(settings, Sampler(kind="ddpm", steps=2), 1.0).alphas_cumprod
+    return make_scheduler(settings, Sampler(kind="ddpm", steps=2)).alphas_cumprod
+
+
+def perfect_network(settings, clean):
+    """Predicts, of every noisy code, the noise or velocity that leads to these clean codes on the diffusion's scale."""
+    bars = alpha_bar(settings)
+
+    def predict(noisy, timestep):
+        alpha, sigma = bars[timestep].sqrt(), (1 - bars[timestep]).sqrt()
+        noise = (noisy - alpha * clean) / sigma
+        return noise if settings.prediction == "noise" else alpha * noise - sigma * clean
+
+    return Model(predict)
+
+
+def asked_to_predict(settings, prediction):
+    return settings.model_copy(update={"prediction": prediction})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_perfect_network_leads_to_the_clean_code(settings, kind):
+@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+def test_a_perfect_network_leads_to_the_clean_code(settings, kind, prediction):
+    settings = asked_to_predict(settings, prediction)
     clean = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(1))
-    bars = alpha_bar(settings)
-
-    def true_noise(noisy, timestep):
-        return (noisy - bars[timestep].sqrt() * (2 * clean - 1)) / (1 - bars[timestep]).sqrt()
-
+    network = perfect_network(settings, KEYS.apply(clean))
     steps = 1000 if kind == "ddpm" else 20
-    codes = denoise(Model(true_noise), settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, KEYS)
+    codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, KEYS)
     torch.testing.assert_close(codes, clean, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_predicted_clean_code_is_clipped_at_every_step(settings, kind, monkeypatch):
+@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+def test_the_predicted_clean_code_is_clipped_at_every_step_to_what_the_bounds_of_keys_become(
+    settings, kind, prediction, monkeypatch
+):
     """With noise predicted far too large, it would run away."""
-    predicted_clean = []
+    settings = asked_to_predict(settings, prediction)
+    standardized = Rescaling((0.4, 0.7), (2.5, 5.0), (0.0, 1.0))  # channels to [-1, 1.5] and [-3.5, 1.5]
+    given = []
 
-    def recording(settings, sampler, bound):
-        scheduler = make_scheduler(settings, sampler, bound)
-        if kind == "dpm_solver":
-            convert = scheduler.convert_model_output
-            scheduler.convert_model_output = lambda *a, **k: (
-                predicted_clean.append(convert(*a, **k)) or predicted_clean[-1]
-            )
-        else:
-            step = scheduler.step
-
-            def recorded(*a, **k):
-                result = step(*a, **k)
-                predicted_clean.append(result.pred_original_sample)
-                return result
-
-            scheduler.step = recorded
+    def recording(settings, sampler):
+        scheduler = make_scheduler(settings, sampler)
+        step = scheduler.step
+        scheduler.step = lambda clean, *a, **k: given.append(clean) or step(clean, *a, **k)
         return scheduler
 
     monkeypatch.setattr(diffusion, "make_scheduler", recording)
-    codes = denoise(
-        Model(lambda noisy, t: -30 * torch.ones_like(noisy)),
-        settings,
-        Sampler(kind=kind, steps=8),
-        [0, 1],
-        0,
-        SHAPE,
-        KEYS,
-    )
-    assert len(predicted_clean) == 8
-    assert all(float(clean.abs().max()) <= 1 for clean in predicted_clean)
-    assert float(predicted_clean[0].max()) == 1
-    assert torch.isfinite(codes).all()
+    network = Model(lambda noisy, t: -30 * torch.ones_like(noisy))
+    codes = denoise(network, settings, Sampler(kind=kind, steps=8), [0, 1], 0, SHAPE, standardized)
+    assert len(given) == 8
+    for clean in given:
+        low, high = clean.amin((0, 2, 3)), clean.amax((0, 2, 3))
+        assert (low >= torch.tensor([-1.0, -3.5]) - 1e-6).all() and (high <= 1.5 + 1e-6).all()
+    torch.testing.assert_close(given[0].amax((0, 2, 3)), torch.tensor([1.5, 1.5]))
+    assert torch.isfinite(codes).all() and codes.min() >= 0 and codes.max() <= 1
+
+
+def test_ddim_takes_the_noise_that_leads_from_the_clipped_code_to_the_noisy_one(settings):
+    """Written out: x clipped, n = (z - sqrt(a) x) / sqrt(1 - a), z' = sqrt(a') x + sqrt(1 - a') n."""
+    bars = alpha_bar(settings)
+    scheduler = make_scheduler(settings, Sampler(kind="ddim", steps=4))
+    (generator,) = noise_generators(0, [0])
+    noisy = torch.randn(SHAPE, generator=generator)
+    steps = scheduler.timesteps.tolist()
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        clean = ((noisy - (1 - bars[step]).sqrt() * noisy.tanh()) / bars[step].sqrt()).clamp(-1, 1)
+        noise = (noisy - bars[step].sqrt() * clean) / (1 - bars[step]).sqrt()
+        after = bars[following] if following is not None else torch.tensor(1.0)
+        noisy = after.sqrt() * clean + (1 - after).sqrt() * noise
+    network = Model(lambda noisy, t: noisy.tanh())
+    (found,) = denoise(network, settings, Sampler(kind="ddim", steps=4), [0], 0, SHAPE, KEYS)
+    torch.testing.assert_close(found, (noisy / 2 + 0.5).clamp(0, 1), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
-    timesteps = make_scheduler(settings, Sampler(kind=kind, steps=10), 1.0).timesteps.tolist()
+    timesteps = make_scheduler(settings, Sampler(kind=kind, steps=10)).timesteps.tolist()
     assert len(timesteps) == 10
     assert timesteps == sorted(timesteps, reverse=True)
     assert timesteps[0] >= 850
@@ -138,7 +158,7 @@ def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
 
 
 def test_all_steps_of_ddpm_are_all_timesteps(settings):
-    assert make_scheduler(settings, Sampler(), 1.0).timesteps.tolist() == list(range(999, -1, -1))
+    assert make_scheduler(settings, Sampler()).timesteps.tolist() == list(range(999, -1, -1))
 
 
 def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
@@ -164,12 +184,9 @@ def test_ddpm_draws_noise_of_its_own_while_it_samples_and_the_others_none(settin
 @pytest.mark.parametrize("kind", KINDS)
 def test_codes_without_bounds_are_not_clipped(settings, kind):
     clean = 3 * torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1))
-    bars, scale = alpha_bar(settings), Rescaling(scale=0.5)
-
-    def true_noise(noisy, timestep):
-        return (noisy - bars[timestep].sqrt() * scale.apply(clean)) / (1 - bars[timestep]).sqrt()
-
+    scale = Rescaling(scale=(0.5,))
+    network = perfect_network(settings, scale.apply(clean))
     steps = 1000 if kind == "ddpm" else 20
-    codes = denoise(Model(true_noise), settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
+    codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
     assert codes.abs().max() > 3
     torch.testing.assert_close(codes, clean, atol=0.02, rtol=0.01)
