@@ -44,6 +44,7 @@ from pipeline.plan.run import find as find_job
 from pipeline.plan.run import Needed, everything, forced, headline, wanted
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
+from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Jobs, Output, path_of
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.page import page
@@ -82,6 +83,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/autoencoders.smk"
 include: "workflow/rules/generation.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/studies.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/page.smk"

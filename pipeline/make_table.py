@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import write_text
 from pipeline.base.command import listed, run_stage, stage
 from pipeline.base.places import PUBLISHED
-from pipeline.base.progress import logger
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims
-from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
+from pipeline.tables.render import to_markdown, write_table
 from pipeline.tables.summaries import parse_named
 
 
@@ -35,14 +33,9 @@ def make_table(
 ) -> None:
     build = build_claims if job.table == CLAIMS else build_table
     table = build(job, [parse_named(summary) for summary in listed(summaries)], published)
-    text = to_markdown(table)
-    written = ((csv, to_csv(table)), (markdown, text), (latex, to_latex(table)), (parts, to_json(table)))
-    for path, content in written:
-        if path is not None:
-            write_text(path, content)
-            logger.info("wrote %s", path)
+    write_table(table, csv, markdown, latex, parts)
     if print_it:
-        print(text)
+        print(to_markdown(table))
 
 
 if __name__ == "__main__":

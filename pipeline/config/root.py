@@ -20,6 +20,7 @@ from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
+from pipeline.settings.study import Study
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """What else lies in results: no run may have such a name."""
@@ -52,6 +53,9 @@ class Config(Section):
         default_factory=dict, description="Models of other families that generate, by name."
     )
     samples: Annotated[dict[Name, Samples], NO_TWINS] = Field(default_factory=dict, description="Sample sets by name.")
+    studies: Annotated[dict[Name, Study], NO_TWINS] = Field(
+        default_factory=dict, description="Searches for training settings, by name."
+    )
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
     tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
     figures: Figures = Field(Figures(), description="What the figures show.")
@@ -93,8 +97,27 @@ class Config(Section):
         for name, generator in self.generators.items():
             with _told_of(f"generators.{name}"):
                 self._check_generator(generator)
+        for name, study in self.studies.items():
+            with _told_of(f"studies.{name}"):
+                self._check_study(study)
         self._check_tables()
         return self
+
+    def _check_study(self, study: Study) -> None:
+        """Its autoencoders have one dataset and one loss, which can be measured image by image."""
+        models = {name: _known(name, self.autoencoders, "autoencoders", "autoencoders") for name in study.autoencoders}
+        for key in ("dataset", "training.batch", "losses"):
+            first, *others = models
+            for other in others:
+                if attrgetter(key)(models[other]) != attrgetter(key)(models[first]):
+                    raise ValueError(f"autoencoders: of one {key}; {other} has another than {first}")
+        for name, model in models.items():
+            losses = model.losses
+            if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
+                raise ValueError(
+                    f"autoencoders: {name}: losses of L2 and LPIPS, which are measured: l1_weight 0, adversarial"
+                    " {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
+                )
 
     def _check_generator(self, generator: GeneratorSettings) -> None:
         """It is trained on what its family reads, and makes something of a possible shape."""

@@ -194,9 +194,10 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
     if "all" not in counts:
         return counts
     total, split = counts["all"], dataset.split
-    if split.rule != "list":
-        return {"train": max(0, total - split.validation), "validation": min(split.validation, total)}
-    return {"train": total, "validation": total}  # the list is read when the dataset is prepared
+    if split.rule == "list":
+        return {"train": total, "validation": total}  # the list is read when the dataset is prepared
+    train, validation = max(0, total - split.validation), min(split.validation, total)
+    return {"train": max(0, train - split.tuning), "validation": min(split.tuning, train) or validation}
 
 
 def missing_source(source: Source, where: str) -> str | None:

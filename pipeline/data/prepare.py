@@ -175,6 +175,10 @@ class Preparation:
         splits: dict[str, list[Outcome]] = {"train": [], "validation": []}
         for index, image in enumerate(self.kept):
             splits["validation" if index in chosen else "train"].append(image)
+        if tuning := self.dataset.split.tuning:
+            if tuning >= len(splits["train"]):
+                raise InputError(f"{self.where}.split.tuning: below the {len(splits['train'])} training images")
+            splits = {"train": splits["train"][:-tuning], "validation": splits["train"][-tuning:]}
         self.twice = _in_both(**splits)
         if self.twice and self.dataset.split.duplicates != "keep":
             self._leave_out(splits)

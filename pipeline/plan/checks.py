@@ -27,23 +27,23 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """What would stop a run, a line each. Reads the network files that it needs, and no image."""
     made = needed.jobs
     found = lost_models(needed)
-    found += sorted(line for job in made if (line := _missing_source(jobs, job)) is not None)
+    found += sorted(line for job in made if (line := _missing_source(job)) is not None)
     states = [network_state(name, folder) for name in networks_needed(made)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 
 
-def _missing_source(jobs: Jobs, job: Job) -> str | None:
+def _missing_source(job: Job) -> str | None:
     """A line where the raw images, or the checkpoint, that a job reads are not there."""
     section, _, name = job.entry.partition(".")
     if job.stage is PREPARE_DATASET:
-        data, where = jobs.config.datasets[name], f"datasets.{name}"
+        data, where = job.jobs.config.datasets[name], f"datasets.{name}"
         absent = missing_source(data.source, f"{where}.source")
         listed = data.split.list
         return absent or (missing_list(listed, f"{where}.source") if listed is not None else None)
-    if job.stage is GENERATE and isinstance(settings := jobs.config.samples[name], FilesSamples):
+    if job.stage is GENERATE and isinstance(settings := job.jobs.config.samples[name], FilesSamples):
         return missing_source(source_at(settings.path), f"samples.{name}")
     if job.stage is IMPORT_WEIGHTS:
-        return missing_checkpoint(getattr(jobs.config, section)[name].weights, f"{job.entry}.weights")
+        return missing_checkpoint(getattr(job.jobs.config, section)[name].weights, f"{job.entry}.weights")
     return None
 
 

@@ -57,6 +57,13 @@ class Split(Section):
     )
     validation: int = Field(0, ge=0, description="How many images are for validation (rules last and hash).")
     list: Path | None = Field(None, description="A text file of validation names, one a line (rule list).")
+    tuning: int = added(
+        0,
+        before=0,
+        description="The last so many training images take the place of the validation images, which are left out: for"
+        " choosing settings without seeing one of those.",
+        ge=0,
+    )
     duplicates: Literal["keep_in_train", "keep", "refuse"] = added(
         "keep_in_train",
         before="keep",

@@ -305,9 +305,13 @@ class Jobs:
         return {seed: self._of_seed(seed) for seed in self.written.training_seeds[1:]}
 
     def _of_seed(self, seed: int) -> "Jobs":
-        of_seed = self.written.with_training_seed(seed).model_copy(update={"training_seeds": [0]})
-        made = Jobs(of_seed, self.accepted, self.at_hand, self.every_network, self.fingerprints)
-        made.shelf, made.suffix = self.shelf, f"-seed{seed}"
+        return self.of(self.written.with_training_seed(seed), f"-seed{seed}")
+
+    def of(self, config: Config, suffix: str = "") -> "Jobs":
+        """The jobs of another config, with what is known here; its seeds are those that it says."""
+        one_seed = config.model_copy(update={"training_seeds": [0]})
+        made = Jobs(one_seed, self.accepted, self.at_hand, self.every_network, self.fingerprints)
+        made.shelf, made.suffix = self.shelf, suffix
         return made
 
     @property

@@ -24,6 +24,7 @@ from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
+from pipeline.stages.studies import studies
 
 
 class FigureJob(Section):
@@ -84,6 +85,7 @@ DRAWN_BY = {
     "code_range": "codes:code_range",
     "table_size": "codes:table_size",
     "rate_quality": "rates:rate_quality",
+    "studies": "studies:studies",
 }
 FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in DRAWN_BY.items()}
 
@@ -112,6 +114,8 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     if (other := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
         found["fig14"] = _first_shard(jobs, other)
     found |= dict(_of_codes(jobs))
+    if searched := jobs(studies):
+        found["studies"] = [Shown(f"study:{job.settings['name']}", job["table.csv"]) for job in searched.values()]
     made = {name: figure(jobs, name, inputs) for name, inputs in found.items()}
     if compared := rated_models(jobs):
         models = {name: called(jobs.config, name) for name in compared}

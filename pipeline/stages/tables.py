@@ -41,6 +41,7 @@ from pipeline.stages.evaluation import (
     usable,
 )
 from pipeline.stages.generation import model_of
+from pipeline.stages.studies import studies
 
 CLAIMS = "claims"
 FIRST_ROW = "(the first row)"
@@ -162,9 +163,11 @@ class Summary(NamedTuple):
 
 
 def tables(jobs: Jobs) -> dict[str, Job]:
-    """The job of each table, by the table's name."""
-    made = {name: jobs(table, name) for name, one in TABLES.items() if one.in_paper or rows_of(jobs, name)}
-    return made | ({CLAIMS: jobs(claims, tuple(made))} if jobs.config.tables_or_default.claims else {})
+    """The job of each table, by the table's name; studies have one each."""
+    named = tuple(name for name, one in TABLES.items() if one.in_paper or rows_of(jobs, name))
+    made = {name: jobs(table, name) for name in named}
+    made |= jobs(studies)
+    return made | ({CLAIMS: jobs(claims, named)} if jobs.config.tables_or_default.claims else {})
 
 
 def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:

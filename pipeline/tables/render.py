@@ -2,14 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline.base.atomic import write_text
+from pipeline.base.progress import logger
 from pipeline.tables.build import Table
 from pipeline.tables.claims import ClaimsTable, shown_claims
 from pipeline.tables.display import Shown, display
 from pipeline.tables.footnotes import footnotes, title
+from pipeline.tables.studies import StudyTable, shown_study
 
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
 FORMULA = ("=", "+", "-", "@")  # how a formula begins
@@ -34,13 +38,15 @@ LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
 }
 
 
-AnyTable = Table | ClaimsTable
+AnyTable = Table | ClaimsTable | StudyTable
 
 
 def _shown(table: AnyTable) -> Shown:
     """Words to the left, numbers to the right, the protocol last; every text is one line."""
     if isinstance(table, ClaimsTable):
         told = shown_claims(table)
+    elif isinstance(table, StudyTable):
+        told = shown_study(table)
     else:
         cells, words = display(table), len(table.layout.identity) + 1
         alignment = "l" * words + "r" * (cells.shape[1] - words - 1) + "l"
@@ -48,6 +54,17 @@ def _shown(table: AnyTable) -> Shown:
     return told._replace(
         title=one_line(told.title), cells=told.cells.map(one_line), notes=list(map(one_line, told.notes))
     )
+
+
+def write_table(
+    table: AnyTable, csv: Path | None, markdown: Path | None, latex: Path | None, parts: Path | None
+) -> None:
+    """Write the forms of a table whose paths are given."""
+    forms = ((csv, to_csv), (markdown, to_markdown), (latex, to_latex), (parts, to_json))
+    for path, form in forms:
+        if path is not None:
+            write_text(path, form(table))
+            logger.info("wrote %s", path)
 
 
 def one_line(text: str) -> str:

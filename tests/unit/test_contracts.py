@@ -87,6 +87,8 @@ def every_stage() -> list[Job]:
     values["samples"]["other"] = {"kind": "generator", "generator": "other", "count": 16, "shard": 16}
     values["tables"]["table5"]["rows"] += ["other"]
     values["tables"]["table2"] += ["released"]
+    rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-3, 1e-2]}, "images": 8, "tuning": 8}
+    values["studies"] = {"rates": rates}
     return list(tiny_plan(values)(planned).values())
 
 
@@ -208,5 +210,5 @@ def test_every_stage_has_jobs_but_the_one_that_fetches(tmp_path: Path, monkeypat
     """So that what is asked of one of each here is asked of all."""
     monkeypatch.chdir(tmp_path)
     made = {job.stage.name for job in tiny_plan(tiny_values())(planned).values()}
-    assert all_stages().keys() - made == {"train_generator", "import_weights", "fetch_network"}
+    assert all_stages().keys() - made == {"train_generator", "import_weights", "fetch_network", "make_study"}
     assert all_stages().keys() - {job.stage.name for job in every_stage()} == {"fetch_network"}

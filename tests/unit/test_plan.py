@@ -88,7 +88,7 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
             "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
         }),
         ("datasets.tiny.filter", "box", all_stages().keys() - {
-            "complexity", "measure_decoding", "train_generator", "import_weights", "fetch_network"
+            "complexity", "measure_decoding", "train_generator", "import_weights", "fetch_network", "make_study"
         }),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
         ("tables.table2", ["main", "without-noise"], {

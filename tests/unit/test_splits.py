@@ -135,3 +135,17 @@ def test_nothing_usable_and_nothing_to_train_are_one_line(tmp_path: Path) -> Non
     picture().save(source / "c.png")
     with pytest.raises(InputError, match="2 validation images of 2 usable ones leave none to train"):
         prepared(tmp_path, dataset(source))
+
+
+def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 12)
+    train, validation, manifest = prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 3}))
+    assert (len(train), len(validation)) == (5, 3)
+    assert manifest["names"]["train"] == [f"{index:03d}.png" for index in range(5)]
+    assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
+
+
+def test_tuning_images_leave_some_to_train(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 12)
+    with pytest.raises(InputError, match=r"datasets\.cats\.split\.tuning: below the 8 training images"):
+        prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))

@@ -1,0 +1,35 @@
+"""Stage: compare the trials of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.command import listed, run_stage, stage
+from pipeline.stages.studies import StudyJob
+from pipeline.tables.render import write_table
+from pipeline.tables.studies import build_study
+from pipeline.tables.summaries import parse_named
+
+
+@stage
+def make_study(
+    job: StudyJob,
+    trials: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ENTRY.NUMBER#SEED=PER_IMAGE]...",
+            help="Per-image metrics (csv) of each trial; @FILE: a file of these.",
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
+    parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
+) -> None:
+    table = build_study(job, [parse_named(trial) for trial in listed(trials)])
+    write_table(table, csv, markdown, latex, parts)
+
+
+if __name__ == "__main__":
+    run_stage(make_study)

@@ -1,0 +1,48 @@
+"""Config of a study: one search for training settings, the same for several autoencoders."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pipeline.settings.fields import Section
+
+MOST_TRIALS = 500
+
+
+class Grid(Section):
+    """Every combination of these is a trial; what has no values stays as the entry has it."""
+
+    learning_rate: list[float] = Field(default_factory=list, description="Of decoder and tables.")
+    encoder_learning_rate: list[float] = Field(default_factory=list, description="Of the encoder.")
+    betas: list[tuple[float, float]] = Field(default_factory=list, description="Adam's.")
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Grid":
+        for key in ("learning_rate", "encoder_learning_rate"):
+            if any(rate <= 0 for rate in getattr(self, key)):
+                raise ValueError(f"{key}: rates above 0, not {getattr(self, key)}")
+        if not 1 < len(list(self.combinations())) <= MOST_TRIALS:
+            raise ValueError(f"2 to {MOST_TRIALS} combinations, such as learning_rate: [1.0e-3, 1.0e-2]")
+        return self
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Changes of `training`, one for each trial."""
+        values = {key: found for key in type(self).model_fields if (found := getattr(self, key))}
+        for chosen in product(*values.values()):
+            yield dict(zip(values, chosen, strict=True))
+
+
+class Study(Section):
+    """A search: each autoencoder is trained with every combination of the grid, and measured on images for tuning.
+
+    Those are taken from the training images; no validation image is seen. The lowest loss, on them, of the losses that
+    all of them are trained for, is the best.
+    """
+
+    autoencoders: list[str] = Field(min_length=1, description="Names under `autoencoders`, of one dataset and loss.")
+    grid: Grid = Field(description="The values to try.")
+    images: int = Field(ge=1, description="Training images that each trial sees.")
+    tuning: int = Field(1000, ge=1, description="The last so many training images are kept for measuring.")
+    seeds: list[int] = Field([0], min_length=1, description="Training seeds of each trial; the mean over them counts.")

@@ -1,0 +1,162 @@
+"""A study: the same trials for each autoencoder, on images of their own, and the best by the loss they share."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from matplotlib.axes import Axes
+
+from pipeline.base.errors import InputError
+from pipeline.config.root import load_config
+from pipeline.figures.inputs import parse_inputs
+from pipeline.figures.studies import studies as draw
+from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
+from pipeline.stages.common import Jobs, closure
+from pipeline.stages.datasets import PREPARE_DATASET
+from pipeline.stages.figures import FigureJob
+from pipeline.stages.studies import StudyJob, study
+from pipeline.tables.render import to_csv, to_latex, to_markdown
+from pipeline.tables.studies import build_study
+
+TINY = yaml.safe_load(Path("tests/workflow/tiny.yaml").read_text(encoding="utf-8"))
+GRID = {"learning_rate": [1e-3, 1e-2], "betas": [[0.5, 0.9], [0.0, 0.99]]}
+
+
+@pytest.fixture
+def values():
+    values = copy.deepcopy(TINY)
+    values["autoencoders"]["plain"] = {"like": "without-noise"}
+    values["autoencoders"]["small"] = {"like": "without-noise", "code_size": "4x4x1"}
+    rates = {"autoencoders": ["plain", "small"], "grid": GRID, "images": 16, "tuning": 20, "seeds": [0, 5]}
+    values["studies"] = {"rates": rates}
+    return values
+
+
+def test_each_autoencoder_has_the_same_trials_and_nothing_but_them_differs(values):
+    jobs = Jobs(load_config(values))
+    trained = [job for job in closure([jobs(study, "rates")]) if job.stage is TRAIN_AUTOENCODER]
+    assert len(trained) == 2 * 4 * 2  # autoencoders, combinations, seeds
+    seen = {}
+    for job in trained:
+        settings = job.settings["autoencoder"]
+        training = settings["training"]
+        seen.setdefault(str(settings["code_size"]), []).append(
+            (training.pop("learning_rate"), tuple(training.pop("betas")), job.settings["seed"])
+        )
+        expected = load_config(values).autoencoders["plain"].training.model_dump(mode="json") | {"images": 16}
+        assert training == {key: value for key, value in expected.items() if key in training}
+    plain, small = map(sorted, seen.values())
+    assert plain == small
+    assert {(rate, betas) for rate, betas, _ in plain} == {
+        (rate, betas) for rate in (1e-3, 1e-2) for betas in ((0.5, 0.9), (0.0, 0.99))
+    }
+    assert len({seed for *_, seed in plain}) == 2
+
+
+def test_trials_are_trained_and_measured_on_a_dataset_without_validation_images(values):
+    jobs = Jobs(load_config(values))
+    (data,) = [job for job in closure([jobs(study, "rates")]) if job.stage is PREPARE_DATASET]
+    assert data.settings["split"]["tuning"] == 20
+    assert data.digest != jobs_dataset(jobs).digest
+
+
+def jobs_dataset(jobs):
+    from pipeline.stages.datasets import dataset
+
+    return jobs(dataset, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"autoencoders": ["plain", "nobody"]}, "'nobody' is not under `autoencoders`"),
+        ({"autoencoders": ["plain", "main"]}, "of one losses; main has another than plain"),
+        ({"autoencoders": ["main"]}, "losses of L2 and LPIPS, which are measured"),
+        ({"grid": {}}, "2 to 500 combinations"),
+        ({"grid": {"learning_rate": [-1.0, 1.0]}}, "rates above 0"),
+        ({"tuning": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_study_that_compares_nothing_is_refused_by_name(values, change, said):
+    values["studies"]["rates"] |= change
+    with pytest.raises(InputError, match=said) as caught:
+        load_config(values)
+    assert "studies.rates." in str(caught.value)
+
+
+LOSSES = {"l2_weight": 20.0, "perceptual_weight": 5.0, "perceptual": "lpips_alex"}
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Metrics of three images of two trials of two autoencoders, with two seeds."""
+    random, named = np.random.default_rng(0), {}
+    for entry, number, seed in [(e, n, s) for e in ("plain", "small") for n in (0, 1) for s in (0, 5)]:
+        path = tmp_path / f"{entry}{number}{seed}.csv"
+        frame = pd.DataFrame(random.uniform(0.1, 0.4, (3, 3)), columns=["lpips_alex", "lpips_vgg", "ssim"])
+        frame["psnr"] = random.uniform(15, 25, 3)
+        frame.to_csv(path, index=False)
+        named[f"{entry}.{number}#{seed}"] = path
+    return named
+
+
+@pytest.fixture
+def job():
+    trials = [
+        {"entry": entry, "number": number, "changes": {"learning_rate": rate, "betas": [0.5, 0.9]}}
+        for entry in ("plain", "small")
+        for number, rate in enumerate((1e-3, 1e-2))
+    ]
+    return StudyJob(name="rates", table="study_rates", trials=trials, images=16, tuning=3, **LOSSES)
+
+
+def test_the_loss_is_that_of_equation_5_over_the_tuning_images_and_the_lowest_comes_first(job, measured):
+    found = build_study(job, list(measured.items())).frame
+    expected = {}
+    for name, path in measured.items():
+        errors = [20 * (10 ** (-row.psnr / 20) * 2) ** 2 + 5 * row.lpips_alex for row in pd.read_csv(path).itertuples()]
+        expected.setdefault(name.partition("#")[0], []).append(sum(errors) / len(errors))
+    for row in found.itertuples():
+        both = expected[f"{row.autoencoder}.{row.trial}"]
+        assert row.loss == pytest.approx(sum(both) / 2, rel=1e-12)
+        assert row.loss_std == pytest.approx(abs(both[0] - both[1]) / 2**0.5, rel=1e-9)
+        best = min(sum(expected[f"{row.autoencoder}.{number}"]) for number in (0, 1))
+        assert row.best == (sum(both) == best)
+    assert list(found["autoencoder"]) == ["plain", "plain", "small", "small"]
+    assert list(found["best"]) == [True, False, True, False]
+
+
+def test_the_record_says_what_was_searched_and_on_what(job, measured):
+    table = build_study(job, list(measured.items()))
+    text = to_markdown(table)
+    assert "| plain" in text and "| best" in text and "0.001" in text
+    assert "2 trials of 16 training images with 2 training seeds" in text
+    assert "3 images kept from the training images" in text
+    assert "Loss: 20 L2 + 5 lpips_alex" in text
+    assert "tab:study-rates" in to_latex(table)
+    assert len(to_csv(table).splitlines()) == 5
+
+
+def test_a_trial_without_metrics_and_a_file_of_something_else_are_named(job, measured, tmp_path):
+    lacking = {name: path for name, path in measured.items() if not name.startswith("small.1")}
+    with pytest.raises(InputError, match=r"study rates: no metrics of small\.1"):
+        build_study(job, list(lacking.items()))
+    (tmp_path / "plain00.csv").write_text("image\n1\n")
+    with pytest.raises(InputError, match=r"plain00\.csv: a csv with the columns psnr"):
+        build_study(job, list(measured.items()))
+
+
+def test_the_figure_has_a_panel_for_each_autoencoder_and_its_losses(job, measured, tmp_path):
+    path = tmp_path / "table.csv"
+    table = build_study(job, list(measured.items()))
+    path.write_text(to_csv(table))
+    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
+    panels: list[Axes] = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in panels] == ["plain", "small"]
+    for axis, (_, rows) in zip(panels, table.frame.groupby("autoencoder"), strict=True):
+        (line,) = axis.get_lines()
+        assert sorted(line.get_ydata()) == pytest.approx(sorted(rows["loss"]))
+        assert list(line.get_xdata()) == [1e-3, 1e-2]
