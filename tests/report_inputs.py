@@ -40,6 +40,7 @@ def write_table(folder: Path, name: str, columns: list[list[str]], rows: list[li
         "title": f"{name}: a title",
         "columns": columns,
         "rows": rows,
+        "seeded": False,
         "notes": ["a remark", "missing: network x is missing (LPIPS): put x.pth into results/networks"],
     }
     (folder / f"{name}.json").write_text(json.dumps(told))

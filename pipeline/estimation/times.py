@@ -66,7 +66,7 @@ def _time(jobs: Jobs, part: Part, device: Device) -> JobTime:
         if here and (trained := _trained(part.job, record)):
             seconds, share = trained
             return JobTime(part, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
-        counted, gpus = training_cost(jobs.config, part.job, device)
+        counted, gpus = training_cost(part.job.jobs.config, part.job, device)
         return JobTime(part, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
     if here and record.get("state") == State.DONE:
         return JobTime(part, Known.MEASURED, left, record["seconds"], gpus)

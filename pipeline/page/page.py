@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
+from pipeline.page.comparison import comparison
 from pipeline.page.costs import gather_costs, read_trainings
 from pipeline.page.gallery import Pairs, Samples, gather_pairs, gather_samples
 from pipeline.page.headline import key_numbers, main_result, read_ratio
@@ -19,6 +20,7 @@ from pipeline.page.shown_tables import ShownTable, is_measured, read_table
 from pipeline.stages.page import ReportJob
 
 CURVES = "curves"
+EQUAL_BUDGET = "equal_budget"
 SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
@@ -41,6 +43,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         config=yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True),
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=main_result(tables, ratio),
+        comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
         numbers=key_numbers(tables, ratio),
         tables=list(tables.values()),
         pairs=pairs,

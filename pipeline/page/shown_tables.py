@@ -24,6 +24,8 @@ class ShownTable:
     rows: list[list[str]]
     notes: list[str]
     latex: str
+    seeded: bool
+    """Whether ± is over training seeds, and not over images."""
 
     @cached_property
     def groups(self) -> list[tuple[str, list[str]]]:
@@ -67,6 +69,7 @@ def read_table(name: str, path: Path, latex: Path) -> ShownTable:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         columns = [(str(first), str(second)) for first, second in told["columns"]]
-        return ShownTable(name, told["title"], columns, told["rows"], told["notes"], latex.read_text(encoding="utf-8"))
+        tex = latex.read_text(encoding="utf-8")
+        return ShownTable(name, told["title"], columns, told["rows"], told["notes"], tex, bool(told["seeded"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"table {path}: not a table as make_table writes it ({error!r})") from None

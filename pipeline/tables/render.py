@@ -99,13 +99,15 @@ def to_markdown(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes."""
+    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes; and whether
+    ± is over training seeds."""
     parts = _shown(table)
     told = {
         "title": parts.title,
         "columns": [list(column) for column in parts.cells.columns],
         "rows": parts.cells.to_numpy().tolist(),
         "notes": parts.notes,
+        "seeded": isinstance(table, Table) and table.seeded,
     }
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 

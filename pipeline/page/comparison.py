@@ -1,0 +1,75 @@
+"""Who leads in what, by how much, and whether that is more than the spread: one paragraph from a table's own cells."""
+
+import re
+from dataclasses import dataclass
+
+from pipeline.page.shown_tables import ShownTable
+
+BETTER = {"↑": 1, "↓": -1}
+"""What a heading's arrow says: whether a larger number is the better one."""
+CELL = re.compile(r"(?P<number>−?[\d.]+)(?: ± (?P<spread>[\d.]+)| \[(?P<low>−?[\d.]+), (?P<high>−?[\d.]+)\])?")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A row's number in one quantity: as the table has it, and the interval around it where there is one."""
+
+    row: str
+    text: str
+    number: float
+    interval: tuple[float, float] | None
+
+    def overlaps(self, other: "Reached") -> bool | None:
+        """Whether the intervals meet; None where one of the two has none."""
+        if self.interval is None or other.interval is None:
+            return None
+        return self.interval[0] <= other.interval[1] and other.interval[0] <= self.interval[1]
+
+
+def comparison(table: ShownTable) -> str:
+    """Of a table with an arrow in the headings: who leads in what; "" where fewer than two rows can be compared."""
+    led: dict[str, list[str]] = {}
+    for name, _ in table.groups:
+        found = ranked(table, name)
+        if len(found) > 1 and found[0].number != found[1].number:
+            led.setdefault(found[0].row, []).append(_lead(name, found[0], found[1]))
+    parts = [f"{row} leads in {_list(leads)}" for row, leads in led.items()]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def ranked(table: ShownTable, name: str) -> list[Reached]:
+    """The measured rows that have this quantity, the best first; nothing for one without an arrow."""
+    if (sign := BETTER.get(name[-1:])) is None:
+        return []
+    found = []
+    for row in table.measured_rows():
+        cell = table.measured_cells(row).get(name, "")
+        if (match := CELL.fullmatch(cell)) is not None:
+            label = " ".join(filter(None, (table.cell(row, "Method"), table.cell(row, "Code size"))))
+            found.append(Reached(label, match["number"], _number(match["number"]), _interval(match, table.seeded)))
+    return sorted(found, key=lambda one: -sign * one.number)
+
+
+def _interval(match: re.Match[str], seeded: bool) -> tuple[float, float] | None:
+    """Of a cell; a ± that is a spread over images says nothing of the mean."""
+    if match["low"] is not None:
+        return _number(match["low"]), _number(match["high"])
+    if match["spread"] is not None and seeded:
+        number, spread = _number(match["number"]), _number(match["spread"])
+        return number - spread, number + spread
+    return None
+
+
+def _number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def _lead(name: str, first: Reached, second: Reached) -> str:
+    """Such as `PSNR (dB) (25.61, then BRIGHT 8x8x4 with 24.25; the intervals overlap)`."""
+    overlap = {None: "", True: "; the intervals overlap", False: "; the intervals do not overlap"}
+    plain = name.rstrip(" ↑↓")
+    return f"{plain} ({first.text}, then {second.row} with {second.text}{overlap[first.overlaps(second)]})"
+
+
+def _list(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]

@@ -1,0 +1,50 @@
+"""The paragraph that compares: every number from the table's cells, and a lead within the spread said to be one."""
+
+import pytest
+
+from pipeline.page.comparison import comparison
+from pipeline.page.shown_tables import ShownTable
+
+COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
+
+
+def table(*rows, seeded=True):
+    columns = [*COLUMNS, ("Encoder (M)", "measured")]
+    cells = [["measured", method, "8x8x4", psnr, lpips, "1.0"] for method, psnr, lpips in rows]
+    return ShownTable("equal_budget", "A title", columns, cells, [], "", seeded)
+
+
+def test_it_says_who_leads_in_what_and_by_how_much():
+    told = comparison(table(("BRIGHT", "26.63", "0.0080"), ("KL", "25.61", "0.0091"), ("VQGAN", "23.42", "0.0135")))
+    lpips = "LPIPS (0.0080, then KL 8x8x4 with 0.0091)"
+    assert told == f"BRIGHT 8x8x4 leads in PSNR (dB) (26.63, then KL 8x8x4 with 25.61) and {lpips}."
+
+
+def test_different_leaders_are_named_each_with_its_own():
+    told = comparison(table(("BRIGHT", "24.25", "0.0080"), ("KL", "25.61", "0.0091")))
+    assert "BRIGHT 8x8x4 leads in LPIPS (0.0080" in told
+    assert "KL 8x8x4 leads in PSNR (dB) (25.61, then BRIGHT 8x8x4 with 24.25)" in told
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ("26.63 ± 0.10", "26.40 ± 0.10", "; the intervals do not overlap"),
+        ("26.63 ± 0.20", "26.40 ± 0.10", "; the intervals overlap"),
+        ("26.63 [26.00, 27.00]", "26.40 [26.10, 26.80]", "; the intervals overlap"),
+        ("26.63", "26.40 ± 0.10", ""),
+    ],
+)
+def test_a_lead_within_the_spread_is_said_to_be_one(ours, theirs, said):
+    told = comparison(table(("BRIGHT", ours, "missing"), ("KL", theirs, "missing")))
+    assert told == f"BRIGHT 8x8x4 leads in PSNR (dB) (26.63, then KL 8x8x4 with 26.40{said})."
+
+
+def test_a_spread_over_images_is_no_interval_of_the_mean():
+    told = comparison(table(("BRIGHT", "26.63 ± 5.0", ""), ("KL", "26.40 ± 5.0", ""), seeded=False))
+    assert "overlap" not in told
+
+
+def test_equal_numbers_and_single_rows_lead_in_nothing():
+    assert comparison(table(("BRIGHT", "26.63", "0.0080"), ("KL", "26.63", "missing"))) == ""
+    assert comparison(table(("BRIGHT", "26.63", "0.0080"))) == ""
