@@ -1,7 +1,7 @@
 """Where everything can be had, nothing is skipped: with REQUIRE_ALL=1 a skipped test is a failed one.
 
 Tests skip, with their reason in the output, where a network file, a package, Slurm, sshd or Chromium cannot be had.
-Only what needs a GPU may be skipped all the same.
+Only what needs a GPU, or a TeX, may be skipped all the same.
 """
 
 import os
@@ -9,6 +9,7 @@ import os
 import pytest
 
 ASKED = "REQUIRE_ALL"
+OPTIONAL = ("gpu", "tex")
 
 
 def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -22,7 +23,7 @@ def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
-    if item.get_closest_marker("gpu") is None:
+    if not any(map(item.get_closest_marker, OPTIONAL)):
         judge(report)
     return report
 

@@ -20,7 +20,7 @@ FOUND_WANTING = "@pytest.mark.xfail\ndef test_cluster():\n    assert False\n"
 
 def outcome(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(f"import pytest\n{code}")
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = gpu\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  gpu\n  tex\n")
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "require_all", "-p", "no:cacheprovider"]
     variables = {name: value for name, value in os.environ.items() if name != "REQUIRE_ALL"}
     variables |= {"PYTHONPATH": str(TESTS), **environment}
@@ -39,9 +39,11 @@ def test_a_skip_fails_where_everything_is_required_and_says_why(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("code", "counted"), [(ON_A_GPU, "1 skipped"), (FOUND_WANTING, "1 xfailed")], ids=["gpu", "xfail"]
+    ("code", "counted"),
+    [(ON_A_GPU, "1 skipped"), (ON_A_GPU.replace("gpu", "tex"), "1 skipped"), (FOUND_WANTING, "1 xfailed")],
+    ids=["gpu", "tex", "xfail"],
 )
-def test_what_needs_a_gpu_or_is_known_to_fail_stays(tmp_path: Path, code: str, counted: str) -> None:
+def test_what_needs_a_gpu_or_a_tex_or_is_known_to_fail_stays(tmp_path: Path, code: str, counted: str) -> None:
     done = outcome(tmp_path, code, REQUIRE_ALL="1")
     assert done.returncode == 0
     assert counted in done.stdout

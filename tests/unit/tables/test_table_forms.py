@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -154,6 +156,23 @@ def test_a_text_is_text_in_every_form(text: str, built: Callable[..., Table]) ->
     usual = MarkdownIt("commonmark").enable("table").render(to_markdown(plain))
     assert re.findall(r"<[^>]*>", html) == re.findall(r"<[^>]*>", usual)
     assert_compiles_structurally(latex)
+
+
+@pytest.mark.tex
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_tables_with_any_text_compile(built: Callable[..., Table], tmp_path: Path) -> None:
+    tables = [built(name, *summaries) for name, summaries in SUMMARIES.items()]
+    for text in HOSTILE:
+        row = generation("main", "efficientnet_lite0", sample_kind="files", method=text)
+        tables.append(built("table5", row))
+    preamble = r"\documentclass{article}\usepackage{booktabs}\usepackage{graphicx}\begin{document}"
+    # Each on a page of its own: LaTeX holds eighteen floats.
+    pages = "\\clearpage\n".join(map(to_latex, tables))
+    (tmp_path / "all.tex").write_text(f"{preamble}\n{pages}\n\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert f"({len(tables)} pages" in done.stdout.replace("\n", "")
 
 
 @pytest.mark.parametrize(
