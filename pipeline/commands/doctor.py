@@ -22,6 +22,7 @@ from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
+from pipeline.estimation.report import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.models.retrieval_tinycudann import load_package
@@ -66,12 +67,16 @@ def doctor(
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     package = load_package()
     retrieval = f"not used: {package}" if isinstance(package, str) else "installed, loads"
+    needed, free = sum(missing_space(jobs).values()), free_disk(Path("results"))
     facts = machine_facts(Path("results"), {"tiny-cuda-nn": retrieval})
+    facts["disk"] += f"; a run takes at most {needed / GIBI:.1f} GiB more"
     print(f"Machine\n{_table(list(facts.items()), ())}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
             left_out = state.name in asked and state.status == "missing"
             print(f"{'left out' if left_out else 'not needed now'}: {state.line}")
+    if needed > free:
+        print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
     for line in stopping:
         print(f"stops a run: {line}")
     if stopping:

@@ -10,12 +10,11 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.places import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
-from pipeline.estimation.report import Estimate, facts, image_counts, text
+from pipeline.estimation.report import Estimate, facts, known_images, missing_space, text
 from pipeline.estimation.times import job_times, longest_chain
 from pipeline.models.metric_networks.manifest import available, fetchable
 from pipeline.plan.parts import planned
 from pipeline.stages.common import Jobs
-from pipeline.stages.datasets import dataset, raw_images
 
 
 def estimate(
@@ -49,13 +48,10 @@ def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimat
     """The estimate of a config's run with so many GPUs; `config` is its name for people."""
     times = job_times(jobs, device)
     chain_s, chain = longest_chain(jobs(planned).values(), times)
-    images = {
-        name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
-        for name, settings in jobs.config.datasets.items()
-    }
     networks = [] if jobs.every_network else jobs.config.evaluation.networks
     absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
-    return Estimate(config, device, gpus, images, times, chain_s, chain, absent)
+    space = missing_space(jobs)
+    return Estimate(config, device, gpus, jobs(known_images), times, chain_s, chain, space, absent)
 
 
 if __name__ == "__main__":

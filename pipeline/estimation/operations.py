@@ -20,7 +20,7 @@ from pipeline.models.bright import groups, make_group_mlps, make_synthesis, retr
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.decoder import StyleMLP
 from pipeline.models.diffusion import build_unet
-from pipeline.models.discriminator import Discriminator, PatchDiscriminator
+from pipeline.models.discriminator import make_discriminator
 from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.perceptual import VGG16_LAYERS
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
@@ -102,8 +102,7 @@ def _other_family(settings: AutoencoderSettings, shape: Shape) -> Work:
 
 
 def _critic(settings: AutoencoderSettings, shape: Shape) -> nn.Module:
-    kind = PatchDiscriminator if settings.discriminator.kind == "patch" else Discriminator
-    return kind(settings.discriminator, shape[-1], shape[1])
+    return make_discriminator(settings.discriminator, shape[-1], shape[1])
 
 
 def _critic_step(kind: Any, critic: nn.Module, shape: Shape) -> None:

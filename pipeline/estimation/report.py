@@ -8,13 +8,15 @@ from typing import Any
 
 from tabulate import tabulate
 
-from pipeline.base.amounts import readable_duration
+from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.data.fingerprint import split_counts
 from pipeline.estimation.devices import Device
 from pipeline.estimation.times import JobTime, Known
+from pipeline.plan.parts import parts, planned
 from pipeline.settings.dataset import Dataset
 from pipeline.stages import all_stages
-from pipeline.stages.common import Job
+from pipeline.stages.common import Job, Jobs
+from pipeline.stages.datasets import dataset, raw_images
 
 UNKNOWN = 10_000  # images for training, where nothing tells
 
@@ -55,6 +57,8 @@ class Estimate:
     times: list[JobTime]
     chain_s: float
     chain: list[Job]
+    space: dict[str, int]
+    """Bytes that missing results will take at most, by their stages."""
     absent: list[str]
     """Metric networks without weights here, whose jobs are not in the plan."""
 
@@ -76,6 +80,7 @@ def facts(estimate: Estimate) -> dict[str, Any]:
             | {"seconds_missing": None if one.seconds is None else one.missing_s}
             for one in estimate.times
         ],
+        "disk_bytes": estimate.space,
         "notes": notes(estimate),
     }
 
@@ -154,4 +159,28 @@ def notes(estimate: Estimate) -> list[str]:
         lines.append(f"not in these numbers: {unknown} jobs that no record tells of yet")
     if estimate.absent:
         lines.append(f"not in the plan: metrics of {', '.join(estimate.absent)}, whose weights are not here")
-    return [*lines, "never in these numbers: queues, and disk"]
+    if estimate.space:
+        told = f"disk: at most {readable_bytes(sum(estimate.space.values()))} more under results"
+        most = max(estimate.space, key=lambda stage: estimate.space[stage])
+        lines.append(f"{told}, {readable_bytes(estimate.space[most])} of it by {most}")
+    return [*lines, "never in these numbers: queues"]
+
+
+def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
+    """The images of each dataset of a config."""
+    return {
+        name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
+        for name, settings in jobs.config.datasets.items()
+    }
+
+
+def missing_space(jobs: Jobs) -> dict[str, int]:
+    """Bytes that what is missing of a plan will take at most, by stages."""
+    from pipeline.estimation.space import space_needed  # with torch, which a command's help can do without
+
+    missing = [part for job in jobs(planned).values() for part in parts(job) if not part.complete]
+
+    def count(of: Jobs, name: str, split: str) -> int:
+        return int(getattr(of(known_images)[name], split))
+
+    return space_needed(missing, count)

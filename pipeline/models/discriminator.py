@@ -104,3 +104,9 @@ def _start(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def make_discriminator(settings: DiscriminatorSettings, resolution: int, channels: int) -> nn.Module:
+    """The untrained discriminator of these settings, for images (channels, resolution, resolution)."""
+    kind = PatchDiscriminator if settings.kind == "patch" else Discriminator
+    return kind(settings, resolution, channels)

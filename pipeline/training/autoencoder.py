@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.data.archive import to_model
 from pipeline.models.checkpoints import make_autoencoder
-from pipeline.models.discriminator import Discriminator, PatchDiscriminator
+from pipeline.models.discriminator import make_discriminator
 from pipeline.models.perceptual import PerceptualLoss
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
@@ -39,8 +39,8 @@ class AutoencoderTask(TrainingTask):
         self.model = self.add("model", make_autoencoder(settings, images.resolution, images.channels))
         self.critic: nn.Module | None = None
         if settings.losses.adversarial.kind != "none":
-            kind = PatchDiscriminator if settings.discriminator.kind == "patch" else Discriminator
-            self.critic = self.add("critic", kind(settings.discriminator, images.resolution, images.channels))
+            critic = make_discriminator(settings.discriminator, images.resolution, images.channels)
+            self.critic = self.add("critic", critic)
         self.perceptual: nn.Module | None = None
         if (wanted := settings.losses.perceptual).network != "none":
             self.perceptual = PerceptualLoss(wanted.network, perceptual, wanted.upsample).to(self.device)

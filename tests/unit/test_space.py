@@ -1,0 +1,76 @@
+"""The disk that a run will take: bounds from sizes and counts, and the doctor's line where it will not fit."""
+
+import copy
+
+import pytest
+import torch
+import yaml
+from finished_plan import TINY, finish, tiny_plan
+
+from pipeline.commands import doctor as doctors
+from pipeline.config.root import load_config
+from pipeline.estimation.report import missing_space
+from pipeline.estimation.space import parameters
+from pipeline.models.checkpoints import make_autoencoder
+from pipeline.models.discriminator import Discriminator
+from pipeline.plan.parts import planned
+from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
+from pipeline.stages.generation import TRAIN_DIFFUSION
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_images_codes_and_features_are_counted_by_their_sizes():
+    found = missing_space(tiny_plan())
+    png = 32 * 32 * 3 // 4
+    assert found["prepare_dataset"] == 160 * png
+    assert found["reconstruct"] == 2 * 32 * png  # two autoencoders
+    assert found["generate"] == 3 * 32 * png  # three sets of samples
+    assert found["dump_codes"] == 2 * 128 * (4 * 4 * 2) * 4
+
+
+def test_a_training_is_its_weights_and_two_states_of_them():
+    plan = tiny_plan()
+    job = next(job for job in plan(planned).values() if job.stage is TRAIN_AUTOENCODER and job.label == "main")
+    settings = plan.config.autoencoders["main"]
+    numbers = [
+        sum(tensor.numel() for tensor in network.state_dict().values())
+        for network in (make_autoencoder(settings, 32, 1), Discriminator(settings.discriminator, 32, 1))
+    ]
+    assert parameters(plan.config, job.settings) == tuple(numbers)
+
+
+def test_the_papers_unet_has_358_million_numbers_and_none_is_allocated():
+    paper = TINY.parents[2] / "config" / "paper.yaml"
+    config = load_config(yaml.safe_load(paper.read_text(encoding="utf-8")))
+    told = {"diffusion": config.diffusions["ffhq"].model_dump(mode="json")}
+    model, critic = parameters(config, told)
+    assert (round(model / 1e6), critic) == (358, 0)
+
+
+def test_what_is_there_takes_nothing_more():
+    plan = tiny_plan()
+    finish(plan)
+    assert missing_space(tiny_plan()) == {}
+
+
+def test_the_doctor_says_where_a_run_will_not_fit(monkeypatch, capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(copy.deepcopy(yaml.safe_load(TINY.read_text()))))
+    needed = sum(missing_space(tiny_plan()).values())
+    monkeypatch.setattr(doctors, "free_disk", lambda folder: needed - 1)
+    doctors.doctor(tmp_path / "config.yaml")
+    assert "may fill the disk: a run takes up to" in capsys.readouterr().out
+    monkeypatch.setattr(doctors, "free_disk", lambda folder: needed)
+    doctors.doctor(tmp_path / "config.yaml")
+    assert "may fill the disk" not in capsys.readouterr().out
+
+
+def test_every_training_of_a_plan_is_counted():
+    plan = tiny_plan()
+    trained = [job for job in plan(planned).values() if job.stage in (TRAIN_AUTOENCODER, TRAIN_DIFFUSION)]
+    assert len(trained) == 3
+    assert all(parameters(plan.config, job.settings)[0] > 1000 for job in trained)
+    assert torch.get_default_device().type == "cpu"
