@@ -11,7 +11,6 @@ from pipeline.settings.dataset import EmbeddedSource, FolderSource, LmdbSource, 
 from pipeline.settings.foreign import ForeignWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
-EMBEDDED_IMAGES = "t10k-images-idx3-ubyte"  # the name in SHA256SUMS; the file itself is gzipped
 LMDB_FILE = "data.mdb"
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -31,6 +30,21 @@ class RawFile:
     """Nanoseconds since 1970."""
     sha256: str | None = None
     """Of its content, where that is known without reading it."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A collection that comes with this package."""
+
+    images: str
+    """The file that holds them; SHA256SUMS has the sha256 of its content without gzip, whose bytes may differ."""
+    license: str
+
+
+EMBEDDED_COLLECTIONS = {
+    "fashion-mnist": Embedded("t10k-images-idx3-ubyte.gz", "MIT (Fashion-MNIST, Zalando SE)"),
+    "openclipart": Embedded("openclipart.zip", "public domain (Open Clip Art Library)"),
+}
 
 
 def is_image_name(name: str) -> bool:
@@ -83,13 +97,13 @@ def _readable(files: list[RawFile], otherwise: str) -> list[RawFile]:
 
 def embedded_path(source: EmbeddedSource) -> Path:
     """The embedded images' file."""
-    return EMBEDDED / source.name / f"{EMBEDDED_IMAGES}.gz"
+    return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name].images
 
 
 def embedded_sha256(source: EmbeddedSource) -> str:
-    """What sha256 the embedded images have, uncompressed (the gzipped bytes may differ)."""
+    """What sha256 the embedded images have by SHA256SUMS."""
     lines = (EMBEDDED / source.name / "SHA256SUMS").read_text(encoding="ascii").splitlines()
-    return dict(line.split()[::-1] for line in lines)[EMBEDDED_IMAGES]
+    return dict(line.split()[::-1] for line in lines)[EMBEDDED_COLLECTIONS[source.name].images.removesuffix(".gz")]
 
 
 def existing_file(path: Path, where: str) -> Path:

@@ -26,14 +26,13 @@ from pipeline.base.progress import Progress, logger
 from pipeline.base.running_code import refuse_other_code
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from pipeline.data.decode import BadImage, square_pixels
-from pipeline.data.listing import printable
+from pipeline.data.listing import EMBEDDED_COLLECTIONS, printable
 from pipeline.data.sources import open_source
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 CHUNK = 16  # images that a worker process gets at a time: what a terminated stage still waits for
 FEW = 10_000  # below, the manifest lists the images' original names
 TASKS_AHEAD = 3  # per worker: handed out beyond the result that is waited for
-EMBEDDED_LICENSE = "MIT (Fashion-MNIST, Zalando SE)"
 
 Chunk = list[tuple[str, str]]  # part and name of each image
 
@@ -201,7 +200,7 @@ class Preparation:
         dataset = self.dataset
         license_ = dataset.license
         if isinstance(dataset.source, EmbeddedSource) and license_ == "unknown":
-            license_ = EMBEDDED_LICENSE
+            license_ = EMBEDDED_COLLECTIONS[dataset.source.name].license
         facts: dict[str, Any] = {
             name: {"count": len(images), "sha256": joined_digest(image.digest for image in images)}
             for name, images in splits.items()

@@ -64,7 +64,7 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
     """
     match source:
         case EmbeddedSource():
-            return {"all": EmbeddedImages(source, where)}
+            return {"all": embedded_images(source, where)}
         case FolderSource():
             return {"all": FolderImages(source.path, where)}
         case ZipSource():
@@ -270,19 +270,16 @@ class IdxImages(_Reader):
             )
 
 
-class EmbeddedImages(IdxImages):
-    """The images that come with this package, checked against their sha256."""
-
-    def __init__(self, source: EmbeddedSource, where: str):
-        super().__init__(embedded_path(source), where)
-        self.sha256 = embedded_sha256(source)
-
-    def _open(self) -> np.ndarray:
-        images = super()._open()
-        header = IDX_GRAY_IMAGES + np.array(images.shape, ">u4").tobytes()
-        if hashlib.sha256(header + images.tobytes()).hexdigest() != self.sha256:
-            raise InputError(f"{self.where}: {self.path}: not the file of SHA256SUMS beside it; install again")
-        return images
+def embedded_images(source: EmbeddedSource, where: str) -> RawImages:
+    """The images that come with this package, once their file has the sha256 of SHA256SUMS."""
+    path = existing_file(embedded_path(source), where)
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{where}: {path}: not readable ({error}); install again") from None
+    if hashlib.sha256(content).hexdigest() != embedded_sha256(source):
+        raise InputError(f"{where}: {path}: not the file of SHA256SUMS beside it; install again")
+    return ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)
 
 
 class RawSequence(Images):

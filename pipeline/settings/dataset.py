@@ -12,7 +12,11 @@ class EmbeddedSource(Section):
     """Images that come with this package."""
 
     kind: Literal["embedded"]
-    name: Literal["fashion-mnist"] = Field("fashion-mnist", description="The 10,000 Fashion-MNIST test images.")
+    name: Literal["fashion-mnist", "openclipart"] = Field(
+        "fashion-mnist",
+        description="fashion-mnist: the 10,000 test images of Fashion-MNIST, 28 x 28, gray; openclipart: 3,056"
+        " drawings in colour, 64 x 64.",
+    )
 
 
 class FolderSource(Section):

@@ -17,6 +17,7 @@ from pipeline.base.errors import InputError
 from pipeline.data import decode as decoding
 from pipeline.data import sources
 from pipeline.data.decode import BadImage, decode
+from pipeline.data.listing import EMBEDDED_COLLECTIONS
 from pipeline.data.sources import RawImages, open_source
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
@@ -244,10 +245,20 @@ def test_the_embedded_images_are_ten_thousand_of_28_by_28() -> None:
     assert images.image("00009999", 1).size == (28, 28)
 
 
-def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", EMBEDDED_COLLECTIONS)
+def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    source = EmbeddedSource.model_validate({"kind": "embedded", "name": name})
+    assert only_part(source).names()
     monkeypatch.setattr(sources, "embedded_sha256", lambda source: "0" * 64)
     with pytest.raises(InputError, match="SHA256SUMS"):
-        only_part(EmbeddedSource(kind="embedded")).names()
+        only_part(source)
+
+
+def test_a_damaged_embedded_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "images.gz").write_bytes(b"no gzip")
+    monkeypatch.setattr(sources, "embedded_path", lambda source: tmp_path / "images.gz")
+    with pytest.raises(InputError, match=r"datasets.cats.source: .*images.gz: not readable \(.*\); install again"):
+        only_part(EmbeddedSource(kind="embedded"))
 
 
 # Paths that are not there

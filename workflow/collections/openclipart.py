@@ -1,0 +1,119 @@
+"""The embedded collection `openclipart`: drawings of Debian's package openclipart-png, 64 x 64, in a zip.
+
+    apt-get download openclipart-png && dpkg-deb -x openclipart-png_*.deb /tmp/openclipart
+    python workflow/collections/openclipart.py /tmp/openclipart/usr/share/openclipart/png
+
+Each drawing goes on white, in the middle of a white square as long as its longer side, and is resized. Left out are
+links and LEFT_OUT, what is too long, nearly empty or nearly gray, and what looks like a drawing before it in the order
+of names. Lossless WebP takes 60% of the bytes of PNG. Version 1:0.18+dfsg-19 of the package and Pillow 13.0 gave the
+zip that is here; another Pillow may pack the same pixels into other bytes.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from pipeline.base.atomic import write_text
+from pipeline.base.command import run_stage
+from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress, logger
+from pipeline.data.archive import ArchiveWriter
+from pipeline.data.decode import BadImage
+from pipeline.data.listing import embedded_path
+from pipeline.data.sources import FolderImages
+from pipeline.settings.dataset import EmbeddedSource
+
+SIDE = 64  # pixels
+LEFT_OUT = ("logos/", "recreation/games/cards/", "special/examples/", "unsorted/duplicates/")
+LONGEST = 2.5  # the longer side over the shorter one
+WHITE, LEAST_DRAWN = 240, 0.05  # a pixel with a channel below WHITE is drawn; the least share of these
+GRAY, LEAST_COLOURED = 16, 0.02  # a pixel whose channels differ by more than GRAY is coloured; the least share of these
+THUMBNAIL, NEAREST = 16, 10  # pixels; the least root mean square difference of two drawings at that size, of 255
+
+SHIPPED = embedded_path(EmbeddedSource(kind="embedded", name="openclipart"))
+
+Drawing = tuple[str, np.ndarray]
+"""A name and pixels, uint8 (64, 64, 3)."""
+
+
+def openclipart(
+    drawings: Annotated[Path, typer.Argument(help="The package's folder usr/share/openclipart/png, unpacked.")],
+    output: Annotated[Path, typer.Option(help="The zip; SHA256SUMS goes beside it.")] = SHIPPED,
+) -> None:
+    """Make the zip of the embedded collection `openclipart` from Debian's openclipart-png, and its SHA256SUMS."""
+    chosen = list(different(worthwhile(drawings)))
+    if not chosen:
+        raise InputError(
+            f"{drawings}: no drawing of use in it; the package's folder usr/share/openclipart/png is meant"
+        )
+    with ArchiveWriter(output, channels=3) as archive:
+        for name, pixels in chosen:
+            archive.add_encoded(str(Path(name).with_suffix(".webp")), lossless(pixels))
+    sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
+    write_text(output.with_name("SHA256SUMS"), f"{sha256}  {output.name}\n")
+    print(f"{output}: {len(chosen)} drawings, {output.stat().st_size} bytes")
+
+
+def worthwhile(folder: Path) -> Iterator[Drawing]:
+    """The drawings that show something in colour, by name."""
+    images = FolderImages(folder, "drawings")
+    names = [name for name in images.names() if not name.startswith(LEFT_OUT) and not (folder / name).is_symlink()]
+    with Progress("openclipart", len(names), "drawings") as progress:
+        for name in names:
+            progress.advance()
+            try:
+                image = images.image(name, 3)
+            except BadImage as error:
+                logger.warning("skipped %s: %s", name, error)
+                continue
+            pixels = on_square(image)
+            if max(image.size) <= LONGEST * min(image.size) and shows_colour(pixels):
+                yield name, pixels
+
+
+def on_square(image: Image.Image) -> np.ndarray:
+    """The pixels of a drawing in the middle of a white square."""
+    side = max(image.size)
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def shows_colour(pixels: np.ndarray) -> bool:
+    """Whether enough is drawn, and in colour."""
+    drawn = pixels.min(axis=2) < WHITE
+    coloured = np.ptp(pixels, axis=2) > GRAY
+    return bool(drawn.mean() >= LEAST_DRAWN and coloured.mean() >= LEAST_COLOURED)
+
+
+def different(drawings: Iterable[Drawing]) -> Iterator[Drawing]:
+    """The drawings that look like none before them."""
+    seen: list[np.ndarray] = []
+    for name, pixels in drawings:
+        small = thumbnail(pixels)
+        if not seen or np.square(np.stack(seen) - small).mean(axis=1).min() >= NEAREST**2:
+            seen.append(small)
+            yield name, pixels
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """The means over squares of a drawing's pixels, float32 (768)."""
+    size = SIDE // THUMBNAIL
+    return pixels.reshape(THUMBNAIL, size, THUMBNAIL, size, 3).mean(axis=(1, 3), dtype=np.float32).ravel()
+
+
+def lossless(pixels: np.ndarray) -> bytes:
+    """A WebP with these very pixels."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "webp", lossless=True)
+    return encoded.getvalue()
+
+
+if __name__ == "__main__":
+    run_stage(openclipart, beats=False)
