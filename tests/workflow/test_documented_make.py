@@ -215,6 +215,23 @@ def test_the_demo_with_all_families_makes_what_the_demo_did_not(places: Places, 
     assert families >= {"bright", "vqgan", "rqvae", "kl"}
 
 
+@documented(
+    "make demo-colour",
+    says=(
+        "results/demo-colour: the tables and figures of the comparison in colour",
+        "VQGAN, RQ-VAE, a KL autoencoder and latent diffusion on the codes of each",
+    ),
+)
+def test_the_comparison_in_colour_has_latent_diffusion_on_every_familys_codes(places: Places, line: str) -> None:
+    (run,) = calls(places, line)
+    jobs = places.fresh.look(shlex.join([*run, "-n"])).jobs
+    assert jobs["train_autoencoder"] == jobs["train_diffusion"] == 4
+    config = read_config(ROOT / run[run.index("--configfile") + 1])
+    assert config.run == "demo-colour"
+    assert {entry.family for entry in config.autoencoders.values()} == {"bright", "vqgan", "rqvae", "kl"}
+    assert {entry.autoencoder for entry in config.diffusions.values()} == config.autoencoders.keys()
+
+
 @documented("make bars", says="bar of `make bars`")
 def test_the_demos_bars(places: Places, line: str) -> None:
     assert calls(places, line) == words(["pytest -rP tests/demo/test_bars.py -m demo"])

@@ -2,10 +2,13 @@
 
 import json
 import re
+import runpy
 import zipfile
 
+import numpy as np
 import pytest
 from documented import ROOT, shown_output
+from PIL import Image
 from test_promise_one import AFTER_DIFFUSION
 from typed import IMAGES, README, REFERENCE, VALIDATION, Places, documented, dry
 
@@ -257,3 +260,38 @@ def stops_at_the_raw_images(places: Places, text: str, path: str, jobs: dict[str
     assert without_networks(jobs) == without_networks(estimated())
     assert f"{path} does not exist" in text
     assert not (places.fresh.folder / "results").exists()
+
+
+@documented(
+    "python workflow/collections/photographs.py /tmp/backgrounds/usr/share/backgrounds data/photographs",
+    says="All tiles of every fifth photograph are for validation: none is on both sides of the split",
+)
+def test_photographs_of_packages_become_the_collection_of_the_transfer(places: Places, line: str) -> None:
+    place = places.fresh_copy()
+    photograph = np.zeros((96, 128, 3), np.uint8)
+    photograph[:48, :64] = np.random.default_rng(0).integers(0, 256, (48, 64, 3))
+    named = runpy.run_path(str(ROOT / "workflow/collections/photographs.py"))["PHOTOGRAPHS"]
+    for folder, names in named.items():
+        (place.folder / "backgrounds" / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            Image.fromarray(photograph).save(place.folder / "backgrounds" / folder / f"{name}.jpg")
+    place.type(line.replace("/tmp/backgrounds/usr/share/", ""))
+    validation = set(place.text("data/photographs/validation.txt").splitlines())
+    tiles = {name for name in place.files("data/photographs") if name.endswith(".png")}
+    chosen = {name.split("/")[0] for name in validation}
+    assert len(chosen) == sum(map(len, named.values())) // 5
+    assert validation == {name for name in tiles if name.split("/")[0] in chosen} < tiles
+    assert place.type("bright fingerprint config/transfer.yaml").text
+    (kept,) = (json.loads(file) for file in place.files("results/fingerprints").values())
+    assert kept["images"] == {"all": len(tiles)}
+
+
+@documented(
+    "snakemake --cores 2 --configfile config/transfer.yaml",
+    says="trains BRIGHT and the three others, with the settings of `config/demo-colour.yaml`",
+)
+def test_the_transfer_trains_four_autoencoders(places: Places, line: str) -> None:
+    jobs = places.fresh.look(dry(line)).jobs
+    assert jobs["prepare_dataset"] == 1
+    assert jobs["train_autoencoder"] == 4
+    assert "train_diffusion" not in jobs

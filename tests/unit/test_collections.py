@@ -1,0 +1,225 @@
+"""The collections that scripts of workflow/collections make, and what is shipped of them."""
+
+import hashlib
+import importlib.util
+import tomllib
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from pipeline.base.errors import InputError
+from pipeline.config.root import Config, read_config
+from pipeline.data.listing import EMBEDDED, EMBEDDED_COLLECTIONS
+from pipeline.data.prepare import listed_names
+from pipeline.data.sources import FolderImages, ZipImages
+from pipeline.settings.dataset import EmbeddedSource
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = EMBEDDED / "openclipart" / "openclipart.zip"
+
+
+def script(name: str) -> ModuleType:
+    """A script of workflow/collections as a module."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "workflow" / "collections" / f"{name}.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+OPENCLIPART, PHOTOGRAPHS = script("openclipart"), script("photographs")
+
+
+def test_every_embedded_collection_is_a_name_in_the_config_with_its_licence_and_hashes() -> None:
+    folders = {path.name for path in EMBEDDED.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == EMBEDDED_COLLECTIONS.keys() == set(get_args(EmbeddedSource.model_fields["name"].annotation))
+    for name, collection in EMBEDDED_COLLECTIONS.items():
+        here = {path.name for path in (EMBEDDED / name).iterdir()}
+        assert {collection.images, "LICENSE.txt", "SHA256SUMS"} <= here
+
+
+def test_a_wheel_has_every_embedded_file() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in data["pipeline.data.embedded"] for path in EMBEDDED.glob(pattern) if path.is_file()}
+    assert {path for path in EMBEDDED.glob("*/*") if path.parent.name in EMBEDDED_COLLECTIONS} <= packed
+
+
+def test_the_shipped_drawings_have_the_hash_that_stands_beside_them() -> None:
+    sha256 = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert (SHIPPED.parent / "SHA256SUMS").read_text() == f"{sha256}  {SHIPPED.name}\n"
+
+
+def test_the_shipped_drawings_are_in_colour_and_no_two_of_them_look_alike() -> None:
+    images = ZipImages(SHIPPED, "here")
+    pixels = [np.asarray(images.image(name, 3)) for name in images.names()]
+    assert len(pixels) == 3056
+    assert {drawing.shape for drawing in pixels} == {(64, 64, 3)}
+    assert all(map(OPENCLIPART.shows_colour, pixels))
+    small = np.stack([OPENCLIPART.thumbnail(drawing) for drawing in pixels]).astype(np.float64)
+    lengths = np.square(small).sum(axis=1)
+    apart = lengths[:, None] + lengths - 2 * small @ small.T
+    np.fill_diagonal(apart, np.inf)
+    assert apart.min() / small.shape[1] >= 9.99**2
+
+
+# Making the drawings
+
+
+def drawing(
+    colour: str, size: tuple[int, int] = (90, 60), box: tuple[int, int, int, int] = (10, 10, 50, 40)
+) -> Image.Image:
+    image = Image.new("RGBA", size)
+    ImageDraw.Draw(image).rectangle(box, fill=colour)
+    return image
+
+
+@pytest.fixture
+def drawings(tmp_path: Path) -> Path:
+    """Two drawings of use, and one of each kind that is left out."""
+    folder = tmp_path / "png"
+    made = {
+        "animals/red": drawing("red"),
+        "animals/red_again": drawing("#fd0202"),
+        "animals/seal": drawing("gray"),
+        "animals/dot": drawing("red", box=(10, 10, 14, 14)),
+        "animals/snake": drawing("blue", size=(160, 60)),
+        "food/plum": drawing("purple"),
+        "unsorted/duplicates/plum": drawing("green"),
+    }
+    for name, image in made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(folder / f"{name}.png")
+    (folder / "food" / "damaged.png").write_bytes(b"no drawing")
+    (folder / "animals" / "link.png").symlink_to(folder / "unsorted" / "duplicates" / "plum.png")
+    return folder
+
+
+def test_what_is_gray_empty_long_a_link_or_seen_before_is_left_out(drawings: Path, tmp_path: Path) -> None:
+    OPENCLIPART.openclipart(drawings, tmp_path / "openclipart.zip")
+    assert ZipImages(tmp_path / "openclipart.zip", "here").names() == ["animals/red.webp", "food/plum.webp"]
+
+
+def test_a_drawing_is_put_on_white_in_the_middle_of_a_square(drawings: Path, tmp_path: Path) -> None:
+    OPENCLIPART.openclipart(drawings, tmp_path / "openclipart.zip")
+    found = np.asarray(ZipImages(tmp_path / "openclipart.zip", "here").image("animals/red.webp", 3))
+    square = Image.new("RGB", (90, 90), "white")
+    ImageDraw.Draw(square).rectangle((10, 25, 50, 55), fill="red")
+    assert np.array_equal(found, np.asarray(square.resize((64, 64), Image.Resampling.LANCZOS)))
+
+
+def test_the_same_drawings_make_the_same_bytes(drawings: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        OPENCLIPART.openclipart(drawings, tmp_path / name / "openclipart.zip")
+    assert (tmp_path / "one/openclipart.zip").read_bytes() == (tmp_path / "other/openclipart.zip").read_bytes()
+    assert (tmp_path / "one/SHA256SUMS").read_text() == (tmp_path / "other/SHA256SUMS").read_text()
+
+
+def test_a_folder_without_drawings_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no drawing of use in it; the package's folder usr/share/openclipart/png"):
+        OPENCLIPART.openclipart(tmp_path, tmp_path / "openclipart.zip")
+
+
+# Photographs
+
+
+def photograph(seed: int) -> Image.Image:
+    """Noise, its right third out of focus."""
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (128, 192, 3), np.uint8))
+    image.paste(image.crop((128, 0, 192, 128)).filter(ImageFilter.GaussianBlur(60)), (128, 0))
+    return image
+
+
+@pytest.fixture
+def backgrounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six of the photographs that a package has."""
+    names = tuple(f"hill-{number}" for number in range(6))
+    monkeypatch.setattr(PHOTOGRAPHS, "PHOTOGRAPHS", {"nature": names})
+    folder = tmp_path / "backgrounds"
+    (folder / "nature").mkdir(parents=True)
+    for number, name in enumerate(names):
+        photograph(number).save(folder / "nature" / f"{name}.png")
+    photograph(7).save(folder / "nature" / "no-photograph.png")
+    return folder
+
+
+def test_no_photograph_is_on_both_sides_of_the_split(backgrounds: Path, tmp_path: Path) -> None:
+    PHOTOGRAPHS.photographs(backgrounds, tmp_path / "photographs")
+    names = FolderImages(tmp_path / "photographs", "here").names()
+    validation = listed_names(tmp_path / "photographs" / "validation.txt", "here")
+    assert {name.split("/")[0] for name in names} == {f"nature-hill-{number}" for number in range(6)}
+    assert {name for name in names if name.startswith("nature-hill-4/")} == validation
+
+
+def test_tiles_are_parts_of_a_resized_photograph_that_do_not_overlap(backgrounds: Path, tmp_path: Path) -> None:
+    PHOTOGRAPHS.photographs(backgrounds, tmp_path / "photographs")
+    images = FolderImages(tmp_path / "photographs", "here")
+    names = [name for name in images.names() if name.startswith("nature-hill-0/")]
+    whole = photograph(0).resize((768, 512), Image.Resampling.LANCZOS)
+    places = {row * 12 + column: (column * 64, row * 64) for row, column in product(range(8), range(12))}
+    assert 60 <= len(names) <= 72
+    for name in names:
+        left, top = places[int(Path(name).stem)]
+        assert left < 512 + 64, "blurred"
+        expected = whole.crop((left, top, left + 64, top + 64))
+        assert np.array_equal(np.asarray(images.image(name, 3)), np.asarray(expected))
+
+
+def remove(folder: Path) -> None:
+    (folder / "nature" / "hill-3.png").unlink()
+
+
+def damage(folder: Path) -> None:
+    (folder / "nature" / "hill-3.png").write_bytes(b"no photograph")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (remove, "1 of 6 photographs are not there, such as nature/hill-3"),
+        (damage, "hill-3.png: not an image in a known format .*; unpack its package again"),
+    ],
+)
+def test_an_incomplete_package_is_one_line_and_leaves_nothing(
+    backgrounds: Path, tmp_path: Path, change: Callable[[Path], None], line: str
+) -> None:
+    change(backgrounds)
+    with pytest.raises(InputError, match=line):
+        PHOTOGRAPHS.photographs(backgrounds, tmp_path / "made" / "photographs")
+    assert not any((tmp_path / "made").glob("*"))
+
+
+def test_a_collection_that_is_there_is_not_written_into(backgrounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is there already"):
+        PHOTOGRAPHS.photographs(backgrounds, tmp_path)
+
+
+# The configs on them
+
+
+@pytest.mark.parametrize("name", ["demo-colour", "transfer"])
+def test_all_families_of_a_comparison_see_as_many_images_of_one_dataset_with_one_perceptual_loss(name: str) -> None:
+    models = read_config(ROOT / "config" / f"{name}.yaml").autoencoders
+    assert sorted(model.family for model in models.values()) == ["bright", "kl", "rqvae", "vqgan"]
+    assert len({(model.dataset, model.training.images, model.training.batch) for model in models.values()}) == 1
+    assert len({model.losses.perceptual.model_dump_json() for model in models.values()}) == 1
+
+
+def test_what_is_transferred_are_the_settings_of_the_comparison_in_colour() -> None:
+    colour, transfer = (trained(read_config(ROOT / "config" / f"{name}.yaml")) for name in ("demo-colour", "transfer"))
+    assert colour == transfer
+
+
+def trained(config: Config) -> dict[str, str]:
+    """How each autoencoder is trained."""
+    return {name: model.training.model_dump_json() for name, model in config.autoencoders.items()}
+
+
+def test_the_split_of_the_transfer_lies_where_its_tiles_do() -> None:
+    dataset = read_config(ROOT / "config" / "transfer.yaml").datasets["photographs"]
+    assert dataset.split.list == dataset.source.path / "validation.txt"  # type: ignore[union-attr]
