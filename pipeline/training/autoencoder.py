@@ -113,6 +113,8 @@ class AutoencoderTask(TrainingTask):
         extra = [self._scaled(loss) for loss in own.values()]
         torch.autograd.backward([reconstructions, *extra], [pull.to(reconstructions.dtype), *[None] * len(extra)])
         self.follow_gradients("model")
+        if self.skipped("model"):
+            numbers.pop("gradient_ratio", None)
         return {key: value.detach() for key, value in numbers.items()}
 
     def _adaptive_weight(self, reconstructions: Tensor, pull: Tensor, push: Tensor) -> Tensor:

@@ -65,4 +65,5 @@ class DenoisingTask(TrainingTask):
         self.set_learning_rate(training, step)
         norm = self.descend("model", loss, training.gradient_clip)
         self.average.step(self.model.parameters())
-        return {"loss": loss.detach(), "error": errors.mean().detach(), "gradient_norm": torch.as_tensor(norm)}
+        numbers = {"loss": loss.detach(), "error": errors.mean().detach()}
+        return numbers if self.skipped("model") else numbers | {"gradient_norm": torch.as_tensor(norm)}

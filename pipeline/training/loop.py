@@ -26,6 +26,8 @@ from pipeline.training.processes import average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
 
+SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
+
 
 def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     """accelerate's view of devices, precision and processes; the CPU's threads are fixed (promise 2)."""
@@ -90,6 +92,12 @@ class Loop:
             raise InputError(
                 f"{self.task.name}: {', '.join(wrong)} is not a finite number at step {step}; lower"
                 f" training.learning_rate or set execution.precision to fp32. The last good state stays in {self.work}"
+            )
+        scaler = self.accelerator.scaler
+        if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
+            raise InputError(
+                f"{self.task.name}: gradients overflow in fp16 however small their scale, at step {step} again; set"
+                f" execution.precision to bf16 or fp32. The last good state stays in {self.work}"
             )
         return row
 

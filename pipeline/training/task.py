@@ -116,6 +116,10 @@ class TrainingTask:
         self.optimizers[name].step()
         return norm
 
+    def skipped(self, name: str) -> bool:
+        """Whether its optimizer left out its last step: scaled gradients (fp16) overflowed, in all processes."""
+        return self.optimizers[name].step_was_skipped
+
     def set_learning_rate(self, training: Any, step: int) -> None:
         """The model's, after warm-up and decay."""
         for group in self.optimizers["model"].param_groups:

@@ -1,0 +1,123 @@
+"""fp16: a step whose scaled gradients overflow is left out, and the training goes on with a smaller scale."""
+
+import csv
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch.amp import GradScaler
+
+from pipeline.base.errors import InputError
+from pipeline.models.bright import Bright
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
+from pipeline.training.autoencoder import AutoencoderTask
+from pipeline.training.codes import TrainingCodes
+from pipeline.training.diffusion import DiffusionTask
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.task import TrainingTask
+
+LARGEST = 2.0**127  # of a scale: what is scaled by it overflows in float32, as half precision does much earlier
+STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)
+
+
+class Scaled:
+    """An accelerator as on a GPU with fp16: losses are scaled, by so much at first; an overflow takes that back."""
+
+    def __init__(self, settings: Any, work: Path, scale: float, backoff: float):
+        self.settings, self.work = settings, work
+        self.accelerator = make_accelerator(settings.execution, work)
+        self.accelerator.scaler = GradScaler("cpu", init_scale=scale, backoff_factor=backoff, growth_interval=10**6)
+        self.accelerator.native_amp = True
+
+    def train(self, task: TrainingTask) -> list[dict[str, str]]:
+        history = self.work / "history.csv"
+        Loop(task, self.settings.execution, self.accelerator, self.work).run()
+        with history.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def diffusion(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> Any:
+    def make(scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, DiffusionTask]:
+        how = {"precision": "fp16", "previews": 0}
+        settings = Diffusion.model_validate(tiny_diffusion(training={"steps": STEPS}, execution=how))
+        scaled = Scaled(settings, tmp_path, scale, backoff)
+        codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+        data = TrainingCodes(codes, Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1))
+        return scaled, DiffusionTask(settings, data, 0, scaled.accelerator)
+
+    return make
+
+
+@pytest.fixture
+def autoencoder(tmp_path: Path, tiny_autoencoder: Any, tiny_images: Path) -> Any:
+    def make(scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, AutoencoderTask]:
+        how = {"precision": "fp16", "previews": 0}
+        settings = Autoencoder.model_validate(tiny_autoencoder(training={"images": 4 * STEPS}, execution=how))
+        scaled = Scaled(settings, tmp_path, scale, backoff)
+        return scaled, AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, scaled.accelerator)
+
+    return make
+
+
+def test_an_overflow_ends_no_training_and_leaves_the_norms_of_its_step_empty(diffusion: Any) -> None:
+    scaled, task = diffusion(LARGEST)
+    rows = scaled.train(task)
+    assert len(rows) == STEPS
+    assert rows[0]["gradient_norm"] == ""
+    assert float(rows[-1]["gradient_norm"]) > 0
+    assert all(row["loss"] and row["error"] for row in rows)
+
+
+def test_a_step_that_overflows_moves_no_weight(diffusion: Any) -> None:
+    _, task = diffusion(LARGEST)
+    task.start(0)
+    before = [p.detach().clone() for p in task.model.parameters()]
+    task.step(0)
+    assert task.skipped("model")
+    assert all(map(torch.equal, before, task.model.parameters()))
+
+
+def test_an_autoencoder_goes_on_after_an_overflow_too(autoencoder: Any) -> None:
+    scaled, task = autoencoder(LARGEST)
+    rows = scaled.train(task)
+    assert len(rows) == STEPS
+    assert rows[0]["gradient_ratio"] == ""
+    assert float(rows[-1]["gradient_ratio"]) > 0
+    assert all(row["l2"] and row["adversarial"] for row in rows)
+
+
+def test_a_scale_that_is_small_enough_leaves_out_no_step(diffusion: Any) -> None:
+    scaled, task = diffusion(1024.0)
+    assert all(row["gradient_norm"] for row in scaled.train(task))
+
+
+def test_gradients_that_overflow_however_small_their_scale_end_the_training_with_one_line(diffusion: Any) -> None:
+    scaled, task = diffusion(2.0**-20, backoff=0.5)
+    weight = next(task.model.parameters())
+    weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(InputError, match=r"fp16 .*; set execution\.precision to bf16") as error:
+        scaled.train(task)
+    assert "\n" not in str(error.value)
+
+
+def test_a_loss_that_is_not_a_number_ends_an_fp16_training_too(autoencoder: Any) -> None:
+    scaled, task = autoencoder(LARGEST)
+    next(task.model.encoder.parameters()).data.fill_(float("nan"))
+    with pytest.raises(InputError, match="l2"):
+        scaled.train(task)
