@@ -76,6 +76,7 @@ class StyleGAN2(GeneratorSettings):
         """Each process has whole groups, and a whole share of the path-length penalty's batch."""
         if self.discriminator.kind != "stylegan2":
             raise ValueError(f"discriminator.kind: stylegan2, not {self.discriminator.kind}")
+        self.execution.check_batch(self.training.batch, group=self.discriminator.minibatch_deviation or 1)
         for key, number in (
             ("discriminator.minibatch_deviation", self.discriminator.minibatch_deviation or 1),
             ("regularization.path_batch_divisor", self.regularization.path_batch_divisor),

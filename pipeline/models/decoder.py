@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.base.seeds import seed_for
 from pipeline.models.autoencoder import full_precision
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate, upsample
+from pipeline.models.recomputing import run
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 
@@ -77,7 +78,11 @@ class ModulatedConv(nn.Module):
         generator = torch.Generator("cpu").manual_seed(seed)
         self.register_buffer("noise_buffer", torch.randn(shape, generator=generator, device="cpu"))
 
-    def forward(self, features: Tensor, style: Tensor, noise: NoiseSource | None) -> Tensor:
+    def drawn(self, images: int, noise: NoiseSource | None) -> Tensor | None:
+        """The noise (N, 1, r, r) of so many images; None stands for the constant one."""
+        return None if noise is None else noise((images, 1, *self.noise_buffer.shape[2:]))
+
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
         scale = self.affine(style)
         if scale.dtype in (torch.float16, torch.bfloat16):  # which needs the room; demodulation undoes it
@@ -93,8 +98,7 @@ class ModulatedConv(nn.Module):
         demodulation = (GAIN * self._demodulation(weight, scale)).to(dtype)[:, :, None, None]
         bias = (GAIN * self.bias).to(dtype)[:, None, None]
         features = torch.addcmul(bias, features, demodulation)
-        shape = (len(features), 1, *features.shape[2:])
-        drawn = self.noise_buffer if noise is None else noise(shape).to(features.device)
+        drawn = self.noise_buffer if noise is None else noise.to(features.device)
         features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)
 
@@ -124,6 +128,8 @@ class ToImage(nn.Module):
 class SynthesisBlock(nn.Module):
     """All convolutions at one resolution: `convolutions` (2, or StyleGAN2's own 1) after the up-convolution."""
 
+    recomputed = False
+
     def __init__(
         self,
         inputs: int,
@@ -152,14 +158,14 @@ class SynthesisBlock(nn.Module):
         return [layer for layer in (self.up_conv, self.conv0, self.conv1) if layer is not None]
 
     def forward(
-        self, features: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: NoiseSource | None
+        self, features: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the resolution below -> features and image of this one.
 
-        styles: (N, s) for each convolution, and one for the image.
+        styles: (N, s) for each convolution, and one for the image. noise: as drawn for each convolution.
         """
-        for layer, style in zip(self.convolutions, styles[:-1], strict=True):
-            features = layer(features, style, noise)
+        for layer, style, drawn in zip(self.convolutions, styles[:-1], noise, strict=True):
+            features = layer(features, style, drawn)
         own = self.to_image(features, styles[-1]).float()
         if image is None or self.upsample is None:
             return features, own
@@ -189,7 +195,8 @@ class Synthesis(nn.Module):
         features, image = feature_block, None
         for block in self.blocks:
             own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
-            features, image = block(features, image, own, noise)
+            drawn = [layer.drawn(len(features), noise) for layer in block.convolutions]
+            features, image = run(block, features, image, own, drawn)
         assert image is not None
         return image
 

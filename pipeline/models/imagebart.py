@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
 from pipeline.models.generator import Generator, noise_generators
+from pipeline.models.recomputing import run
 from pipeline.settings.diffusion import Sampler
 
 Pairs = tuple[Tensor, Tensor]
@@ -48,6 +49,8 @@ class Block(nn.Module):
 
     Keys and values can be remembered: sampling then costs one token at a time.
     """
+
+    recomputed = False
 
     def __init__(self, width: int, heads: int, with_context: bool):
         super().__init__()
@@ -132,7 +135,7 @@ class Encoder(nn.Module):
     def forward(self, indices: Tensor) -> Tensor:
         features = self.tokens(indices) + self.positions
         for block in self.blocks:
-            features = block(features)
+            features = run(block, features)
         return self.norm(features)
 
 
@@ -157,7 +160,7 @@ class ReverseStep(nn.Module):
         start = torch.full_like(previous[:, :1], self.categories)
         features = self.tokens(torch.cat([start, previous[:, :-1]], dim=1)) + self.positions
         for block, context in zip(self.blocks, self._contexts(noisy), strict=True):
-            features = block(features, causal=True, context=context)
+            features = run(block, features, causal=True, context=context)
         return self.head(self.norm(features))
 
     def sample(self, noisy: Tensor, chances: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.models.recomputing import run
+
 Change = Literal["down", "up"]
 """Of the resolution."""
 EPSILON = 1e-6  # of group normalizations, as in the authors' code
@@ -19,6 +21,8 @@ EPSILON = 1e-6  # of group normalizations, as in the authors' code
 
 class ResidualBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))): (N, inputs, H, W) -> (N, outputs, H, W); 1 x 1 on x if they differ."""
+
+    recomputed = False
 
     def __init__(self, inputs: int, outputs: int, groups: int):
         super().__init__()
@@ -93,7 +97,7 @@ class Level(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         for block, attention in zip_longest(self.resnets, self.attentions):
-            features = block(features)
+            features = run(block, features)
             if attention is not None:
                 features = attention(features)
         for resampling in (*self.downsamplers, *self.upsamplers):

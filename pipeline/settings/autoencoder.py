@@ -131,10 +131,23 @@ class Losses(Section):
 
 
 class Execution(Section):
-    """How a training runs; `precision` and `cpu_threads` can change bits, the rest changes nothing."""
+    """How a training runs; `precision` and `cpu_threads` can change bits, `micro_batch` and processes roundings."""
 
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="accelerate's mixed precision.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
+    micro_batch: int | None = operational(
+        None,
+        "Images or codes that a process sees at once: gradients of its share of a batch are added up in parts, which"
+        " takes less memory. Sums are rounded otherwise, as with another number of processes; nothing else changes."
+        " Refused where a step looks at a whole batch (batch norm, an adaptive adversary, restarted codebooks). By"
+        " default all at once.",
+        ge=1,
+    )
+    checkpointing: bool = operational(
+        False,
+        "Keep only what enters the blocks of the model, and compute what lies inside again on the way back: about a"
+        " third more time, a fraction of the memory, the same bits.",
+    )
     gpus: int = operational(1, "GPUs on each node, one process each, which share the batch; 0: the CPU.", ge=0)
     nodes: int = operational(1, "Nodes of one Slurm job.", ge=1)
     save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
@@ -146,12 +159,28 @@ class Execution(Section):
         """Processes on all nodes."""
         return max(1, self.gpus) * self.nodes
 
-    def check_batch(self, batch: int) -> None:
-        """Each process takes the same share of a batch."""
-        if batch % self.processes:
+    def check_batch(self, batch: int, at_once: str | None = None, group: int = 1) -> None:
+        """Each process takes the same share of a batch, in parts that a step can be made of.
+
+        at_once: what looks at a whole batch, if anything does. group: items whose statistics are taken together.
+        """
+        share, rest = divmod(batch, self.processes)
+        if rest:
             raise ValueError(
                 f"training.batch: divisible by the processes (execution.gpus x execution.nodes = {self.processes}),"
                 f" not {batch}"
+            )
+        if self.micro_batch is None or self.micro_batch >= share:
+            return
+        if at_once is not None:
+            raise ValueError(
+                f"execution.micro_batch: {at_once} looks at the whole batch, which is then not seen in parts; leave it"
+                " out, and save memory by execution.checkpointing"
+            )
+        if self.micro_batch % group:
+            raise ValueError(
+                f"execution.micro_batch: divisible by discriminator.minibatch_deviation = {group}, not"
+                f" {self.micro_batch}"
             )
 
 
@@ -189,9 +218,19 @@ class AutoencoderSettings(Section):
         height, width, _ = self.code_size
         if height != width or not is_power_of_two(height):
             raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
-        self.execution.check_batch(self.training.batch)
+        group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
+        self.execution.check_batch(self.training.batch, self.looks_at_all(), group or 1)
         check_weights(self.weights, "autoencoder", self.family)
         return self
+
+    def looks_at_all(self) -> str | None:
+        """What in a training step looks at a whole batch at once, as it is to be called; None: nothing does."""
+        adversarial = self.losses.adversarial
+        if adversarial.kind == "none":
+            return None
+        if self.discriminator.kind == "patch":
+            return "batch norm in the critic (discriminator.kind: patch)"
+        return "losses.adversarial.adaptive" if adversarial.adaptive else None
 
     def check_resolution(self, resolution: int) -> None:
         """The checks that need the dataset's resolution; ValueError begins with the key."""

@@ -1,5 +1,6 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
+from functools import partial
 from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,8 @@ from pipeline.models.perceptual import PerceptualLoss
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
 from pipeline.training.images import TrainingImages
-from pipeline.training.processes import batch_norm
-from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES, TrainingTask
+from pipeline.training.processes import batch_norm, mean_numbers
+from pipeline.training.task import PREVIEW_IMAGES, Part, TrainingTask
 
 
 class AutoencoderTask(TrainingTask):
@@ -35,8 +35,9 @@ class AutoencoderTask(TrainingTask):
         accelerator: Accelerator,
     ):
         training, self.settings, self.images = settings.training, settings, images
-        super().__init__(images, training.batch, -(-training.images // training.batch), seed, accelerator)
-        self.model = self.add("model", make_autoencoder(settings, images.resolution, images.channels))
+        steps = -(-training.images // training.batch)
+        super().__init__(images, training.batch, steps, seed, accelerator, settings.execution)
+        self.model = self.add_model(make_autoencoder(settings, images.resolution, images.channels))
         self.critic: nn.Module | None = None
         if settings.losses.adversarial.kind != "none":
             critic = make_discriminator(settings.discriminator, images.resolution, images.channels)
@@ -70,52 +71,69 @@ class AutoencoderTask(TrainingTask):
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of the model, then of the critic once there is one."""
         self._set_learning_rates(step)
-        random = self.random(step)
-        images = self.next_images(random, self.settings.training.flip)
-        with self.accelerator.autocast():
-            reconstructions, own = self.model.training_pass(images, random)
-        phase = self._adversarial_phase(step)
-        numbers = self._step_model(images, reconstructions, own, phase == "on")
+        parts, phase = self.next_images(step, self.settings.training.flip), self._adversarial_phase(step)
+        numbers, made = self._step_model(parts, phase == "on")
         if self.critic is not None and phase != "off":
-            numbers |= self._step_critic(self.critic, images, reconstructions.detach().float(), random)
+            reconstructions = iter(made)
+            critic_loss = partial(self._critic_loss, self.critic)
+            numbers |= self.descend("critic", parts, lambda part: critic_loss(part, next(reconstructions)))
         self.average.step(self.model.parameters())
         return numbers
 
-    def _step_model(
-        self, images: Tensor, reconstructions: Tensor, own: dict[str, Tensor], adversary_counts: bool
-    ) -> dict[str, Tensor]:
-        """Losses are differentiated down to the reconstruction first: that shows each one's pull on it.
+    def _step_model(self, parts: list[Part], adversary_counts: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """A step of the model; returns its numbers and each part's reconstructions (n, C, R, R)."""
+        self.optimizers["model"].zero_grad()
+        numbers, made, pulls, pushes = [], [], [], []
+        for part in parts:
+            with self.accelerator.autocast():
+                reconstructions, own = self.model.training_pass(part.items, part.random)
+            leaf = reconstructions.detach().float().requires_grad_(True)
+            found, total = self._losses(leaf, part.items)
+            pulls.append(self._pull(part.weighed(total), leaf))
+            gradient = pulls[-1]
+            if self.critic is not None and adversary_counts:
+                found["adversarial"], push = self._push(self.critic, leaf, part)
+                if self.settings.losses.adversarial.adaptive:
+                    push = self._adaptive_weight(reconstructions, gradient, push) * push
+                pushes.append(push)
+                gradient = gradient + push
+            extra = [self._scaled(part.weighed(loss)) for loss in own.values()]
+            towards = [gradient.to(reconstructions.dtype), *[None] * len(extra)]
+            torch.autograd.backward([reconstructions, *extra], towards)
+            numbers.append({key: value.detach() for key, value in (found | own).items()})
+            made.append(leaf.detach())
+        means = mean_numbers(numbers, [part.share for part in parts])
+        if pushes:
+            means["gradient_ratio"] = batch_norm(self.accelerator, pushes) / batch_norm(self.accelerator, pulls)
+        self.follow_gradients("model")
+        if self.skipped("model"):
+            means.pop("gradient_ratio", None)
+        return means, made
 
-        From there their gradients go to the weights together, with those of the family's own losses.
+    def _losses(self, leaf: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses of reconstructions without the adversary's, and their weighted sum.
+
+        They are differentiated down to the reconstruction first: that shows each one's pull on it. From there their
+        gradients go to the weights together, with those of the family's own losses.
         """
         settings = self.settings.losses
-        leaf = reconstructions.detach().float().requires_grad_(True)
         l2 = F.mse_loss(leaf, images)
-        numbers, total = {"l2": l2} | own, settings.l2_weight * l2
+        numbers, total = {"l2": l2}, settings.l2_weight * l2
         if settings.l1_weight:
             numbers["l1"] = F.l1_loss(leaf, images)
             total = total + settings.l1_weight * numbers["l1"]
         if self.perceptual is not None:
             perceptual = self.perceptual(leaf, images).mean()
             numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
-        pull = self._pull(total, leaf)
-        if self.critic is not None and adversary_counts:
-            with self.accelerator.autocast():
-                scores = self.critic(leaf)
-            adversarial = losses.generator_loss(settings.adversarial.kind, scores.float())  # type: ignore[arg-type]
-            push = self._pull(settings.adversarial.weight * adversarial, leaf)
-            if settings.adversarial.adaptive:
-                push = self._adaptive_weight(reconstructions, pull, push) * push
-            ratio = batch_norm(self.accelerator, push) / batch_norm(self.accelerator, pull)
-            numbers |= {"adversarial": adversarial, "gradient_ratio": ratio}
-            pull = pull + push
-        self.optimizers["model"].zero_grad()
-        extra = [self._scaled(loss) for loss in own.values()]
-        torch.autograd.backward([reconstructions, *extra], [pull.to(reconstructions.dtype), *[None] * len(extra)])
-        self.follow_gradients("model")
-        if self.skipped("model"):
-            numbers.pop("gradient_ratio", None)
-        return {key: value.detach() for key, value in numbers.items()}
+        return numbers, total
+
+    def _push(self, critic: nn.Module, leaf: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        """The adversarial loss of reconstructions, and its gradient with respect to them."""
+        settings = self.settings.losses.adversarial
+        with self.accelerator.autocast():
+            scores = critic(leaf)
+        loss = losses.generator_loss(settings.kind, scores.float())  # type: ignore[arg-type]
+        return loss, self._pull(part.weighed(settings.weight * loss), leaf)
 
     def _adaptive_weight(self, reconstructions: Tensor, pull: Tensor, push: Tensor) -> Tensor:
         """VQGAN's weight of the adversarial loss, from gradients at the last layer; its set weight stays in front."""
@@ -134,25 +152,22 @@ class AutoencoderTask(TrainingTask):
         """As fp16 needs it."""
         return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
-    def _step_critic(
-        self, critic: nn.Module, images: Tensor, reconstructions: Tensor, random: StepRandom
-    ) -> dict[str, Tensor]:
-        settings = self.settings.losses.adversarial
+    def _critic_loss(self, critic: nn.Module, part: Part, reconstructions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        settings, images = self.settings.losses.adversarial, part.items
         kind: Any = settings.kind
         with self.accelerator.autocast():
             real, fake = critic(images), critic(reconstructions)
         loss = losses.critic_loss(kind, real.float(), fake.float())
         match kind:
             case "wgan_gp":
-                mix = random.uniform((len(images), 1, 1, 1))
+                mix = part.random.uniform((len(images), 1, 1, 1))
                 penalty = losses.gradient_penalty(critic, images, reconstructions, mix)
             case "logistic_r1":
                 penalty = losses.r1_penalty(critic, images)
             case _:
                 penalty = torch.zeros_like(loss)
-        self.descend("critic", loss + settings.penalty_weight * penalty)
         estimate = real.float().mean() - fake.float().mean()
-        return {"critic_estimate": estimate.detach(), "gradient_penalty": penalty.detach()}
+        return loss + settings.penalty_weight * penalty, {"critic_estimate": estimate, "gradient_penalty": penalty}
 
     def _adversarial_phase(self, step: int) -> Literal["off", "critic only", "on"]:
         """No adversary at first, then a critic that learns, then one whose loss counts."""

@@ -1,13 +1,12 @@
 """Training DDPM: a UNet on the pixels of a training split."""
 
 from accelerate import Accelerator
-from torch import Tensor
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.ddpm import DDPM
 from pipeline.training.denoising import DenoisingTask
 from pipeline.training.images import TrainingImages
-from pipeline.training.randomness import StepRandom
+from pipeline.training.task import Part
 
 
 class DDPMTask(DenoisingTask):
@@ -16,11 +15,11 @@ class DDPMTask(DenoisingTask):
     name = "train DDPM"
 
     def __init__(self, settings: DDPMSettings, data: TrainingImages, seed: int, accelerator: Accelerator):
-        super().__init__(settings, data, seed, accelerator)
+        super().__init__(settings, data, seed, accelerator, settings.execution)
         self.flip = settings.training.flip
         model = DDPM(settings, data.shape)
         self.train(model, model.unet)
 
-    def next_batch(self, random: StepRandom) -> Tensor:
+    def next_batch(self, step: int) -> list[Part]:
         """The next images; random flips as Ho et al. have them where the config says so."""
-        return self.next_images(random, self.flip)
+        return self.next_images(step, self.flip)

@@ -8,9 +8,9 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from pipeline.models.diffusion import schedule_arguments
+from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Denoising, Prediction
-from pipeline.training.randomness import StepRandom
-from pipeline.training.task import TrainingData, TrainingTask
+from pipeline.training.task import Part, TrainingData, TrainingTask
 
 
 def signal_to_noise(bars: Tensor) -> Tensor:
@@ -32,8 +32,10 @@ class DenoisingTask(TrainingTask):
     unet: nn.Module
     """The part of `model` that denoises, or all of it."""
 
-    def __init__(self, settings: Denoising, data: TrainingData, seed: int, accelerator: Accelerator):
-        super().__init__(data, settings.training.batch, settings.training.steps, seed, accelerator)
+    def __init__(
+        self, settings: Denoising, data: TrainingData, seed: int, accelerator: Accelerator, execution: Execution
+    ):
+        super().__init__(data, settings.training.batch, settings.training.steps, seed, accelerator, execution)
         self.settings = settings
         self.scheduler = DDPMScheduler(**schedule_arguments(settings))
         self.snr = signal_to_noise(self.scheduler.alphas_cumprod).to(self.device)
@@ -41,18 +43,24 @@ class DenoisingTask(TrainingTask):
     def train(self, model: nn.Module, unet: nn.Module) -> None:
         """What is trained."""
         training = self.settings.training
-        self.model, self.unet = self.add("model", model), unet
+        self.model, self.unet = self.add_model(model), unet
         self.average_weights(training.ema_decay)
         self.optimize("model", torch.optim.Adam(model.parameters(), training.learning_rate, betas=training.betas))
 
-    def next_batch(self, random: StepRandom) -> Tensor:
-        """The next examples (local batch, C, H, W), about in [-1, 1]."""
+    def next_batch(self, step: int) -> list[Part]:
+        """The next examples (n, C, H, W), about in [-1, 1]."""
         raise NotImplementedError(f"{type(self).__name__}.next_batch")
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Predict noise or velocity at a random timestep of each example."""
-        training, random, kind = self.settings.training, self.random(step), self.settings.prediction
-        clean = self.next_batch(random)
+        training = self.settings.training
+        self.set_learning_rate(training, step)
+        numbers = self.descend("model", self.next_batch(step), self._loss, training.gradient_clip)
+        self.average.step(self.model.parameters())
+        return numbers
+
+    def _loss(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        clean, random, kind = part.items, part.random, self.settings.prediction
         noise = random.normal(tuple(clean.shape))
         timesteps = random.integers(self.settings.timesteps, (len(clean),))
         noisy: Any = self.scheduler.add_noise(clean, noise, timesteps)
@@ -60,10 +68,6 @@ class DenoisingTask(TrainingTask):
         with self.accelerator.autocast():
             predicted = self.unet(noisy, timesteps).sample
         errors = (predicted.float() - target).square().mean((1, 2, 3))
-        weights = min_snr_weight(self.snr[timesteps], training.min_snr_gamma, kind)
+        weights = min_snr_weight(self.snr[timesteps], self.settings.training.min_snr_gamma, kind)
         loss = (weights * errors).mean()
-        self.set_learning_rate(training, step)
-        norm = self.descend("model", loss, training.gradient_clip)
-        self.average.step(self.model.parameters())
-        numbers = {"loss": loss.detach(), "error": errors.mean().detach()}
-        return numbers if self.skipped("model") else numbers | {"gradient_norm": torch.as_tensor(norm)}
+        return loss, {"loss": loss, "error": errors.mean()}

@@ -12,8 +12,7 @@ from pipeline.settings.fields import CodeSize
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.denoising import DenoisingTask
 from pipeline.training.order import StepOrder
-from pipeline.training.randomness import StepRandom
-from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER
+from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER, Part
 
 
 class DiffusionTask(DenoisingTask):
@@ -22,7 +21,7 @@ class DiffusionTask(DenoisingTask):
     name = "train diffusion"
 
     def __init__(self, settings: Diffusion, data: TrainingCodes, seed: int, accelerator: Accelerator):
-        super().__init__(settings, data, seed, accelerator)
+        super().__init__(settings, data, seed, accelerator, settings.execution)
         self.shape, self.decoder = data.shape, data.decoder
         channels, height, width = data.shape
         self.code_size = CodeSize(height, width, channels)
@@ -35,9 +34,12 @@ class DiffusionTask(DenoisingTask):
         except ValueError as error:
             raise InputError(f"diffusion.{error}") from None
 
-    def next_batch(self, random: StepRandom) -> Tensor:
+    def next_batch(self, step: int) -> list[Part]:
         """The next codes, rescaled."""
-        return self.rescaling.apply(next(self.batches).to(self.device, torch.float32))
+        parts = self.next_parts(step)
+        for part in parts:
+            part.items = self.rescaling.apply(part.items.to(torch.float32))
+        return parts
 
     def preview_rows(self) -> list[Tensor]:
         """Samples, always from the same noise."""

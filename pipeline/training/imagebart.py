@@ -16,7 +16,7 @@ from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.randomness import StepRandom
-from pipeline.training.task import TrainingTask
+from pipeline.training.task import Part, TrainingTask
 
 INDEXED_AT_ONCE = 256  # code maps that are quantized together
 
@@ -30,8 +30,8 @@ class ImageBARTTask(TrainingTask):
         training, self.settings, self.decoder = settings.training, settings, data.decoder
         entries, self.indices = codebook(data.decoder, settings.codebook_size), all_indices(data)
         indices = TrainingCodes(self.indices, data.decoder)
-        super().__init__(indices, training.batch, training.steps, seed, accelerator)
-        self.model = self.add("model", ImageBART(settings, data.shape))
+        super().__init__(indices, training.batch, training.steps, seed, accelerator, settings.execution)
+        self.model = self.add_model(ImageBART(settings, data.shape))
         self.model.entries.copy_(entries)
         self.average_weights(training.ema_decay)
         rates = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
@@ -39,12 +39,16 @@ class ImageBARTTask(TrainingTask):
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of all networks down the sum of their losses."""
-        chain = self._chain(next(self.batches).to(self.device), self.random(step))
-        numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
         self.set_learning_rate(self.settings.training, step)
-        self.descend("model", torch.stack(list(numbers.values())).sum())
+        numbers = self.descend("model", self.next_parts(step), self._losses)
         self.average.step(self.model.parameters())
-        return {key: value.detach() for key, value in numbers.items()}
+        return numbers
+
+    def _losses(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of all networks' losses, and each of them."""
+        chain = self._chain(part.items, part.random)
+        numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
+        return torch.stack(list(numbers.values())).sum(), numbers
 
     def _chain(self, clean: Tensor, random: StepRandom) -> list[Tensor]:
         """x_0, ..., x_T, each (N, L)."""

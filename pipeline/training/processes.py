@@ -1,4 +1,6 @@
-"""Sums over the processes of a training: each has its own rows of the global batch."""
+"""Sums over the processes of a training, and over parts of a batch: each has its own rows of the global batch."""
+
+from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator
@@ -20,8 +22,21 @@ def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dic
     return dict(zip(numbers, means.unbind(), strict=True))
 
 
-def batch_norm(accelerator: Accelerator, gradient: Tensor) -> Tensor:
-    """The norm of a gradient with respect to the images of the whole global batch, up to a factor that all share."""
-    if accelerator.num_processes == 1:
-        return gradient.norm()
-    return accelerator.reduce(gradient.square().sum(), "sum").sqrt()
+def mean_numbers(numbers: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """A step's numbers over this process's rows, from those of parts of them, whose shares add up to 1."""
+    if len(numbers) == 1:
+        return numbers[0]
+    weighed = zip(numbers, shares, strict=True)
+    scaled = [{key: share * value for key, value in own.items()} for own, share in weighed]
+    return {key: torch.stack([own[key] for own in scaled]).sum(0) for key in scaled[0]}
+
+
+def batch_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of a gradient with respect to the images of the whole global batch, up to a factor that all share.
+
+    gradients: with respect to the images of each part that this process sees at once.
+    """
+    if accelerator.num_processes == 1 and len(gradients) == 1:
+        return gradients[0].norm()
+    own = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
+    return accelerator.reduce(own, "sum").sqrt()

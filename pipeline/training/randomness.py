@@ -1,8 +1,10 @@
 """Random numbers of one training step, a function of (seed, step) alone.
 
-Nothing has to be saved to resume exactly, and the number of processes changes nothing: each
-process draws the numbers of the whole global batch and keeps its own rows.
+Nothing has to be saved to resume exactly, and neither the number of processes nor that of the parts in which they see
+their share of a batch changes anything: each draws the numbers of the whole global batch and keeps its own rows.
 """
+
+import copy
 
 import torch
 from torch import Tensor
@@ -17,6 +19,19 @@ class StepRandom:
         self.generator = torch.Generator(device).manual_seed(seed_for(seed, "step", step))
         self.batch, self.device = batch, device
         self.rows = slice(process * batch // processes, (process + 1) * batch // processes)
+
+    def parts(self, size: int | None) -> "list[StepRandom]":
+        """What is drawn from here on, for `size` rows at a time, the last ones fewer; for all where it is None."""
+        if size is None or size >= self.rows.stop - self.rows.start:
+            return [self]
+        found = []
+        for first in range(self.rows.start, self.rows.stop, size):
+            part = copy.copy(self)
+            part.generator = torch.Generator(self.generator.device)
+            part.generator.set_state(self.generator.get_state())
+            part.rows = slice(first, min(first + size, self.rows.stop))
+            found.append(part)
+        return found
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers; shape[0] is the local batch."""

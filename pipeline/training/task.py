@@ -4,7 +4,8 @@ All that a step draws at random is a function of (seed, step), so the state of a
 and optimizers, saved and restored by their names, its averages, and the step's number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import cos, pi
 from typing import Any, Protocol, TypeVar
 
@@ -13,13 +14,16 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
+from pipeline.models.recomputing import recompute
+from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Sampler
 from pipeline.training.average import WeightAverage
 from pipeline.training.order import StepOrder
-from pipeline.training.processes import average_gradients
+from pipeline.training.processes import average_gradients, mean_numbers
 from pipeline.training.randomness import StepRandom
 
 PREVIEW_IMAGES = 8
@@ -37,6 +41,22 @@ def learning_rate(training: Any, step: int) -> float:
 Module = TypeVar("Module", bound=nn.Module)
 
 
+@dataclass
+class Part:
+    """What a process sees at once of its share of a batch: all of it, or `execution.micro_batch` of it."""
+
+    items: Tensor
+    """(n, ...)."""
+    random: StepRandom
+    """Of its rows."""
+    share: float
+    """Of the process's share of the batch."""
+
+    def weighed(self, loss: Tensor) -> Tensor:
+        """What a mean over its items adds to the mean over the process's share of the batch."""
+        return loss if self.share == 1 else self.share * loss
+
+
 class TrainingData(Protocol):
     """What a model is trained on."""
 
@@ -52,8 +72,17 @@ class TrainingTask:
     name: str
     model: Any
 
-    def __init__(self, data: TrainingData, batch: int, steps: int, seed: int, accelerator: Accelerator):
+    def __init__(
+        self,
+        data: TrainingData,
+        batch: int,
+        steps: int,
+        seed: int,
+        accelerator: Accelerator,
+        execution: Execution | None = None,
+    ):
         """batch: items of a step, over all processes. Networks made from here on have their seed's weights."""
+        self.execution = execution or Execution()
         self.data, self.batch, self.steps = data, batch, steps
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.place = accelerator.process_index, accelerator.num_processes
@@ -75,6 +104,14 @@ class TrainingTask:
         self.modules[name] = module.to(self.device)
         return module
 
+    def add_model(self, model: Module) -> Module:
+        """The model that is trained; InputError where it can't save memory as `execution.checkpointing` says."""
+        if self.execution.checkpointing and not recompute(model):
+            raise InputError(
+                f"{self.name}: execution.checkpointing: no block of this network can be computed again; leave it out"
+            )
+        return self.add("model", model)
+
     def optimize(self, name: str, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer of the module of this name."""
         self.optimizers[name] = self.accelerator.prepare(optimizer)
@@ -94,18 +131,49 @@ class TrainingTask:
         seed = self.seed if what is None else seed_for(self.seed, what)
         return StepRandom(seed, step, batch or self.batch, self.device, *self.place)
 
-    def next_images(self, random: StepRandom, flip: bool) -> Tensor:
-        """The next images (local batch, C, R, R) in [-1, 1], half of them mirrored where `flip` is set."""
-        images = to_model(next(self.batches).to(self.device))
-        if not flip:
-            return images
-        return torch.where(random.uniform((len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
+    def next_parts(self, step: int) -> list[Part]:
+        """The items of the next batch in the parts that are seen at once, on the device."""
+        return self.parts_of(next(self.batches), self.random(step))
 
-    def descend(self, name: str, loss: Tensor, largest_norm: float | None = None) -> Any:
-        """Move the module of this name down a loss."""
+    def parts_of(self, items: Tensor, random: StepRandom) -> list[Part]:
+        """This process's items of a batch in such parts."""
+        parts = random.parts(self.execution.micro_batch)
+        sizes = [part.rows.stop - part.rows.start for part in parts]
+        return [
+            Part(own.to(self.device), part, len(own) / len(items))
+            for own, part in zip(items.split(sizes), parts, strict=True)
+        ]
+
+    def next_images(self, step: int, flip: bool) -> list[Part]:
+        """The next images (n, C, R, R) in [-1, 1], half of them mirrored where `flip` is set."""
+        parts = self.next_parts(step)
+        for part in parts:
+            part.items = to_model(part.items)
+            if flip:
+                mirrored = part.random.uniform((len(part.items), 1, 1, 1)) < 0.5
+                part.items = torch.where(mirrored, part.items.flip(3), part.items)
+        return parts
+
+    def descend(
+        self,
+        name: str,
+        parts: Sequence[Part],
+        loss: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        largest_norm: float | None = None,
+    ) -> dict[str, Tensor]:
+        """Move the module of this name down a batch's mean loss; returns the means of its numbers.
+
+        loss: the mean loss of a part, and its numbers. A largest norm of gradients adds the number `gradient_norm`.
+        """
         self.optimizers[name].zero_grad()
-        self.accelerator.backward(loss)
-        return self.follow_gradients(name, largest_norm)
+        numbers = []
+        for part in parts:
+            value, own = loss(part)
+            self.accelerator.backward(part.weighed(value))
+            numbers.append({key: number.detach() for key, number in own.items()})
+        norm = self.follow_gradients(name, largest_norm)
+        clipped = {} if norm is None or self.skipped(name) else {"gradient_norm": torch.as_tensor(norm)}
+        return mean_numbers(numbers, [part.share for part in parts]) | clipped
 
     def follow_gradients(self, name: str, largest_norm: float | None = None) -> Any:
         """Move the module of this name by its gradients; returns their norm where it has a largest one."""

@@ -188,8 +188,10 @@ USED = {
 
 # Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.
 READ = {
+    "check_batch": "a check of settings",
     "check_resolution": "a check of settings",
     "check_shape": "a check of settings",
+    "looks_at_all": "a check of settings",
     "pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
     "pipeline.families.stylegan2: self.execution.processes": "a check of settings",
 }

@@ -22,7 +22,7 @@ class Processes:
 def test_the_norm_of_a_gradient_is_that_of_the_whole_batch(processes: int) -> None:
     whole = torch.randn(processes, 2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     others = [part.square().sum() for part in whole[1:]]
-    torch.testing.assert_close(batch_norm(Processes(*others), whole[0]), whole.norm())  # type: ignore[arg-type]
+    torch.testing.assert_close(batch_norm(Processes(*others), [whole[0]]), whole.norm())  # type: ignore[arg-type]
 
 
 def test_gradients_are_averaged_each_in_its_place_and_one_without_stays_so() -> None:

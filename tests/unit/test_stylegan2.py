@@ -18,6 +18,7 @@ from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.losses import r1_penalty
 from pipeline.training.path_length import Penalties, path_lengths
 from pipeline.training.stylegan2 import StyleGAN2Task
+from pipeline.training.task import Part
 
 torch.set_num_threads(1)
 SHAPE = (1, 16, 16)
@@ -265,8 +266,13 @@ def test_penalties_are_taken_at_their_steps_alone(make_task):
 
 def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_generator_alone(make_task):
     task, _ = make_task()
+    parts = [Part(torch.randn(4, 1, 32, 32), task.random(0), 1.0)]
     for act, moves, stays in (
-        (lambda: task._regularize_critic(torch.randn(4, 1, 32, 32)), task.critic, task.model),
+        (
+            lambda: task._regularize_critic(parts),
+            task.critic,
+            task.model,
+        ),
         (lambda: task._regularize_model(0), task.model, task.critic),
     ):
         before = {name: [p.detach().clone() for p in m.parameters()] for name, m in (("m", moves), ("s", stays))}

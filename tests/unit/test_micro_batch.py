@@ -1,0 +1,203 @@
+"""Parts of a batch, and blocks whose inside is computed again, change memory alone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from first_stages import small_settings
+from pydantic import ValidationError
+from torch import Tensor
+
+from pipeline.base.errors import InputError
+from pipeline.config.families import parse_autoencoder, parse_generator
+from pipeline.models.checkpoints import make_autoencoder
+from pipeline.models.recomputing import recompute
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
+from pipeline.training.autoencoder import AutoencoderTask
+from pipeline.training.codes import TrainingCodes
+from pipeline.training.ddpm import DDPMTask
+from pipeline.training.diffusion import DiffusionTask
+from pipeline.training.imagebart import ImageBARTTask
+from pipeline.training.images import TrainingImages
+from pipeline.training.loop import make_accelerator
+from pipeline.training.stylegan2 import StyleGAN2Task
+from pipeline.training.task import TrainingTask
+
+BATCH = 4
+FOUR_LEVELS = {"multipliers": [1, 1, 1, 1]}
+Make = Callable[..., TrainingTask]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture
+def make(
+    tmp_path: Path,
+    tiny_images: Path,
+    tiny_autoencoder: Any,
+    tiny_diffusion: Any,
+    tiny_stylegan2: Any,
+    tiny_imagebart: Any,
+) -> Make:
+    """A task of a family on little data, with what `execution` says; what draws at random is on."""
+    codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def started(task: TrainingTask) -> TrainingTask:
+        task.start(0)
+        return task
+
+    def accelerator(settings: Any) -> Any:
+        AcceleratorState._reset_state(True)
+        return make_accelerator(settings.execution, tmp_path)
+
+    def autoencoder(settings: Any) -> TrainingTask:
+        return started(AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, accelerator(settings)))
+
+    def made(family: str, **execution: Any) -> TrainingTask:
+        training: dict[str, Any] = {"batch": BATCH}
+        match family:
+            case "bright":
+                # As of any sum that is rounded otherwise, Adam would make much of gradients that are nearly zero.
+                smooth = {"betas": [0.5, 0.9], "epsilon": 1e-4, "discriminator_epsilon": 1e-4, "learning_rate": 3e-4}
+                flips = training | {"flip": True} | smooth
+                return autoencoder(parse_autoencoder(tiny_autoencoder(training=flips, execution=execution), "bright"))
+            case "vqgan" | "rqvae" | "kl":
+                how = {"training": training | {"epsilon": 1e-4}, "execution": execution, "network": FOUR_LEVELS}
+                no_critic = {"adversarial": {"kind": "none"}}
+                return autoencoder(small_settings(family, losses=no_critic, **how))
+            case "diffusion":
+                settings: Any = Diffusion.model_validate(tiny_diffusion(training=training, execution=execution))
+                torch.manual_seed(0)
+                data = TrainingCodes(codes, make_autoencoder(Autoencoder.model_validate(tiny_autoencoder()), 32, 1))
+                return started(DiffusionTask(settings, data, 0, accelerator(settings)))
+            case "ddpm":
+                own = {"family": "ddpm", "dataset": "any", "autoencoder": None}
+                flips = training | {"flip": True}
+                settings = parse_generator(tiny_diffusion(training=flips, execution=execution) | own, "ddpm")
+                return started(DDPMTask(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
+            case "stylegan2":
+                settings = parse_generator(
+                    tiny_stylegan2(training=training, execution=execution, discriminator={"minibatch_deviation": 2}),
+                    "stylegan2",
+                )
+                return started(StyleGAN2Task(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
+            case _:
+                settings = parse_generator(tiny_imagebart(training=training, execution=execution), "imagebart")
+                vqgan = small_settings("vqgan", code_size="4x4x2", network=FOUR_LEVELS, codebook={"entries": 6})
+                torch.manual_seed(0)
+                data = TrainingCodes(codes, make_autoencoder(vqgan, 32, 1))
+                return started(ImageBARTTask(settings, data, 0, accelerator(settings)))
+
+    return made
+
+
+def trained(task: TrainingTask, steps: int) -> tuple[Tensor, list[dict[str, float]]]:
+    """All weights in a row, and the numbers of each step."""
+    numbers = [{key: float(value) for key, value in task.step(step).items()} for step in range(steps)]
+    return torch.cat([p.detach().flatten() for module in task.modules.values() for p in module.parameters()]), numbers
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+def test_accumulation_over_2_and_4_parts_gives_the_weights_of_1_after_20_steps(make: Make) -> None:
+    whole, numbers = trained(make("bright"), 20)
+    start, _ = trained(make("bright"), 0)
+    assert difference(start, whole) > 1e-3  # they have moved by a hundred times what is allowed
+    for micro_batch in (2, 1):
+        weights, own = trained(make("bright", micro_batch=micro_batch), 20)
+        print(micro_batch, difference(weights, whole))
+        assert difference(weights, whole) < 1e-5
+        for row, expected in zip(own, numbers, strict=True):
+            assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "micro_batch"),
+    [("kl", 3), ("vqgan", 3), ("diffusion", 3), ("ddpm", 3), ("stylegan2", 2), ("imagebart", 3)],
+)
+def test_parts_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
+    make: Make, family: str, micro_batch: int
+) -> None:
+    whole, numbers = trained(make(family), 4)
+    weights, own = trained(make(family, micro_batch=micro_batch), 4)
+    print(family, difference(weights, whole))
+    assert difference(weights, whole) < 1e-5
+    for row, expected in zip(own, numbers, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bright", "kl", "diffusion", "stylegan2", "imagebart"])
+def test_checkpointing_gives_the_same_bits(make: Make, family: str) -> None:
+    steps = 3  # of StyleGAN2: both penalties are taken in the first
+    whole, numbers = trained(make(family), steps)
+    weights, own = trained(make(family, checkpointing=True), steps)
+    assert torch.equal(weights, whole)
+    assert own == numbers
+
+
+def kept_for_the_way_back(task: TrainingTask) -> int:
+    """Numbers that a pass of the model keeps."""
+    sizes: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        task.model.training_pass(torch.zeros(2, 1, 32, 32), task.random(0, batch=2))
+    return sum(sizes)
+
+
+def test_checkpointing_keeps_less(make: Make) -> None:
+    assert kept_for_the_way_back(make("bright", checkpointing=True)) < 0.6 * kept_for_the_way_back(make("bright"))
+
+
+def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) -> None:
+    assert recompute(torch.nn.Linear(1, 1)) == 0
+    task = make("bright", checkpointing=True)
+    with pytest.raises(InputError, match=r"execution\.checkpointing: no block"):
+        task.add_model(torch.nn.Linear(1, 1))
+
+
+PATCH = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": "hinge"}}}
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "told"),
+    [
+        ("bright", PATCH, "batch norm in the critic"),
+        ("bright", {"losses": {"adversarial": {"adaptive": True}}}, "adversarial.adaptive looks at the whole batch"),
+        ("bright", {"discriminator": {"minibatch_deviation": 4}}, "divisible by discriminator.minibatch_deviation = 4"),
+        ("rqvae", {}, "the codebook looks at the whole batch"),
+        ("vqgan", {"codebook": {"entries": 6, "restart_after_images": 9}}, "codebook.restart_after_images looks at"),
+    ],
+)
+def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(
+    tiny_autoencoder: Any, family: str, changes: dict[str, Any], told: str
+) -> None:
+    execution = {"micro_batch": 2}
+    with pytest.raises((InputError, ValidationError), match=f"execution.micro_batch: .*{told}|{told}"):
+        if family == "bright":
+            parse_autoencoder(tiny_autoencoder(execution=execution, **changes), "config")
+        else:
+            no_critic = {"adversarial": {"kind": "none"}}
+            small_settings(family, execution=execution, training={"batch": 4}, losses=no_critic, **changes)
+
+
+def test_neither_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
+    plain, lean = (
+        parse_autoencoder(tiny_autoencoder(execution=execution), "config").numerical()
+        for execution in ({}, {"micro_batch": 2, "checkpointing": True})
+    )
+    assert plain == lean
