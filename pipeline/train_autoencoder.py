@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import needed, run_stage, stage
 from pipeline.stages.autoencoders import AutoencoderJob
 
 
@@ -18,8 +18,11 @@ def train_autoencoder(
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="The validation split, for execution.validate_every.")] = None,
+    lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for the LPIPS of that.")] = None,
 ) -> None:
     from pipeline.data.pictures import save_picture
+    from pipeline.evaluation.validation import Validation
     from pipeline.models.checkpoints import save_autoencoder
     from pipeline.training.autoencoder import AutoencoderTask
     from pipeline.training.images import TrainingImages
@@ -28,11 +31,21 @@ def train_autoencoder(
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)
-    record = Loop(task, job.autoencoder.execution, accelerator, work).run()
+
+    def save(path: Path) -> None:
+        save_autoencoder(path, task.model, job.autoencoder, data.resolution, data.channels)
+
+    execution, measured = job.autoencoder.execution, None
+    if execution.validate_every and accelerator.is_main_process:
+        reason = "execution.validate_every measures with it"
+        split, network = needed(validation, "--validation", reason), needed(lpips_alex, "--lpips-alex", reason)
+        measured = Validation(split, network, accelerator.device)
+    record = Loop(task, execution, accelerator, work, measured, save).run()
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        save_autoencoder(weights, task.final_model(), job.autoencoder, data.resolution, data.channels)
+        task.final_model()
+        save(weights)
 
 
 if __name__ == "__main__":

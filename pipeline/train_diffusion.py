@@ -28,11 +28,16 @@ def train_diffusion(
     accelerator = make_accelerator(job.diffusion.execution, work)
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
-    record = Loop(task, job.diffusion.execution, accelerator, work).run()
+
+    def save(path: Path) -> None:
+        save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)
+
+    record = Loop(task, job.diffusion.execution, accelerator, work, save_model=save).run()
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        save_diffusion(weights, task.final_model(), job.diffusion, task.code_size, task.rescaling)
+        task.final_model()
+        save(weights)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,16 @@ def train_generator(
         decoder = needed(autoencoder, "--autoencoder", reason)
         data = TrainingCodes.read(needed(codes, "--codes", reason), decoder, accelerator.device)
     task = load(family.task)(generator, data, seed, accelerator)
-    record = Loop(task, generator.execution, accelerator, work).run()
+
+    def save(path: Path) -> None:
+        save_generator(path, task.model, generator, data.shape)
+
+    record = Loop(task, generator.execution, accelerator, work, save_model=save).run()
     if accelerator.is_main_process:
         save_picture(preview, task.preview())
         record.save(history)
-        save_generator(weights, task.final_model(), generator, data.shape)
+        task.final_model()
+        save(weights)
 
 
 if __name__ == "__main__":

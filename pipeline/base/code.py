@@ -36,6 +36,7 @@ LEFT_OUT = {
     "pipeline.commands.*": "commands of people; no stage runs them",
     "pipeline.config.*": "whole configs; a job's settings are in its digest by value",
     "pipeline.data.pictures": "pictures that only people look at",
+    "pipeline.evaluation.validation": "measures a model while it is trained; no step reads it",
     "pipeline.families": "finds the module that a config names; that module is in the digest itself",
     "pipeline.generation.interactive": "for Python sessions and notebooks; no stage calls it",
     "pipeline.models.metric_networks.manifest": "where networks lie; their weights are in the digest by sha256",

@@ -12,3 +12,8 @@ STORE = RESULTS / "store"
 WORK = RESULTS / "work"
 LOGS = RESULTS / "logs"
 NETWORKS = RESULTS / "networks"
+
+
+def snapshot_path(work: Path, step: int) -> Path:
+    """Where a training with this work folder keeps the averaged weights that it has after a step."""
+    return work / "snapshots" / f"{step:08d}.safetensors"

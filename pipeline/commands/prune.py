@@ -16,6 +16,7 @@ from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.identities import identity_path
 from pipeline.plan.parts import planned
 from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import TAKE_SNAPSHOT
 from pipeline.stages.common import Jobs
 
 
@@ -25,9 +26,9 @@ def prune(
 ) -> None:
     """List the folders of results/store and results/work that none of these configs uses; --yes removes them.
 
-    Saved states of trainings that are done are listed too; what a run or a training uses anywhere is not. Results of a
-    run with settings on the command line (--config seed=1) are of no config file: they are listed as well. Networks,
-    fingerprints and results/RUN stay.
+    Saved states and snapshots of trainings that are done are listed too; what a run or a training uses anywhere is not.
+    Results of a run with settings on the command line (--config seed=1) are of no config file: they are listed as well.
+    Networks, fingerprints and results/RUN stay.
     """
     if yes:
         refuse_while_jobs_run()
@@ -36,7 +37,8 @@ def prune(
     for folder in folders:
         size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
         total += size
-        print(f"{readable_bytes(size):>8}  {folder}")
+        snapshots = len(list(folder.glob("snapshots/*.safetensors")))
+        print(f"{readable_bytes(size):>8}  {folder}{f'  (with {snapshots} snapshots)' if snapshots else ''}")
         if yes:
             remove(folder)
     what = "nothing to remove" if not folders else f"{readable_bytes(total)} in {len(folders)} folders"
@@ -55,6 +57,8 @@ def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
                         f"{config}: {job.entry}: neither its {what} nor the fingerprint in results/fingerprints is"
                         " here, so what belongs to this config cannot be told"
                     )
+            if job.stage is TAKE_SNAPSHOT and not job.complete:
+                used |= {one.work for one in job.upstream}  # the snapshot is there, or will be
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
     return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))

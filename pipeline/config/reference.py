@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.base.places import CONFIG
-from pipeline.config.root import MODELS, Config
+from pipeline.config.root import BASES, MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
 from pipeline.settings.diffusion import Diffusion, Samples
@@ -154,10 +154,11 @@ def schema() -> str:
 
 
 def _allow_like(entry: dict[str, Any]) -> None:
-    """With `like`, an entry requires nothing else."""
+    """With `like` or `snapshot_of`, an entry requires nothing else."""
     like = {"type": "string", "description": "Take over all keys of the entry with this name."}
     entry["properties"] = entry["properties"] | {"like": like}
-    entry["anyOf"] = [{"required": entry.pop("required")}, {"required": ["like"]}]
+    bases = [base for base in BASES if base in entry["properties"]]
+    entry["anyOf"] = [{"required": entry.pop("required")}, *({"required": [base]} for base in bases)]
 
 
 def _without_titles(node: Any) -> Any:

@@ -20,12 +20,16 @@ from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
+from pipeline.settings.snapshots import check_snapshot
 from pipeline.settings.study import Study
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """What else lies in results: no run may have such a name."""
 MODELS = ("autoencoders", "diffusions", "generators", "samples")
 """The sections of models and samples: their entries have a `seed` and may say `like`."""
+TRAINED = ("autoencoders", "diffusions", "generators")
+"""The sections of models that are trained: their entries may say `snapshot_of`, and so what they are like."""
+BASES = ("like", "snapshot_of")
 LONGEST_CHAIN = 100  # of `like`
 
 
@@ -33,7 +37,7 @@ class Config(Section):
     """A run: datasets, models on them, samples of those, and which rows the tables have.
 
     Entries of `autoencoders`, `diffusions`, `generators` and `samples` may say `like: NAME`: they take over all keys
-    of that entry and change the ones they name.
+    of that entry and change the ones they name. `snapshot_of: NAME` takes them over too.
     """
 
     run: Name = Field(description="The run's name: its results lie in results/RUN.")
@@ -81,6 +85,12 @@ class Config(Section):
                 for key in REFERENCES:
                     if (other := getattr(entry, key, None)) is not None:
                         _known(other, getattr(self, f"{key}s"), f"{section}.{name}.{key}", f"{key}s")
+        for section in TRAINED:
+            entries = getattr(self, section)
+            for name, entry in entries.items():
+                if entry.snapshot_of is not None:
+                    with _told_of(f"{section}.{name}"):
+                        check_snapshot(entry, _known(entry.snapshot_of, entries, "snapshot_of", section))
         for name, autoencoder in self.autoencoders.items():
             with _told_of(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
@@ -256,20 +266,27 @@ def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
     match key:
         case (section, name, *rest):
             entry = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
-            return (section, entry["like"], *rest) if isinstance(entry, dict) and "like" in entry else key
+            base = _base_of(entry)
+            return key if base is None else (section, base, *rest)
         case _:
             return key
+
+
+def _base_of(entry: Any) -> Any:
+    """The name of the entry that this one takes over, by `like` or else `snapshot_of`; None where there is none."""
+    found = [entry[key] for key in BASES if key in entry] if isinstance(entry, dict) else []
+    return found[0] if found else None
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
     def chain(name: str) -> list[str]:
         """The entry, what it is like, and so on."""
         names = [name]
-        while isinstance(entry := entries[names[-1]], dict) and "like" in entry:
-            base = entry["like"]
+        while (base := _base_of(entries[names[-1]])) is not None:
             if not isinstance(base, str) or base not in entries or base in names:
-                key = f"{where}: {section}.{names[-1]}"
-                raise InputError(f"{key}.like: the name of another entry of `{section}`, not {shortened(base)}")
+                key = next(one for one in BASES if one in entries[names[-1]])
+                where_named = f"{where}: {section}.{names[-1]}.{key}"
+                raise InputError(f"{where_named}: the name of another entry of `{section}`, not {shortened(base)}")
             if len(names) > LONGEST_CHAIN:
                 raise InputError(f"{where}: {section}.{name}.like: over {LONGEST_CHAIN} entries that are like the next")
             names.append(base)

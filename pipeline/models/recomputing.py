@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 
 def recompute(model: nn.Module) -> int:
@@ -25,5 +24,7 @@ def recompute(model: nn.Module) -> int:
 def run(block: nn.Module, *inputs: Any, **options: Any) -> Any:
     """block(*inputs, **options), to the same bits whether or not what lies inside is kept."""
     if getattr(block, "recomputed", False) and torch.is_grad_enabled():
+        from torch.utils.checkpoint import checkpoint  # which decoding has no use for
+
         return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, **options)
     return block(*inputs, **options)

@@ -9,8 +9,9 @@ from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
 from pipeline.plan.dvc import recorded_origin
 from pipeline.plan.run import Needed
+from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples
-from pipeline.stages.autoencoders import IMPORT_WEIGHTS
+from pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.datasets import PREPARE_DATASET
 from pipeline.stages.generation import GENERATE
@@ -28,6 +29,7 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     made = needed.jobs
     found = lost_models(needed)
     found += sorted(line for job in made if (line := _missing_source(job)) is not None)
+    found += sorted(line for job in made if (line := _lost_snapshot(job, needed)) is not None)
     states = [network_state(name, folder) for name in networks_needed(made)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 
@@ -45,6 +47,17 @@ def _missing_source(job: Job) -> str | None:
     if job.stage is IMPORT_WEIGHTS:
         return missing_checkpoint(getattr(job.jobs.config, section)[name].weights, f"{job.entry}.weights")
     return None
+
+
+def _lost_snapshot(job: Job, needed: Needed) -> str | None:
+    """A line where a training that is done, or further than that, left no such snapshot."""
+    if job.stage is not TAKE_SNAPSHOT or (path := Path(job.settings["snapshot"])).exists():
+        return None
+    (training,) = job.upstream
+    if training.key in {one.key for one in needed.jobs}:
+        begins_again = needed.again(training) or saved_step(training) < job.settings["step"]
+        return None if begins_again else f"{job.entry}: {missing_snapshot(path)}"
+    return f"{job.entry}: {missing_snapshot(path)}"
 
 
 def lost_models(needed: Needed) -> list[str]:

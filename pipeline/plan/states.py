@@ -15,6 +15,15 @@ from pipeline.stages.common import Job
 SILENT_S = 60.0
 
 
+def saved_step(job: Job) -> int:
+    """Steps in a training's saved state: its history is saved together with it."""
+    try:
+        with (job.work / "history.csv").open(newline="", encoding="utf-8") as file:
+            return int(float(list(csv.DictReader(file))[-1]["step"]))
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0
+
+
 @dataclass(frozen=True)
 class JobState:
     """One job, or one part of it, at the time `now` (seconds since 1970)."""
@@ -52,15 +61,7 @@ class JobState:
         done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
         if self.batch is None or self.state == State.RUNNING:
             return done, total
-        return (total if self.state == State.DONE else self._saved_step()), total
-
-    def _saved_step(self) -> int:
-        """The history is saved together with the state."""
-        try:
-            with (self.job.work / "history.csv").open(newline="", encoding="utf-8") as file:
-                return int(float(list(csv.DictReader(file))[-1]["step"]))
-        except (OSError, ValueError, KeyError, IndexError):
-            return 0
+        return (total if self.state == State.DONE else saved_step(self.job)), total
 
     @property
     def batch(self) -> int | None:

@@ -1,7 +1,7 @@
 """Config of an autoencoder: what every family has, and BRIGHT's (section 3, appendix A); defaults are the paper's."""
 
 from math import log2
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -152,12 +152,29 @@ class Execution(Section):
     nodes: int = operational(1, "Nodes of one Slurm job.", ge=1)
     save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
+    validate_every: int = operational(
+        0,
+        "Steps between measurements of an autoencoder's averaged weights on the first 256 validation images: PSNR, SSIM"
+        " and LPIPS, in the history, TensorBoard and the page. 0: none.",
+        ge=0,
+    )
+    keep_every: int = operational(
+        0,
+        "Steps between snapshots of the averaged weights, which lie beside the saved states: entries with `snapshot_of`"
+        " take theirs from there. 0: none.",
+        ge=0,
+    )
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
 
     @property
     def processes(self) -> int:
         """Processes on all nodes."""
         return max(1, self.gpus) * self.nodes
+
+    def check_without_images(self) -> None:
+        """What is no autoencoder reconstructs nothing."""
+        if self.validate_every:
+            raise ValueError("execution.validate_every: of autoencoders alone, which reconstruct images; leave it out")
 
     def check_batch(self, batch: int, at_once: str | None = None, group: int = 1) -> None:
         """Each process takes the same share of a batch, in parts that a step can be made of.
@@ -184,6 +201,19 @@ class Execution(Section):
             )
 
 
+SnapshotOf = Annotated[
+    str | None,
+    added(
+        None,
+        None,
+        "The entry whose weights these are, as its training had them after the images or steps that this entry's"
+        " `training` says; all else is as there, and nothing is trained. `execution.keep_every` there divides those"
+        " steps. Without a decay of the learning rate they have the bits of a training that ends there; with one, they"
+        " are in the middle of it.",
+    ),
+]
+
+
 class AutoencoderTraining(Section):
     """Optimization (section 4)."""
 
@@ -207,6 +237,7 @@ class AutoencoderSettings(Section):
     family: str = Field("bright", description="The model family: a module of `pipeline/families`, or one of yours.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
+    snapshot_of: SnapshotOf = None
     discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
     losses: Losses = Field(Losses(), description="Equation 5.")
     training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
@@ -237,7 +268,7 @@ class AutoencoderSettings(Section):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that counts of parameters and operations depend on."""
-        apart = {"dataset", "weights", "training", "losses", "discriminator", "execution", "seed"}
+        apart = {"dataset", "weights", "snapshot_of", "training", "losses", "discriminator", "execution", "seed"}
         return {key: value for key, value in self.numerical().items() if key not in apart}
 
 

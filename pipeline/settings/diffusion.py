@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.autoencoder import Execution
+from pipeline.settings.autoencoder import Execution, SnapshotOf
 from pipeline.settings.fields import Section, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
@@ -85,12 +85,14 @@ class Diffusion(Denoising):
         " deviation 1 over the training codes. Codes with bounds are clipped to them at every step of sampling.",
     )
     weights: ImportedWeights = None
+    snapshot_of: SnapshotOf = None
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
     @model_validator(mode="after")
     def _shared_evenly(self) -> "Diffusion":
         self.execution.check_batch(self.training.batch)
+        self.execution.check_without_images()
         check_weights(self.weights, "diffusion", None)
         return self
 

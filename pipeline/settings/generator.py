@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.autoencoder import Execution
+from pipeline.settings.autoencoder import Execution, SnapshotOf
 from pipeline.settings.fields import Section
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
@@ -24,6 +24,7 @@ class GeneratorSettings(Section):
         None, description="A name under `autoencoders`, for a family that is trained on codes."
     )
     weights: ImportedWeights = None
+    snapshot_of: SnapshotOf = None
     training: GeneratorTraining = Field(GeneratorTraining(), description="Optimization.")
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
@@ -31,12 +32,13 @@ class GeneratorSettings(Section):
     @model_validator(mode="after")
     def _shared_evenly(self) -> "GeneratorSettings":
         self.execution.check_batch(self.training.batch)
+        self.execution.check_without_images()
         check_weights(self.weights, "generator", self.family)
         return self
 
     def architecture(self) -> dict[str, Any]:
         """The keys that a network with weights from elsewhere depends on."""
-        apart = {"dataset", "autoencoder", "weights", "training", "execution", "seed"}
+        apart = {"dataset", "autoencoder", "weights", "snapshot_of", "training", "execution", "seed"}
         return {key: value for key, value in self.numerical().items() if key not in apart}
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline.base.places import CONFIG
+from pipeline.base.places import CONFIG, snapshot_path
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.root import Config, load_config
 from pipeline.families import autoencoder_family, family_module, find_family
@@ -15,11 +16,14 @@ from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, networ
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
+from pipeline.settings.snapshots import training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
 SORTS = ("autoencoder", "diffusion", "generator")
+WATCHED_WITH = ("validation", "lpips_alex")
+"""Inputs of a training for `execution.validate_every`."""
 
 
 class AutoencoderJob(Section):
@@ -51,6 +55,13 @@ class ImportJob(Section):
         if getattr(self, needed) is None:
             raise ValueError(f"{needed}: this key is missing")
         return self
+
+
+class SnapshotJob(Section):
+    """Take a snapshot of a training."""
+
+    snapshot: Path = Field(description="The file that the training left.")
+    step: int = Field(ge=1, description="After which it did so.")
 
 
 class Encoding(Section):
@@ -114,6 +125,7 @@ TRAIN_AUTOENCODER = Stage(
     memory_mb=16_000,
 )
 IMPORT_WEIGHTS = Stage("import_weights", folder="imports", settings=ImportJob, memory_mb=16_000)
+TAKE_SNAPSHOT = Stage("take_snapshot", folder="snapshots", settings=SnapshotJob, local=True)
 RECONSTRUCT = Stage(
     "reconstruct",
     folder="reconstructions",
@@ -174,12 +186,17 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     model = jobs.config.autoencoders[name]
     if model.weights is not None:
         return imported(jobs, "autoencoder", name, image_size(jobs.config, model.dataset))
-    inputs: Inputs = {"images": jobs(dataset, model.dataset)["train.zip"]}
+    if model.snapshot_of is not None:
+        return snapshot(jobs, "autoencoder", name, jobs(autoencoder, model.snapshot_of))
+    images = jobs(dataset, model.dataset)
+    inputs: Inputs = {"images": images["train.zip"]}
     facts = {}
     kind = model.losses.perceptual.network
     if kind != "none":
         inputs["perceptual"] = network(PERCEPTUAL_NETWORKS[kind])
         facts["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
+    if model.execution.validate_every:
+        inputs |= {"validation": images["validation.zip"], "lpips_alex": network("lpips_alex")}
     return jobs.job(
         TRAIN_AUTOENCODER,
         f"autoencoders.{name}",
@@ -187,6 +204,29 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
         inputs=inputs,
         facts=facts,
         families=family_code(model),
+        aside=WATCHED_WITH,
+    )
+
+
+def snapshot(jobs: Jobs, sort: str, name: str, training: Job) -> Job:
+    """The weights that a training had after so many steps as this entry's would have."""
+    entry = getattr(jobs.config, f"{sort}s")[name]
+    step = training_steps(entry.training)
+    return jobs.job(
+        TAKE_SNAPSHOT,
+        f"{sort}s.{name}",
+        {"snapshot": snapshot_path(training.work, step), "step": step},
+        {"step": step},
+        inputs={"training": training[f"{sort}.safetensors"]},
+        further={"weights": f"{sort}.safetensors"},
+    )
+
+
+def missing_snapshot(path: Path) -> str:
+    """A line about a snapshot that is not there."""
+    return (
+        f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
+        " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
     )
 
 

@@ -112,6 +112,8 @@ class Job:
     """Outputs besides the stage's own, by option."""
     ranges: tuple[tuple[int, int], ...] = ()
     """The ranges [first, last) of images that it is done in."""
+    aside: tuple[str, ...] = ()
+    """Inputs that no number comes from: what a training is watched with."""
     families: tuple[str, ...] = ()
     """Modules whose code can change the numbers besides the command's: of model families, of a figure."""
 
@@ -150,7 +152,7 @@ class Job:
             f"{one.job.digest} {one.kind} as {next(names, option)}"
             for option, sources in self.inputs.items()
             for one in sources
-            if isinstance(one, Output)
+            if isinstance(one, Output) and option not in self.aside
         ]
         return list(dict.fromkeys(told))
 

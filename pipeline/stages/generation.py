@@ -18,7 +18,7 @@ from pipeline.settings.diffusion import (
 )
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
-from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported
+from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported, snapshot
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
@@ -79,6 +79,8 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     if settings.weights is not None:
         size = jobs.config.autoencoders[settings.autoencoder].code_size
         return imported(jobs, "diffusion", name, {"code_size": str(size)})
+    if settings.snapshot_of is not None:
+        return snapshot(jobs, "diffusion", name, jobs(diffusion, settings.snapshot_of))
     return jobs.job(
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
@@ -102,6 +104,8 @@ def generator(jobs: Jobs, name: str) -> Job:
     family = generator_family(settings.family)
     if settings.weights is not None:
         return imported(jobs, "generator", name, image_size(jobs.config, settings.dataset or ""))
+    if settings.snapshot_of is not None:
+        return snapshot(jobs, "generator", name, jobs(generator, settings.snapshot_of))
     if family.reads == "images":
         inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
     else:

@@ -5,6 +5,7 @@ A task says what one step is (`pipeline.training.task`); the loop knows nothing 
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
+from pipeline.base.places import snapshot_path
 from pipeline.base.progress import Progress, logger
 from pipeline.base.signals import when_asked_to_end
 from pipeline.base.work import hold
@@ -41,8 +43,18 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
 class Loop:
     """Runs a task to its last step. Killed at any moment and started again, it gives the same bits on a CPU."""
 
-    def __init__(self, task: TrainingTask, execution: Execution, accelerator: Accelerator, work: Path):
+    def __init__(
+        self,
+        task: TrainingTask,
+        execution: Execution,
+        accelerator: Accelerator,
+        work: Path,
+        validate: Callable[[Any], dict[str, float]] | None = None,
+        save_model: Callable[[Path], None] | None = None,
+    ):
+        """validate: numbers of the model, whatever weights it has then. save_model: writes a file of it."""
         self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
+        self.validate, self.save_model = validate, save_model
         self.state_path = work / "state.safetensors"
         self.terminated = False
 
@@ -68,14 +80,19 @@ class Loop:
                 numbers = task.step(step)
                 done = step + 1
                 note = ""
-                if done % self.execution.log_every == 0 or done == task.steps:
+                validates = self.validate is not None and self._due(self.execution.validate_every, done)
+                if self._due(self.execution.log_every, done) or validates:
                     row = self._checked(average_numbers(self.accelerator, numbers), done)
+                    if main and validates:
+                        row |= self._validated()
                     seconds = seconds_before + time.monotonic() - started_at
                     history.add({"step": done, "images": done * task.batch, "seconds": seconds, **row})
                     self.accelerator.log(row, step=done)
                     note = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 if main and preview_every and done % preview_every == 0 and done < task.steps:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
+                if main and self.execution.keep_every and done % self.execution.keep_every == 0:
+                    self._keep(done)
                 ending = self._ending() and done < task.steps
                 if ending or time.monotonic() - saved_at >= self.execution.save_every_s or done == task.steps:
                     self._save(done, numbers, history)
@@ -84,6 +101,22 @@ class Loop:
                 if ending:
                     logger.info("%s: asked to end: state saved at step %d", task.name, done)
                     sys.exit(TERMINATED)
+
+    def _due(self, every: int, done: int) -> bool:
+        """Whether something is done after so many steps that is done every so many, and after the last."""
+        return bool(every) and (done % every == 0 or done == self.task.steps)
+
+    def _validated(self) -> dict[str, float]:
+        """Numbers of the averaged weights."""
+        assert self.validate is not None
+        with self.task.average.lent_to(self.task.model.parameters()):
+            return self.validate(self.task.model)
+
+    def _keep(self, step: int) -> None:
+        """The averaged weights of this step; a training that is killed before its state is saved writes them again."""
+        if self.save_model is not None:
+            with self.task.average.lent_to(self.task.model.parameters()):
+                self.save_model(snapshot_path(self.work, step))
 
     def _checked(self, numbers: dict[str, Tensor], step: int) -> dict[str, float]:
         row = {key: float(value) for key, value in numbers.items()}

@@ -1,5 +1,6 @@
 """Trainings killed at any moment and started again end with the same bits (promise 2)."""
 
+import csv
 import json
 import random
 import signal
@@ -77,6 +78,12 @@ def logged_steps(history: Path) -> list[int]:
     return [int(line.split(",")[0]) for line in history.read_text().splitlines()[1:]]
 
 
+def numbers(history: Path) -> list[dict[str, str]]:
+    """The rows without their times."""
+    with history.open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
 def check_resume(uninterrupted: Stage, killed: Stage, steps: int) -> None:
     expected = uninterrupted.finish()
     moments = random.Random()
@@ -100,17 +107,33 @@ def check_resume(uninterrupted: Stage, killed: Stage, steps: int) -> None:
 def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
     tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path
 ) -> None:
-    """With a perceptual network, an adversary that joins late, averages, flips and the noise of section 3.4."""
-    steps = 100
+    """With a perceptual network, an adversary that joins late, averages, flips and the noise of section 3.4.
+
+    Snapshots and what is measured on validation images on the way are the same too.
+    """
+    steps, lpips = 100, networks_folder / "lpips_alex.safetensors"
     settings = tiny_autoencoder(
         losses={"perceptual": {"network": "lpips_alex"}, "adversarial": {"start_images": 80, "critic_only_images": 80}},
         training={"images": 4 * steps, "flip": True, "decay": "cosine", "ema_half_life_images": 50},
-        execution={"save_every_s": SAVE_EVERY_S},
+        execution={"save_every_s": SAVE_EVERY_S, "validate_every": 10, "keep_every": 20},
     )
-    inputs = {"images": tiny_images, "perceptual": networks_folder / "lpips_alex.safetensors"}
+    inputs = {"images": tiny_images, "perceptual": lpips, "validation": tiny_images, "lpips_alex": lpips}
     job = {"autoencoder": settings, "seed": 3}
-    stages = [Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
+    whole, killed = (
+        Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")
+    )
+    check_resume(whole, killed, steps=steps)
+    found, expected = (numbers(stage.outputs["history"]) for stage in (killed, whole))
+    assert found == expected
+    assert [row["step"] for row in expected if row["validation_psnr"]] == [str(step) for step in range(10, 101, 10)]
+    names = [f"{step:08d}.safetensors" for step in range(20, 101, 20)]
+    for stage in (whole, killed):
+        assert sorted(path.name for path in (stage.folder / "work" / "snapshots").glob("*.safetensors")) == names
+    for name in names:
+        one, other = (load_file(stage.folder / "work" / "snapshots" / name) for stage in (whole, killed))
+        assert all(torch.equal(other[key], one[key]) for key in one)
+    last = load_file(whole.folder / "work" / "snapshots" / names[-1])
+    assert all(torch.equal(last[key], one) for key, one in load_file(whole.outputs["weights"]).items())
 
 
 FIRST_STAGE: dict[str, Any] = {

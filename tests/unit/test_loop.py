@@ -240,6 +240,47 @@ def test_tensorboard_has_the_history(tmp_path):
     assert read == [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in history.rows]
 
 
+def watched(task, work, **execution):
+    """A loop whose model is measured by its first weight, and kept as a file of its bits."""
+
+    def save(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(repr(task.model.weight.item()))
+
+    execution = Execution(log_every=5, previews=0, save_every_s=ALWAYS, **execution)
+    measure = lambda model: {"validation_weight": model.weight.item()}  # noqa: E731
+    return Loop(task, execution, make_accelerator(execution, work), work, measure, save)
+
+
+def test_averaged_weights_are_measured_every_so_often_and_at_the_end(tmp_path):
+    task = Line()
+    averages = {}
+    keep = lambda step: lambda task, numbers: averages.update({step + 1: task.average.weights[0].item()})  # noqa: E731
+    task.at = {step: keep(step) for step in range(12)}
+    rows = watched(task, tmp_path, validate_every=4).run().rows
+    assert [row["step"] for row in rows] == [4, 5, 8, 10, 12]
+    measured = {row["step"]: row["validation_weight"] for row in rows if "validation_weight" in row}
+    assert measured == {step: averages[step] for step in (4, 8, 12)}
+    assert "validation_weight" in (tmp_path / "history.csv").read_text()
+
+
+def test_what_measures_and_keeps_moves_no_bit_of_a_training(tmp_path, uninterrupted):
+    task = Line()
+    watched(task, tmp_path / "work", validate_every=1, keep_every=1).run()
+    assert all(map(torch.equal, task.bits(), uninterrupted))
+
+
+def test_snapshots_are_kept_every_so_many_steps_and_again_after_a_kill(tmp_path):
+    snapshots = tmp_path / "whole" / "snapshots"
+    watched(Line(), tmp_path / "whole", keep_every=5).run()
+    assert sorted(path.name for path in snapshots.iterdir()) == ["00000005.safetensors", "00000010.safetensors"]
+    with pytest.raises(Killed):
+        watched(Line(at={6: kill}), tmp_path / "killed", keep_every=5).run()
+    watched(Line(), tmp_path / "killed", keep_every=5).run()
+    for path in snapshots.iterdir():
+        assert (tmp_path / "killed" / "snapshots" / path.name).read_text() == path.read_text()
+
+
 def test_threads_of_a_cpu_are_fixed(tmp_path):
     before = torch.get_num_threads()
     try:

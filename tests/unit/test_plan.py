@@ -82,10 +82,12 @@ AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
         ("diffusions.main.seed", 1, AFTER_DIFFUSION),
         ("samples.main.sampler.steps", 3, {"generate", *AFTER_SAMPLES}),
         ("autoencoders.main.training.learning_rate", 1e-3, {
-            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "take_snapshot", "reconstruct", "dump_codes", "explore_codes", "measure_codes",
+            *AFTER_DIFFUSION
         }),
         ("autoencoders.main.execution.cpu_threads", 2, {
-            "train_autoencoder", "reconstruct", "dump_codes", "explore_codes", "measure_codes", *AFTER_DIFFUSION
+            "train_autoencoder", "take_snapshot", "reconstruct", "dump_codes", "explore_codes", "measure_codes",
+            *AFTER_DIFFUSION
         }),
         ("datasets.tiny.filter", "box", all_stages().keys() - {
             "complexity", "measure_decoding", "train_generator", "import_weights", "fetch_network", "make_study"

@@ -29,13 +29,13 @@ rule train_autoencoder:
         entry=entry("train_autoencoder"),
         digest=digest,
         work=work("train_autoencoder"),
-        perceptual=options("perceptual"),
+        networks=options("perceptual", "validation", "lpips_alex"),
     message:
         "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
         " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " {params.perceptual} --weights {output.weights:q} --history {output.history:q}"
+        " {params.networks} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
 
@@ -55,6 +55,26 @@ rule import_weights:
         "Importing the weights of {params.entry}"
     shell:
         "python -m pipeline.import_weights {params.settings:q} --code {params.code:q} --weights {output:q} --log {log:q}"
+
+
+rule take_snapshot:
+    """Take the weights that a training had on its way, in place of a training that ends there."""
+    input:
+        unpack(upstream("take_snapshot")),
+    output:
+        "results/store/snapshots/{snapshot}-{digest}/{model}.safetensors",
+    log:
+        "results/logs/take_snapshot-{snapshot}-{digest}-{model}.log",
+    localrule: True
+    params:
+        settings=settings("take_snapshot"),
+        code=code("take_snapshot"),
+        entry=entry("take_snapshot"),
+    message:
+        "Taking the snapshot {params.entry}"
+    shell:
+        "python -m pipeline.take_snapshot {params.settings:q} --code {params.code:q} --training {input.training:q}"
+        " --weights {output:q} --log {log:q}"
 
 
 rule reconstruct:

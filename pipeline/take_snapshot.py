@@ -1,0 +1,30 @@
+"""Stage: take the weights that a training had on its way, which it left beside its saved states."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.base.atomic import atomic_path
+from pipeline.base.checksums import check
+from pipeline.base.command import run_stage, stage
+from pipeline.base.errors import InputError
+from pipeline.stages.autoencoders import SnapshotJob, missing_snapshot
+
+
+@stage
+def take_snapshot(
+    job: SnapshotJob,
+    training: Annotated[Path, typer.Option(help="The weights that the training ended with: it is done.")],
+    weights: Annotated[Path, typer.Option(help="Where the snapshot goes (safetensors).")],
+) -> None:
+    if not job.snapshot.exists():
+        raise InputError(missing_snapshot(job.snapshot))
+    check(job.snapshot)
+    with atomic_path(weights) as temporary:
+        shutil.copyfile(job.snapshot, temporary)
+
+
+if __name__ == "__main__":
+    run_stage(take_snapshot)

@@ -1,0 +1,182 @@
+"""Snapshots of trainings: what a config may say of them, how they are taken, what becomes of them."""
+
+import csv
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from finished_plan import finish, tiny_plan, tiny_values
+from safetensors.torch import load_file
+
+from pipeline.base.atomic import write_text
+from pipeline.base.errors import InputError
+from pipeline.commands import prune as command
+from pipeline.config.root import load_config
+from pipeline.data.archive import ImageArchive
+from pipeline.evaluation.reconstruction import reconstruction_metrics
+from pipeline.generation.archives import reconstruct_archive
+from pipeline.generation.images import write_images
+from pipeline.models.checkpoints import load_autoencoder
+from pipeline.plan.checks import obstacles
+from pipeline.plan.run import Needed
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+from pipeline.stages.common import Job
+from pipeline.take_snapshot import take_snapshot
+from pipeline.train_autoencoder import train_autoencoder
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def train(tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path) -> Any:
+    """Trains a tiny autoencoder for so many images; returns the folder of its files."""
+
+    def make(name: str, images: int, **execution: Any) -> Path:
+        folder = tmp_path / name
+        how = {"previews": 0, **execution}
+        settings = tiny_autoencoder(training={"images": images}, execution=how)
+        AcceleratorState._reset_state(True)
+        train_autoencoder(
+            json.dumps({"autoencoder": settings, "seed": 1}),
+            images=tiny_images,
+            weights=folder / "weights.safetensors",
+            history=folder / "history.csv",
+            preview=folder / "preview.png",
+            work=folder / "work",
+            validation=tiny_images,
+            lpips_alex=networks_folder / "lpips_alex.safetensors",
+        )
+        return folder
+
+    return make
+
+
+def test_a_snapshot_has_the_bits_of_a_training_that_ends_there(train: Any, tmp_path: Path) -> None:
+    long, short = train("long", 24, keep_every=2), train("short", 16)
+    taken = tmp_path / "taken.safetensors"
+    job = {"snapshot": str(long / "work" / "snapshots" / "00000004.safetensors"), "step": 4}
+    take_snapshot(json.dumps(job), training=long / "weights.safetensors", weights=taken)
+    one, other = load_file(taken), load_file(short / "weights.safetensors")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert load_autoencoder(taken).decode(torch.rand(1, 2, 4, 4)).shape == (1, 1, 32, 32)
+
+
+def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures(
+    train: Any, tmp_path: Path, tiny_images: Path, networks_folder: Path
+) -> None:
+    folder = train("measured", 12, validate_every=3, log_every=2)
+    with (folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], bool(row["validation_ssim"])) for row in rows] == [("2", False), ("3", True)]
+    originals, model = ImageArchive(tiny_images), load_autoencoder(folder / "weights.safetensors")
+    made = tmp_path / "made.zip"
+    write_images(made, 1, reconstruct_archive(model, originals, 14))
+    networks = {"lpips_alex": networks_folder / "lpips_alex.safetensors"}
+    means = reconstruction_metrics(originals, ImageArchive(made), networks).drop(columns="image").mean()
+    for name in ("psnr", "ssim", "lpips_alex"):
+        assert float(rows[-1][f"validation_{name}"]) == pytest.approx(means[name], rel=1e-4)
+
+
+def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    job = {"snapshot": str(tmp_path / "00000004.safetensors"), "step": 4}
+    with pytest.raises(InputError, match="no such snapshot"):
+        take_snapshot(json.dumps(job), training=tmp_path / "any", weights=tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"training": {"images": 24}}, "training.images: main keeps no snapshot after 3 steps: its .*keep_every, 2"),
+        ({"training": {"images": 64}}, "at most its training's 6"),
+        ({"code_noise": "none"}, "code_noise: as in main, whose snapshot this is"),
+        ({"training": {"images": 32, "flip": True}}, "training: as in main"),
+        ({"execution": {"precision": "bf16"}}, "precision: as in main"),
+        ({"snapshot_of": "nobody"}, "snapshot_of: the name of another entry"),
+        ({"snapshot_of": "early"}, "snapshot_of: the name of another entry"),
+    ],
+)
+def test_what_is_no_snapshot_is_named(changes: dict[str, Any], told: str) -> None:
+    values = tiny_values()
+    values["autoencoders"]["early"] |= changes
+    with pytest.raises(InputError, match=f"early.*{told}"):
+        load_config(values)
+
+
+def test_an_entry_that_keeps_none_has_no_snapshots() -> None:
+    values = tiny_values()
+    del values["autoencoders"]["main"]["execution"]["keep_every"]
+    with pytest.raises(InputError, match="main keeps no snapshot"):
+        load_config(values)
+
+
+def test_diffusion_models_have_snapshots_too() -> None:
+    values = tiny_values()
+    values["diffusions"]["main"]["execution"]["keep_every"] = 3
+    values["diffusions"]["early"] = {"snapshot_of": "main", "training": {"steps": 3}}
+    config = load_config(values)
+    assert config.diffusions["early"].unet == config.diffusions["main"].unet
+    values["diffusions"]["early"]["training"]["steps"] = 4
+    with pytest.raises(InputError, match="main keeps no snapshot after 4 steps"):
+        load_config(values)
+
+
+def test_only_autoencoders_are_measured_on_validation_images() -> None:
+    values = tiny_values()
+    values["diffusions"]["main"]["execution"]["validate_every"] = 3
+    with pytest.raises(InputError, match="of autoencoders alone"):
+        load_config(values)
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The snapshot of a tiny run whose other jobs are done."""
+    monkeypatch.chdir(tmp_path)
+    finish(tiny_plan())
+    taken = tiny_plan()(autoencoder, "early")
+    shutil.rmtree(taken.folder)
+    shutil.rmtree(tiny_plan()(reconstruction, "early").folder)
+    return tiny_plan()(autoencoder, "early")
+
+
+def test_neither_what_is_kept_nor_what_is_measured_is_part_of_a_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, watched = tiny_values(), tiny_values()
+    del plain["autoencoders"]["early"]
+    plain["tables"]["table4"].remove("early")
+    plain["autoencoders"]["main"]["execution"] = {"log_every": 1}
+    digests = [tiny_plan(values)(autoencoder, "main").digest for values in (plain, watched)]
+    assert digests[0] == digests[1]
+
+
+def test_a_run_that_lacks_a_snapshot_says_so_before_its_first_job(unfinished: Job) -> None:
+    needed = Needed([unfinished["autoencoder.safetensors"]])
+    (line,) = obstacles(unfinished.jobs, needed)
+    assert line.startswith("autoencoders.early: results/work/train_autoencoder-")
+    write_text(unfinished.settings["snapshot"], "weights")
+    assert obstacles(unfinished.jobs, needed) == []
+
+
+def test_prune_leaves_a_snapshot_that_is_still_to_be_taken(unfinished: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
+    write_text(unfinished.settings["snapshot"], "weights")
+    command.prune([tiny])
+    assert "snapshots" not in capsys.readouterr().out
+    finish(tiny_plan())
+    command.prune([tiny])
+    assert "(with 1 snapshots)" in capsys.readouterr().out
