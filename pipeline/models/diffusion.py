@@ -97,7 +97,9 @@ def denoise(
     generators = noise_generators(seed, indices)
     codes = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)
     codes = codes * scheduler.init_noise_sigma
-    takes_noise = {"generator": generators} if sampler.kind == "ddpm" else {}
+    takes_noise: dict[str, Any] = {"generator": generators} if sampler.kind == "ddpm" or sampler.eta else {}
+    if sampler.eta:
+        takes_noise["eta"] = sampler.eta
     for timestep in scheduler.timesteps:
         predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample
         clean = rescaling.clip(predicted_clean(settings.prediction, predicted, codes, bars[timestep]))

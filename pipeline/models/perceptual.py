@@ -1,8 +1,9 @@
 """The perceptual loss of equation 5 (section 3.3), and LPIPS, which is a variant of it and a metric.
 
 - `vgg16`: Johnson's feature reconstruction loss (the paper's reference [15]): squared distances of VGG16
-  (ImageNet) features, each layer's averaged over channels and positions, the layers summed. The paper
-  names no layers; relu1_2, relu2_2, relu3_3 and relu4_3 are the four that Johnson's paper draws on.
+  (ImageNet) features, each layer's averaged over channels and positions, the layers summed; or absolute ones, as
+  the authors' code has them. The paper names no layers; relu1_2, relu2_2, relu3_3 and relu4_3 are the four that
+  Johnson's paper draws on.
 - `lpips_alex`, `lpips_vgg`: LPIPS, by the lpips package, with its own heads and our copy of the backbone.
 
 Images are (N, 1 or 3, H, W) in [-1, 1]; gray ones are repeated to three channels. The result is (N,).
@@ -47,12 +48,12 @@ class PerceptualLoss(FrozenModule):
     224 x 224 say little about 32 x 32.
     """
 
-    def __init__(self, kind: str, weights: Path | str | None, upsample: int = 1):
+    def __init__(self, kind: str, weights: Path | str | None, upsample: int = 1, distance: str = "squared"):
         super().__init__()
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
         self.upsample = upsample
-        self.distance = Vgg16Distance(weights) if kind == "vgg16" else LpipsDistance(kind, weights)
+        self.distance = Vgg16Distance(weights, distance) if kind == "vgg16" else LpipsDistance(kind, weights)
         self.freeze()
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
@@ -97,9 +98,12 @@ class Vgg16Distance(FrozenModule):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: Path | str):
+    def __init__(self, weights: Path | str, distance: str = "squared"):
+        """distance: of features, squared (Johnson's) or absolute (the authors' code's)."""
         super().__init__()
         import torchvision
+
+        self.apart = torch.abs if distance == "absolute" else torch.square
 
         tensors, _ = read_network("lpips_vgg", weights)
         with torch.device("meta"):  # no time and no random numbers for weights that are replaced
@@ -128,4 +132,4 @@ class Vgg16Distance(FrozenModule):
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
             pairs = zip(self.layers(images), self.layers(reference), strict=True)
-            return torch.stack([(one - two).square().mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)
+            return torch.stack([self.apart(one - two).mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)

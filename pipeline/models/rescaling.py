@@ -66,9 +66,9 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
             return standardized(codes, bounds)
         case "range" if bounds is None:
             raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
-        case "first_batch" if bounds is not None:
-            raise ValueError("rescaling: first_batch leaves codes with bounds off centre; use range or standardize")
-    if bounds is not None:
-        low, high = bounds
-        return Rescaling(((low + high) / 2,), (2 / (high - low),), bounds)
-    return Rescaling(scale=(1 / float(codes[first_batch].double().std(correction=0)),))
+    # Codes with bounds are not about zero: the middle of those becomes it.
+    low, high = bounds or (0.0, 0.0)
+    middle = ((low + high) / 2,)
+    if bounds is not None and rule != "first_batch":
+        return Rescaling(middle, (2 / (high - low),), bounds)
+    return Rescaling(middle, (1 / float(codes[first_batch].double().std(correction=0)),), bounds)

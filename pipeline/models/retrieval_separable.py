@@ -10,7 +10,7 @@ A hashed level, or a node past a row's end, is read out into the dense grid T[k,
 
 All of it is linear in the tables, and fixed but for the last step: sparse matrix products with constant
 matrices, written as `embedding_bag` (a row of the matrix is a bag), forward with the matrix and backward with
-its transpose. No sum depends on the order in which threads finish.
+its transpose. On a CPU no sum depends on the order in which threads finish.
 """
 
 from dataclasses import dataclass
@@ -87,7 +87,8 @@ class LevelPlan:
     def scatter(self, keys: Tensor, gradient: Tensor) -> Tensor:
         """The gradient of G from that of the features read from it, (H_d W_d, N, C_v).
 
-        Each pixel's row takes its images one after the other: the same sum at every run.
+        On a CPU each pixel's row takes its images one after the other: the same sum at every run. CUDA adds them in
+        whatever order its threads finish, and weights trained there differ in their last bits.
         """
         pixels, _, features = gradient.shape
         cell, weight = self.level.key_cells(keys)

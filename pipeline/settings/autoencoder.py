@@ -95,6 +95,11 @@ class Perceptual(Section):
         "vgg16",
         description="vgg16: Johnson's loss, as the paper cites; lpips_*: LPIPS; none: no perceptual loss.",
     )
+    distance: Literal["squared", "absolute"] = added(
+        "squared",
+        "squared",
+        "Of the features of vgg16. squared: Johnson's; absolute: the authors' code's, which pulls far less.",
+    )
     upsample: int = Field(1, ge=1, le=8, description="Enlarge images by this factor before the network.")
 
 
@@ -118,6 +123,12 @@ class Adversarial(Section):
     critic_only_images: int = Field(
         0, ge=0, description="From there the critic learns for so many images before its loss counts."
     )
+
+    @model_validator(mode="after")
+    def _counts(self) -> "Adversarial":
+        if self.adaptive and not self.weight and self.kind != "none":
+            raise ValueError("weight: above 0 where it is adaptive, not 0; kind: none leaves the adversary out")
+        return self
 
 
 class Losses(Section):
@@ -223,6 +234,7 @@ class AutoencoderTraining(Section):
     encoder_learning_rate: float | None = Field(None, gt=0, description="Adam, encoder; by default learning_rate.")
     discriminator_learning_rate: float | None = Field(None, gt=0, description="By default learning_rate.")
     decay: Literal["none", "cosine"] = Field("none", description="Learning rate over the training.")
+    warmup_images: int = added(0, 0, "Images over which learning rates rise, in a line from zero. 0: none.", ge=0)
     betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's.")
     epsilon: float = Field(1e-15, gt=0, description="Adam's, encoder, decoder and hash tables.")
     discriminator_epsilon: float = Field(1e-8, gt=0, description="Adam's, discriminator.")
@@ -249,6 +261,18 @@ class AutoencoderSettings(Section):
         height, width, _ = self.code_size
         if height != width or not is_power_of_two(height):
             raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
+        adversarial = self.losses.adversarial
+        if self.discriminator.kind == "patch" and adversarial.kind != "none":
+            if adversarial.penalty_weight and adversarial.kind != "hinge":
+                raise ValueError(
+                    f"discriminator.kind: stylegan2 under the gradient penalty of {adversarial.kind}, which compares"
+                    " single images, where the batch norm of patch mixes them"
+                )
+            if self.execution.processes > 1:
+                raise ValueError(
+                    f"execution.gpus: one process with discriminator.kind patch, not {self.execution.processes}: its"
+                    " batch norm would see each process's images alone"
+                )
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.looks_at_all(), group or 1)
         check_weights(self.weights, "autoencoder", self.family)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution, SnapshotOf
-from pipeline.settings.fields import Section, check_parts, operational
+from pipeline.settings.fields import Section, added, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -49,7 +49,12 @@ class DiffusionTraining(Section):
     warmup_steps: int = Field(10_000, ge=0, description="Linear warm-up.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's.")
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="Of the averaged weights, per step.")
-    min_snr_gamma: float = Field(5.0, gt=0, description="min-SNR weighting.")
+    decay: Literal["none", "cosine"] = added(
+        "cosine", "cosine", "Of the learning rate after the warm-up: to zero at the last step, or none."
+    )
+    min_snr_gamma: float | None = Field(
+        5.0, gt=0, description="min-SNR weighting; null: every timestep weighs the same, as in DDPM and LDM."
+    )
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
@@ -80,9 +85,10 @@ class Diffusion(Denoising):
     rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = Field(
         "auto",
         description="Of codes before diffusion. range: their bounds to [-1, 1], for key codes, as the paper has it;"
-        " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4); auto: range"
-        " where the family's codes are bounded, else first_batch; standardize: every channel to mean 0 and standard"
-        " deviation 1 over the training codes. Codes with bounds are clipped to them at every step of sampling.",
+        " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4), where they have"
+        " bounds about the middle of those; auto: range where the family's codes are bounded, else first_batch;"
+        " standardize: every channel to mean 0 and standard deviation 1 over the training codes. Codes with bounds are"
+        " clipped to them at every step of sampling.",
     )
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
@@ -107,6 +113,13 @@ class Sampler(Section):
 
     kind: Literal["ddpm", "ddim", "dpm_solver"] = Field("ddpm", description="DDPM, DDIM or DPM-Solver++.")
     steps: int = Field(1000, ge=1, description="Denoising steps.")
+    eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16): 0 has none, 1 has DDPM's.", ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _of_ddim(self) -> "Sampler":
+        if self.eta and self.kind != "ddim":
+            raise ValueError(f"eta: of kind ddim alone, not of {self.kind}")
+        return self
 
 
 class SampleSet(Section):

@@ -44,7 +44,8 @@ class AutoencoderTask(TrainingTask):
             self.critic = self.add("critic", critic)
         self.perceptual: nn.Module | None = None
         if (wanted := settings.losses.perceptual).network != "none":
-            self.perceptual = PerceptualLoss(wanted.network, perceptual, wanted.upsample).to(self.device)
+            loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance)
+            self.perceptual = loss.to(self.device)
         half_life = training.ema_half_life_images
         self.average_weights(0.5 ** (training.batch / half_life) if half_life else 0.0)
         self._make_optimizers()
@@ -177,7 +178,10 @@ class AutoencoderTask(TrainingTask):
         return "critic only" if seen < settings.start_images + settings.critic_only_images else "on"
 
     def _set_learning_rates(self, step: int) -> None:
-        factor = 0.5 * (1 + cos(pi * step / self.steps)) if self.settings.training.decay == "cosine" else 1.0
+        training = self.settings.training
+        factor = 0.5 * (1 + cos(pi * step / self.steps)) if training.decay == "cosine" else 1.0
+        if (step + 1) * self.batch < training.warmup_images:
+            factor *= (step + 1) * self.batch / training.warmup_images
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor

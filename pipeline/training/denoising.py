@@ -68,6 +68,7 @@ class DenoisingTask(TrainingTask):
         with self.accelerator.autocast():
             predicted = self.unet(noisy, timesteps).sample
         errors = (predicted.float() - target).square().mean((1, 2, 3))
-        weights = min_snr_weight(self.snr[timesteps], self.settings.training.min_snr_gamma, kind)
-        loss = (weights * errors).mean()
+        gamma = self.settings.training.min_snr_gamma
+        weighted = errors if gamma is None else min_snr_weight(self.snr[timesteps], gamma, kind) * errors
+        loss = weighted.mean()
         return loss, {"loss": loss, "error": errors.mean()}

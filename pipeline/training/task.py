@@ -31,9 +31,11 @@ PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
 
 
 def learning_rate(training: Any, step: int) -> float:
-    """Linear warm-up to the settings' learning rate, then cosine decay to zero at the last step (section 4)."""
+    """Linear warm-up to the settings' learning rate, then cosine decay to zero at the last step (section 4) or none."""
     if step < training.warmup_steps:
         return training.learning_rate * (step + 1) / training.warmup_steps
+    if getattr(training, "decay", "cosine") == "none":
+        return training.learning_rate
     progress = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
     return training.learning_rate * 0.5 * (1 + cos(pi * progress))
 

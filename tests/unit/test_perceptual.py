@@ -67,6 +67,18 @@ def test_vgg16_loss_equals_its_definition(networks_folder: Path, losses: dict[st
         torch.testing.assert_close(losses["vgg16"](images, others), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_authors_variant_takes_absolute_differences_of_the_same_features(
+    networks_folder: Path, losses: dict[str, PerceptualLoss]
+) -> None:
+    absolute = PerceptualLoss("vgg16", networks_folder / "lpips_vgg.safetensors", distance="absolute")
+    images, others = batch(size=32)
+    with torch.no_grad():
+        pairs = zip(*(losses["vgg16"].distance.layers(x) for x in (images, others)), strict=True)
+        expected = sum((one - two).abs().flatten(1).sum(1) / one[0].numel() for one, two in pairs)
+        torch.testing.assert_close(absolute(images, others), expected)
+        assert absolute(images, images).abs().max() == 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loss_is_zero_at_the_reference_and_positive_elsewhere(losses: dict[str, PerceptualLoss], kind: str) -> None:
     images, others = batch(size=32)

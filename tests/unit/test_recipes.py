@@ -1,0 +1,114 @@
+"""Recipes as others published them, and settings that no training should have: refused with a line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from pipeline.base.errors import InputError
+from pipeline.config.families import parse_autoencoder
+from pipeline.config.root import read_config
+from pipeline.models.diffusion import denoise
+from pipeline.models.rescaling import Rescaling, fit_rescaling
+from pipeline.settings.diffusion import DiffusionTraining, Sampler
+from pipeline.training.task import learning_rate
+
+ROOT = Path(__file__).parents[2]
+PATCH = {"kind": "patch"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: above 0 where it is adaptive"),
+        ({"discriminator": PATCH}, "discriminator.kind: stylegan2 under the gradient penalty of wgan_gp"),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "logistic_r1"}}},
+            "stylegan2 under the gradient penalty of logistic_r1",
+        ),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}, "execution": {"gpus": 2}},
+            "execution.gpus: one process with discriminator.kind patch, not 2",
+        ),
+    ],
+)
+def test_an_adversary_that_would_not_be_what_it_says_is_refused(
+    tiny_autoencoder: Any, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_autoencoder(tiny_autoencoder(**changes), "config")
+
+
+def test_a_patch_critic_with_a_hinge_loss_in_one_process_is_right(tiny_autoencoder: Any) -> None:
+    right = {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}}
+    assert parse_autoencoder(tiny_autoencoder(**right), "config").discriminator.kind == "patch"
+
+
+def test_the_papers_rivals_have_their_own_recipes() -> None:
+    config = read_config(ROOT / "config" / "paper.yaml")
+    ddpm: Any = config.generators["church-ddpm"].training
+    assert (ddpm.min_snr_gamma, ddpm.decay, ddpm.flip) == (None, "none", True)
+    samplers = {name: config.samples[name].sampler for name in ("ffhq-ldm", "church-ldm")}  # type: ignore[union-attr]
+    assert samplers == {
+        "ffhq-ldm": Sampler(kind="ddim", steps=200, eta=1.0),
+        "church-ldm": Sampler(kind="ddim", steps=400, eta=0.0),
+    }
+    adversarial = config.autoencoders["ffhq-vq-f4"].losses.adversarial
+    assert (adversarial.weight, adversarial.start_images) == (0.75, 0)
+    rqvae = config.autoencoders["ffhq-rqvae"].training
+    assert (rqvae.warmup_images, rqvae.flip) == (5 * 60_000, True)
+
+
+def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
+    training = DiffusionTraining(steps=100, warmup_steps=10, learning_rate=0.5, decay="none")
+    assert [learning_rate(training, step) for step in (0, 9, 50, 99)] == pytest.approx([0.05, 0.5, 0.5, 0.5])
+
+
+class Guess(torch.nn.Module):
+    """Predicts that all is noise, in part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, noisy: torch.Tensor, timestep: Any) -> Any:
+        return type("Output", (), {"sample": self.weight * noisy})()
+
+
+def test_ddims_noise_is_each_images_own_and_absent_without_eta(tiny_diffusion: Any) -> None:
+    from pipeline.settings.diffusion import Diffusion
+
+    settings = Diffusion.model_validate(tiny_diffusion())
+
+    def made(eta: float, indices: list[int]) -> torch.Tensor:
+        sampler = Sampler(kind="ddim", steps=5, eta=eta)
+        return denoise(Guess(), settings, sampler, indices, 0, (2, 4, 4), Rescaling(bounds=(-1.0, 1.0)))
+
+    noisy, plain = made(1.0, [0, 1, 2]), made(0.0, [0, 1, 2])
+    assert not torch.allclose(noisy, plain)
+    assert torch.equal(made(1.0, [2, 1]), noisy[[2, 1]])
+    with pytest.raises(ValidationError, match="eta: of kind ddim alone"):
+        Sampler(kind="ddpm", eta=0.5)
+
+
+def test_bounded_codes_are_about_zero_after_first_batch_and_keep_their_bounds() -> None:
+    codes = torch.rand(64, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    rescaling = fit_rescaling("first_batch", (0.0, 1.0), codes, list(range(64)))
+    scaled = rescaling.apply(codes)
+    assert abs(float(scaled.mean())) < 0.1
+    assert float(scaled.std()) == pytest.approx(1, rel=1e-3)
+    assert rescaling.bounds == (0.0, 1.0)
+    torch.testing.assert_close(rescaling.undo(scaled), codes)
+    unbounded = fit_rescaling("first_batch", None, codes, list(range(64)))
+    assert (unbounded.shift, unbounded.bounds) == ((0.0,), None)
+
+
+def test_the_recipe_of_tiny_cuda_nn_pins_what_its_setup_imports() -> None:
+    """setuptools 82 removed pkg_resources, which the pinned commit's setup.py imports; torch asks for 77.0.3."""
+    pin = '"setuptools>=77.0.3,<82"'
+    for name in ("docs/tiny-cuda-nn.md", "workflow/container/Dockerfile"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert pin in text
+        assert text.index(pin) < text.index("--no-build-isolation ./bindings/torch")
