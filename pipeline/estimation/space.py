@@ -18,7 +18,7 @@ from pipeline.plan.parts import Part
 from pipeline.settings.diffusion import Diffusion
 from pipeline.stages.autoencoders import DUMP_CODES, RECONSTRUCT, TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs
-from pipeline.stages.datasets import PREPARE_DATASET
+from pipeline.stages.datasets import PREPARE_DATASET, UNKNOWN
 from pipeline.stages.evaluation import EXTRACT_FEATURES
 from pipeline.stages.generation import GENERATE, TRAIN_DIFFUSION, TRAIN_GENERATOR
 
@@ -58,11 +58,20 @@ def _bytes(part: Part, count: Count) -> int:
             height, width, channels = model.code_size
             return count(job.jobs, model.dataset, "train") * height * width * channels * NUMBER
         case EXTRACT_FEATURES.name:
-            return part.images * WIDEST * NUMBER
+            return (part.images if part.images < UNKNOWN else _read(part, count)) * WIDEST * NUMBER
         case TRAIN_AUTOENCODER.name | TRAIN_DIFFUSION.name | TRAIN_GENERATOR.name:
             model_size, critic_size = parameters(config, job.settings)
             return NUMBER * (model_size + STATES * (OF_MODEL * model_size + OF_CRITIC * critic_size))
     return 0
+
+
+def _read(part: Part, count: Count) -> int:
+    """Images of the split whose features are taken, where the plan has no count of them: one range has them all."""
+    section, _, named = part.job.entry.partition(".")
+    jobs, (name, which, *_) = part.job.jobs, named.split()
+    if section == "datasets":
+        return count(jobs, name, which)
+    return count(jobs, jobs.config.autoencoders[name].dataset, "validation")
 
 
 def _image(config: Config, name: str) -> int:

@@ -72,7 +72,7 @@ def test_what_the_jobs_of_all_families_stand_on_is_looked_at_here(
     known = {root for roots in ROOTS.values() for root in roots}
     jobs = Jobs(read_config(ROOT / "config" / "demo-all.yaml"), every_network=True)
     stages = {job.stage.name for job in jobs(planned).values()}
-    assert all_stages().keys() - stages <= {"import_weights", "fetch_network", "make_study"}
+    assert all_stages().keys() - stages <= {"import_weights", "fetch_network", "make_study", "take_snapshot"}
     assert {root for job in jobs(planned).values() for root in job.code_roots} <= known
 
 
