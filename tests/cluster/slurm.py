@@ -1,25 +1,30 @@
-"""Debian's Slurm on this machine, for a test session: a controller, one node, two GPUs that are none.
+"""Debian's Slurm on this machine, for a test session: a controller, two nodes, each with three GPUs that are none.
 
-It needs root, and a mount namespace, in which its configuration lies where Slurm looks for it: job steps ask
-nowhere else. No database, no munge, no cgroups; memory limits are kept by polling.
+It needs root, and a mount namespace, in which its configuration lies where Slurm looks for it (job steps ask nowhere
+else), its sockets are its own, and its nodes' names are known. No database, no munge, no cgroups; memory limits are
+kept by polling.
 """
 
 import os
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from daemons import Unavailable, free_ports, install, wait_for
 
 DEFAULT_FOLDER = Path("/etc/slurm")
-GPUS = 2
+SOCKETS = ("/run/slurm", "/run/slurmctld")  # of one Slurm: others on this machine have theirs there too
+NODES = ("n1", "n2")
+GPUS = 3  # of each node
 
 SLURM_CONF = """
 ClusterName=ci
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/slurm
@@ -37,20 +42,19 @@ SchedulerParameters=sched_interval=2,batch_sched_delay=0
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=2
 JobAcctGatherParams=OverMemoryKill
+SlurmdTimeout={dead_after}
+KillWait=10
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:{gpus} State=UNKNOWN
+SlurmdLogFile={folder}/slurmd.%n.log
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-
-GRES_CONF = """
-AutoDetect=off
-NodeName={host} Name=gpu File={folder}/fakegpu[0-{last}]
-"""
+NODE = "NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=96000 Gres=gpu:{gpus}\n"
+GRES = "NodeName={node} Name=gpu File={folder}/{node}-gpu[0-{last}]\n"
+DEAD_AFTER_S = 12  # without an answer; 300 by default
 
 
 class Cluster:
@@ -59,12 +63,14 @@ class Cluster:
     def __init__(self, folder: Path):
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         install("Slurm", "slurm-wlm", "slurmctld", "slurmd")
         self._configure()
         self.namespace = self._namespace()
         self._start("slurmctld", "-D")
-        self._start("slurmd", "-D", "-N", socket.gethostname())
-        wait_for(lambda: self.call("sinfo", "--noheader", "--format=%T") == "idle", 60, "the node did not come up")
+        for node in NODES:
+            self.start_node(node)
+        self.wait_for_nodes()
 
     def inside(self, folder: Path) -> list[str]:
         """What stands before a command so that it runs in `folder` and sees this Slurm."""
@@ -84,6 +90,39 @@ class Cluster:
         for job in self.call("squeue", "--noheader", "--states=PENDING", "--format=%A").split():
             self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
 
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon, also after its death."""
+        self.nodes[node] = self._start("slurmd", "-D", "-N", node)
+
+    def wait_for_nodes(self) -> None:
+        """Until all nodes can have jobs."""
+        states = ("sinfo", "--noheader", "--Node", "--format=%T")
+        wait_for(
+            lambda: {"idle", "mixed", "allocated"} >= set(self.call(*states).split()), 60, "the nodes did not come up"
+        )
+
+    @contextmanager
+    def crashed(self, node: str) -> Iterator[None]:
+        """A node that is gone within the block: its daemon is killed, and what ran there says nothing any more.
+
+        As with a machine that lost its power, nobody hears that a connection is closed; after the block it is back.
+        """
+        tasks = self._tasks(node)
+        daemons = [each for task in tasks for each in task.parents() if each.name() == "slurmstepd"]
+        silent = list({each.pid: each for each in (*daemons, *tasks)}.values())
+        self.nodes[node].kill()
+        try:
+            for process in silent:
+                process.suspend()
+            yield
+        finally:
+            for process in silent:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.nodes[node].wait()
+            self.start_node(node)
+            self.wait_for_nodes()
+
     def stop(self) -> None:
         """End its jobs, then its own processes."""
         jobs = self.call("squeue", "--noheader", "--format=%A").split()
@@ -95,30 +134,46 @@ class Cluster:
         for process in self.processes:
             process.wait(30)
 
+    def _tasks(self, node: str) -> list[psutil.Process]:
+        """What jobs started on a node of this Slurm: all nodes are one machine, which others may use too."""
+        own = os.readlink(f"/proc/{self.namespace.pid}/ns/mnt")  # noqa: PTH115 - a link to no path
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                here = os.readlink(f"/proc/{process.pid}/ns/mnt") == own  # noqa: PTH115
+                if here and process.environ().get("SLURMD_NODENAME") == node:
+                    found.append(process)
+        return found
+
     def _configure(self) -> None:
-        for name in ("etc", "state", "spool"):
-            (self.folder / name).mkdir(parents=True)
-        controller_port, node_port = free_ports(2)
-        values = {
-            "host": socket.gethostname(),
-            "folder": self.folder,
-            "gpus": GPUS,
-            "last": GPUS - 1,
-            "controller_port": controller_port,
-            "node_port": node_port,
-        }
         etc = self.folder / "etc"
-        (etc / "slurm.conf").write_text(SLURM_CONF.format(**values))
-        (etc / "gres.conf").write_text(GRES_CONF.format(**values))
+        for folder in (etc, self.folder / "state", *(self.folder / f"spool.{node}" for node in NODES)):
+            folder.mkdir(parents=True)
+        controller_port, *ports = free_ports(1 + len(NODES))
+        values = {"host": socket.gethostname(), "folder": self.folder, "gpus": GPUS, "last": GPUS - 1}
+        values |= {"controller_port": controller_port, "dead_after": DEAD_AFTER_S}
+        nodes = [values | {"node": node, "port": port} for node, port in zip(NODES, ports, strict=True)]
+        conf = "".join(NODE.format(**each) for each in nodes) + SLURM_CONF.format(**values)
+        (etc / "slurm.conf").write_text(conf)
+        (etc / "gres.conf").write_text("AutoDetect=off\n" + "".join(GRES.format(**each) for each in nodes))
         (etc / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         (etc / "slurm.key").write_bytes(os.urandom(1024))
         (etc / "slurm.key").chmod(0o600)
-        for gpu in range(GPUS):
-            os.mknod(self.folder / f"fakegpu{gpu}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # /dev/null's numbers
+        for node in NODES:
+            for gpu in range(GPUS):
+                path = self.folder / f"{node}-gpu{gpu}"
+                os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # /dev/null's numbers
+        names = " ".join(["localhost", socket.gethostname(), *NODES])
+        (self.folder / "hosts").write_text(f"127.0.0.1 {names}\n")
 
     def _namespace(self) -> subprocess.Popen[bytes]:
         """A process that holds the mount namespace open."""
-        script = f"mount --bind '{self.folder}/etc' {DEFAULT_FOLDER} && echo ready && exec sleep infinity"
+        mounts = [
+            f"mount --bind '{self.folder}/etc' {DEFAULT_FOLDER}",
+            f"mount --bind '{self.folder}/hosts' /etc/hosts",
+        ]
+        mounts += [f"mkdir -p {folder} && mount -t tmpfs tmpfs {folder}" for folder in SOCKETS]
+        script = " && ".join([*mounts, "echo ready && exec sleep infinity"])
         process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
@@ -126,7 +181,9 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def _start(self, *command: str) -> None:
-        log = (self.folder / f"{command[0]}.out").open("wb")
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{command[0]}.out").open("ab")
         words = [*self.inside(self.folder), *command]
-        self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process

@@ -37,6 +37,12 @@ class ClusterWorkflow(Workflow):
         """Run the workflow on the cluster."""
         return self.call(*self.command(*arguments))
 
+    def job(self) -> str:
+        """What Slurm knows of the job that was submitted last, in one line."""
+        (folder,) = (self.folder / ".snakemake" / "slurm_logs").glob("rule_*/*")
+        number = max(folder.glob("*.log"), key=lambda path: int(path.stem)).stem
+        return self.cluster.call("scontrol", "--oneliner", "show", "job", number)
+
     def log(self, stage: str) -> str:
         """The logs of a stage's jobs."""
         return "".join(path.read_text() for path in sorted((self.folder / "results" / "logs").glob(f"{stage}-*.log")))

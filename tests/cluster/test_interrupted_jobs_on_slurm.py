@@ -1,23 +1,18 @@
 """A training on a real Slurm that is requeued, told to end, or killed for memory: the run ends well by itself."""
 
 import json
-import re
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daemons import wait_for
+from interruptions import PATIENCE_S, TRAIN, going_on, resumed_step, saved_step, weights
 from slurm_workflow import ClusterWorkflow
 from tiny_workflow import copy_checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
-TRAIN = ("--until", "train_autoencoder")
-PATIENCE_S = 600.0
 STEPS = 400
 LIMIT_MB = 2400
 # What the training gets to hold: more than its limit, less than twice that; slowly enough for Slurm, which looks every
@@ -33,50 +28,11 @@ BALLAST = f"""
 """
 
 
-@contextmanager
-def going_on(workflow: ClusterWorkflow, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run on the cluster that goes on within the block; it must end well by itself."""
-    output = workflow.folder / "output.txt"
-    with output.open("wb") as file:
-        command = workflow.command(*arguments)
-        process = subprocess.Popen(
-            command, cwd=workflow.folder, env=workflow.environment(), stdout=file, stderr=file, start_new_session=True
-        )
-    try:
-        yield process
-        until = time.monotonic() + PATIENCE_S
-        while process.poll() is None:
-            assert time.monotonic() < until, output.read_text()[-5000:]
-            workflow.cluster.hurry()
-            time.sleep(1)
-        assert process.returncode == 0, output.read_text()[-5000:]
-    finally:
-        process.kill()
-        process.wait()
-
-
 def long_training(config: dict[str, Any]) -> None:
     """Long enough to be interrupted; its state is saved all the time."""
     main = config["autoencoders"]["main"]
     main["training"]["images"] = main["training"]["batch"] * STEPS
     main["execution"]["save_every_s"] = 0.5
-
-
-def weights(workflow: ClusterWorkflow) -> bytes:
-    (folder,) = workflow.folders("autoencoders")
-    return (folder / "autoencoder.safetensors").read_bytes()
-
-
-def saved_step(workflow: ClusterWorkflow) -> int:
-    """The last step of the saved state, 0 before the first."""
-    histories = list((workflow.folder / "results" / "work").glob("*/history.csv"))
-    return int(histories[0].read_text().splitlines()[-1].split(",")[0]) if histories else 0
-
-
-def resumed_step(workflow: ClusterWorkflow) -> int:
-    """The step that the last attempt went on from, 0 before it did; Snakemake deletes the logs of earlier ones."""
-    found = re.search(r"resumed at step (\d+)", workflow.log("train_autoencoder"))
-    return int(found[1]) if found else 0
 
 
 def test_a_training_that_is_requeued_and_then_told_to_end_has_the_weights_of_one_left_alone(
