@@ -45,7 +45,7 @@ from pipeline.plan.run import Needed, everything, forced, headline, wanted
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.captions import CAPTIONS
-from pipeline.stages.common import Jobs, Output, path_of
+from pipeline.stages.common import CORES_PER_GPU, Jobs, Output, path_of
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.page import page
 from pipeline.stages.tables import caption, tables

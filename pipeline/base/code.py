@@ -27,6 +27,7 @@ TOLD_DIGITS = 16
 LEFT_OUT = {
     "pipeline.base.atomic": "writes files whole or not at all; what stands in them comes from elsewhere",
     "pipeline.base.checksums": "what is not what it was ends the command, the rest passes unchanged",
+    "pipeline.base.cores": "how many workers and threads read images, in an order that does not depend on it",
     "pipeline.base.command": "the command line: settings are read as they are, and are in the digest by value",
     "pipeline.base.errors": "an error ends a command, and nothing is put in place",
     "pipeline.base.parsing": "files and settings that are right pass unchanged, wrong ones end the command",

@@ -17,6 +17,7 @@ import typer
 from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
+from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
@@ -132,11 +133,10 @@ def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
 
 def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
     """Lines by what they are of; `results` is the folder whose disk counts; `optional`: lines on further packages."""
-    memory, own = psutil.virtual_memory(), psutil.Process()
-    cores = len(own.cpu_affinity()) if hasattr(own, "cpu_affinity") else os.cpu_count()
+    memory = psutil.virtual_memory()
     return {
         "devices": devices(),
-        "CPU cores": f"{cores} usable of {os.cpu_count()}",
+        "CPU cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
         "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
         **(optional or {}),

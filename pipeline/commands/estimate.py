@@ -25,7 +25,7 @@ def estimate(
     tflops: Annotated[
         float | None, typer.Option(min=1e-3, help="The rate that the device reaches, in place of the table's.")
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side, on all nodes together.")] = 1,
     all_networks: Annotated[
         bool, typer.Option("--all-networks", help="Plan metrics too whose network has no weights here.")
     ] = False,

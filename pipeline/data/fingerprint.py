@@ -16,7 +16,6 @@ Files that are gone, emptied or can't be listed, as on a disk that is not mounte
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.base.atomic import write_json
+from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
 from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
@@ -74,7 +74,7 @@ def state_digest(files: list[RawFile], content: str) -> str:
 
 def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
     """sha256 of every file's content, in order; by threads, since hashing leaves Python's lock."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(8, cores())) as threads:
         for first in range(0, len(files), FILES_AT_A_TIME):
             batch = files[first : first + FILES_AT_A_TIME]
             for file, digest in zip(

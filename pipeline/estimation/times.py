@@ -38,6 +38,7 @@ class JobTime:
     seconds: float | None = None
     """Of the whole job on the clock."""
     gpus: int = 0
+    """On all its nodes."""
 
     @property
     def whole_s(self) -> float:
@@ -61,7 +62,7 @@ def job_times(jobs: Jobs, device: Device) -> list[JobTime]:
 def _time(jobs: Jobs, part: Part, device: Device) -> JobTime:
     record, left = read_record(record_path(part.log)), 0.0 if part.complete else 1.0
     here = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
-    gpus = int(record.get("gpus") or 0) * device.is_gpu
+    gpus = int(record.get("gpus") or 0) * int(record.get("nodes") or 1) * device.is_gpu
     if part.job.is_training:
         if here and (trained := _trained(part.job, record)):
             seconds, share = trained

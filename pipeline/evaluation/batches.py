@@ -3,7 +3,6 @@
 Threads decode and resize the next ones while a network sees one.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.base.cores import cores
 from pipeline.data.archive import Images, pixel_digest, to_rgb
 
-READERS = min(8, os.cpu_count() or 1)  # Pillow leaves Python's lock while it decodes and resizes
+READERS = min(8, cores())  # Pillow leaves Python's lock while it decodes and resizes
 AHEAD = 2  # batches that are ready or in the making while the network sees one
 Item = TypeVar("Item")
 Result = TypeVar("Result")

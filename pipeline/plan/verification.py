@@ -1,6 +1,5 @@
 """Everything that a config's results consist of, read and compared with what was put in place."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.base.checksums import checksum_path, file_of, is_checksum, problem, read_checksum, take_checksum
+from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
 from pipeline.base.places import NETWORKS, STORE, WORK
 from pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
@@ -94,7 +94,7 @@ def is_unfinished(name: str) -> bool:
 
 def read_all(files: Iterable[Kept], advance: Callable[[int], None]) -> Iterator[Finding]:
     """What is wrong with these files; all of them are read. `advance` is told of the bytes of each."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(8, cores())) as threads:
         for kept, line in threads.map(lambda one: (one, problem(one.path, whole=True)), files):
             advance(size_of(kept.path))
             if line is not None:

@@ -159,8 +159,13 @@ class Execution(Section):
         "Keep only what enters the blocks of the model, and compute what lies inside again on the way back: about a"
         " third more time, a fraction of the memory, the same bits.",
     )
-    gpus: int = operational(1, "GPUs on each node, one process each, which share the batch; 0: the CPU.", ge=0)
-    nodes: int = operational(1, "Nodes of one Slurm job.", ge=1)
+    gpus: int = operational(
+        1,
+        "GPUs on each node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), one process each, which share the"
+        " batch; 0: the CPU.",
+        ge=0,
+    )
+    nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
     save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(

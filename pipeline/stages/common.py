@@ -22,6 +22,7 @@ from pipeline.stages.shelf import Shelf
 
 ACCEPTED = RESULTS / "accepted.json"
 DIGEST_LENGTH = 12  # hexadecimal digits
+CORES_PER_GPU = 4  # they read, decode and resize what a GPU's process works on; --set-threads asks for others
 
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
@@ -43,7 +44,7 @@ class Stage:
     gpu: bool = False
     """Whether it runs on a GPU; of a training, its `execution` says on how many."""
     memory_mb: int = 4000
-    """What a job asks for at first."""
+    """What a job asks for at first; a training, for each of its processes on a node."""
     local: bool = False
     """Takes seconds, or needs the internet: where jobs go to a cluster, it stays on the login node."""
     shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()

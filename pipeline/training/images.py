@@ -1,6 +1,5 @@
 """Training images as batches in the order that (seed, step) decides."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.base.cores import own_cores
 from pipeline.data.archive import ImageArchive
 from pipeline.training.order import StepOrder
 
@@ -34,6 +34,6 @@ class TrainingImages(Dataset[Tensor]):
 
     def batches(self, order: StepOrder) -> Iterator[Tensor]:
         """uint8 batches (local batch, C, R, R); decoded by worker processes where the images don't fit."""
-        workers = 0 if self.kept is not None else min(8, os.cpu_count() or 1)
+        workers = 0 if self.kept is not None else min(8, own_cores())
         pinned = torch.cuda.is_available()
         return iter(DataLoader(self, batch_sampler=order, num_workers=workers, pin_memory=pinned))

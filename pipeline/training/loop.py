@@ -3,6 +3,8 @@
 A task says what one step is (`pipeline.training.task`); the loop knows nothing of the model.
 """
 
+import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +39,11 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     if cpu:
         torch.set_num_threads(execution.cpu_threads)
     mixed = "no" if precision == "fp32" else precision
-    return Accelerator(mixed_precision=mixed, cpu=cpu, log_with="tensorboard", project_dir=str(work))
+    accelerator = Accelerator(mixed_precision=mixed, cpu=cpu, log_with="tensorboard", project_dir=str(work))
+    if accelerator.num_processes > 1:
+        place = accelerator.process_index, accelerator.num_processes, os.environ.get("SLURMD_NODENAME", platform.node())
+        logger.info("process %d of %d on node %s, %s", *place, accelerator.device)
+    return accelerator
 
 
 class Loop:
@@ -99,6 +105,7 @@ class Loop:
                     saved_at = time.monotonic()
                 progress.advance(note=note)
                 if ending:
+                    self.accelerator.wait_for_everyone()  # torchrun ends those that save when others have ended
                     logger.info("%s: asked to end: state saved at step %d", task.name, done)
                     sys.exit(TERMINATED)
 

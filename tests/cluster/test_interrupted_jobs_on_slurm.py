@@ -35,7 +35,7 @@ def long_training(config: dict[str, Any]) -> None:
     main["execution"]["save_every_s"] = 0.5
 
 
-def test_a_training_that_is_requeued_and_then_told_to_end_has_the_weights_of_one_left_alone(
+def test_a_training_that_is_requeued_and_then_told_to_end_goes_on_in_its_job_to_the_weights_of_one_left_alone(
     workflow: Callable[..., ClusterWorkflow],
 ) -> None:
     alone, disturbed = workflow("alone"), workflow("disturbed")
@@ -61,6 +61,7 @@ def test_a_training_that_is_requeued_and_then_told_to_end_has_the_weights_of_one
             lambda: "asked to end: state saved" in disturbed.log("train_autoencoder"), PATIENCE_S, "nothing was saved"
         )
         saved = saved_step(disturbed)
+    assert "Restarts=2" in disturbed.job(), "it was no retry: its job put itself back into the queue"
     print(f"resumed at steps {requeued_at} and {saved} of {STEPS}")
     assert resumed_step(disturbed) == saved > requeued_at > STEPS // 10
     assert weights(disturbed) == weights(alone)

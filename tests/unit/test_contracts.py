@@ -157,6 +157,8 @@ def test_where_and_on_what_a_rule_runs_is_its_contracts_word(stage: Stage) -> No
     text = TEXTS[stage.name]
     assert ("    localrule: True\n" in text) == stage.local
     assert (f'gpu=gpus("{stage.name}")' in text) == stage.gpu
+    assert (f'threads: cores("{stage.name}")' in text) == (stage.gpu and stage.name != "measure_decoding")
+    assert (f'**across_nodes("{stage.name}")' in text) == stage.is_training
     assert (f'mem_mb=memory("{stage.name}")' in text) == (not stage.local)
     assert (f'work=work("{stage.name}")' in text) == stage.is_training
     assert (" --work {params.work:q}" in text) == stage.is_training
@@ -165,7 +167,7 @@ def test_where_and_on_what_a_rule_runs_is_its_contracts_word(stage: Stage) -> No
 @pytest.mark.parametrize("name", all_stages())
 def test_a_rule_asks_for_what_is_its_own(name: str) -> None:
     asked = re.findall(
-        r'\b(?:upstream|settings|code|entry|gpus|nodes|memory|cpu_threads|work|named)\("(\w+)"\)', TEXTS[name]
+        r'\b(?:upstream|settings|code|entry|gpus|across_nodes|memory|cores|work|named)\("(\w+)"\)', TEXTS[name]
     )
     assert set(asked) == ({name} if name != "fetch_network" else set())
 

@@ -181,6 +181,11 @@ def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkey
     assert one[0] == pytest.approx(8 * eight[0])
 
 
+def test_a_records_gpus_are_those_of_each_node(plan: Jobs) -> None:
+    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB", gpus=4, nodes=2)
+    assert times(plan, A100)[training.log_name].gpus == 8
+
+
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
     found = job_times(plan, CPU)
     trainings = [one for one in found if one.part.job.is_training]

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.base.errors import InputError
 from pipeline.base.gpus import visible_gpus
-from pipeline.base.launch import command
 from pipeline.base.records import NEAR, State, family, read_record, record_path, request_mb, resident_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
@@ -162,29 +160,6 @@ def test_without_nvidia_smi_nothing_is_leased_and_a_schedulers_choice_stays(
 def test_no_gpus_means_the_cpu(machine: Path) -> None:
     (machine / "worker.py").write_text("import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'] != '')")
     assert launch("--gpus", "0", "--", "worker").wait(20) == 0
-
-
-def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
-    single = [sys.executable, "-m", "pipeline.x", "--option"]
-    assert command(single[2:], gpus=0) == command(single[2:], gpus=1) == single
-    several = command(single[2:], gpus=3)
-    assert several[:3] == [sys.executable, "-m", "torch.distributed.run"]
-    assert "--nproc-per-node=3" in several and "--standalone" in several
-    assert several[-4:] == ["-m", "--", *single[2:]]
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(InputError, match="Slurm"):
-        command(single[2:], gpus=4, nodes=2)
-
-
-def test_several_nodes_meet_at_the_jobs_first_host(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scontrol = machine / "bin" / "scontrol"
-    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames node[3-4]" ] && printf "node3\\nnode4\\n"\n')
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("SLURM_JOB_ID", "20007")
-    monkeypatch.setenv("SLURM_JOB_NODELIST", "node[3-4]")
-    words = command(["pipeline.x"], gpus=8, nodes=2)
-    assert words[0] == "srun" and {"--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=4"} <= set(words)
-    assert {"--nnodes=2", "--nproc-per-node=4", "--rdzv-id=20007", "--rdzv-endpoint=node3:20007"} <= set(words)
 
 
 @pytest.mark.parametrize(

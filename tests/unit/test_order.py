@@ -51,7 +51,7 @@ def test_training_images_come_in_this_order(tiny_images, kept, monkeypatch):
     images = TrainingImages(tiny_images)
     if not kept:
         images.kept = None
-        monkeypatch.setattr("os.cpu_count", lambda: 2)
+        monkeypatch.setattr("pipeline.training.images.own_cores", lambda: 2)
     order = batches_of(len(images), 4, 3, 2, 6)
     batches = list(images.batches(StepOrder(len(images), 4, 3, 2, 6)))
     assert [len(batch) for batch in batches] == [4] * 4

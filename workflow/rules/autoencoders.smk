@@ -18,23 +18,24 @@ rule train_autoencoder:
     log:
         "results/logs/train_autoencoder-{autoencoder}-{digest}.log",
     cache: True
-    threads: cpu_threads("train_autoencoder")
+    threads: cores("train_autoencoder")
     resources:
+        **across_nodes("train_autoencoder"),
         gpu=gpus("train_autoencoder"),
         mem_mb=memory("train_autoencoder"),
-        nodes=nodes("train_autoencoder"),
     params:
         settings=settings("train_autoencoder"),
         code=code("train_autoencoder"),
         entry=entry("train_autoencoder"),
         digest=digest,
         work=work("train_autoencoder"),
+        processes=processes,
         networks=options("perceptual", "validation", "lpips_alex"),
     message:
         "Training {params.entry}"
     shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_autoencoder {params.settings:q} --code {params.code:q} --images {input.images:q}"
+        "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.train_autoencoder {params.settings:q} --code {params.code:q} --images {input.images:q}"
         " {params.networks} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
@@ -92,6 +93,7 @@ rule reconstruct:
         ),
     log:
         "results/logs/reconstruct-{autoencoder}-{digest}.log",
+    threads: cores("reconstruct")
     resources:
         gpu=gpus("reconstruct"),
         mem_mb=memory("reconstruct"),
@@ -138,6 +140,7 @@ rule dump_codes:
         statistics="results/store/codes/{autoencoder}-{digest}/statistics.json",
     log:
         "results/logs/dump_codes-{autoencoder}-{digest}.log",
+    threads: cores("dump_codes")
     resources:
         gpu=gpus("dump_codes"),
         mem_mb=memory("dump_codes"),
@@ -165,6 +168,7 @@ rule explore_codes:
         columns="results/store/explorations/{autoencoder}-{digest}/columns.json",
     log:
         "results/logs/explore_codes-{autoencoder}-{digest}.log",
+    threads: cores("explore_codes")
     resources:
         gpu=gpus("explore_codes"),
         mem_mb=memory("explore_codes"),
@@ -190,6 +194,7 @@ rule measure_codes:
         "results/store/code_measurements/{autoencoder}-{digest}/summary.json",
     log:
         "results/logs/measure_codes-{autoencoder}-{digest}.log",
+    threads: cores("measure_codes")
     resources:
         gpu=gpus("measure_codes"),
         mem_mb=memory("measure_codes"),

@@ -202,7 +202,7 @@ def execution(stage, wildcards):
 
 
 def gpus(stage):
-    """GPUs of a job: of a training, over all its nodes; else one where its stage runs on a GPU."""
+    """GPUs that a job asks for: of a training, on all its nodes; else one where its stage runs on a GPU."""
 
     def amount(wildcards):
         how = execution(stage, wildcards)
@@ -212,19 +212,63 @@ def gpus(stage):
     return amount if contract.is_training else int(contract.gpu)
 
 
-def nodes(stage):
-    """Nodes of a training."""
-    return lambda wildcards: execution(stage, wildcards)["nodes"]
+def across_nodes(stage):
+    """Nodes of a training, and what Slurm needs to know of several (docs/clusters.md).
+
+    `gpu` is their sum there, which it may spread unevenly: `gres` is what each has. With `mpi` the executor leaves it
+    to the launcher to start something on each node; `tasks` alone would be so many for each GPU.
+    """
+
+    def nodes(wildcards):
+        return execution(stage, wildcards)["nodes"]
+
+    def of_several(value):
+        return lambda wildcards: value(wildcards) if nodes(wildcards) > 1 else None
+
+    def gpus_of_each(wildcards):
+        count = execution(stage, wildcards)["gpus"]
+        model = workflow.get_rule(stage).resources.get("gpu_model").value
+        return (
+            ":".join(("gpu", *([model] if model else []), str(count)))
+            if count
+            else None
+        )
+
+    return {
+        "nodes": nodes,
+        "gres": of_several(gpus_of_each),
+        "mpi": of_several(lambda wildcards: "srun"),
+        "tasks": of_several(nodes),
+        "tasks_per_gpu": of_several(lambda wildcards: 0),
+    }
 
 
-def cpu_threads(stage):
-    """Threads of a training's processes on one node: fixed by the config, since sums depend on it."""
+def processes(wildcards, resources):
+    """The launcher's options for a training; a Slurm job that comes to its time limit goes on from the queue."""
+    requeue = " --requeue" if workflow.remote_exec else ""
+    return (
+        f"--gpus {resources.gpu // resources.nodes} --nodes {resources.nodes}{requeue}"
+    )
+
+
+def cores(stage):
+    """CPU cores of a job on each node: of a training's threads, whose number its sums depend on; more to feed GPUs."""
 
     def amount(wildcards):
+        if not contract.is_training:
+            return CORES_PER_GPU if has_gpus() else 1
         how = execution(stage, wildcards)
-        return how["cpu_threads"] * max(1, how["gpus"])
+        feeding = CORES_PER_GPU if has_gpus() and how["gpus"] else 0
+        return max(how["cpu_threads"], feeding) * max(1, how["gpus"])
 
+    contract = all_stages()[stage]
     return amount
+
+
+def has_gpus():
+    """Whether jobs find GPUs: on a cluster; on this machine, where the run was told how many there are."""
+    on_cluster = workflow.remote_exec or workflow.non_local_exec
+    return on_cluster or bool(workflow.global_resources.get("gpu").value)
 
 
 def all_cores(wildcards):
@@ -233,11 +277,13 @@ def all_cores(wildcards):
 
 
 def memory(stage):
-    """MB that a job asks for: its stage's; twice what its last attempt asked for, if that died for memory."""
+    """MB that a job asks for on each node: its stage's for each process there; after a death for memory, twice that."""
 
     def amount(wildcards):
         log = Path(f"results/logs/{'-'.join((stage, *wildcards))}.log")
-        return request_mb(record_path(log), all_stages()[stage].memory_mb)
+        contract = all_stages()[stage]
+        count = execution(stage, wildcards)["gpus"] if contract.is_training else 1
+        return request_mb(record_path(log), contract.memory_mb * max(1, count))
 
     return amount
 

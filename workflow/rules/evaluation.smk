@@ -12,6 +12,7 @@ rule extract_features:
         "results/store/features/{images}-{digest}/features-{first}-{last}.npz",
     log:
         "results/logs/extract_features-{images}-{digest}-{first}-{last}.log",
+    threads: cores("extract_features")
     resources:
         gpu=gpus("extract_features"),
         mem_mb=memory("extract_features"),
@@ -66,6 +67,7 @@ rule nearest_neighbours:
         ),
     log:
         "results/logs/nearest_neighbours-{samples}-{digest}.log",
+    threads: cores("nearest_neighbours")
     resources:
         gpu=gpus("nearest_neighbours"),
         mem_mb=memory("nearest_neighbours"),

@@ -18,22 +18,23 @@ rule train_diffusion:
     log:
         "results/logs/train_diffusion-{diffusion}-{digest}.log",
     cache: True
-    threads: cpu_threads("train_diffusion")
+    threads: cores("train_diffusion")
     resources:
+        **across_nodes("train_diffusion"),
         gpu=gpus("train_diffusion"),
         mem_mb=memory("train_diffusion"),
-        nodes=nodes("train_diffusion"),
     params:
         settings=settings("train_diffusion"),
         code=code("train_diffusion"),
         entry=entry("train_diffusion"),
         digest=digest,
         work=work("train_diffusion"),
+        processes=processes,
     message:
         "Training {params.entry}"
     shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_diffusion {params.settings:q} --code {params.code:q} --codes {input.codes:q}"
+        "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.train_diffusion {params.settings:q} --code {params.code:q} --codes {input.codes:q}"
         " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
@@ -52,23 +53,24 @@ rule train_generator:
     log:
         "results/logs/train_generator-{generator}-{digest}.log",
     cache: True
-    threads: cpu_threads("train_generator")
+    threads: cores("train_generator")
     resources:
+        **across_nodes("train_generator"),
         gpu=gpus("train_generator"),
         mem_mb=memory("train_generator"),
-        nodes=nodes("train_generator"),
     params:
         settings=settings("train_generator"),
         code=code("train_generator"),
         entry=entry("train_generator"),
         digest=digest,
         work=work("train_generator"),
+        processes=processes,
         sources=options("images", "codes", "autoencoder"),
     message:
         "Training {params.entry}"
     shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --nodes {resources.nodes} --memory {resources.mem_mb}"
-        " --log {log:q} -- pipeline.train_generator {params.settings:q} --code {params.code:q} {params.sources}"
+        "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
+        " pipeline.train_generator {params.settings:q} --code {params.code:q} {params.sources}"
         " --weights {output.weights:q} --history {output.history:q} --preview {output.preview:q}"
         " --work {params.work:q}"
 
@@ -81,6 +83,7 @@ rule generate:
         "results/store/samples/{samples}-{digest}/images-{first}-{last}.zip",
     log:
         "results/logs/generate-{samples}-{digest}-{first}-{last}.log",
+    threads: cores("generate")
     resources:
         gpu=gpus("generate"),
         mem_mb=memory("generate"),

@@ -1,0 +1,99 @@
+"""Trainings in two processes on a real Slurm, on one node and on two, side by side: a requeue and a node that dies."""
+
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from daemons import wait_for
+from interruptions import PATIENCE_S, TRAIN, going_on, resumed_step, saved_step, weights
+from safetensors.torch import load
+from slurm_workflow import ClusterWorkflow
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+
+STEPS = 40
+TOLERANCE = 1e-4
+
+
+def training(gpus: int, nodes: int = 1) -> Callable[[dict[str, Any]], None]:
+    """On so many GPUs of so many nodes; at higher rates a difference in the last bit grows with every step."""
+
+    def change(config: dict[str, Any]) -> None:
+        main = config["autoencoders"]["main"]
+        main["training"] |= {"images": main["training"]["batch"] * STEPS, "learning_rate": 1e-4, "epsilon": 1e-6}
+        main["execution"] |= {"gpus": gpus, "nodes": nodes, "save_every_s": 0.5}
+
+    return change
+
+
+def processes(run: ClusterWorkflow) -> dict[str, str]:
+    """The node of each process of the last attempt, by its log."""
+    return dict(re.findall(r"process (\d) of 2 on node (\w+),", run.log("train_autoencoder")))
+
+
+def distance(one: bytes, other: bytes) -> float:
+    """The largest difference of two models' tensors, relative to the tensor's norm."""
+    ours, theirs = load(one), load(other)
+    assert ours.keys() == theirs.keys()
+    return max(float(torch.dist(ours[name], theirs[name]) / theirs[name].norm().clamp(min=1e-12)) for name in ours)
+
+
+@pytest.fixture
+def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]:
+    """Left alone in one process and in two, here; and to be disturbed, on the cluster, with the dataset prepared."""
+    of = {"one": training(1), "two": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
+    made = {name: workflow(name) for name in of}
+    for name, run in made.items():
+        run.configure(of[name])
+    made["one"].run(*TRAIN)
+    for name in of.keys() - {"one"}:
+        for folder in ("store/datasets", "fingerprints"):
+            source, target = (made[each].folder / "results" / folder for each in ("one", name))
+            if source.exists():
+                shutil.copytree(source, target)
+    made["two"].run(*TRAIN, "--resources", "gpu=2")
+    return made
+
+
+def requeued(run: ClusterWorkflow) -> None:
+    """The training on one node, the one that stays: put back into the queue in the middle."""
+    with going_on(run, *TRAIN, "--slurm-exclude-failed-nodes", "n2"):
+        wait_for(lambda: saved_step(run) > STEPS // 10, PATIENCE_S, "no state was saved on one node")
+        run.cluster.call("scontrol", "requeue", fact(run, "JobId"))
+
+
+def bereft(run: ClusterWorkflow) -> None:
+    """The training on two nodes: one dies in the middle."""
+    with going_on(run, *TRAIN):
+        wait_for(lambda: saved_step(run) > STEPS // 10, PATIENCE_S, "no state was saved on two nodes")
+        with run.cluster.crashed("n2"):
+            wait_for(lambda: fact(run, "Restarts") == "1", PATIENCE_S, "the job was not requeued")
+
+
+def fact(run: ClusterWorkflow, name: str) -> str:
+    found = re.search(rf"\b{name}=(\S+)", run.job())
+    return found[1] if found else ""
+
+
+def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(
+    runs: dict[str, ClusterWorkflow],
+) -> None:
+    on_one, on_two = runs["one node"], runs["two nodes"]
+    with ThreadPoolExecutor() as threads:
+        for done in (threads.submit(requeued, on_one), threads.submit(bereft, on_two)):
+            done.result()
+    for run in (on_one, on_two):
+        print(fact(run, "NodeList"), processes(run), "resumed at step", resumed_step(run))
+        assert fact(run, "Restarts") == "1" and STEPS // 10 < resumed_step(run) < STEPS
+        assert weights(run) == weights(runs["two"])
+    assert processes(on_one) == {"0": "n1", "1": "n1"} and sorted(processes(on_two).values()) == ["n1", "n2"]
+    for run, nodes, cpus, memory in ((on_one, "1", "8", "32000M"), (on_two, "2", "8", "16000M")):
+        asked = fact(run, "NumNodes"), fact(run, "NumCPUs"), fact(run, "MinMemoryNode")
+        assert asked == (nodes, cpus, memory), "four cores a GPU; memory of each node"
+    found = distance(weights(runs["two"]), weights(runs["one"]))
+    print(f"two processes from one: {found:.1e}")
+    assert 0 < found < TOLERANCE
