@@ -41,6 +41,7 @@ def generate_shard(
     from pipeline.models.checkpoints import load_autoencoder, load_generator
 
     torch.set_num_threads(job.samples.cpu_threads)
+    how = job.samples.micro_batch, job.samples.precision
     reason = f"samples of kind {job.samples.kind} need it"
     make_codes: Make
     match job.samples:
@@ -55,7 +56,7 @@ def generate_shard(
             model = load_generator(needed(generator, "--generator", reason))
             make_codes = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
             if generator_family(model.settings.family).reads == "images":
-                generate(make_codes, model.shape[0], images, first, last, job.samples.micro_batch)
+                generate(make_codes, model.shape[0], images, first, last, *how)
                 return
         case RealSamples():
             source = ImageArchive(needed(train, "--train", reason))
@@ -67,7 +68,7 @@ def generate_shard(
     decoder = load_autoencoder(needed(autoencoder, "--autoencoder", reason))
     with decoder.frozen():
         make = decoded(make_codes, decoder)
-        generate(make, decoder.channels, images, first, last, job.samples.micro_batch)
+        generate(make, decoder.channels, images, first, last, *how)
 
 
 def _gaussian_codes(job: GenerationJob, path: Path) -> "Make":

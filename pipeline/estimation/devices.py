@@ -1,6 +1,7 @@
 """Devices and the rates that an estimate reckons with: the makers' peaks, and an assumed share of them."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from pipeline.base.errors import InputError
 
@@ -41,6 +42,8 @@ class Device:
     share: float
     matches: str
     """What the name that the driver gives has in it."""
+    memory_gib: float | None = None
+    """None: not known, or the machine's."""
 
     @property
     def is_gpu(self) -> bool:
@@ -48,8 +51,10 @@ class Device:
 
     def seconds(self, work: Work, precision: str = "fp32") -> float:
         """Seconds of one device, or of one core."""
-        if precision != "fp32":
+        if precision in ("fp16", "bf16"):
             return work.total / (self.half * self.share * TERA)
+        if precision == "tf32":
+            return work.total / (self.convolutions * self.share * TERA)
         return (work.convolutions / self.convolutions + work.products / self.products) / (self.share * TERA)
 
     def __str__(self) -> str:
@@ -64,10 +69,10 @@ class Device:
 DEVICES = {
     device.name: device
     for device in (
-        Device("a100", 156, 19.5, 312, 0.35, "A100"),
-        Device("h100", 494, 67, 989, 0.25, "H100"),
-        Device("rtx3090", 35.6, 35.6, 71, 0.45, "3090"),
-        Device("rtx4090", 82.6, 82.6, 165, 0.4, "4090"),
+        Device("a100", 156, 19.5, 312, 0.35, "A100", 80),
+        Device("h100", 494, 67, 989, 0.25, "H100", 80),
+        Device("rtx3090", 35.6, 35.6, 71, 0.45, "3090", 24),
+        Device("rtx4090", 82.6, 82.6, 165, 0.4, "4090", 24),
         # One core with 256-bit vectors at 3 GHz.
         Device(CPU, 0.096, 0.096, 0.096, 0.5, CPU),
     )
@@ -82,13 +87,17 @@ def this_device() -> str:
 
 
 def choose_device(name: str | None, tflops: float | None) -> Device:
-    """The device of a name (the driver's or the table's), else this machine's; `tflops`: a reached rate."""
+    """The device of a name (the driver's or the table's), else this machine's; `tflops`: a reached rate.
+
+    A name may say its memory, as the driver's do: a100-40gb, NVIDIA A100-SXM4-40GB.
+    """
     if tflops is not None:
         wanted = name or f"a GPU of {tflops:g} TFLOP/s"
         return Device(wanted, tflops, tflops, tflops, 1.0, wanted)
     wanted = name or this_device()
     for device in DEVICES.values():
         if device.matches.lower() in wanted.lower():
-            return device
+            told = re.search(r"(\d+) ?gi?b", wanted.lower())
+            return replace(device, memory_gib=float(told[1])) if told else device
     known = ", ".join(DEVICES)
     raise InputError(f"--device: {wanted!r} is not in the table, which has {known}; give the rate it reaches, --tflops")

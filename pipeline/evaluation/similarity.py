@@ -4,10 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.models.autoencoder import without_tf32
+
 WINDOW, SIGMA = 11, 1.5  # of the Gaussian
 C1, C2 = 0.01**2, 0.03**2  # for a range of 1
 
 
+@without_tf32()
 def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
     """SSIM of each image (Wang et al. 2004), with reflected borders; (N, C, R, R) in [0, 1] to (N,)."""
     one, other = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
-from pipeline.models.autoencoder import ImageAutoencoder
+from pipeline.models.autoencoder import ImageAutoencoder, of_precision
+from pipeline.models.checkpoints import pick_device
 
 Make = Callable[[list[int]], Tensor]
 """Makes the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z)."""
@@ -20,7 +21,7 @@ def decoded(make_codes: Make, decoder: ImageAutoencoder) -> Make:
 
     def make(indices: list[int]) -> Tensor:
         codes = make_codes(indices).to(device)
-        return decoder.decode(codes if bounds is None else codes.clamp(*bounds))
+        return decoder.decode(codes if bounds is None else codes.clamp(*bounds)).float()
 
     return make
 
@@ -33,12 +34,15 @@ def write_images(path: Path, channels: int, images: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def generate(make: Make, channels: int, path: Path, first: int, last: int, micro_batch: int) -> None:
+def generate(
+    make: Make, channels: int, path: Path, first: int, last: int, micro_batch: int, precision: str = "fp32"
+) -> None:
     """Write the images with indices [first, last); batches are always full, surplus images are dropped."""
     with ArchiveWriter(path, channels) as archive, Progress("generate", last - first, "images") as progress:
         for start in range(first, last, micro_batch):
             wanted = min(micro_batch, last - start)
-            made = make(list(range(start, start + micro_batch)))
+            with of_precision(precision, pick_device()):
+                made = make(list(range(start, start + micro_batch)))
             for offset, image in enumerate(to_uint8(made)[:wanted].cpu()):
                 archive.add(image_name(start + offset), image.permute(1, 2, 0).numpy())
             progress.advance(wanted)

@@ -1,7 +1,7 @@
 """What a network of any family of autoencoders does (`pipeline/families`)."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import prod
 from typing import Any, Protocol
 
@@ -79,6 +79,31 @@ class ImageAutoencoder(nn.Module):
 def pad(batch: Tensor, size: int) -> Tensor:
     """The batch filled up with its last row: networks see one size only, so that batching changes no bit."""
     return torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
+
+
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def of_precision(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """Inference in 16 bits where `precision` says so, as a training's autocast has it; tf32 changes matrix products."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    if precision not in HALF:
+        return nullcontext()
+    return torch.autocast(device.type, HALF[precision])
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """All bits of 32 in convolutions and matrix products: torch lets convolutions on CUDA have fewer by default."""
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [one.allow_tf32 for one in backends]
+    for one in backends:
+        one.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for one, allowed in zip(backends, before, strict=True):
+            one.allow_tf32 = allowed
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models import code_bits
-from pipeline.models.autoencoder import Draws, ImageAutoencoder
+from pipeline.models.autoencoder import Draws, ImageAutoencoder, full_precision
 from pipeline.models.code_bits import CodeBits
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
@@ -34,12 +34,13 @@ class GroupMLPs(nn.Module):
             self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))
 
     def forward(self, retrieved: Tensor) -> Tensor:
-        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d)."""
+        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d), in float32 whatever autocast says."""
         features = retrieved.flatten(3)
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            features = torch.matmul(weight, features) + bias
-            if number < len(self.weights) - 1:
-                features = features.relu()
+        with full_precision(features):
+            for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+                features = torch.matmul(weight, features) + bias
+                if number < len(self.weights) - 1:
+                    features = features.relu()
         return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
 
 

@@ -101,7 +101,7 @@ def denoise(
     if sampler.eta:
         takes_noise["eta"] = sampler.eta
     for timestep in scheduler.timesteps:
-        predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample
+        predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample.float()
         clean = rescaling.clip(predicted_clean(settings.prediction, predicted, codes, bars[timestep]))
         codes = scheduler.step(clean, timestep, codes, **takes_noise).prev_sample
     return rescaling.undo(codes)

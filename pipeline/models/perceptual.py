@@ -19,15 +19,22 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import to_rgb
+from pipeline.models.autoencoder import full_precision, without_tf32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
+Weights = Path | str | dict[str, Tensor]
+"""A network's file, or its tensors themselves, by torchvision's names."""
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # below, the last layers have no positions left
 
 # Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.
 VGG16_LAYERS = (3, 8, 15, 22)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _tensors(name: str, weights: Weights) -> dict[str, Tensor]:
+    return weights if isinstance(weights, dict) else read_network(name, weights)[0]
 
 
 class FrozenModule(nn.Module):
@@ -48,7 +55,7 @@ class PerceptualLoss(FrozenModule):
     224 x 224 say little about 32 x 32.
     """
 
-    def __init__(self, kind: str, weights: Path | str | None, upsample: int = 1, distance: str = "squared"):
+    def __init__(self, kind: str, weights: Weights | None, upsample: int = 1, distance: str = "squared"):
         super().__init__()
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
@@ -70,11 +77,11 @@ class LpipsDistance(FrozenModule):
     `network` is the package's module, built without a download and without a trace in the random generators.
     """
 
-    def __init__(self, kind: str, weights: Path | str):
+    def __init__(self, kind: str, weights: Weights):
         super().__init__()
         import lpips
 
-        self.kind, (tensors, _) = kind, read_network(kind, weights)
+        self.kind, tensors = kind, _tensors(kind, weights)
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
             self.network = lpips.LPIPS(net=kind.removeprefix("lpips_"), pnet_rand=True, pretrained=True, verbose=False)
@@ -88,7 +95,7 @@ class LpipsDistance(FrozenModule):
         if side < smallest:
             raise InputError(f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}")
         # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images), without_tf32():
             return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
 
 
@@ -98,14 +105,14 @@ class Vgg16Distance(FrozenModule):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: Path | str, distance: str = "squared"):
+    def __init__(self, weights: Weights, distance: str = "squared"):
         """distance: of features, squared (Johnson's) or absolute (the authors' code's)."""
         super().__init__()
         import torchvision
 
         self.apart = torch.abs if distance == "absolute" else torch.square
 
-        tensors, _ = read_network("lpips_vgg", weights)
+        tensors = _tensors("lpips_vgg", weights)
         with torch.device("meta"):  # no time and no random numbers for weights that are replaced
             features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]
         own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
@@ -130,6 +137,6 @@ class Vgg16Distance(FrozenModule):
         return found
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images):
             pairs = zip(self.layers(images), self.layers(reference), strict=True)
             return torch.stack([self.apart(one - two).mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)

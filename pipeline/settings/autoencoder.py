@@ -141,10 +141,17 @@ class Losses(Section):
     adversarial: Adversarial = Field(Adversarial(), description="The adversarial loss.")
 
 
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+
+
 class Execution(Section):
     """How a training runs; `precision` and `cpu_threads` can change bits, `micro_batch` and processes roundings."""
 
-    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="accelerate's mixed precision.")
+    precision: Precision = Field(
+        "fp32",
+        description="fp16, bf16: accelerate's mixed precision; tf32: 10 bits of fraction in matrix products too, which"
+        " torch has in convolutions on CUDA by default. Tables, F_mlp and losses stay in 32 bits.",
+    )
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
     micro_batch: int | None = operational(
         None,

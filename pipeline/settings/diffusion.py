@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.autoencoder import Execution, SnapshotOf
+from pipeline.settings.autoencoder import Execution, Precision, SnapshotOf
 from pipeline.settings.fields import Section, added, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, check_weights
 
@@ -130,6 +130,7 @@ class SampleSet(Section):
     shard: int = operational(1000, "Images per shard; each shard is a job.", ge=1)
     micro_batch: int = Field(64, ge=1, description="Images a network sees at once, the last batch padded.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+    precision: Precision = added("fp32", "fp32", "Of the networks that make and decode them, as `execution.precision`.")
 
     @model_validator(mode="after")
     def _in_so_many_jobs(self) -> Self:

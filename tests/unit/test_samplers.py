@@ -7,10 +7,11 @@ import torch
 
 from pipeline.base.seeds import seed_for
 from pipeline.models import diffusion
+from pipeline.models.autoencoder import of_precision
 from pipeline.models.diffusion import build_unet, denoise, make_scheduler
 from pipeline.models.generator import noise_generators
 from pipeline.models.rescaling import Rescaling
-from pipeline.settings.diffusion import Diffusion, Sampler
+from pipeline.settings.diffusion import Diffusion, DiffusionSamples, Sampler
 from pipeline.settings.fields import CodeSize
 
 KINDS = ["ddpm", "ddim", "dpm_solver"]
@@ -190,3 +191,22 @@ def test_codes_without_bounds_are_not_clipped(settings, kind):
     codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
     assert codes.abs().max() > 3
     torch.testing.assert_close(codes, clean, atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_in_16_bits_are_nearly_those_in_32(unet, settings, kind):
+    def sampled(precision):
+        with of_precision(precision, torch.device("cpu")):
+            return denoise(unet, settings, Sampler(kind=kind, steps=4), [0, 1], 0, SHAPE, KEYS)
+
+    codes, exact = sampled("bf16"), sampled("fp32")
+    assert codes.dtype == torch.float32
+    assert 0 < (codes - exact).abs().max() < 0.05
+
+
+def test_a_sample_sets_precision_is_new_and_moves_no_digest_of_before():
+    def numerical(**changes):
+        return DiffusionSamples(kind="diffusion", diffusion="any", **changes).numerical()
+
+    assert numerical() == numerical(precision="fp32")
+    assert numerical(precision="bf16") == numerical() | {"precision": "bf16"}
