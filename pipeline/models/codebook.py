@@ -69,7 +69,9 @@ class EntryUse(nn.Module):
 
 def hits(indices: Tensor, entries: int) -> Tensor:
     """How often each entry (entries,) is among indices of any shape."""
-    return torch.bincount(indices.flatten(), minlength=entries)
+    # Not torch.bincount, for which the host waits for the device.
+    counts = torch.zeros(entries, dtype=torch.int64, device=indices.device)
+    return counts.scatter_add_(0, flat := indices.flatten(), torch.ones_like(flat))
 
 
 def random_codes(codes: Tensor, count: int, random: Draws) -> Tensor:
@@ -78,9 +80,8 @@ def random_codes(codes: Tensor, count: int, random: Draws) -> Tensor:
     drawn = random.shared_integers(random.batch * positions, count)
     rows = drawn // positions - random.rows.start
     own = (rows >= 0) & (rows < len(codes))
-    chosen = codes.new_zeros(count, codes.shape[2])
-    chosen[own] = codes[rows[own], drawn[own] % positions]
-    return summed_over_processes(chosen)
+    chosen = codes[rows.clamp(0, len(codes) - 1), drawn % positions]
+    return summed_over_processes(torch.where(own[:, None], chosen, 0))
 
 
 def summed_over_processes(values: Tensor) -> Tensor:

@@ -27,6 +27,21 @@ def fir_kernel(gain: float) -> Tensor:
     return kernel * (gain / kernel.sum())
 
 
+def transposed_fir(features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    """F.conv_transpose2d of each channel with a symmetric 4 x 4 kernel, by convolutions: cuDNN is slow at the former.
+
+    With stride 2, pixels of the four parities are four filters of 2 x 2, whose results are put between each other.
+    """
+    channels = features.shape[1]
+    if stride == 1:
+        return F.conv2d(features, kernel.expand(channels, 1, 4, 4), padding=3 - padding, groups=channels)
+    # (parity of the row, of the column, 2, 2): pixel 2a + b reads entries b and 2 + b of the kernel at a and a - 1.
+    parities = kernel.view(2, 2, 2, 2).permute(1, 3, 0, 2).flip(2, 3).reshape(4, 1, 2, 2)
+    found = F.conv2d(features.flatten(0, 1)[:, None], parities, padding=1)
+    whole = F.pixel_shuffle(found, 2)[:, 0].unflatten(0, (-1, channels))
+    return whole[:, :, padding : -padding or None, padding : -padding or None]
+
+
 class _Fir(torch.autograd.Function):
     """The FIR filter on each channel, in the features' own precision.
 
@@ -39,10 +54,12 @@ class _Fir(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, kernel: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(kernel)
         ctx.how = stride, padding, transposed
-        convolve = F.conv_transpose2d if transposed else F.conv2d
-        channels = features.shape[1]
-        weight = kernel.to(features.dtype).expand(channels, 1, 4, 4)
+        channels, kernel = features.shape[1], kernel.to(features.dtype)
         with full_precision(features):
+            if transposed and features.device.type not in ("cpu", "meta"):
+                return transposed_fir(features, kernel, stride, padding)
+            convolve = F.conv_transpose2d if transposed else F.conv2d
+            weight = kernel.expand(channels, 1, 4, 4)
             return convolve(features, weight, stride=stride, padding=padding, groups=channels)
 
     @staticmethod

@@ -92,6 +92,8 @@ def _residual_quantizer(settings: Settings) -> ResidualVQ:
     )
     # The package registers the shared codebook at every depth; weights are to hold it once.
     shared = quantizer.layers[0]._codebook
+    # It has its entries. The package would ask a tensor for that at every depth, and the host wait for the device.
+    shared.init_embed_ = lambda *args, **kwargs: None
     for layer in quantizer.layers[1:]:
         del layer._codebook
         layer.__dict__["_codebook"] = shared

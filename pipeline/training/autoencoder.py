@@ -2,7 +2,6 @@
 
 from functools import partial
 from math import cos, pi
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.data.archive import to_model
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import make_discriminator
-from pipeline.models.perceptual import PerceptualLoss
+from pipeline.models.perceptual import PerceptualLoss, Weights
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
 from pipeline.training.images import TrainingImages
@@ -30,7 +29,7 @@ class AutoencoderTask(TrainingTask):
         self,
         settings: AutoencoderSettings,
         images: TrainingImages,
-        perceptual: Path | None,
+        perceptual: Weights | None,
         seed: int,
         accelerator: Accelerator,
     ):
@@ -46,6 +45,9 @@ class AutoencoderTask(TrainingTask):
         if (wanted := settings.losses.perceptual).network != "none":
             loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance)
             self.perceptual = loss.to(self.device)
+        adversarial = settings.losses.adversarial
+        everything_from = -(-(adversarial.start_images + adversarial.critic_only_images) // self.batch)
+        self.fullest_step = min(everything_from, self.steps - 1)
         half_life = training.ema_half_life_images
         self.average_weights(0.5 ** (training.batch / half_life) if half_life else 0.0)
         self._make_optimizers()
@@ -60,11 +62,11 @@ class AutoencoderTask(TrainingTask):
             {"params": encoder, "lr": training.encoder_learning_rate or rate},
             {"params": [p for p in self.model.parameters() if id(p) not in known], "lr": rate},
         ]
-        self.optimize("model", torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon))
+        self.optimize("model", torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon, fused=self.fused))
         if self.critic is not None:
             critic_rate, epsilon = training.discriminator_learning_rate or rate, training.discriminator_epsilon
-            adam = torch.optim.Adam(self.critic.parameters(), lr=critic_rate, betas=training.betas, eps=epsilon)
-            self.optimize("critic", adam)
+            how = {"lr": critic_rate, "betas": training.betas, "eps": epsilon, "fused": self.fused}
+            self.optimize("critic", torch.optim.Adam(self.critic.parameters(), **how))
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]

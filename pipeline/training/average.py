@@ -11,7 +11,7 @@ Weights = Iterable[nn.Parameter]
 
 
 class WeightAverage:
-    """a <- a - (1 - d) (a - w) for each weight w at each step, as diffusers' EMAModel has it, to the bit.
+    """a <- a - (1 - d) (a - w) for each weight w at each step, as diffusers' EMAModel has it, on a CPU to the bit.
 
     d is 0 at step 0, and (1 + n) / (10 + n) at step n until that is `decay`: first values are soon forgotten.
     """
@@ -24,9 +24,12 @@ class WeightAverage:
     def step(self, weights: Weights) -> None:
         """The weights have moved."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
-        for average, weight in zip(self.weights, weights, strict=True):
-            average.sub_((1 - decay) * (average - weight))
         self.steps += 1
+        if self.weights[0].device.type == "cpu":
+            for average, weight in zip(self.weights, weights, strict=True):
+                average.sub_((1 - decay) * (average - weight))
+        else:  # in one kernel, where a kernel takes longer to start than to run
+            torch._foreach_lerp_(self.weights, list(weights), 1 - decay)
 
     @torch.no_grad()
     def copy_to(self, weights: Weights) -> None:

@@ -27,8 +27,9 @@ class TrainingCodes:
         return len(self.codes)
 
     def batches(self, order: StepOrder) -> Iterator[Tensor]:
-        """Batches of codes (local batch, C_z, H_z, W_z), on the CPU."""
-        return (self.codes[rows] for rows in order)
+        """Batches of codes (local batch, C_z, H_z, W_z), on the CPU, where a GPU can fetch them while it works."""
+        batches = (self.codes[rows] for rows in order)
+        return (batch.pin_memory() for batch in batches) if torch.cuda.is_available() else batches
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -45,7 +45,8 @@ class DenoisingTask(TrainingTask):
         training = self.settings.training
         self.model, self.unet = self.add_model(model), unet
         self.average_weights(training.ema_decay)
-        self.optimize("model", torch.optim.Adam(model.parameters(), training.learning_rate, betas=training.betas))
+        how = {"lr": training.learning_rate, "betas": training.betas, "fused": self.fused}
+        self.optimize("model", torch.optim.Adam(model.parameters(), **how))
 
     def next_batch(self, step: int) -> list[Part]:
         """The next examples (n, C, H, W), about in [-1, 1]."""

@@ -35,7 +35,7 @@ class ImageBARTTask(TrainingTask):
         self.model.entries.copy_(entries)
         self.average_weights(training.ema_decay)
         rates = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
-        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **rates))
+        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **rates, fused=self.fused))
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of all networks down the sum of their losses."""

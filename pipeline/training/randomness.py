@@ -11,12 +11,16 @@ from torch import Tensor
 
 from pipeline.base.seeds import seed_for
 
+NUMBERLESS = ("meta", "fakegpu")
+"""Devices whose tensors have no numbers, and which draw none (`pipeline.estimation.fake_gpu`)."""
+
 
 class StepRandom:
     """Draws for step `step`; rows [first, first + local batch) of the global batch are this process's."""
 
     def __init__(self, seed: int, step: int, batch: int, device: torch.device, process: int = 0, processes: int = 1):
-        self.generator = torch.Generator(device).manual_seed(seed_for(seed, "step", step))
+        drawn_on = "cpu" if device.type in NUMBERLESS else device
+        self.generator = torch.Generator(drawn_on).manual_seed(seed_for(seed, "step", step))
         self.batch, self.device = batch, device
         self.rows = slice(process * batch // processes, (process + 1) * batch // processes)
 

@@ -41,8 +41,8 @@ class StyleGAN2Task(TrainingTask):
         for name, (rate, every) in rates.items():
             share = every / (every + 1) if every else 1.0
             betas = (training.betas[0] ** share, training.betas[1] ** share)
-            weights = self.modules[name].parameters()
-            self.optimize(name, torch.optim.Adam(weights, lr=rate * share, betas=betas, eps=training.epsilon))
+            how = {"lr": rate * share, "betas": betas, "eps": training.epsilon, "fused": self.fused}
+            self.optimize(name, torch.optim.Adam(self.modules[name].parameters(), **how))
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of the generator, then of the discriminator, each followed by its penalty's where that is due."""

@@ -73,6 +73,8 @@ class TrainingTask:
 
     name: str
     model: Any
+    fullest_step = 0
+    """A step that does all that steps of this training do."""
 
     def __init__(
         self,
@@ -88,6 +90,8 @@ class TrainingTask:
         self.data, self.batch, self.steps = data, batch, steps
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.place = accelerator.process_index, accelerator.num_processes
+        self.fused: bool | None = True if self.device.type != "cpu" else None
+        """Whether Adam is one kernel for all weights; the CPU's does what it does by default."""
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Any] = {}
         self.batches: Iterator[Tensor] = iter(())
@@ -142,7 +146,7 @@ class TrainingTask:
         parts = random.parts(self.execution.micro_batch)
         sizes = [part.rows.stop - part.rows.start for part in parts]
         return [
-            Part(own.to(self.device), part, len(own) / len(items))
+            Part(own.to(self.device, non_blocking=True), part, len(own) / len(items))
             for own, part in zip(items.split(sizes), parts, strict=True)
         ]
 
