@@ -31,6 +31,7 @@ from pipeline.base.work import holder, is_held
 from pipeline.base.yaml_files import read_yaml
 from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
+from pipeline.estimation.fitting import memory_warnings
 from pipeline.plan.arguments import named_arguments, settings_argument, write_arguments
 from pipeline.plan.claims import Claims, claim, to_make
 from pipeline.plan.checks import claimed_run, left_out, obstacles

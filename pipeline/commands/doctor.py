@@ -23,6 +23,8 @@ from pipeline.base.parsing import read_json
 from pipeline.base.places import CONFIG, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
+from pipeline.estimation.devices import choose_card, this_device
+from pipeline.estimation.fitting import memory_warnings
 from pipeline.estimation.report import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
@@ -56,8 +58,13 @@ STATES = {
 def doctor(
     config: ConfigArgument = CONFIG / "demo.yaml",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
+    device: Annotated[
+        str | None, typer.Option(help="The GPU that trainings will run on, such as a100-40gb; this machine's without.")
+    ] = None,
 ) -> None:
     """Say whether a run can go through: metric networks, machine, datasets; exit code 1 if it can't."""
+    if device is not None:
+        choose_card(device)
     jobs = Jobs(read_config(config))
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
@@ -78,6 +85,9 @@ def doctor(
             print(f"{'left out' if left_out else 'not needed now'}: {state.line}")
     if needed > free:
         print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
+    entries = [job.entry for job in to_do.jobs if job.is_training and job.jobs is jobs]
+    for line in memory_warnings(jobs.config, entries, device or this_device()):
+        print(f"may run out of memory: {line}")
     for line in stopping:
         print(f"stops a run: {line}")
     if stopping:

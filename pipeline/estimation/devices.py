@@ -86,6 +86,25 @@ def this_device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
 
 
+def _told_memory(name: str) -> float | None:
+    """GiB that a name says."""
+    told = re.search(r"(\d+) ?gi?b", name.lower())
+    return float(told[1]) if told else None
+
+
+def choose_card(name: str) -> Device:
+    """A device for its memory alone: one of the table, or any GPU whose name says its memory."""
+    try:
+        return choose_device(name, None)
+    except InputError:
+        if told := _told_memory(name):
+            return Device(name, 0, 0, 0, 1, name, told)
+        known = ", ".join(one.name for one in DEVICES.values() if one.memory_gib)
+        raise InputError(
+            f"--device: {name!r} is not in the table, which has {known}; say its memory too, such as {name}-48gb"
+        ) from None
+
+
 def choose_device(name: str | None, tflops: float | None) -> Device:
     """The device of a name (the driver's or the table's), else this machine's; `tflops`: a reached rate.
 
@@ -97,7 +116,7 @@ def choose_device(name: str | None, tflops: float | None) -> Device:
     wanted = name or this_device()
     for device in DEVICES.values():
         if device.matches.lower() in wanted.lower():
-            told = re.search(r"(\d+) ?gi?b", wanted.lower())
-            return replace(device, memory_gib=float(told[1])) if told else device
+            told = _told_memory(wanted)
+            return replace(device, memory_gib=told) if told else device
     known = ", ".join(DEVICES)
     raise InputError(f"--device: {wanted!r} is not in the table, which has {known}; give the rate it reaches, --tflops")

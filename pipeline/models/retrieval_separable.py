@@ -157,7 +157,7 @@ class _SeparableLookup(torch.autograd.Function):
         upstream = gradient.unflatten(2, (len(plans), -1))
         table_gradient = code_gradient = None
         if needs_code:
-            scales = torch.tensor([plan.level.scale for plan in plans], dtype=keys.dtype, device=keys.device)
+            scales = torch.tensor([plan.level.scale for plan in plans], dtype=keys.dtype).to(keys.device)
             per_feature = (upstream * slope).flatten(2, 3)
             code_gradient = torch.matmul(scales.repeat_interleave(upstream.shape[3]), per_feature)
         if needs_tables:

@@ -76,6 +76,12 @@ def test_the_help_of_the_estimate_names_devices(places: Places, line: str) -> No
     assert all(option in told for option in ("--device", "--tflops", "--gpus", "a100", "h100", "cpu"))
 
 
+@documented("bright cost --help", says="With `--device` it names what does not fit that card")
+def test_the_help_of_the_cost_names_cards_and_says_that_no_gpu_is_needed(places: Places, line: str) -> None:
+    told = " ".join(places.fresh.look(line).text.split())
+    assert all(word in told for word in ("--device", "rtx4090", "a100-40gb", "a GPU that is not there"))
+
+
 @documented(
     "bright status CONFIG",
     says=(

@@ -323,6 +323,7 @@ def check_before_the_first_job():
     asked = needed().among(made)
     for line in left_out(asked.jobs):
         print(line, file=sys.stderr)
+    warn_of_memory()
     if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))
     for job in asked.jobs:
@@ -345,6 +346,19 @@ def check_before_the_first_job():
                 )
     this_run.update(made=asked.jobs, start=time.monotonic())
     when_asked_to_end(end_with_jobs)
+
+
+def warn_of_memory():
+    """Say which trainings the GPU has no room for that a profile names for their rule (`gpu_model`)."""
+    named = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name in all_stages() and (card := job.resources.get("gpu_model")):
+            model = find(job.rule.name, job.wildcards).job
+            if model.is_training:
+                named.setdefault(str(card), []).append(model.entry)
+    for card, entries in named.items():
+        for line in memory_warnings(jobs.config, entries, card):
+            print(f"warning: {line}", file=sys.stderr)
 
 
 def end_with_jobs(number, frame):

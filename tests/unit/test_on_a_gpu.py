@@ -1,0 +1,103 @@
+"""What trainings, encoding, decoding and sampling ask of a GPU at the paper's sizes; of a GPU that is not there.
+
+`bright cost` runs each model's own code on a device whose tensors have no numbers. A tensor on the wrong device, or a
+value that the host would wait for, ends that.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from pipeline.config.root import read_config
+from pipeline.estimation.fitting import memory_warnings
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "config" / "paper.yaml"
+GIBI = 2**30
+
+
+class Limit(NamedTuple):
+    """What a step may take: device operations, and GiB that it keeps for its backward pass."""
+
+    operations: int
+    kept_gib: float
+    decode: int = 300
+    """Operations of decoding four images."""
+
+
+# Reading the tables takes 2,182 operations of a step of 64x64x4 and 961 of its decoding, of 16x16x16 four times that.
+LIMITS = {
+    "autoencoders.ffhq-64x64x4": Limit(4500, 31, decode=1160),
+    "autoencoders.ffhq-rqvae": Limit(1700, 57),
+    "autoencoders.church-kl-bf16": Limit(1850, 24),
+    "diffusions.ffhq": Limit(1700, 56),
+    "generators.ffhq-stylegan2": Limit(5400, 20),
+}
+SLOW_LIMITS = {
+    "autoencoders.ffhq-16x16x16": Limit(11300, 32, decode=4050),
+    "autoencoders.ffhq-64x64x4-bf16": Limit(5200, 21, decode=1160),
+    "autoencoders.ffhq-vqgan": Limit(1550, 21),
+    "diffusions.ffhq-bf16": Limit(2650, 45),
+    "generators.ffhq-imagebart": Limit(3800, 20),
+    "generators.church-ddpm": Limit(1800, 126),
+}
+USES = {"encode": 200, "sample": 360}
+"""Operations for four images."""
+STEPS = 1110  # operations of two steps of a sampler
+
+
+def counted(folder: Path, entries: list[str]) -> dict[str, dict[str, Any]]:
+    """What `bright cost` counts for entries of the paper's config, and of the same in bf16; in a process of its own."""
+    values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    for section, name in (("autoencoders", "ffhq-64x64x4"), ("autoencoders", "church-kl"), ("diffusions", "ffhq")):
+        values[section][f"{name}-bf16"] = {"like": name, "execution": {"precision": "bf16"}}
+    config, found = folder / "paper.yaml", folder / "costs.json"
+    config.write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "pipeline.commands.cost", str(config), *entries, "--json", str(found)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {one["entries"][0]: one for one in json.loads(found.read_text())["trainings"]}
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return counted(tmp_path_factory.mktemp("costs"), list(LIMITS))
+
+
+def check(cost: dict[str, Any], limit: Limit) -> None:
+    assert cost["problem"] is None
+    step, told = cost["cost"]["step"], cost["entries"][0]
+    print(told, step, {name: use["operations"] for name, use in cost["cost"]["uses"].items()})
+    assert 0.5 * limit.operations < step["operations"] <= limit.operations, told
+    assert 0.5 * limit.kept_gib < step["kept"] / GIBI <= limit.kept_gib, told
+    assert step["to_host"] == 0
+    assert step["to_device"] <= 2, "the batch, and a constant"
+    weights = cost["cost"]["weights"]
+    assert step["kept"] + weights / 2 < step["peak"] < 1.2 * step["kept"] + 2 * weights + GIBI, told
+    for name, use in cost["cost"]["uses"].items():
+        assert use["operations"] <= (USES | {"decode": limit.decode}).get(name, STEPS), (told, name)
+        assert use["to_host"] == 0
+        assert use["kept"] == 0
+
+
+@pytest.mark.parametrize("entry", LIMITS)
+def test_a_training_step_stays_within_its_launches_and_memory(entry: str, costs: dict[str, dict[str, Any]]) -> None:
+    check(costs[entry], LIMITS[entry])
+
+
+@pytest.mark.slow
+def test_steps_of_further_models_stay_within_theirs(tmp_path: Path) -> None:
+    found = counted(tmp_path, list(SLOW_LIMITS))
+    for entry, limit in SLOW_LIMITS.items():
+        check(found[entry], limit)
+
+
+@pytest.mark.slow
+def test_a_run_is_told_which_of_its_trainings_a_card_has_no_room_for() -> None:
+    (line,) = memory_warnings(read_config(PAPER), ["generators.ffhq-stylegan2", "autoencoders.church-kl"], "rtx3090")
+    assert line.startswith("autoencoders.church-kl: a step needs about ")
