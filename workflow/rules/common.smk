@@ -354,7 +354,7 @@ def warn_of_memory():
     for job in workflow.dag.needrun_jobs():
         if job.rule.name in all_stages() and (card := job.resources.get("gpu_model")):
             model = find(job.rule.name, job.wildcards).job
-            if model.is_training:
+            if model.is_training and model.jobs is jobs:
                 named.setdefault(str(card), []).append(model.entry)
     for card, entries in named.items():
         for line in memory_warnings(jobs.config, entries, card):
