@@ -34,8 +34,10 @@ class Rescaling:
         return rescaled.clamp(low, high)
 
 
-def _by_channel(numbers: tuple[float, ...], codes: Tensor) -> Tensor:
-    return torch.tensor(numbers, dtype=codes.dtype, device=codes.device)[:, None, None]
+def _by_channel(numbers: tuple[float, ...], codes: Tensor) -> Tensor | float:
+    if len(numbers) == 1:
+        return numbers[0]
+    return torch.tensor(numbers, dtype=codes.dtype).to(codes.device, non_blocking=True)[:, None, None]
 
 
 ROWS = 4096  # codes at once, where all are looked at

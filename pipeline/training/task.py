@@ -192,7 +192,7 @@ class TrainingTask:
 
     def skipped(self, name: str) -> bool:
         """Whether its optimizer left out its last step: scaled gradients (fp16) overflowed, in all processes."""
-        return self.optimizers[name].step_was_skipped
+        return bool(getattr(self.optimizers[name], "step_was_skipped", False))  # of one without a scaler, never
 
     def set_learning_rate(self, training: Any, step: int) -> None:
         """The model's, after warm-up and decay."""
