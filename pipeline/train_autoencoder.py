@@ -20,10 +20,11 @@ def train_autoencoder(
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
     validation: Annotated[Path | None, typer.Option(help="The validation split, for execution.validate_every.")] = None,
     lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for the LPIPS of that.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
 ) -> None:
     from pipeline.data.pictures import save_picture
     from pipeline.evaluation.validation import Validation
-    from pipeline.models.checkpoints import save_autoencoder
+    from pipeline.models.checkpoints import AutoencoderFacts, load_model, save_autoencoder
     from pipeline.training.autoencoder import AutoencoderTask
     from pipeline.training.images import TrainingImages
     from pipeline.training.loop import Loop, make_accelerator
@@ -31,6 +32,9 @@ def train_autoencoder(
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)
+    if job.autoencoder.initial_weights is not None:
+        initial = needed(initial, "--initial", "initial_weights names what the training begins with")
+        task.begin_with(load_model(initial, "autoencoder", AutoencoderFacts)[1], initial)
 
     def save(path: Path) -> None:
         save_autoencoder(path, task.model, job.autoencoder, data.resolution, data.channels)

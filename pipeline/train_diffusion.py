@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import needed, run_stage, stage
 from pipeline.stages.generation import DiffusionJob
 
 
@@ -18,9 +18,11 @@ def train_diffusion(
     history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
     preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
+    initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
 ) -> None:
     from pipeline.data.pictures import save_picture
-    from pipeline.models.diffusion import save_diffusion
+    from pipeline.models.checkpoints import load_model
+    from pipeline.models.diffusion import DiffusionFacts, save_diffusion
     from pipeline.training.codes import TrainingCodes
     from pipeline.training.diffusion import DiffusionTask
     from pipeline.training.loop import Loop, make_accelerator
@@ -28,6 +30,9 @@ def train_diffusion(
     accelerator = make_accelerator(job.diffusion.execution, work)
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
+    if job.diffusion.initial_weights is not None:
+        initial = needed(initial, "--initial", "initial_weights names what the training begins with")
+        task.begin_with(load_model(initial, "diffusion", DiffusionFacts)[1], initial)
 
     def save(path: Path) -> None:
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)

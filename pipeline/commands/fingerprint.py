@@ -28,6 +28,10 @@ def fingerprint(config: ConfigArgument) -> None:
             if model.weights is not None:
                 where = f"{section}.{name}.weights"
                 facts[where] = fingerprints.checkpoint(model.weights, where)
+            initial = getattr(model, "initial_weights", None)
+            if initial is not None and initial.path is not None:
+                where = f"{section}.{name}.initial_weights"
+                facts[where] = fingerprints.checkpoint(initial.of_sort(section.removesuffix("s")), where)
     fingerprints.keep()
     print(json.dumps(facts, indent=2))
 

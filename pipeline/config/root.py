@@ -91,6 +91,8 @@ class Config(Section):
                 if entry.snapshot_of is not None:
                     with _told_of(f"{section}.{name}"):
                         check_snapshot(entry, _known(entry.snapshot_of, entries, "snapshot_of", section))
+        for section in ("autoencoders", "diffusions"):
+            _check_beginnings(getattr(self, section), section)
         for name, autoencoder in self.autoencoders.items():
             with _told_of(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
@@ -234,6 +236,17 @@ def _told_of(entry: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{entry}.{error}") from None
+
+
+def _check_beginnings(entries: dict[str, Any], section: str) -> None:
+    """What entries begin with is there, and none begins with what begins with it."""
+    for name, entry in entries.items():
+        chain = [name]
+        while entry.initial_weights is not None and (begun := entry.initial_weights.entry) is not None:
+            entry = _known(begun, entries, f"{section}.{chain[-1]}.initial_weights", section)
+            if begun in chain:
+                raise ValueError(f"{section}.{name}.initial_weights: a circle: {' from '.join([*chain, begun])}")
+            chain.append(begun)
 
 
 def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:

@@ -32,7 +32,7 @@ from pipeline.base.progress import Progress, logger
 from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Source
 from pipeline.settings.fields import Section
-from pipeline.settings.foreign import ForeignWeights
+from pipeline.settings.foreign import ForeignWeights, OwnWeights
 
 FINGERPRINTS = Path("results/fingerprints")
 LAST_SEEN = Path("results/work/fingerprints.json")
@@ -130,9 +130,9 @@ class Fingerprints:
         return known if split_list is None else known | {"list": self._list(place, split_list, where)}
 
     @cache  # noqa: B019
-    def checkpoint(self, weights: ForeignWeights, where: str) -> dict[str, Any]:
+    def checkpoint(self, weights: ForeignWeights | OwnWeights, where: str) -> dict[str, Any]:
         """A checkpoint's `sha256`, `files` and `bytes`, or that it is `absent`."""
-        place = _place(Path(weights.path).name, checkpoint=weights.path)
+        place = _place(Path(weights.path or "").name, checkpoint=weights.path)
         found = self._find(place, where, partial(checkpoint_files, weights, where), dict)
         return {"absent": weights.path} if found is None else found.model_dump(exclude={"lists", "images"})
 
@@ -214,7 +214,7 @@ def missing_list(path: Path, where: str) -> str | None:
     return None
 
 
-def missing_checkpoint(weights: ForeignWeights, where: str) -> str | None:
+def missing_checkpoint(weights: ForeignWeights | OwnWeights, where: str) -> str | None:
     """One line saying that a checkpoint is not there; None where it is."""
     return _problem(partial(checkpoint_files, weights, where))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
-from pipeline.settings.foreign import ForeignWeights
+from pipeline.settings.foreign import ForeignWeights, OwnWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
@@ -77,11 +77,12 @@ def raw_files(source: Source, where: str) -> list[RawFile]:
     return _readable(files, f"{where}.path: {source.path} holds no images that can be read")
 
 
-def checkpoint_files(weights: ForeignWeights, where: str) -> list[RawFile]:
+def checkpoint_files(weights: ForeignWeights | OwnWeights, where: str) -> list[RawFile]:
     """The checkpoint's file, or all files in its folder in the order of their names; InputError as of `raw_files`."""
-    path = Path(weights.path)
+    path = Path(weights.path or "")
     if not path.exists():
-        raise InputError(f"{where}.path: {path} does not exist; a run that imports it needs that {weights.kind}")
+        what = weights.kind if isinstance(weights, ForeignWeights) else "file"
+        raise InputError(f"{where}.path: {path} does not exist; a run that reads it needs that {what}")
     files = list(_walk(path, where)) if path.is_dir() else [_raw_file("", path)]
     return _readable(
         sorted(files, key=attrgetter("name")), f"{where}.path: {path} holds no checkpoint that can be read"

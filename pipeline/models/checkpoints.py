@@ -82,7 +82,7 @@ def load_generator(path: Path, device: torch.device | None = None) -> Any:
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
     """Weights, settings and facts without names of datasets or models: what a config calls things moves no byte."""
     names = {key: "" for key in ("dataset", "autoencoder") if getattr(settings, key, None) is not None}
-    config = {kind: settings.model_dump(mode="json") | names, **facts}
+    config = {kind: settings.model_dump(mode="json", exclude={"initial_weights"}) | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})

@@ -11,6 +11,7 @@ from pipeline.plan.dvc import recorded_origin
 from pipeline.plan.run import Needed
 from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples
+from pipeline.settings.foreign import OwnWeights
 from pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.datasets import PREPARE_DATASET
@@ -35,7 +36,7 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
 
 
 def _missing_source(job: Job) -> str | None:
-    """A line where the raw images, or the checkpoint, that a job reads are not there."""
+    """A line where the raw images, or the weights, that a job reads are not there."""
     section, _, name = job.entry.partition(".")
     if job.stage is PREPARE_DATASET:
         data, where = job.jobs.config.datasets[name], f"datasets.{name}"
@@ -46,6 +47,8 @@ def _missing_source(job: Job) -> str | None:
         return missing_source(source_at(settings.path), f"samples.{name}")
     if job.stage is IMPORT_WEIGHTS:
         return missing_checkpoint(getattr(job.jobs.config, section)[name].weights, f"{job.entry}.weights")
+    if job.is_training and isinstance(path := next(iter(job.inputs.get("initial", ())), None), str):
+        return missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
     return None
 
 

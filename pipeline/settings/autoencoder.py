@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.settings.fields import CodeSizeField, Section, added, is_power_of_two, operational
-from pipeline.settings.foreign import ImportedWeights, check_weights
+from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
 
 DEFAULT_LEVELS = 5
 """So many channel multipliers are by default: (1, 1, 2, 2, 4)."""
@@ -262,6 +262,7 @@ class AutoencoderSettings(Section):
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
+    initial_weights: InitialWeights = None
     discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
     losses: Losses = Field(Losses(), description="Equation 5.")
     training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
@@ -287,7 +288,7 @@ class AutoencoderSettings(Section):
                 )
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.looks_at_all(), group or 1)
-        check_weights(self.weights, "autoencoder", self.family)
+        check_weights(self.weights, "autoencoder", self.family, self.initial_weights)
         return self
 
     def looks_at_all(self) -> str | None:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution, Precision, SnapshotOf
 from pipeline.settings.fields import Section, added, check_parts, operational
-from pipeline.settings.foreign import ImportedWeights, check_weights
+from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 Prediction = Literal["noise", "velocity"]
@@ -92,6 +92,7 @@ class Diffusion(Denoising):
     )
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
+    initial_weights: InitialWeights = None
     execution: Execution = Field(Execution(), description="How it runs.")
     seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
 
@@ -99,7 +100,7 @@ class Diffusion(Denoising):
     def _shared_evenly(self) -> "Diffusion":
         self.execution.check_batch(self.training.batch)
         self.execution.check_without_images()
-        check_weights(self.weights, "diffusion", None)
+        check_weights(self.weights, "diffusion", None, self.initial_weights)
         return self
 
     def architecture(self) -> dict[str, Any]:

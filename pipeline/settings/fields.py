@@ -108,15 +108,15 @@ class Section(BaseModel):
     def numerical(self) -> dict[str, Any]:
         """The keys that can change a number, as JSON values: what a digest is made from.
 
-        Left out are operational keys (how often to save, where files lie), names of other entries, and keys of a
-        later version while they say what was done before there was such a key.
+        Left out are operational keys (how often to save, where files lie), names of other entries, what counts by its
+        content, and keys of a later version while they say what was done before there was such a key.
         """
         values = self.model_dump(mode="json")
         for name in type(self).model_fields:
             part = getattr(self, name)
             marks = self._marks(name)
-            is_reference = name in REFERENCES and isinstance(part, str)
-            if marks.get("operational") or is_reference or ("before" in marks and values[name] == marks["before"]):
+            by_content = marks.get("by_content") or (name in REFERENCES and isinstance(part, str))
+            if marks.get("operational") or by_content or ("before" in marks and values[name] == marks["before"]):
                 del values[name]
             elif isinstance(part, Section):
                 values[name] = part.numerical()
@@ -136,6 +136,11 @@ class Section(BaseModel):
 def operational(default: Any, description: str, **checks: Any) -> Any:
     """A key that changes no number: it is not part of any digest."""
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)
+
+
+def by_content(default: Any, description: str) -> Any:
+    """A key that says where something is: what lies there is in digests, as an input or a sha256, its place is not."""
+    return Field(default, description=description, json_schema_extra={"by_content": True})
 
 
 def added(default: Any, before: Any, description: str, **checks: Any) -> Any:

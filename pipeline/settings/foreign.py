@@ -1,10 +1,11 @@
-"""Config of weights that another program trained: what an entry has instead of a training."""
+"""Config of weights from elsewhere: another program's in place of a training, or any trained ones to begin one with."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema, model_validator
 
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Name, Section, by_content
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
@@ -34,10 +35,50 @@ ImportedWeights = Annotated[
 ]
 
 
-def check_weights(weights: ForeignWeights | None, sort: str, family: str | None) -> None:
+class OwnWeights(Section):
+    """Weights that a training here left, or an import: another entry's, or a file's."""
+
+    entry: Name | None = Field(None, description="The name of another entry of the section; its name alone says it.")
+    path: str | None = Field(None, description="The file (safetensors), or a folder of `bright export`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"entry": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "OwnWeights":
+        if (self.entry is None) == (self.path is None):
+            raise ValueError("the name of another entry, or {path: FILE}")
+        return self
+
+    def of_sort(self, sort: str) -> "OwnWeights":
+        """With a path: the file of an autoencoder or a diffusion model; told by its name, also where nothing is."""
+        path = Path(self.path or "")
+        return self if path.suffix == ".safetensors" else OwnWeights(path=str(path / f"{sort}.safetensors"))
+
+
+InitialWeights = Annotated[
+    OwnWeights | None,
+    by_content(
+        None,
+        "What the training begins with in place of random weights: the name of another entry of this section, trained"
+        " or imported, or `{path: FILE}`. Of the same architecture; averages and learning curves begin at step 0.",
+    ),
+    WithJsonSchema({"anyOf": [{"type": "string"}, OwnWeights.model_json_schema(), {"type": "null"}]}),
+]
+
+
+def check_weights(
+    weights: ForeignWeights | None, sort: str, family: str | None, initial: OwnWeights | None = None
+) -> None:
     """ValueError, beginning with the key, where a checkpoint does not become such an entry."""
     if weights is None:
         return
+    if initial is not None:
+        raise ValueError(
+            "initial_weights: not beside weights, which is an import without a training: name an entry that has weights"
+        )
     needed, needed_family = BECOMES[weights.kind]
     if sort != needed:
         raise ValueError(f"weights.kind: {weights.kind} is for an entry of {needed}s, not of {sort}s")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, networ
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
+from pipeline.settings.foreign import OwnWeights
 from pipeline.settings.snapshots import training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
@@ -189,8 +191,8 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     if model.snapshot_of is not None:
         return snapshot(jobs, "autoencoder", name, jobs(autoencoder, model.snapshot_of))
     images = jobs(dataset, model.dataset)
-    inputs: Inputs = {"images": images["train.zip"]}
-    facts = {}
+    initial, facts = beginning(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
+    inputs: Inputs = {"images": images["train.zip"], **initial}
     kind = model.losses.perceptual.network
     if kind != "none":
         inputs["perceptual"] = network(PERCEPTUAL_NETWORKS[kind])
@@ -228,6 +230,20 @@ def missing_snapshot(path: Path) -> str:
         f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
         " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
     )
+
+
+def beginning(
+    jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
+) -> tuple[Inputs, dict[str, Any]]:
+    """What a training begins with: weights of another entry, which `make` trains, or a file; the file's facts."""
+    sort = make.__name__
+    if given is None:
+        return {}, {}
+    if given.entry is not None:
+        return {"initial": jobs(make, given.entry)[f"{sort}.safetensors"]}, {}
+    file = given.of_sort(sort)
+    facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
+    return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
 
 
 def imported(jobs: Jobs, sort: str, name: str, size: dict[str, Any]) -> Job:

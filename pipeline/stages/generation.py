@@ -18,7 +18,7 @@ from pipeline.settings.diffusion import (
 )
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
-from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported, snapshot
+from pipeline.stages.autoencoders import autoencoder, beginning, codes, family_code, imported, snapshot
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
@@ -81,11 +81,13 @@ def diffusion(jobs: Jobs, name: str) -> Job:
         return imported(jobs, "diffusion", name, {"code_size": str(size)})
     if settings.snapshot_of is not None:
         return snapshot(jobs, "diffusion", name, jobs(diffusion, settings.snapshot_of))
+    initial, facts = beginning(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
     return jobs.job(
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
         {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion")},
-        inputs=_codes_of(jobs, settings.autoencoder),
+        inputs={**_codes_of(jobs, settings.autoencoder), **initial},
+        facts=facts,
         families=family_code(jobs.config.autoencoders[settings.autoencoder]),
     )
 

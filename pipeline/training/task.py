@@ -7,6 +7,7 @@ and optimizers, saved and restored by their names, its averages, and the step's 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import cos, pi
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
 from pipeline.models.recomputing import recompute
+from pipeline.models.weights import fill
 from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Sampler
 from pipeline.training.average import WeightAverage
@@ -125,6 +127,14 @@ class TrainingTask:
     def average_weights(self, decay: float) -> None:
         """Keep averages of the model's weights, decayed so much by each step."""
         self.average = WeightAverage(self.model.parameters(), decay)
+
+    def begin_with(self, weights: dict[str, Tensor], path: Path) -> None:
+        """Trained weights, of the file at `path`, in place of random ones; InputError where they do not fit."""
+        try:
+            fill(self.model, weights, path)
+        except InputError as error:
+            raise InputError(f"initial_weights: {error}") from None
+        self.average_weights(self.average.decay)
 
     def start(self, step: int) -> None:
         """Get ready to go on from `step` (the data loader's position)."""

@@ -30,7 +30,7 @@ rule train_autoencoder:
         digest=digest,
         work=work("train_autoencoder"),
         processes=processes,
-        networks=options("perceptual", "validation", "lpips_alex"),
+        networks=options("perceptual", "validation", "lpips_alex", "initial"),
     message:
         "Training {params.entry}"
     shell:

@@ -30,12 +30,13 @@ rule train_diffusion:
         digest=digest,
         work=work("train_diffusion"),
         processes=processes,
+        sources=options("initial"),
     message:
         "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
         " pipeline.train_diffusion {params.settings:q} --code {params.code:q} --codes {input.codes:q}"
-        " --autoencoder {input.autoencoder:q} --weights {output.weights:q} --history {output.history:q}"
+        " --autoencoder {input.autoencoder:q} {params.sources} --weights {output.weights:q} --history {output.history:q}"
         " --preview {output.preview:q} --work {params.work:q}"
 
 
