@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.generation.interactive import ImageModel, load_autoencoder
+    from pipeline.generation.interactive import ImageGenerator, ImageModel, load_autoencoder, load_generator
 
-__all__ = ["ImageModel", "load_autoencoder"]
+__all__ = ["ImageGenerator", "ImageModel", "load_autoencoder", "load_generator"]
 
 # `python -m pipeline.doctor` is `bright doctor`: the stages' commands lie on this shelf, the others
 # in a folder of it.

@@ -1,11 +1,13 @@
 """Files that exist are whole: written beside their place, flushed, then renamed into it."""
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.checksums import checksum_path, is_kept, take_checksum
+from pipeline.base.errors import InputError
 
 FORGOTTEN_S = 7 * 24 * 3600  # nobody writes one file for a week
 
@@ -42,6 +45,31 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, which takes its place, whole, if the block ends without an exception.
+
+    InputError where something lies there: only an empty folder is replaced.
+    """
+    folder = folder.absolute()
+    problem = InputError(f"{folder}: is there already; nothing is replaced: give another name, or remove it yourself")
+    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
+        raise problem
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # filled meanwhile
+                raise problem from None
+            raise
+        _flush_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put(temporary: Path, path: Path) -> None:

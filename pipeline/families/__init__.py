@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.base.errors import InputError
@@ -120,6 +121,15 @@ def _found(module: str) -> ModuleSpec:
         place = spec.submodule_search_locations or []
     assert spec is not None
     return spec
+
+
+def family_file(name: str) -> Path | None:
+    """The file that a family's module would be imported from; nothing is imported. None where there is no module."""
+    try:
+        origin = _found(family_module(name)).origin
+    except ModuleNotFoundError:
+        return None
+    return Path(origin) if origin is not None else None
 
 
 def autoencoder_family(name: str) -> AutoencoderFamily:

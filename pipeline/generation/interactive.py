@@ -21,9 +21,12 @@ from pipeline.base.errors import InputError
 from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
+from pipeline.generation.exported import exported_files, is_exported
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
+from pipeline.models.checkpoints import load_generator as load_generating_network
 from pipeline.models.diffusion import TrainedDiffusion, load_diffusion
+from pipeline.models.generator import Generator
 from pipeline.settings.diffusion import Sampler
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
@@ -68,8 +71,7 @@ class ImageModel:
         height, width, channels = self.autoencoder.settings.code_size
         if tuple(codes.shape[1:]) != (channels, height, width):
             raise InputError(f"codes: shape (N, {channels}, {height}, {width}) is needed, not {tuple(codes.shape)}")
-        images = to_uint8(self.autoencoder.decode(codes.to(self.device))).cpu()
-        return [Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()) for image in images]
+        return _pictures(self.autoencoder.decode(codes.to(self.device)))
 
     def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
         """New images from the diffusion model by DDIM; image i depends on (seed, i) alone."""
@@ -92,17 +94,26 @@ class ImageModel:
 
 
 def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
-    """A trained autoencoder, by its name in a config or by the path of its weights (safetensors).
+    """A trained autoencoder, by its name in a config, by the path of its weights (safetensors), or by a folder of
+    `bright export`.
 
-    By name, the diffusion model that this config has on it comes along where it is trained already.
-    InputError where it is not trained, or where the config has no such name.
+    By name, the diffusion model that this config has on it comes along where it is trained already; of a folder, the
+    one that is in it. InputError where it is not trained, or where the config has no such name.
     """
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name)))
+    if is_exported(Path(name)):
+        files = exported_files(Path(name))
+        if "autoencoder" not in files:
+            raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
+        found = load_diffusion(files["diffusion"]) if "diffusion" in files else None
+        return ImageModel(load_network(files["autoencoder"]), found)
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         known = ", ".join(jobs.config.autoencoders)
-        raise InputError(f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file")
+        raise InputError(
+            f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file or a folder"
+        )
     trained = jobs(autoencoder, str(name))
     weights = Path(trained.path("autoencoder.safetensors"))
     if not weights.exists():
@@ -112,6 +123,36 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
         if denoiser.complete:
             return ImageModel(load_network(weights), load_diffusion(Path(denoiser.path("diffusion.safetensors"))))
     return ImageModel(load_network(weights))
+
+
+@dataclass(frozen=True)
+class ImageGenerator:
+    """A trained generator, with the autoencoder that decodes what it makes where that is codes."""
+
+    generator: Generator
+    autoencoder: ImageAutoencoder | None = None
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
+        """New images, by DDIM of a family that denoises; image i depends on (seed, i) alone."""
+        made = self.generator.sample(list(range(count)), seed, Sampler(kind="ddim", steps=steps))
+        return _pictures(made if self.autoencoder is None else self.autoencoder.decode(made))
+
+
+def load_generator(name: str | Path) -> ImageGenerator:
+    """A trained generator, by the path of its weights (safetensors), or by a folder of `bright export`."""
+    if Path(name).is_dir():
+        files = exported_files(Path(name))
+        if "generator" not in files:
+            raise InputError(f"{name}: holds an autoencoder: load_autoencoder({str(name)!r})")
+        decoder = load_network(files["autoencoder"]) if "autoencoder" in files else None
+        return ImageGenerator(load_generating_network(files["generator"]), decoder)
+    return ImageGenerator(load_generating_network(Path(name)))
+
+
+def _pictures(images: Tensor) -> list[Image.Image]:
+    """Images (N, C, R, R) in [-1, 1] for people."""
+    return [Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()) for image in to_uint8(images).cpu()]
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:

@@ -20,6 +20,14 @@ BECOMES: dict[str, tuple[str, str | None]] = {
 }
 
 
+# The weights in a folder of `bright export`, by what they are of. The UNet's lie where diffusers looks for them.
+EXPORTED = {
+    "autoencoder": "autoencoder.safetensors",
+    "diffusion": "unet/diffusion_pytorch_model.safetensors",
+    "generator": "generator.safetensors",
+}
+
+
 class ForeignWeights(Section):
     """A checkpoint of another program."""
 
@@ -55,7 +63,7 @@ class OwnWeights(Section):
     def of_sort(self, sort: str) -> "OwnWeights":
         """With a path: the file of an autoencoder or a diffusion model; told by its name, also where nothing is."""
         path = Path(self.path or "")
-        return self if path.suffix == ".safetensors" else OwnWeights(path=str(path / f"{sort}.safetensors"))
+        return self if path.suffix == ".safetensors" else OwnWeights(path=str(path / EXPORTED[sort]))
 
 
 InitialWeights = Annotated[

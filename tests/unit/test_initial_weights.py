@@ -26,6 +26,7 @@ from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.foreign import EXPORTED
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.generation import diffusion
@@ -91,9 +92,9 @@ def test_an_imported_checkpoint_is_begun_with_too() -> None:
 
 def test_a_files_content_moves_the_digest_and_its_place_does_not() -> None:
     for folder in ("a", "b"):
-        Path(folder).mkdir()
+        Path(folder, "unet").mkdir(parents=True)
         for sort in ("autoencoder", "diffusion"):
-            Path(folder, f"{sort}.safetensors").write_bytes(b"weights")
+            Path(folder, EXPORTED[sort]).write_bytes(b"weights")
     before = [job.digest for job in tuned(plan({"path": "a"}))]
     assert before == [job.digest for job in tuned(plan({"path": "b"}))]
     assert before[0] == plan({"path": "a/autoencoder.safetensors"})(autoencoder, "tuned").digest
@@ -106,7 +107,7 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
     jobs = plan({"path": "nowhere"})
     told = [line for line in obstacles(jobs, unfinished(jobs)) if "nowhere" in line]
     assert told == [
-        f"{sort}s.tuned.initial_weights.path: nowhere/{sort}.safetensors does not exist; a run that reads it needs that"
+        f"{sort}s.tuned.initial_weights.path: nowhere/{EXPORTED[sort]} does not exist; a run that reads it needs that"
         " file"
         for sort in ("autoencoder", "diffusion")
     ]
@@ -222,7 +223,7 @@ def test_the_page_has_ten_lines_that_continue_a_larger_model_on_a_small_collecti
         for source in job.inputs["initial"]
     ] == [
         "/models/bright-ffhq/autoencoder.safetensors",
-        "/models/bright-ffhq/diffusion.safetensors",
+        "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors",
     ]
     values = yaml.safe_load(whole) | yaml.safe_load(entries)
     values["datasets"]["ffhq"] = values["datasets"]["mine"]

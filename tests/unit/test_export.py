@@ -1,0 +1,105 @@
+"""The weights of an exported folder: read again, for diffusers too; nothing is replaced, nothing in it is run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
+
+from pipeline import load_autoencoder, load_generator
+from pipeline.base.atomic import new_folder
+from pipeline.base.errors import InputError
+from pipeline.config.families import parse_generator
+from pipeline.generation.exported import write_weights
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator
+from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.diffusion import Diffusion
+
+DDPM = {"family": "ddpm", "dataset": "any", "unet": {"channels": 8, "multipliers": [1, 1], "norm_groups": 4}}
+
+
+@pytest.fixture
+def models(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> dict[str, Path]:
+    """The weights files of an autoencoder and of a diffusion model on its codes."""
+    settings, files = Autoencoder.model_validate(tiny_autoencoder()), {}
+    for sort in ("autoencoder", "diffusion"):
+        files[sort] = tmp_path / f"{sort}.safetensors"
+    save_autoencoder(files["autoencoder"], Bright(settings, 32, 1), settings, 32, 1)
+    denoiser, size = Diffusion.model_validate(tiny_diffusion()), settings.code_size
+    unet = build_unet(denoiser.unet, size)
+    save_diffusion(files["diffusion"], unet, denoiser, size, Rescaling(0.5, 2.0, 1.0))
+    return files
+
+
+def test_a_folder_is_read_as_the_files_are(models: dict[str, Path], tmp_path: Path) -> None:
+    write_weights(tmp_path / "out", models)
+    from_folder, from_file = load_autoencoder(tmp_path / "out"), load_autoencoder(models["autoencoder"])
+    images = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
+    assert torch.equal(from_folder.encode(images), from_file.encode(images))
+    assert len(from_folder.sample(2, steps=2)) == 2
+    with pytest.raises(InputError, match="holds an autoencoder: load_autoencoder"):
+        load_generator(tmp_path / "out")
+
+
+def test_diffusers_reads_unet_and_scheduler(models: dict[str, Path], tmp_path: Path) -> None:
+    write_weights(tmp_path / "out", models)
+    unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet")
+    expected = load_file(models["diffusion"])
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in unet.state_dict().items())
+    scheduler = DDPMScheduler.from_pretrained(tmp_path / "out", subfolder="scheduler")
+    assert scheduler.config.beta_schedule == "squaredcos_cap_v2"
+    assert scheduler.config.clip_sample
+
+
+def test_a_generator_of_pixels_is_a_folder_of_diffusers_too(tmp_path: Path) -> None:
+    settings = parse_generator(DDPM, "ddpm")
+    made = make_generator(settings, (1, 16, 16))
+    save_generator(tmp_path / "generator.safetensors", made, settings, (1, 16, 16))
+    write_weights(tmp_path / "out", {"generator": tmp_path / "generator.safetensors"})
+    unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet")
+    assert all(torch.equal(tensor, made.unet.state_dict()[name]) for name, tensor in unet.state_dict().items())
+    one, other = (load_generator(tmp_path / name) for name in ("out", "generator.safetensors"))
+    for here, there in zip(one.sample(2, steps=2), other.sample(2, steps=2), strict=True):
+        assert here.size == (16, 16)
+        assert (np.asarray(here) == np.asarray(there)).all()
+    with pytest.raises(InputError, match="holds a generator alone: load_generator"):
+        load_autoencoder(tmp_path / "out")
+
+
+def test_a_family_that_lies_in_the_folder_is_refused_and_not_imported(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_weights(tmp_path / "out", {"autoencoder": models["autoencoder"]})
+    told = '{"autoencoder": {"family": "theirs.family"}, "resolution": 32, "channels": 1}'
+    save_file({"x": torch.zeros(1)}, tmp_path / "out" / "autoencoder.safetensors", {"config": told})
+    (tmp_path / "out" / "theirs").mkdir()
+    (tmp_path / "out" / "theirs" / "family.py").write_text("FAMILY = print('I RAN', 1 / 0)")
+    monkeypatch.chdir(tmp_path / "out")
+    monkeypatch.syspath_prepend("")
+    with pytest.raises(InputError, match=r"its family theirs\.family lies in that folder, and nothing there is run"):
+        load_autoencoder(tmp_path / "out")
+
+
+def test_a_new_folder_is_whole_or_absent_and_replaces_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as folder:
+        (folder / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "whole").touch()
+        assert not (tmp_path / "out" / "whole").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "whole"]
+    for place in ("out", "out/whole"):
+        with pytest.raises(InputError, match="is there already; nothing is replaced"), new_folder(tmp_path / place):
+            pytest.fail("not to be written")
+    with pytest.raises(InputError, match="is there already"), new_folder(tmp_path / "new") as folder:
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "theirs").touch()
+    assert (tmp_path / "new" / "theirs").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]

@@ -1,0 +1,86 @@
+"""A trained model handed over: the folder alone, outside the checkout, in a process of its own."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from documented import ROOT, blocks
+from PIL import Image
+from safetensors import safe_open
+from tiny_workflow import Workflow
+from typed import Places, documented
+
+from pipeline import load_autoencoder
+
+pytestmark = pytest.mark.slow
+
+LOADED = """
+import hashlib, sys
+from pathlib import Path
+from pipeline import load_autoencoder
+
+model = load_autoencoder(Path.cwd())
+codes = model.encode(["picture.png"])
+print(hashlib.sha256(codes.numpy().tobytes()).hexdigest(), len(model.sample(2, seed=1, steps=2)))
+"""
+
+
+@pytest.fixture
+def folder(tiny_run: Workflow, tmp_path: Path) -> Path:
+    tiny_run.python("pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
+    return tmp_path / "out"
+
+
+def test_an_exported_folder_encodes_to_the_same_bits_in_a_fresh_process(tiny_run: Workflow, folder: Path) -> None:
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(folder / "picture.png")
+    (weights,) = tiny_run.folder.glob("results/store/autoencoders/main-*/autoencoder.safetensors")
+    codes = load_autoencoder(weights).encode([folder / "picture.png"])
+    command = [sys.executable, "-P", "-c", LOADED]
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [hashlib.sha256(codes.numpy().tobytes()).hexdigest(), "2"]
+
+
+def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(folder: Path) -> None:
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    _, front, body = card.split("---\n", 2)
+    told = yaml.safe_load(front)
+    assert (told["license"], told["pipeline_tag"]) == ("unknown", "unconditional-image-generation")
+    metrics = told["model-index"][0]["results"][0]["metrics"]
+    assert {"lpips", "psnr", "fd_efficientnet_lite0"} <= {metric["type"] for metric in metrics}
+    (code,) = blocks(body, "python")
+    assert len([line for line in code.splitlines() if line]) == 5
+    assert "| licence of the images | MIT |" in body
+    assert "Protocol: channels 1, count 32, images_sha256" in body
+    assert (folder / "samples-main.png").exists() and "samples-main.png" in body
+
+
+def test_what_is_not_there_or_would_be_replaced_gets_one_line(tiny_run: Workflow, folder: Path) -> None:
+    def told(*arguments: str) -> str:
+        told = tiny_run.python("pipeline.commands.export", *arguments, "--config", "config.yaml", expect=2).text
+        assert len(told.splitlines()) == 1
+        return told
+
+    assert "is there already; nothing is replaced" in told("main", str(folder))
+    assert "'nobody': no trained model of the config, which has autoencoders.main" in told("nobody", "new")
+    assert not (tiny_run.folder / "new").exists()
+
+
+@documented("bright export main bright-fashion --license mit", says="The folder must be new")
+def test_the_command_of_the_page_makes_a_folder_that_loads(places: Places, line: str) -> None:
+    place = places.copy()
+    place.type(line)
+    made = place.path("bright-fashion")
+    assert "license: mit" in (made / "README.md").read_text()
+    with safe_open(made / "autoencoder.safetensors", framework="pt") as file:
+        assert "autoencoder" in file.metadata()["config"]
+    (code,) = blocks((ROOT / "docs" / "export.md").read_text(), "python")
+    Image.new("L", (32, 32)).save(place.folder / "shirt.png")
+    names: dict[str, object] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        exec(code, names)
+    assert len(names["new"]) == 8  # type: ignore[arg-type]
