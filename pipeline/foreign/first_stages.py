@@ -87,10 +87,8 @@ def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> di
     depths = {name.split(".")[2] for name in own}
     if len(depths) != model.settings.codebook.depth:
         raise InputError(f"{path}: {len(depths)} depths, where codebook.depth is {model.settings.codebook.depth}")
-    prefix = "quantizer.layers.0._codebook."
     return {
-        f"{prefix}initted": torch.tensor(True),
-        f"{prefix}embed": first["weight"][:-1][None],
-        f"{prefix}embed_avg": first["embed_ema"][None],
-        f"{prefix}cluster_size": first["cluster_size_ema"][None],
+        "quantizer.entries": first["weight"][:-1],
+        "quantizer.sums": first["embed_ema"],
+        "quantizer.uses": first["cluster_size_ema"],
     }

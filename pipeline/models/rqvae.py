@@ -4,19 +4,16 @@ With r_0 = z, and e_d the entry nearest to r_{d-1}: r_d = r_{d-1} - e_d, and the
 e_1 to e_D. The codebook follows the residuals nearest to its entries by moving averages, without a gradient;
 the commitment loss is the mean over d of |z - sg[e_1 + ... + e_d]|^2. The gradient passes straight through.
 
-vector-quantize-pytorch quantizes and averages. It is told to draw nothing at random: its restarts depend on the
-state of torch's generator and on the number of processes, so ours (`pipeline.models.codebook`) replace them.
+Unused entries restart (`pipeline.models.codebook`): what is drawn is a function of (seed, step).
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
-from vector_quantize_pytorch import ResidualVQ
 
 from pipeline.families.rqvae import RQVAE as Settings
 from pipeline.models.autoencoder import Draws
 from pipeline.models.codebook import CodebookAutoencoder, random_codes
+from pipeline.models.residual_quantizer import ResidualQuantizer
 
 RESTARTED_USE = 1.0  # the average use that a restarted entry begins with, as in RQ-VAE's code
 
@@ -26,7 +23,10 @@ class RQVAE(CodebookAutoencoder):
 
     def __init__(self, settings: Settings, resolution: int, channels: int):
         super().__init__(settings, resolution, channels)
-        self.quantizer = _residual_quantizer(settings).eval()
+        codebook = settings.codebook
+        self.quantizer = ResidualQuantizer(
+            codebook.entries, settings.code_size.channels, codebook.depth, codebook.decay
+        ).eval()
 
     def train(self, mode: bool = True) -> "RQVAE":
         """The quantizer, which changes its codebook when it is in training mode, is so in `training_pass` alone."""
@@ -37,11 +37,11 @@ class RQVAE(CodebookAutoencoder):
     @property
     def codebook(self) -> Tensor:
         """The entries (entries, C_z)."""
-        return self.quantizer.layers[0].codebook
+        return self.quantizer.entries
 
     def indices(self, codes: Tensor) -> Tensor:
         """The entries of each vector: (N, C_z, H_z, W_z) -> (N, depth, H_z, W_z)."""
-        _, indices, _ = self.quantizer(_vectors(codes.float()))
+        indices, _ = self.quantizer(_vectors(codes.float()))
         return indices.movedim(2, 1).unflatten(2, codes.shape[2:])
 
     def codes_of(self, indices: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class RQVAE(CodebookAutoencoder):
         codes = self.encode(images)
         vectors, entries = _vectors(codes), self.codebook.clone()
         self.quantizer.train()
-        _, indices, commitment = self.quantizer(vectors)
+        indices, commitment = self.quantizer(vectors)
         self.quantizer.eval()
         chosen = entries[indices]  # (N, positions, depth, C_z)
         if self.settings.codebook.restart_below:
@@ -65,36 +65,11 @@ class RQVAE(CodebookAutoencoder):
 
     @torch.no_grad()
     def _restart(self, residuals: Tensor, random: Draws) -> None:
-        codebook: Any = self.quantizer.layers[0]._codebook
         vectors = random_codes(residuals, self.codebook_size, random)
-        expired = codebook.cluster_size[0] < self.settings.codebook.restart_below
-        for buffer in (codebook.embed, codebook.embed_avg):
-            buffer.copy_(torch.where(expired[:, None], vectors * RESTARTED_USE, buffer))
-        codebook.cluster_size.masked_fill_(expired, RESTARTED_USE)
+        expired = self.quantizer.uses < self.settings.codebook.restart_below
+        self.quantizer.restart(expired, vectors, RESTARTED_USE)
 
 
 def _vectors(codes: Tensor) -> Tensor:
     """(N, C_z, H_z, W_z) -> (N, positions, C_z)."""
     return codes.flatten(2).movedim(1, 2)
-
-
-def _residual_quantizer(settings: Settings) -> ResidualVQ:
-    """The package's quantizer, which draws nothing at random after its initial entries."""
-    quantizer = ResidualVQ(
-        dim=settings.code_size.channels,
-        num_quantizers=settings.codebook.depth,
-        codebook_size=settings.codebook.entries,
-        shared_codebook=True,
-        decay=settings.codebook.decay,
-        commitment_weight=1.0,
-        threshold_ema_dead_code=0,
-        rotation_trick=False,
-    )
-    # The package registers the shared codebook at every depth; weights are to hold it once.
-    shared = quantizer.layers[0]._codebook
-    # It has its entries. The package would ask a tensor for that at every depth, and the host wait for the device.
-    shared.init_embed_ = lambda *args, **kwargs: None
-    for layer in quantizer.layers[1:]:
-        del layer._codebook
-        layer.__dict__["_codebook"] = shared
-    return quantizer

@@ -36,7 +36,6 @@ LIBRARIES = (
     "torch_fidelity",
     "cleanfid.fid",
     "efficientnet_lite_pytorch",
-    "vector_quantize_pytorch",
     "safetensors.torch",
     "scipy.linalg",
     "scipy.stats",

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from first_stages import CODE, draws, images, small_model
+from vector_quantize_pytorch import ResidualVQ
 
 from pipeline.models.codebook import EntryUse, random_codes
+from pipeline.models.residual_quantizer import ResidualQuantizer
 
 torch.set_num_threads(1)
 
@@ -102,8 +104,7 @@ def test_rqvaes_entries_follow_the_residuals_nearest_to_them():
     model = spread(small_model("rqvae", codebook={"restart_below": 0.0, "decay": 0.9}))
     held = model.encode(images()).detach()
     before, indices = entries_of(model).clone(), model.indices(held)
-    state = model.quantizer.layers[0]._codebook
-    size, sums = state.cluster_size[0].clone(), state.embed_avg[0].clone()
+    size, sums = model.quantizer.uses.clone(), model.quantizer.sums.clone()
     residual = held
     for depth in range(3):
         vectors, nearest = residual.movedim(1, -1).reshape(-1, 4), indices[:, depth].flatten()
@@ -114,6 +115,49 @@ def test_rqvaes_entries_follow_the_residuals_nearest_to_them():
     model.training_pass(images(), draws())
     smoothed = (size + 1e-5) / (size.sum() + 16e-5) * size.sum()
     torch.testing.assert_close(entries_of(model), sums / smoothed[:, None])
+
+
+def reference(quantizer):
+    """vector-quantize-pytorch's, with nothing drawn at random, from the same entries."""
+    made = ResidualVQ(
+        dim=quantizer.entries.shape[1],
+        num_quantizers=quantizer.depth,
+        codebook_size=len(quantizer.entries),
+        shared_codebook=True,
+        decay=quantizer.decay,
+        commitment_weight=1.0,
+        threshold_ema_dead_code=0,
+        rotation_trick=False,
+    )
+    codebook = made.layers[0]._codebook
+    for buffer in (codebook.embed, codebook.embed_avg):
+        buffer.copy_(quantizer.entries[None])
+    return made, codebook
+
+
+def test_the_quantizer_equals_vector_quantize_pytorchs_to_the_bit():
+    """Indices, losses, their gradients and the averages, step by step; beginning with the same random entries."""
+    torch.manual_seed(5)
+    first = ResidualVQ(dim=4, num_quantizers=1, codebook_size=32).layers[0].codebook
+    torch.manual_seed(5)
+    own = ResidualQuantizer(32, 4, depth=3, decay=0.9)
+    assert torch.equal(own.entries, first)
+    other, codebook = reference(own)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        vectors = 0.5 * torch.randn(4, 25, 4, generator=generator)
+        gradients = []
+        for quantizer in (own, other):
+            given = vectors.clone().requires_grad_(True)
+            *_, indices, losses = quantizer(given)
+            losses.mean().backward()
+            gradients.append((indices, losses, given.grad))
+        assert all(map(torch.equal, *gradients))
+        held = [(own.entries, codebook.embed), (own.sums, codebook.embed_avg), (own.uses, codebook.cluster_size)]
+        assert all(torch.equal(one, two[0]) for one, two in held)
+    assert len(indices.unique()) > 8
+    vectors = torch.randn(4, 25, 4, generator=generator)
+    assert torch.equal(own.eval()(vectors)[0], other.eval()(vectors)[1])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +183,7 @@ def with_most_entries_far(model):
     with torch.no_grad():
         entries_of(model)[4:] += 100
     if not hasattr(model, "quantize"):  # its entries are averages, which begin at the entries
-        model.quantizer.layers[0]._codebook.embed_avg.copy_(entries_of(model))
+        model.quantizer.sums.copy_(entries_of(model))
     return model
 
 

@@ -153,7 +153,7 @@ def test_a_job_that_decodes_imports_torch_and_no_compiler(loaded: dict[str, set[
 
 def test_no_library_of_stages_without_diffusers_imports_it(loaded: dict[str, set[str]]) -> None:
     """Of all families of autoencoders, of all feature spaces, to train, encode, decode and measure."""
-    used = {"torch._dynamo", "accelerate", "lpips", "vector_quantize_pytorch", "torch_fidelity"}
+    used = {"torch._dynamo", "accelerate", "lpips", "torch_fidelity"}
     assert used <= loaded["without diffusers"]
     assert "diffusers" not in loaded["without diffusers"]
 
