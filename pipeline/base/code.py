@@ -45,6 +45,7 @@ LEFT_OUT = {
     "pipeline.settings.*": "what a job's settings are is in its digest by value",
     "pipeline.stages.*": "what a job is told is in its digest by value",
     "pipeline.training.history": "writes down what the training says; no step reads it",
+    "pipeline.training.trackers": "show what the training says; no step reads it",
 }
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.settings.fields import CodeSizeField, Section, added, is_power_of_two, operational
 from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
 DEFAULT_LEVELS = 5
 """So many channel multipliers are by default: (1, 1, 2, 2, 4)."""
 
@@ -186,6 +187,11 @@ class Execution(Section):
         "Steps between snapshots of the averaged weights, which lie beside the saved states: entries with `snapshot_of`"
         " take theirs from there. 0: none.",
         ge=0,
+    )
+    trackers: tuple[Tracker, ...] = operational(
+        ("tensorboard",),
+        "Where curves are followed while a training runs, beside its history: accelerate's trackers. All but"
+        " tensorboard are packages to be installed; what is sent where is theirs to say.",
     )
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
 

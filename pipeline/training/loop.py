@@ -30,6 +30,7 @@ from pipeline.training.history import History
 from pipeline.training.processes import average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
+from pipeline.training.trackers import log_with, start_trackers
 
 SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
 
@@ -41,7 +42,8 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
         torch.set_num_threads(execution.cpu_threads)
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     mixed = precision if precision in HALF else "no"
-    accelerator = Accelerator(mixed_precision=mixed, cpu=cpu, log_with="tensorboard", project_dir=str(work))
+    trackers = log_with(execution.trackers, work)
+    accelerator = Accelerator(mixed_precision=mixed, cpu=cpu, log_with=trackers, project_dir=str(work))
     if accelerator.num_processes > 1:
         place = accelerator.process_index, accelerator.num_processes, os.environ.get("SLURMD_NODENAME", platform.node())
         logger.info("process %d of %d on node %s, %s", *place, accelerator.device)
@@ -73,7 +75,7 @@ class Loop:
             self.accelerator.wait_for_everyone()
             first = self._resume()
             history = History(self.work / "history.csv", first)
-            self.accelerator.init_trackers("tensorboard")
+            start_trackers(self.accelerator, self.work)
             self.task.start(first)
             self._train(first, history)
             self.accelerator.end_training()

@@ -373,3 +373,19 @@ def test_the_stage_with_an_absurd_learning_rate_stops_with_one_line(tmp_path, ti
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "work" / "state.safetensors").exists()
+
+
+def test_no_tracker_is_none(tmp_path):
+    execution = Execution(trackers=[])
+    Loop(Line(), execution, make_accelerator(execution, tmp_path), tmp_path).run()
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
+    told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or take it out of the list"
+    with pytest.raises(InputError, match=told):
+        make_accelerator(Execution(trackers=["swanlab"]), tmp_path)
+
+
+def test_trackers_are_in_no_digest():
+    assert Execution(trackers=["mlflow"]).numerical() == Execution().numerical()
