@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from pipeline.base.atomic import atomic_path
@@ -12,11 +12,13 @@ from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 from pipeline.families import family_file
 from pipeline.models.checkpoints import AutoencoderFacts, GeneratorFacts, load_generator, load_model
-from pipeline.models.diffusion import load_diffusion, make_scheduler
-from pipeline.settings.diffusion import Denoising, Sampler
+from pipeline.models.diffusion import load_diffusion, schedule_arguments
+from pipeline.models.rescaling import Rescaling
+from pipeline.settings.diffusion import Denoising
 from pipeline.settings.foreign import EXPORTED
 
 UNET = "unet."  # begins the names of a generator's UNet
+PREDICTED = {"noise": "epsilon", "velocity": "v_prediction"}  # in diffusers' words
 
 
 def write_weights(folder: Path, files: dict[str, Path]) -> None:
@@ -29,7 +31,7 @@ def write_weights(folder: Path, files: dict[str, Path]) -> None:
     cpu = torch.device("cpu")
     if "diffusion" in files:
         trained = load_diffusion(files["diffusion"], cpu)
-        _write_configs(folder, trained.unet, trained.settings, trained.rescaling.bound)
+        _write_configs(folder, trained.unet, trained.settings, _bound(trained.rescaling))
     elif "generator" in files:
         model = load_generator(files["generator"], cpu)
         if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
@@ -41,10 +43,19 @@ def write_weights(folder: Path, files: dict[str, Path]) -> None:
             _write_configs(folder, unet, model.settings, 1.0)
 
 
+def _bound(rescaling: Rescaling) -> float | None:
+    """Where clean codes are clipped on the diffusion's scale; None where that differs by channel, or is nowhere."""
+    if rescaling.bounds is None or len(rescaling.scale) > 1:
+        return None
+    return (rescaling.bounds[1] - rescaling.shift[0]) * rescaling.scale[0]
+
+
 def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: float | None) -> None:
     """diffusers' own descriptions of the network and of the schedule that it was trained on."""
     unet.save_config(folder / "unet")
-    make_scheduler(settings, Sampler(kind="ddpm", steps=settings.timesteps), bound).save_config(folder / "scheduler")
+    clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
+    scheduler = DDPMScheduler(**schedule_arguments(settings), prediction_type=PREDICTED[settings.prediction], **clip)
+    scheduler.save_config(folder / "scheduler")
 
 
 def is_exported(folder: Path) -> bool:

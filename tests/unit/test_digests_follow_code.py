@@ -140,6 +140,8 @@ USED = {
     "pipeline.base.atomic.write_text": "writes the text that it is given",
     "pipeline.base.checksums.check": "ends the command where a file is another one",
     "pipeline.base.command.LogOption": "where log lines go",
+    "pipeline.base.cores.cores": "how many processes share the work",
+    "pipeline.base.cores.own_cores": "how many threads read ahead",
     "pipeline.base.command.TERMINATED": "an exit code",
     "pipeline.base.command.listed": "reads paths from a list of arguments",
     "pipeline.base.command.needed": "ends the command where a path is missing",
@@ -186,6 +188,8 @@ USED = {
     "pipeline.stages.tables.CLAIMS": "the name of a table, which is in the settings",
     "pipeline.models.metric_networks.manifest.source_file": "where a file lies whose sha256 is checked",
     "pipeline.training.history.History": "writes down what the training says; no step reads it",
+    "pipeline.training.trackers.log_with": "where curves are shown",
+    "pipeline.training.trackers.start_trackers": "where curves are shown",
 }
 
 # Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.

@@ -16,7 +16,8 @@ from pipeline.config.families import parse_generator
 from pipeline.generation.exported import write_weights
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator
-from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+from pipeline.models.diffusion import build_unet, save_diffusion
+from pipeline.models.rescaling import Rescaling
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 
@@ -32,7 +33,7 @@ def models(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> dict[s
     save_autoencoder(files["autoencoder"], Bright(settings, 32, 1), settings, 32, 1)
     denoiser, size = Diffusion.model_validate(tiny_diffusion()), settings.code_size
     unet = build_unet(denoiser.unet, size)
-    save_diffusion(files["diffusion"], unet, denoiser, size, Rescaling(0.5, 2.0, 1.0))
+    save_diffusion(files["diffusion"], unet, denoiser, size, Rescaling((0.5,), (2.0,), (0.0, 1.0)))
     return files
 
 

@@ -11,7 +11,9 @@ import time
 
 import pytest
 import torch
+from accelerate import tracking
 from accelerate.state import AcceleratorState
+from accelerate.utils import LoggerType
 from PIL import Image
 
 from pipeline.base.errors import InputError
@@ -389,3 +391,37 @@ def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
 
 def test_trackers_are_in_no_digest():
     assert Execution(trackers=["mlflow"]).numerical() == Execution().numerical()
+
+
+FAKE = """
+from pathlib import Path
+
+class Run:
+    def __init__(self, **told): self.lines = [f"{told}"]
+    def log(self, values, step=None, **more): self.lines.append(f"{step} {sorted(values)}")
+    def finish(self): Path("told.txt").write_text("\\n".join(self.lines))
+
+def init(**told): return Run(**told)
+"""
+
+
+def installed(folder, name, text):
+    """A package of this name on the path, with the metadata that says so."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(text)
+    (folder / f"{name}-1.0.dist-info").mkdir()
+    (folder / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+
+
+def test_a_tracker_by_name_gets_every_row_and_tensorboard_stays(tmp_path, monkeypatch):
+    installed(tmp_path / "packages", "trackio", FAKE)
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    # accelerate looks for packages when it is imported.
+    monkeypatch.setattr(tracking, "_available_trackers", [*tracking.get_available_trackers(), LoggerType.TRACKIO])
+    monkeypatch.chdir(tmp_path)
+    execution = Execution(log_every=4, trackers=["tensorboard", "trackio"])
+    Loop(Line(), execution, make_accelerator(execution, tmp_path / "train-x"), tmp_path / "train-x").run()
+    told = (tmp_path / "told.txt").read_text().splitlines()
+    assert told[0] == "{'project': 'bright', 'name': 'train-x'}"
+    assert [line.split()[0] for line in told[1:]] == ["4", "8", "12"]
+    assert list((tmp_path / "train-x" / "tensorboard").glob("events.out.tfevents.*"))

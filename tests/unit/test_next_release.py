@@ -62,3 +62,11 @@ def test_results_are_found_after_keys_were_added(checkout: Path) -> None:
     with_keys(checkout, 'toy: int = added(1, before=1, description="A toy.")')
     assert len(before) > 40
     assert digests(checkout, checkout.parent / "run") == before
+
+
+def test_a_key_that_does_not_say_what_was_done_before_it_moves_them(checkout: Path) -> None:
+    before = digests(checkout, checkout.parent / "run")
+    with_keys(checkout, 'toy: int = added(2, before=1, description="A toy.")')
+    after = digests(checkout, checkout.parent / "run")
+    assert {stage for stage, _ in after} == {stage for stage, _ in before}
+    assert not {digest for stage, digest in after if stage.startswith("train")} & {digest for _, digest in before}
