@@ -1,8 +1,9 @@
 """Metrics of generation (appendix B) from stored features, each with a 95% interval.
 
 - Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's.
+- Kernel distance (kernel_distance): KID on InceptionV3's features.
 - Score: exp(mean KL(p(y|x) || p(y))), mean and deviation over 10 splits; IS on InceptionV3's logits.
-- Precision, recall and F1 (precision_recall).
+- Precision, recall, F1, density and coverage (precision_recall).
 
 On another network's features these are other metrics, and the tables name them so.
 """
@@ -16,7 +17,13 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
-from pipeline.evaluation.precision_recall import NEIGHBOURHOOD, precision_recall, precision_recall_intervals
+from pipeline.evaluation.kernel_distance import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
+from pipeline.evaluation.precision_recall import (
+    NEIGHBOURHOOD,
+    WIDE_NEIGHBOURHOOD,
+    precision_recall,
+    precision_recall_intervals,
+)
 from pipeline.evaluation.protocol import check_job, generation_protocol, same_space
 from pipeline.stages.evaluation import EvaluationJob
 
@@ -25,7 +32,7 @@ SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of 
 
 # What each feature space is used for, and whose function or which protocol takes it.
 SERVES: dict[str, dict[str, str]] = {
-    "inception": {"frechet_distance": "torch-fidelity", "score": "torch-fidelity"},
+    "inception": {"frechet_distance": "torch-fidelity", "kernel_distance": "torch-fidelity", "score": "torch-fidelity"},
     "inception_clean": {"frechet_distance": "clean-fid"},
     "clip": {"frechet_distance": "clean-fid"},
     "vgg16": {"precision_recall": "torch_fidelity"},
@@ -66,7 +73,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
 
 
 def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None) -> Scores:
-    """The metrics that the feature space serves, or `only` some of these: frechet_distance, score, precision_recall."""
+    """The metrics that the feature space serves (SERVES), or `only` some of these."""
     space = same_space(generated.facts, reference.facts)
     serves = {kind: how for kind, how in SERVES[space].items() if only is None or kind in only}
     made, real = generated.features, reference.features
@@ -75,6 +82,10 @@ def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple
         distance = frechet_distance(made, real, serves["frechet_distance"])
         scores.metrics["frechet_distance"] = distance
         scores.intervals["frechet_distance"] = frechet_interval(made, real, distance)
+    if "kernel_distance" in serves:
+        distances, interval = kernel_distance(made, real)
+        scores.metrics |= distances
+        scores.intervals["kernel_distance"] = interval
     if "score" in serves:
         if generated.logits is None:
             raise InputError(f"features in {space}: no logits, which the score needs")
@@ -91,12 +102,22 @@ def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str
     """Whose functions take a space's metrics, their constants and their intervals, for the protocol."""
     settings: dict[str, dict[str, Any]] = {
         "frechet_distance": {"interval": f"jackknife over {GROUPS} groups of either set"},
+        "kernel_distance": {
+            "kernel": "(x y / D + 1)^3",
+            "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
+            " all pairs where a set has fewer",
+            "interval": f"jackknife over {GROUPS} groups of either set",
+        },
         "score": {
             "score_splits": SCORE_SPLITS,
             "score_shuffle_seed": SCORE_SHUFFLE_SEED,
             "interval": "Student's t over the splits",
         },
-        "precision_recall": {"neighbourhood": NEIGHBOURHOOD, "interval": "Wilson's, the balls fixed"},
+        "precision_recall": {
+            "neighbourhood": NEIGHBOURHOOD,
+            "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD,
+            "interval": "Wilson's, of density Student's t, the balls fixed",
+        },
     }
     told: dict[str, Any] = {}
     for kind, how in SERVES[space].items():

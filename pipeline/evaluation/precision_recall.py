@@ -1,13 +1,17 @@
-"""Precision and recall (Kynkäänniemi et al.) with intervals, in the two protocols that are in use (appendix B).
+"""Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020), with intervals.
 
-The share of generated (reference) images inside some ball around a reference (generated) image that reaches
-to its third nearest neighbour; F1 is their harmonic mean.
+Precision (recall): the share of generated (reference) images inside some ball around a reference (generated) image
+that reaches to its third nearest neighbour; F1 is their harmonic mean (appendix B). Density and coverage: the same
+distances, balls around the reference images alone that reach to the fifth neighbour. Density is the number of these
+balls that a generated image is in, over five, as a mean; coverage the share of them that have a generated image inside.
 
-- torch_fidelity: as that library's function, to the bit. 32-bit distances; a point on a sphere is inside.
+- torch_fidelity: precision and recall as that library's function, to the bit. 32-bit distances; a point on a sphere
+  is inside.
 - paper_repository: as in the repository that the paper names. 64-bit distances; a point on a sphere is
   outside. The bulk is a 32-bit matrix product; what its rounding leaves open is taken again in 64 bits.
 
-Both are exact and hold one tile of the distances at a time.
+Density and coverage leave out a point on a sphere in both, as the authors' code does. Both are exact and hold one tile
+of the distances at a time.
 """
 
 from collections.abc import Iterator
@@ -19,33 +23,42 @@ from torch import Tensor
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.evaluation.feature_files import Features
-from pipeline.evaluation.frechet import CONFIDENCE
+from pipeline.evaluation.frechet import CONFIDENCE, student_quantile
 
 NEIGHBOURHOOD = 3
-NEAREST = NEIGHBOURHOOD + 1  # with the point itself
+WIDE_NEIGHBOURHOOD = 5  # of density and coverage
 TILE = 1600  # points of either set, about, whose distances are held at once: of 4,096 dimensions that takes 0.2 GB
 DIRECT = 25  # points, up to which torch.cdist takes no product
-CANDIDATES = NEIGHBOURHOOD + 13  # the nearest in 32 bits, among which 64 bits find the neighbours
+CANDIDATES = WIDE_NEIGHBOURHOOD + 11  # the nearest in 32 bits, among which 64 bits find the neighbours
 PAIRS_AT_ONCE = 256  # of 64-bit differences
 ROUNDING = 8 * torch.finfo(torch.float32).eps  # of a product's sum, times the root of its terms and their size
 
 
 def precision_recall(generated: Features, reference: Features, protocol: str, tile: int = TILE) -> dict[str, float]:
-    """Precision, recall and F1 of features (N, D) against (M, D)."""
+    """Precision, recall, F1, density (and its deviation over images) and coverage of features (N, D) against (M, D)."""
     fewest = min(len(generated), len(reference))
-    if fewest <= NEIGHBOURHOOD:
-        raise InputError(f"precision and recall: need more than {NEIGHBOURHOOD} images a set, not {fewest}")
+    if fewest <= WIDE_NEIGHBOURHOOD:
+        raise InputError(f"precision and recall: need more than {WIDE_NEIGHBOURHOOD} images a set, not {fewest}")
     measure = {"torch_fidelity": _by_torch_fidelity, "paper_repository": _by_paper_repository}[protocol]
-    precision, recall = measure(torch.from_numpy(generated), torch.from_numpy(reference), tile)
-    return {"precision": precision, "recall": recall, "f1": f1(precision, recall)}
+    found = measure(torch.from_numpy(generated), torch.from_numpy(reference), tile)
+    densities = found.balls.double() / WIDE_NEIGHBOURHOOD
+    return {
+        "precision": found.precision,
+        "recall": found.recall,
+        "f1": f1(found.precision, found.recall),
+        "density": densities.mean().item(),
+        "density_std": densities.std().item(),
+        "coverage": found.covered.double().mean().item(),
+    }
 
 
 def precision_recall_intervals(found: dict[str, float], made: int, real: int) -> dict[str, tuple[float, float]]:
-    """The 95% intervals of precision, recall and F1 of `made` generated and `real` reference images.
+    """The 95% intervals of all these for `made` generated and `real` reference images.
 
-    Wilson's interval of a share. It covers how precision (recall) moves when the generated (reference) images are drawn
-    again while the balls stay; F1's puts both together (Zou and Donner 2008). It leaves out what other balls would do:
-    with both sets drawn again, values of Gaussian sets moved 1.15 to 1.4 times as much.
+    Wilson's interval of a share. It covers how precision (recall, coverage) moves when the generated (reference) images
+    are drawn again while the balls stay; F1's puts both together (Zou and Donner 2008), density's is Student's t over
+    the generated images. It leaves out what other balls would do: with both sets drawn again, values of Gaussian sets
+    moved 1.15 to 1.4 times as much.
     """
     precision = _share_interval(found["precision"], made)
     recall = _share_interval(found["recall"], real)
@@ -54,7 +67,14 @@ def precision_recall_intervals(found: dict[str, float], made: int, real: int) ->
         of_precision = f1(precision[end], found["recall"]) - found["f1"]
         of_recall = f1(found["precision"], recall[end]) - found["f1"]
         ends.append(found["f1"] + sign * (of_precision**2 + of_recall**2) ** 0.5)
-    return {"precision": precision, "recall": recall, "f1": (ends[0], ends[1])}
+    half = student_quantile(made - 1) * found["density_std"] / made**0.5
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": (ends[0], ends[1]),
+        "density": (max(found["density"] - half, 0.0), found["density"] + half),
+        "coverage": _share_interval(found["coverage"], real),
+    }
 
 
 def f1(precision: float, recall: float) -> float:
@@ -69,6 +89,16 @@ def _share_interval(share: float, count: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """balls: (N), around reference images, that each generated image is in; covered: (M), which have one inside."""
+
+    precision: float
+    recall: float
+    balls: Tensor
+    covered: Tensor
+
+
 def _parts(rows: Tensor, most: int) -> tuple[Tensor, ...]:
     """The rows (N, ...), about `most` at a time.
 
@@ -79,29 +109,43 @@ def _parts(rows: Tensor, most: int) -> tuple[Tensor, ...]:
     return rows.tensor_split([len(rows) * part // count // 8 * 8 for part in range(1, count)])
 
 
-def _by_torch_fidelity(generated: Tensor, reference: Tensor, tile: int) -> tuple[float, float]:
+def _by_torch_fidelity(generated: Tensor, reference: Tensor, tile: int) -> _Found:
     """As there, precision and recall each take the distances between the sets: the two differ in their last bits."""
     made, real = _parts(generated, tile), _parts(reference, tile)
     with Progress("precision and recall", (len(made) + len(real)) ** 2, "tiles of distances") as progress:
-        return _share_inside(made, real, progress), _share_inside(real, made, progress)
+        precision, balls, covered = _in_balls(made, real, progress)
+        recall, _, _ = _in_balls(real, made, progress)
+    return _Found(precision, recall, balls, covered)
 
 
-def _share_inside(points: tuple[Tensor, ...], centres: tuple[Tensor, ...], progress: Progress) -> float:
-    """The share of points inside the balls around the centres; both come in parts."""
+def _in_balls(
+    points: tuple[Tensor, ...], centres: tuple[Tensor, ...], progress: Progress
+) -> tuple[float, Tensor, Tensor]:
+    """The share of points inside the balls around the centres, how many wide ones each is in, which of these have one.
+
+    Points and centres come in parts.
+    """
     radii = []
     for some in centres:
         nearest = [
-            distances.topk(min(NEAREST, distances.shape[1]), largest=False).values
+            distances.topk(min(WIDE_NEIGHBOURHOOD + 1, distances.shape[1]), largest=False).values
             for distances in _distances(some, centres, progress)
         ]
-        radii.append(torch.cat(nearest, dim=1).kthvalue(NEAREST).values)
-    inside = []
+        radii.append(
+            [torch.cat(nearest, dim=1).kthvalue(rank + 1).values for rank in (NEIGHBOURHOOD, WIDE_NEIGHBOURHOOD)]
+        )
+    inside, balls = [], []
+    covered = [torch.zeros(len(some), dtype=torch.bool) for some in centres]
     for some in points:
-        found = torch.zeros(len(some), dtype=torch.bool)
-        for distances, radius in zip(_distances(some, centres, progress), radii, strict=True):
+        found, count = torch.zeros(len(some), dtype=torch.bool), torch.zeros(len(some), dtype=torch.long)
+        for distances, (radius, wide), has_one in zip(_distances(some, centres, progress), radii, covered, strict=True):
             found |= (distances <= radius).any(dim=1)
+            in_wide = distances < wide
+            count += in_wide.sum(dim=1)
+            has_one |= in_wide.any(dim=0)
         inside.append(found)
-    return torch.cat(inside).float().mean().item()
+        balls.append(count)
+    return torch.cat(inside).float().mean().item(), torch.cat(balls), torch.cat(covered)
 
 
 def _distances(points: Tensor, parts: tuple[Tensor, ...], progress: Progress) -> Iterator[Tensor]:
@@ -121,17 +165,20 @@ def _distances(points: Tensor, parts: tuple[Tensor, ...], progress: Progress) ->
         progress.advance()
 
 
-def _by_paper_repository(generated: Tensor, reference: Tensor, tile: int) -> tuple[float, float]:
+def _by_paper_repository(generated: Tensor, reference: Tensor, tile: int) -> _Found:
     tiles = sum(len(_parts(points, tile)) for points in (generated, reference))
     with Progress("precision and recall", tiles * (tiles + 1) // 2, "tiles of distances") as progress:
         made, real = (_balls(points, tile, progress) for points in (generated, reference))
         for some in made.parts(tile):
             for others in real.parts(tile):
                 squares = _squared_distances(some, others)
-                _mark_inside(some, others, squares)
-                _mark_inside(others, some, squares.T)
+                for one, other, one_squares in ((some, others, squares), (others, some, squares.T)):
+                    one.inside.logical_or_(_inside(one, other, one_squares, NEIGHBOURHOOD, once=True).any(dim=1))
+                in_wide = _inside(some, others, squares, WIDE_NEIGHBOURHOOD)
+                some.balls.add_(in_wide.sum(dim=1))
+                others.covered.logical_or_(in_wide.any(dim=0))
                 progress.advance()
-    return made.inside.double().mean().item(), real.inside.double().mean().item()
+    return _Found(made.inside.double().mean().item(), real.inside.double().mean().item(), made.balls, real.covered)
 
 
 @dataclass(frozen=True)
@@ -139,7 +186,8 @@ class _Balls:
     """Points (N, D) of a set (M, D), and the balls around them.
 
     squared_norms: (N), of the points, in 32 bits; distances: (N, 16), squared, to the nearest of the set, in 32 bits;
-    nearest: (N, 16), their numbers; inside: (N), whether a point is known to be inside a ball of the other set.
+    nearest: (N, 16), their numbers; inside: (N), whether a point is known to be inside a ball of the other set;
+    balls: (N), how many wide balls of the other set it is in; covered: (N), whether one of that set is in its own.
     """
 
     set: Tensor
@@ -148,11 +196,13 @@ class _Balls:
     distances: Tensor
     nearest: Tensor
     inside: Tensor
+    balls: Tensor
+    covered: Tensor
 
     def parts(self, most: int) -> list["_Balls"]:
         """These, at most `most` at a time; what changes there changes here."""
-        own = (self.points, self.squared_norms, self.distances, self.nearest, self.inside)
-        return [_Balls(self.set, *some) for some in zip(*(_parts(one, most) for one in own), strict=True)]
+        own = [_parts(one, most) for name, one in vars(self).items() if name != "set"]
+        return [_Balls(self.set, *some) for some in zip(*own, strict=True)]
 
     def add(self, squares: Tensor, numbers: Tensor) -> None:
         """Squared distances (N, C) to points of the set with these numbers (C): the nearest are kept."""
@@ -162,17 +212,16 @@ class _Balls:
         self.distances.copy_(kept.values)
         self.nearest.copy_(torch.cat([self.nearest, numbers[some.indices]], dim=1).gather(1, kept.indices))
 
-    @property
-    def squared_radii(self) -> Tensor:
-        """In 32 bits: to the third neighbour, the first is the point itself."""
-        return self.distances[:, NEIGHBOURHOOD]
+    def squared_radii(self, neighbour: int) -> Tensor:
+        """In 32 bits, to so distant a neighbour: the nearest point is the point itself."""
+        return self.distances[:, neighbour]
 
-    def exact_squared_radii(self, which: Tensor) -> Tensor:
+    def exact_squared_radii(self, which: Tensor, neighbour: int) -> Tensor:
         """In 64 bits, of the balls `which` (K)."""
         nearest = self.nearest[which]
         own = which.repeat_interleave(nearest.shape[1])
         squares = _exact_squared_distances(self.points, own, self.set, nearest.flatten())
-        return squares.view_as(nearest).kthvalue(NEAREST).values
+        return squares.view_as(nearest).kthvalue(neighbour + 1).values
 
 
 def _balls(points: Tensor, tile: int, progress: Progress) -> _Balls:
@@ -184,6 +233,8 @@ def _balls(points: Tensor, tile: int, progress: Progress) -> _Balls:
         torch.linalg.vector_norm(points, dim=1).square(),
         torch.full(kept, torch.inf),
         torch.zeros(kept, dtype=torch.long),
+        torch.zeros(len(points), dtype=torch.bool),
+        torch.zeros(len(points), dtype=torch.long),
         torch.zeros(len(points), dtype=torch.bool),
     )
     parts = list(zip(found.parts(tile), _parts(torch.arange(len(points)), tile), strict=True))
@@ -197,16 +248,23 @@ def _balls(points: Tensor, tile: int, progress: Progress) -> _Balls:
     return found
 
 
-def _mark_inside(some: _Balls, others: _Balls, squares: Tensor) -> None:
-    """Mark which of some points (P) are inside the others' balls (C), from squared distances (P, C) in 32 bits."""
+def _inside(some: _Balls, others: _Balls, squares: Tensor, neighbour: int, once: bool = False) -> Tensor:
+    """Which of some points (P) are in which of the others' balls (C), from squared distances (P, C) in 32 bits.
+
+    once: one ball a point is enough; what more of them would take 64 bits is left out.
+    """
     size = some.squared_norms.max() + 3 * others.squared_norms  # of a distance and of a radius
     rounding = ROUNDING * some.points.shape[1] ** 0.5 * size
-    above = squares - others.squared_radii
-    inside = some.inside.logical_or_((above < -rounding).any(dim=1))
-    point, centre = ((above.abs_() <= rounding) & ~inside[:, None]).nonzero(as_tuple=True)
+    above = squares - others.squared_radii(neighbour)
+    inside = above < -rounding
+    doubtful = above.abs_() <= rounding
+    if once:
+        doubtful &= ~(some.inside | inside.any(dim=1))[:, None]
+    point, centre = doubtful.nonzero(as_tuple=True)
     which, place = centre.unique(return_inverse=True)
     exact = _exact_squared_distances(some.points, point, others.points, centre)
-    inside[point[exact < others.exact_squared_radii(which)[place]]] = True
+    inside[point, centre] = exact < others.exact_squared_radii(which, neighbour)[place]
+    return inside
 
 
 def _squared_distances(some: _Balls, others: _Balls) -> Tensor:

@@ -30,8 +30,9 @@ class Evaluation(Section):
 
     networks: list[NetworkName] = Field(
         ["inception", "clip", "vgg16", "efficientnet_lite0"],
-        description="inception: FID, IS; clip: CLIP-FID; vgg16: precision, recall; efficientnet_lite0: metrics"
-        " of the same kind, under its own name. One whose weights are missing is reported as missing.",
+        description="inception: FID, KID, IS; clip: CLIP-FID; vgg16: precision, recall, density, coverage;"
+        " efficientnet_lite0: metrics of the same kind, under its own name. One whose weights are missing is reported"
+        " as missing.",
     )
     precision_recall: PrecisionRecall = Field(
         "torch_fidelity",

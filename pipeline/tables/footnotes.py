@@ -16,8 +16,9 @@ OF_KINDS = {
     " retrieval and decoding: by the paper's hand-written rule, which the difference is taken from,"
     " and by a true count.",
     "generation": "FID and IS are on InceptionV3 as torch-fidelity resizes for it, FID (clean-fid) as clean-fid does;"
-    " CLIP-FID is on CLIP ViT-B/32, precision, recall and F1 on VGG16."
-    " FD (Fréchet distance), Score, Precision, Recall and F1 (EfficientNet-Lite0) are other metrics,"
+    " CLIP-FID is on CLIP ViT-B/32, precision, recall, F1, density and coverage on VGG16. KID, on InceptionV3, has no"
+    " bias and may fall below zero; density may exceed 1."
+    " FD (Fréchet distance), Score, Precision, Recall, F1, Density and Coverage (EfficientNet-Lite0) are other metrics,"
     " on other features: not to be compared with those. Real images are the floor of a distance.",
     "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
     " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"

@@ -73,15 +73,33 @@ ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_para
 
 
 def _of_space(
-    space: str, metric: str, key: str, label: str, decimals: int, published: bool = False, kind: str = "generation"
+    space: str,
+    metric: str,
+    key: str,
+    label: str,
+    decimals: int,
+    published: bool = False,
+    kind: str = "generation",
+    significant: int = 0,
 ) -> Quantity:
     """A metric in a feature space, whose name starts with its network's."""
-    measured = f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"
-    has_std, network = metric == "score_mean", space.removesuffix("_clean")
-    return Quantity(key, label, kind, {"": measured}, published, decimals, has_std, has_interval=True, network=network)
+    return Quantity(
+        key,
+        label,
+        kind,
+        {"": f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"},
+        published,
+        decimals,
+        has_std=metric in WITH_DEVIATION,
+        has_interval=True,
+        network=space.removesuffix("_clean"),
+        significant=significant,
+    )
 
 
 _DISTANCE = "frechet_distance"
+# Over splits, subsets or images.
+WITH_DEVIATION = ("score_mean", "kernel_distance", "density")
 FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, published=True)
 FID_CLEAN = _of_space("inception_clean", _DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
 CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, published=True)
@@ -90,6 +108,12 @@ PRECISION_RECALL = (
     _of_space("vgg16", "precision", "precision", "Precision ↑", 2, published=True),
     _of_space("vgg16", "recall", "recall", "Recall ↑", 2, published=True),
     _of_space("vgg16", "f1", "f1", "F1 ↑", 3, published=True),
+)
+# Beyond the paper's.
+KID = _of_space("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
+DENSITY_COVERAGE = (
+    _of_space("vgg16", "density", "density", "Density ↑", 3),
+    _of_space("vgg16", "coverage", "coverage", "Coverage ↑", 3),
 )
 # Other features, other numbers: never under the published metrics' names.
 _LITE = "efficientnet_lite0"
@@ -101,9 +125,14 @@ EFFICIENTNET = tuple(
         ("precision", "Precision", "↑", "precision", 3),
         ("recall", "Recall", "↑", "recall", 3),
         ("f1", "F1", "↑", "f1", 3),
+        ("density", "Density", "↑", "density", 3),
+        ("coverage", "Coverage", "↑", "coverage", 3),
     )
 )
-GENERATION = (FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL, *EFFICIENTNET)
+GENERATION = (
+    *(FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL),
+    *(KID, *DENSITY_COVERAGE, *EFFICIENTNET),
+)
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.
 RECONSTRUCTION_DISTANCE = tuple(

@@ -168,14 +168,13 @@ class FeatureSummary(Summary):
         """The metrics, by the names of the space's column."""
         prefix = "rfid." if self.kind == "reconstruction_distance" else ""
         protocol = {**self.protocol, "network": self.network, "space": self.space}
-        deviations = {"score_mean": self.metrics.get("score_std")}
         intervals = {metric: (interval.low, interval.high) for metric, interval in self.intervals.items()}
         return {
             f"{prefix}{COLUMN_SPACES.get(self.space, self.space)}.{metric}": Value(
-                number, deviations.get(metric), protocol, intervals.get(metric)
+                number, self.metrics.get(f"{metric.removesuffix('_mean')}_std"), protocol, intervals.get(metric)
             )
             for metric, number in self.metrics.items()
-            if metric != "score_std"
+            if not metric.endswith("_std")
         }
 
 

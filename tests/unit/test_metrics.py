@@ -13,6 +13,7 @@ from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, i
 from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
 from pipeline.evaluation.frechet import frechet_distance
+from pipeline.evaluation.kernel_distance import kernel_distance
 from pipeline.evaluation.metrics import SERVES, Scores, generation_metrics, metric_settings, score, score_interval
 from pipeline.models.metric_networks.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
@@ -51,15 +52,16 @@ def test_score_equals_its_formula_over_shuffled_splits_and_the_librarys_bits() -
     assert tuple(found.values()) == (of_library[KEY_METRIC_ISC_MEAN], of_library[KEY_METRIC_ISC_STD])
 
 
+BY_NEIGHBOURS = {"precision", "recall", "f1", "density", "density_std", "coverage"}
 SERVED = {
-    "inception": {"frechet_distance", "score_mean", "score_std"},
+    "inception": {"frechet_distance", "kernel_distance", "score_mean", "score_std"},
     "inception_clean": {"frechet_distance"},
     "clip": {"frechet_distance"},
-    "vgg16": {"precision", "recall", "f1"},
-    "vgg16_paper": {"precision", "recall", "f1"},
+    "vgg16": BY_NEIGHBOURS,
+    "vgg16_paper": BY_NEIGHBOURS,
     "efficientnet_lite0": {
         *("frechet_distance", "score_mean", "score_std"),
-        *("precision", "recall", "f1"),
+        *BY_NEIGHBOURS,
     },
 }
 
@@ -68,9 +70,10 @@ SERVED = {
 def test_each_space_serves_its_own_metrics_with_intervals(space: str) -> None:
     found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space))
     assert set(found.metrics) == SERVED[space]
-    assert set(found.intervals) == SERVED[space] - {"score_std"}
+    assert set(found.intervals) == {metric for metric in SERVED[space] if not metric.endswith("_std")}
     for metric, (low, high) in found.intervals.items():
-        assert 0 <= low <= found.metrics[metric] <= high
+        assert low <= found.metrics[metric] <= high
+        assert low >= 0 or metric == "kernel_distance"
         assert low < high
 
 
@@ -129,10 +132,12 @@ def test_features_that_were_taken_differently_are_refused(key: str, value: str) 
 def test_too_few_images_are_an_input_error() -> None:
     with pytest.raises(InputError, match="at least 10 images"):
         score(gaussian(9, 4, 0))
-    with pytest.raises(InputError, match="more than 3 images"):
+    with pytest.raises(InputError, match="more than 5 images"):
         generation_metrics(features_of(3, 0, "vgg16"), features_of(30, 1, "vgg16"))
     with pytest.raises(InputError, match="at least 3 images a set, not 2"):
         generation_metrics(features_of(30, 0, "clip"), features_of(2, 1, "clip"))
+    with pytest.raises(InputError, match="at least 4 images a set, not 3"):
+        kernel_distance(gaussian(3, 4, 0), gaussian(30, 4, 1))
 
 
 def same(one: FeatureSet, two: FeatureSet) -> bool:
@@ -223,11 +228,12 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
         "resize": "as is",
         "seed": 3,
         "neighbourhood": 3,
+        "density_coverage_neighbourhood": 5,
         "score_splits": 10,
     }
     assert {key: protocol[key] for key in expected} == expected
     assert protocol["versions"].keys() == {"torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
-    assert set(summary["intervals"]) == set(summary["metrics"]) - {"score_std"}
+    assert set(summary["intervals"]) == set(summary["metrics"]) - {"score_std", "density_std"}
     for metric, interval in summary["intervals"].items():
         assert interval["low"] <= summary["metrics"][metric] <= interval["high"]
     first = paths[-1].read_bytes()

@@ -18,7 +18,11 @@ from pipeline.stages.tables import tables
 METRICS = {
     "frechet_distance": {"frechet_distance": 4.5},
     "score": {"score_mean": 3.1, "score_std": 0.1},
-    "precision_recall": {"precision": 0.7, "recall": 0.5, "f1": 0.583},
+    "kernel_distance": {"kernel_distance": 0.0123, "kernel_distance_std": 0.001},
+    "precision_recall": {
+        **{"precision": 0.7, "recall": 0.5, "f1": 0.583},
+        **{"density": 0.8, "density_std": 0.9, "coverage": 0.6},
+    },
 }
 
 
@@ -55,6 +59,8 @@ def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_
     (row,) = (row for row in rows if row["name"] == "main")
     assert row["missing"] == "clip_fid"
     assert "network clip is missing (CLIP-FID): put ViT-B-32.pt" in row["notes"]
-    for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", "fd_efficientnet_lite0"):
+    beyond = ("kid", "density", "coverage", "fd_efficientnet_lite0", "density_efficientnet_lite0")
+    for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", *beyond):
         assert float(row[f"{column}_measured"]) > 0, column
+    assert row["kid_measured_std"] == "0.001" and "0.0123" in Path("t.md").read_text()
     assert "missing: network clip is missing (CLIP-FID): put ViT-B-32.pt" in Path("t.md").read_text()

@@ -1,4 +1,4 @@
-"""Precision and recall: equal to torch-fidelity's and to the definition, in both protocols, whatever the memory."""
+"""Precision, recall, density, coverage: equal to torch-fidelity's and to the definitions, whatever the memory."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from pipeline.base.errors import InputError
 from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals
 
 torch.set_num_threads(1)
@@ -41,7 +42,15 @@ def inside(points: np.ndarray, centres: np.ndarray, border: bool) -> float:
     return float(((to <= radius) if border else (to < radius)).any(axis=1).mean())
 
 
-sets = st.tuples(st.integers(0, 1000), st.integers(5, 40), st.integers(5, 40), st.floats(0, 2))
+def density_coverage(generated: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """As equations 4 and 5 of Naeem et al. define them, k = 5, from all distances in 64 bits."""
+    made, real = generated.astype(np.float64), reference.astype(np.float64)
+    radius = np.sort(cdist(real, real), axis=1)[:, 5]  # the point itself is the first
+    within = cdist(made, real) < radius
+    return within.sum() / (5 * len(made)), float(within.any(axis=0).mean())
+
+
+sets = st.tuples(st.integers(0, 1000), st.integers(6, 40), st.integers(6, 40), st.floats(0, 2))
 
 
 @settings(max_examples=20, deadline=None)
@@ -53,6 +62,9 @@ def test_the_librarys_protocol_equals_the_definition(drawn: tuple[int, int, int,
     # One point on a sphere's surface may fall on either side of 32-bit rounding.
     assert found["precision"] == pytest.approx(inside(generated, reference, True), abs=1.01 / made)
     assert found["recall"] == pytest.approx(inside(reference, generated, True), abs=1.01 / real)
+    density, coverage = density_coverage(generated, reference)
+    assert found["density"] == pytest.approx(density, abs=1.01 / (5 * made))
+    assert found["coverage"] == pytest.approx(coverage, abs=1.01 / real)
 
 
 @settings(max_examples=40, deadline=None)
@@ -70,15 +82,29 @@ def test_the_papers_protocol_equals_the_definition_exactly(
     assert found["precision"] == pytest.approx(inside(generated, reference, False))
     assert found["recall"] == pytest.approx(inside(reference, generated, False))
     assert found["f1"] == f1(found["precision"], found["recall"])
+    assert (found["density"], found["coverage"]) == pytest.approx(density_coverage(generated, reference))
+
+
+def test_density_exceeds_one_where_generated_images_crowd_and_coverage_does_not() -> None:
+    """All of 50 generated images in the middle of 20 reference images: each is in more than five of their balls."""
+    reference, generated = gaussian(20, 2, 0), np.float32(0.05) * gaussian(50, 2, 1)
+    found = precision_recall(generated, reference, "paper_repository")
+    assert found["density"] > 1 > found["coverage"]
+    assert (found["density"], found["coverage"]) == pytest.approx(density_coverage(generated, reference))
+
+
+def test_too_few_images_get_one_line() -> None:
+    with pytest.raises(InputError, match="need more than 5 images a set, not 5"):
+        precision_recall(gaussian(5, 2, 0), gaussian(9, 2, 1), "torch_fidelity")
 
 
 def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_other() -> None:
-    """Reference points at 0, 1, 2, 3: the outer balls reach three far, the inner ones two."""
-    reference = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
-    generated = np.array([[-1.0], [-0.5], [4.0], [6.0], [20.0]], np.float32)
+    """Reference points at 0, 1, 2, 3, far from four others: the outer balls reach three far, the inner ones two."""
+    reference = np.array([[0.0], [1.0], [2.0], [3.0], [1000.0], [1001.0], [1002.0], [1003.0]], np.float32)
+    generated = np.array([[-1.0], [-0.5], [4.0], [6.0], [20.0], [25.0]], np.float32)
     found = {protocol: precision_recall(generated, reference, protocol)["precision"] for protocol in PROTOCOLS}
     # -1, -0.5 and 4 lie inside the outer balls; 6 is on the sphere around 3.
-    assert found == {"torch_fidelity": pytest.approx(4 / 5), "paper_repository": pytest.approx(3 / 5)}
+    assert found == {"torch_fidelity": pytest.approx(4 / 6), "paper_repository": pytest.approx(3 / 6)}
 
 
 @settings(max_examples=30, deadline=None)
@@ -92,7 +118,8 @@ def test_the_librarys_protocol_equals_its_own_function_to_the_bit(
     reference[:5] = generated[:5] = generated[0]
     expected = prc_features_to_metric(*map(torch.from_numpy, (generated, reference)), **HOW)
     found = precision_recall(generated, reference, "torch_fidelity", tile)
-    assert found == {"precision": expected["precision"], "recall": expected["recall"], "f1": expected["f_score"]}
+    theirs = {"precision": expected["precision"], "recall": expected["recall"], "f1": expected["f_score"]}
+    assert theirs.items() <= found.items()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -125,23 +152,36 @@ def test_order_and_rotation_change_nothing(protocol: str, seed: int, width: int)
     after = precision_recall(*others, protocol)
     assert after["precision"] == pytest.approx(before["precision"], abs=1.01 / 40)  # a point on a sphere
     assert after["recall"] == pytest.approx(before["recall"], abs=1.01 / 50)
+    assert after["density"] == pytest.approx(before["density"], abs=1.01 / (5 * 40))
+    assert after["coverage"] == pytest.approx(before["coverage"], abs=1.01 / 50)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_equal_sets_cover_each_other_and_distant_ones_do_not(protocol: str) -> None:
     points = gaussian(60, 4, 0)
-    assert precision_recall(points, points, protocol) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    assert precision_recall(points, points + 100, protocol) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    shares = ("precision", "recall", "f1", "coverage")
+    equal, distant = precision_recall(points, points, protocol), precision_recall(points, points + 100, protocol)
+    assert {equal[share] for share in shares} == {1.0}
+    assert {distant[share] for share in (*shares, "density")} == {0.0}
+    # Each ball holds five of its own set: its centre and four neighbours, the fifth is on its sphere.
+    assert equal["density"] == pytest.approx(1.0, abs=0.02)
+
+
+def values(precision: float, recall: float) -> dict[str, float]:
+    """With these two, and a density and a coverage that go with anything."""
+    density = {"density": 0.1, "density_std": 0.8, "coverage": recall}
+    return {"precision": precision, "recall": recall, "f1": f1(precision, recall), **density}
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 50), st.integers(0, 80))
 def test_intervals_hold_their_values_and_stay_between_zero_and_one(inside_made: int, inside_real: int) -> None:
     precision, recall = inside_made / 50, inside_real / 80
-    found = {"precision": precision, "recall": recall, "f1": f1(precision, recall)}
+    found = values(precision, recall)
     for metric, (low, high) in precision_recall_intervals(found, 50, 80).items():
         assert -1e-9 <= low <= found[metric] + 1e-9
-        assert found[metric] - 1e-9 <= high <= 1 + 1e-9
+        assert found[metric] - 1e-9 <= high
+        assert high <= 1 + 1e-9 or metric == "density"
 
 
 def test_intervals_of_known_shares_cover_them_in_95_of_100_cases() -> None:
@@ -151,26 +191,32 @@ def test_intervals_of_known_shares_cover_them_in_95_of_100_cases() -> None:
     covered = dict.fromkeys(truth, 0)
     for _ in range(1000):
         precision, recall = rng.binomial(400, 0.6) / 400, rng.binomial(300, 0.3) / 300
-        found = {"precision": precision, "recall": recall, "f1": f1(precision, recall)}
-        for metric, (low, high) in precision_recall_intervals(found, 400, 300).items():
-            covered[metric] += low <= truth[metric] <= high
+        intervals = precision_recall_intervals(values(precision, recall), 400, 300)
+        for metric, true in truth.items():
+            covered[metric] += intervals[metric][0] <= true <= intervals[metric][1]
     for count in covered.values():
         assert 0.93 < count / 1000 < 0.97
 
 
-@pytest.mark.parametrize("metric", ["precision", "recall"])
-def test_95_of_100_intervals_cover_what_fixed_balls_hold(metric: str) -> None:
+def test_95_of_100_intervals_cover_what_fixed_balls_hold() -> None:
     """Balls around 200 points of the plane; 300 sets of 150 points are drawn, of whose distribution they hold p."""
     centres = gaussian(200, 2, 0)
-    radii = np.sort(cdist(centres, centres), axis=1)[:, 3]
-    many = gaussian(20_000, 2, 5000, 1.5)
-    truth = np.mean([(cdist(part, centres) <= radii).any(axis=1).mean() for part in np.split(many, 10)])
-    assert 0.1 < truth < 0.9
-    covered = 0
+    radii = np.sort(cdist(centres, centres), axis=1)[:, [3, 5]].T
+    distances = [cdist(part, centres) for part in np.split(gaussian(20_000, 2, 5000, 1.5), 10)]
+    share = np.mean([(one <= radii[0]).any(axis=1).mean() for one in distances])
+    truth = {
+        "precision": share,
+        "recall": share,
+        "density": np.mean([(one < radii[1]).sum(1) / 5 for one in distances]),
+    }
+    assert 0.1 < share < 0.9 and truth["density"] > 0.1
+    covered = dict.fromkeys(truth, 0)
     for seed in range(1, 301):
         drawn = gaussian(150, 2, seed, 1.5)
-        sets = (drawn, centres) if metric == "precision" else (centres, drawn)
-        found = precision_recall(*sets, "torch_fidelity")
-        low, high = precision_recall_intervals(found, *(len(set_) for set_ in sets))[metric]
-        covered += low <= truth <= high
-    assert 0.92 < covered / 300 < 0.98
+        for sets, metrics in (((drawn, centres), ("precision", "density")), ((centres, drawn), ("recall",))):
+            found = precision_recall(*sets, "torch_fidelity")
+            intervals = precision_recall_intervals(found, *(len(set_) for set_ in sets))
+            for metric in metrics:
+                covered[metric] += intervals[metric][0] <= truth[metric] <= intervals[metric][1]
+    for metric, count in covered.items():
+        assert 0.92 < count / 300 < 0.98, (metric, count)

@@ -131,6 +131,9 @@ def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
             "precision": 0.71234,
             "recall": 0.51234,
             "f1": 0.596,
+            "density": 0.61234,
+            "density_std": 0.9,
+            "coverage": 0.43219,
         },
         "protocol": protocol,
     } | changes

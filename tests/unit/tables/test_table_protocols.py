@@ -53,7 +53,8 @@ def test_a_footnote_tells_rows_with_other_versions_of_a_library(built: Callable[
 
 def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Callable[..., Table]) -> None:
     notes = footnotes(built("table5", generation("a", "efficientnet_lite0"), ffhq("c", "efficientnet_lite0")))
-    columns = ", ".join(f"{name} (EfficientNet-Lite0)" for name in ("FD", "Score", "Precision", "Recall", "F1"))
+    names = ("FD", "Score", "Precision", "Recall", "F1", "Density", "Coverage")
+    columns = ", ".join(f"{name} (EfficientNet-Lite0)" for name in names)
     told = [note.partition(": ") for note in notes if note.startswith("Protocol")]
     assert [where for where, _, _ in told] == [
         f"Protocol on {name} of {columns}" for name in ("fashion_mnist", "ffhq256")

@@ -31,7 +31,9 @@ def test_missing_network_says_what_to_put_where(built: Callable[..., Table]) -> 
     [line] = [line for line in to_markdown(table).splitlines() if line.startswith("| measured")]
     assert [cell.strip() for cell in line.split("|")].count("missing") == 6
     assert f"missing: {note}" in to_markdown(table) and f"missing: {named}" in to_markdown(table)
-    assert "Precision, Recall, F1: missing: no summary made with the network vgg16" in to_markdown(table)
+    assert "Precision, Recall, F1, Density, Coverage: missing: no summary made with the network vgg16" in to_markdown(
+        table
+    )
     assert "& missing &" in to_latex(table)
 
 
