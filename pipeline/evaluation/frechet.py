@@ -1,6 +1,7 @@
 """Fréchet distance between Gaussian fits to features, as each library takes it, with an interval (appendix B).
 
-|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID on InceptionV3's features, CLIP-FID on CLIP's. The interval takes
+|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's.
+The interval takes
 40 distances more: its matrices are torch's, which uses all of its threads.
 """
 
@@ -22,7 +23,7 @@ FEWEST = 3  # images, since a covariance must be left without one of them
 
 
 def frechet_distance(generated: Features, reference: Features, library: str) -> float:
-    """Between Gaussian fits to features (N, D) and (M, D), with torch-fidelity's or clean-fid's bits."""
+    """Between Gaussian fits to features (N, D) and (M, D), in a library's own bits."""
     fewest = min(len(generated), len(reference))
     if fewest < FEWEST:
         raise InputError(f"Fréchet distance: needs at least {FEWEST} images a set, not {fewest}")
@@ -30,6 +31,8 @@ def frechet_distance(generated: Features, reference: Features, library: str) -> 
         from cleanfid.fid import fid_from_feats
 
         return float(fid_from_feats(generated, reference))
+    if library == "dgm-eval":  # whose means are of 64 bits, too
+        generated, reference = generated.astype(np.float64), reference.astype(np.float64)
     shift = generated.mean(axis=0) - reference.mean(axis=0)
     one, other = (np.cov(features, rowvar=False) for features in (generated, reference))
     roots = np.sqrt(np.linalg.eigvals(one.dot(other)).astype(np.complex128)).real

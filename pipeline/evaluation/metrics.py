@@ -1,6 +1,6 @@
 """Metrics of generation (appendix B) from stored features, each with a 95% interval.
 
-- Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's.
+- Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's.
 - Kernel distance (kernel_distance): KID on InceptionV3's features.
 - Score: exp(mean KL(p(y|x) || p(y))), mean and deviation over 10 splits; IS on InceptionV3's logits.
 - Precision, recall, F1, density and coverage (precision_recall).
@@ -37,6 +37,7 @@ SERVES: dict[str, dict[str, str]] = {
     "clip": {"frechet_distance": "clean-fid"},
     "vgg16": {"precision_recall": "torch_fidelity"},
     "vgg16_paper": {"precision_recall": "paper_repository"},
+    "dinov2": {"frechet_distance": "dgm-eval"},
     "efficientnet_lite0": {
         "frechet_distance": "torch-fidelity",
         "score": "torch-fidelity",

@@ -47,7 +47,7 @@ def generation_protocol(
         **generated.facts,
         **settings,
         "seed": job.seed,
-        "versions": versions(("torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")),
+        "versions": versions(("torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy")),
     }
 
 

@@ -13,6 +13,7 @@ from pipeline.tables.quantities import (
     DECODING_SPEED,
     EFFICIENTNET,
     ENCODER,
+    FD_DINOV2,
     FID,
     FID_CLEAN,
     GENERATION,
@@ -85,7 +86,9 @@ LAYOUTS = {
         "Table 8. Size of the feature block, H_d and W_d", (*_IMAGES, "feature_size"), (*RECONSTRUCTION, *COUNTS)
     ),
     "text_10k": Layout(
-        "Generation from 10,240 samples (section 4)", _SAMPLES, (FID, FID_CLEAN, KID, INCEPTION_SCORE, *EFFICIENTNET)
+        "Generation from 10,240 samples (section 4)",
+        _SAMPLES,
+        (FID, FID_CLEAN, INCEPTION_SCORE, FD_DINOV2, KID, *EFFICIENTNET),
     ),
     "section34": Layout("Section 3.4 measured: codes and what they use", _IMAGES, (*USAGE, *RANGE, *NOISE)),
     "noise_generation": Layout(

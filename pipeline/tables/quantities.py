@@ -110,6 +110,7 @@ PRECISION_RECALL = (
     _of_space("vgg16", "f1", "f1", "F1 ↑", 3, published=True),
 )
 # Beyond the paper's.
+FD_DINOV2 = _of_space("dinov2", _DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
 KID = _of_space("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
 DENSITY_COVERAGE = (
     _of_space("vgg16", "density", "density", "Density ↑", 3),
@@ -131,7 +132,7 @@ EFFICIENTNET = tuple(
 )
 GENERATION = (
     *(FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL),
-    *(KID, *DENSITY_COVERAGE, *EFFICIENTNET),
+    *(FD_DINOV2, KID, *DENSITY_COVERAGE, *EFFICIENTNET),
 )
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.

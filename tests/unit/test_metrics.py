@@ -59,6 +59,7 @@ SERVED = {
     "clip": {"frechet_distance"},
     "vgg16": BY_NEIGHBOURS,
     "vgg16_paper": BY_NEIGHBOURS,
+    "dinov2": {"frechet_distance"},
     "efficientnet_lite0": {
         *("frechet_distance", "score_mean", "score_std"),
         *BY_NEIGHBOURS,
@@ -232,7 +233,15 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
         "score_splits": 10,
     }
     assert {key: protocol[key] for key in expected} == expected
-    assert protocol["versions"].keys() == {"torch", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
+    assert protocol["versions"].keys() == {
+        "torch",
+        "torchvision",
+        "torch-fidelity",
+        "clean-fid",
+        "numpy",
+        "pillow",
+        "scipy",
+    }
     assert set(summary["intervals"]) == set(summary["metrics"]) - {"score_std", "density_std"}
     for metric, interval in summary["intervals"].items():
         assert interval["low"] <= summary["metrics"][metric] <= interval["high"]

@@ -15,6 +15,7 @@ import pytest
 import torch
 import torchvision
 from efficientnet_lite_pytorch import EfficientNet
+from reference_dinov2 import DinoV2
 from safetensors.torch import load_file, save_file
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -38,7 +39,7 @@ from pipeline.tables.protocols import told
 
 
 def test_the_manifest_names_every_metric_network() -> None:
-    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip"}
+    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip", "dinov2"}
     assert set(manifest()) == names
     assert set(PERCEPTUAL_NETWORKS.values()) <= names
     assert {name for name in names if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
@@ -118,6 +119,7 @@ def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         yield "vgg16", torchvision.models.vgg16().state_dict()
         projection = {"text_projection": torch.empty(512, 512)}
         yield "clip", CLIPVisual(512, 224, 12, 768, 32).state_dict() | projection
+        yield "dinov2", DinoV2().state_dict()
         yield "efficientnet_lite0", EfficientNet.from_name("efficientnet-lite0").state_dict()
         for name, backbone in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
             whole = backbone().state_dict()

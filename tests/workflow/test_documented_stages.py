@@ -70,7 +70,12 @@ def test_images_of_another_program_are_scored(places: Places, line: str) -> None
     told = place.type(line).text
     for metric in ("FD", "Score", "Precision", "Recall", "F1"):
         assert re.search(rf"^{metric} \(EfficientNet-Lite0\) [↓↑] +[\d.]+ +[\d.]+ to [\d.]+$", told, re.MULTILINE)
-    assert re.findall(r"^left out: network (\w+) is missing", told, re.MULTILINE) == ["inception", "clip", "vgg16"]
+    assert re.findall(r"^left out: network (\w+) is missing", told, re.MULTILINE) == [
+        "inception",
+        "clip",
+        "vgg16",
+        "dinov2",
+    ]
     summary = json.loads(place.text("results/evaluations/generated/summary-efficientnet_lite0.json"))
     assert (summary["method"], summary["dataset"]) == ("StyleGAN2", "ffhq256")
     assert summary["protocol"]["count"] == summary["protocol"]["reference_count"] == IMAGES
@@ -90,7 +95,7 @@ def test_a_network_comes_from_an_installed_package(places: Places, line: str) ->
 
 
 @documented(
-    *map(fetch, ("lpips_alex", "lpips_vgg", "vgg16", "clip", "NAME")),
+    *map(fetch, ("lpips_alex", "lpips_vgg", "vgg16", "clip", "dinov2", "NAME")),
     says=(
         "from the source's own file where it lies in the same folder, else from where it comes from",
         "or `bright fetch_network NAME --output results/networks/NAME.safetensors` where there is a network",

@@ -134,6 +134,19 @@ def clip(weights: Weights) -> FeatureNetwork:
     )
 
 
+def dinov2(weights: Weights) -> FeatureNetwork:
+    """DINOv2 ViT-L/14's 1,024 features of the class token with dgm-eval's preprocessing: Pillow's bicubic, 8 bits."""
+    from cleanfid.resize import make_resizer
+
+    from pipeline.models.metric_networks.dinov2 import SIZE, vision_transformer
+
+    prepare = partial(normalized, IMAGENET_MEAN, IMAGENET_STD)
+    resize = f"dgm-eval DINOv2: Pillow bicubic to {SIZE}, 8 bits; ImageNet mean and deviation"
+    return FeatureNetwork(
+        vision_transformer(weights), prepare, resize, make_resizer("PIL", True, "bicubic", (SIZE, SIZE))
+    )
+
+
 def normalized(mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
     """uint8 images with mean and standard deviation of their channels in 0..1 taken out."""
     from torchvision.transforms.functional import normalize
@@ -148,6 +161,7 @@ BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
     "vgg16": partial(TorchFidelityFeatures, "vgg16", ["fc2_relu"], 224),
     "vgg16_paper": paper_vgg16,
     "clip": clip,
+    "dinov2": dinov2,
 }
 
 

@@ -14,6 +14,7 @@ NETWORKS: dict[str, str] = {
     "clip": "clip",
     "vgg16": "vgg16",
     "vgg16_paper": "vgg16",
+    "dinov2": "dinov2",
     "efficientnet_lite0": "efficientnet_lite0",
 }
 
