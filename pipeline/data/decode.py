@@ -22,6 +22,7 @@ from pipeline.settings.dataset import Dataset
 
 # What may be decoded, whatever a file is called: Pillow would start Ghostscript for an EPS called .png.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; what declares more is a bomb
 LARGEST_PIXELS = 178_956_970  # Pillow's own bound on decompression bombs, 2/3 GiB of RGB
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 GRAY_MODES = ("1", "L", "LA", *WIDE_MODES)

@@ -1,17 +1,20 @@
 """The files that a raw collection or a checkpoint consists of, found without opening them."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from pipeline.base.errors import InputError
-from pipeline.settings.dataset import EmbeddedSource, FolderSource, LmdbSource, Source
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source
 from pipeline.settings.foreign import ForeignWeights, OwnWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
+
+SHARD = re.compile(r"-\d+-of-\d+.*$|-?\d+$")  # which part of a split a file of a Hugging Face dataset is
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -67,6 +70,8 @@ def raw_files(source: Source, where: str) -> list[RawFile]:
             return [_raw_file("", embedded_path(source), embedded_sha256(source))]
         case FolderSource():
             files = folder_images(source.path, where)[0]
+        case HuggingFaceSource():
+            files = [file for part in huggingface_files(source, where).values() for file in part]
         case LmdbSource():
             files = [_raw_file("train", existing_lmdb(source.path, f"{where}.path"))]
             if source.validation_path is not None:
@@ -122,6 +127,47 @@ def existing_lmdb(path: Path, where: str) -> Path:
     if not (path / LMDB_FILE).is_file():
         raise InputError(f"{where}: {path} holds no {LMDB_FILE}; LSUN's unpacked LMDB folder is expected")
     return path / LMDB_FILE
+
+
+def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[RawFile]]:
+    """The data files of each part of a Hugging Face dataset by name: "all", or "train" and "validation"."""
+    path = source.path
+    if path.is_file():
+        files = [_raw_file(path.name, path)]
+    elif path.is_dir():
+        files = sorted(filter(_is_data, _walk(path, where)), key=attrgetter("name"))
+    else:
+        raise InputError(
+            f"{where}.path: {path} does not exist; the folder of `save_to_disk` or a parquet file is expected"
+        )
+    if not files:
+        raise InputError(f"{where}.path: {path} holds no files of data (parquet, arrow)")
+    splits = sorted({_split_of(file.name) for file in files})
+    wanted = {"split": source.split, "validation_split": source.validation_split}
+    for key, split in wanted.items():
+        if split is None and len(splits) > 1 and key == "split":
+            raise InputError(f"{where}.split: {path} holds {', '.join(splits)}; name one of them")
+        if split is not None and split not in splits:
+            raise InputError(f"{where}.{key}: {split!r} is none of those in {path}: {', '.join(splits)}")
+    if source.split is None:
+        return {"all": files}
+    found = {split: [file for file in files if _split_of(file.name) == split] for split in splits}
+    if source.validation_split is None:
+        return {"all": found[source.split]}
+    return {"train": found[source.split], "validation": found[source.validation_split]}
+
+
+def _is_data(file: RawFile) -> bool:
+    """Whether a file is data: of arrow files some are what `datasets` keeps of earlier work."""
+    name = file.name.rpartition("/")[2]
+    return name.endswith(".parquet") or (name.endswith(".arrow") and not name.startswith(("cache-", "indices")))
+
+
+def _split_of(name: str) -> str:
+    """The split that a file is of: `train` of train-00000-of-00002.parquet and of train/data-00000-of-00001.arrow."""
+    folder, _, file = name.rpartition("/")
+    first = SHARD.sub("", file.rpartition(".")[0])
+    return folder.rpartition("/")[2] or "all" if first in ("data", "dataset") else first
 
 
 def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:

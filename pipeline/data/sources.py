@@ -1,4 +1,4 @@
-"""Raw collections: embedded, folder, zip, LSUN's LMDB and IDX; each lists names and reads one image.
+"""Raw collections: embedded, folder, zip, LSUN's LMDB, IDX, Hugging Face's; each lists names and reads one image.
 
 A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
 read in place, never extracted. `RawSequence` is a sequence of others' images as `ImageArchive` is of our own.
@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError, said
 from pipeline.data.archive import Images
-from pipeline.data.decode import BadImage, decode, is_stored_gray, to_channels
+from pipeline.data.decode import LARGEST_FILE, BadImage, decode, is_stored_gray, to_channels
 from pipeline.data.listing import (
     LMDB_FILE,
     embedded_path,
@@ -29,12 +29,20 @@ from pipeline.data.listing import (
     existing_file,
     existing_lmdb,
     folder_images,
+    huggingface_files,
     is_image_name,
     printable,
 )
-from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from pipeline.settings.dataset import (
+    EmbeddedSource,
+    FolderSource,
+    HuggingFaceSource,
+    IdxSource,
+    LmdbSource,
+    Source,
+    ZipSource,
+)
 
-LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; a zip member that declares more is a bomb
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
 IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
 READ_AT_A_TIME = 16 * 2**20
@@ -71,6 +79,11 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
             return {"all": ZipImages(source.path, f"{where}.path")}
         case IdxSource():
             return {"all": IdxImages(source.path, f"{where}.path")}
+        case HuggingFaceSource():
+            from pipeline.data.huggingface import HuggingFaceImages
+
+            files = huggingface_files(source, where)
+            return {part: HuggingFaceImages(found, source.column, where) for part, found in files.items()}
         case LmdbSource():
             train = LmdbImages(source.path, f"{where}.path")
             if source.validation_path is None:

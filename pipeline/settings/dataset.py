@@ -48,7 +48,25 @@ class IdxSource(Section):
     path: Path = Field(description="The file, such as train-images-idx3-ubyte.gz.")
 
 
-Source = Annotated[EmbeddedSource | FolderSource | ZipSource | LmdbSource | IdxSource, Field(discriminator="kind")]
+class HuggingFaceSource(Section):
+    """A Hugging Face dataset on disk: what `save_to_disk` wrote, or parquet files. Needs the package pyarrow."""
+
+    kind: Literal["huggingface"]
+    path: Path = Field(description="The folder, or one parquet file.")
+    split: str | None = Field(None, description="The split whose images are taken, where there are several.")
+    validation_split: str | None = Field(None, description="The split of the validation images (with `split`).")
+    column: str = Field("image", description="The column of the images.")
+
+    @model_validator(mode="after")
+    def _two_splits(self) -> "HuggingFaceSource":
+        if self.validation_split is not None and self.split in (None, self.validation_split):
+            raise ValueError("split: another one than validation_split must be named beside it")
+        return self
+
+
+Source = Annotated[
+    EmbeddedSource | FolderSource | ZipSource | LmdbSource | IdxSource | HuggingFaceSource, Field(discriminator="kind")
+]
 
 
 class Split(Section):
@@ -120,9 +138,11 @@ class Dataset(Section):
     def _possible(self) -> "Dataset":
         if not is_power_of_two(self.resolution):
             raise ValueError(f"resolution: a power of two, such as 256, not {self.resolution}")
-        own_split = getattr(self.source, "validation_path", None) is not None
+        keys = ("validation_path", "validation_split")
+        own_split = next((key for key in keys if getattr(self.source, key, None) is not None), None)
         if own_split and self.split.rule != "source":
-            raise ValueError(f"split.rule: source, since the source has a validation_path, not {self.split.rule}")
+            raise ValueError(f"split.rule: source, since the source has a {own_split}, not {self.split.rule}")
         if self.split.rule == "source" and not own_split:
-            raise ValueError("split.rule: source needs a source with a split of its own (lmdb with validation_path)")
+            told = "lmdb with validation_path, huggingface with validation_split"
+            raise ValueError(f"split.rule: source needs a source with a split of its own ({told})")
         return self

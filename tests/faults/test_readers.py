@@ -8,13 +8,15 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.decode import BadImage
 from pipeline.data.sources import RawImages, RawSequence, open_source
-from pipeline.settings.dataset import FolderSource, LmdbSource, ZipSource
+from pipeline.settings.dataset import FolderSource, HuggingFaceSource, LmdbSource, ZipSource
 
 SIDE = 24
 
@@ -90,7 +92,39 @@ def in_lmdb(path: Path, files: dict[str, bytes]) -> RawImages:
     return open_source(LmdbSource(kind="lmdb", path=path), "x")["all"]
 
 
-HOLDERS = (in_folder, in_zip, in_lmdb)
+def rows(files: dict[str, bytes]) -> pyarrow.Table:
+    """As the package `datasets` stores images."""
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    images = [{"bytes": content, "path": name} for name, content in files.items()]
+    return pyarrow.table({"image": pyarrow.array(images, kind)})
+
+
+class Renamed:
+    """Rows under the names of the files that they hold."""
+
+    def __init__(self, path: Path, files: dict[str, bytes]):
+        self.images = open_source(HuggingFaceSource(kind="huggingface", path=path), "x")["all"]
+        self.rows = dict(zip(files, self.images.names(), strict=True))
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        return self.images.image(self.rows[name], channels)
+
+
+def in_parquet(path: Path, files: dict[str, bytes]) -> RawImages:
+    path = path.with_suffix(".parquet")
+    pyarrow.parquet.write_table(rows(files), path, row_group_size=7)
+    return Renamed(path, files)
+
+
+def in_arrow(path: Path, files: dict[str, bytes]) -> RawImages:
+    path.mkdir()
+    table = rows(files)
+    with pyarrow.ipc.new_stream(path / "data-00000-of-00001.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+    return Renamed(path, files)
+
+
+HOLDERS = (in_folder, in_zip, in_lmdb, in_parquet, in_arrow)
 
 
 def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], np.ndarray]]:
@@ -105,7 +139,7 @@ def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], n
     return found
 
 
-def test_forty_files_have_equal_pixels_from_a_folder_a_zip_an_lmdb_and_in_an_evaluation(tmp_path: Path) -> None:
+def test_forty_files_have_equal_pixels_whatever_holds_them_and_in_an_evaluation(tmp_path: Path) -> None:
     files = pictures()
     assert len(files) == 40
     readers = held(tmp_path, {"!in-colour.png": encoded(picture(7), "png")} | files)

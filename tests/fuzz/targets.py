@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import torch
 import yaml
 from PIL import Image
@@ -31,7 +33,7 @@ from pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read
 from pipeline.models.metric_networks.files import check_network
 from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import identity_problem
-from pipeline.settings.dataset import IdxSource, ZipSource
+from pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
 from pipeline.tables.summaries import read_summary
 from pipeline.training.state import load_tree, save_tree
 
@@ -85,6 +87,15 @@ def raw_zip(_: Path) -> list[bytes]:
 def idx(_: Path) -> list[bytes]:
     plain = b"\0\0\x08\x03" + np.array([2, 5, 4], ">u4").tobytes() + bytes(range(40))
     return [plain, gzip.compress(plain)]
+
+
+def rows() -> pyarrow.Table:
+    return pyarrow.table({"image": [{"bytes": picture(kind), "path": None} for kind in ("png", "jpeg", "webp")]})
+
+
+def arrow(path: Path) -> None:
+    with pyarrow.ipc.new_stream(path, rows().schema) as writer:
+        writer.write_table(rows(), max_chunksize=2)
 
 
 def archive(path: Path) -> None:
@@ -165,6 +176,16 @@ TARGETS = [
     Target("picture", lambda path: decode(path.read_bytes(), 3), pictures),
     Target("raw.zip", lambda path: all_images(ZipSource(kind="zip", path=path)), raw_zip),
     Target("images-idx3-ubyte", lambda path: all_images(IdxSource(kind="idx", path=path)), idx),
+    Target(
+        "rows.parquet",
+        lambda path: all_images(HuggingFaceSource(kind="huggingface", path=path)),
+        written("rows.parquet", lambda path: pyarrow.parquet.write_table(rows(), path, row_group_size=2)),
+    ),
+    Target(
+        "rows.arrow",
+        lambda path: all_images(HuggingFaceSource(kind="huggingface", path=path)),
+        written("rows.arrow", arrow),
+    ),
     Target("train.zip", lambda path: ImageArchive(path).tensor(), written("train.zip", archive)),
     Target("autoencoder.safetensors", load_autoencoder, written("autoencoder.safetensors", autoencoder)),
     Target("codes.safetensors", read_codes, written("codes.safetensors", codes)),
