@@ -67,9 +67,11 @@ def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
     assert {"prepare_dataset", "train_autoencoder", "train_diffusion", "generate", "nearest_neighbours"} <= stages
 
 
-def test_the_dataset_example_is_a_valid_dataset() -> None:
-    (example,) = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
-    assert load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example)).datasets
+def test_the_dataset_examples_are_valid_datasets() -> None:
+    examples = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
+    assert len(examples) == 2
+    for example in examples:
+        assert load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example)).datasets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
