@@ -16,7 +16,7 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
-.PHONY: setup lock demo demo-all demo-colour bars bars-all second-seed check test test-newest soak fuzz mutations lint docs benchmark \
+.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(RUN)  ## an environment for runs
@@ -40,6 +40,9 @@ lock: $(RUN)  ## the locks of what pyproject.toml asks; UPGRADE=--upgrade: newer
 
 demo: setup  ## the embedded dataset to all tables and figures
 	snakemake --cores $(CORES) --prioritize nearest_neighbours  # the longest chain of jobs first
+
+comparison: setup  ## the autoencoders on equal footing: one loss, settings by the same search, three seeds (hours)
+	snakemake --cores $(CORES) --configfile config/comparison.yaml
 
 demo-colour: setup  ## BRIGHT beside the other families on the embedded drawings in colour
 	snakemake --cores $(CORES) --configfile config/demo-colour.yaml

@@ -15,6 +15,7 @@ from pipeline.base.parsing import parse_settings, shortened
 from pipeline.base.yaml_files import read_yaml
 from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.families import generator_family
+from pipeline.settings.autoencoder import Losses
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
@@ -118,10 +119,15 @@ class Config(Section):
     def _check_study(self, study: Study) -> None:
         """Its autoencoders have one dataset and one loss, which can be measured image by image."""
         models = {name: _known(name, self.autoencoders, "autoencoders", "autoencoders") for name in study.autoencoders}
-        for key in ("dataset", "training.batch", "losses"):
+        shared = {
+            "dataset": lambda model: model.dataset,
+            "training.batch": lambda model: model.training.batch,
+            "losses": lambda model: _compared_loss(model.losses),
+        }
+        for key, of in shared.items():
             first, *others = models
             for other in others:
-                if attrgetter(key)(models[other]) != attrgetter(key)(models[first]):
+                if of(models[other]) != of(models[first]):
                     raise ValueError(f"autoencoders: of one {key}; {other} has another than {first}")
         for name, model in models.items():
             losses = model.losses
@@ -227,6 +233,11 @@ class Config(Section):
 
 def _has_hash_tables(autoencoder: AnyAutoencoder) -> bool:
     return getattr(autoencoder, "features", None) == "hash_tables"
+
+
+def _compared_loss(losses: Losses) -> tuple[Any, ...]:
+    """What families are compared by; a family's own terms, such as a commitment, come on top in its training."""
+    return losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump()
 
 
 @contextmanager

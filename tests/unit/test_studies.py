@@ -29,6 +29,7 @@ GRID = {"learning_rate": [1e-3, 1e-2], "betas": [[0.5, 0.9], [0.0, 0.99]]}
 def values():
     values = copy.deepcopy(TINY)
     values["autoencoders"]["plain"] = {"like": "without-noise"}
+    values["autoencoders"]["heavier"] = {"like": "plain", "losses": {"l2_weight": 30}}
     values["autoencoders"]["small"] = {"like": "without-noise", "code_size": "4x4x1"}
     rates = {"autoencoders": ["plain", "small"], "grid": GRID, "images": 16, "tuning": 20, "seeds": [0, 5]}
     values["studies"] = {"rates": rates}
@@ -73,7 +74,7 @@ def jobs_dataset(jobs):
     ("change", "said"),
     [
         ({"autoencoders": ["plain", "nobody"]}, "'nobody' is not under `autoencoders`"),
-        ({"autoencoders": ["plain", "main"]}, "of one losses; main has another than plain"),
+        ({"autoencoders": ["plain", "heavier"]}, "of one losses; heavier has another than plain"),
         ({"autoencoders": ["main"]}, "losses of L2 and LPIPS, which are measured"),
         ({"grid": {}}, "2 to 500 combinations"),
         ({"grid": {"learning_rate": [-1.0, 1.0]}}, "rates above 0"),
@@ -85,6 +86,15 @@ def test_a_study_that_compares_nothing_is_refused_by_name(values, change, said):
     with pytest.raises(InputError, match=said) as caught:
         load_config(values)
     assert "studies.rates." in str(caught.value)
+
+
+def test_families_with_one_loss_of_l2_and_lpips_are_compared_whatever_else_they_have(values):
+    first_stage = {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []}
+    kl = {"family": "kl", "dataset": "tiny", "code_size": "4x4x2", "network": first_stage, "training": {"batch": 8}}
+    equal = {"l2_weight": 20, "l1_weight": 0, "perceptual_weight": 5, "adversarial": {"kind": "none"}}
+    values["autoencoders"]["kl"] = kl | {"losses": equal | {"perceptual": {"network": "lpips_alex"}}}
+    values["studies"]["rates"]["autoencoders"] = ["plain", "kl"]
+    assert load_config(values).studies["rates"].autoencoders == ["plain", "kl"]
 
 
 LOSSES = {"l2_weight": 20.0, "perceptual_weight": 5.0, "perceptual": "lpips_alex"}

@@ -232,6 +232,19 @@ def test_the_comparison_in_colour_has_latent_diffusion_on_every_familys_codes(pl
     assert {entry.autoencoder for entry in config.diffusions.values()} == config.autoencoders.keys()
 
 
+@documented("make comparison", says="the study, and the table of equal budgets over three seeds")
+def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Places, line: str) -> None:
+    (run,) = calls(places, line)
+    jobs = places.fresh.look(shlex.join([*run, "-n"])).jobs
+    config = read_config(ROOT / run[run.index("--configfile") + 1])
+    trials = len(list(config.studies["rates"].grid.combinations()))
+    assert jobs["train_autoencoder"] == 4 * (trials + len(config.training_seeds))
+    assert jobs["make_study"] == 1
+    compared = [config.autoencoders[name] for name in config.tables_or_default.equal_budget]
+    assert {one.family for one in compared} == {"bright", "vqgan", "rqvae", "kl"}
+    assert len({(one.losses.l2_weight, one.losses.perceptual_weight, one.training.images) for one in compared}) == 1
+
+
 @documented("make bars", says="bar of `make bars`")
 def test_the_demos_bars(places: Places, line: str) -> None:
     assert calls(places, line) == words(["pytest -rP tests/demo/test_bars.py -m demo"])
