@@ -28,13 +28,13 @@ FOUND = Path(__file__).with_name("found")
 def check(target: Target, path: Path, content: bytes) -> None:
     """The reader takes this content, or refuses it in one line."""
     path.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()  # on a machine that others use, too
     try:
         target.read(path)
     except (InputError, BadImage) as error:
         assert "\n" not in str(error).strip(), "more than a line"
         assert len(str(error)) < 2000, "a long line"
-    assert time.monotonic() - started < SOON_S, "not soon"
+    assert time.process_time() - started < SOON_S, "not soon"
 
 
 def until(end: float, attempt: Callable[[int], None]) -> int:
