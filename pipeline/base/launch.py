@@ -66,8 +66,9 @@ def launch(
     logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in shown.items()))
     record = Record(log, begins=True, started_at=time.time(), limit_mb=limit_mb(memory), peak_mb=0, **facts)
     record.write(state=State.RUNNING)
-    code = supervise(command(arguments, gpus, nodes), environment, lease, record, gpus, nodes)
-    if requeue and code == TERMINATED and steps_done(told(log)) > steps_done(earlier) and slurm.requeue():
+    attempt = slurm.attempt() if requeue or nodes > 1 else None
+    code = supervise(command(arguments, gpus, nodes), environment, lease, record, gpus, nodes, attempt)
+    if requeue and code == TERMINATED and steps_done(told(log)) > steps_done(earlier) and slurm.requeue(attempt):
         logger.info("%s: Slurm job %s goes on from here, back in the queue", stage[0], slurm.job())
     sys.exit(code)
 
@@ -104,7 +105,13 @@ def free_port() -> int:
 
 
 def supervise(
-    words: list[str], environment: dict[str, str], lease: Lease, record: Record, gpus: int, nodes: int
+    words: list[str],
+    environment: dict[str, str],
+    lease: Lease,
+    record: Record,
+    gpus: int,
+    nodes: int,
+    attempt: str | None,
 ) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
     asked: list[int] = []
@@ -113,7 +120,7 @@ def supervise(
     passed_on, written_mb = False, 0
     for sample in count():
         if asked and not passed_on:
-            process.terminate() if nodes == 1 else slurm.terminate_steps()
+            process.terminate() if nodes == 1 else slurm.terminate_steps(attempt)
             passed_on = True
         try:
             code = process.wait(SAMPLE_EVERY_S)

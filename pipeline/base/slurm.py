@@ -34,21 +34,34 @@ def on_all_nodes(nodes: int) -> list[str]:
     return [*step, f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
 
 
-def terminate_steps() -> None:
-    """SIGTERM to what `on_all_nodes` started; srun itself, asked to end, kills it."""
-    subprocess.run(["scancel", "--signal=TERM", job()], capture_output=True)
+def attempt() -> str | None:
+    """Which attempt of this job runs, by the number of its restarts; None where none does: it ends, waits, is unknown.
 
-
-def requeue() -> bool:
-    """Put this job back into the queue, from where it starts again with the same number.
-
-    False where it ends in any case (cancelled, preempted, requeued already), or may not be requeued.
+    Where Slurm keeps track of processes without cgroups, a launcher outlives the attempt that it belongs to, and would
+    disturb the next one, which has the same number of job and step.
     """
     try:
-        state = _said("squeue", "--noheader", "--format=%T", f"--jobs={job()}")
-        return state == "RUNNING" and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
+        state, restarts = _said("squeue", "--noheader", "--Format=State,RestartCnt", f"--jobs={job()}").split()
     except InputError:
-        return False
+        return None
+    return restarts if state == "RUNNING" else None
+
+
+def terminate_steps(own: str | None) -> None:
+    """SIGTERM to what `on_all_nodes` started in this attempt; srun itself, asked to end, kills it.
+
+    Slurm ends by itself what is left of an attempt that is over; scancel would wait for the next one.
+    """
+    if own is not None and attempt() == own:
+        subprocess.run(["scancel", "--signal=TERM", job()], capture_output=True)
+
+
+def requeue(own: str | None) -> bool:
+    """Put this job back into the queue, from where it starts again with the same number.
+
+    False where this attempt ends in any case (cancelled, preempted, requeued already), or may not be requeued.
+    """
+    return own is not None and attempt() == own and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
 
 
 def _said(*command: str) -> str:

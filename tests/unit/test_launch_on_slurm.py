@@ -1,11 +1,13 @@
 """The launcher in a Slurm job: several nodes, the way back into the queue; Slurm's programs are made up here."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from daemons import wait_for
 
 from pipeline.base.cores import cores, own_cores
 from pipeline.base.errors import InputError
@@ -13,7 +15,7 @@ from pipeline.base.launch import command
 from pipeline.base.records import State, read_record
 
 PROGRAMS = {
-    "squeue": 'case "$*" in *%N*) echo "node[3-4]";; *%T*) cat state;; esac',
+    "squeue": 'case "$*" in *%N*) echo "node[3-4]";; *State,RestartCnt*) cat state; echo >> looked;; esac',
     "scontrol": """[ "$1" = requeue ] && echo "$*" >> asked
 [ "$*" = "show hostnames node[3-4]" ] && printf "node3\\nnode4\\n"
 true""",
@@ -26,6 +28,7 @@ while true; do sleep 0.05; done""",
 }
 # Goes so many steps, is told to end, and says so in its record.
 STAGE = """
+import os
 import sys
 from pipeline.base.command import LogOption, run_stage
 from pipeline.base.progress import Progress, log_to
@@ -33,6 +36,7 @@ def stage(steps: int, log: LogOption = None) -> None:
     log_to(log)
     with Progress("train", 9, "steps", 3) as progress:
         progress.advance(steps)
+        os.replace("later", "state")
         sys.exit(143)
 run_stage(stage)
 """
@@ -45,7 +49,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, script in PROGRAMS.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    (tmp_path / "state").write_text("RUNNING\n")
+    (tmp_path / "state").write_text("RUNNING             0\n")
     (tmp_path / "goes.py").write_text(STAGE)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
@@ -106,19 +110,34 @@ def test_sigterm_goes_to_the_processes_on_all_nodes_and_not_to_srun_which_would_
     assert read_record(job / "x-1.json")["state"] == State.INTERRUPTED
 
 
+@pytest.mark.parametrize("state", ["COMPLETING 1", "PENDING 1", "RUNNING 1"])
+def test_a_launcher_that_outlives_its_attempt_lets_the_next_one_alone(job: Path, state: str) -> None:
+    process = launched("--requeue", "--gpus", "1", "--nodes", "2", "--", "pipeline.x")
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    (job / "state").write_text(f"{state}\n")
+    (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
+    process.terminate()
+    wait_for(lambda: len((job / "looked").read_text()) > 1, 60, "it did not ask whether its attempt goes on")
+    os.kill(int((job / "srun.pid").read_text()), signal.SIGUSR1)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert asked(job) == []
+
+
 @pytest.mark.parametrize(
-    ("steps", "state", "option", "requeues"),
+    ("steps", "later", "option", "requeues"),
     [
-        (1, "RUNNING", ["--requeue"], True),
-        (0, "RUNNING", ["--requeue"], False),
-        (1, "COMPLETING", ["--requeue"], False),
-        (1, "RUNNING", [], False),
+        (1, "RUNNING 0", ["--requeue"], True),
+        (0, "RUNNING 0", ["--requeue"], False),
+        (1, "COMPLETING 0", ["--requeue"], False),
+        (1, "RUNNING 1", ["--requeue"], False),
+        (1, "RUNNING 0", [], False),
     ],
 )
 def test_a_job_that_runs_goes_back_into_the_queue_if_it_came_further(
-    job: Path, steps: int, state: str, option: list[str], requeues: bool
+    job: Path, steps: int, later: str, option: list[str], requeues: bool
 ) -> None:
-    (job / "state").write_text(f"{state}\n")
+    (job / "later").write_text(f"{later}\n")
     (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
     process = launched(*option, "--", "goes", str(steps))
     process.communicate(timeout=60)
