@@ -1,5 +1,6 @@
 """The workflow on the session's Slurm."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class ClusterWorkflow(Workflow):
 
     def job(self) -> str:
         """What Slurm knows of the job that was submitted last, in one line."""
-        (folder,) = (self.folder / ".snakemake" / "slurm_logs").glob("rule_*/*")
-        number = max(folder.glob("*.log"), key=lambda path: int(path.stem)).stem
+        said = "".join(path.read_text() for path in sorted((self.folder / ".snakemake" / "log").glob("*.log")))
+        number = re.findall(r"SLURM jobid (\d+)", said)[-1]
         return self.cluster.call("scontrol", "--oneliner", "show", "job", number)
 
     def log(self, stage: str) -> str:
