@@ -35,17 +35,15 @@ def processes(run: ClusterWorkflow) -> dict[str, str]:
     return dict(re.findall(r"process (\d) of 2 on node (\w+),", run.log("train_autoencoder")))
 
 
-def distance(one: bytes, other: bytes) -> float:
-    """How far two models' weights are from each other, relative to their norm."""
-    ours, theirs = (load(each) for each in (one, other))
-    assert ours.keys() == theirs.keys()
-    first, second = (torch.cat([each[name].flatten() for name in sorted(each)]) for each in (ours, theirs))
-    return float(torch.dist(first, second) / first.norm())
+def tensors(run: ClusterWorkflow) -> torch.Tensor:
+    """A model's weights, one after the other; the header of its file names the GPUs and nodes of its training."""
+    named = load(weights(run))
+    return torch.cat([named[name].flatten() for name in sorted(named)])
 
 
 @pytest.fixture
 def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]:
-    """Left alone in one process and in two, here; and to be disturbed, on the cluster, with the dataset prepared."""
+    """To be left alone, in one process, which is done, and in two; and to be disturbed, on the cluster."""
     of = {"one": training(1), "two": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
     made = {name: workflow(name) for name in of}
     for name, run in made.items():
@@ -56,8 +54,12 @@ def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]
             source, target = (made[each].folder / "results" / folder for each in ("one", name))
             if source.exists():
                 shutil.copytree(source, target)
-    made["two"].run(*TRAIN, "--resources", "gpu=2")
     return made
+
+
+def left_alone(run: ClusterWorkflow) -> None:
+    """The training in two processes of this machine."""
+    run.run(*TRAIN, "--resources", "gpu=2")
 
 
 def requeued(run: ClusterWorkflow) -> None:
@@ -84,17 +86,19 @@ def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(
     runs: dict[str, ClusterWorkflow],
 ) -> None:
     on_one, on_two = runs["one node"], runs["two nodes"]
-    with ThreadPoolExecutor() as threads:
-        for done in (threads.submit(requeued, on_one), threads.submit(bereft, on_two)):
+    with ThreadPoolExecutor(3) as threads:
+        ways = {bereft: on_two, requeued: on_one, left_alone: runs["two"]}
+        for done in [threads.submit(way, run) for way, run in ways.items()]:
             done.result()
     for run in (on_one, on_two):
         print(fact(run, "NodeList"), processes(run), "resumed at step", resumed_step(run))
         assert fact(run, "Restarts") == "1" and STEPS // 10 < resumed_step(run) < STEPS
-        assert weights(run) == weights(runs["two"])
+        assert torch.equal(tensors(run), tensors(runs["two"]))
     assert processes(on_one) == {"0": "n1", "1": "n1"} and sorted(processes(on_two).values()) == ["n1", "n2"]
     for run, nodes, cpus, memory in ((on_one, "1", "8", "32000M"), (on_two, "2", "8", "16000M")):
         asked = fact(run, "NumNodes"), fact(run, "NumCPUs"), fact(run, "MinMemoryNode")
         assert asked == (nodes, cpus, memory), "four cores a GPU; memory of each node"
-    found = distance(weights(runs["two"]), weights(runs["one"]))
+    one, two = tensors(runs["one"]), tensors(runs["two"])
+    found = float(torch.dist(two, one) / one.norm())
     print(f"two processes from one: {found:.1e}")
     assert 0 < found < TOLERANCE
