@@ -13,8 +13,9 @@ from tiny_workflow import REPOSITORY, Run, Workflow
 
 TINY = Path(__file__).with_name("tiny.yaml")
 PROFILE = REPOSITORY / "workflow" / "profiles" / "slurm"
-# What a site writes into the profile, or types; here there are no accounts and no database, and tests are in a hurry.
-SITE = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
+SNAKEMAKE = Path(__file__).with_name("impatient_snakemake.py")
+# What a site writes into the profile, or types; here there are no accounts and no database.
+SITE = ("--slurm-no-account", "--slurm-status-command", "squeue")
 
 
 class ClusterWorkflow(Workflow):
@@ -30,7 +31,7 @@ class ClusterWorkflow(Workflow):
 
     def command(self, *arguments: str) -> list[str]:
         """Snakemake on the cluster, through its profile."""
-        command = [*self.cluster.inside(self.folder), sys.executable, "-m", "snakemake", "--configfile", "config.yaml"]
+        command = [*self.cluster.inside(self.folder), sys.executable, str(SNAKEMAKE), "--configfile", "config.yaml"]
         command += ["--snakefile", str(self.checkout / "Snakefile"), "--workflow-profile", str(PROFILE), *SITE]
         return [*command, *arguments]
 
