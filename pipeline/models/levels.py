@@ -24,7 +24,8 @@ from torch import Tensor
 
 from pipeline.settings.autoencoder import HashTables
 
-PRIMES = (1, 2654435761, 805459861, 3674653429)  # instant-NGP's spatial hash, one prime per dimension
+# tiny-cuda-nn's spatial hash, one prime per dimension
+PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437)
 UINT32 = 0xFFFFFFFF
 SNAP = 1e-9  # a pixel's position this close to a node lies on it: doubles miss integers by less
 
@@ -56,7 +57,9 @@ class Level:
     def index(self, nodes: list[Tensor]) -> Tensor:
         """Entries of grid nodes: one int64 tensor of node numbers per dimension, which broadcast."""
         if self.hashed:
-            total = reduce(xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES, strict=False)))
+            total = reduce(
+                xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES[: len(nodes)], strict=True))
+            )
         else:
             total = torch.as_tensor(sum(node * self.nodes**dimension for dimension, node in enumerate(nodes)))
         return total % self.entries

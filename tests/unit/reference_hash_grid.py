@@ -11,7 +11,7 @@ from pipeline.models.hash_tables import HashTableGroups
 from pipeline.settings.autoencoder import HashTables
 
 getcontext().prec = 60
-PRIMES = (1, 2654435761, 805459861, 3674653429)
+PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437)
 
 
 def table_settings(resolutions, coarsest, finest, dimensions, size, convention, features=4, retrieval="auto"):
@@ -49,7 +49,7 @@ def entry(node: tuple[int, ...], nodes: int, entries: int) -> int:
     if nodes ** len(node) <= entries:
         return sum(part * nodes**dimension for dimension, part in enumerate(node)) % entries
     value = 0
-    for part, prime in zip(node, PRIMES, strict=False):
+    for part, prime in zip(node, PRIMES[: len(node)], strict=True):
         value ^= part * prime % 2**32
     return value % entries
 

@@ -146,6 +146,15 @@ def test_a_node_lies_at_the_entry_of_the_definition(resolution, size, convention
     assert int(found) == entry(tuple(node), level.nodes, level.entries)
 
 
+@pytest.mark.parametrize("key_length", [1, 2, 3, 4])
+def test_every_coordinate_moves_the_entry_of_a_hashed_level(key_length):
+    level = make_levels(table_settings(1, 9, 9, key_length + 2, 8, "tcnn"))[0]
+    assert level.hashed
+    for dimension in range(level.dimensions):
+        nodes = [torch.arange(9) if number == dimension else torch.tensor(0) for number in range(level.dimensions)]
+        assert len(level.index(nodes).unique()) > 5
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("size", [18, 8], ids=["dense", "hashed"])
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
