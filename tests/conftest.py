@@ -7,6 +7,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads o
 
 from collections.abc import Callable
 from pathlib import Path
+
+if not Path("/proc/driver/nvidia").exists():  # Triton's kernels run in its interpreter, on tensors of the CPU;
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported, which torch's compiler does too
+
 from typing import Any
 
 import numpy as np

@@ -6,33 +6,22 @@ tables. At pixel (i, j), counted from 1, a unit key becomes the query q = [key, 
     x = (i - 0.5) / H_d,   y = (j - 0.5) / W_d,
 
 which its group answers with N_r interpolated features of C_v numbers; without `coordinates` (an ablation) the query is
-the key alone. `levels.py` has the geometry; the `retrieval_*.py` strategies give the same numbers from the same tables.
+the key alone. `levels.py` has the geometry, `retrieval.py` the strategies.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.base.progress import logger
 from pipeline.models.autoencoder import full_precision
 from pipeline.models.levels import make_levels
-from pipeline.models.retrieval_gather import GatherRetrieval, corners
+from pipeline.models.retrieval import Retrieval, choose, torch_strategy
+from pipeline.models.retrieval_gather import corners
 from pipeline.models.retrieval_separable import SeparableRetrieval
-from pipeline.models.retrieval_tinycudann import TinyCudaNNRetrieval, unavailable
 from pipeline.settings.autoencoder import HashTables
 
 INITIAL_RANGE = 1e-4  # instant-NGP: entries start uniform in ± this
-
-
-class Retrieval(Protocol):
-    """Tables (N_h, entries, C_v) and code (N, N_h, C_key, H_d, W_d) -> (N, N_h, N_r C_v, H_d, W_d)."""
-
-    name: str
-
-    def __call__(self, tables: Tensor, code: Tensor) -> Tensor: ...
 
 
 class HashTableGroups(nn.Module):
@@ -45,23 +34,23 @@ class HashTableGroups(nn.Module):
         entries = sum(level.entries for level in self.levels)
         self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
-        # The strategy that is asked for where it is one of torch alone, else the better one of those.
-        gather = settings.retrieval == "gather" or settings.key_length != 1 or not settings.coordinates
-        self.retrieval: Retrieval = (GatherRetrieval if gather else SeparableRetrieval)(self.levels, feature_size)
-        self.retrieval_off_cuda = self.retrieval
-        if settings.retrieval in {"auto", "tinycudann"}:
-            problem = unavailable(settings)
-            if problem is None:
-                self.retrieval = TinyCudaNNRetrieval(self.levels, settings, feature_size)
-            elif settings.retrieval == "tinycudann":
-                logger.info("retrieval: %s in place of tinycudann: %s", self.retrieval.name, problem)
+        self.of_torch = torch_strategy(settings, self.levels, feature_size)
+        self.strategies: dict[torch.device, Retrieval] = {}
+
+    def strategy(self, keys: Tensor) -> Retrieval:
+        """The retrieval strategy of a device, chosen when the first keys lie there."""
+        if keys.device.type != "cuda" and torch.cuda.is_available():
+            return self.of_torch
+        if keys.device not in self.strategies:
+            chosen = choose(self.settings, self.of_torch, self.feature_size, self.tables, keys)
+            self.strategies[keys.device] = chosen
+        return self.strategies[keys.device]
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""
-        strategy = self.retrieval if tiled_code.is_cuda else self.retrieval_off_cuda
         keys = self._unit_keys(tiled_code)
         with full_precision(tiled_code):
-            features = strategy(self.tables.float(), keys)
+            features = self.strategy(keys)(self.tables.float(), keys)
             if self.settings.convention == "ngp":  # where keys outside of [0, 1] read nothing
                 features = features * ((keys >= 0) & (keys <= 1)).all(dim=2, keepdim=True)
             return features
@@ -70,18 +59,9 @@ class HashTableGroups(nn.Module):
         """(N, C_z, H_d, W_d) -> (N, N_h, C_key, H_d, W_d)."""
         return tiled_code.float().unflatten(1, (self.groups, self.settings.key_length))
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """Within it the tables don't change, so that what depends on them alone is worked out once."""
-        separable = {kind for kind in (self.retrieval, self.retrieval_off_cuda) if isinstance(kind, SeparableRetrieval)}
-        try:
-            with torch.no_grad():
-                for strategy in separable:
-                    strategy.grids = strategy.make_grids(self.tables.float())
-                yield
-        finally:
-            for strategy in separable:
-                strategy.grids = None
+        return self.of_torch.frozen() if isinstance(self.of_torch, SeparableRetrieval) else nullcontext()
 
     @torch.no_grad()
     def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
@@ -89,8 +69,8 @@ class HashTableGroups(nn.Module):
         geometry = self.levels[level]
         keys = self._unit_keys(tiled_code)
         counts = []
-        for group in range(self.groups):
-            entries, weights = corners(geometry, keys[:, group], self.feature_size)
+        for group in keys.split(1, dim=1):
+            entries, weights = corners(geometry, group, self.feature_size)
             counts.append(torch.bincount(entries[weights > 0], minlength=geometry.entries))
         return torch.stack(counts)
 

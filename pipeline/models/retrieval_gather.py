@@ -15,20 +15,18 @@ from pipeline.models.levels import Level
 def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tensor]:
     """Entries and weights of every query's corners at one level.
 
-    code: (N, C_key, H_d, W_d), the unit keys of one group in [0, 1]; returns two tensors (N, H_d, W_d, M).
+    code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1]; returns two tensors (N, N_h, H_d, W_d, M).
     """
-    cells, weights = level.key_cells(code.movedim(1, 0))
+    cells, weights = level.key_cells(code.movedim(2, 0)[..., None])
     low, high_weight = list(cells.unbind(0)), list(weights.unbind(0))
     if level.dimensions > len(low):
         pixel_cell, pixel_weight = (part.to(code.device) for part in level.pixel_cells(feature_size))
         pixel_weight = pixel_weight.to(code.dtype)
-        low += [pixel_cell[:, None], pixel_cell[None, :]]
-        high_weight += [pixel_weight[:, None], pixel_weight[None, :]]
-    entries, corner_weights = [], []
-    for corner in itertools.product((0, 1), repeat=level.dimensions):
-        entries.append(level.index([node + step for node, step in zip(low, corner, strict=True)]))
-        corner_weights.append(math.prod(w if step else 1 - w for w, step in zip(high_weight, corner, strict=True)))
-    return torch.stack(entries, -1), torch.stack(corner_weights, -1)
+        low += [pixel_cell[:, None, None], pixel_cell[None, :, None]]
+        high_weight += [pixel_weight[:, None, None], pixel_weight[None, :, None]]
+    steps = torch.tensor(list(itertools.product((0, 1), repeat=level.dimensions))).to(code.device).unbind(1)
+    entries = level.index([node + step for node, step in zip(low, steps, strict=True)])
+    return entries, math.prod(torch.where(step > 0, w, 1 - w) for w, step in zip(high_weight, steps, strict=True))
 
 
 class GatherRetrieval:
@@ -40,16 +38,14 @@ class GatherRetrieval:
         self.levels, self.feature_size = levels, feature_size
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `hash_tables.Retrieval` says."""
+        """As `retrieval.Retrieval` says."""
         by_level = tables.split([level.entries for level in self.levels], dim=1)
-        features = [
-            torch.stack([self._level(level, table[group], code[:, group]) for group in range(len(table))], dim=1)
-            for level, table in zip(self.levels, by_level, strict=True)
-        ]
+        features = [self._level(level, table, code) for level, table in zip(self.levels, by_level, strict=True)]
         return torch.cat(features, dim=-1).movedim(-1, 2)
 
     def _level(self, level: Level, table: Tensor, code: Tensor) -> Tensor:
-        """One level of one group: (N, H_d, W_d, C_v)."""
+        """One level of all groups: (N, N_h, H_d, W_d, C_v)."""
         entries, weights = corners(level, code, self.feature_size)
-        nodes = table.index_select(0, entries.view(-1)).view(*entries.shape, -1)
+        first = torch.arange(len(table), device=code.device)[:, None, None, None] * level.entries
+        nodes = table.flatten(0, 1).index_select(0, (entries + first).view(-1)).view(*entries.shape, -1)
         return (nodes * weights[..., None]).sum(-2)

@@ -13,6 +13,8 @@ matrices, written as `embedding_bag` (a row of the matrix is a bag), forward wit
 its transpose. On a CPU no sum depends on the order in which threads finish.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -67,36 +69,39 @@ class LevelPlan:
         parts = (self.read_out, self.read_out_transposed, self.spread, self.spread_transposed)
         return LevelPlan(self.level, self.key_nodes, *(part.to(device) for part in parts))
 
-    def grid(self, table: Tensor) -> Tensor:
-        """G of one group: table (entries, C_v) -> (H_d W_d key_nodes, C_v)."""
-        dense = table.index_select(0, self.read_out).view(-1, self.key_nodes * table.shape[1])
-        return (self.spread @ dense).view(-1, table.shape[1])
+    def grid(self, tables: Tensor) -> Tensor:
+        """G of some groups: tables (groups, entries, C_v) -> (H_d W_d groups key_nodes, C_v)."""
+        groups, _, features = tables.shape
+        dense = tables.index_select(1, self.read_out).view(groups, -1, self.key_nodes * features)
+        return (self.spread @ dense.transpose(0, 1).flatten(1)).view(-1, features)
 
-    def grid_transposed(self, gradient: Tensor) -> Tensor:
-        """The gradient of `table` from that of G."""
+    def grid_transposed(self, gradient: Tensor, groups: int) -> Tensor:
+        """The gradient of tables (groups, entries, C_v) from that of G."""
         features = gradient.shape[1]
-        dense = self.spread_transposed @ gradient.view(-1, self.key_nodes * features)
-        return self.read_out_transposed @ dense.view(-1, features)
+        dense = self.spread_transposed @ gradient.view(-1, groups * self.key_nodes * features)
+        nodes = dense.view(-1, groups, self.key_nodes, features).transpose(1, 2)
+        by_entry = self.read_out_transposed @ nodes.reshape(-1, groups * features)
+        return by_entry.view(-1, groups, features).transpose(0, 1)
 
     def rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Of keys (H_d W_d, N): G's row with the lower neighbour, and the upper one's weight."""
+        """Of keys (H_d W_d, groups, N): G's row with the lower neighbour, and the upper one's weight."""
         cell, weight = self.level.key_cells(keys)
-        pixel = torch.arange(len(keys), device=keys.device)[:, None]
-        return (pixel * self.key_nodes + cell).view(-1), weight.view(-1, 1)
+        first = torch.arange(0, keys[..., 0].numel() * self.key_nodes, self.key_nodes, device=keys.device)
+        return (first.view(-1, keys.shape[1], 1) + cell).view(-1), weight.view(-1, 1)
 
     def scatter(self, keys: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient of G from that of the features read from it, (H_d W_d, N, C_v).
+        """The gradient of G from that of the features read from it, (H_d W_d, groups, N, C_v).
 
         On a CPU each pixel's row takes its images one after the other: the same sum at every run. CUDA adds them in
         whatever order its threads finish, and weights trained there differ in their last bits.
         """
-        pixels, _, features = gradient.shape
+        pixels, groups, _, features = gradient.shape
         cell, weight = self.level.key_cells(keys)
-        cell = cell[:, :, None].expand_as(gradient)
-        high = gradient * weight[:, :, None]
-        grid = gradient.new_zeros(pixels, self.key_nodes, features)
-        grid.scatter_add_(1, cell, gradient - high)
-        grid.scatter_add_(1, cell + 1, high)
+        cell = cell[..., None].expand_as(gradient)
+        high = gradient * weight[..., None]
+        grid = gradient.new_zeros(pixels, groups, self.key_nodes, features)
+        grid.scatter_add_(2, cell, gradient - high)
+        grid.scatter_add_(2, cell + 1, high)
         return grid.view(-1, features)
 
 
@@ -125,54 +130,61 @@ def plan_level(level: Level, feature_size: int) -> LevelPlan:
 
 
 class _SeparableLookup(torch.autograd.Function):
-    """Tables and keys to interpolated features, level by level, so that no more than one grid is held."""
+    """Tables and keys to interpolated features, level by level, so that no more than one level's grids are held."""
 
     @staticmethod
     def forward(
         ctx: FunctionCtx, tables: Tensor, code: Tensor, plans: list[LevelPlan], grids: list[list[Tensor]] | None
     ) -> Tensor:
-        groups, _, features = tables.shape
-        images, _, pixels = code.shape
-        keys = code.permute(1, 2, 0).contiguous()  # (N_h, H_d W_d, N): the images of a pixel share a row of G
-        output = code.new_empty(images, groups, len(plans), features, pixels)
+        images, groups, pixels = code.shape
+        parts = groups_at_once(groups, code.device)
+        keys = [code[:, part].permute(2, 1, 0).contiguous() for part in parts]  # a pixel's images share a row of G
+        output = code.new_empty(images, groups, len(plans), tables.shape[2], pixels)
         slope = torch.empty_like(output) if code.requires_grad else None
         for number, plan in enumerate(plans):
-            for group, table in enumerate(plan.level.of(tables)):
-                grid = plan.grid(table) if grids is None else grids[number][group]
-                row, weight = plan.rows(keys[group])
+            for turn, (part, own) in enumerate(zip(parts, keys, strict=True)):
+                grid = plan.grid(plan.level.of(tables)[part]) if grids is None else grids[number][turn]
+                row, weight = plan.rows(own)
                 low = grid.index_select(0, row)
                 difference = grid.index_select(0, row + 1).sub_(low)
-                output[:, group, number] = _image_major(low.addcmul_(difference, weight), images)
+                output[:, part, number] = _image_major(low.addcmul_(difference, weight), own)
                 if slope is not None:
-                    slope[:, group, number] = _image_major(difference, images)
-        ctx.save_for_backward(keys, slope)
-        ctx.plans, ctx.shape = plans, tables.shape
+                    slope[:, part, number] = _image_major(difference, own)
+        ctx.save_for_backward(slope, *keys)
+        ctx.plans, ctx.parts, ctx.shape = plans, parts, tables.shape
         return output.flatten(2, 3)
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        keys, slope = ctx.saved_tensors
+        slope, *keys = ctx.saved_tensors
         plans: list[LevelPlan] = ctx.plans
         needs_tables, needs_code = ctx.needs_input_grad[:2]
         upstream = gradient.unflatten(2, (len(plans), -1))
         table_gradient = code_gradient = None
         if needs_code:
-            scales = torch.tensor([plan.level.scale for plan in plans], dtype=keys.dtype).to(keys.device)
+            scales = torch.tensor([plan.level.scale for plan in plans], dtype=gradient.dtype).to(gradient.device)
             per_feature = (upstream * slope).flatten(2, 3)
             code_gradient = torch.matmul(scales.repeat_interleave(upstream.shape[3]), per_feature)
         if needs_tables:
             table_gradient = gradient.new_empty(ctx.shape)
             for number, plan in enumerate(plans):
-                for group, table in enumerate(plan.level.of(table_gradient)):
-                    # (H_d W_d, N, C_v), as the keys lie
-                    rows = upstream[:, group, number].permute(2, 0, 1).contiguous()
-                    table.copy_(plan.grid_transposed(plan.scatter(keys[group], rows)))
+                for part, own in zip(ctx.parts, keys, strict=True):
+                    # (H_d W_d, N_h, N, C_v), as the keys lie
+                    rows = upstream[:, part, number].permute(3, 1, 0, 2).contiguous()
+                    found = plan.grid_transposed(plan.scatter(own, rows), own.shape[1])
+                    plan.level.of(table_gradient)[part].copy_(found)
         return table_gradient, code_gradient, None, None
 
 
-def _image_major(rows: Tensor, images: int) -> Tensor:
-    """(H_d W_d N, C_v) -> (N, C_v, H_d W_d)."""
-    return rows.view(-1, images, rows.shape[1]).permute(1, 2, 0)
+def groups_at_once(groups: int, device: torch.device) -> list[slice]:
+    """The groups that are worked on together: all, but on a CPU one after the other, since its caches hold one."""
+    step = 1 if device.type == "cpu" else groups
+    return [slice(first, first + step) for first in range(0, groups, step)]
+
+
+def _image_major(rows: Tensor, keys: Tensor) -> Tensor:
+    """(H_d W_d N_h N, C_v) of keys (H_d W_d, N_h, N) -> (N, N_h, C_v, H_d W_d)."""
+    return rows.view(*keys.shape, -1).permute(2, 1, 3, 0)
 
 
 class SeparableRetrieval:
@@ -182,8 +194,9 @@ class SeparableRetrieval:
 
     def __init__(self, levels: tuple[Level, ...], feature_size: int):
         self.levels, self.feature_size = levels, feature_size
-        self.grids: list[list[Tensor]] | None = None
         self._plans: dict[torch.device, list[LevelPlan]] = {}
+        self._keeps = False
+        self._grids: list[list[Tensor]] | None = None
 
     def plans(self, device: torch.device) -> list[LevelPlan]:
         """The constant matrices, worked out at first use."""
@@ -191,11 +204,24 @@ class SeparableRetrieval:
             self._plans[device] = [plan_level(level, self.feature_size).to(device) for level in self.levels]
         return self._plans[device]
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within it the tables don't change: G of every level and group is worked out at the first call."""
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps, self._grids = False, None
+
+    @torch.no_grad()
     def make_grids(self, tables: Tensor) -> list[list[Tensor]]:
-        """G of every level and group, for many batches with the same tables."""
-        return [[plan.grid(table) for table in plan.level.of(tables)] for plan in self.plans(tables.device)]
+        """G of every level and group."""
+        parts = groups_at_once(len(tables), tables.device)
+        return [[plan.grid(plan.level.of(tables)[part]) for part in parts] for plan in self.plans(tables.device)]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `hash_tables.Retrieval` says."""
-        output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self.grids)
+        """As `retrieval.Retrieval` says."""
+        if self._keeps and self._grids is None:
+            self._grids = self.make_grids(tables)
+        output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self._grids)
         return output.unflatten(-1, code.shape[-2:])

@@ -72,7 +72,7 @@ class TinyCudaNNRetrieval:
             raise RuntimeError(f"tinycudann keeps {found} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `hash_tables.Retrieval` says."""
+        """As `retrieval.Retrieval` says."""
         batch, groups, _, height, width = code.shape
         axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")

@@ -26,8 +26,10 @@ class HashTables(Section):
         "tcnn",
         description="Nodes per dimension: tcnn as tiny-cuda-nn (r), ngp as printed in Tables 3, 7, 8 (r + 1).",
     )
-    retrieval: Literal["auto", "gather", "separable", "tinycudann"] = Field(
-        "auto", description="auto: tinycudann where it can run, else separable (C_key = 1), else gather."
+    retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = Field(
+        "auto",
+        description="auto: separable (C_key = 1) or gather; on a GPU the fastest of that one, triton and tinycudann,"
+        " timed for a second at the first use. triton, tinycudann: where they can't run, as on a CPU.",
     )
     hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
     coordinates: bool = added(True, True, "Whether a query has (x, y) behind the key (equation 1); false: an ablation.")
@@ -41,7 +43,7 @@ class HashTables(Section):
             )
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
-        if self.retrieval in {"separable", "tinycudann"} and not self.coordinates:
+        if self.retrieval in {"separable", "triton", "tinycudann"} and not self.coordinates:
             raise ValueError(f"retrieval: {self.retrieval} needs coordinates; without them use gather or auto")
         return self
 

@@ -1,8 +1,9 @@
-"""Time of separable over gather retrieval, forward plus backward, at the paper's sizes on two CPU threads.
+"""Time of retrieval strategies over gather's, forward plus backward, at the paper's sizes.
 
-    python tests/benchmarks/benchmark_retrieval.py [--batches 1,8,32] [--repeats 5]
+    python tests/benchmarks/benchmark_retrieval.py [--batches 1,8,32] [--repeats 5] [--key-length 2] [--device cpu]
 
-The two take turns in one process, so that a machine's other work falls on both.
+On two CPU threads, or on a GPU where there is one: all strategies that can run there. They take turns in one process,
+so that a machine's other work falls on all.
 """
 
 import statistics
@@ -13,37 +14,61 @@ import torch
 import typer
 
 from pipeline.models.hash_tables import HashTableGroups
+from pipeline.models.retrieval import KERNELS
 from pipeline.settings.autoencoder import HashTables
 
-FEATURE_SIZE, GROUPS = 64, 4  # 64x64x4, C_key = 1
+FEATURE_SIZE, CHANNELS = 64, 4  # 64x64x4
+COARSEST = {1: 4, 2: 16}  # of Tables 2 and 7
 
 
-def groups_of_tables(retrieval: str) -> HashTableGroups:
-    """The paper's groups: 16 resolutions from 4 to 64, four floats an entry, at most 2^18 entries."""
+def groups_of_tables(retrieval: str, key_length: int, device: str) -> HashTableGroups:
+    """The paper's groups: 16 resolutions up to 64, four floats an entry, at most 2^18 entries."""
     torch.manual_seed(0)
-    return HashTableGroups(HashTables(retrieval=retrieval), GROUPS, FEATURE_SIZE)  # type: ignore[arg-type]
+    settings = HashTables(
+        retrieval=retrieval,  # type: ignore[arg-type]
+        key_length=key_length,
+        coarsest_resolution=COARSEST.get(key_length, 16),
+    )
+    return HashTableGroups(settings, CHANNELS // key_length, FEATURE_SIZE).to(device)
+
+
+def can_run(key_length: int, device: str) -> list[str]:
+    """The strategies to compare, gather first."""
+    names = ["gather", *(["separable"] if key_length == 1 else [])]
+    settings = HashTables(key_length=key_length)
+    return names + [name for name in KERNELS if device != "cpu" and KERNELS[name].unavailable(settings) is None]
 
 
 def seconds(tables: HashTableGroups, code: torch.Tensor, upstream: torch.Tensor) -> float:
     """One forward and backward pass, with gradients of tables and code."""
-    started = time.perf_counter()
+    started = finished(code)
     code.grad = tables.tables.grad = None
     tables.retrieve(code).backward(upstream)
-    return time.perf_counter() - started
+    return finished(code) - started
+
+
+def finished(code: torch.Tensor) -> float:
+    if code.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def benchmark(
     batches: Annotated[str, typer.Option(help="Batch sizes.")] = "1,8,32",
     repeats: Annotated[int, typer.Option(help="Timed passes of each.")] = 5,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    key_length: Annotated[int, typer.Option(help="C_key: 1, 2 or 4.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
     """Print a line per batch size."""
     torch.set_num_threads(threads)
-    strategies = {name: groups_of_tables(name) for name in ("gather", "separable")}
-    print(f"retrieval 64x64x4, N_r 16 from 4 to 64, C_v 4, 2^18 entries, {threads} threads, forward + backward")
+    strategies = {name: groups_of_tables(name, key_length, device) for name in can_run(key_length, device)}
+    where = f"{threads} threads" if device == "cpu" else torch.cuda.get_device_name()
+    print(f"retrieval 64x64x4, C_key {key_length}, N_r 16 up to 64, C_v 4, 2^18 entries, {where}, forward + backward")
     for batch in (int(part) for part in batches.split(",")):
-        code = torch.rand(batch, GROUPS, FEATURE_SIZE, FEATURE_SIZE).requires_grad_()
-        upstream = torch.randn(batch, GROUPS, 64, FEATURE_SIZE, FEATURE_SIZE)
+        code = torch.rand(batch, CHANNELS, FEATURE_SIZE, FEATURE_SIZE, device=device).requires_grad_()
+        groups = CHANNELS // key_length
+        upstream = torch.randn(batch, groups, 64, FEATURE_SIZE, FEATURE_SIZE, device=device)
         times: dict[str, list[float]] = {name: [] for name in strategies}
         for turn in range(repeats + 1):
             for name, tables in strategies.items():
@@ -52,13 +77,12 @@ def benchmark(
                     times[name].append(taken)
         best = {name: min(values) for name, values in times.items()}
         middle = {name: statistics.median(values) for name, values in times.items()}
-        print(
-            f"batch {batch:2d}: gather {best['gather']:.3f} s (median {middle['gather']:.3f}),"
-            f" separable {best['separable']:.3f} s (median {middle['separable']:.3f});"
-            f" separable is {best['gather'] / best['separable']:.2f} times as fast"
-            f" (median {middle['gather'] / middle['separable']:.2f})",
-            flush=True,
-        )
+        told = [f"{name} {best[name]:.4f} s (median {middle[name]:.4f})" for name in strategies]
+        told += [
+            f"{name} is {best['gather'] / best[name]:.2f} times as fast (median {middle['gather'] / middle[name]:.2f})"
+            for name in list(strategies)[1:]
+        ]
+        print(f"batch {batch:2d}: {', '.join(told)}", flush=True)
 
 
 if __name__ == "__main__":

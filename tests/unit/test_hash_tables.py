@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_hash_grid import entry, geometry, hash_tables, lookup, table_settings
 
+from pipeline.models import retrieval_separable
 from pipeline.models.levels import make_levels
 
 torch.set_num_threads(1)
@@ -257,8 +258,9 @@ def test_entries_start_uniform_within_1e_4():
 
 def test_auto_is_separable_for_unit_keys_of_length_one_else_gather(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert make("auto").retrieval.name == "separable"
-    assert make("auto", key_length=2).retrieval.name == "gather"
+    for key_length, name in ((1, "separable"), (2, "gather")):
+        tables = make("auto", key_length=key_length)
+        assert tables.strategy(torch.rand(1, 2, key_length, 4, 4)).name == name
 
 
 def test_frozen_tables_give_the_same_features_and_then_follow_changes_again():
@@ -281,6 +283,18 @@ def test_two_threads_give_the_same_bits_every_time(retrieval):
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_separable_retrieval_of_all_groups_at_once_gives_the_bits_of_one_after_the_other(monkeypatch):
+    tables, code = make("separable", groups=3, size=8), keys(3, 3, 4)
+    one_by_one = differentiated(tables, code)
+    asked = []
+    monkeypatch.setattr(
+        retrieval_separable, "groups_at_once", lambda groups, device: asked.append(groups) or [slice(0, groups)]
+    )
+    together = differentiated(tables, code)
+    assert asked == [3]
+    assert all(torch.equal(one, other) for one, other in zip(one_by_one, together, strict=True))
 
 
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])

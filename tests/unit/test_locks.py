@@ -18,6 +18,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "workflow" / "environments"
 BUILDS = {"torch", "torchvision"}
+BROUGHT_FOR_GPUS = "triton"  # by torch's CUDA builds, and imported on a GPU alone
 
 
 def locked(name: str, here: bool = True) -> dict[str, str]:
@@ -88,7 +89,7 @@ def test_the_environment_of_tests_has_what_runs_have() -> None:
 
 def test_runs_import_nothing_that_only_tests_install() -> None:
     run, brought_by = locked("run").keys() | BUILDS, packages_distributions()
-    for module in imported() - sys.stdlib_module_names - {"pipeline"}:
+    for module in imported() - sys.stdlib_module_names - {"pipeline", BROUGHT_FOR_GPUS}:
         assert any(canonicalize_name(name) in run for name in brought_by[module]), module
 
 

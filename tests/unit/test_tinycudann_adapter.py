@@ -9,10 +9,23 @@ import torch
 from reference_hash_grid import StandIn, hash_tables
 
 from pipeline.base.progress import logger
+from pipeline.models.retrieval import KERNELS, choose, differentiated
 
 
 def make(retrieval, key_length=1, groups=2, convention="tcnn", size=8, features=2, feature_size=4):
     return hash_tables(groups, key_length, 4, 3, 9, features, size, convention, feature_size, retrieval)
+
+
+def of_package(tables):
+    """The adapter for these tables."""
+    return KERNELS["tinycudann"].make(tables.levels, tables.settings, tables.feature_size)
+
+
+def chosen(retrieval, **geometry):
+    """The strategy that is chosen for keys of a GPU, which lie on the CPU here."""
+    tables = make(retrieval, **geometry)
+    keys = torch.rand(1, 2, tables.settings.key_length, 4, 4)
+    return choose(tables.settings, tables.of_torch, tables.feature_size, tables.tables, keys).name
 
 
 @pytest.fixture
@@ -28,32 +41,27 @@ def package(monkeypatch):
 @pytest.mark.parametrize("key_length", [1, 2])
 @pytest.mark.parametrize("size", [18, 7], ids=["dense", "hashed"])
 def test_the_adapter_passes_our_tables_as_the_packages_parameters(package, size, key_length):
-    adapter = make("tinycudann", key_length, size=size, feature_size=2)
-    gather = make("gather", key_length, size=size, feature_size=2)
-    torch.nn.init.normal_(adapter.tables)
-    gather.load_state_dict(adapter.state_dict())
-    assert adapter.retrieval.name == "tinycudann"
-    code = torch.rand(2, 2, key_length, 2, 2)
-    results = []
-    for tables in (adapter, gather):
-        leaf = code.clone().requires_grad_()
-        features = tables.retrieval(tables.tables, leaf)
-        features.backward(torch.ones_like(features).cumsum(2))
-        results.append((features.detach(), tables.tables.grad, leaf.grad))
+    groups = make("gather", key_length, size=size, feature_size=2)
+    tables, code = torch.randn(groups.tables.shape), torch.rand(2, 2, key_length, 2, 2)
+    results = [differentiated(strategy, tables, code) for strategy in (of_package(groups), groups.of_torch)]
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_the_state_dict_holds_our_tables_alone(package):
-    assert list(make("tinycudann").state_dict()) == ["tables"]
-    assert [name for name, _ in make("tinycudann").named_parameters()] == ["tables"]
+    tables = make("tinycudann")
+    tables.strategies[torch.device("cpu")] = of_package(tables)
+    assert list(tables.state_dict()) == ["tables"]
+    assert [name for name, _ in tables.named_parameters()] == ["tables"]
 
 
-def test_auto_takes_the_package_where_it_can_run(package):
-    assert make("auto").retrieval.name == "tinycudann"
-    assert make("auto", convention="ngp").retrieval.name == "separable"
-    assert make("auto", features=3).retrieval.name == "separable"
-    assert make("auto", key_length=3).retrieval.name == "gather"
+def test_the_package_is_taken_where_it_can_run(package, lines):
+    assert chosen("tinycudann") == "tinycudann"
+    assert lines == []
+    assert chosen("tinycudann", convention="ngp") == "separable"
+    assert chosen("tinycudann", features=3) == "separable"
+    assert chosen("tinycudann", key_length=3) == "gather"
+    assert [line.partition(":")[0] for line in lines] == ["retrieval"] * 3
 
 
 def test_tensors_on_the_cpu_do_not_go_to_the_package(package):
@@ -72,7 +80,7 @@ def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
 
     monkeypatch.setattr(package, "Encoding", Larger)
     with pytest.raises(RuntimeError, match="expected"):
-        make("tinycudann")
+        chosen("tinycudann")
 
 
 @pytest.fixture
@@ -89,16 +97,17 @@ def lines(monkeypatch):
 
 def test_without_cuda_the_fallback_is_one_line(monkeypatch, lines):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert make("tinycudann").retrieval.name == "separable"
+    tables, code = make("tinycudann"), torch.rand(1, 2, 4, 4)
+    assert torch.equal(tables.retrieve(code), tables.retrieve(code))
     assert lines == ["retrieval: separable in place of tinycudann: there is no CUDA device"]
-    assert make("tinycudann", key_length=2).retrieval.name == "gather"
+    assert chosen("tinycudann", key_length=2) == "gather"
     assert len(lines) == 2
 
 
 def test_without_the_package_the_fallback_names_the_install_page(monkeypatch, lines):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setitem(sys.modules, "tinycudann", None)
-    assert make("tinycudann").retrieval.name == "separable"
+    assert chosen("tinycudann") == "separable"
     assert len(lines) == 1
     assert "docs/tiny-cuda-nn.md" in lines[0]
 
@@ -108,14 +117,14 @@ def test_a_package_that_does_not_load_is_a_fallback_too(monkeypatch, lines, tmp_
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tinycudann", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert make("tinycudann").retrieval.name == "separable"
+    assert chosen("tinycudann") == "separable"
     assert len(lines) == 1
     assert "Unknown compute capability" in lines[0]
 
 
 def test_auto_falls_back_silently(monkeypatch, lines):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    make("auto")
+    make("auto").retrieve(torch.rand(1, 2, 4, 4))
     assert lines == []
 
 
@@ -129,7 +138,6 @@ def test_tiny_cuda_nn_equals_gather_on_a_gpu(size, key_length):
     strategies = [
         hash_tables(2, key_length, 8, 4, 32, 4, size, "tcnn", 16, name).cuda() for name in ("gather", "tinycudann")
     ]
-    assert strategies[1].retrieval.name == "tinycudann"
     torch.nn.init.normal_(strategies[0].tables)
     strategies[1].load_state_dict(strategies[0].state_dict())
     code = torch.rand(4, 2 * key_length, 16, 16, device="cuda")
@@ -139,6 +147,7 @@ def test_tiny_cuda_nn_equals_gather_on_a_gpu(size, key_length):
         features = tables.retrieve(leaf)
         features.backward(torch.ones_like(features))
         results.append((features.detach(), tables.tables.grad, leaf.grad))
+    assert strategies[1].strategy(code).name == "tinycudann"
     # the package computes positions in float32: up to 5e-5 of a cell off
     torch.testing.assert_close(results[0][0], results[1][0], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-2, rtol=1e-3)

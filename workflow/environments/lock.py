@@ -75,7 +75,8 @@ def brought_by_builds(packages: dict[str, str]) -> set[str]:
 
 def _asked_by(block: str) -> list[str]:
     via = re.search(r"# via (.*)", block)
-    return [name.strip() for name in via.group(1).split(",")] if via else []
+    names = [name.strip() for name in via.group(1).split(",")] if via else []
+    return [name for name in names if not name.startswith("-c ")]
 
 
 def write(name: str, blocks: list[str]) -> None:

@@ -1,0 +1,172 @@
+"""Retrieval by kernels of our own, in Triton: any C_key, both conventions, all groups and levels in one launch.
+
+Triton comes with torch's CUDA builds. The kernels, one forward and one each for the gradients of tables and keys, stand
+behind torch operators that know their shapes, so that they are counted, traced and compiled as others are.
+
+Many queries read one entry, and threads add up their gradients in an order that changes. So they are added as whole
+numbers, in a unit so small that an entry's sum just fits into 63 bits: the same bits at every run.
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.models.levels import PRIMES, Level
+from pipeline.settings.autoencoder import HashTables
+
+TILE = 2048  # numbers in a tile (queries, corners, features): 16 for each of a program's 128 threads
+SMALLEST_BLOCK = 16
+SUM_BITS = 62
+SMALLEST_EXPONENT = -60  # of the largest gradient that the unit is made for: the unit and its inverse are floats
+
+
+def unavailable(settings: HashTables) -> str | None:
+    """Why the kernels can't run on a GPU here; None if they can."""
+    if not settings.coordinates:
+        return "its queries have (x, y)"
+    if not torch.cuda.is_available():
+        return "there is no CUDA device"
+    if find_spec("triton") is None:
+        return "the package triton is not installed (torch's CUDA builds for Linux bring it)"
+    return None
+
+
+@cache
+def kernels() -> ModuleType:
+    return import_module("pipeline.models.triton_kernels")
+
+
+def launch(
+    kernel: str, over: tuple[int, ...], read: list[Tensor], keys: Tensor, geometry: list[Tensor], written: list[Tensor],
+    entries: int, features: int, **widths: int,
+) -> None:  # fmt: skip
+    """Start a kernel on blocks of queries, over so many levels or groups.
+
+    entries: of all levels of a group; features: C_v.
+    """
+    images, groups, length, height, width = keys.shape
+    queries, dimensions, columns = images * height * width, length + 2, power_of_two(features)
+    block = max(SMALLEST_BLOCK, TILE // (columns << dimensions))
+    sizes = (queries, groups, height * width, width, entries, len(geometry[0]))
+    constants = {"KEYS": length, "DIMENSIONS": dimensions, "CORNERS": 1 << dimensions, "BLOCK": block}
+    constants |= {"FEATURES": features, "WIDTH": columns} | widths
+    start = getattr(kernels(), kernel)[(-(-queries // block), *over)]
+    # A fused key x scale + 0.5 would be another position than torch's, and near a node another cell.
+    with torch.cuda.device_of(keys):
+        start(*read, keys, *geometry, *written, *sizes, **constants, enable_fp_fusion=False)
+
+
+def power_of_two(number: int) -> int:
+    """The smallest one that is not below."""
+    return 1 << (number - 1).bit_length()
+
+
+@torch.library.custom_op("bright::retrieve", mutates_args=())
+def retrieve(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
+    """Features of keys, as `retrieval.Retrieval` says; geometry: `TritonRetrieval.geometry`."""
+    groups, entries, features = tables.shape
+    levels = len(geometry[0])
+    output = keys.new_empty(len(keys), groups, levels * features, *keys.shape[-2:])
+    launch("forward", (levels, groups), [tables], keys, geometry, [output], entries, features)
+    return output
+
+
+@torch.library.custom_op("bright::retrieve_tables_gradient", mutates_args=())
+def tables_gradient(upstream: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
+    """The gradient of the tables (N_h, entries, C_v) from that of the features."""
+    levels, groups = len(geometry[0]), keys.shape[1]
+    features = upstream.shape[2] // levels
+    unit = sum_unit(upstream, keys.numel() // (groups * keys.shape[2]))
+    sums = torch.zeros(groups, entries, features, dtype=torch.int64, device=keys.device)
+    launch("tables_backward", (levels, groups), [upstream], keys, geometry, [unit, sums], entries, features)
+    return sums * unit
+
+
+def sum_unit(upstream: Tensor, queries: int) -> Tensor:
+    """The power of two in which the gradients of so many queries, each of weights that sum to 1, fit into 63 bits.
+
+    NaN where an upstream gradient is not finite, so that no gradient of the tables is.
+    """
+    largest = torch.linalg.vector_norm(upstream, float("inf"))
+    exponent = torch.frexp(largest).exponent.clamp(min=SMALLEST_EXPONENT) + (queries - 1).bit_length() - SUM_BITS
+    return torch.where(largest.isfinite(), torch.ldexp(torch.ones_like(largest), exponent), torch.nan)
+
+
+@torch.library.custom_op("bright::retrieve_keys_gradient", mutates_args=())
+def keys_gradient(upstream: Tensor, tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
+    """The gradient of the keys, as they are, from that of the features."""
+    groups, entries, features = tables.shape
+    gradient, wide = torch.empty_like(keys), power_of_two(keys.shape[2])
+    read = [upstream, tables]
+    launch("keys_backward", (groups,), read, keys, geometry, [gradient], entries, features, KEY_WIDTH=wide)
+    return gradient
+
+
+@retrieve.register_fake
+def _(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
+    features = geometry[0].shape[0] * tables.shape[2]
+    return keys.new_empty(keys.shape[0], tables.shape[0], features, *keys.shape[-2:])
+
+
+@tables_gradient.register_fake
+def _(upstream: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
+    return upstream.new_empty(keys.shape[1], entries, upstream.shape[2] // geometry[0].shape[0])
+
+
+@keys_gradient.register_fake
+def _(upstream: Tensor, tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
+    return torch.empty_like(keys)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    tables, keys, geometry = inputs
+    ctx.save_for_backward(tables, keys, *geometry)
+
+
+def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, list[None]]:
+    tables, keys, *geometry = ctx.saved_tensors
+    upstream, (needs_tables, needs_keys, *_) = upstream.contiguous(), ctx.needs_input_grad
+    of_tables = tables_gradient(upstream, keys, geometry, tables.shape[1]) if needs_tables else None
+    return of_tables, keys_gradient(upstream, tables, keys, geometry) if needs_keys else None, [None] * len(geometry)
+
+
+retrieve.register_autograd(_backward, setup_context=_keep)
+
+
+class TritonRetrieval:
+    """The interpolated features of every unit key from the kernels, where they are not `unavailable`."""
+
+    name = "triton"
+
+    def __init__(self, levels: tuple[Level, ...], feature_size: int):
+        self.levels, self.feature_size = levels, feature_size
+        self._geometry: dict[torch.device, list[Tensor]] = {}
+
+    def geometry(self, device: torch.device) -> list[Tensor]:
+        """What the kernels know of the levels (`triton_kernels.py`), worked out at first use."""
+        if device not in self._geometry:
+            fields = [
+                [level.cells - 1, level.entries, level.offset, int(level.hashed), *multipliers(level)]
+                for level in self.levels
+            ]
+            scales = [level.scale for level in self.levels]
+            cells, weights = zip(*(level.pixel_cells(self.feature_size) for level in self.levels), strict=True)
+            parts = [torch.tensor(fields), torch.tensor(scales), torch.stack(cells), torch.stack(weights).float()]
+            self._geometry[device] = [part.to(device) for part in parts]
+        return self._geometry[device]
+
+    def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
+        """As `retrieval.Retrieval` says."""
+        return retrieve(tables.contiguous(), code.contiguous(), self.geometry(tables.device))
+
+
+def multipliers(level: Level) -> tuple[int, ...]:
+    """What a node's number is multiplied by in each dimension, in 32 bits: primes, or the strides of a dense level."""
+    if level.hashed:
+        return PRIMES[: level.dimensions]
+    return tuple(level.nodes**dimension for dimension in range(level.dimensions))
