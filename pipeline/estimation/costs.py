@@ -11,14 +11,16 @@ from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.config.root import Config
 from pipeline.estimation.fake_gpu import NAME, FakeGPU
 from pipeline.families import generator_family, load
 from pipeline.models.autoencoder import HALF
 from pipeline.models.checkpoints import make_autoencoder
+from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.perceptual import Weights
+from pipeline.models.retrieval_triton import TritonRetrieval
 from pipeline.settings.autoencoder import AutoencoderSettings, Execution
 from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.fields import Section
@@ -125,6 +127,7 @@ def _codes(config: Config, settings: Any, gpu: FakeGPU) -> TrainingCodes:
     channels, resolution, _ = image_shape(config, decoder_settings)
     decoder = make_autoencoder(decoder_settings, resolution, channels).to(gpu.device).eval().requires_grad_(False)
     height, width, depth = decoder_settings.code_size
+    prepare_retrieval(decoder, gpu.device)
     return TrainingCodes(torch.rand(ITEMS, depth, height, width), decoder)
 
 
@@ -153,7 +156,7 @@ def model_cost(config: Config, settings: Any, uses: bool = False) -> ModelCost:
     with FakeGPU() as gpu:
         task = _task(config, settings, gpu)
         parameters = sum(one.numel() for module in task.modules.values() for one in module.parameters())
-        _warm_up(task)
+        _warm_up(task, gpu.device)
         weights = gpu.held
         task.start(task.fullest_step)
         step = _counted(gpu, lambda: task.step(task.fullest_step))
@@ -161,15 +164,26 @@ def model_cost(config: Config, settings: Any, uses: bool = False) -> ModelCost:
     return ModelCost(task.batch // settings.execution.processes, parameters, weights, step, found)
 
 
-def _warm_up(task: TrainingTask) -> None:
+def _warm_up(task: TrainingTask, device: torch.device) -> None:
     """What the first step alone does: optimizers make their states, retrieval its plans."""
     for name, optimizer in task.optimizers.items():
         for weight in task.modules[name].parameters():
             weight.grad = torch.zeros_like(weight)
         optimizer.step()
-    if isinstance(getattr(task, "settings", None), AutoencoderSettings):
-        with task.model.frozen():
-            pass
+    for module in (*task.modules.values(), task.model):
+        prepare_retrieval(module, device)
+
+
+def prepare_retrieval(model: nn.Module, device: torch.device) -> None:
+    """Tables are read by this project's kernels, as on most GPUs, unless the config asks for others."""
+    for tables in model.modules():
+        if not isinstance(tables, HashTableGroups):
+            continue
+        if tables.settings.retrieval in {"auto", "triton"} and tables.settings.coordinates:
+            tables.strategies[device] = TritonRetrieval(tables.levels, tables.feature_size)
+        channels, side = tables.groups * tables.settings.key_length, tables.feature_size
+        with torch.no_grad():
+            tables.retrieve(torch.zeros(1, channels, side, side, device=device))
 
 
 def _counted(gpu: FakeGPU, call: Callable[[], object]) -> Cost:
@@ -188,8 +202,10 @@ def _uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]
         images = torch.zeros(AT_ONCE, task.images.channels, side, side, device=gpu.device)
         codes = torch.zeros(AT_ONCE, channels, height, width, device=gpu.device)
         yield "encode", torch.no_grad()(lambda: task.model.encode(images))
+        decode = torch.no_grad()(lambda: task.model.decode(codes))
         with task.model.frozen():
-            yield "decode", torch.no_grad()(lambda: task.model.decode(codes))
+            decode()  # the first reads out what stays
+            yield "decode", decode
         return
     kinds: tuple[Any, ...] = SAMPLERS
     for kind in kinds if hasattr(task, "unet") else ():

@@ -44,6 +44,7 @@ TO_FLOAT = (
     *("sum", "sum.dim_IntList", "upsample_nearest2d", "upsample_bilinear2d"),
 )
 WIDEST = ("cat", "stack", "addcmul", "addcdiv")  # take the widest type among their tensors
+OPERATORS = ("aten", "bright")  # torch's, and kernels of this project
 NO_WORK = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "_unsafe_view", "lift_fresh")
 
 
@@ -224,7 +225,9 @@ class FakeGPU(TorchDispatchMode):
             self.to_host += written == {False}
             return
         name = func._schema.name.removeprefix("aten::")
-        if func.namespace != "aten" or func.is_view or name in NO_WORK or (not made and not name.startswith("_f")):
+        if func.namespace not in OPERATORS or func.is_view or name in NO_WORK:
+            return
+        if not made and not name.startswith("_f"):
             return
         self.operations[name] += 1
         if func._overloadpacket in flop_registry:

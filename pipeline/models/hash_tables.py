@@ -39,11 +39,10 @@ class HashTableGroups(nn.Module):
 
     def strategy(self, keys: Tensor) -> Retrieval:
         """The retrieval strategy of a device, chosen when the first keys lie there."""
-        if keys.device.type != "cuda" and torch.cuda.is_available():
-            return self.of_torch
         if keys.device not in self.strategies:
-            chosen = choose(self.settings, self.of_torch, self.feature_size, self.tables, keys)
-            self.strategies[keys.device] = chosen
+            beside_cuda = keys.device.type != "cuda" and torch.cuda.is_available()
+            given = self.settings, self.of_torch, self.feature_size, self.tables, keys
+            self.strategies[keys.device] = self.of_torch if beside_cuda else choose(*given)
         return self.strategies[keys.device]
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:

@@ -76,15 +76,20 @@ def retrieve(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
     return output
 
 
-@torch.library.custom_op("bright::retrieve_tables_gradient", mutates_args=())
 def tables_gradient(upstream: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
     """The gradient of the tables (N_h, entries, C_v) from that of the features."""
+    unit = sum_unit(upstream, keys.numel() // (keys.shape[1] * keys.shape[2]))
+    return table_sums(upstream, unit, keys, geometry, entries) * unit
+
+
+@torch.library.custom_op("bright::retrieve_table_sums", mutates_args=())
+def table_sums(upstream: Tensor, unit: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
+    """The gradient of the tables in whole units, int64."""
     levels, groups = len(geometry[0]), keys.shape[1]
     features = upstream.shape[2] // levels
-    unit = sum_unit(upstream, keys.numel() // (groups * keys.shape[2]))
     sums = torch.zeros(groups, entries, features, dtype=torch.int64, device=keys.device)
     launch("tables_backward", (levels, groups), [upstream], keys, geometry, [unit, sums], entries, features)
-    return sums * unit
+    return sums
 
 
 def sum_unit(upstream: Tensor, queries: int) -> Tensor:
@@ -113,9 +118,9 @@ def _(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
     return keys.new_empty(keys.shape[0], tables.shape[0], features, *keys.shape[-2:])
 
 
-@tables_gradient.register_fake
-def _(upstream: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
-    return upstream.new_empty(keys.shape[1], entries, upstream.shape[2] // geometry[0].shape[0])
+@table_sums.register_fake
+def _(upstream: Tensor, unit: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
+    return keys.new_empty(keys.shape[1], entries, upstream.shape[2] // geometry[0].shape[0], dtype=torch.int64)
 
 
 @keys_gradient.register_fake
@@ -129,6 +134,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, list[None]]:
+    if torch.is_grad_enabled():
+        raise RuntimeError("retrieval: triton has no second derivatives; use gather")
     tables, keys, *geometry = ctx.saved_tensors
     upstream, (needs_tables, needs_keys, *_) = upstream.contiguous(), ctx.needs_input_grad
     of_tables = tables_gradient(upstream, keys, geometry, tables.shape[1]) if needs_tables else None

@@ -163,7 +163,7 @@ def test_what_is_left_out_is_not_reckoned_with_in_estimates(changes: dict[str, A
 NO_LOSSES = {"perceptual": {"network": "none"}, "adversarial": {"kind": "none"}}
 
 
-@pytest.mark.parametrize("retrieval", ["separable", "tinycudann"])
+@pytest.mark.parametrize("retrieval", ["separable", "triton", "tinycudann"])
 def test_strategies_that_need_coordinates_say_so(retrieval: str) -> None:
     with pytest.raises(ValidationError, match=f"retrieval: {retrieval} needs coordinates"):
         settings(tables={"coordinates": False, "retrieval": retrieval})

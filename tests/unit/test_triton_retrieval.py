@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from reference_hash_grid import hash_tables
 
 from pipeline.models.retrieval import differentiated
-from pipeline.models.retrieval_triton import TritonRetrieval, keys_gradient, retrieve, tables_gradient
+from pipeline.models.retrieval_triton import (
+    TritonRetrieval,
+    keys_gradient,
+    retrieve,
+    sum_unit,
+    table_sums,
+    tables_gradient,
+)
 
 pytest.importorskip("triton", reason="needs triton: torch's CUDA builds bring it, PyPI has it")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -123,8 +130,15 @@ def test_only_the_gradients_that_are_wanted_are_worked_out():
         with torch.profiler.profile() as profile:
             kernels(groups)(*leaves).sum().backward()
         called = {event.key for event in profile.key_averages() if event.key.startswith("bright::")}
-        of = "tables" if wanted is tables else "keys"
-        assert called == {"bright::retrieve", f"bright::retrieve_{of}_gradient"}
+        backward = "table_sums" if wanted is tables else "keys_gradient"
+        assert called == {"bright::retrieve", f"bright::retrieve_{backward}"}
+
+
+def test_second_derivatives_are_refused():
+    groups, tables, keys = case(groups=1, images=1, resolutions=1, feature_size=2)
+    keys.requires_grad_()
+    with pytest.raises(RuntimeError, match=r"^retrieval: triton has no second derivatives"):
+        torch.autograd.grad(kernels(groups)(tables, keys).sum(), keys, create_graph=True)
 
 
 def test_the_operators_keep_to_their_schemas_and_know_their_shapes():
@@ -134,7 +148,8 @@ def test_the_operators_keep_to_their_schemas_and_know_their_shapes():
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     given = (tables.clone().requires_grad_(), keys.clone().requires_grad_(), geometry)
     torch.library.opcheck(retrieve, given, test_utils=checks)
-    torch.library.opcheck(tables_gradient, (upstream, keys, geometry, tables.shape[1]), test_utils=checks)
+    unit = sum_unit(upstream, 4)
+    torch.library.opcheck(table_sums, (upstream, unit, keys, geometry, tables.shape[1]), test_utils=checks)
     torch.library.opcheck(keys_gradient, (upstream, tables, keys, geometry), test_utils=checks)
 
 
