@@ -16,7 +16,7 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
-.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs benchmark \
+.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(RUN)  ## an environment for runs
@@ -95,6 +95,9 @@ fuzz: $(TEST)  ## ten minutes of bytes that were right once, for everything that
 
 mutations: $(TEST) $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
 	python tests/mutations/run.py
+
+gpu-check: setup  ## whether this machine's GPU trains, decodes and samples as it should; on a CPU, the rest
+	bright gpu-check
 
 benchmark: $(TEST) $(NETWORKS)  ## speed, as ratios measured side by side
 	python tests/benchmarks/benchmark_retrieval.py

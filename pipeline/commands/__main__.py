@@ -66,6 +66,7 @@ def by_hand(stage: str, config: Path, entry: str, further: list[str]) -> None:
 def main() -> None:
     """Run a command, as `python -m` would; without one, list them."""
     name, *arguments = sys.argv[1:] or ["--help"]
+    name = name.replace("-", "_") if name[0] != "-" else name
     found = commands()
     if name in ("--help", "-h", "help"):
         print(listing())

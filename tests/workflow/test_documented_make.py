@@ -303,6 +303,11 @@ def test_the_mutations_are_fifty(places: Places, line: str) -> None:
     assert '"--count", type=int, default=50' in (ROOT / "tests/mutations/run.py").read_text()
 
 
+@documented("make gpu-check", says="the environment, then `bright gpu-check`")
+def test_a_gpu_is_checked_in_an_environment_for_runs(places: Places, line: str) -> None:
+    assert calls(places, line, set_up=False) == words([*SETTING_UP, "bright gpu-check"])
+
+
 @documented("make benchmark", says="`make benchmark` prints speeds as ratios measured side by side")
 def test_the_benchmark_measures_what_the_page_has(places: Places, line: str) -> None:
     assert benchmarks(places, line) == ["retrieval", "decoding", "planning", "starts"]

@@ -22,6 +22,16 @@ def test_bright_alone_lists_all_commands(places: Places, line: str) -> None:
     assert sorted(listed) == sorted(path.stem for path in modules)
 
 
+@documented("bright gpu-check --only retrieval --only sampling", says="runs some of them")
+def test_some_of_a_cards_checks_are_run(places: Places, line: str) -> None:
+    place = places.fresh_copy()
+    told = place.type(line).text
+    assert re.search(r"^right +retrieval  separable", told, re.MULTILINE)
+    assert "bf16 / fp32" in told
+    (written,) = (place.folder / "results" / "gpu-check").glob("*.json")
+    assert {one["check"] for one in json.loads(written.read_text())["findings"]} == {"retrieval", "sampling"}
+
+
 @documented(
     "bright config mine.yaml",
     "bright config mine-256.yaml",
