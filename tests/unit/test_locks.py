@@ -87,8 +87,15 @@ def test_the_environment_of_tests_has_what_runs_have() -> None:
     assert locked("torch").keys() == BUILDS
 
 
+def extras() -> set[str]:
+    """The packages of extras for users, such as the reader of one kind of files: a line says what to install."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = (Requirement(one) for extra, packages in optional.items() if extra != "test" for one in packages)
+    return {canonicalize_name(one.name) for one in wanted}
+
+
 def test_runs_import_nothing_that_only_tests_install() -> None:
-    run, brought_by = locked("run").keys() | BUILDS, packages_distributions()
+    run, brought_by = locked("run").keys() | BUILDS | extras(), packages_distributions()
     for module in imported() - sys.stdlib_module_names - {"pipeline", BROUGHT_FOR_GPUS}:
         assert any(canonicalize_name(name) in run for name in brought_by[module]), module
 
