@@ -92,7 +92,8 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         called = rows[row].model or name
         traits = summary.traits(called)
         if summary.kind == "generation" and "reconstruction" in kinds:  # the row is an autoencoder, not what samples
-            traits.pop("method", None)
+            for key in ("method", "sample_kind"):
+                traits.pop(key, None)
         target.add(summary.kind, traits, summary.values(called), str(path))
     for name in rows:
         if not found[name] and kinds != {"generation"}:  # a sample set may lack all of its networks

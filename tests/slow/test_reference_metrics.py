@@ -37,7 +37,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float]
 
 def test_every_metric_equals_the_librarys_own(measured: tuple[dict[str, float], dict[str, float], Path]) -> None:
     ours, theirs, _ = measured
-    assert ours.keys() == theirs.keys() and len(ours) == 8
+    assert ours.keys() >= theirs.keys() and len(theirs) == 8, "density, coverage and KID have tests of their own"
     for metric, expected in theirs.items():
         print(f"{metric}: {ours[metric]:.9g}, {expected:.9g}")
         assert ours[metric] == pytest.approx(expected, rel=RELATIVE), metric

@@ -36,7 +36,7 @@ class Stage:
         self.outputs = {name: folder / f"{name}.{'safetensors' if name == 'weights' else name}" for name in OUTPUTS}
         self.outputs["preview"] = folder / "preview.png"
         options = inputs | self.outputs | {"work": folder / "work", "log": folder / "log"}
-        arguments = [f"--{name}={path}" for name, path in options.items()]
+        arguments = [f"--{name.replace('_', '-')}={path}" for name, path in options.items()]
         self.command = [sys.executable, "-m", module, str(folder / "settings.json"), *arguments]
 
     def start(self) -> subprocess.Popen[bytes]:

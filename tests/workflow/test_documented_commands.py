@@ -29,7 +29,10 @@ NOT_RUN = {
 # Commands that other tests hold to their page -> the file, and words of it that show so.
 ELSEWHERE = {
     r"bright estimate config/paper\.yaml": ("tests/unit/test_readme.py", "def test_the_estimate_is_what_the_command_"),
-    r"bright gpu-check$": ("tests/slow/test_gpu_check.py", "def test_everything_that_a_cpu_can_check_is_right"),
+    r"bright gpu-check$": (
+        "tests/slow/test_gpu_check_on_cpu.py",
+        "def test_everything_that_a_cpu_can_check_is_right",
+    ),
     r"bright import_weights": ("tests/unit/test_import_weights.py", "import_weights(json.dumps(job), tmp_path"),
 }
 COMMANDS = pages_of_commands()

@@ -232,7 +232,10 @@ def test_the_comparison_in_colour_has_latent_diffusion_on_every_familys_codes(pl
     assert {entry.autoencoder for entry in config.diffusions.values()} == config.autoencoders.keys()
 
 
-@documented("make comparison", says="the study, and the table of equal budgets over three seeds")
+@documented(
+    "make comparison",
+    says="results/comparison: the study, and the table of equal budgets over three seeds; hours on two cores",
+)
 def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Places, line: str) -> None:
     (run,) = calls(places, line)
     jobs = places.fresh.look(shlex.join([*run, "-n"])).jobs
