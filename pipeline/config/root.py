@@ -289,26 +289,26 @@ def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same key of the entry that this key's entry is like; the key itself where there is none."""
     match key:
         case (section, name, *rest):
-            entry = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
-            base = _base_of(entry)
-            return key if base is None else (section, base, *rest)
+            entry: Any = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
+            named = _named_base(entry)
+            return key if named is None else (section, entry[named], *rest)
         case _:
             return key
 
 
-def _base_of(entry: Any) -> Any:
-    """The name of the entry that this one takes over, by `like` or else `snapshot_of`; None where there is none."""
-    found = [entry[key] for key in BASES if key in entry] if isinstance(entry, dict) else []
-    return found[0] if found else None
+def _named_base(entry: Any) -> str | None:
+    """The key that names the entry which this one takes over: `like`, or else `snapshot_of`; None where it has none."""
+    given = entry if isinstance(entry, dict) else {}
+    return next((key for key in BASES if key in given and (key == "like" or given[key] is not None)), None)
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
     def chain(name: str) -> list[str]:
         """The entry, what it is like, and so on."""
         names = [name]
-        while (base := _base_of(entries[names[-1]])) is not None:
+        while (key := _named_base(entries[names[-1]])) is not None:
+            base = entries[names[-1]][key]
             if not isinstance(base, str) or base not in entries or base in names:
-                key = next(one for one in BASES if one in entries[names[-1]])
                 where_named = f"{where}: {section}.{names[-1]}.{key}"
                 raise InputError(f"{where_named}: the name of another entry of `{section}`, not {shortened(base)}")
             if len(names) > LONGEST_CHAIN:
