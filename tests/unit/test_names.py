@@ -30,7 +30,7 @@ def rename(values: dict[str, Any], section: str, old: str, new: str) -> dict[str
         return values | {"run": new}
     values[section] = {new if name == old else name: one for name, one in values[section].items()}
     for one in values[section].values():
-        one.update({"like": new} if one.get("like") == old else {})
+        one.update({key: new for key in ("like", "snapshot_of") if one.get(key) == old})
     for other in ("autoencoders", "diffusions", "samples"):
         for one in values[other].values():
             one.update({key: new} if one.get(key) == old else {})

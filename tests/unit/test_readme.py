@@ -100,8 +100,9 @@ def test_modules_that_are_run_exist() -> None:
     modules = {name for text in texts for name in re.findall(r"python -m pipeline\.([a-z_.]+)", text)}
     assert [name for name in modules if not (ROOT / "pipeline" / f"{name.replace('.', '/')}.py").exists()] == []
     typed = {words[1] for words in split_commands() if words[0] == "bright" and len(words) > 1}
-    inline = {name for text in texts for name in re.findall(r"`bright ([a-z_]+)", text)}
-    assert {"reconstruct", "status", "doctor"} <= typed | inline <= bright_commands().keys()
+    inline = {name for text in texts for name in re.findall(r"`bright ([a-z_-]+)", text)}
+    named = {name.replace("-", "_") for name in typed | inline}
+    assert {"reconstruct", "status", "doctor"} <= named <= bright_commands().keys()
 
 
 def test_the_reference_lists_every_stage() -> None:
