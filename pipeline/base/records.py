@@ -57,7 +57,7 @@ def read_record(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and found.get("state", State.RUNNING) in set(State) else {}
+    return found if isinstance(found, dict) and found.get("state", State.RUNNING) in list(State) else {}
 
 
 class Record:

@@ -155,7 +155,7 @@ def test_a_stage_of_a_moment_tells_how_long_it_took(tmp_path) -> None:
 
 
 def test_what_cannot_be_read_or_is_half_a_record_is_none(tmp_path) -> None:
-    for text in ('{"state": "run', "[]", ""):
+    for text in ('{"state": "run', '{"state": {}}', "[]", ""):
         (tmp_path / "a.json").write_text(text)
         assert read_record(tmp_path / "a.json") == {}
     assert read_record(tmp_path / "none.json") == {}
