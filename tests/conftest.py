@@ -1,11 +1,12 @@
 """Fixtures that the test folders share: metric networks that can be fetched here, tiny models, tiny images."""
 
 import os
+import signal
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads of their own would be in the way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if not Path("/proc/driver/nvidia").exists():  # Triton's kernels run in its interpreter, on tensors of the CPU;
@@ -146,3 +147,15 @@ def networks_folder() -> Path:
                 except InputError as error:
                     pytest.skip(str(error))
     return folder
+
+
+@pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """What a training sets for the whole process is put back: accelerate's state, and what SIGTERM does."""
+    from accelerate.state import AcceleratorState
+
+    handler = signal.getsignal(signal.SIGTERM)
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    signal.signal(signal.SIGTERM, handler)

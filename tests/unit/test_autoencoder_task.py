@@ -12,12 +12,7 @@ from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator
 from pipeline.training.order import StepOrder
 
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler
 from diffusers.models.attention_processor import Attention
 from diffusers.training_utils import compute_snr
@@ -27,11 +26,7 @@ from pipeline.training.task import learning_rate
 T = 1000
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 def test_the_papers_network_has_358_million_parameters_and_attention_at_32_16_and_8():

@@ -1,7 +1,6 @@
 """ImageBART: multinomial diffusion against its definition, networks that see no future, sampling, training, resume."""
 
 import math
-import signal
 
 import pytest
 import torch
@@ -23,13 +22,7 @@ SHAPE = (2, 4, 4)
 LENGTH = 16
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import csv
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState
 from documented import ROOT, blocks
 from finished_plan import make, tiny_plan, tiny_values
 from safetensors import safe_open
@@ -35,14 +32,8 @@ from pipeline.train_diffusion import train_diffusion
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own; what a training sets for the whole process is put back."""
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_process: None) -> None:
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
 
 
 def plan(initial: Any, name: str = "main") -> Jobs:

@@ -12,7 +12,6 @@ import time
 import pytest
 import torch
 from accelerate import tracking
-from accelerate.state import AcceleratorState
 from accelerate.utils import LoggerType
 from PIL import Image
 
@@ -84,12 +83,8 @@ def break_a_weight(task, numbers):
 
 
 @pytest.fixture(autouse=True)
-def undisturbed():
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
+def undisturbed(fresh_process):
     yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
     logging.getLogger("pipeline").handlers.clear()
 
 

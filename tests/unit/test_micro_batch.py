@@ -1,6 +1,6 @@
 """Parts of a batch, and blocks whose inside is computed again, change memory alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,7 @@ FOUR_LEVELS = {"multipliers": [1, 1, 1, 1]}
 Make = Callable[..., TrainingTask]
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate() -> Iterator[None]:
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture

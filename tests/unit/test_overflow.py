@@ -1,14 +1,11 @@
 """fp16: a step whose scaled gradients overflow is left out, and the training goes on with a smaller scale."""
 
 import csv
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch.amp import GradScaler
 
 from pipeline.base.errors import InputError
@@ -26,13 +23,7 @@ LARGEST = 2.0**127  # of a scale: what is scaled by it overflows in float32, as 
 STEPS = 6
 
 
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 class Scaled:

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +28,7 @@ from pipeline.stages.common import Job
 from pipeline.take_snapshot import take_snapshot
 from pipeline.train_autoencoder import train_autoencoder
 
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """StyleGAN2: counts, styles, truncation, its penalties against formulas of their own, a training step, resume."""
 
 import math
-import signal
 
 import pytest
 import torch
@@ -24,13 +23,7 @@ torch.set_num_threads(1)
 SHAPE = (1, 16, 16)
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture

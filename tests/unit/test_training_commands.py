@@ -2,14 +2,11 @@
 
 import csv
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from first_stages import small_settings
 from PIL import Image
 
@@ -25,14 +22,7 @@ STEPS = 3
 SAMPLER = Sampler(kind="ddim", steps=2)
 
 
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """What a training sets for the whole process is put back."""
-    handler = signal.getsignal(signal.SIGTERM)
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-    signal.signal(signal.SIGTERM, handler)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 def codes_of(folder: Path, settings: AutoencoderSettings, model: Any) -> dict[str, Path]:
