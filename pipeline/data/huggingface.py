@@ -85,7 +85,10 @@ class HuggingFaceImages:
         if self._last[0] != key:
             self._last = (None, None)  # so that no two are held
             try:
-                self._last = (key, rows.read(group))
+                found = rows.read(group)
+                if len(found) != rows.counts[group]:
+                    raise BadImage(f"{len(found)} rows where the file says that there are {rows.counts[group]}")
+                self._last = (key, found)
             except (MemoryError, BadImage):
                 raise
             except Exception as error:  # decoders raise whatever damaged bytes lead them to
