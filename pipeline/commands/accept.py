@@ -14,6 +14,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.config.root import Config, read_config
+from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.identities import recorded_of
 from pipeline.plan.parts import planned
 from pipeline.stages import all_stages
@@ -42,14 +43,14 @@ def accept(
 
 def acceptances(config: Config, keys: tuple[str, ...] = ()) -> dict[str, str]:
     """What to accept, stage by stage in the order data flows; prints a line for each stage."""
-    accepted = read_accepted()
+    accepted, fingerprints = read_accepted(), Fingerprints()  # the raw images are looked at once
     found: dict[str, str] = {}
     for stage in all_stages():
         here, taken = recorded_of(stage), 0
         # Digests of what stands on new ones change with them, so that the old results can be found: those of the
         # stages after this one, and those of this one that stand on others of it, as the table of claims on tables.
         while True:
-            jobs = Jobs(config, accepted=accepted | found)
+            jobs = Jobs(config, accepted=accepted | found, fingerprints=fingerprints)
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
             new = {job: then for job in of_stage if not job.complete and (then := earlier(job, here, keys)) is not None}
             if not new:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -350,9 +351,13 @@ def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[s
 
 def paper_config(jobs: Jobs) -> Config | None:
     """The paper's own config; None where it is not at hand."""
-    if not PAPER.exists():
-        return None
-    return load_config(yaml.safe_load(PAPER.read_text(encoding="utf-8")), str(PAPER))
+    return _read_paper(PAPER.read_text(encoding="utf-8")) if PAPER.exists() else None
+
+
+@cache
+def _read_paper(text: str) -> Config:
+    """Once in a process, which may make many plans; the model is only read."""
+    return load_config(yaml.safe_load(text), str(PAPER))
 
 
 def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
