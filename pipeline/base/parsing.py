@@ -17,6 +17,7 @@ Place = tuple[Any, ...]
 
 MOST_TOLD = 12  # problems in one line
 LONGEST_TOLD = 500  # letters of each
+LONGEST_LINE = 1500  # letters of all
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlevel = 3
@@ -67,7 +68,9 @@ def parse_settings(
                 if origin(problem["loc"]) == problem["loc"] or (origin(problem["loc"]), problem["msg"]) not in told
             ]
         lines = list(map(explain, problems[:MOST_TOLD]))
-        more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
+        while len(lines) > 1 and sum(map(len, lines)) > LONGEST_LINE:
+            lines.pop()
+        more = [f"and {len(problems) - len(lines)} more"] if len(problems) > len(lines) else []
         raise InputError(f"{where}: {'; '.join(lines + more)}") from None
 
 

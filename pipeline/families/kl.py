@@ -9,16 +9,17 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.families import AutoencoderFamily
+from pipeline.settings.fields import Counts
 from pipeline.settings.first_stage import FirstStage, FirstStageAdversarial, FirstStageLosses, FirstStageNetwork
 
 
 class KLNetwork(FirstStageNetwork):
     """Wider than VQGAN's, without attention but in the middle."""
 
-    multipliers: list[int] | None = Field(
+    multipliers: Counts | None = Field(
         [1, 2, 4, 4], description="Channel multipliers per level (`ch_mult`); null: those of VQGAN."
     )
-    attention_resolutions: list[int] = Field(
+    attention_resolutions: Counts = Field(
         [], description="Resolutions whose blocks have attention; the middle always has it."
     )
 

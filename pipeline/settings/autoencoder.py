@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import CodeSizeField, Section, added, is_power_of_two, operational
+from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_power_of_two, operational
 from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
@@ -61,7 +61,7 @@ class Encoder(Section):
     """VQGAN's encoder with a sigmoid (section 3.1, appendix A.1)."""
 
     channels: int = Field(32, ge=1, description="Unit channels.")
-    multipliers: list[int] | None = Field(
+    multipliers: Counts | None = Field(
         None, description="Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
@@ -74,7 +74,7 @@ class Decoder(Section):
     style_width: int = Field(
         512, ge=0, description="Width of the style code that modulates; 0: no style code, no modulation (an ablation)."
     )
-    channels: list[int] | None = Field(None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each.")
+    channels: Counts | None = Field(None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each.")
 
 
 class Discriminator(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.settings.autoencoder import Execution, Precision, SnapshotOf
-from pipeline.settings.fields import Section, added, check_parts, operational
+from pipeline.settings.fields import Counts, Section, added, check_parts, operational
 from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -17,9 +17,9 @@ class UNet(Section):
     """diffusers' UNet2DModel."""
 
     channels: int = Field(256, ge=1, description="Unit channels.")
-    multipliers: list[int] = Field([1, 2, 3, 4], description="Channel multipliers per level.")
+    multipliers: Counts = Field([1, 2, 3, 4], description="Channel multipliers per level.")
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
-    attention_resolutions: list[int] = Field([32, 16, 8], description="Code resolutions with attention.")
+    attention_resolutions: Counts = Field([32, 16, 8], description="Code resolutions with attention.")
     head_width: int | None = Field(8, ge=1, description="Channels of an attention head; null: one head has all.")
     norm_groups: int = Field(32, ge=1, description="Groups of GroupNorm.")
     variant: Literal["ldm", "ddpm"] = Field(

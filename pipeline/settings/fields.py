@@ -47,6 +47,8 @@ def _no_twins(entries: dict[str, Any]) -> dict[str, Any]:
 
 Name = Annotated[str, AfterValidator(_check_name)]
 """Of a run, or of an entry of a section: it becomes a file's or a folder's."""
+Counts = list[Annotated[int, Field(ge=1)]]
+"""One number for each level or block."""
 NO_TWINS = AfterValidator(_no_twins)
 MOST_PARTS = 10_000  # jobs that make one set
 LARGEST = 2**63 - 1  # seeds and sizes are numbers of 64 bits

@@ -18,19 +18,19 @@ from pipeline.settings.autoencoder import (
     Perceptual,
     check_multipliers,
 )
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Counts, Section
 
 
 class FirstStageNetwork(Section):
     """VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7), `ddconfig` in its code."""
 
     channels: int = Field(128, ge=1, description="Unit channels (`ch`).")
-    multipliers: list[int] | None = Field(
+    multipliers: Counts | None = Field(
         None,
         description="Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4).",
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level; the decoder has one more.")
-    attention_resolutions: list[int] = Field(
+    attention_resolutions: Counts = Field(
         [16], description="Resolutions whose blocks have attention; the middle always has it."
     )
     latent_channels: int | None = Field(
