@@ -92,7 +92,8 @@ def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
             return f"list of {len(facts['prefixItems'])} {_type(facts['prefixItems'][0], schema)}s"
         case "array":
             inner = _type(facts["items"], schema)
-            return f"list of {inner}" if inner.startswith("`") else f"list of {inner}s"
+            kind, space, limits = inner.partition(" ")
+            return f"list of {inner}" if inner.startswith("`") else f"list of {kind}s{space}{limits}"
         case "object" if "additionalProperties" in facts and facts["additionalProperties"] is not False:
             return "entries by name"
         case "object":
