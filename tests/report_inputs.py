@@ -41,6 +41,8 @@ def write_table(folder: Path, name: str, columns: list[list[str]], rows: list[li
         "columns": columns,
         "rows": rows,
         "seeded": False,
+        "look": f"what to look at in {name}",
+        "entries": [None if row[0] == "published" else "autoencoders.main" for row in rows],
         "notes": ["a remark", "missing: network x is missing (LPIPS): put x.pth into results/networks"],
     }
     (folder / f"{name}.json").write_text(json.dumps(told))
@@ -116,8 +118,8 @@ def settings(samples: int = 40) -> str:
     return json.dumps(
         {
             "run": "made-up",
-            "config": {"run": "made-up", "seed": 7},
-            "models": [{"kind": "autoencoder", "name": "main", "facts": "bright 8x8x4"}],
+            "config": {"run": "made-up", "seed": 7, "autoencoders": {"main": {"code_size": "8x8x4"}}},
+            "models": [{"kind": "autoencoder", "name": "main", "entry": "autoencoders.main", "facts": "bright 8x8x4"}],
             "samples": {"name": "main", "count": samples},
             "figures": {
                 name: {"title": FIGURES[name].title, "caption": FIGURES[name].caption}

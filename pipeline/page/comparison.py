@@ -29,7 +29,7 @@ class Reached:
 def comparison(table: ShownTable) -> str:
     """Of a table with an arrow in the headings: who leads in what; "" where fewer than two rows can be compared."""
     led: dict[str, list[str]] = {}
-    for name, _ in table.groups:
+    for name in table.quantities:
         found = ranked(table, name)
         if len(found) > 1 and found[0].number != found[1].number:
             led.setdefault(found[0].row, []).append(_lead(name, found[0], found[1]))

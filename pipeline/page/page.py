@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
@@ -21,6 +24,7 @@ from pipeline.stages.page import ReportJob
 
 CURVES = "curves"
 EQUAL_BUDGET = "equal_budget"
+WITHIN_WORD = re.compile(r"(?<=[a-z]{3})(?=[A-Z])|(?<=[a-z]\.)(?=\w)")
 SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
@@ -40,7 +44,8 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
     return template().render(
         job=job,
-        config=yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True),
+        config=as_yaml(job.config),
+        entries={model.entry: as_yaml(entry_keys(job.config, model.entry)) for model in job.models},
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=main_result(tables, ratio),
         comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
@@ -57,6 +62,17 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     )
 
 
+def as_yaml(keys: dict[str, Any]) -> str:
+    """Keys of a config as one writes them there."""
+    return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True)
+
+
+def entry_keys(config: dict[str, Any], entry: str) -> dict[str, Any]:
+    """The part of a config that an entry such as `autoencoders.main` is, under its own keys."""
+    section, _, name = entry.partition(".")
+    return {section: {name: config.get(section, {}).get(name, {})}}
+
+
 def template() -> Any:
     """The page's template with what it needs to know of Python."""
     environment = Environment(
@@ -66,14 +82,21 @@ def template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "bytes": readable_bytes,
         "duration": readable_duration,
         "grouped": lambda number: f"{number:,}",
         "sha256": source_digest,
+        "breakable": breakable,
     }
+    environment.filters |= filters
     environment.tests["measured"] = is_measured
     return environment.get_template("page.html.j2")
+
+
+def breakable(heading: str) -> Markup:
+    """A text whose long words may break where a capital letter follows a small one, or behind a full stop."""
+    return Markup("<wbr>").join(WITHIN_WORD.split(heading))
 
 
 def source_digest(script: str) -> str:

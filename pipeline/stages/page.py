@@ -20,6 +20,8 @@ from pipeline.stages.tables import tables
 
 SAMPLES = 480
 """The first so many of a sample set can be paged."""
+KINDS = {"autoencoders": "autoencoder", "diffusions": "diffusion", "generators": "generator"}
+"""What one entry of a section is called, where that is not the section's own name."""
 TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
 
 
@@ -28,6 +30,7 @@ class ModelRow(Section):
 
     kind: str = Field(description="Such as autoencoder.")
     name: str = Field(description="Its name in the config.")
+    entry: str = Field(description="Where the config has it, such as autoencoders.main.")
     facts: str = Field(description="What it is, in a few words.")
 
 
@@ -178,22 +181,29 @@ def models(jobs: Jobs) -> list[dict[str, str]]:
     """Models and sample sets in words."""
     config = jobs.config
     told = [
-        ("autoencoder", name, f"{one.family} {one.code_size} on {one.dataset}, {one.training.images:,} training images")
+        (
+            "autoencoders",
+            name,
+            f"{one.family} {one.code_size} on {one.dataset}, {one.training.images:,} training images",
+        )
         for name, one in config.autoencoders.items()
     ]
     told += [
-        ("diffusion", name, f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps")
+        ("diffusions", name, f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps")
         for name, denoiser in config.diffusions.items()
     ]
     for name, made in config.generators.items():
         on = made.dataset or f"the codes of {made.autoencoder}"
         facts = f"{generator_family(made.family).method} on {on}, batches of {made.training.batch}"
-        told.append(("generator", name, facts))
+        told.append(("generators", name, facts))
     told += [
         ("samples", name, f"{images.kind.replace('_', ' ')}, {images.count:,} images")
         for name, images in config.samples.items()
     ]
-    return [{"kind": kind, "name": name, "facts": facts} for kind, name, facts in told]
+    return [
+        {"kind": KINDS.get(section, section), "name": name, "entry": f"{section}.{name}", "facts": facts}
+        for section, name, facts in told
+    ]
 
 
 def numerical_keys(jobs: Jobs) -> dict[str, Any]:

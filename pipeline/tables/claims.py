@@ -251,7 +251,9 @@ def shown_claims(table: ClaimsTable) -> Shown:
     """The table as people read it: a line for each comparison, the sentences below."""
     shown = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
     columns = {heading: [cell_text(cell) for cell in shown[column]] for heading, column in HEADINGS.items()}
-    return Shown("Claims of the paper's text", under_headings(columns), _notes(table), "l" * len(columns))
+    look = "Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run."
+    cells = under_headings(columns)
+    return Shown("Claims of the paper's text", cells, _notes(table), "l" * len(columns), look, [None] * len(cells))
 
 
 def _notes(table: ClaimsTable) -> list[str]:

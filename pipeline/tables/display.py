@@ -21,6 +21,10 @@ class Shown(NamedTuple):
     cells: pd.DataFrame
     notes: list[str]
     alignment: str
+    look: str
+    """What to look at, in one line."""
+    entries: list[str | None]
+    """The entry of the config that each row comes from, as `autoencoders.main`; None where it is of the paper alone."""
 
 
 def rounded(value: float, decimals: int, significant: int = 0) -> str:

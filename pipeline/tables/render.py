@@ -13,6 +13,7 @@ from pipeline.tables.build import Table
 from pipeline.tables.claims import ClaimsTable, shown_claims
 from pipeline.tables.display import Shown, display
 from pipeline.tables.footnotes import footnotes, title
+from pipeline.tables.reading import entries, look
 from pipeline.tables.studies import StudyTable, shown_study
 
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
@@ -50,7 +51,7 @@ def _shown(table: AnyTable) -> Shown:
     else:
         cells, words = display(table), len(table.layout.identity) + 1
         alignment = "l" * words + "r" * (cells.shape[1] - words - 1) + "l"
-        told = Shown(title(table), cells, footnotes(table), alignment)
+        told = Shown(title(table), cells, footnotes(table), alignment, look(table), entries(table))
     return told._replace(
         title=one_line(told.title), cells=told.cells.map(one_line), notes=list(map(one_line, told.notes))
     )
@@ -99,13 +100,15 @@ def to_markdown(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes; and whether
-    ± is over training seeds."""
+    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes; and for the
+    page what to look at, the config's entry of each row, whether ± is over training seeds."""
     parts = _shown(table)
     told = {
         "title": parts.title,
+        "look": parts.look,
         "columns": [list(column) for column in parts.cells.columns],
         "rows": parts.cells.to_numpy().tolist(),
+        "entries": parts.entries,
         "notes": parts.notes,
         "seeded": isinstance(table, Table) and table.seeded,
     }

@@ -92,7 +92,12 @@ def shown_study(table: StudyTable) -> Shown:
     words = 2 + len(searched)
     alignment = "l" * words + "r" * (len(columns) - words)
     return Shown(
-        f"Study {job.name}: the same search for each autoencoder", under_headings(columns), _notes(table), alignment
+        f"Study {job.name}: the same search for each autoencoder",
+        under_headings(columns),
+        _notes(table),
+        alignment,
+        f"The best row of each autoencoder: the {', '.join(searched).replace('_', ' ')} with the lowest loss.",
+        [f"autoencoders.{name}" for name in frame["autoencoder"]],
     )
 
 

@@ -26,6 +26,7 @@ from pipeline.page.gallery import UNBROKEN
 from pipeline.page.pictures import image_uri
 from pipeline.stages.figures import FIGURES
 from pipeline.stages.tables import caption
+from pipeline.tables.layout import HEADINGS, LAYOUTS
 
 pytestmark = pytest.mark.slow
 
@@ -139,32 +140,120 @@ def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -
     assert pair.evaluate(CUT) == 100
 
 
+def write_widest(folder: Path) -> list[str]:
+    """Every table with all that its layout can have, in a row that the paper has too and in one that it has not."""
+    inputs = []
+    for name, layout in LAYOUTS.items():
+        columns, beside = [["Source", ""]], ["published and measured"]
+        for key in layout.identity:
+            columns.append([HEADINGS[key], ""])
+            beside.append("BRIGHT (codes of VQGAN)" if key == "method" else "64x64x4")
+        for quantity in layout.quantities:
+            number, spread = f"{12.3456:.{quantity.decimals}f}", ""
+            if quantity.has_interval:
+                spread = f" [{number}, {number}]"
+            elif quantity.two_std:
+                spread = f" ± {number}"
+            parts = [f"measured ({variant})" if variant else "measured" for variant in quantity.measured]
+            told = dict.fromkeys(parts, number + spread)
+            if quantity.is_published:
+                told = {"published": number, **told, "difference": f"−{number}"}
+            columns += [[quantity.label, part] for part in told]
+            beside += told.values()
+        columns.append(["Protocol", ""])
+        beside.append("as published; measured on 50000 samples")
+        alone = ["measured" if not place else cell for place, cell in enumerate(beside)]
+        inputs += made.write_table(folder, name, columns, [beside, alone])
+    return inputs
+
+
+WIDE = 1300
+OUTSIDE = """(table, width) => [...table.tBodies[0].rows].flatMap(row => [...row.cells]
+    .filter((cell, place) => cell.matches(".subject") || (place >= table.dataset.from && place < table.dataset.to))
+    .map(cell => cell.getBoundingClientRect()).filter(box => box.left < 0 || box.right > width || !box.width)).length"""
+NARROWED = """table => {
+    const first = [...table.tHead.rows[0].cells];
+    const at = first.findIndex(cell => cell.textContent === "Measured here");
+    Object.assign(table.dataset, { from: at, to: at + first[at].colSpan });
+    return first[at].colSpan;
+}"""
+
+
+def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(browser: Browser, tmp_path: Path) -> None:
+    inputs = write_widest(tmp_path)
+    settings = json.loads(made.settings()) | {"samples": None}
+    make_report(json.dumps(settings), tmp_path / "report.html", inputs, tmp_path)
+    page = visit(browser, (tmp_path / "report.html").as_uri(), width=WIDE).page
+    measured, outside = {}, {}
+    for name in LAYOUTS:
+        table = page.locator(f"#{name} table")
+        measured[name] = table.evaluate(NARROWED)
+        outside[name] = table.evaluate(OUTSIDE, WIDE)
+    page.screenshot(path=tmp_path / "widest.png", full_page=True)
+    assert max(measured.values()) > 15, "the widest table is wide"
+    assert outside == dict.fromkeys(LAYOUTS, 0)
+    region = page.locator("#table5 .scroll")
+    region.evaluate("region => { region.scrollLeft = region.scrollWidth; }")
+    published = page.locator("#table5 tbody tr").first.locator("td.number").last.bounding_box()
+    name = page.locator("#table5 tbody tr .subject").first.bounding_box()
+    assert published is not None
+    assert name is not None
+    assert name["x"] >= 0, "the row's name stays"
+    assert name["x"] + name["width"] <= published["x"]
+    assert published["x"] + published["width"] <= WIDE
+    page.context.close()
+
+
+def test_a_row_leads_to_its_entry_of_the_config(opened: Page) -> None:
+    link = opened.locator("#table2 .entry").first
+    entry = link.inner_text()
+    link.click()
+    row = opened.locator(f"[id='{entry}']")
+    assert row.locator("pre").is_visible()
+    section, _, name = entry.partition(".")
+    assert row.locator("pre").inner_text().startswith(f"{section}:\n  {name}:\n")
+    assert opened.evaluate("document.querySelector(':target').id") == entry
+
+
+def test_every_table_says_in_one_line_what_to_look_at(opened: Page) -> None:
+    looks = opened.locator(".table .look").all_inner_texts()
+    assert len(looks) == opened.locator(".table").count() >= 8
+    assert all(look.endswith(".") for look in looks)
+
+
+PLACE = """heading => {
+    const table = heading.closest("table");
+    const before = [...table.tHead.rows[0].cells].findIndex(cell => !cell.hasAttribute("aria-sort"));
+    return before + heading.cellIndex;
+}"""
+
+
 def column(page: Page, place: int) -> list[str]:
-    """The cells of a column of Table 5."""
-    return [cell.strip() for cell in page.locator(f"#table5 tbody tr > :nth-child({place})").all_inner_texts()]
+    """The cells of a column of Table 5, without their intervals."""
+    cells = page.locator(f"#table5 tbody tr > :nth-child({place + 1})").all_inner_texts()
+    return [cell.partition("[")[0].strip() for cell in cells]
 
 
 def test_tables_sort_by_mouse_and_by_keyboard_with_empty_cells_last(opened: Page) -> None:
-    heading = opened.locator("#table5 thead th[aria-sort]", has_text="Samples")
-    place = 1 + opened.locator("#table5 thead tr").first.locator("th").all_inner_texts().index(heading.inner_text())
-    before = [int(cell) for cell in column(opened, place)]
+    headings = opened.locator("#table5 thead tr").nth(1).locator("th")
+    measured = headings.filter(has_text="Measured here FD (EfficientNet-Lite0)")
+    place = measured.evaluate(PLACE)
+    before = [float(cell) for cell in column(opened, place) if cell]
     assert before != sorted(before)
-    heading.locator("button").click()
-    assert [int(cell) for cell in column(opened, place)] == sorted(before)
-    assert heading.get_attribute("aria-sort") == "ascending"
-    heading.locator("button").focus()
+    empty = [""] * (len(column(opened, place)) - len(before))
+    measured.locator("button").click()
+    assert column(opened, place) == [*map(str, sorted(before)), *empty]
+    assert measured.get_attribute("aria-sort") == "ascending"
+    measured.locator("button").focus()
     opened.keyboard.press("Enter")
-    assert [int(cell) for cell in column(opened, place)] == sorted(before, reverse=True)
-    assert heading.get_attribute("aria-sort") == "descending"
+    assert column(opened, place) == [*map(str, sorted(before, reverse=True)), *empty]
+    assert measured.get_attribute("aria-sort") == "descending"
     assert opened.locator("#table5 th[aria-sort=ascending], #table5 th[aria-sort=descending]").count() == 1
 
-    published = opened.locator("#table5 thead tr").nth(1).locator("th").first
+    published = headings.filter(has_text="Published in the paper FID ↓")
     published.locator("button").focus()
     opened.keyboard.press("Space")
-    # The first quantity's first part stands behind the columns that are no quantity's.
-    place = 1 + opened.locator("#table5 thead th[rowspan]").count()
-    place -= opened.locator("#table5 thead th[rowspan]", has_text="Protocol").count()
-    cells = column(opened, place)
+    cells = column(opened, published.evaluate(PLACE))
     numbers = [float(cell) for cell in cells if cell]
     assert numbers == sorted(numbers)
     assert len(numbers) > 2

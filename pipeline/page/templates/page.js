@@ -45,6 +45,11 @@
     });
   }
 
+  // Who follows a row to its entry of the config sees that entry's keys.
+  const unfold = () => find(decodeURIComponent(location.hash.slice(1)))?.querySelector(":scope > td > details")?.setAttribute("open", "");
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // A table that goes on to the right fades there.
   const fade = (region) => {
     region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 4);
