@@ -1,6 +1,5 @@
 """How a table is read: what to look at in it, and which entry of the config each row comes from."""
 
-from pipeline.stages.tables import TABLES
 from pipeline.tables.build import Table, identity
 from pipeline.tables.display import is_shown
 from pipeline.tables.layout import HEADINGS
@@ -43,6 +42,6 @@ def _listed(names: list[str]) -> str:
 
 def entries(table: Table) -> list[str | None]:
     """The entry of the config that each line was measured or counted from, as `samples.main`; None for the others."""
-    section = "samples" if TABLES[table.job.table].of_samples else "autoencoders"
+    section = "samples" if table.layout.kinds == {"generation"} else "autoencoders"
     measured = [line.measurement for line in table.lines]
     return [None if one is None else f"{section}.{one.name}" for one in measured]

@@ -11,7 +11,7 @@ COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", 
 def table(*rows, seeded=True):
     columns = [*COLUMNS, ("Encoder (M)", "measured")]
     cells = [["measured", method, "8x8x4", psnr, lpips, "1.0"] for method, psnr, lpips in rows]
-    return ShownTable("equal_budget", "A title", columns, cells, [], "", seeded)
+    return ShownTable("equal_budget", "A title", columns, cells, [], "", seeded, "", [None] * len(cells))
 
 
 def test_it_says_who_leads_in_what_and_by_how_much():
