@@ -1,11 +1,15 @@
 """Snakemake that looks at its Slurm jobs every three seconds; its executor looks ten seconds later each time."""
 
+import shutil
+import sys
+
 from snakemake.cli import main
 from snakemake_executor_plugin_slurm import Executor
 
 SECONDS = 3
 
 Executor.next_seconds_between_status_checks = property(lambda self: SECONDS, lambda self, seconds: None)
+sys.executable = shutil.which("python")  # of the jobs' own Snakemake: as the PATH has it, forked or not
 
 if __name__ == "__main__":
     main()

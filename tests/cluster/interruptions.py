@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from forkserver import REAL_PROCESSES
 from slurm_workflow import ClusterWorkflow
 
 TRAIN = ("--until", "train_autoencoder")
@@ -18,8 +19,9 @@ def going_on(workflow: ClusterWorkflow, *arguments: str) -> Iterator[subprocess.
     output = workflow.folder / "output.txt"
     with output.open("wb") as file:
         command = workflow.command(*arguments)
+        environment = workflow.environment() | REAL_PROCESSES
         process = subprocess.Popen(
-            command, cwd=workflow.folder, env=workflow.environment(), stdout=file, stderr=file, start_new_session=True
+            command, cwd=workflow.folder, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
         yield process

@@ -4,7 +4,6 @@ import re
 import sys
 from pathlib import Path
 
-from forkserver import REAL_PROCESSES
 from slurm import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
@@ -25,19 +24,15 @@ class ClusterWorkflow(Workflow):
         super().__init__(folder, checkout)
         self.cluster = cluster
 
-    def environment(self) -> dict[str, str]:
-        """Slurm watches and ends processes of its own: none is forked from elsewhere."""
-        return super().environment() | REAL_PROCESSES
-
     def command(self, *arguments: str) -> list[str]:
         """Snakemake on the cluster, through its profile."""
         command = [*self.cluster.inside(self.folder), sys.executable, str(SNAKEMAKE), "--configfile", "config.yaml"]
         command += ["--snakefile", str(self.checkout / "Snakefile"), "--workflow-profile", str(PROFILE), *SITE]
         return [*command, *arguments]
 
-    def submit(self, *arguments: str) -> Run:
-        """Run the workflow on the cluster."""
-        return self.call(*self.command(*arguments))
+    def submit(self, *arguments: str, **environment: str) -> Run:
+        """Run the workflow on the cluster; with REAL_PROCESSES where Slurm is to watch and end them: no fork is its."""
+        return self.call(*self.command(*arguments), **environment)
 
     def job(self) -> str:
         """What Slurm knows of the job that was submitted last, in one line."""

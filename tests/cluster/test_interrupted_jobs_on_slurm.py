@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from daemons import wait_for
+from forkserver import REAL_PROCESSES
 from interruptions import PATIENCE_S, TRAIN, going_on, resumed_step, saved_step, weights
 from slurm_workflow import ClusterWorkflow
 from tiny_workflow import copy_checkout
@@ -74,7 +75,7 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     asks = "memory_mb={},\n)\nIMPORT_WEIGHTS".format
     run.edited("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
     run.edited("pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
-    done = run.submit(*TRAIN)
+    done = run.submit(*TRAIN, **REAL_PROCESSES)
     assert "Trying to restart job" in done.text
     jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%m %T").splitlines()
     assert jobs[-2:] == [f"{LIMIT_MB}M FAILED", f"{2 * LIMIT_MB}M COMPLETED"]
