@@ -13,6 +13,10 @@ from collections.abc import Iterator
 # which its place says), types in comments.
 FIELDS_WITHOUT_NUMBERS = {"ctx", "kind", "type_comment"}
 
+HOLD_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+LESS_COUNTS = (ast.Call, ast.Raise, ast.Assert)
+"""Nodes with a field, other than statements in a list, of which less counts."""
+
 HARMLESS_CALLS = {"abs", "dict", "float", "int", "len", "list", "max", "min", "repr", "round", "sorted", "str", "sum"}
 HARMLESS_METHODS = {"encode", "format", "items", "join", "keys", "values"}
 
@@ -30,22 +34,35 @@ def canonical(tree: ast.Module, declares_settings: bool = False) -> str:
     return _text(tree)
 
 
-def running_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and all below it, but for what is imported for types alone."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not _is_for_types(child):
-            yield from running_nodes(child)
+def running_statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a module, in whatever they stand, but for what is imported for types alone."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in node._fields:
+            within = getattr(node, name, None)
+            if isinstance(within, list) and within and isinstance(within[0], HOLD_STATEMENTS):
+                waiting += [one for one in within if not _is_for_types(one)]
 
 
 def _text(node: object) -> str:
+    if isinstance(node, ast.AST):
+        kind, told = type(node), []
+        for name in node._fields:
+            if name in FIELDS_WITHOUT_NUMBERS:
+                continue
+            value = getattr(node, name, None)
+            if kind in LESS_COUNTS or isinstance(value, list):
+                value = _value(node, name)
+            if isinstance(value, str):
+                told.append(f"{name}={value!r},")
+            elif value is not None and value != []:
+                told.append(f"{name}={_text(value)},")
+        return f"{kind.__name__}({''.join(told)})"
     if isinstance(node, list):
-        return f"[{''.join(f'{_text(item)},' for item in node)}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    values = {name: _value(node, name) for name in node._fields if name not in FIELDS_WITHOUT_NUMBERS}
-    told = "".join(f"{name}={_text(value)}," for name, value in values.items() if value is not None and value != [])
-    return f"{type(node).__name__}({told})"
+        return f"[{''.join([f'{_text(item)},' for item in node])}]"
+    return repr(node)
 
 
 def _value(node: ast.AST, name: str) -> object:

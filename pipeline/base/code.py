@@ -14,7 +14,7 @@ from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-from pipeline.base.canonical import canonical, running_nodes
+from pipeline.base.canonical import canonical, running_statements
 from pipeline.base.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ class Code:
         """
         packages = {OWN, module.partition(".")[0]}
         own_package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        for node in running_nodes(tree):
+        for node in running_statements(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 counting = []
                 for alias in node.names:
