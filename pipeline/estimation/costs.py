@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.root import Config
+from pipeline.estimation.devices import Work
 from pipeline.estimation.fake_gpu import NAME, FakeGPU
 from pipeline.families import generator_family, load
 from pipeline.models.autoencoder import HALF
@@ -164,6 +165,21 @@ def model_cost(config: Config, settings: Any, uses: bool = False) -> ModelCost:
     return ModelCost(task.batch // settings.execution.processes, parameters, weights, step, found)
 
 
+def training_work(config: Config, settings: Any) -> Work:
+    """Of a whole training, by what its kinds of steps do; on one GPU and with a batch at once, which adds nothing."""
+    alone = settings.execution.model_copy(update={"gpus": 1, "nodes": 1, "micro_batch": None})
+    with FakeGPU() as gpu:
+        task = _task(config, settings.model_copy(update={"execution": alone}), gpu)
+        _warm_up(task, gpu.device)
+        found = Work()
+        for step, share in task.kinds_of_steps().items():
+            task.start(step)
+            with gpu.counting():
+                task.step(step)
+            found += gpu.work * (share * task.steps)
+    return found
+
+
 def _warm_up(task: TrainingTask, device: torch.device) -> None:
     """What the first step alone does: optimizers make their states, retrieval its plans."""
     for name, optimizer in task.optimizers.items():
@@ -190,7 +206,7 @@ def _counted(gpu: FakeGPU, call: Callable[[], object]) -> Cost:
     with gpu.counting():
         call()
     done = sum(gpu.operations.values())
-    return Cost(done, gpu.flops, gpu.most_kept, gpu.peak, gpu.to_device, gpu.to_host)
+    return Cost(done, int(gpu.work.total), gpu.most_kept, gpu.peak, gpu.to_device, gpu.to_host)
 
 
 def _uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -31,6 +31,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
+from pipeline.estimation.devices import Work
+
 NAME = "fakegpu"
 BLOCK = 512  # bytes: what CUDA's allocator rounds up to
 DRAWN = 2**16  # numbers of a tensor on the CPU above which initial values are not drawn: they only travel to the device
@@ -52,13 +54,17 @@ class HostWaits(RuntimeError):
     """A step asks for a value that lies on the device."""
 
 
+class NoFakeGPU(RuntimeError):
+    """This PyTorch is too old for one."""
+
+
 @functools.cache
 def fake_device() -> torch.device:
     """The device, registered at first use: once in a process, for good."""
     try:
         from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
     except ImportError:
-        raise RuntimeError(f"torch {torch.__version__} has no Python backends; counting costs needs 2.10") from None
+        raise NoFakeGPU(f"torch {torch.__version__} has no Python backends; counting costs needs 2.10") from None
 
     class Module(_DummyBackendModule):
         def get_amp_supported_dtype(self) -> list[torch.dtype]:
@@ -150,7 +156,8 @@ class FakeGPU(TorchDispatchMode):
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.operations: Counter[str] = Counter()
         """Work of the device by operator; views and allocations are none. One is about one kernel."""
-        self.flops = 0
+        self.work = Work()
+        """Floating-point operations of convolutions and matrix products."""
         self.to_device = self.to_host = 0
         """Copies."""
         self.held = self.peak = self.kept = self.most_kept = 0
@@ -173,7 +180,7 @@ class FakeGPU(TorchDispatchMode):
     @contextmanager
     def counting(self) -> Iterator[None]:
         """From here on everything counts from nothing; what lies on the device is held, not kept for a backward."""
-        self.operations, self.flops, self.to_device, self.to_host = Counter(), 0, 0, 0
+        self.operations, self.work, self.to_device, self.to_host = Counter(), Work(), 0, 0
         self.peak, self.kept, self.most_kept = self.held, 0, 0
         before = WeakIdKeyDictionary(dict.fromkeys(self._known.keys()))
 
@@ -231,7 +238,8 @@ class FakeGPU(TorchDispatchMode):
             return
         self.operations[name] += 1
         if func._overloadpacket in flop_registry:
-            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+            done = flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+            self.work += Work(convolutions=done) if "convolution" in name else Work(products=done)
 
     def _hold(self, storage: torch.UntypedStorage) -> None:
         size = -(-storage.nbytes() // BLOCK) * BLOCK

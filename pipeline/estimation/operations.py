@@ -30,6 +30,8 @@ from pipeline.training import losses
 
 Phase = Literal["off", "critic only", "on"]
 Shape = tuple[int, int, int, int]
+RECOMPUTED = 4 / 3
+"""With `execution.checkpointing` a model runs forward twice and backward once: four thirds of the work, at most."""
 
 
 def counted(call: Callable[[], object]) -> Work:
@@ -55,6 +57,7 @@ def autoencoder_training(settings: AutoencoderSettings, resolution: int, channel
     """One image's share of a training step, as `pipeline.training.autoencoder` does it."""
     shape = (1, channels, resolution, resolution)
     work = _bright(settings, shape) if isinstance(settings, Autoencoder) else _other_family(settings, shape)
+    work *= RECOMPUTED if settings.execution.checkpointing else 1
     work += _perceptual(settings, resolution)
     adversarial = settings.losses.adversarial.kind
     if adversarial != "none" and phase != "off":

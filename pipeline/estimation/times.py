@@ -140,20 +140,27 @@ def _settings(settings: dict[str, Any]) -> Any:
 
 
 def _work(config: Config, settings: Any) -> Work | None:
-    """All operations; how often a generator that does not denoise runs its networks is its own affair."""
-    from pipeline.estimation.operations import unet_training  # with torch, which a plan of records alone can do without
+    """All operations, counted on networks without numbers; None where this PyTorch can't count them."""
+    # With torch, which a plan of records alone can do without.
+    from pipeline.estimation.costs import training_work
+    from pipeline.estimation.fake_gpu import NoFakeGPU
+    from pipeline.estimation.operations import RECOMPUTED, unet_training
 
     if isinstance(settings, AutoencoderSettings):
         return _autoencoder_work(config, settings)
     if not isinstance(settings, Denoising):
-        return None
+        try:
+            return training_work(config, settings)
+        except NoFakeGPU:
+            return None
     model: Any = settings  # on the codes of an autoencoder, or on the images of a dataset
     if model.autoencoder is not None:
         size = config.autoencoders[model.autoencoder].code_size
     else:
         dataset = config.datasets[model.dataset]
         size = CodeSize(dataset.resolution, dataset.resolution, dataset.channels)
-    return unet_training(model.unet, size) * (model.training.steps * model.training.batch)
+    again = RECOMPUTED if model.execution.checkpointing else 1
+    return unet_training(model.unet, size) * (model.training.steps * model.training.batch * again)
 
 
 def _autoencoder_work(config: Config, settings: AutoencoderSettings) -> Work:

@@ -1,5 +1,7 @@
 """One step of training StyleGAN2 (Karras et al. 2020): logistic loss, lazy R1 and path-length regularization."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -44,14 +46,29 @@ class StyleGAN2Task(TrainingTask):
             how = {"lr": rate * share, "betas": betas, "eps": training.epsilon, "fused": self.fused}
             self.optimize(name, torch.optim.Adam(self.modules[name].parameters(), **how))
 
+    def _penalties(self, step: int) -> tuple[bool, bool]:
+        """Whether the path length and R1 are due in this step."""
+        lazy = self.settings.regularization
+        return (
+            bool(lazy.path_weight) and step % lazy.path_every == 0,
+            bool(lazy.r1_gamma) and step % lazy.r1_every == 0,
+        )
+
+    def kinds_of_steps(self) -> dict[int, float]:
+        lazy = self.settings.regularization
+        cycle = math.lcm(lazy.path_every, lazy.r1_every)
+        kinds = [self._penalties(step) for step in range(cycle)]
+        return {kinds.index(kind): kinds.count(kind) / cycle for kind in dict.fromkeys(kinds)}
+
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of the generator, then of the discriminator, each followed by its penalty's where that is due."""
-        lazy, parts = self.settings.regularization, self.next_images(step, self.settings.training.flip)
+        path, r1 = self._penalties(step)
+        parts = self.next_images(step, self.settings.training.flip)
         numbers = self._step_model(parts)
-        if lazy.path_weight and step % lazy.path_every == 0:
+        if path:
             self._regularize_model(step)
         numbers |= self.descend("critic", parts, self._critic_loss)
-        if lazy.r1_gamma and step % lazy.r1_every == 0:
+        if r1:
             self._regularize_critic(parts)
         self._update_average(step)
         return numbers | {name: value.clone() for name, value in self.penalties.named_buffers()}

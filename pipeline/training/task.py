@@ -99,6 +99,10 @@ class TrainingTask:
         self.batches: Iterator[Tensor] = iter(())
         torch.manual_seed(seed_for(seed, "initial weights"))
 
+    def kinds_of_steps(self) -> dict[int, float]:
+        """A step of each kind, and the share of all steps that do the same."""
+        return {self.fullest_step: 1.0}
+
     def step(self, step: int) -> dict[str, Tensor]:
         """One step; returns its numbers, as scalars on the device."""
         raise NotImplementedError(f"{type(self).__name__}.step")

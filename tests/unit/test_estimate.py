@@ -16,6 +16,8 @@ from torch.utils.flop_counter import flop_registry
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path
 from pipeline.commands.estimate import make_estimate
+from pipeline.config.root import load_config
+from pipeline.estimation.costs import training_work
 from pipeline.estimation.devices import DEVICES, Work, choose_device
 from pipeline.estimation.operations import autoencoder_training, counted, unet_training
 from pipeline.estimation.report import facts, image_counts, text
@@ -239,12 +241,42 @@ def family_plan(family: str = "vqgan") -> Jobs:
     return tiny_plan(values)
 
 
-def test_trainings_of_other_families_are_counted_or_said_to_be_unknown(tmp_path, monkeypatch) -> None:
+def test_trainings_of_other_families_are_counted(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = family_plan()
     found = {one.part.job.label: one for one in times(plan).values() if one.part.job.is_training}
-    known = {label: found[label].known for label in ("other", "pixels", "style")}
-    assert known == {"other": Known.COUNTED, "pixels": Known.COUNTED, "style": Known.UNKNOWN}
+    for label in ("other", "pixels", "style"):
+        assert found[label].known == Known.COUNTED
+        assert found[label].seconds > 0
+
+
+def test_a_generators_training_is_what_each_kind_of_its_steps_does() -> None:
+    """StyleGAN2's penalties are due in some steps: of 8 steps one has both, one the path length alone."""
+    values = tiny_values()
+    lazy = {"path_every": 4, "r1_every": 8}
+    style = {"family": "stylegan2", "dataset": "tiny", "regularization": lazy, "training": {"images": 512, "batch": 8}}
+
+    def work(**changes: Any) -> float:
+        config = load_config(values | {"generators": {"style": style | {"regularization": lazy | changes}}})
+        return training_work(config, config.generators["style"]).total
+
+    neither, path, r1 = work(path_weight=0, r1_gamma=0), work(r1_gamma=0), work(path_weight=0)
+    assert neither < path < work()
+    assert work() - neither == pytest.approx((path - neither) + (r1 - neither), rel=1e-9)
+    assert path - neither == pytest.approx(2 * (work(r1_gamma=0, path_every=8) - neither), rel=1e-9)
+
+
+def test_what_is_computed_again_to_save_memory_counts() -> None:
+    def seconds(section: str, **execution: Any) -> float:
+        values = tiny_values()
+        values[section]["main"]["execution"] = values[section]["main"].get("execution", {}) | execution
+        found = {(one.part.job.stage.name, one.part.job.label): one for one in job_times(tiny_plan(values), A100)}
+        told = found[f"train_{section[:-1]}", "main"].seconds
+        assert told is not None
+        return told
+
+    assert seconds("diffusions", checkpointing=True) == pytest.approx(4 / 3 * seconds("diffusions"))
+    assert 1 < seconds("autoencoders", checkpointing=True) / seconds("autoencoders") < 4 / 3
 
 
 @pytest.mark.parametrize("family", ["vqgan", "rqvae", "kl"])

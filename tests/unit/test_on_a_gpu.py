@@ -12,13 +12,22 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
-from pipeline.config.root import read_config
-from pipeline.estimation.fitting import memory_warnings
+from pipeline.config.root import load_config
+from pipeline.estimation.devices import choose_card
+from pipeline.estimation.fitting import memory_warnings, training_costs, trainings
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "config" / "paper.yaml"
+ONE_GPU = ROOT / "config" / "paper-one-gpu.yaml"
 GIBI = 2**30
+TAKE_MOST = [
+    "autoencoders.ffhq-16x16x16",
+    "autoencoders.ffhq-rqvae",
+    "diffusions.ffhq-ldm",
+    "generators.ffhq-imagebart",
+]
 
 
 class Limit(NamedTuple):
@@ -53,10 +62,15 @@ STEPS = 1110  # operations of two steps of a sampler
 
 
 def counted(folder: Path, entries: list[str]) -> dict[str, dict[str, Any]]:
-    """What `bright cost` counts for entries of the paper's config, and of the same in bf16; in a process of its own."""
+    """What `bright cost` counts for entries of the paper's config in float32, and in bf16 by another name.
+
+    Each batch is taken at once, and nothing is computed again. In a process of its own.
+    """
     values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
-    for section, name in (("autoencoders", "ffhq-64x64x4"), ("autoencoders", "church-kl"), ("diffusions", "ffhq")):
-        values[section][f"{name}-bf16"] = {"like": name, "execution": {"precision": "bf16"}}
+    for section in ("autoencoders", "diffusions", "generators"):
+        for name in list(values[section]):
+            values[section][name]["execution"] = {"precision": "fp32"}
+            values[section][f"{name}-bf16"] = {"like": name, "execution": {"precision": "bf16"}}
     config, found = folder / "paper.yaml", folder / "costs.json"
     config.write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "pipeline.commands.cost", str(config), *entries, "--json", str(found)]
@@ -99,6 +113,23 @@ def test_steps_of_further_models_stay_within_theirs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_one_card_of_24_gb_has_room_for_the_trainings_of_the_paper_that_take_most() -> None:
+    """Batches in parts, blocks computed again and 16 bits, as the config has them; with all eight GPUs in one."""
+    values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    update_config(values, yaml.safe_load(ONE_GPU.read_text(encoding="utf-8")))  # as --configfile does with two
+    config = load_config(values)
+    assert {entry for entry, one in trainings(config).items() if one.execution.processes > 1} == set()
+    rtx3090 = choose_card("rtx3090")
+    for one in training_costs(config, TAKE_MOST):
+        print(one.entries, one.peak_gib)
+        assert one.fits(rtx3090), f"{one.entries}: {one.peak_gib} GiB"
+        assert one.peak_gib > 0.75 * rtx3090.memory_gib, f"{one.entries} does not take most"
+
+
+@pytest.mark.slow
 def test_a_run_is_told_which_of_its_trainings_a_card_has_no_room_for() -> None:
-    (line,) = memory_warnings(read_config(PAPER), ["generators.ffhq-stylegan2", "autoencoders.church-kl"], "rtx3090")
+    values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    values["autoencoders"]["church-kl"]["execution"] = {"precision": "fp32"}
+    entries = ["autoencoders.church-vqgan", "autoencoders.church-kl"]
+    (line,) = memory_warnings(load_config(values), entries, "rtx3090")
     assert line.startswith("autoencoders.church-kl: a step needs about ")
