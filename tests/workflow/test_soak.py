@@ -206,7 +206,7 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
             break
         told.append(f"{disturb.__name__} after {seconds:.1f} s")
         unlock(run)
-    run.run(**REAL_PROCESSES)
+    run.run()
     took = time.monotonic() - started
     print(f"seed {SEED}, run {number}: {', '.join(told)}; {took:.0f} s in all; undisturbed {whole:.0f} s")
     found = final_files(run)
