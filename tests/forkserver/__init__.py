@@ -1,5 +1,6 @@
 """Commands that start in 0.2 s: a folder for the PATH, whose programs are forks of one that loaded the libraries."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
 PROGRAMS = ("python", "python3", "snakemake", "dvc", "bright")
 REAL_PROCESSES = {"REAL_PROCESSES": "1"}
 """Added to a command's environment: it and all that it starts are processes of their own, from their first line."""
@@ -15,7 +17,12 @@ REAL_PROCESSES = {"REAL_PROCESSES": "1"}
 
 @cache
 def commands() -> Path:
-    """The folder; its server starts with the first call and ends with this process."""
+    """The folder; its server starts with the first call and ends with this process.
+
+    The project's own modules, which no server loads, are compiled once for all commands: where
+    PYTHONDONTWRITEBYTECODE is set, each would do it again.
+    """
+    compileall.compile_dir(REPOSITORY / "pipeline", quiet=2)
     folder = Path(tempfile.mkdtemp(prefix="fork-server-"))
     socket = folder / "socket"
     client = (HERE / "client.py").read_text(encoding="utf-8")

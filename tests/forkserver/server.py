@@ -44,6 +44,7 @@ LIBRARIES = (
     "pandas",
     "matplotlib.pyplot",
     "PIL.Image",
+    "PIL.features",
     "lmdb",
     "pydantic",
     "jinja2",
@@ -53,7 +54,16 @@ LIBRARIES = (
     "snakemake.cli",
     "snakemake.workflow",
     "snakemake.executors.local",
+    "snakemake.profiles",
+    "snakemake.report",
+    "snakemake.storage",
+    "smart_open",
     "dvc.cli",
+    "dvc.repo",
+    "dvc.commands.data_sync",
+    "dvc.compare",
+    "dvc.lock",
+    "dvc.scm",
 )
 ENDED_BY_CLIENT = b""
 MOUNTS = 0x00020000  # CLONE_NEWNS
