@@ -7,11 +7,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
+from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, image_name
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("memory")]  # one at a time: each may take 20 GB
@@ -55,10 +56,12 @@ task = DiffusionTask(settings, TrainingCodes(torch.rand(4, 4, 64, 64), decoder),
 """
 
 
-def paper(section: str, name: str) -> dict:
-    """An experiment of config/paper.yaml, with batches of one: memory at its own is in test_on_a_gpu.py."""
-    values = yaml.safe_load((REPOSITORY / "config" / "paper.yaml").read_text(encoding="utf-8"))[section][name]
-    return values | {"training": values.get("training", {}) | {"batch": 1}}
+def paper(section: str, name: str) -> dict[str, Any]:
+    """An experiment of config/paper.yaml in float32, with batches of one: memory at its own is in test_on_a_gpu.py."""
+    config = read_config(REPOSITORY / "config" / "paper.yaml")
+    values = getattr(config, section)[name].model_dump(mode="json")
+    changes = {"training": {"batch": 1}, "execution": {"precision": "fp32", "gpus": 1, "micro_batch": None}}
+    return values | {key: values[key] | change for key, change in changes.items()}
 
 
 def measure(what: str, module: str, kind: str, make: str, values: dict, *arguments: str) -> dict:
