@@ -11,12 +11,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.checksums import checksum_path, is_kept, take_checksum
 from pipeline.base.errors import InputError
+from pipeline.base.libraries import used_libraries
 
 FORGOTTEN_S = 7 * 24 * 3600  # nobody writes one file for a week
 
@@ -76,7 +78,7 @@ def _put(temporary: Path, path: Path) -> None:
     if not is_kept(path):
         temporary.replace(path)
         return
-    text = take_checksum(temporary).text(path.name)
+    text = replace(take_checksum(temporary), libraries=used_libraries()).text(path.name)
     checksum_path(path).unlink(missing_ok=True)
     temporary.replace(path)
     write_text(checksum_path(path), text)

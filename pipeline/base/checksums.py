@@ -1,7 +1,8 @@
 """Checksums of results: what is damaged is named before it is used (promise 8).
 
 Beside each file that is put in place in results/store or results/work lies a small one, `.NAME.sha256`, which
-`sha256sum --check` reads too: the file's sha256 and, in comments, its size and, of a zip, the sha256 of its directory.
+`sha256sum --check` reads too: the file's sha256 and, in comments, its size, of a zip the sha256 of its directory, and
+the versions of the libraries that it was made with.
 A zip's directory has a CRC-32 of each member, which whoever reads the member compares: a job that needs a few images
 of a large archive reads no more than those, and its directory.
 """
@@ -9,13 +10,17 @@ of a large archive reads no more than those, and its directory.
 import hashlib
 import re
 import zipfile
-from dataclasses import dataclass
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.base.errors import InputError, said
 from pipeline.base.places import STORE, WORK
 
 SUFFIX = ".sha256"
+MADE_WITH = "made with "
+LIBRARY = r"[\w.-]+ [\w.+!-]+"  # a name and a version, as Python packages have them
 SHOWN = 12  # hexadecimal digits of a sha256 in a message
 REMEDY = "`bright verify --repair` moves it aside, and the next run makes it again"
 
@@ -27,10 +32,15 @@ class Checksum:
     size: int
     sha256: str
     directory: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    """The versions of those that it was made with; nothing where that is not known."""
 
     def text(self, name: str) -> str:
         """The content of the small file."""
         comments = [f"# {self.size} bytes"] + ([f"# directory {self.directory}"] if self.directory else [])
+        if self.libraries:
+            told = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
+            comments.append(f"# {MADE_WITH}{told} ({_check_digits(told)})")
         return "\n".join([*comments, f"{self.sha256}  {name}"]) + "\n"
 
 
@@ -82,11 +92,30 @@ def read_checksum(path: Path) -> Checksum | None:
     except (OSError, ValueError) as error:
         raise InputError(f"{place}: not readable ({error}); {REMEDY}") from None
     told = re.fullmatch(
-        r"# (\d{1,18}) bytes\n(?:# directory ([0-9a-f]{64})\n)?([0-9a-f]{64})  ([^\n]+)\n", text, re.ASCII
+        r"# (\d{1,18}) bytes\n(?:# directory ([0-9a-f]{64})\n)?"
+        rf"(?:# {MADE_WITH}({LIBRARY}(?:, {LIBRARY})*) \(([0-9a-f]{{8}})\)\n)?([0-9a-f]{{64}})  ([^\n]+)\n",
+        text,
+        re.ASCII,
     )
-    if told is None or told[4] != path.name:
+    if told is None or told[6] != path.name or (told[3] is not None and told[4] != _check_digits(told[3])):
         raise InputError(f"{place}: not the checksum of {path.name}; {REMEDY}")
-    return Checksum(int(told[1]), told[3], told[2])
+    libraries = dict(re.findall(r"([\w.-]+) ([\w.+!-]+)", told[3] or ""))
+    return Checksum(int(told[1]), told[5], told[2], libraries)
+
+
+def _check_digits(told: str) -> str:
+    """Of the versions: nothing else here would show that a digit of them is another one."""
+    return f"{zlib.crc32(told.encode()):08x}"
+
+
+def result_libraries(folder: Path) -> list[dict[str, str]]:
+    """The versions that a result was made with, of each file that tells; what is unreadable tells nothing."""
+    found = []
+    for place in sorted(folder.glob(f".*{SUFFIX}")):
+        with suppress(InputError):
+            if (kept := read_checksum(file_of(place))) is not None and kept.libraries:
+                found.append(kept.libraries)
+    return found
 
 
 def size_problem(path: Path) -> str | None:

@@ -8,6 +8,7 @@ Modules are found by path, so that planning imports none of them.
 
 import ast
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,8 @@ class Module:
     path: Path
     digest: str
     imports: tuple[str, ...]
+    libraries: tuple[str, ...]
+    """The modules of others that it imports, by their first names; Python's own are not among them."""
 
 
 def read_source(path: Path) -> str:
@@ -100,9 +103,10 @@ class Code:
             except SyntaxError as error:
                 raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
             imports = tuple(sorted(set(self._imports(tree, name, path))))
+            libraries = tuple(sorted(set(_libraries(tree, name))))
             of_family = name.startswith("pipeline.families.") or name.partition(".")[0] != OWN
             digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
-            self.modules[name] = Module(name, path, digest, imports)
+            self.modules[name] = Module(name, path, digest, imports, libraries)
         return self.modules[name]
 
     def file(self, name: str) -> Path | None:
@@ -152,6 +156,16 @@ class Code:
         inner = f"{origin}.{alias.name}"
         own = origin.partition(".")[0] in (OWN, package.partition(".")[0])
         return inner if own and self.file(inner) is not None else origin
+
+
+def _libraries(tree: ast.Module, module: str) -> Iterator[str]:
+    """The first names of the modules of others that a module imports anywhere, but for types."""
+    own = {OWN, module.partition(".")[0], *sys.stdlib_module_names}
+    for node in running_statements(tree):
+        if isinstance(node, ast.Import):
+            yield from {alias.name.partition(".")[0] for alias in node.names} - own
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from {(node.module or "").partition(".")[0]} - own
 
 
 PROJECT = Code()

@@ -37,6 +37,7 @@ class Watch(MetaPathFinder):
 
     `problem`: the line that says why this code must not make results; None while there is nothing to say. Before
     the stage's work begins it is kept for the stage to tell; from then on an import raises it.
+    `libraries`: the first names of others' modules that the code imports.
     """
 
     def __init__(self, told: str):
@@ -47,10 +48,13 @@ class Watch(MetaPathFinder):
         self.looking_at: set[str] = set()
         self.problem: str | None = None
         self.states: dict[Path, tuple[int, int]] = {}
+        self.libraries: frozenset[str] = frozenset()
         try:
             code = Code(read=self._read)
             found = code.digest(self.roots)
-            self.digests = {module.name: module.digest for module in code.closure(self.roots)}
+            closure = code.closure(self.roots)
+            self.digests = {module.name: module.digest for module in closure}
+            self.libraries = frozenset(name for module in closure for name in module.libraries)
             if not self.expected or not found.startswith(self.expected):
                 self.problem = (
                     f"{self.stage}: the code of {roots} in {ROOT / 'pipeline'} has digest"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from pipeline.base.checksums import result_libraries
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.places import STORE
@@ -18,11 +19,28 @@ from pipeline.plan.identities import recorded
 from pipeline.stages import all_stages
 from pipeline.stages.common import DIGEST_LENGTH
 
+COMPARED = ("libraries", "code", "settings")
+"""What of two results is compared, and in which order it is told; what is behind them is compared itself."""
 FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
 
 
-def provenance(results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, metavar="FOLDER...")]) -> None:
+def provenance(
+    results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, metavar="FOLDER...")],
+    differences: Annotated[
+        bool, typer.Option("--differences", help="Of two results: what differs in them, and in what is behind them.")
+    ] = False,
+) -> None:
     """Print what results were made from, as YAML: one entry for each result and for each one behind it."""
+    entries = behind(results)
+    if differences and len(results) != 2:
+        raise InputError(f"--differences: {len(results)} results are given; name the two to compare")
+    shown = differing(entries, *map(digest_of, results)) if differences else entries
+    flow = None if differences else False  # both values on the key's line
+    print(yaml.safe_dump(shown, sort_keys=False, width=120, default_flow_style=flow).rstrip())
+
+
+def behind(results: list[str]) -> dict[str, Any]:
+    """Digest -> what is told of it, of these results and of all that they were made from."""
     entries: dict[str, Any] = {}
     for result in results:
         waiting = [digest_of(result)]
@@ -33,7 +51,39 @@ def provenance(results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, me
                 waiting += [told_input.split()[0] for told_input in entries[digest].get("inputs", [])]
         if not entries[digest_of(result)].get("stage"):
             raise InputError(f"{result}: no finished result with this digest is recorded in results/identities")
-    print(yaml.safe_dump(entries, sort_keys=False, width=120).rstrip())
+    return entries
+
+
+def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dict[str, list[Any]]]:
+    """`STAGE DIGEST, DIGEST` -> key -> both values, where they differ: of two results, then of their inputs alike."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    waiting = [(first, second)]
+    for pair in waiting:
+        one, other = (entries[digest] for digest in pair)
+        stages = [entry.get("stage", "not recorded") for entry in (one, other)]
+        # Of two stages everything differs: which they are says it.
+        compared = COMPARED if stages[0] == stages[1] else ("stage",)
+        both = [flattened({key: entry.get(key, {}) for key in compared}) for entry in (one, other)]
+        keys = sorted(set().union(*both), key=lambda key: (compared.index(key.partition(".")[0]), key))
+        values = {key: [told.get(key, "none") for told in both] for key in keys}
+        name = f"{stages[0]} {', '.join(pair)}"
+        if unequal := {key: pair for key, pair in values.items() if pair[0] != pair[1]}:
+            found[name] = unequal
+        alike = [dict(reversed(told.split(" ", 1)) for told in entry.get("inputs", [])) for entry in (one, other)]
+        pairs = [(alike[0][name], alike[1][name]) for name in alike[0] if name in alike[1]]
+        waiting += [pair for pair in pairs if pair not in waiting]
+    return found
+
+
+def flattened(told: Any, before: str = "") -> dict[str, Any]:
+    """`a.b` -> value of what stands under `a` and there under `b`."""
+    if not isinstance(told, dict):
+        return {before: told}
+    return {
+        name: value
+        for key, under in told.items()
+        for name, value in flattened(under, f"{before}.{key}" if before else str(key)).items()
+    }
 
 
 def digest_of(result: str) -> str:
@@ -53,7 +103,15 @@ def told(digest: str) -> dict[str, Any]:
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
     stage = all_stages().get(identity["stage"])
-    return {"stage": identity["stage"], **place(stage.folder if stage else "*", digest), **identity}
+    section = stage.folder if stage else "*"
+    return {"stage": identity["stage"], **place(section, digest), **libraries(section, digest), **identity}
+
+
+def libraries(section: str, digest: str) -> dict[str, dict[str, str]]:
+    """The versions of the libraries that made a result, where its files tell: "2.12.0 and 2.13.0" of several."""
+    made_with = [one for folder in STORE.glob(f"{section}/*-{digest}") for one in result_libraries(folder)]
+    found = {name: sorted({one[name] for one in made_with if name in one}) for name in sorted(set().union(*made_with))}
+    return {"libraries": {name: " and ".join(versions) for name, versions in found.items()}} if found else {}
 
 
 def place(section: str, digest: str) -> dict[str, str]:

@@ -42,6 +42,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         for kind in dict.fromkeys(name.partition(" ")[0] for name in histories)
     }
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
+    results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)
     return template().render(
         job=job,
         config=as_yaml(job.config),
@@ -58,7 +59,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         viewer=viewer_data(pairs, samples),
         trainings=trainings,
         costs=gather_costs(job.jobs, records, by_stage),
-        provenance=gather_provenance(summaries),
+        provenance=gather_provenance(summaries, results),
     )
 
 

@@ -1,19 +1,29 @@
 """Where the page's numbers come from: prepared datasets, versions of libraries, files of networks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.checksums import result_libraries
 from pipeline.base.parsing import read_json
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 
 
 @dataclass
 class Provenance:
-    """What the summaries say they were made with; several values where they differ."""
+    """What results say they were made with; several values where they differ."""
 
-    versions: dict[str, list[str]] = field(default_factory=dict)
+    versions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Library -> version -> the results that it made."""
     networks: dict[str, str] = field(default_factory=dict)
+
+    def made(self, result: str, libraries: dict[str, str]) -> None:
+        """Note that a result was made with these versions."""
+        for library, version in libraries.items():
+            results = self.versions.setdefault(library, {}).setdefault(version, [])
+            if result not in results:
+                results.append(result)
 
 
 def read_dataset(name: str, path: Path) -> dict[str, Any]:
@@ -31,14 +41,15 @@ def read_dataset(name: str, path: Path) -> dict[str, Any]:
     }
 
 
-def gather_provenance(summaries: list[Path]) -> Provenance:
-    """Versions and networks of all summaries together."""
+def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> Provenance:
+    """Versions and networks of all summaries, and the versions that the folders of results tell, together."""
     found = Provenance()
-    for protocol in (read_json(path, f"summary {path}").get("protocol", {}) for path in summaries):
-        for library, version in protocol.get("versions", {}).items():
-            known = found.versions.setdefault(library, [])
-            if version not in known:
-                known.append(version)
+    for folder in results:
+        for libraries in result_libraries(folder):
+            found.made(folder.name, libraries)
+    for path in summaries:
+        protocol = read_json(path, f"summary {path}").get("protocol", {})
+        found.made(path.parent.name, protocol.get("versions", {}))
         for key, value in protocol.items():
             if key == "network_sha256":
                 found.networks[protocol["network"]] = _told(protocol["network"], value)

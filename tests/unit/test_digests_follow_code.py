@@ -139,6 +139,7 @@ USED = {
     "pipeline.base.atomic.write_json": "writes the numbers that it is given, in full",
     "pipeline.base.atomic.write_text": "writes the text that it is given",
     "pipeline.base.checksums.check": "ends the command where a file is another one",
+    "pipeline.base.checksums.result_libraries": "what made a result, told on the page",
     "pipeline.base.command.LogOption": "where log lines go",
     "pipeline.base.cores.cores": "how many processes share the work",
     "pipeline.base.cores.own_cores": "how many threads read ahead",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import report_inputs as made
 from PIL import Image
 
+from pipeline.base.atomic import write_text
+from pipeline.base.checksums import checksum_path, take_checksum
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
@@ -144,6 +147,23 @@ def test_provenance_names_digests_code_seeds_and_versions(page: Page) -> None:
     for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
         assert told in page.source
     assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
+
+
+def test_provenance_names_the_results_that_other_versions_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = {name: Path(f"results/store/autoencoders/{name}") for name in ("main-00000000000a", "old-00000000000b")}
+    histories = []
+    for (name, folder), torch in zip(folders.items(), ("2.13.0", "2.12.0"), strict=True):
+        write_text(folder / "history.csv", "step,images,seconds,l2\n20,320,4.5,0.25\n")
+        told = replace(take_checksum(folder / "history.csv"), libraries={"torch": torch, "accelerate": "1.15.0"})
+        write_text(checksum_path(folder / "history.csv"), told.text("history.csv"))
+        histories.append(f"history:autoencoder {name}={folder}/history.csv")
+    inputs = made.write_table(tmp_path, "table2", made.COLUMNS, made.ROWS)
+    make_report(json.dumps({"run": "two"}), tmp_path / "report.html", [*inputs, *histories], tmp_path)
+    source = " ".join(Page(tmp_path / "report.html").source.split())
+    assert "<dt>accelerate</dt><dd> 1.15.0 </dd>" in source
+    assert "<summary>2.12.0 in 1 result</summary><code>old-00000000000b</code>" in source
+    assert "<summary>2.13.0 in 1 result</summary><code>main-00000000000a</code>" in source
 
 
 def test_the_page_asks_for_nothing_outside(page: Page) -> None:

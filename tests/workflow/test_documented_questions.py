@@ -188,6 +188,23 @@ def test_a_digest_is_expanded_back_to_the_images(places: Places, line: str) -> N
         assert {source.split()[0] for source in one["inputs"]} <= told.keys()
 
 
+@documented(
+    "bright provenance --differences results/store/reconstructions/main-8acebf32d015"
+    " results/store/reconstructions/kl-51d0a7c2be90",
+    says="In what two results differ, and what is behind them",
+)
+def test_two_results_are_compared_with_what_is_behind_them(places: Places, line: str) -> None:
+    place = places.finished
+    folders = [place.path(f"results/store/reconstructions/{name}-*") for name in ("main", "without-noise")]
+    command = " ".join([*line.split()[:-2], *(str(folder.relative_to(place.folder)) for folder in folders)])
+    told = yaml.safe_load(place.look(command).text) or {}
+    trainings = [keys for name, keys in told.items() if name.startswith("train_autoencoder ")]
+    assert [keys["settings.autoencoder.code_noise"] for keys in trainings] == [["after_tiling", "none"]]
+    assert not [key for keys in told.values() for key in keys if key.startswith("libraries.")], "one environment"
+    alone = yaml.safe_load(place.look(f"bright provenance {folders[0].relative_to(place.folder)}").text)
+    assert {"torch", "numpy", "python"} <= set.intersection(*(set(one["libraries"]) for one in alone.values()))
+
+
 @documented("tensorboard --logdir results/work", says="shows the curves while a training runs")
 def test_tensorboard_finds_the_curves(places: Places, line: str) -> None:
     told = places.finished.look(f"{line} --inspect").text

@@ -1,0 +1,121 @@
+"""Each file of a result says which versions of libraries made it, and two results where they differ in them."""
+
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from finished_plan import finish, tiny_plan
+
+from pipeline.base.atomic import write_text
+from pipeline.base.checksums import checksum_path, problem, read_checksum, result_libraries, take_checksum
+from pipeline.base.code import PROJECT, expected_code
+from pipeline.base.errors import InputError
+from pipeline.base.libraries import versions
+from pipeline.commands.provenance import provenance
+from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import autoencoder, reconstruction
+
+STAGE = """
+import json
+from pathlib import Path
+import numpy
+from pipeline.base.atomic import write_text
+from pipeline.base.command import run_stage
+
+def stage(output: Path) -> None:
+    from PIL import Image
+    write_text(output, "made")
+
+if __name__ == "__main__":
+    run_stage(stage)
+"""
+RESULT = Path("results/store/toys/toy-0123456789ab/toy.txt")
+
+
+def test_a_stage_leaves_the_versions_of_what_its_code_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "stage.py").write_text(STAGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    told = expected_code(("toy.stage",))
+    command = [sys.executable, "-m", "toy.stage", "--code", told, str(RESULT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (libraries,) = result_libraries(RESULT.parent)
+    wanted = {"numpy": version("numpy"), "pillow": version("pillow"), "python": platform.python_version()}
+    assert libraries == wanted, "by their names in the index, also of one that is imported inside a function"
+    assert problem(RESULT) is None
+    check = ["sha256sum", "--check", "--strict", checksum_path(RESULT).name]
+    assert subprocess.run(check, cwd=RESULT.parent, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "needed"),
+    [
+        ("train_autoencoder", "torch"),
+        ("score_features", "scipy"),
+        ("train_diffusion", "diffusers"),
+        ("make_figure", "matplotlib"),
+    ],
+)
+def test_what_numbers_depend_on_is_among_them(stage: str, needed: str) -> None:
+    modules = {name for module in PROJECT.closure([all_stages()[stage].command]) for name in module.libraries}
+    found = versions(frozenset(modules))
+    assert found[needed] == version(needed)
+    assert not found.keys() & {"typer", "pydantic", "snakemake", "bright-pipeline"}
+
+
+def made_with(folder: Path, file: str, libraries: dict[str, str]) -> None:
+    """Say of a result's file that these versions made it."""
+    path = folder / file
+    write_text(checksum_path(path), replace(take_checksum(path), libraries=libraries).text(path.name))
+
+
+def test_two_results_show_where_they_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = tiny_plan()
+    finish(plan)
+    first, second = (plan(reconstruction, name) for name in ("main", "without-noise"))
+    for job, torch in ((first, "2.12.0"), (second, "2.13.0+cpu")):
+        made_with(job.folder, "summary.json", {"numpy": "2.4.6", "torch": torch})
+    trained = [plan(autoencoder, name) for name in ("main", "without-noise")]
+    made_with(trained[0].folder, "autoencoder.safetensors", {"torch": "2.11.0"})
+    capsys.readouterr()
+
+    provenance([str(first.folder)])
+    entries = yaml.safe_load(capsys.readouterr().out)
+    assert entries[first.digest]["libraries"] == {"numpy": "2.4.6", "torch": "2.12.0"}
+    assert entries[trained[0].digest]["libraries"] == {"torch": "2.11.0"}
+    assert [digest for digest in entries if "libraries" in entries[digest]] == [first.digest, trained[0].digest]
+
+    provenance([str(first.folder), str(second.folder)], differences=True)
+    told = yaml.safe_load(capsys.readouterr().out)
+    own = told[f"reconstruct {first.digest}, {second.digest}"]
+    assert own == {"libraries.torch": ["2.12.0", "2.13.0+cpu"]}
+    behind = told[f"train_autoencoder {trained[0].digest}, {trained[1].digest}"]
+    assert behind["libraries.torch"] == ["2.11.0", "none"]
+    assert behind["settings.autoencoder.code_noise"] == ["after_tiling", "none"]
+    assert len(told) == 2, "the dataset is one"
+
+    provenance([first.digest, first.digest], differences=True)
+    assert yaml.safe_load(capsys.readouterr().out) == {}
+    with pytest.raises(InputError, match="name the two"):
+        provenance([first.digest], differences=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["# made with torch", "# made with ", "# made with torch 2", "# made with torch 2 (00000000)"]
+)
+def test_a_line_of_another_form_is_no_checksum(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_text(RESULT, "text")
+    place = checksum_path(RESULT)
+    place.write_text(place.read_text().replace(" bytes\n", f" bytes\n{line}\n"))
+    with pytest.raises(InputError, match="not the checksum"):
+        read_checksum(RESULT)
