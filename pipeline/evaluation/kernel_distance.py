@@ -45,7 +45,7 @@ def kernel_distance(generated: Features, reference: Features) -> tuple[dict[str,
         parts = list(_of_subsets(generated, reference))
         distances = np.array([part.library for part in parts])
         found = {"kernel_distance": float(distances.mean()), "kernel_distance_std": float(distances.std())}
-    half = student_quantile(_group_count(generated, reference) - 1) * _deviation(parts)
+    half = student_quantile(group_count(generated, reference) - 1) * _deviation(parts)
     return found, (found["kernel_distance"] - half, found["kernel_distance"] + half)
 
 
@@ -93,11 +93,11 @@ def _deviation(parts: list[_Pairs]) -> float:
     return variance**0.5
 
 
-def _group_count(generated: Features, reference: Features) -> int:
+def group_count(generated: Features, reference: Features) -> int:
     return min(GROUPS, len(generated) // 2, len(reference) // 2)
 
 
-def _groups(count: int, groups: int) -> NDArray[np.int64]:
+def groups_of(count: int, groups: int) -> NDArray[np.int64]:
     """The group of each of `count` images, at random."""
     return np.random.default_rng(GROUP_SEED).permutation(count) % groups
 
@@ -116,8 +116,8 @@ def _library_distance(of_made: Features, of_real: Features, both: Features) -> f
 
 def _all_pairs(generated: Features, reference: Features) -> _Pairs:
     """Of whole sets: of two groups at a time."""
-    groups = _group_count(generated, reference)
-    numbers = [_groups(len(features), groups) for features in (generated, reference)]
+    groups = group_count(generated, reference)
+    numbers = [groups_of(len(features), groups) for features in (generated, reference)]
     made, real = (
         [features[of == group] for group in range(groups)]
         for features, of in zip((generated, reference), numbers, strict=True)
@@ -139,7 +139,7 @@ def _all_pairs(generated: Features, reference: Features) -> _Pairs:
 
 def _of_subsets(generated: Features, reference: Features) -> Iterator[_Pairs]:
     """Of each of torch-fidelity's subsets."""
-    made_groups, real_groups = (np.eye(GROUPS)[_groups(len(features), GROUPS)] for features in (generated, reference))
+    made_groups, real_groups = (np.eye(GROUPS)[groups_of(len(features), GROUPS)] for features in (generated, reference))
     random = np.random.RandomState(SUBSET_SEED)
     with Progress("kernel distance", SUBSETS, "subsets") as progress:
         for _ in range(SUBSETS):

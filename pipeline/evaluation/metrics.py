@@ -2,6 +2,7 @@
 
 - Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's.
 - Kernel distance (kernel_distance): KID on InceptionV3's features.
+- Gaussian kernel distance (gaussian_kernel_distance): CMMD on CLIP ViT-L/14's embeddings at 336 px.
 - Score: exp(mean KL(p(y|x) || p(y))), mean and deviation over 10 splits; IS on InceptionV3's logits.
 - Precision, recall, F1, density and coverage (precision_recall).
 
@@ -17,6 +18,7 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
+from pipeline.evaluation.gaussian_kernel_distance import SCALE, SIGMA, gaussian_kernel_distance
 from pipeline.evaluation.kernel_distance import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
 from pipeline.evaluation.precision_recall import (
     NEIGHBOURHOOD,
@@ -35,6 +37,7 @@ SERVES: dict[str, dict[str, str]] = {
     "inception": {"frechet_distance": "torch-fidelity", "kernel_distance": "torch-fidelity", "score": "torch-fidelity"},
     "inception_clean": {"frechet_distance": "clean-fid"},
     "clip": {"frechet_distance": "clean-fid"},
+    "clip_l14_336": {"gaussian_kernel_distance": "google-research/cmmd"},
     "vgg16": {"precision_recall": "torch_fidelity"},
     "vgg16_paper": {"precision_recall": "paper_repository"},
     "dinov2": {"frechet_distance": "dgm-eval"},
@@ -87,6 +90,10 @@ def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple
         distances, interval = kernel_distance(made, real)
         scores.metrics |= distances
         scores.intervals["kernel_distance"] = interval
+    if "gaussian_kernel_distance" in serves:
+        distance, interval = gaussian_kernel_distance(made, real)
+        scores.metrics["gaussian_kernel_distance"] = distance
+        scores.intervals["gaussian_kernel_distance"] = interval
     if "score" in serves:
         if generated.logits is None:
             raise InputError(f"features in {space}: no logits, which the score needs")
@@ -107,6 +114,11 @@ def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str
             "kernel": "(x y / D + 1)^3",
             "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
             " all pairs where a set has fewer",
+            "interval": f"jackknife over {GROUPS} groups of either set",
+        },
+        "gaussian_kernel_distance": {
+            "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
+            "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
             "interval": f"jackknife over {GROUPS} groups of either set",
         },
         "score": {

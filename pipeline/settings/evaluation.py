@@ -6,8 +6,10 @@ from pydantic import Field
 
 from pipeline.settings.fields import Section, operational
 
-NetworkName = Literal["inception", "clip", "vgg16", "dinov2", "efficientnet_lite0"]
-SpaceName = Literal["inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "dinov2", "efficientnet_lite0"]
+NetworkName = Literal["inception", "clip", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"]
+SpaceName = Literal[
+    "inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "dinov2", "clip_l14_336", "efficientnet_lite0"
+]
 PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
 
 
@@ -29,10 +31,10 @@ class Evaluation(Section):
     """How sample sets are scored."""
 
     networks: list[NetworkName] = Field(
-        ["inception", "clip", "vgg16", "dinov2", "efficientnet_lite0"],
+        ["inception", "clip", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"],
         description="inception: FID, KID, IS; clip: CLIP-FID; vgg16: precision, recall, density, coverage; dinov2:"
-        " FD-DINOv2; efficientnet_lite0: metrics of the same kind, under its own name. One whose weights are missing is"
-        " reported as missing.",
+        " FD-DINOv2; clip_l14_336: CMMD; efficientnet_lite0: metrics of the same kind, under its own name. One whose"
+        " weights are missing is reported as missing.",
     )
     precision_recall: PrecisionRecall = Field(
         "torch_fidelity",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.base.errors import InputError
 from pipeline.tables.quantities import (
     BYTES,
+    CMMD,
     CODE_BITS,
     COUNTS,
     DECODING_SPEED,
@@ -88,7 +89,7 @@ LAYOUTS = {
     "text_10k": Layout(
         "Generation from 10,240 samples (section 4)",
         _SAMPLES,
-        (FID, FID_CLEAN, INCEPTION_SCORE, FD_DINOV2, KID, *EFFICIENTNET),
+        (FID, FID_CLEAN, INCEPTION_SCORE, FD_DINOV2, CMMD, KID, *EFFICIENTNET),
     ),
     "section34": Layout("Section 3.4 measured: codes and what they use", _IMAGES, (*USAGE, *RANGE, *NOISE)),
     "noise_generation": Layout(

@@ -111,6 +111,7 @@ PRECISION_RECALL = (
 )
 # Beyond the paper's.
 FD_DINOV2 = _of_space("dinov2", _DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
+CMMD = _of_space("clip_l14_336", "gaussian_kernel_distance", "cmmd", "CMMD ↓", 3, significant=3)
 KID = _of_space("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
 DENSITY_COVERAGE = (
     _of_space("vgg16", "density", "density", "Density ↑", 3),
@@ -132,7 +133,7 @@ EFFICIENTNET = tuple(
 )
 GENERATION = (
     *(FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL),
-    *(FD_DINOV2, KID, *DENSITY_COVERAGE, *EFFICIENTNET),
+    *(FD_DINOV2, CMMD, KID, *DENSITY_COVERAGE, *EFFICIENTNET),
 )
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.

@@ -109,8 +109,8 @@ def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
     (line,) = obstacles(plan, unfinished(plan))
     assert line.startswith("datasets.tiny.source.path: nowhere does not exist")
     told = left_out(unfinished(plan).jobs)
-    assert [line.split()[1] for line in told] == ["clip", "dinov2", "inception", "vgg16"]
-    assert "KID" in told[2]
+    assert [line.split()[1] for line in told] == ["clip", "clip_l14_336", "dinov2", "inception", "vgg16"]
+    assert "KID" in told[3]
 
 
 def test_the_doctor_says_that_a_run_can_go_through(capsys: pytest.CaptureFixture[str]) -> None:

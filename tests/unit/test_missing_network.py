@@ -19,6 +19,7 @@ METRICS = {
     "frechet_distance": {"frechet_distance": 4.5},
     "score": {"score_mean": 3.1, "score_std": 0.1},
     "kernel_distance": {"kernel_distance": 0.0123, "kernel_distance_std": 0.001},
+    "gaussian_kernel_distance": {"gaussian_kernel_distance": 0.456},
     "precision_recall": {
         **{"precision": 0.7, "recall": 0.5, "f1": 0.583},
         **{"density": 0.8, "density_std": 0.9, "coverage": 0.6},
@@ -31,7 +32,7 @@ def _all_networks_but_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """In an own folder; the plan looks at names alone."""
     monkeypatch.chdir(tmp_path)
     NETWORKS.mkdir(parents=True)
-    for name in ("inception", "vgg16", "dinov2", "efficientnet_lite0", "lpips_alex", "lpips_vgg"):
+    for name in ("inception", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0", "lpips_alex", "lpips_vgg"):
         network_path(name, NETWORKS).touch()
 
 
@@ -48,7 +49,7 @@ def score(job: Job) -> None:
 def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:
     table = tiny_plan()(tables)["table5"]
     spaces = {job.settings["space"] for job in table.upstream}
-    assert spaces == {"inception", "inception_clean", "vgg16", "dinov2", "efficientnet_lite0"}
+    assert spaces == {"inception", "inception_clean", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"}
     for job in table.upstream:
         score(job)
     summaries = [
@@ -59,7 +60,7 @@ def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_
     (row,) = (row for row in rows if row["name"] == "main")
     assert row["missing"] == "clip_fid"
     assert "network clip is missing (CLIP-FID): put ViT-B-32.pt" in row["notes"]
-    beyond = ("fd_dinov2", "kid", "density", "coverage", "fd_efficientnet_lite0", "density_efficientnet_lite0")
+    beyond = ("fd_dinov2", "cmmd", "kid", "density", "coverage", "fd_efficientnet_lite0", "density_efficientnet_lite0")
     for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", *beyond):
         assert float(row[f"{column}_measured"]) > 0, column
     assert row["kid_measured_std"] == "0.001" and "0.0123" in Path("t.md").read_text()

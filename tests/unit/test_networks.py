@@ -39,7 +39,7 @@ from pipeline.tables.protocols import told
 
 
 def test_the_manifest_names_every_metric_network() -> None:
-    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip", "dinov2"}
+    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip", "dinov2", "clip_l14_336"}
     assert set(manifest()) == names
     assert set(PERCEPTUAL_NETWORKS.values()) <= names
     assert {name for name in names if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
@@ -119,6 +119,8 @@ def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         yield "vgg16", torchvision.models.vgg16().state_dict()
         projection = {"text_projection": torch.empty(512, 512)}
         yield "clip", CLIPVisual(512, 224, 12, 768, 32).state_dict() | projection
+        projection = {"text_projection": torch.empty(768, 768)}
+        yield "clip_l14_336", CLIPVisual(768, 336, 24, 1024, 14).state_dict() | projection
         yield "dinov2", DinoV2().state_dict()
         yield "efficientnet_lite0", EfficientNet.from_name("efficientnet-lite0").state_dict()
         for name, backbone in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):

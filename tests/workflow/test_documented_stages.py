@@ -75,6 +75,7 @@ def test_images_of_another_program_are_scored(places: Places, line: str) -> None
         "clip",
         "vgg16",
         "dinov2",
+        "clip_l14_336",
     ]
     summary = json.loads(place.text("results/evaluations/generated/summary-efficientnet_lite0.json"))
     assert (summary["method"], summary["dataset"]) == ("StyleGAN2", "ffhq256")
@@ -95,7 +96,7 @@ def test_a_network_comes_from_an_installed_package(places: Places, line: str) ->
 
 
 @documented(
-    *map(fetch, ("lpips_alex", "lpips_vgg", "vgg16", "clip", "dinov2", "NAME")),
+    *map(fetch, ("lpips_alex", "lpips_vgg", "vgg16", "clip", "dinov2", "clip_l14_336", "NAME")),
     says=(
         "from the source's own file where it lies in the same folder, else from where it comes from",
         "or `bright fetch_network NAME --output results/networks/NAME.safetensors` where there is a network",

@@ -124,14 +124,33 @@ def paper_vgg16(weights: Weights) -> FeatureNetwork:
 
 def clip(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-B/32's 512 image features with clean-fid's preprocessing: Pillow's bicubic on 8-bit images."""
-    from cleanfid.resize import make_resizer
+    return _clip(clip_image_network(weights), 224, "clean-fid clip")
+
+
+def clip_l14_336(weights: Weights) -> FeatureNetwork:
+    """CLIP ViT-L/14's 768 image embeddings, of length 1, at 336 px, as CMMD's authors prepare images for it."""
+    return _clip(nn.Sequential(clip_image_network(weights), UnitLength()), 336, "google-research/cmmd")
+
+
+def clip_image_network(weights: Weights) -> nn.Module:
+    """CLIP's image part as torch-fidelity has it, its sizes by the weights: normalized images to embeddings (N, D)."""
     from torch_fidelity.feature_extractor_clip import build_model as build_clip
 
-    network = build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
-    resizer = make_resizer("PIL", True, "bicubic", (224, 224))
-    return FeatureNetwork(
-        network, partial(normalized, CLIP_MEAN, CLIP_STD), "clean-fid clip: Pillow bicubic to 224, 8 bits", resizer
-    )
+    return build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
+
+
+class UnitLength(nn.Module):
+    """Embeddings (N, D) divided by their lengths."""
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return F.normalize(embeddings, dim=1)
+
+
+def _clip(network: nn.Module, size: int, whose: str) -> FeatureNetwork:
+    from cleanfid.resize import make_resizer
+
+    prepare, resize = partial(normalized, CLIP_MEAN, CLIP_STD), f"{whose}: Pillow bicubic to {size}, 8 bits"
+    return FeatureNetwork(network, prepare, resize, make_resizer("PIL", True, "bicubic", (size, size)))
 
 
 def dinov2(weights: Weights) -> FeatureNetwork:
@@ -161,6 +180,7 @@ BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
     "vgg16": partial(TorchFidelityFeatures, "vgg16", ["fc2_relu"], 224),
     "vgg16_paper": paper_vgg16,
     "clip": clip,
+    "clip_l14_336": clip_l14_336,
     "dinov2": dinov2,
 }
 

@@ -12,6 +12,7 @@ NETWORKS: dict[str, str] = {
     "inception": "inception",
     "inception_clean": "inception",
     "clip": "clip",
+    "clip_l14_336": "clip_l14_336",
     "vgg16": "vgg16",
     "vgg16_paper": "vgg16",
     "dinov2": "dinov2",
