@@ -108,7 +108,9 @@ def perceptual_weights(network: str) -> Weights | None:
 
 
 def _task(config: Config, settings: Any, gpu: FakeGPU) -> TrainingTask:
-    """The training of these settings on the fake GPU."""
+    """The training of these settings on the fake GPU, which compiles nothing."""
+    plain = settings.execution.model_copy(update={"compile": False})
+    settings = settings.model_copy(update={"execution": plain})
     accelerator: Any = Accelerator(gpu.device, settings.execution)
     if isinstance(settings, AutoencoderSettings):
         from pipeline.training.autoencoder import AutoencoderTask

@@ -76,6 +76,11 @@ class StyleGAN2(GeneratorSettings):
         """Each process has whole groups, and a whole share of the path-length penalty's batch."""
         if self.discriminator.kind != "stylegan2":
             raise ValueError(f"discriminator.kind: stylegan2, not {self.discriminator.kind}")
+        if self.execution.compile and self.regularization.path_weight:
+            raise ValueError(
+                "execution.compile: the path-length penalty differentiates twice, which torch.compile can't; leave it"
+                " out, or set regularization.path_weight to 0"
+            )
         self.execution.check_batch(self.training.batch, group=self.discriminator.minibatch_deviation or 1)
         for key, number in (
             ("discriminator.minibatch_deviation", self.discriminator.minibatch_deviation or 1),

@@ -37,6 +37,11 @@ class ImageAutoencoder(nn.Module):
     code_range: tuple[float, float] | None = None
     """Bounds of the codes; None where they have none."""
 
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """Networks that torch.compile may take, each for itself; what lies between them stays as it is."""
+        return [self.encoder]
+
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), as diffusion models learn them, of the image alone."""
         return self.encoder(images)

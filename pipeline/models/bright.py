@@ -110,6 +110,11 @@ class Bright(ImageAutoencoder):
         return code_bits.of_bounded_numbers(height * width * channels, deviation, copies)
 
     @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """All but retrieval, which has kernels of its own, and the drawing of noise."""
+        return [self.encoder, self.group_mlps, self.style_mlp, *self.synthesis.blocks]
+
+    @property
     def last_layer(self) -> nn.Parameter:
         """The weights to the image at full resolution."""
         return self.synthesis.blocks[-1].to_image.weight

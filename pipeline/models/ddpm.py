@@ -1,6 +1,6 @@
 """DDPM (Ho et al. 2020): a UNet that denoises images."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.diffusion import build_unet, denoise
@@ -20,6 +20,11 @@ class DDPM(Generator):
         self.settings, self.shape = settings, shape
         channels, height, width = shape
         self.unet = build_unet(settings.unet, CodeSize(height, width, channels))
+
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """The network that denoises."""
+        return [self.unet]
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
         """Images (N, C, R, R) in [-1, 1]."""

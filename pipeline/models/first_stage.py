@@ -60,6 +60,10 @@ class FirstStageAutoencoder(ImageAutoencoder):
         return self.decoder(code)
 
     @property
+    def compiled_parts(self) -> list[nn.Module]:
+        return [self.encoder, self.decoder]
+
+    @property
     def last_layer(self) -> nn.Parameter:
         """The weights of the decoder's last convolution."""
         return self.decoder.network.conv_out.weight

@@ -202,6 +202,11 @@ class ImageBART(Generator):
         # The autoencoder's codebook, (K, C_z): with it a sample is codes, as of every family.
         self.register_buffer("entries", torch.zeros(categories, shape[0]))
 
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """The networks of the chain."""
+        return list(self.reverse)
+
     def codes(self, indices: Tensor) -> Tensor:
         """Indices (N, L) -> the codebook's entries (N, C_z, H_z, W_z)."""
         return self.entries[indices].transpose(1, 2).unflatten(2, self.shape[1:])

@@ -64,6 +64,11 @@ class StyleGAN2(Generator):
         self.synthesis = Synthesis(widths, FIRST_RESOLUTION, shape[0], settings.mapping.style_width, convolutions=1)
 
     @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """The mapping, and the synthesis but for the drawing of noise."""
+        return [self.mapping, *self.synthesis.blocks]
+
+    @property
     def layers(self) -> int:
         """Layers with a style of their own: 2 log2 R - 2."""
         return self.synthesis.layers

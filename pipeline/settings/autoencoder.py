@@ -169,6 +169,11 @@ class Execution(Section):
         "Keep only what enters the blocks of the model, and compute what lies inside again on the way back: about a"
         " third more time, a fraction of the memory, the same bits.",
     )
+    compile: bool = operational(
+        False,
+        "torch.compile of the networks that are trained, some minutes before the first step: fewer and larger kernels"
+        " on a GPU. Sums are rounded otherwise. Critics stay as they are, whose penalties differentiate twice.",
+    )
     gpus: int = operational(
         1,
         "GPUs on each node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), one process each, which share the"

@@ -19,6 +19,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
+from pipeline.models.compiling import compile_networks
 from pipeline.models.recomputing import recompute
 from pipeline.models.weights import fill
 from pipeline.settings.autoencoder import Execution
@@ -117,12 +118,15 @@ class TrainingTask:
         return module
 
     def add_model(self, model: Module) -> Module:
-        """The model that is trained; InputError where it can't save memory as `execution.checkpointing` says."""
+        """The model that is trained; InputError where it can't do what `execution` says."""
         if self.execution.checkpointing and not recompute(model):
             raise InputError(
                 f"{self.name}: execution.checkpointing: no block of this network can be computed again; leave it out"
             )
-        return self.add("model", model)
+        model = self.add("model", model)
+        if self.execution.compile:
+            compile_networks(model, self.device)
+        return model
 
     def optimize(self, name: str, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer of the module of this name."""

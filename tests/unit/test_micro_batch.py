@@ -1,4 +1,4 @@
-"""Parts of a batch, and blocks whose inside is computed again, change memory alone."""
+"""Parts of a batch, blocks that are computed again, compiled networks: `execution` changes roundings alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +10,12 @@ from accelerate.state import AcceleratorState
 from first_stages import small_settings
 from pydantic import ValidationError
 from torch import Tensor
+from torch._dynamo.backends.debugging import aot_eager
 
 from pipeline.base.errors import InputError
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.models.checkpoints import make_autoencoder
+from pipeline.models.compiling import compile_networks
 from pipeline.models.recomputing import recompute
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
@@ -58,7 +60,7 @@ def make(
     def autoencoder(settings: Any) -> TrainingTask:
         return started(AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, accelerator(settings)))
 
-    def made(family: str, **execution: Any) -> TrainingTask:
+    def made(family: str, path_weight: float = 2.0, **execution: Any) -> TrainingTask:
         training: dict[str, Any] = {"batch": BATCH}
         match family:
             case "bright":
@@ -82,7 +84,12 @@ def make(
                 return started(DDPMTask(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
             case "stylegan2":
                 settings = parse_generator(
-                    tiny_stylegan2(training=training, execution=execution, discriminator={"minibatch_deviation": 2}),
+                    tiny_stylegan2(
+                        training=training,
+                        execution=execution,
+                        discriminator={"minibatch_deviation": 2},
+                        regularization={"path_weight": path_weight},
+                    ),
                     "stylegan2",
                 )
                 return started(StyleGAN2Task(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
@@ -166,6 +173,86 @@ def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) 
         task.add_model(torch.nn.Linear(1, 1))
 
 
+@pytest.mark.slow
+def test_a_compiled_training_and_its_decoder_agree_with_plain_ones(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    codes = torch.rand(4, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+
+    def result(**execution: Any) -> tuple[Tensor, Tensor, list[dict[str, float]]]:
+        task = make("bright", **execution)
+        weights, numbers = trained(task, 2)
+        with torch.no_grad():
+            return weights, task.model.decode(codes), numbers
+
+    (plain, images, expected), (weights, found, numbers) = result(), result(compile=True)
+    print("compiled", difference(weights, plain), difference(found, images))
+    assert difference(weights, plain) < 1e-5
+    assert difference(found, images) < 1e-5
+    assert not torch.equal(found, images), "nothing was compiled"
+    for row, other in zip(numbers, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["vqgan", "ddpm", "stylegan2", "imagebart"])
+def test_networks_of_every_kind_can_be_compiled(
+    make: Make, family: str, monkeypatch: pytest.MonkeyPatch, tiny_stylegan2: Any
+) -> None:
+    """Traced whole, forward and backward, and run by torch's own kernels, which takes seconds."""
+    graphs: list[int] = []
+
+    def traced(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        graphs.append(len(graph.graph.nodes))
+        return aot_eager(graph, inputs)
+
+    monkeypatch.setattr(
+        "pipeline.training.task.compile_networks",
+        lambda model, device: compile_networks(model, device, backend=traced),
+    )
+    lazy = {"path_weight": 0.0} if family == "stylegan2" else {}
+    plain, expected = trained(make(family, **lazy), 2)
+    assert graphs == []
+    weights, numbers = trained(make(family, compile=True, **lazy), 2)
+    assert sum(graphs) > 30
+    assert difference(weights, plain) < 1e-5
+    for row, other in zip(numbers, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+def test_an_adaptive_adversary_goes_back_through_a_compiled_decoder(tmp_path: Path, tiny_images: Path) -> None:
+    """VQGAN's weight of the adversary takes the gradients of two losses first."""
+    at_once = {"adversarial": {"start_images": 0, "critic_only_images": 0}}
+    smooth = {"batch": BATCH, "epsilon": 1e-4}
+    settings = small_settings("vqgan", losses=at_once, training=smooth, network=FOUR_LEVELS)
+
+    def weights(compiled: bool) -> Tensor:
+        AcceleratorState._reset_state(True)
+        accelerator = make_accelerator(settings.execution, tmp_path)
+        task = AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, accelerator)
+        if compiled:
+            compile_networks(task.model, task.device, backend="aot_eager")
+        task.start(0)
+        found, (numbers,) = trained(task, 1)
+        assert numbers["gradient_ratio"] > 0
+        return found
+
+    assert difference(weights(compiled=True), weights(compiled=False)) < 1e-5
+
+
+def test_a_machine_that_cannot_compile_is_told_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found in\n[None, 'g++']")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    told = r"execution\.compile: torch\.compile does not run on this machine \(No working C\+\+ compiler found in \["
+    with pytest.raises(InputError, match=told):
+        compile_networks(torch.nn.Linear(1, 1), torch.device("cpu"))
+
+
+def test_path_lengths_are_not_compiled(tiny_stylegan2: Any) -> None:
+    with pytest.raises(InputError, match=r"execution\.compile: the path-length penalty differentiates twice"):
+        parse_generator(tiny_stylegan2(execution={"compile": True}), "generator")
+
+
 PATCH = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": "hinge"}}}
 
 
@@ -191,9 +278,9 @@ def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(
             small_settings(family, execution=execution, training={"batch": 4}, losses=no_critic, **changes)
 
 
-def test_neither_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
+def test_none_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
     plain, lean = (
         parse_autoencoder(tiny_autoencoder(execution=execution), "config").numerical()
-        for execution in ({}, {"micro_batch": 2, "checkpointing": True})
+        for execution in ({}, {"micro_batch": 2, "checkpointing": True, "compile": True})
     )
     assert plain == lean
