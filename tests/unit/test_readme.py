@@ -53,7 +53,9 @@ def make_targets() -> set[str]:
 
 def rules() -> set[str]:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk")]
-    named = re.findall(r"^rule (\w+):", "\n".join([*texts, (ROOT / "Snakefile").read_text()]), flags=re.MULTILINE)
+    named = re.findall(
+        r"^rule (\w+):", "\n".join([*texts, (ROOT / "workflow" / "Snakefile").read_text()]), flags=re.MULTILINE
+    )
     return {*named, *TABLES}
 
 

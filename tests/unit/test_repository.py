@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.config.root import read_config
+
 ROOT = Path(__file__).parents[2]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -49,3 +51,24 @@ def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
     called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
     assert sorted(called) == ["make check", "make lint", "make test"]
     assert {line.removeprefix("make ") for line in called} <= targets
+
+
+def test_the_catalog_of_workflows_finds_what_standardized_usage_asks_for() -> None:
+    """Its page on adding workflows: the entry, the config's reference, the usage; the README's two words."""
+    assert (ROOT / "workflow" / "Snakefile").is_file()
+    assert (ROOT / "config" / "README.md").is_file()
+    assert list((ROOT / "workflow" / "rules").glob("*.smk"))
+    assert {"snakemake", "workflow"} <= set((ROOT / "README.md").read_text().lower().split())
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["mandatory-flags"]["desc"]
+    flags = usage["mandatory-flags"]["flags"].split()
+    default = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    assert flags == ["--rerun-triggers", *default["rerun-triggers"]], "without the profile the same rule holds"
+    deployment = usage["software-stack-deployment"]
+    assert deployment.keys() >= {"conda", "apptainer", "apptainer+conda"}
+    assert all(isinstance(one, bool) for one in deployment.values())
+
+
+def test_the_catalogs_test_config_is_a_run() -> None:
+    config = read_config(ROOT / ".test" / "config" / "config.yaml")
+    assert all(one.source.kind == "embedded" for one in config.datasets.values()), "it needs no images of anybody's"

@@ -29,7 +29,9 @@ def one_line():
 
 def config_file():
     """The config file of this run, as one would type it here."""
-    files = [Path(path) for path in workflow.overwrite_configfiles]
+    files = [
+        Path(path) for path in workflow.overwrite_configfiles or workflow.configfiles
+    ]
     if not files or files[-1].resolve() == Path(DEMO).resolve():
         return "config/demo.yaml"
     here = Path.cwd()
