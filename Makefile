@@ -8,7 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 RUN := .venv/.run
 TEST := .venv/.test
 LOCKS := workflow/environments
-INSTALL := .venv/bin/python -m pip install --quiet
+INSTALL := .venv/bin/python -m pip install --quiet --no-compile
+# As pip does it, but on all cores. Some packages ship examples that are no Python: their errors are no matter.
+COMPILE := .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 # Tests of one module that share something stay together: tests/conftest.py. Slow ones wait now and then, for a cluster
@@ -28,10 +30,12 @@ $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/run.txt
 	$(INSTALL) --requirement $(LOCKS)/torch.txt
 	$(INSTALL) --no-deps --editable .
+	$(COMPILE)
 	touch $@
 
 $(TEST): $(LOCKS)/test.txt $(RUN)
 	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/test.txt
+	$(COMPILE)
 	touch $@
 
 lock: $(RUN)  ## the locks of what pyproject.toml asks; UPGRADE=--upgrade: newer versions where it allows them

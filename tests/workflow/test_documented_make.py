@@ -45,14 +45,19 @@ PROGRAMS = (
     "lint-imports",
     "bright",
 )
+COMPILE = "python -m compileall -q -j 0 -x '/tests?/' .venv/lib"
 SETTING_UP = [
     "PYTHON -c \"import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')\"",
     "PYTHON -m venv .venv",
-    "python -m pip install --quiet --no-deps --require-hashes --requirement workflow/environments/run.txt",
-    "python -m pip install --quiet --requirement workflow/environments/torch.txt",
-    "python -m pip install --quiet --no-deps --editable .",
+    "python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement workflow/environments/run.txt",
+    "python -m pip install --quiet --no-compile --requirement workflow/environments/torch.txt",
+    "python -m pip install --quiet --no-compile --no-deps --editable .",
+    COMPILE,
 ]
-FOR_TESTS = ["python -m pip install --quiet --no-deps --require-hashes --requirement workflow/environments/test.txt"]
+FOR_TESTS = [
+    "python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement workflow/environments/test.txt",
+    COMPILE,
+]
 LINT = [
     *("ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint", "mypy"),
     *("lint-imports", "bright config --check"),
@@ -157,9 +162,9 @@ def test_set_up_takes_another_python(places: Places, line: str) -> None:
     says="On the offline machine, with that folder",
 )
 def test_set_up_takes_packages_from_a_folder(places: Places, line: str) -> None:
-    *_, with_hashes, builds, package = calls(places, line, set_up=False)
+    *_, with_hashes, builds, package, _ = calls(places, line, set_up=False)
     told = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/path/to/wheels"]
-    assert [with_hashes, builds, package] == [[*told, *shlex.split(install)] for install in SETTING_UP[-3:]]
+    assert [with_hashes, builds, package] == [[*told, *shlex.split(install)] for install in SETTING_UP[-4:-1]]
 
 
 @documented(
@@ -172,7 +177,7 @@ def test_set_up_takes_packages_from_a_folder(places: Places, line: str) -> None:
 )
 def test_the_locks_are_made_by_uv(places: Places, line: str) -> None:
     uv, lock = calls(places, line)
-    assert uv == shlex.split("python -m pip install --quiet uv")
+    assert uv == shlex.split("python -m pip install --quiet --no-compile uv")
     assert lock == ["python", "workflow/environments/lock.py", *line.partition("UPGRADE=")[2].split()]
 
 
