@@ -88,6 +88,8 @@ def numbers(history: Path) -> list[dict[str, str]]:
 
 
 def check_resume(uninterrupted: Stage, killed: Stage, steps: int) -> None:
+    """What is killed is a process of its own, from its first line; the other one may be a fork."""
+    killed.environment |= REAL_PROCESSES
     expected = uninterrupted.finish()
     moments = random.Random()
     for kill in range(KILLS):
@@ -112,8 +114,7 @@ def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
 ) -> None:
     """With a perceptual network, an adversary that joins late, averages, flips and the noise of section 3.4.
 
-    Snapshots and what is measured on validation images on the way are the same too. What is killed here is a process
-    from its first line, elsewhere a fork that had the libraries loaded.
+    Snapshots and what is measured on validation images on the way are the same too.
     """
     steps, lpips = 100, networks_folder / "lpips_alex.safetensors"
     settings = tiny_autoencoder(
@@ -126,7 +127,6 @@ def test_an_autoencoder_killed_three_times_ends_with_the_same_bits(
     whole, killed = (
         Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")
     )
-    killed.environment |= REAL_PROCESSES
     check_resume(whole, killed, steps=steps)
     found, expected = (numbers(stage.outputs["history"]) for stage in (killed, whole))
     assert found == expected
