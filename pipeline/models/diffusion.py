@@ -1,8 +1,9 @@
 """Diffusion models of codes or images: their network, their scale, sampling, and their files.
 
-Samplers are DDPM, DDIM and DPM-Solver++ of diffusers, on the training's schedule. Image i's noise, at the start and at
-every step, comes from a generator named by (seed, i): batches, shards and processes change nothing (promise 3). Key
-codes are bounded, so the predicted clean code is clipped at every step; codes without bounds are not.
+Samplers are DDIM and DPM-Solver++ of diffusers, on the training's schedule; DDPM is DDIM with all of its noise (Song et
+al. 2021, section 4.1). Image i's noise is a function of (seed, i) at the start, and of (seed, i, step) at every step:
+batches, shards, processes and devices change nothing (promise 3). Key codes are bounded, so the predicted clean code is
+clipped at every step; codes without bounds are not.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from torch import Tensor, nn
 
 from pipeline.models.checkpoints import filled, load_model, save_model
 from pipeline.models.generator import noise_generators
+from pipeline.models.noise import keys, normal
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising, Diffusion, Prediction, Sampler, UNet
 from pipeline.settings.fields import CodeSize, Section
@@ -55,10 +57,8 @@ def make_scheduler(settings: Denoising, sampler: Sampler) -> Any:
     """diffusers' scheduler, which takes the predicted clean code at every step and clips nothing itself."""
     common = {**schedule_arguments(settings), "prediction_type": "sample"}
     match sampler.kind:
-        case "ddpm":
-            scheduler: Any = DDPMScheduler(**common, clip_sample=False)
-        case "ddim":
-            scheduler = DDIMScheduler(**common, clip_sample=False)
+        case "ddpm" | "ddim":
+            scheduler: Any = DDIMScheduler(**common, clip_sample=False)
         case "dpm_solver":
             # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity: -5.1 is
             # diffusers' advice.
@@ -97,10 +97,11 @@ def denoise(
     generators = noise_generators(seed, indices)
     codes = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)
     codes = codes * scheduler.init_noise_sigma
-    takes_noise: dict[str, Any] = {"generator": generators} if sampler.kind == "ddpm" or sampler.eta else {}
-    if sampler.eta:
-        takes_noise["eta"] = sampler.eta
-    for timestep in scheduler.timesteps:
+    eta = 1.0 if sampler.kind == "ddpm" else sampler.eta
+    takes_noise: dict[str, Any] = {"eta": eta} if eta else {}
+    for step, timestep in enumerate(scheduler.timesteps):
+        if eta:
+            takes_noise["variance_noise"] = normal(keys(seed, indices, "denoising", step, device), shape)
         predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample.float()
         clean = rescaling.clip(predicted_clean(settings.prediction, predicted, codes, bars[timestep]))
         codes = scheduler.step(clean, timestep, codes, **takes_noise).prev_sample

@@ -10,6 +10,7 @@ from pipeline.models import diffusion
 from pipeline.models.autoencoder import of_precision
 from pipeline.models.diffusion import build_unet, denoise, make_scheduler
 from pipeline.models.generator import noise_generators
+from pipeline.models.noise import keys, normal
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Diffusion, DiffusionSamples, Sampler
 from pipeline.settings.fields import CodeSize
@@ -172,14 +173,31 @@ def test_noise_is_named_by_the_seed_and_the_image(unet, settings):
     assert torch.equal(seen[0][0], expected)
 
 
-@pytest.mark.parametrize(("kind", "draws"), [("ddpm", True), ("ddim", False), ("dpm_solver", False)])
-def test_ddpm_draws_noise_of_its_own_while_it_samples_and_the_others_none(settings, kind, draws, monkeypatch):
-    generators = noise_generators(0, [0])
-    monkeypatch.setattr(diffusion, "noise_generators", lambda seed, indices: generators)
+def test_ddpm_is_ho_et_als_posterior_with_noise_named_by_seed_image_and_step(unet, settings):
+    """Their equations 6 and 7, with the posterior's own variance."""
+    indices, steps = [4, 1], 7
+    bars = alpha_bar(settings).double()
+    timesteps = make_scheduler(settings, Sampler(kind="ddpm", steps=steps)).timesteps.tolist()
+    start = [torch.randn(SHAPE, generator=generator) for generator in noise_generators(3, indices)]
+    noisy = torch.stack(start).double()
+    for step, (t, before) in enumerate(zip(timesteps, [*timesteps[1:], None], strict=True)):
+        bar, bar_before = bars[t], 1.0 if before is None else bars[before]
+        beta = 1 - bar / bar_before
+        with torch.no_grad():
+            predicted = unet(noisy.float(), t).sample.double()
+        clean = KEYS.clip(((noisy - (1 - bar).sqrt() * predicted) / bar.sqrt()).float()).double()
+        mean = bar_before**0.5 * beta * clean + (bar / bar_before) ** 0.5 * (1 - bar_before) * noisy
+        deviation = ((1 - bar_before) / (1 - bar) * beta) ** 0.5
+        drawn = normal(keys(3, indices, "denoising", step, torch.device("cpu")), SHAPE)
+        noisy = mean / (1 - bar) + deviation * drawn
+    found = denoise(unet, settings, Sampler(kind="ddpm", steps=steps), indices, 3, SHAPE, KEYS)
+    torch.testing.assert_close(found, KEYS.undo(noisy.float()), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ddim", "dpm_solver"])
+def test_the_others_draw_none(settings, kind, monkeypatch):
+    monkeypatch.setattr(diffusion, "normal", lambda *_: pytest.fail("noise was drawn"))
     denoise(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE, KEYS)
-    (after_the_start,) = noise_generators(0, [0])
-    torch.randn(SHAPE, generator=after_the_start)
-    assert torch.equal(generators[0].get_state(), after_the_start.get_state()) != draws
 
 
 @pytest.mark.parametrize("kind", KINDS)
