@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.atomic import write_text
+from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
 from pipeline.plan.parts import Part, ordered, parts
 from pipeline.stages.common import Job, Jobs, path_of
@@ -71,7 +72,8 @@ def commands(job: Job) -> list[list[str]]:
                 if not Path(path).exists():
                     raise InputError(f"{job.stage.name} {job.entry}: {name} {path} is not here: snakemake {path}")
     write_arguments([job])
-    return [[job.stage.command, *arguments(part)] for part in parts(job)]
+    watched = ["--code", expected_code(job.code_roots)]  # as the workflow's rules give it
+    return [[job.stage.command, *arguments(part), *watched] for part in parts(job)]
 
 
 def arguments(part: Part) -> list[str]:
