@@ -92,7 +92,7 @@ test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.t
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
 soak: $(TEST) $(NETWORKS)  ## twenty runs, each disturbed five times and started again, end with the files of an undisturbed one
-	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py
+	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py tests/slow/test_resume.py
 
 fuzz: $(TEST)  ## ten minutes of bytes that were right once, for everything that reads files of others
 	FUZZ_SECONDS=600 pytest -rP tests/fuzz

@@ -277,7 +277,7 @@ def test_a_second_seed_is_held_against_the_same_bars(places: Places, line: str) 
     assert bars == ["BRIGHT_DEMO_RUN=demo-second-seed", *calls(places, "make bars")[0]]
 
 
-SOAKS = ("tests/workflow/test_soak.py", "tests/workflow/test_two_runs.py")
+SOAKS = ("tests/workflow/test_soak.py", "tests/workflow/test_two_runs.py", "tests/slow/test_resume.py")
 
 
 @documented(
