@@ -28,7 +28,7 @@ from pipeline.estimation.fitting import memory_warnings
 from pipeline.estimation.report import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
-from pipeline.models.retrieval_tinycudann import load_package
+from pipeline.models.retrieval import unavailable_kernels
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.parts import planned
@@ -73,10 +73,12 @@ def doctor(
     stopping += obstacles(jobs, to_do, networks)
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
-    package = load_package()
-    retrieval = f"not used: {package}" if isinstance(package, str) else "installed, loads"
+    kernels = {
+        f"retrieval by {name}": "can be used" if problem is None else f"not used: {problem}"
+        for name, problem in unavailable_kernels().items()
+    }
     needed, free = sum(missing_space(jobs).values()), free_disk(Path("results"))
-    facts = machine_facts(Path("results"), {"tiny-cuda-nn": retrieval})
+    facts = machine_facts(Path("results"), kernels)
     facts["disk"] += f"; a run takes at most {needed / GIBI:.1f} GiB more"
     print(f"Machine\n{_table(list(facts.items()), ())}\n")
     for state in states:

@@ -71,6 +71,11 @@ def choose(settings: HashTables, of_torch: Retrieval, feature_size: int, tables:
     return found[0] if found else of_torch
 
 
+def unavailable_kernels() -> dict[str, str | None]:
+    """Why each of the kernels can't serve the paper's tables here; None where it can."""
+    return {name: kernels.unavailable(HashTables()) for name, kernels in KERNELS.items()}
+
+
 def _usable(
     name: str, settings: HashTables, of_torch: Retrieval, feature_size: int, device: torch.device
 ) -> Retrieval | None:

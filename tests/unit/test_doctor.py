@@ -16,6 +16,7 @@ from pipeline.base.places import NETWORKS
 from pipeline.commands.doctor import doctor, free_disk, machine_facts
 from pipeline.models.metric_networks.files import layout, network_state, write_network
 from pipeline.models.metric_networks.manifest import manifest, network, network_path
+from pipeline.models.retrieval import KERNELS
 from pipeline.plan.checks import left_out, networks_needed, obstacles
 from pipeline.plan.run import Needed, outputs_of, unfinished
 from pipeline.stages.autoencoders import reconstruction
@@ -118,7 +119,9 @@ def test_the_doctor_says_that_a_run_can_go_through(capsys: pytest.CaptureFixture
     text = " ".join(capsys.readouterr().out.split())
     assert "left out: network inception is missing" in text
     assert "A run of config.yaml can go through" in text
-    for part in ("tiny-cuda-nn", "CPU cores", "GiB free", "torch-fidelity 0.", "10000"):
+    for kernels in KERNELS:
+        assert f"retrieval by {kernels} not used: there is no CUDA device" in text
+    for part in ("CPU cores", "GiB free", "torch-fidelity 0.", "10000"):
         assert part in text
 
 
