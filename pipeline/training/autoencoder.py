@@ -102,7 +102,8 @@ class AutoencoderTask(TrainingTask):
                 gradient = gradient + push
             extra = [self._scaled(part.weighed(loss)) for loss in own.values()]
             towards = [gradient.to(reconstructions.dtype), *[None] * len(extra)]
-            torch.autograd.backward([reconstructions, *extra], towards)
+            with self.averaging("model", part is parts[-1]):
+                torch.autograd.backward([reconstructions, *extra], towards)
             numbers.append({key: value.detach() for key, value in (found | own).items()})
             made.append(leaf.detach())
         means = mean_numbers(numbers, [part.share for part in parts])

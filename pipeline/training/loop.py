@@ -32,6 +32,8 @@ from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
 from pipeline.training.trackers import log_with, start_trackers
 
+ASKED_EVERY = 10  # steps between exchanges of whether any process was asked to end
+SAVING = 0.05  # of a training's time, at most: states that take long to save are saved less often
 SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
 
 
@@ -83,7 +85,8 @@ class Loop:
 
     def _train(self, first: int, history: History) -> None:
         task, main = self.task, self.accelerator.is_main_process
-        saved_at, started_at, seconds_before = time.monotonic(), time.monotonic(), history.seconds
+        started_at, seconds_before = time.monotonic(), history.seconds
+        save_at = started_at + self.execution.save_every_s
         preview_every = task.steps // self.execution.previews if self.execution.previews else task.steps + 1
         with Progress(task.name, task.steps, "steps", first, visible=main) as progress:
             for step in range(first, task.steps):
@@ -103,10 +106,12 @@ class Loop:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
                 if main and self.execution.keep_every and done % self.execution.keep_every == 0:
                     self._keep(done)
-                ending = self._ending() and done < task.steps
-                if ending or time.monotonic() - saved_at >= self.execution.save_every_s or done == task.steps:
+                ending = self._ending(done) and done < task.steps
+                if ending or time.monotonic() >= save_at or done == task.steps:
+                    started_saving = time.monotonic()
                     self._save(done, numbers, history)
                     saved_at = time.monotonic()
+                    save_at = saved_at + max(self.execution.save_every_s, (saved_at - started_saving) / SAVING)
                 progress.advance(note=note)
                 if ending:
                     self.accelerator.wait_for_everyone()  # torchrun ends those that save when others have ended
@@ -171,10 +176,12 @@ class Loop:
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
 
-    def _ending(self) -> bool:
+    def _ending(self, done: int) -> bool:
         """Whether any process was asked to end: all leave at the same step, or the others would wait for it."""
         if self.accelerator.num_processes == 1:
             return self.terminated
+        if done % ASKED_EVERY:
+            return False
         asked = torch.tensor(float(self.terminated), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 

@@ -1,19 +1,78 @@
 """Sums over the processes of a training, and over parts of a batch: each has its own rows of the global batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+
+BUCKET = 25 * 2**20  # bytes of gradients that are sent at once, as DDP has it
 
 
-def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
-    """Average gradients over processes by hand: DDP's hooks don't suit double backward or split losses."""
-    if accelerator.num_processes > 1:
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+class _Buckets:
+    """Gradients of a module in buckets; each is summed over processes once all of its gradients are there.
+
+    Buckets are sent in one order, that of the last weights first, which is about that of a backward pass.
+    """
+
+    def __init__(self, weights: Sequence[nn.Parameter]):
+        self.buckets: list[list[nn.Parameter]] = [[]]
+        room = BUCKET
+        for weight in reversed(weights):
+            if room < 0:
+                self.buckets.append([])
+                room = BUCKET
+            self.buckets[-1].append(weight)
+            room -= weight.numel() * weight.element_size()
+        self.place = {weight: number for number, bucket in enumerate(self.buckets) for weight in bucket}
+        self.waiting = [len(bucket) for bucket in self.buckets]
+        self.sent: list[tuple[list[Tensor], Tensor, Any]] = []
+
+    def ready(self, weight: Tensor) -> None:
+        """Its gradient is there."""
+        self.waiting[self.place[weight]] -= 1
+        while len(self.sent) < len(self.buckets) and self.waiting[len(self.sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        """The next bucket; a weight that took no part in any process has no gradient."""
+        gradients = [weight.grad for weight in self.buckets[len(self.sent)] if weight.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients]) if gradients else torch.empty(0)
+        self.sent.append((gradients, flat, distributed.all_reduce(flat, async_op=True) if gradients else None))
+
+    def finish(self, processes: int) -> None:
+        """Wait for all sums, and put the means in the place of the gradients."""
+        while len(self.sent) < len(self.buckets):
+            self._send()
+        for gradients, flat, work in self.sent:
+            if work is None:
+                continue
+            work.wait()
+            flat /= processes
+            for gradient, part in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+
+@contextmanager
+def averaged_gradients(accelerator: Accelerator, module: nn.Module) -> Iterator[None]:
+    """Within it the last backward pass of a step: a module's gradients are averaged over processes while it runs.
+
+    Other than DDP it has nothing to do with the forward pass, so that losses may be split, and differentiated twice.
+    """
+    if accelerator.num_processes == 1 or not distributed.is_initialized():
+        yield
+        return
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    buckets = _Buckets(weights)
+    hooks = [weight.register_post_accumulate_grad_hook(buckets.ready) for weight in weights]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    buckets.finish(accelerator.num_processes)
 
 
 def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:

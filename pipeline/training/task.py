@@ -5,6 +5,7 @@ and optimizers, saved and restored by their names, its averages, and the step's 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Sampler
 from pipeline.training.average import WeightAverage
 from pipeline.training.order import StepOrder
-from pipeline.training.processes import average_gradients, mean_numbers
+from pipeline.training.processes import averaged_gradients, mean_numbers
 from pipeline.training.randomness import StepRandom
 
 PREVIEW_IMAGES = 8
@@ -193,18 +194,22 @@ class TrainingTask:
         numbers = []
         for part in parts:
             value, own = loss(part)
-            self.accelerator.backward(part.weighed(value))
+            with self.averaging(name, part is parts[-1]):
+                self.accelerator.backward(part.weighed(value))
             numbers.append({key: number.detach() for key, number in own.items()})
         norm = self.follow_gradients(name, largest_norm)
         clipped = {} if norm is None or self.skipped(name) else {"gradient_norm": torch.as_tensor(norm)}
         return mean_numbers(numbers, [part.share for part in parts]) | clipped
 
+    def averaging(self, name: str, last: bool) -> AbstractContextManager[None]:
+        """Around a backward pass; in a step's last one the module's gradients are averaged over processes."""
+        return averaged_gradients(self.accelerator, self.modules[name]) if last else nullcontext()
+
     def follow_gradients(self, name: str, largest_norm: float | None = None) -> Any:
         """Move the module of this name by its gradients; returns their norm where it has a largest one."""
-        module, norm = self.modules[name], None
-        average_gradients(self.accelerator, module)
+        norm = None
         if largest_norm is not None:
-            norm = self.accelerator.clip_grad_norm_(module.parameters(), largest_norm)
+            norm = self.accelerator.clip_grad_norm_(self.modules[name].parameters(), largest_norm)
         self.optimizers[name].step()
         return norm
 

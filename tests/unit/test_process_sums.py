@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pipeline.training.processes import average_gradients, average_numbers, batch_norm
+from pipeline.training.processes import average_numbers, batch_norm
 
 
 class Processes:
@@ -23,15 +23,6 @@ def test_the_norm_of_a_gradient_is_that_of_the_whole_batch(processes: int) -> No
     whole = torch.randn(processes, 2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     others = [part.square().sum() for part in whole[1:]]
     torch.testing.assert_close(batch_norm(Processes(*others), [whole[0]]), whole.norm())  # type: ignore[arg-type]
-
-
-def test_gradients_are_averaged_each_in_its_place_and_one_without_stays_so() -> None:
-    module = nn.ParameterList([torch.zeros(2, 2), torch.zeros(3), torch.zeros(1)])
-    module[0].grad, module[1].grad = torch.ones(2, 2), torch.tensor([1.0, 2.0, 3.0])
-    average_gradients(Processes(torch.arange(7.0)), module)  # type: ignore[arg-type]
-    assert module[0].grad.tolist() == [[0.5, 1.0], [1.5, 2.0]]
-    assert module[1].grad.tolist() == [2.5, 3.5, 4.5]
-    assert module[2].grad is None
 
 
 def test_a_steps_numbers_are_means_over_the_processes() -> None:
