@@ -174,6 +174,11 @@ class Execution(Section):
         "torch.compile of the networks that are trained, some minutes before the first step: fewer and larger kernels"
         " on a GPU. Sums are rounded otherwise. Critics stay as they are, whose penalties differentiate twice.",
     )
+    channels_last: bool = operational(
+        False,
+        "Features lie with their channels last, as a GPU's tensor cores read them in 16 bits and TF32. Sums are rounded"
+        " otherwise.",
+    )
     gpus: int = operational(
         1,
         "GPUs on each node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), one process each, which share the"
@@ -181,7 +186,9 @@ class Execution(Section):
         ge=0,
     )
     nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
-    save_every_s: float = operational(180.0, "Seconds between saved states.", gt=0)
+    save_every_s: float = operational(
+        180.0, "Seconds between saved states; more where saving takes over a twentieth of the time.", gt=0
+    )
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(
         0,

@@ -125,6 +125,8 @@ class TrainingTask:
                 f"{self.name}: execution.checkpointing: no block of this network can be computed again; leave it out"
             )
         model = self.add("model", model)
+        if self.execution.channels_last:
+            model.to(memory_format=torch.channels_last)  # features follow the weights of convolutions
         if self.execution.compile:
             compile_networks(model, self.device)
         return model

@@ -173,6 +173,19 @@ def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) 
         task.add_model(torch.nn.Linear(1, 1))
 
 
+@pytest.mark.parametrize("family", ["bright", "vqgan", "ddpm"])
+def test_channels_last_are_another_order_of_the_same_numbers(make: Make, family: str) -> None:
+    plain, expected = trained(make(family), 2)
+    task = make(family, channels_last=True)
+    weights, numbers = trained(task, 2)
+    convolutions = [weight for weight in task.model.parameters() if weight.dim() == 4 and min(weight.shape[1:3]) > 1]
+    assert convolutions
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions)
+    assert difference(weights, plain) < 1e-5
+    for row, other in zip(numbers, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.slow
 def test_a_compiled_training_and_its_decoder_agree_with_plain_ones(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
