@@ -187,7 +187,7 @@ class Execution(Section):
     )
     nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
     save_every_s: float = operational(
-        180.0, "Seconds between saved states; more where saving takes over a twentieth of the time.", gt=0
+        180.0, "Seconds between saved states; more where each takes over 5 to save: a twentieth of the time.", gt=0
     )
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(

@@ -33,7 +33,7 @@ from pipeline.training.task import TrainingTask
 from pipeline.training.trackers import log_with, start_trackers
 
 ASKED_EVERY = 10  # steps between exchanges of whether any process was asked to end
-SAVING = 0.05  # of a training's time, at most: states that take long to save are saved less often
+LONG_S, SAVING = 5.0, 0.05  # states that take so long to save are saved in so much of a training's time, at most
 SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
 
 
@@ -50,6 +50,11 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
         place = accelerator.process_index, accelerator.num_processes, os.environ.get("SLURMD_NODENAME", platform.node())
         logger.info("process %d of %d on node %s, %s", *place, accelerator.device)
     return accelerator
+
+
+def pause(wanted_s: float, took_s: float) -> float:
+    """Seconds until the next state is saved, when saving the last one took so many."""
+    return wanted_s if took_s < LONG_S else max(wanted_s, took_s / SAVING)
 
 
 class Loop:
@@ -111,7 +116,7 @@ class Loop:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)
                     saved_at = time.monotonic()
-                    save_at = saved_at + max(self.execution.save_every_s, (saved_at - started_saving) / SAVING)
+                    save_at = saved_at + pause(self.execution.save_every_s, saved_at - started_saving)
                 progress.advance(note=note)
                 if ending:
                     self.accelerator.wait_for_everyone()  # torchrun ends those that save when others have ended

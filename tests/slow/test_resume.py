@@ -186,9 +186,7 @@ def test_a_diffusion_model_killed_ends_with_the_same_bits(
     check_resume(*stages, steps=steps)
 
 
-def test_stylegan2_killed_ends_with_the_same_bits(
-    tmp_path: Path, tiny_images: Path, tiny_stylegan2: Any
-) -> None:
+def test_stylegan2_killed_ends_with_the_same_bits(tmp_path: Path, tiny_images: Path, tiny_stylegan2: Any) -> None:
     """With both lazy penalties, flips, a ramp of the average and style mixing."""
     steps = 120
     training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
@@ -199,9 +197,7 @@ def test_stylegan2_killed_ends_with_the_same_bits(
     check_resume(*stages, steps=steps)
 
 
-def test_ddpm_killed_ends_with_the_same_bits(
-    tmp_path: Path, tiny_images: Path, tiny_diffusion: Any
-) -> None:
+def test_ddpm_killed_ends_with_the_same_bits(tmp_path: Path, tiny_images: Path, tiny_diffusion: Any) -> None:
     """The tiny network on pixels, with flips."""
     steps = 100
     like = tiny_diffusion(training={"steps": steps, "flip": True}, execution={"save_every_s": SAVE_EVERY_S})

@@ -14,13 +14,14 @@ from types import ModuleType
 import pytest
 
 from pipeline.base import heartbeat, records
-from pipeline.base.heartbeat import LAUNCHED, RUN, Activity, beating, starters
+from pipeline.base.heartbeat import LAUNCHED, NOTHING_YET, RUN, Activity, activity, beating, starters
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.records import Record, read_record, record_path
 
 
 @pytest.fixture
 def log(tmp_path):
+    activity.facts = dict(NOTHING_YET)  # as in a new process, whatever other tests counted in this one
     log_to(tmp_path / "logs" / "stage-x-1.log")
     yield tmp_path / "logs" / "stage-x-1.log"
     log_to(None)

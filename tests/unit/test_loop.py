@@ -20,7 +20,7 @@ from pipeline.base.progress import log_to
 from pipeline.settings.autoencoder import Execution
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.average import WeightAverage
-from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.loop import Loop, make_accelerator, pause
 from pipeline.training.randomness import StepRandom
 from pipeline.training.state import load_tree
 
@@ -120,6 +120,11 @@ def test_a_killed_training_resumes_bit_identically(tmp_path, uninterrupted, kill
     assert all(map(torch.equal, task.bits(), uninterrupted))
     assert [row["step"] for row in history.rows] == list(range(1, 13))
     assert steps_of(tmp_path / "work" / "history.csv") == list(range(1, 13))
+
+
+@pytest.mark.parametrize(("took_s", "expected"), [(0.1, 180), (4.9, 180), (6, 180), (30, 600)])
+def test_states_that_take_long_to_save_are_saved_less_often(took_s: float, expected: float) -> None:
+    assert pause(180, took_s) == pytest.approx(expected)
 
 
 def test_a_kill_between_two_saves_loses_the_steps_since_and_no_bit(tmp_path, uninterrupted):
