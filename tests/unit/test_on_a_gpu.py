@@ -22,12 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "config" / "paper.yaml"
 ONE_GPU = ROOT / "config" / "paper-one-gpu.yaml"
 GIBI = 2**30
-TAKE_MOST = [
-    "autoencoders.ffhq-16x16x16",
-    "autoencoders.ffhq-rqvae",
-    "diffusions.ffhq-ldm",
-    "generators.ffhq-imagebart",
-]
+TAKE_MOST = ["autoencoders.ffhq-16x16x16", "autoencoders.ffhq-rqvae", "diffusions.ffhq-ldm"]
 
 
 class Limit(NamedTuple):
@@ -69,7 +64,8 @@ def counted(folder: Path, entries: list[str]) -> dict[str, dict[str, Any]]:
     values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     for section in ("autoencoders", "diffusions", "generators"):
         for name in list(values[section]):
-            values[section][name]["execution"] = {"precision": "fp32"}
+            kept = values[section][name].get("execution", {}).get("keep_every", 0)  # others' entries are snapshots
+            values[section][name]["execution"] = {"precision": "fp32", "keep_every": kept}
             values[section][f"{name}-bf16"] = {"like": name, "execution": {"precision": "bf16"}}
     config, found = folder / "paper.yaml", folder / "costs.json"
     config.write_text(yaml.safe_dump(values))

@@ -123,6 +123,11 @@ def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: py
     assert shown.splitlines() == [command, *found.splitlines()]
 
 
+def test_the_first_page_tells_the_estimates_days() -> None:
+    (days,) = re.findall(r"^At least ([\d.]+ days), the GPU-hours shared by 8 GPUs\.$", REFERENCE, flags=re.MULTILINE)
+    assert f"estimated at {days} on eight A100s" in README
+
+
 def test_snakemake_commands_parse_and_name_existing_targets() -> None:
     parser, known = get_argument_parser(), rules()
     lines = [words[1:] for words in commands() if words[0] == "snakemake"]
