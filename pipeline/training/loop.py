@@ -32,7 +32,6 @@ from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
 from pipeline.training.trackers import log_with, start_trackers
 
-ASKED_EVERY = 10  # steps between exchanges of whether any process was asked to end
 LONG_S, SAVING = 5.0, 0.05  # states that take so long to save are saved in so much of a training's time, at most
 SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
 
@@ -111,7 +110,7 @@ class Loop:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
                 if main and self.execution.keep_every and done % self.execution.keep_every == 0:
                     self._keep(done)
-                ending = self._ending(done) and done < task.steps
+                ending = self._ending() and done < task.steps
                 if ending or time.monotonic() >= save_at or done == task.steps:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)
@@ -181,12 +180,10 @@ class Loop:
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
 
-    def _ending(self, done: int) -> bool:
+    def _ending(self) -> bool:
         """Whether any process was asked to end: all leave at the same step, or the others would wait for it."""
         if self.accelerator.num_processes == 1:
             return self.terminated
-        if done % ASKED_EVERY:
-            return False
         asked = torch.tensor(float(self.terminated), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
