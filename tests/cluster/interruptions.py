@@ -1,5 +1,6 @@
 """A training on the cluster that a test disturbs while it goes on."""
 
+import json
 import re
 import subprocess
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from forkserver import REAL_PROCESSES
+from safetensors import safe_open
 from slurm_workflow import ClusterWorkflow
 
 TRAIN = ("--until", "train_autoencoder")
@@ -43,8 +45,12 @@ def weights(workflow: ClusterWorkflow) -> bytes:
 
 def saved_step(workflow: ClusterWorkflow) -> int:
     """The last step of the saved state, 0 before the first."""
-    histories = list((workflow.folder / "results" / "work").glob("*/history.csv"))
-    return int(histories[0].read_text().splitlines()[-1].split(",")[0]) if histories else 0
+    states = list((workflow.folder / "results" / "work").glob("*/state.safetensors"))
+    if not states:
+        return 0
+    with safe_open(states[0], framework="pt") as file:  # the history is saved before it, which a kill may come between
+        tree = json.loads(file.metadata()["tree"])
+    return int(dict(tree["dict"])["step"]["value"])
 
 
 def resumed_step(workflow: ClusterWorkflow) -> int:
