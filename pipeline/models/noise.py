@@ -1,7 +1,8 @@
 """Standard normal numbers that are a function of a name alone, made where they are used: on a GPU, by the GPU.
 
 A number is a hash of its key and its place (SplitMix64, Steele et al. 2014, in integers of 64 bits, the same on every
-device), whose halves are the two uniform numbers of Box and Muller's transform, in 64 bits of floating point.
+device), whose halves are the two uniform numbers of Box and Muller's transform, in 64 bits of floating point: where
+devices have other last bits of a logarithm, one of some millions of numbers is rounded otherwise.
 """
 
 import math

@@ -6,6 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
+from jackknife import half_width
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
 from pipeline.evaluation import kernel_distance as module
@@ -61,16 +62,7 @@ def test_the_interval_is_from_distances_without_each_group() -> None:
     """Each distance taken anew from the images that are left."""
     sets = gaussian(24, 3, 0, 0.5), gaussian(30, 3, 1)
     found, (low, high) = kernel_distance(*sets)
-    variance = 0.0
-    for which, features in enumerate(sets):
-        groups = np.random.default_rng(0).permutation(len(features)) % 12  # of two images or three
-        without = []
-        for group in range(12):
-            left = list(sets)
-            left[which] = features[groups != group]
-            without.append(by_pairs(*left))
-        variance += 11 * np.var(without)
-    assert (high - low) / 2 == pytest.approx(2.201 * variance**0.5, rel=1e-3)  # Student's t of 11 at 97.5%
+    assert (high - low) / 2 == pytest.approx(half_width(sets, by_pairs), rel=1e-3)
     assert (high + low) / 2 == pytest.approx(found["kernel_distance"])
 
 
