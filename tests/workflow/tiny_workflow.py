@@ -115,6 +115,6 @@ def empty_workflow(folder: Path, networks: Path) -> Workflow:
 def copy_checkout(folder: Path) -> Path:
     """What a checkout needs to run, with what is compiled of it: the copies have the times of their sources."""
     for name in ("pipeline", "workflow", "config", "profiles"):
-        shutil.copytree(REPOSITORY / name, folder / name)
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))  # being written
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder
