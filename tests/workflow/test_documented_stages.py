@@ -121,3 +121,16 @@ def test_a_file_put_there_is_taken_if_its_hash_is_right(places: Places, line: st
     assert f"network inception: from results/networks/{SOURCES['inception']}" in told
     assert re.search(r"sha256 is \w+, should be \w+; remove the file and fetch it again", told)
     assert not list(networks.glob("*.safetensors"))
+
+
+@documented("bright document config/demo.yaml report.md", says="fills the blocks of report.md")
+def test_a_document_has_the_tables_and_pictures_of_a_run(places: Places, line: str) -> None:
+    place = places.copy()
+    report = place.folder / "report.md"
+    report.write_text("# Mine\n\n<!-- table table2 -->\n<!-- end -->\n\n<!-- figure fig10 -->\n<!-- end -->\n")
+    place.type(line)
+    written = report.read_text()
+    psnr = json.loads(place.text("results/*/metrics.json"))["reconstruction"]["main"]["psnr"]
+    assert f"{psnr:.2f}" in written
+    (picture,) = re.findall(r"\]\((images/.*fig10\.png)\)", written)
+    assert (place.folder / picture).read_bytes() == place.path("results/*/figures/fig10.png").read_bytes()

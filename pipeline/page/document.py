@@ -1,0 +1,63 @@
+"""Tables and figures of a run in a Markdown document: each stands in a block of its own, which is filled anew.
+
+A block is what lies between `<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`.
+"""
+
+import re
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from pipeline.base.errors import InputError
+from pipeline.page.comparison import comparison
+from pipeline.page.shown_tables import WITHOUT_NUMBER, ShownTable
+from pipeline.tables.render import escape_markdown
+
+BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
+END = "<!-- end -->"
+
+Fill = Callable[[str, str], str | None]
+"""Kind and name of a block -> what stands in it; None: what stands there stays."""
+
+
+def filled(text: str, fill: Fill, where: str) -> str:
+    """The document with what `fill` has for each block; everything else stays as it is.
+
+    A block without an end is an InputError that names the document (`where`) and the block's line.
+    """
+    parts, place = [], 0
+    while (begin := BEGIN.search(text, place)) is not None:
+        end, other = text.find(END, begin.end()), BEGIN.search(text, begin.end())
+        if end < 0 or (other is not None and other.start() < end):
+            line = text.count("\n", 0, begin.start()) + 1
+            raise InputError(f"{where}, line {line}: {begin.group()} has no {END} behind it")
+        inside = fill(begin["kind"], begin["name"])
+        kept = text[begin.end() : end] if inside is None else f"\n{inside.strip()}\n"
+        parts += [text[place : begin.end()], kept]
+        place = end
+    return "".join([*parts, text[place:]])
+
+
+def table_block(table: ShownTable, caption: str, made_by: str) -> str:
+    """What was measured in a table, and which row leads in what; published numbers stay away."""
+    told = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table), _cells(table)]
+    notes = [f"- {escape_markdown(note)}" for note in table.remarks]
+    return "\n\n".join(part for part in [*told, "\n".join([*notes, f"- {made_by}"])] if part)
+
+
+def figure_block(title: str, caption: str, picture: str, made_by: str) -> str:
+    """A picture below its title and caption."""
+    return f"**{title}.** {caption}\n\n![{title}]({picture})\n\n- {made_by}"
+
+
+def _cells(table: ShownTable) -> str:
+    """The rows that were measured: what names them, and every measured quantity that one of them has."""
+    rows = table.measured_rows() if table.has_numbers else table.rows
+    measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]
+    shown = [place for place in measured if any(row[place] not in WITHOUT_NUMBER for row in rows)]
+    words = [table.subject, *table.identity] if table.has_numbers else list(range(len(table.columns)))
+    told = [place for place in words if any(row[place] for row in rows)] + shown
+    headings = [escape_markdown(table.columns[place][0]) for place in told]
+    body = [[escape_markdown(row[place]) for place in told] for row in rows]
+    sides = ["left" if place in words and table.has_numbers else "right" for place in told]
+    return tabulate(body, headings, tablefmt="pipe", disable_numparse=True, colalign=sides)

@@ -1,0 +1,114 @@
+"""`bright document`: a run's tables and figures in blocks of a Markdown file, which keeps all else."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from finished_plan import TINY, tiny_plan
+
+from pipeline.base.errors import InputError
+from pipeline.commands.document import document
+from pipeline.page.document import filled, table_block
+from pipeline.page.shown_tables import ShownTable
+from pipeline.stages.common import Jobs
+from pipeline.stages.figures import figures
+from pipeline.stages.tables import tables
+
+TOLD = {
+    "title": "Equal budget",
+    "columns": [
+        ["Source", ""],
+        ["Method", ""],
+        ["Code size", ""],
+        ["PSNR ↑", "published"],
+        ["PSNR ↑", "measured"],
+        ["FID ↓", "measured"],
+        ["Protocol", ""],
+    ],
+    "rows": [
+        ["measured", "KL|2", "8x8x4", "", "25.61", "missing", "A"],
+        ["measured", "BRIGHT", "8x8x4", "", "26.63", "missing", "A"],
+        ["published", "BRIGHT", "64x64x4", "28.10", "", "", ""],
+    ],
+    "notes": ["A: 1,000 images.", "FID: missing: no network."],
+    "seeded": False,
+}
+
+
+def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
+    table = ShownTable("equal_budget", **TOLD | {"columns": list(map(tuple, TOLD["columns"]))},  # type: ignore[arg-type, call-overload]
+                       latex="", look="", entries=[None] * 3)  # fmt: skip
+    assert table_block(table, "What it shows.", "`name`").splitlines() == [
+        "**Equal budget.** What it shows.",
+        "",
+        "BRIGHT 8x8x4 leads in PSNR (26.63, then KL|2 8x8x4 with 25.61).",
+        "",
+        "| Method   | Code size   |   PSNR ↑ |",
+        "|:---------|:------------|---------:|",
+        r"| KL\|2    | 8x8x4       |    25.61 |",
+        "| BRIGHT   | 8x8x4       |    26.63 |",
+        "",
+        "- A: 1,000 images.",
+        "- `name`",
+    ]
+
+
+def test_what_stands_outside_of_blocks_stays_and_filling_again_changes_nothing() -> None:
+    text = "# A\n<!-- table one -->\nold\n<!-- end -->\nbetween\n<!-- figure two --><!-- end -->\nlast\n"
+    once = filled(text, lambda kind, name: f"{kind} {name}", "x.md")
+    first, second = "<!-- table one -->\ntable one\n<!-- end -->", "<!-- figure two -->\nfigure two\n<!-- end -->"
+    assert once == f"# A\n{first}\nbetween\n{second}\nlast\n"
+    assert filled(once, lambda kind, name: f"{kind} {name}", "x.md") == once
+    assert filled(once, lambda kind, name: None, "x.md") == once
+
+
+@pytest.mark.parametrize("text", ["a\n<!-- table one -->\n", "a\n<!-- table one -->\n<!-- table two --><!-- end -->"])
+def test_a_block_without_an_end_is_told_with_its_line(text: str) -> None:
+    with pytest.raises(InputError, match=r"x\.md, line 2: <!-- table one --> has no <!-- end --> behind it"):
+        filled(text, lambda kind, name: "never", "x.md")
+
+
+# The command, on a run of which one table and one figure are made.
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    monkeypatch.chdir(tmp_path)
+    plan = tiny_plan()
+    table, figure = plan(tables)["table2"], plan(figures)["fig10"]
+    for job, told in ((table, json.dumps(TOLD)), (figure, "a picture")):
+        job.folder.mkdir(parents=True)
+        for path in job.outputs:
+            Path(path).write_text(told)
+    plan.shelf.forget()
+    return plan
+
+
+def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+    text = Path("docs/results.md")
+    text.parent.mkdir()
+    text.write_text(
+        "<!-- table table2 -->\nold\n<!-- end -->\n<!-- table table3 -->\nkept\n<!-- end -->\n"
+        "<!-- figure fig10 -->\n<!-- end -->\n"
+    )
+    with caplog.at_level(logging.WARNING, "bright"):
+        document(TINY, text)
+    written, run = text.read_text(), jobs.config.run
+    assert "| BRIGHT   | 8x8x4       |    26.63 |" in written and "old" not in written
+    assert f"`{jobs(tables)['table2'].name}`, by `snakemake --configfile {TINY} -- table2`" in written
+    assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
+    assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
+    assert f"](images/{run}-fig10.png)" in written
+    assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
+
+
+def test_a_result_that_no_table_of_the_run_is_told_with_those_that_are(jobs: Jobs) -> None:
+    Path("a.md").write_text("<!-- table table99 -->\n<!-- end -->\n")
+    with pytest.raises(InputError, match=r"a\.md: table table99: .*tiny\.yaml has none; it has table2, "):
+        document(TINY, Path("a.md"))
+
+
+def test_a_document_that_is_not_there_is_one_line(jobs: Jobs) -> None:
+    with pytest.raises(InputError, match=r"missing\.md: not a text that can be read"):
+        document(TINY, Path("missing.md"))
