@@ -47,6 +47,7 @@ demo: setup  ## the embedded dataset to all tables and figures
 
 comparison: setup  ## the autoencoders on equal footing: one loss, settings by the same search, three seeds (hours)
 	snakemake --cores $(CORES) --configfile config/comparison.yaml
+	bright document config/comparison.yaml docs/comparison.md
 
 demo-colour: setup  ## BRIGHT beside the other families on the embedded drawings in colour
 	snakemake --cores $(CORES) --configfile config/demo-colour.yaml

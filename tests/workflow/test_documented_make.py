@@ -236,18 +236,26 @@ def test_the_comparison_in_colour_has_latent_diffusion_on_every_familys_codes(pl
 
 @documented(
     "make comparison",
-    says="results/comparison: the study, and the table of equal budgets over three seeds; hours on two cores",
+    says="results/comparison: the study, quality at equal budgets, ablations, curves; hours on two cores",
 )
 def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Places, line: str) -> None:
-    (run,) = calls(places, line)
+    run, told = calls(places, line)
+    assert told == shlex.split("bright document config/comparison.yaml docs/comparison.md")
     jobs = places.fresh.look(shlex.join([*run, "-n"])).jobs
     config = read_config(ROOT / run[run.index("--configfile") + 1])
     trials = len(list(config.studies["rates"].grid.combinations()))
-    assert jobs["train_autoencoder"] == 4 * (trials + len(config.training_seeds))
+    assert jobs["train_autoencoder"] == 4 * trials + len(config.autoencoders) * len(config.training_seeds)
     assert jobs["make_study"] == 1
     compared = [config.autoencoders[name] for name in config.tables_or_default.equal_budget]
-    assert {one.family for one in compared} == {"bright", "vqgan", "rqvae", "kl"}
-    assert len({(one.losses.l2_weight, one.losses.perceptual_weight, one.training.images) for one in compared}) == 1
+    assert len({one.training.images for one in compared}) == 1
+    equal, own = compared[:4], compared[4:]
+    for block in (equal, own):
+        assert [one.family for one in block] == ["bright", "vqgan", "rqvae", "kl"]
+    of_all = {one.losses.model_dump_json(exclude={"adversarial", "kl_weight"}) for one in equal}
+    assert len(of_all) == 1 and {one.losses.adversarial.kind for one in equal} == {"none"}
+    assert [one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in equal] == [
+        one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in own
+    ]
 
 
 @documented("make bars", says="bar of `make bars`")
