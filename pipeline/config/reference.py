@@ -12,7 +12,7 @@ from pipeline.config.root import BASES, MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NAME, Section
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
@@ -21,6 +21,16 @@ INTRODUCTION = Path(__file__).with_name("introduction.md")
 def kinds(union: Any) -> tuple[type[BaseModel], ...]:
     """The sections that a key takes, told apart by their `kind`."""
     return get_args(get_args(union)[0])
+
+
+def tables_with(rows: type[BaseModel]) -> list[str]:
+    """The tables whose rows are told so."""
+    return [name for name, field in Tables.model_fields.items() if field.annotation is rows]
+
+
+def listed(names: list[str]) -> str:
+    """Such as `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]])
 
 
 # Section by section, in the order in which a config is written. Several kinds of one key stand one after another.
@@ -35,8 +45,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     *(("samples.NAME", kind) for kind in kinds(Samples)),
     ("evaluation", Evaluation),
     ("tables", Tables),
-    ("tables.TABLE, for table5, table6, text_10k and noise_generation", GenerationRows),
-    ("tables.ablations", AblationRows),
+    *((f"tables.TABLE, for {listed(tables_with(rows))}", rows) for rows in (GenerationRows, AutoencoderRows)),
     ("figures", Figures),
 )
 
@@ -58,7 +67,7 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
     title = f"## {heading}" + (f", kind `{kind}`" if kind else "") + (f", family `{family}`" if family else "")
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     inner: list[str] = []
-    listed = {known for _, known in SECTIONS}
+    apart = {known for _, known in SECTIONS}
     for name, field in section.model_fields.items():
         facts = _followed(schema["properties"][name], schema)
         key = f"*`{name}`*" if facts.get("operational") else f"`{name}`"
@@ -66,7 +75,7 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
         is_section = isinstance(nested, type) and issubclass(nested, Section)
         default = "**required**" if field.is_required() else "" if is_section else _default(field)
         rows.append(f"| {key} | {_type(facts, schema)} | {default} | {_cell(field.description or '')} |")
-        if isinstance(nested, type) and is_section and nested not in listed:
+        if isinstance(nested, type) and is_section and nested not in apart:
             inner += _section(f"{path}.{name}".lstrip("."), nested)
     return [title, "", " ".join((section.__doc__ or "").split()), "", *rows, "", *inner]
 

@@ -18,7 +18,7 @@ from pipeline.families import generator_family
 from pipeline.settings.autoencoder import Losses
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import AblationRows, Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.snapshots import check_snapshot
@@ -153,13 +153,14 @@ class Config(Section):
         tables = self.tables_or_default
         for key in type(tables).model_fields:
             rows = getattr(tables, key)
-            if isinstance(rows, GenerationRows):
+            if isinstance(rows, AutoencoderRows):
+                self._check_samples_of_rows(rows, f"tables.{key}")
+            elif isinstance(rows, GenerationRows):
                 for row in rows.rows:
                     self._counted(row, rows.count, f"tables.{key}", "rows")
             elif isinstance(rows, list):
                 for row in rows:
                     _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
-        self._check_ablations(tables.ablations)
         if bare := [row for row in tables.table_sizes if not _has_hash_tables(self.autoencoders[row])]:
             raise ValueError(f"tables.table_sizes: rows have hash tables, and {bare[0]} has none; leave it out")
         for key in ("dataset", "training.images"):
@@ -178,9 +179,9 @@ class Config(Section):
         if self.figures.samples is not None:
             _known(self.figures.samples, self.samples, "figures.samples", "samples")
 
-    def _check_ablations(self, rows: AblationRows) -> None:
+    def _check_samples_of_rows(self, rows: AutoencoderRows, where: str) -> None:
         """Each sample set is of the codes of a row, and of no other set's."""
-        where, found = "tables.ablations", dict[str, str]()
+        found: dict[str, str] = {}
         for name in rows.autoencoders:
             _known(name, self.autoencoders, f"{where}.autoencoders", "autoencoders")
         for name in rows.samples:

@@ -59,11 +59,12 @@ class GenerationRows(Section):
     count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
 
 
-class AblationRows(Section):
-    """Rows of the table of ablations."""
+class AutoencoderRows(Section):
+    """Rows that are autoencoders, with samples of their codes."""
 
     autoencoders: list[str] = Field(
-        default_factory=list, description="Names under `autoencoders`; each is told by what the first has otherwise."
+        default_factory=list,
+        description="Names under `autoencoders`; `ablations` tells each by what it has otherwise than the first.",
     )
     samples: list[str] = Field(
         default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
@@ -95,8 +96,14 @@ class Tables(Section):
     equal_budget: list[str] = Field(
         default_factory=list, description="One dataset, the same number of training images: quality, counts, speed."
     )
-    ablations: AblationRows = Field(
-        AblationRows(), description="A model with a part left out or made otherwise: reconstruction, samples, counts."
+    ablations: AutoencoderRows = Field(
+        AutoencoderRows(),
+        description="A model with a part left out or made otherwise: reconstruction, samples, counts.",
+    )
+    latent_diffusion: AutoencoderRows = Field(
+        AutoencoderRows(),
+        description="Distances of samples beside those of their autoencoder's own reconstructions, and over them: what"
+        " of a distance is the decoder's.",
     )
     decoding: list[str] = Field(
         default_factory=list,
@@ -105,6 +112,14 @@ class Tables(Section):
     claims: bool = Field(
         False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
     )
+
+    @property
+    def sample_sets(self) -> list[str]:
+        """The sample sets of all tables, once each."""
+        found = [getattr(self, key) for key in type(self).model_fields]
+        named = [one.rows for one in found if isinstance(one, GenerationRows)]
+        named += [one.samples for one in found if isinstance(one, AutoencoderRows)]
+        return list(dict.fromkeys(name for names in named for name in names))
 
 
 class Figures(Section):

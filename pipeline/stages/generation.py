@@ -149,9 +149,7 @@ def samples(jobs: Jobs, name: str) -> Job:
 
 def sample_sets(jobs: Jobs) -> list[Job]:
     """The sample sets of all rows of tables, of every training seed."""
-    tables = jobs.config.tables_or_default
-    rows = [getattr(tables, key).rows for key in type(tables).model_fields if hasattr(getattr(tables, key), "rows")]
-    names = dict.fromkeys(name for of_table in [*rows, tables.ablations.samples] for name in of_table)
+    names = jobs.config.tables_or_default.sample_sets
     return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
 
 

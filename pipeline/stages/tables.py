@@ -13,7 +13,7 @@ from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import changes, printed_code_size
 from pipeline.settings.diffusion import DiffusionSamples
-from pipeline.settings.evaluation import AblationRows, GenerationRows
+from pipeline.settings.evaluation import AutoencoderRows, GenerationRows
 from pipeline.settings.fields import Section
 from pipeline.stages.autoencoders import (
     COMPLEXITY,
@@ -132,6 +132,7 @@ TABLES = {
     "noise_generation": Table(("generation",), in_paper=False),
     "table_sizes": Table(("reconstruction", "codes"), in_paper=False),
     "ablations": Table(("reconstruction", "distance", "counts", "generation"), in_paper=False),
+    "latent_diffusion": Table(("distance", "generation"), in_paper=False),
     "equal_budget": Table(("reconstruction", "training", "decoding", "counts"), in_paper=False),
 }
 
@@ -144,7 +145,7 @@ def caption(table: str) -> str:
 def rows_of(jobs: Jobs, table: str) -> list[str]:
     """The rows of a table as the config has them."""
     match getattr(jobs.config.tables_or_default, table):
-        case GenerationRows(rows=rows) | AblationRows(autoencoders=rows) | rows:
+        case GenerationRows(rows=rows) | AutoencoderRows(autoencoders=rows) | rows:
             return list(rows)
 
 
@@ -246,7 +247,7 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
         found += [Summary(row, jobs(complexity, name, tuple(rows), of_paper), "complexity.json") for row in counted]
     notes = _missing_distances(jobs, rows) if "distance" in kinds else []
     if "generation" in kinds:
-        wanted = jobs.config.tables_or_default.ablations
+        wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
         of_samples, missing_too = _scores(jobs, distance_networks(jobs), sets, wanted.count)
         found, notes = found + of_samples, list(dict.fromkeys([*notes, *missing_too]))

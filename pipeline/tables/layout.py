@@ -12,6 +12,7 @@ from pipeline.tables.quantities import (
     CODE_BITS,
     COUNTS,
     DECODING_SPEED,
+    DISTANCE_RATIO,
     EFFICIENTNET,
     ENCODER,
     FD_DINOV2,
@@ -104,6 +105,11 @@ LAYOUTS = {
         "Ablations: parts left out or made otherwise",
         (*_IMAGES, "variant"),
         (*unpublished(RECONSTRUCTION), CODE_BITS, *RECONSTRUCTION_DISTANCE, *SAMPLE_DISTANCE, *unpublished(COUNTS)),
+    ),
+    "latent_diffusion": Layout(
+        "Latent diffusion on the codes of each autoencoder",
+        _IMAGES,
+        (*SAMPLE_DISTANCE, *RECONSTRUCTION_DISTANCE, *DISTANCE_RATIO),
     ),
     "equal_budget": Layout(
         "Autoencoders at equal budget",

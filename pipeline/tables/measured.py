@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.base.errors import InputError
 from pipeline.stages.tables import TableJob, TableRow
 from pipeline.tables.protocols import differing
+from pipeline.tables.quantities import RATIO
 from pipeline.tables.summaries import NamedSummary, Value, read_summary
 
 SEED_MARK = "#"
@@ -91,10 +92,12 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         target = found[row].setdefault(name, _empty(rows[row], name))
         called = rows[row].model or name
         traits = summary.traits(called)
-        if summary.kind == "generation" and "reconstruction" in kinds:  # the row is an autoencoder, not what samples
+        if summary.kind == "generation" and kinds != {"generation"}:  # the row is an autoencoder, not what samples
             for key in ("method", "sample_kind"):
                 traits.pop(key, None)
         target.add(summary.kind, traits, summary.values(called), str(path))
+    for measurement in (one for of_row in found.values() for one in of_row.values()):
+        measurement.values |= ratios(measurement.values)
     for name in rows:
         if not found[name] and kinds != {"generation"}:  # a sample set may lack all of its networks
             raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
@@ -105,6 +108,21 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         [joined[row.name] for row in job.counted],
         [measurement for row in job.rows for measurement in seeds[row.name]],
     )
+
+
+def ratios(values: dict[str, Value]) -> dict[str, Value]:
+    """The distance of samples over that of their autoencoder's reconstructions, where both are to the same images."""
+    found: dict[str, Value] = {}
+    for key, of_reconstructions in values.items():
+        name = key.removeprefix("rfid.")
+        if name == key or name not in values or of_reconstructions.number == 0:
+            continue
+        of_samples, images = values[name], ("reference_sha256", "reference_count")
+        if all(of_samples.protocol.get(one) == of_reconstructions.protocol.get(one) for one in images):
+            found[RATIO + name] = replace(
+                of_samples, number=of_samples.number / of_reconstructions.number, std=None, interval=None
+            )
+    return found
 
 
 def _row_of(name: str, job: TableJob) -> str:

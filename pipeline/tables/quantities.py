@@ -153,6 +153,15 @@ SAMPLE_DISTANCE = tuple(
     for quantity in (FID, FID_CLEAN, EFFICIENTNET[0])
 )
 
+# The first over the second. 1: samples are as near as the decoder lets them be.
+RATIO = "over_rfid."
+DISTANCE_RATIO = tuple(
+    Quantity(
+        f"{of.key}_over_r{of.key}", f"{of.name} / r{of.name} ↓", of.kind, {"": f"{RATIO}{of.compared}"}, decimals=2
+    )
+    for of in (FID, FID_CLEAN, EFFICIENTNET[0])
+)
+
 
 def _of_codes(key: str, label: str, decimals: int, significant: int = 0) -> Quantity:
     return Quantity(key, label, "codes", {"": f"codes.{key}"}, decimals=decimals, significant=significant)

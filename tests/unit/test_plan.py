@@ -355,6 +355,14 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
+def test_latent_diffusion_has_distances_of_samples_and_of_reconstructions_alone() -> None:
+    values = tiny_values()
+    values["tables"] = {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}
+    made = tiny_plan(values)(tables)["latent_diffusion"]
+    assert {job.stage.name for job in made.upstream} == {"score_features"}
+    assert {job.settings["kind"] for job in made.upstream} == {"generation", "reconstruction_distance"}
+
+
 def test_quality_is_drawn_against_bits_for_every_seed_and_all_models_of_the_figure_are_timed() -> None:
     values = tiny_values() | {"training_seeds": [0, 7]}
     values["figures"] = {"rate_quality": ["without-noise", "main"]}

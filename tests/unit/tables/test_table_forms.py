@@ -76,6 +76,10 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
         reconstruction_distance("main", "efficientnet_lite0"),
         {**generation("main", "efficientnet_lite0"), "autoencoder": "main"},
     ],
+    "latent_diffusion": [
+        reconstruction_distance("main", "efficientnet_lite0"),
+        {**generation("main", "efficientnet_lite0"), "autoencoder": "main"},
+    ],
     "equal_budget": [reconstruction("main"), complexity("main", "fashion_mnist", "8x8x4", feature_size=16)],
 }
 

@@ -103,6 +103,35 @@ def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(made: 
     assert "FID of samples" not in text, "no Inception in these summaries"
 
 
+def sampled(name: str, of_samples: float, of_reconstructions: float, reference: str = "1") -> list[tuple[str, Any]]:
+    """Summaries of samples and of reconstructions, the latter against the reference named."""
+    samples = generation("s", "efficientnet_lite0", code_size="8x8x4")
+    near = reconstruction_distance(name.partition("#")[0], "efficientnet_lite0")
+    for one, distance, digit in ((samples, of_samples, "1"), (near, of_reconstructions, reference)):
+        one["metrics"] = {"frechet_distance": distance}
+        one["protocol"] = one["protocol"] | {"reference": "validation", "reference_count": 9}
+        one["protocol"]["reference_sha256"] = 64 * digit
+    return [(name, samples), (name, near)]
+
+
+RATIO = "fd_efficientnet_lite0_over_rfd_efficientnet_lite0_measured"
+
+
+def test_a_distance_of_samples_stands_over_that_of_reconstructions(made: Callable[..., Table]) -> None:
+    seeds = [*sampled("main", 400, 200), *sampled("main#1", 600, 150)]
+    table = made("latent_diffusion", [{"name": "main"}], *seeds, training_seeds=[0, 1])
+    row = row_named(table, "main")
+    assert float(row[RATIO]) == (2 + 4) / 2, "the mean of the ratios, not the ratio of the means"
+    assert float(row["fd_efficientnet_lite0_measured"]) == 500 and row["method"] == "BRIGHT"
+    text = to_markdown(table)
+    assert "FD (EfficientNet-Lite0) / rFD (EfficientNet-Lite0) ↓" in text and "3.00 ± 1.41" in text
+
+
+def test_distances_to_other_images_have_no_ratio(made: Callable[..., Table]) -> None:
+    row = row_named(made("latent_diffusion", [{"name": "main"}], *sampled("main", 400, 200, "2")), "main")
+    assert float(row["fd_efficientnet_lite0_measured"]) == 400 and row[RATIO] == ""
+
+
 HISTORY = "step,images,seconds,l2\n1,16,0.5,1.0\n2000,32000,431.25,0.1\n"
 
 
