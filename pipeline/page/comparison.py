@@ -45,7 +45,9 @@ def ranked(table: ShownTable, name: str) -> list[Reached]:
     for row in table.measured_rows():
         cell = table.measured_cells(row).get(name, "")
         if (match := CELL.fullmatch(cell)) is not None:
-            label = " ".join(filter(None, (table.cell(row, "Method"), table.cell(row, "Code size"))))
+            label = " ".join(filter(None, (table.cell(row, column) for column in ("Method", "Code size"))))
+            if changed := table.cell(row, "Changed"):
+                label += f", {changed}"
             found.append(Reached(label, match["number"], _number(match["number"]), _interval(match, table.seeded)))
     return sorted(found, key=lambda one: -sign * one.number)
 

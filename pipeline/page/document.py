@@ -42,22 +42,30 @@ def table_block(table: ShownTable, caption: str, made_by: str) -> str:
     """What was measured in a table, and which row leads in what; published numbers stay away."""
     told = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table), _cells(table)]
     notes = [f"- {escape_markdown(note)}" for note in table.remarks]
-    return "\n\n".join(part for part in [*told, "\n".join([*notes, f"- {made_by}"])] if part)
+    if notes:
+        told += ["<details><summary>Notes and protocols</summary>", "\n".join(notes), "</details>"]
+    return "\n\n".join(part for part in [*told, f"Made by {made_by}."] if part)
 
 
 def figure_block(title: str, caption: str, picture: str, made_by: str) -> str:
     """A picture below its title and caption."""
-    return f"**{title}.** {caption}\n\n![{title}]({picture})\n\n- {made_by}"
+    return f"**{title}.** {caption}\n\n![{title}]({picture})\n\nMade by {made_by}."
 
 
 def _cells(table: ShownTable) -> str:
-    """The rows that were measured: what names them, and every measured quantity that one of them has."""
+    """The rows that were measured: what tells them apart, and every measured quantity that one of them has."""
     rows = table.measured_rows() if table.has_numbers else table.rows
     measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]
     shown = [place for place in measured if any(row[place] not in WITHOUT_NUMBER for row in rows)]
-    words = [table.subject, *table.identity] if table.has_numbers else list(range(len(table.columns)))
-    told = [place for place in words if any(row[place] for row in rows)] + shown
-    headings = [escape_markdown(table.columns[place][0]) for place in told]
+    words = table.identity if table.has_numbers else [one for one in range(len(table.columns)) if one != table.subject]
+    apart = [place for place in words if len({row[place] for row in rows}) > 1]
+    told = [table.subject, *apart, *shown]
+    headings = [escape_markdown(_heading(*table.columns[place])) for place in told]
     body = [[escape_markdown(row[place]) for place in told] for row in rows]
-    sides = ["left" if place in words and table.has_numbers else "right" for place in told]
+    sides = ["right" if place in shown or not table.has_numbers else "left" for place in told]
     return tabulate(body, headings, tablefmt="pipe", disable_numparse=True, colalign=sides)
+
+
+def _heading(quantity: str, part: str) -> str:
+    """With what tells two columns of one quantity apart, such as the convention of a count."""
+    return f"{quantity} {part.partition(' ')[2]}".rstrip()

@@ -24,12 +24,13 @@ TOLD = {
         ["PSNR ↑", "published"],
         ["PSNR ↑", "measured"],
         ["FID ↓", "measured"],
+        ["Decoder (M)", "measured true"],
         ["Protocol", ""],
     ],
     "rows": [
-        ["measured", "KL|2", "8x8x4", "", "25.61", "missing", "A"],
-        ["measured", "BRIGHT", "8x8x4", "", "26.63", "missing", "A"],
-        ["published", "BRIGHT", "64x64x4", "28.10", "", "", ""],
+        ["measured", "KL|2", "8x8x4", "", "25.61", "missing", "1.0", "A"],
+        ["measured", "BRIGHT", "8x8x4", "", "26.63", "missing", "1.0", "A"],
+        ["published", "BRIGHT", "64x64x4", "28.10", "", "", "", ""],
     ],
     "notes": ["A: 1,000 images.", "FID: missing: no network."],
     "seeded": False,
@@ -44,13 +45,18 @@ def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
         "",
         "BRIGHT 8x8x4 leads in PSNR (26.63, then KL|2 8x8x4 with 25.61).",
         "",
-        "| Method   | Code size   |   PSNR ↑ |",
-        "|:---------|:------------|---------:|",
-        r"| KL\|2    | 8x8x4       |    25.61 |",
-        "| BRIGHT   | 8x8x4       |    26.63 |",
+        "| Method   |   PSNR ↑ |   Decoder (M) true |",
+        "|:---------|---------:|-------------------:|",
+        r"| KL\|2    |    25.61 |                1.0 |",
+        "| BRIGHT   |    26.63 |                1.0 |",
+        "",
+        "<details><summary>Notes and protocols</summary>",
         "",
         "- A: 1,000 images.",
-        "- `name`",
+        "",
+        "</details>",
+        "",
+        "Made by `name`.",
     ]
 
 
@@ -95,8 +101,8 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     with caplog.at_level(logging.WARNING, "bright"):
         document(TINY, text)
     written, run = text.read_text(), jobs.config.run
-    assert "| BRIGHT   | 8x8x4       |    26.63 |" in written and "old" not in written
-    assert f"`{jobs(tables)['table2'].name}`, by `snakemake --configfile {TINY} -- table2`" in written
+    assert "| BRIGHT   |    26.63 |" in written and "old" not in written
+    assert f"Made by `snakemake --configfile {TINY} -- table2`, as `{jobs(tables)['table2'].name}`." in written
     assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
     assert f"](images/{run}-fig10.png)" in written
