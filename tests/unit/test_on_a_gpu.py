@@ -37,15 +37,15 @@ class Limit(NamedTuple):
 
 
 LIMITS = {
-    "autoencoders.ffhq-64x64x4": Limit(2350, 31, decode=250),
+    "autoencoders.ffhq-64x64x4": Limit(2450, 31, decode=250),
     "autoencoders.ffhq-rqvae": Limit(1700, 57),
     "autoencoders.church-kl-bf16": Limit(1850, 24),
     "diffusions.ffhq": Limit(1700, 56),
     "generators.ffhq-stylegan2": Limit(5400, 20, to_device=5),
 }
 SLOW_LIMITS = {
-    "autoencoders.ffhq-16x16x16": Limit(2600, 32, decode=250),
-    "autoencoders.ffhq-64x64x4-bf16": Limit(3100, 21, decode=250),
+    "autoencoders.ffhq-16x16x16": Limit(2700, 32, decode=250),
+    "autoencoders.ffhq-64x64x4-bf16": Limit(3150, 21, decode=250),
     "autoencoders.ffhq-vqgan": Limit(1550, 21),
     "diffusions.ffhq-bf16": Limit(2650, 45),
     "generators.ffhq-imagebart": Limit(3800, 20),

@@ -12,6 +12,8 @@ from PIL import Image
 from test_promise_one import AFTER_DIFFUSION
 from typed import IMAGES, README, REFERENCE, VALIDATION, Places, documented, dry
 
+from pipeline.config.root import read_config
+
 pytestmark = pytest.mark.slow
 
 OF_NETWORKS = {"fetch_network", "extract_features", "score_features"}
@@ -295,3 +297,13 @@ def test_the_transfer_trains_four_autoencoders(places: Places, line: str) -> Non
     assert jobs["prepare_dataset"] == 1
     assert jobs["train_autoencoder"] == 4
     assert "train_diffusion" not in jobs
+
+
+@documented("snakemake --cores 2 --configfile config/perceptual.yaml -- ablations", says="the four losses in one table")
+def test_four_perceptual_losses_are_compared_and_nothing_else_differs(places: Places, line: str) -> None:
+    jobs = places.fresh.look(dry(line)).jobs
+    assert jobs["train_autoencoder"] == 4 and "train_diffusion" not in jobs
+    models = read_config(ROOT / "config" / "perceptual.yaml").autoencoders.values()
+    losses = {(one.losses.perceptual.network, one.losses.perceptual.distance) for one in models}
+    assert losses == {("vgg16", "squared"), ("vgg16", "absolute"), ("lpips_vgg", "squared"), ("none", "squared")}
+    assert len({one.model_dump_json(exclude={"losses"}) for one in models}) == 1
