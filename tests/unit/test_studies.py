@@ -170,3 +170,18 @@ def test_the_figure_has_a_panel_for_each_autoencoder_and_its_losses(job, measure
         (line,) = axis.get_lines()
         assert sorted(line.get_ydata()) == pytest.approx(sorted(rows["loss"]))
         assert list(line.get_xdata()) == [1e-3, 1e-2]
+
+
+def test_one_colour_says_the_same_in_every_panel(tmp_path):
+    """Whichever trial was the best of an autoencoder, and stands first in the record."""
+    path = tmp_path / "table.csv"
+    rows = [("plain", 0, 0.001, 0.5, 1.0), ("plain", 1, 0.01, 0.5, 2.0), ("plain", 2, 0.001, 0.9, 3.0)]
+    rows += [("small", 2, 0.001, 0.9, 1.0), ("small", 0, 0.001, 0.5, 2.0), ("small", 1, 0.01, 0.5, 3.0)]
+    columns = ["autoencoder", "trial", "learning_rate", "betas", "encoder_learning_rate", "loss"]
+    pd.DataFrame([(*row[:4], 0.1, row[4]) for row in rows], columns=columns).to_csv(path, index=False)
+    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
+    first, second = (
+        {line.get_label(): line.get_color() for line in axis.get_lines()} for axis in figure.axes if axis.get_visible()
+    )
+    assert first == second and len(set(first.values())) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
