@@ -15,6 +15,8 @@ from pipeline.tables.render import escape_markdown
 
 BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
 END = "<!-- end -->"
+LONG = 30
+"""Rows of a table that is shown as it is."""
 
 Fill = Callable[[str, str], str | None]
 """Kind and name of a block -> what stands in it; None: what stands there stays."""
@@ -40,11 +42,16 @@ def filled(text: str, fill: Fill, where: str) -> str:
 
 def table_block(table: ShownTable, caption: str, made_by: str) -> str:
     """What was measured in a table, and which row leads in what; published numbers stay away."""
-    told = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table), _cells(table)]
-    notes = [f"- {escape_markdown(note)}" for note in table.remarks]
-    if notes:
-        told += ["<details><summary>Notes and protocols</summary>", "\n".join(notes), "</details>"]
+    told = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
+    told.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
+    if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
+        told.append(_folded("Notes and protocols", "\n".join(notes)))
     return "\n\n".join(part for part in [*told, f"Made by {made_by}."] if part)
+
+
+def _folded(summary: str, text: str) -> str:
+    """What opens at a click, where Markdown is shown as a page."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def figure_block(title: str, caption: str, picture: str, made_by: str) -> str:
