@@ -27,7 +27,7 @@ from pipeline.data.pictures import save_picture
 from pipeline.models.autoencoder import HALF
 from pipeline.settings.autoencoder import Execution
 from pipeline.training.history import History
-from pipeline.training.processes import average_numbers
+from pipeline.training.processes import EndRequests, average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
 from pipeline.training.trackers import log_with, start_trackers
@@ -73,6 +73,7 @@ class Loop:
         self.validate, self.save_model = validate, save_model
         self.state_path = work / "state.safetensors"
         self.terminated = False
+        self.end_requests = EndRequests(accelerator)
 
     def run(self) -> History:
         """Train; returns the whole history. Asked to end, it saves the state and exits with 143."""
@@ -110,7 +111,7 @@ class Loop:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
                 if main and self.execution.keep_every and done % self.execution.keep_every == 0:
                     self._keep(done)
-                ending = self._ending() and done < task.steps
+                ending = self.end_requests.heard(done, self.terminated) and done < task.steps
                 if ending or time.monotonic() >= save_at or done == task.steps:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)
@@ -179,13 +180,6 @@ class Loop:
                 part.load_state_dict(state[kind][name])
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
-
-    def _ending(self) -> bool:
-        """Whether any process was asked to end: all leave at the same step, or the others would wait for it."""
-        if self.accelerator.num_processes == 1:
-            return self.terminated
-        asked = torch.tensor(float(self.terminated), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _on_request(self, number: int, frame: FrameType | None) -> None:
         self.terminated = True

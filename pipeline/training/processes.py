@@ -1,5 +1,6 @@
 """Sums over the processes of a training, and over parts of a batch: each has its own rows of the global batch."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, distributed, nn
 
+ASK_S = 1.0  # between two moments at which processes ask one another whether to end
 BUCKET = 25 * 2**20  # bytes of gradients that are sent at once, as DDP has it
 
 
@@ -99,3 +101,32 @@ def batch_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
         return gradients[0].norm()
     own = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
     return accelerator.reduce(own, "sum").sqrt()
+
+
+class EndRequests:
+    """Whether any process of a training was asked to end: all hear of it at one step, or some would wait for others.
+
+    To ask, processes wait for one another and for their devices, so it is done about once a second, not at every step.
+    How many steps that is they agree on each time, from the pace since the last: at most twice as many as then, so that
+    a training whose first steps were fast is not left without an answer in its slow ones for long.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        self.ask_at = 0
+        self.asked: tuple[int, float] | None = None
+
+    def heard(self, done: int, asked_here: bool) -> bool:
+        """After step `done`: whether to end now."""
+        if self.accelerator.num_processes == 1:
+            return asked_here
+        if done < self.ask_at:
+            return False
+        now, steps = time.monotonic(), 1
+        if self.asked is not None:
+            passed = done - self.asked[0]
+            steps = max(1, min(2 * passed, int(ASK_S * passed / max(now - self.asked[1], 1e-9))))
+        told = torch.tensor([float(asked_here), float(steps)], device=self.accelerator.device)
+        ending, agreed = self.accelerator.reduce(told, "sum").tolist()
+        self.asked, self.ask_at = (done, now), done + int(agreed) // self.accelerator.num_processes
+        return bool(ending > 0)
