@@ -53,7 +53,7 @@ def _typed(page: Path) -> list[str]:
 def inline_lines(page: Path) -> list[str]:
     """Commands inside a page's sentences."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
+    spans = [" ".join(span.split()) for span in re.findall(r"(?<!\\)`([^`]+)`", text)]
     return [span for span in spans if (found := re.match(r"(?:\w+=\S+ )*(\S+) ", span)) and found[1] in PROGRAMS]
 
 

@@ -39,8 +39,7 @@ def document(
             logger.warning("%s %s stays as it is: %s", kind, name, why)
             return None
         logger.info("%s %s: %s", kind, name, job.name)
-        target = name if kind == "table" else "figures"
-        by = f"`snakemake --configfile {config} -- {target}`, as `{job.name}`"
+        by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
         return _table(job, name, by) if kind == "table" else _figure(job, name, by, text, jobs.config.run)
 
     write_text(text, filled(_read(text), fill, str(text)))

@@ -102,7 +102,7 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
         document(TINY, text)
     written, run = text.read_text(), jobs.config.run
     assert "| BRIGHT   |    26.63 |" in written and "old" not in written
-    assert f"Made by `snakemake --configfile {TINY} -- table2`, as `{jobs(tables)['table2'].name}`." in written
+    assert f"Made by the target `table2` of `{TINY}`, as `{jobs(tables)['table2'].name}`." in written
     assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
     assert f"](images/{run}-fig10.png)" in written
