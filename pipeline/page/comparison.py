@@ -1,9 +1,10 @@
 """Who leads in what, by how much, and whether that is more than the spread: one paragraph from a table's own cells."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.page.shown_tables import ShownTable
+from pipeline.page.shown_tables import ShownTable, is_measured
 
 BETTER = {"↑": 1, "↓": -1}
 """What a heading's arrow says: whether a larger number is the better one."""
@@ -42,14 +43,26 @@ def ranked(table: ShownTable, name: str) -> list[Reached]:
     if (sign := BETTER.get(name[-1:])) is None:
         return []
     found = []
-    for row in table.measured_rows():
+    for row, label in labelled(table):
         cell = table.measured_cells(row).get(name, "")
         if (match := CELL.fullmatch(cell)) is not None:
-            label = " ".join(filter(None, (table.cell(row, column) for column in ("Method", "Code size"))))
-            if changed := table.cell(row, "Changed"):
-                label += f", {changed}"
             found.append(Reached(label, match["number"], _number(match["number"]), _interval(match, table.seeded)))
     return sorted(found, key=lambda one: -sign * one.number)
+
+
+def labelled(table: ShownTable) -> list[tuple[list[str], str]]:
+    """The measured rows, each with what it is called; with its name in the config where others are called the same."""
+    named = []
+    for row, entry in table.shown_rows:
+        if is_measured(table.cell(row, "Source")):
+            label = " ".join(filter(None, (table.cell(row, column) for column in ("Method", "Code size"))))
+            changed = table.cell(row, "Changed")
+            named.append((row, f"{label}, {changed}" if changed else label, entry))
+    counts = Counter(label for _, label, _ in named)
+    return [
+        (row, f"{label} ({entry.rpartition('.')[2]})" if entry and counts[label] > 1 else label)
+        for row, label, entry in named
+    ]
 
 
 def _interval(match: re.Match[str], seeded: bool) -> tuple[float, float] | None:

@@ -1,5 +1,7 @@
 """The paragraph that compares: every number from the table's cells, and a lead within the spread said to be one."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.page.comparison import comparison
@@ -48,3 +50,9 @@ def test_a_spread_over_images_is_no_interval_of_the_mean():
 def test_equal_numbers_and_single_rows_lead_in_nothing():
     assert comparison(table(("BRIGHT", "26.63", "0.0080"), ("KL", "26.63", "missing"))) == ""
     assert comparison(table(("BRIGHT", "26.63", "0.0080"))) == ""
+
+
+def test_rows_of_one_method_and_code_are_told_apart_by_their_names() -> None:
+    of_three = table(("BRIGHT", "26.63", "missing"), ("BRIGHT", "25.61", "missing"), ("KL", "23.42", "missing"))
+    told = comparison(replace(of_three, entries=["autoencoders.main", "autoencoders.short", "autoencoders.kl"]))
+    assert told == "BRIGHT 8x8x4 (main) leads in PSNR (dB) (26.63, then BRIGHT 8x8x4 (short) with 25.61)."
