@@ -1,5 +1,6 @@
 """Fixtures that the test folders share: metric networks that can be fetched here, tiny models, tiny images."""
 
+import gc
 import os
 import signal
 
@@ -19,12 +20,13 @@ import pytest
 from filelock import FileLock
 
 from pipeline.base.errors import InputError
-from pipeline.base.memory import keep_freed_memory
+from pipeline.base.memory import collect_garbage_rarely, keep_freed_memory
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.models.metric_networks.fetching import fetch
 from pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
 
 keep_freed_memory()  # as stages do
+collect_garbage_rarely()
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -86,6 +88,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         made = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in made):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no test looks for garbage among it."""
+    gc.collect()
+    gc.freeze()
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

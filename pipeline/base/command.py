@@ -18,7 +18,7 @@ from pipeline.base.checksums import check
 from pipeline.base.disk import refusal
 from pipeline.base.errors import InputError
 from pipeline.base.heartbeat import beating
-from pipeline.base.memory import keep_freed_memory
+from pipeline.base.memory import collect_garbage_rarely, keep_freed_memory
 from pipeline.base.parsing import parse_json, parse_settings, shortened
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
@@ -90,6 +90,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     """
     when_asked_to_end(_terminate)
     keep_freed_memory()
+    collect_garbage_rarely()
     told, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None

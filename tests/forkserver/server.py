@@ -9,6 +9,7 @@ What a fork cannot be asked: what it imports, what it peaks at in memory, to be 
 start real processes.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -23,7 +24,7 @@ import struct
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LIBRARIES = (
     "torch",
@@ -137,6 +138,24 @@ def become(job: dict[str, Any], streams: list[int], search: list[str]) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
 
 
+def run(module: str, *words: str) -> NoReturn:
+    """Run a module, and end without giving back each object as Python does: what forks share would be copied for it."""
+    sys.argv[1:] = words
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        code = ending.code
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does before what follows
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
 def serve(path: str) -> tuple[dict[str, Any], list[int]]:
     """Answer clients for ever; returns in each fork that is to become a command."""
     listener = socket.socket(socket.AF_UNIX)
@@ -166,15 +185,16 @@ def serve(path: str) -> tuple[dict[str, Any], list[int]]:
 
 def main() -> None:
     search = sys.path[1:]
+    gc.disable()
     load_libraries()
     assert threading.active_count() == 1, f"threads don't survive a fork: {threading.enumerate()}"
     gc.collect()
     gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that ended are not waited for
     job, streams = serve(sys.argv[1])
     become(job, streams, search)
-    module, *sys.argv[1:] = job["arguments"]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    run(*job["arguments"])
 
 
 if __name__ == "__main__":

@@ -28,3 +28,34 @@ def faults(how: str) -> int:
 def test_a_block_is_given_once() -> None:
     assert faults("usual") > 200_000, "4 kB each"
     assert faults("kept") < 500
+
+
+GARBAGE = """
+import gc, sys
+if sys.argv[1] == "rarely":
+    from pipeline.base.memory import collect_garbage_rarely
+    collect_garbage_rarely()
+
+class Node:
+    def __del__(self):
+        print("gone", flush=True)
+
+node = Node()
+node.itself = node
+del node
+kept = [[] for _ in range(int(sys.argv[2]))]
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "objects", "told"),
+    [
+        ("usual", 5_000, ["gone", "end"]),
+        ("rarely", 5_000, ["end"]),
+        ("rarely", 50_000, ["gone", "end"]),
+    ],
+)
+def test_garbage_is_looked_for_less_often_and_not_at_the_end(how: str, objects: int, told: list[str]) -> None:
+    command = [sys.executable, "-c", GARBAGE, how, str(objects)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == told
