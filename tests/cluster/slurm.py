@@ -95,11 +95,16 @@ class Cluster:
         self.nodes[node] = self._start("slurmd", "-D", "-N", node)
 
     def wait_for_nodes(self) -> None:
-        """Until all nodes can have jobs."""
-        states = ("sinfo", "--noheader", "--Node", "--format=%T")
-        wait_for(
-            lambda: {"idle", "mixed", "allocated"} >= set(self.call(*states).split()), 60, "the nodes did not come up"
-        )
+        """Until all nodes can have jobs; a daemon that died while it started is started again."""
+
+        def up() -> bool:
+            for node, daemon in self.nodes.items():
+                if daemon.poll() is not None:
+                    self.start_node(node)
+            states = self.call("sinfo", "--noheader", "--Node", "--format=%T").split()
+            return {"idle", "mixed", "allocated"} >= set(states)
+
+        wait_for(up, 60, "the nodes did not come up")
 
     @contextmanager
     def crashed(self, node: str) -> Iterator[None]:
