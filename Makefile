@@ -33,9 +33,9 @@ $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(COMPILE)
 	touch $@
 
+# What tests use of theirs is a small part, and compiled when it is imported.
 $(TEST): $(LOCKS)/test.txt $(RUN)
 	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/test.txt
-	$(COMPILE)
 	touch $@
 
 lock: $(RUN)  ## the locks of what pyproject.toml asks; UPGRADE=--upgrade: newer versions where it allows them

@@ -54,7 +54,7 @@ SETTING_UP = [
     "python -m pip install --quiet --no-compile --no-deps --editable .",
     COMPILE,
 ]
-FOR_TESTS = [SETTING_UP[2].replace("run.txt", "test.txt"), COMPILE]
+FOR_TESTS = [SETTING_UP[2].replace("run.txt", "test.txt")]
 LINT = [
     *("ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint", "mypy"),
     *("lint-imports", "bright config --check"),
