@@ -14,7 +14,7 @@ from tiny_workflow import copy_checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
-STEPS = 400
+STEPS = 250
 LIMIT_MB = 2400
 # What the training gets to hold: more than its limit, less than twice that; slowly enough for Slurm, which looks every
 # two seconds.

@@ -9,7 +9,7 @@ from tiny_workflow import Workflow, empty_workflow
 
 pytestmark = pytest.mark.slow
 
-STEPS = 50
+STEPS = 30
 TOLERANCE = 1e-4
 
 
@@ -27,7 +27,7 @@ def trained(folder: Path, networks: Path, processes: int) -> Workflow:
         main = config["autoencoders"]["main"]
         main["training"] |= {"images": 8 * STEPS, "learning_rate": 1e-4}
         main["training"] |= {"epsilon": 1e-6, "discriminator_epsilon": 1e-5}
-        main["losses"]["adversarial"] |= {"start_images": 80, "critic_only_images": 80}
+        main["losses"]["adversarial"] |= {"start_images": 40, "critic_only_images": 40}
         main["execution"] |= execution
         diffusion = config["diffusions"]["main"]
         diffusion["training"] |= {"steps": STEPS, "learning_rate": 1e-4}
