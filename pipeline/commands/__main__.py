@@ -6,6 +6,7 @@ settings, inputs and outputs are the ones that the workflow gives it.
 
 import ast
 import difflib
+import os
 import runpy
 import subprocess
 import sys
@@ -69,7 +70,11 @@ def main() -> None:
     name = name.replace("-", "_") if name[0] != "-" else name
     found = commands()
     if name in ("--help", "-h", "help"):
-        print(listing())
+        try:
+            print(listing(), flush=True)
+        except BrokenPipeError:  # whoever reads it has enough, such as `head -1`; nothing is left to be flushed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         return
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
