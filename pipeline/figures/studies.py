@@ -10,6 +10,7 @@ from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 
 RATE, *OTHERS = Grid.model_fields
+AS_CONFIGURED = "as in the config"
 
 
 def studies(job: FigureJob, inputs: Inputs) -> Figure:
@@ -18,21 +19,21 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         label: read_csv(path, f"study {path}", "autoencoder", "trial", "loss")
         for label, (path,) in labelled_paths(inputs, "study").items()
     }
+    across = RATE if all(RATE in frame for frame in found.values()) else "trial"
+    found = {label: frame.assign(beside=_beside_the_rate(frame, across)) for label, frame in found.items()}
     parts = [
         (label, name, rows) for label, frame in found.items() for name, rows in frame.groupby("autoencoder", sort=False)
     ]
     figure, axes = panels(len(parts), 4, job.title, width=2.4, height=2.2)
-    across = RATE if all(RATE in frame for frame in found.values()) else "trial"
-    others = [key for key in OTHERS if across == RATE and all(key in frame for frame in found.values())]
     losses = [loss for frame in found.values() for loss in frame["loss"]]
-    in_order = [
-        rows.sort_values("trial") for _, _, rows in parts
-    ]  # the grid's; one colour says one thing in all panels
-    colours = labelled(list(dict.fromkeys(words for rows in in_order for words in _apart(rows, others))))
+    in_order = [rows.sort_values("trial") for _, _, rows in parts]  # the grid's
+    colours = labelled(list(dict.fromkeys(beside for rows in in_order for beside in rows["beside"])))
+    lines = {}  # one colour says one thing in all panels
     for axis, (label, name, rows) in zip(axes, parts, strict=True):
-        for words, line in rows.groupby(_apart(rows, others), sort=False):
+        for beside, line in rows.groupby("beside", sort=False):
             line = line.sort_values(across)
-            axis.plot(line[across], line["loss"], color=colours[words], label=words, marker="o", markersize=3)
+            shown = axis.plot(line[across], line["loss"], color=colours[beside], label=beside, marker="o", markersize=3)
+            lines[beside] = shown[0]
         axis.set_title(name if len(found) == 1 else f"{label}: {name}")
         axis.set_xlabel(across.replace("_", " "))
         axis.set_yscale("log")
@@ -43,13 +44,16 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         if across == RATE:
             axis.set_xscale("log")
     axes[0].set_ylabel("loss on tuning images")
-    lines = sorted(axes[0].get_lines(), key=lambda line: list(colours).index(str(line.get_label())))
-    if others:
-        shown, heading = [str(line.get_label()) for line in lines], ", ".join(key.replace("_", " ") for key in others)
-        figure.legend(lines, shown, title=heading, loc="outside lower center", ncols=2)
+    if set(lines) != {AS_CONFIGURED}:
+        named = [beside for beside in colours if beside in lines]
+        heading = ", ".join(key.replace("_", " ") for key in OTHERS if any(key in frame for frame in found.values()))
+        figure.legend([lines[one] for one in named], named, title=heading, loc="outside lower center", ncols=2)
     return figure
 
 
-def _apart(rows: pd.DataFrame, others: list[str]) -> pd.Series:
-    """What each trial has beside its learning rate, in words."""
-    return rows[others].astype(str).agg(", ".join, axis=1) if others else rows["autoencoder"]
+def _beside_the_rate(frame: pd.DataFrame, across: str) -> pd.Series:
+    """What each trial has beside its learning rate, in words, where that is what goes across."""
+    others = [key for key in OTHERS if key in frame and across == RATE]
+    if not others:
+        return pd.Series(AS_CONFIGURED, index=frame.index)
+    return frame[others].astype(str).agg(", ".join, axis=1)

@@ -1,6 +1,7 @@
 """A study: the same trials for each autoencoder, on images of their own, and the best by the loss they share."""
 
 import copy
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,22 @@ def test_one_colour_says_the_same_in_every_panel(tmp_path):
     )
     assert first == second and len(set(first.values())) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
+
+
+def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
+    """Each line joins the trials of its own study that differ in the rate alone."""
+    searched, longer = tmp_path / "rates.csv", tmp_path / "longer.csv"
+    rows = [
+        ("plain", number, rate, betas, 1.0) for number, (rate, betas) in enumerate(product((1e-3, 1e-2), (0.5, 0.9)))
+    ]
+    pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "betas", "loss"]).to_csv(searched, index=False)
+    rows = [("plain", number, rate, 1.0) for number, rate in enumerate((1e-3, 1e-2))]
+    pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(longer, index=False)
+    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={searched}", f"study:longer={longer}"]))
+    first, second = (
+        [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()]
+        for axis in figure.axes
+        if axis.get_visible()
+    )
+    assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9", "as in the config"]
