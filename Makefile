@@ -51,12 +51,14 @@ comparison: setup  ## the autoencoders on equal footing: one loss, settings by t
 
 demo-colour: setup  ## BRIGHT beside the other families on the embedded drawings in colour
 	snakemake --cores $(CORES) --configfile config/demo-colour.yaml
+	bright document config/demo-colour.yaml docs/colour.md
 
 bars: $(TEST)  ## the demo's quality against its bars
 	pytest -rP tests/demo/test_bars.py -m demo
 
 demo-all: setup  ## the demo with every family of the tables beside BRIGHT; what the demo made is not made again
 	snakemake --cores $(CORES) --configfile config/demo-all.yaml --prioritize train_generator
+	bright document config/demo-all.yaml docs/other-systems.md
 
 bars-all: $(TEST)  ## what the other families learned (a quarter of an hour: their untrained networks make images too)
 	pytest -rP tests/demo/test_family_bars.py -m demo

@@ -123,6 +123,20 @@ def test_a_file_put_there_is_taken_if_its_hash_is_right(places: Places, line: st
     assert not list(networks.glob("*.safetensors"))
 
 
+@documented("bright document config/transfer.yaml docs/transfer.md", says="puts what came out into this file")
+def test_a_document_keeps_what_a_run_has_not_made(places: Places, line: str) -> None:
+    place = places.fresh_copy()
+    before = (ROOT / "docs" / "transfer.md").read_text()
+    (place.folder / "docs").mkdir()
+    (place.folder / "docs" / "transfer.md").write_text(before)
+    told = place.type(line).text
+    blocks = re.findall(r"<!-- (table|figure) (\w+) -->", before)
+    assert {kind for kind, _ in blocks} == {"table", "figure"}
+    for kind, name in blocks:
+        assert re.search(rf"{kind} {name} stays as it is: \S+ is not made yet", told)
+    assert (place.folder / "docs" / "transfer.md").read_text() == before
+
+
 @documented("bright document config/demo.yaml report.md", says="fills the blocks of report.md")
 def test_a_document_has_the_tables_and_pictures_of_a_run(places: Places, line: str) -> None:
     place = places.copy()
