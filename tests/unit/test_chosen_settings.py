@@ -12,7 +12,7 @@ from pipeline.settings.study import Grid, Study
 
 ROOT = Path(__file__).parents[2]
 SEARCHED = list(Grid.model_fields)
-STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies  # a later one goes on from an earlier one's best
+STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies
 
 
 def record(study: str) -> list[dict[str, str]]:
@@ -34,14 +34,19 @@ def tried(row: dict[str, str], study: Study) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
-def chosen() -> dict[str, dict[str, Any]]:
-    """The best settings of each family; what a later study searched is the later one's."""
-    best: dict[str, dict[str, Any]] = {}
-    for name, study in STUDIES.items():
-        for row in record(name):
-            if row["best"]:
-                best.setdefault(row["autoencoder"], {}).update(tried(row, study))
-    return best
+def best(study: str) -> dict[str, dict[str, Any]]:
+    """The best settings of each family in a study."""
+    return {row["autoencoder"]: tried(row, STUDIES[study]) for row in record(study) if row["best"]}
+
+
+def chosen(family: str, images: int) -> dict[str, Any]:
+    """For a training of so many images: of the study of about its length; beyond, the last one's with rates halved."""
+    short, longer = best("rates")[family], best("rates")[family] | best("longer")[family]
+    if images < 2 * STUDIES["rates"].images:
+        return short
+    if images < 2 * STUDIES["longer"].images:
+        return longer
+    return longer | {"learning_rate": longer["learning_rate"] / 2}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -61,11 +66,14 @@ def test_the_best_trial_of_each_family_has_its_lowest_loss(name: str) -> None:
         assert float(best[loss]) == min(of_family)
 
 
+def test_from_one_study_to_the_next_every_familys_best_rate_falls_by_half() -> None:
+    short, longer = best("rates"), best("longer")
+    assert short.keys() == longer.keys() == {"bright", "vqgan", "rqvae", "kl"}
+    assert {short[family]["learning_rate"] / longer[family]["learning_rate"] for family in short} == {2.0}
+
+
 @pytest.mark.parametrize("name", ["comparison", "demo", "demo-all", "demo-colour", "transfer"])
 def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: str) -> None:
-    models = read_config(ROOT / "config" / f"{name}.yaml").autoencoders
-    best = chosen()
-    assert all(family.keys() == set(SEARCHED) for family in best.values())
-    assert {model.family for model in models.values()} <= best.keys()
-    for entry, model in models.items():
-        assert {key: getattr(model.training, key) for key in SEARCHED} == best[model.family], entry
+    for entry, model in read_config(ROOT / "config" / f"{name}.yaml").autoencoders.items():
+        expected = chosen(model.family, model.training.images)
+        assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry
