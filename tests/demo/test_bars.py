@@ -29,7 +29,7 @@ def frechet_distance(metrics: dict[str, Any], samples: str) -> float:
     return metrics["generation"][samples][NETWORK][SAMPLES]["frechet_distance"]
 
 
-@pytest.mark.parametrize(("metric", "bar"), [("psnr", 27.0), ("ssim", 0.92)])
+@pytest.mark.parametrize(("metric", "bar"), [("psnr", 26.5), ("ssim", 0.92)])
 def test_reconstructions_are_at_least_as_faithful_as_the_bar(metrics: dict[str, Any], metric: str, bar: float) -> None:
     reached = metrics["reconstruction"]["main"][metric]
     print(f"{metric} {reached:.4f}, bar {bar}")
@@ -38,10 +38,10 @@ def test_reconstructions_are_at_least_as_faithful_as_the_bar(metrics: dict[str, 
 
 def test_reconstructions_are_perceptually_near(metrics: dict[str, Any]) -> None:
     reconstruction = metrics["reconstruction"]["main"]
-    print(f"LPIPS-Alex {reconstruction['lpips_alex']:.4f}, bar 0.0075")
-    print(f"LPIPS-VGG {reconstruction['lpips_vgg']:.4f}, bar 0.07")
-    assert reconstruction["lpips_alex"] <= 0.0075
-    assert reconstruction["lpips_vgg"] <= 0.07
+    print(f"LPIPS-Alex {reconstruction['lpips_alex']:.4f}, bar 0.0085")
+    print(f"LPIPS-VGG {reconstruction['lpips_vgg']:.4f}, bar 0.075")
+    assert reconstruction["lpips_alex"] <= 0.0085
+    assert reconstruction["lpips_vgg"] <= 0.075
 
 
 def test_samples_are_near_the_validation_images(metrics: dict[str, Any]) -> None:
