@@ -27,8 +27,9 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
     figure, axes = panels(len(parts), 4, job.title, width=2.4, height=2.2)
     losses = [loss for frame in found.values() for loss in frame["loss"]]
     in_order = [rows.sort_values("trial") for _, _, rows in parts]  # the grid's
+    # One colour says one thing in all panels.
     colours = labelled(list(dict.fromkeys(beside for rows in in_order for beside in rows["beside"])))
-    lines = {}  # one colour says one thing in all panels
+    lines = {}
     for axis, (label, name, rows) in zip(axes, parts, strict=True):
         for beside, line in rows.groupby("beside", sort=False):
             line = line.sort_values(across)
@@ -45,9 +46,8 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
             axis.set_xscale("log")
     axes[0].set_ylabel("loss on tuning images")
     if set(lines) != {AS_CONFIGURED}:
-        named = [beside for beside in colours if beside in lines]
         heading = ", ".join(key.replace("_", " ") for key in OTHERS if any(key in frame for frame in found.values()))
-        figure.legend([lines[one] for one in named], named, title=heading, loc="outside lower center", ncols=2)
+        figure.legend(handles=[lines[one] for one in colours], title=heading, loc="outside lower center", ncols=2)
     return figure
 
 
