@@ -110,7 +110,7 @@ class HuggingFaceImages:
         except (MemoryError, InputError):
             raise
         except _NoColumn as error:
-            raise InputError(f"{self.where}.column: {self.files[file]}: {error}") from None
+            raise InputError(f"{self.where}.column: {self.files[file]}: {said(error)}") from None
         except Exception as error:  # readers raise whatever damaged bytes lead them to
             kind = "parquet" if file.endswith(".parquet") else "arrow"
             told = f"not a readable {kind} file ({said(error)}); fetch it again"

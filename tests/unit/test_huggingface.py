@@ -136,6 +136,21 @@ def test_a_row_without_bytes_is_skipped_and_its_path_is_not_opened(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_names_of_columns_from_a_damaged_schema_leave_the_error_one_short_line(tmp_path: Path, name: str) -> None:
+    names = [f"a\nb{number}" for number in range(400)]
+    rows = pyarrow.table({"image": pyarrow.StructArray.from_arrays([pyarrow.array([1])] * 2, ["by\ntes", "path"])})
+    for number in names:
+        rows = rows.append_column(number, [[1]])
+    path = tmp_path / name
+    parquet.write_table(rows, path) if name == "a.parquet" else write_arrow(path, rows)
+    for column in ("image", "picture"):
+        with pytest.raises(InputError, match=rf"^{WHERE}\.column: .*{name}: ") as error:
+            open_source(source(path, column=column), WHERE)["all"].names()
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
 def test_a_truncated_file_and_a_wrong_column_are_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     parquet.write_table(table(range(9)), path) if name == "a.parquet" else write_arrow(path, table(range(9)))
