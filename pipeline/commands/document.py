@@ -61,7 +61,7 @@ def _unusable(job: Job) -> str | None:
 
 def _table(job: Job, name: str, by: str) -> str:
     shown = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
-    return table_block(shown, CAPTIONS["tables"].get(name, CAPTIONS["figures"]["studies"]["caption"]), by)
+    return table_block(shown, CAPTIONS["tables"].get(name, CAPTIONS["tables"]["study"]), by)
 
 
 def _figure(job: Job, name: str, by: str, text: Path, run: str) -> str:

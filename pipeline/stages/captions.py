@@ -1,4 +1,4 @@
-"""What figures and tables show, in words: config/captions.yaml."""
+"""What figures and tables show, in words: config/captions.yaml. Records of studies share a caption, `study`."""
 
 from typing import Any
 

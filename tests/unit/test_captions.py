@@ -17,7 +17,7 @@ DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 def test_every_figure_and_table_has_its_words_and_no_other_has() -> None:
     assert CAPTIONS["figures"].keys() == DRAWN_BY.keys()
-    assert CAPTIONS["tables"].keys() == {*TABLES, CLAIMS}
+    assert CAPTIONS["tables"].keys() == {*TABLES, CLAIMS, "study"}
 
 
 def test_captions_are_sentences() -> None:

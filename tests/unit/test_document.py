@@ -5,10 +5,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from finished_plan import TINY, tiny_plan
+import yaml
+from finished_plan import TINY, tiny_plan, with_key
 
 from pipeline.base.errors import InputError
 from pipeline.commands.document import document
+from pipeline.config.root import read_config
 from pipeline.page.document import filled, table_block
 from pipeline.page.shown_tables import ShownTable
 from pipeline.stages.common import Jobs
@@ -107,6 +109,23 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
     assert f"](images/{run}-fig10.png)" in written
     assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
+
+
+def test_the_record_of_a_study_is_told_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Path("study.yaml")
+    rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-4, 1e-2]}, "images": 16, "tuning": 16}
+    config.write_text(yaml.safe_dump(with_key("studies.rates", rates)))
+    record = Jobs(read_config(config))(tables)["study_rates"]
+    record.folder.mkdir(parents=True)
+    for path in record.outputs:
+        Path(path).write_text(json.dumps(TOLD))
+    text = Path("a.md")
+    text.write_text("<!-- table study_rates -->\n<!-- end -->\n")
+    document(config, text)
+    caption = text.read_text().splitlines()[1]
+    assert caption.startswith("**Equal budget.** Every trial of the search")
+    assert "lines join" not in caption
 
 
 def test_a_result_that_no_table_of_the_run_is_told_with_those_that_are(jobs: Jobs) -> None:

@@ -26,7 +26,7 @@ rule make_study:
         code=code("make_study"),
         entry=entry("make_study"),
         trials=named("make_study"),
-        caption=CAPTIONS["figures"]["studies"]["caption"],
+        caption=CAPTIONS["tables"]["study"],
     message:
         "Comparing the trials of {params.entry}"
     shell:
