@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.page.shown_tables import ShownTable, is_measured
+from pipeline.stages.tables import FIRST_ROW
 
 BETTER = {"↑": 1, "↓": -1}
 """What a heading's arrow says: whether a larger number is the better one."""
@@ -28,7 +29,14 @@ class Reached:
 
 
 def comparison(table: ShownTable) -> str:
-    """Of a table with an arrow in the headings: who leads in what; "" where fewer than two rows can be compared."""
+    """Of a table with an arrow in the headings: who leads in what; "" where fewer than two rows can be compared.
+
+    Of ablations with several training seeds: what each row gains and loses against the first.
+    """
+    return _changes(table) or _leads(table)
+
+
+def _leads(table: ShownTable) -> str:
     led: dict[str, list[str]] = {}
     for name in table.quantities:
         found = ranked(table, name)
@@ -36,6 +44,34 @@ def comparison(table: ShownTable) -> str:
             led.setdefault(found[0].row, []).append(_lead(name, found[0], found[1]))
     parts = [f"{row} leads in {_list(leads)}" for row, leads in led.items()]
     return "; ".join(parts) + "." if parts else ""
+
+
+def _changes(table: ShownTable) -> str:
+    """What rows with other settings (column `Changed`) gain and lose; "" of other tables, and of one training seed."""
+    (first, own), *others = labelled(table) or [([], "")]
+    if not table.seeded or not others or table.cell(first, "Changed") != FIRST_ROW:
+        return ""
+    reached = {name: {one.row: one for one in ranked(table, name)} for name in table.quantities}
+    told, same = [], []
+    for row, label in others:
+        changed = table.cell(row, "Changed")
+        if change := _change(reached, label, own):
+            told.append(f"{changed} is {change}")
+        else:
+            same.append(changed)
+    if same:
+        told.append(f"{_list(same)} differ{'s' if len(same) == 1 else ''} in nothing by more than the intervals")
+    return f"Against the first row: {'; '.join(told)}."
+
+
+def _change(reached: dict[str, dict[str, Reached]], label: str, own: str) -> str:
+    """Such as `better in PSNR (24.97, not 24.60)`: where the intervals of two rows do not meet."""
+    sides: dict[str, list[str]] = {"better": [], "worse": []}
+    for name, rows in reached.items():  # the best row first
+        if label in rows and own in rows and rows[label].overlaps(rows[own]) is False:
+            side = "better" if list(rows).index(label) < list(rows).index(own) else "worse"
+            sides[side].append(f"{name.rstrip(' ↑↓')} ({rows[label].text}, not {rows[own].text})")
+    return " and ".join(f"{side} in {_list(names)}" for side, names in sides.items() if names)
 
 
 def ranked(table: ShownTable, name: str) -> list[Reached]:

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.page.comparison import comparison
 from pipeline.page.shown_tables import ShownTable
+from pipeline.stages.tables import FIRST_ROW
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
 
@@ -56,3 +57,26 @@ def test_rows_of_one_method_and_code_are_told_apart_by_their_names() -> None:
     of_three = table(("BRIGHT", "26.63", "missing"), ("BRIGHT", "25.61", "missing"), ("KL", "23.42", "missing"))
     told = comparison(replace(of_three, entries=["autoencoders.main", "autoencoders.short", "autoencoders.kl"]))
     assert told == "BRIGHT 8x8x4 (main) leads in PSNR (dB) (26.63, then BRIGHT 8x8x4 (short) with 25.61)."
+
+
+def ablations(*rows: tuple[str, str, str], seeded: bool = True) -> ShownTable:
+    columns = [("Source", ""), ("Method", ""), ("Changed", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
+    cells = [["measured", "BRIGHT", *row] for row in rows]
+    return ShownTable("ablations", "A title", columns, cells, [], "", seeded, "", [None] * len(cells))
+
+
+def test_of_ablations_it_says_what_each_gains_and_loses_beyond_the_spread() -> None:
+    first = (FIRST_ROW, "24.60 ± 0.10", "0.0150 ± 0.0005")
+    noise = ("code_noise=none", "24.97 ± 0.10", "0.0170 ± 0.0005")
+    tables = ("features=mlp", "24.65 ± 0.20", "0.0149 ± 0.0005")
+    style = ("decoder.style_width=0", "23.00 ± 0.10", "0.0152 ± 0.0005")
+    assert comparison(ablations(first, noise, tables, style)) == (
+        "Against the first row: code_noise=none is better in PSNR (dB) (24.97, not 24.60) and worse in LPIPS (0.0170,"
+        " not 0.0150); decoder.style_width=0 is worse in PSNR (dB) (23.00, not 24.60); features=mlp differs in nothing"
+        " by more than the intervals."
+    )
+
+
+def test_of_ablations_with_one_seed_it_says_who_leads() -> None:
+    told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise=none", "24.97", ""), seeded=False))
+    assert told == "BRIGHT, code_noise=none leads in PSNR (dB) (24.97, then BRIGHT, (the first row) with 24.60)."
