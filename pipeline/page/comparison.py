@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.page.shown_tables import ShownTable, is_measured
 from pipeline.stages.tables import FIRST_ROW
@@ -10,6 +10,8 @@ from pipeline.stages.tables import FIRST_ROW
 BETTER = {"↑": 1, "↓": -1}
 """What a heading's arrow says: whether a larger number is the better one."""
 CELL = re.compile(r"(?P<number>−?[\d.]+)(?: ± (?P<spread>[\d.]+)| \[(?P<low>−?[\d.]+), (?P<high>−?[\d.]+)\])?")
+VARIANT = re.compile(r"(?P<method>.+) \((?P<words>.+)\)")
+"""A method with words that say how its training was another one."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,36 @@ class Reached:
 def comparison(table: ShownTable) -> str:
     """Of a table with an arrow in the headings: who leads in what; "" where fewer than two rows can be compared.
 
+    Rows that are told by words such as `(without adversarial loss)` are compared with their like, the others too.
     Of ablations with several training seeds: what each row gains and loses against the first.
     """
-    return _changes(table) or _leads(table)
+    return _changes(table) or " ".join(filter(None, (_leads(alike, words) for words, alike in _alike(table))))
 
 
-def _leads(table: ShownTable) -> str:
+def _alike(table: ShownTable) -> list[tuple[str, ShownTable]]:
+    """The table in parts, by the words behind the methods of its measured rows; whole where a part has but one row."""
+    parts: dict[str, tuple[list[list[str]], list[str | None]]] = {}
+    for row, entry in table.shown_rows:
+        if is_measured(table.cell(row, "Source")):
+            told = VARIANT.fullmatch(table.cell(row, "Method"))
+            rows, entries = parts.setdefault(told["words"] if told else "", ([], []))
+            rows.append([told["method"] if told and cell == told.string else cell for cell in row])
+            entries.append(entry)
+    if len(parts) < 2 or any(len(rows) < 2 for rows, _ in parts.values()):
+        return [("", table)]
+    named = {words: f"Of those {words}, " if words else "Of the others, " for words in parts}
+    return [(named[words], replace(table, rows=rows, entries=entries)) for words, (rows, entries) in parts.items()]
+
+
+def _leads(table: ShownTable, words: str) -> str:
+    """Who leads in what, behind words that say of which."""
     led: dict[str, list[str]] = {}
     for name in table.quantities:
         found = ranked(table, name)
         if len(found) > 1 and found[0].number != found[1].number:
             led.setdefault(found[0].row, []).append(_lead(name, found[0], found[1]))
     parts = [f"{row} leads in {_list(leads)}" for row, leads in led.items()]
-    return "; ".join(parts) + "." if parts else ""
+    return f"{words}{'; '.join(parts)}." if parts else ""
 
 
 def _changes(table: ShownTable) -> str:

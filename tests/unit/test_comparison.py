@@ -80,3 +80,14 @@ def test_of_ablations_it_says_what_each_gains_and_loses_beyond_the_spread() -> N
 def test_of_ablations_with_one_seed_it_says_who_leads() -> None:
     told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise=none", "24.97", ""), seeded=False))
     assert told == "BRIGHT, code_noise=none leads in PSNR (dB) (24.97, then BRIGHT, (the first row) with 24.60)."
+
+
+def test_rows_trained_otherwise_are_compared_with_their_like() -> None:
+    alike = [("BRIGHT (without adversarial loss)", "24.16", ""), ("KL (without adversarial loss)", "24.36", "")]
+    others = [("BRIGHT", "24.13", ""), ("KL", "23.21", "")]
+    assert comparison(table(*alike, *others)) == (
+        "Of those without adversarial loss, KL 8x8x4 leads in PSNR (dB) (24.36, then BRIGHT 8x8x4 with 24.16)."
+        " Of the others, BRIGHT 8x8x4 leads in PSNR (dB) (24.13, then KL 8x8x4 with 23.21)."
+    )
+    told = comparison(table(*alike, others[0]))
+    assert told.startswith("KL (without adversarial loss) 8x8x4 leads in PSNR (dB)"), "one alone has no like"
