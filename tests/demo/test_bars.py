@@ -29,31 +29,30 @@ def frechet_distance(metrics: dict[str, Any], samples: str) -> float:
     return metrics["generation"][samples][NETWORK][SAMPLES]["frechet_distance"]
 
 
-@pytest.mark.parametrize(("metric", "bar"), [("psnr", 26.5), ("ssim", 0.92)])
+@pytest.mark.parametrize(("metric", "bar"), [("psnr", 26.7), ("ssim", 0.925)])
 def test_reconstructions_are_at_least_as_faithful_as_the_bar(metrics: dict[str, Any], metric: str, bar: float) -> None:
     reached = metrics["reconstruction"]["main"][metric]
     print(f"{metric} {reached:.4f}, bar {bar}")
     assert reached >= bar
 
 
-def test_reconstructions_are_perceptually_near(metrics: dict[str, Any]) -> None:
-    reconstruction = metrics["reconstruction"]["main"]
-    print(f"LPIPS-Alex {reconstruction['lpips_alex']:.4f}, bar 0.0085")
-    print(f"LPIPS-VGG {reconstruction['lpips_vgg']:.4f}, bar 0.075")
-    assert reconstruction["lpips_alex"] <= 0.0085
-    assert reconstruction["lpips_vgg"] <= 0.075
+@pytest.mark.parametrize(("metric", "bar"), [("lpips_alex", 0.0085), ("lpips_vgg", 0.073)])
+def test_reconstructions_are_perceptually_near(metrics: dict[str, Any], metric: str, bar: float) -> None:
+    reached = metrics["reconstruction"]["main"][metric]
+    print(f"{metric} {reached:.4f}, bar {bar}")
+    assert reached <= bar
 
 
 def test_samples_are_near_the_validation_images(metrics: dict[str, Any]) -> None:
-    reached, floor = frechet_distance(metrics, "main"), frechet_distance(metrics, "real")
-    print(f"Frechet distance (EfficientNet-Lite0) {reached:.1f}, bar 410; real against real {floor:.1f}")
-    assert floor < reached <= 410
+    reached, floor, bar = frechet_distance(metrics, "main"), frechet_distance(metrics, "real"), 410
+    print(f"Frechet distance (EfficientNet-Lite0) {reached:.1f}, bar {bar}; real against real {floor:.1f}")
+    assert floor < reached <= bar
 
 
 def test_samples_are_nearer_than_those_of_gaussian_codes(metrics: dict[str, Any]) -> None:
-    ratio = frechet_distance(metrics, "main") / frechet_distance(metrics, "gaussian")
-    print(f"Frechet distance over that of Gaussian codes {ratio:.3f}, bar 0.45")
-    assert ratio <= 0.45
+    ratio, bar = frechet_distance(metrics, "main") / frechet_distance(metrics, "gaussian"), 0.42
+    print(f"Frechet distance over that of Gaussian codes {ratio:.3f}, bar {bar}")
+    assert ratio <= bar
 
 
 def test_samples_are_no_copies_of_training_images(metrics: dict[str, Any]) -> None:
