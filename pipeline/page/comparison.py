@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from pipeline.page.shown_tables import ShownTable, is_measured
+from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 
 BETTER = {"↑": 1, "↓": -1}
@@ -94,13 +95,13 @@ def _change(reached: dict[str, dict[str, Reached]], label: str, own: str) -> str
 
 
 def ranked(table: ShownTable, name: str) -> list[Reached]:
-    """The measured rows that have this quantity, the best first; nothing for one without an arrow."""
+    """The models' rows that have this quantity measured, the best first; nothing for one without an arrow."""
     if (sign := BETTER.get(name[-1:])) is None:
         return []
     found = []
     for row, label in labelled(table):
         cell = table.measured_cells(row).get(name, "")
-        if (match := CELL.fullmatch(cell)) is not None:
+        if (match := CELL.fullmatch(cell)) is not None and table.cell(row, "Method") not in (GAUSSIAN, REAL):
             found.append(Reached(label, match["number"], _number(match["number"]), _interval(match, table.seeded)))
     return sorted(found, key=lambda one: -sign * one.number)
 

@@ -30,6 +30,7 @@ from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from pipeline.stages.generation import sample_seed, samples
 
 RELEASED_LDM = "LDM*"  # Table 5's row of the released checkpoint
+GAUSSIAN, REAL = "Gaussian codes", "Real images"  # what the samples of models are held against
 
 
 class Extraction(Section):
@@ -168,9 +169,9 @@ def method(jobs: Jobs, settings: Samples) -> str:
         case FilesSamples():
             return settings.method
         case GaussianSamples():
-            return "Gaussian codes"
+            return GAUSSIAN
         case _:
-            return "Real images"
+            return REAL
 
 
 def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.page.comparison import comparison
 from pipeline.page.shown_tables import ShownTable
+from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
@@ -91,3 +92,8 @@ def test_rows_trained_otherwise_are_compared_with_their_like() -> None:
     )
     told = comparison(table(*alike, others[0]))
     assert told.startswith("KL (without adversarial loss) 8x8x4 leads in PSNR (dB)"), "one alone has no like"
+
+
+def test_real_images_and_gaussian_codes_are_no_rivals() -> None:
+    told = comparison(table((REAL, "40.00", ""), ("BRIGHT", "26.63", ""), ("KL", "25.61", ""), (GAUSSIAN, "9.00", "")))
+    assert told == "BRIGHT 8x8x4 leads in PSNR (dB) (26.63, then KL 8x8x4 with 25.61)."
