@@ -261,7 +261,7 @@ def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Pla
     ]
 
 
-@documented("make bars", says="bar of `make bars`")
+@documented("make bars", says="`make bars` holds the demo against the bars")
 def test_the_demos_bars(places: Places, line: str) -> None:
     assert calls(places, line) == words(["pytest -rP tests/demo/test_bars.py -m demo"])
     bars = (ROOT / "tests/demo/test_bars.py").read_text()
