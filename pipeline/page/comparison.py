@@ -77,11 +77,17 @@ def _changes(table: ShownTable) -> str:
         changed = table.cell(row, "Changed")
         if change := _change(reached, label, own):
             told.append(f"{changed} is {change}")
-        else:
+        elif _compared(reached, label, own):
             same.append(changed)
     if same:
         told.append(f"{_list(same)} differ{'s' if len(same) == 1 else ''} in nothing by more than the intervals")
-    return f"Against the first row: {'; '.join(told)}."
+    return f"Against the first row: {'; '.join(told)}." if told else ""
+
+
+def _compared(reached: dict[str, dict[str, Reached]], label: str, own: str) -> bool:
+    """Whether two rows have a quantity in common, with an interval in both."""
+    both = (rows for rows in reached.values() if label in rows and own in rows)
+    return any(rows[label].overlaps(rows[own]) is not None for rows in both)
 
 
 def _change(reached: dict[str, dict[str, Reached]], label: str, own: str) -> str:

@@ -78,6 +78,14 @@ def test_of_ablations_it_says_what_each_gains_and_loses_beyond_the_spread() -> N
     )
 
 
+def test_of_an_ablation_without_a_number_or_an_interval_nothing_is_said() -> None:
+    first, noise = (FIRST_ROW, "24.60 ± 0.10", ""), ("code_noise=none", "24.97 ± 0.10", "")
+    not_yet, once = ("features=mlp", "missing", "0.0149 ± 0.0005"), ("decoder.style_width=0", "24.60", "")
+    told = comparison(ablations(first, noise, not_yet, once))
+    assert told == "Against the first row: code_noise=none is better in PSNR (dB) (24.97, not 24.60)."
+    assert comparison(ablations(first, not_yet)) == ""
+
+
 def test_of_ablations_with_one_seed_it_says_who_leads() -> None:
     told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise=none", "24.97", ""), seeded=False))
     assert told == "BRIGHT, code_noise=none leads in PSNR (dB) (24.97, then BRIGHT, (the first row) with 24.60)."
