@@ -69,7 +69,8 @@ def _cells(table: ShownTable) -> str:
     told = [table.subject, *apart, *shown]
     headings = [escape_markdown(_heading(*table.columns[place])) for place in told]
     body = [[escape_markdown(row[place]) for place in told] for row in rows]
-    sides = ["right" if place in shown or not table.has_numbers else "left" for place in told]
+    to_the_left = [table.subject, *(apart if table.has_numbers else ())]
+    sides = ["left" if place in to_the_left else "right" for place in told]
     return tabulate(body, headings, tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 

@@ -62,6 +62,17 @@ def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
     ]
 
 
+def test_the_names_of_a_record_of_trials_are_to_the_left_as_those_of_other_tables() -> None:
+    columns, trials = [("Autoencoder", ""), ("Best", ""), ("Loss ↓", "")], [["kl", "best", "0.7"], ["kl", "", "1.4"]]
+    table = ShownTable("study_rates", "Rates", columns, trials, [], "", False, "", ["autoencoders.kl"] * 2)
+    assert table_block(table, "Trials.", "`name`").splitlines()[2:6] == [
+        "| Autoencoder   |   Best |   Loss ↓ |",
+        "|:--------------|-------:|---------:|",
+        "| kl            |   best |      0.7 |",
+        "| kl            |        |      1.4 |",
+    ]
+
+
 def test_what_stands_outside_of_blocks_stays_and_filling_again_changes_nothing() -> None:
     text = "# A\n<!-- table one -->\nold\n<!-- end -->\nbetween\n<!-- figure two --><!-- end -->\nlast\n"
     once = filled(text, lambda kind, name: f"{kind} {name}", "x.md")
