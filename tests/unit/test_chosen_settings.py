@@ -1,11 +1,11 @@
 """What the configs train with is what the studies found: their records are in docs/comparison.md."""
 
 import ast
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_tables import page_table
 
 from pipeline.config.root import read_config
 from pipeline.settings.study import Grid, Study
@@ -17,12 +17,8 @@ STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies
 
 def record(study: str) -> list[dict[str, str]]:
     """The rows of a study's table."""
-    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
-    (block,) = re.findall(rf"<!-- table study_{study} -->(.*?)<!-- end -->", page, re.DOTALL)
-    heading, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line.startswith("|")
-    ]
-    return [dict(zip((name.lower().replace(" ", "_") for name in heading), row, strict=True)) for row in rows]
+    rows = page_table("comparison.md", f"study_{study}")
+    return [{name.lower().replace(" ", "_"): cell for name, cell in row.items()} for row in rows]
 
 
 def searched(study: Study) -> list[str]:
