@@ -5,6 +5,7 @@ point of its family's curve. Over several training seeds: the mean, with bars of
 """
 
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,10 +16,15 @@ from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
 from pipeline.figures.codes import METRICS
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
-from pipeline.figures.style import labelled, panels
+from pipeline.figures.style import labelled, panels, plain_ticks
 from pipeline.stages.figures import FigureJob
 
-AXES = (("bits", "bits per image"), ("milliseconds", "decoding an image (ms)"))
+AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
+"""What goes across, in words, and its ticks between powers of ten."""
+CORNERS = (("left", "bottom"), ("right", "top"), ("right", "bottom"), ("left", "top"))
+"""Where the code sizes of one curve after another are written beside its points: those of two families often touch."""
+ASIDE = {"left": 3, "right": -3, "bottom": 2, "top": -2}
+"""In points."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +46,28 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     colours = labelled(list(dict.fromkeys(point.curve for point in points)))
     figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
     for index, axis in enumerate(axes):
-        (x, told), (metric, name) = AXES[index // 2], METRICS[index % 2]
-        for curve, colour in colours.items():
-            _draw([point for point in points if point.curve == curve], x, metric, axis, colour)
+        (x, told, between), (metric, name) = AXES[index // 2], METRICS[index % 2]
+        for (curve, colour), corner in zip(colours.items(), cycle(CORNERS)):
+            _draw([point for point in points if point.curve == curve], x, metric, axis, colour, corner)
         axis.set_xscale("log")
+        plain_ticks(axis.xaxis, between)
+        axis.margins(x=0.1)
         axis.set_xlabel(told)
         axis.set_ylabel(name)
     figure.legend(axes[0].get_lines(), list(colours), loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str) -> None:
-    """One curve, from small codes (or fast decoders) to large ones, each point with its code size."""
-    ordered = sorted(points, key=lambda point: (point.values[x][0], point.code_size))
+def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str, corner: tuple[str, str]) -> None:
+    """One curve, from codes of few bits to those of many, each point with its code size."""
+    across, up = corner
+    ordered = sorted(points, key=lambda point: (point.values["bits"][0], point.code_size))
     places = [(point.values[x][0], point.values[metric][0]) for point in ordered]
     axis.plot(*zip(*places, strict=True), color=colour, marker="o", markersize=4)
     for point, place in zip(ordered, places, strict=True):
-        axis.annotate(point.code_size, place, xytext=(3, 4), textcoords="offset points", fontsize=6, color=colour)
+        aside = ASIDE[across], ASIDE[up]
+        told = axis.annotate(point.code_size, place, aside, textcoords="offset points", fontsize=6, color=colour)
+        told.set(ha=across, va=up)
         if deviation := point.values[metric][1]:
             axis.vlines(place[0], place[1] - deviation, place[1] + deviation, color=colour, linewidth=0.8)
 

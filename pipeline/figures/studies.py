@@ -2,10 +2,9 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from pipeline.figures.inputs import Inputs, labelled_paths, read_csv
-from pipeline.figures.style import labelled, panels
+from pipeline.figures.style import labelled, panels, plain_ticks
 from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 
@@ -38,9 +37,7 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_title(name if len(found) == 1 else f"{label}: {name}")
         axis.set_xlabel(across.replace("_", " "))
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
-        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
+        plain_ticks(axis.yaxis)
         axis.set_ylim(0.95 * min(losses), 1.05 * max(losses))
         if across == RATE:
             axis.set_xscale("log")

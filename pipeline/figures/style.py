@@ -6,7 +6,9 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from pipeline.base.atomic import atomic_path
 
@@ -39,6 +41,13 @@ def panels(
     if title:
         figure.suptitle(title)
     return figure, list(grid[:count])
+
+
+def plain_ticks(axis: Axis, between: Sequence[int] = (2, 3, 5, 7)) -> None:
+    """Ticks of a logarithmic axis as plain numbers: powers of ten, and these times each."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}")
+    axis.set_minor_locator(LogLocator(subs=between))
 
 
 def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:

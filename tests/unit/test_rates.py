@@ -63,6 +63,20 @@ def test_each_family_is_a_curve_over_its_code_sizes(given: list[str]) -> None:
     assert [text.get_text() for text in psnr_of_bits.texts] == ["4x4x4", "8x8x4", "8x8", "8x8x4"]
 
 
+def test_a_curve_goes_from_few_bits_to_many_whatever_decoding_takes(given: list[str], tmp_path: Path) -> None:
+    speeds = json.loads((tmp_path / "decoding.json").read_text())
+    speeds["models"]["bright-4x4x4-aaaaaa"]["images_per_second"]["median"] = 50
+    (tmp_path / "decoding.json").write_text(json.dumps(speeds))
+    psnr_of_time = rate_quality(JOB, parse_inputs(given)).axes[2]
+    np.testing.assert_allclose(psnr_of_time.get_lines()[0].get_xydata(), [(20, 21), (10, 26)])
+
+
+def test_code_sizes_of_neighbouring_curves_stand_at_different_corners(given: list[str]) -> None:
+    axis = rate_quality(JOB, parse_inputs(given)).axes[0]
+    corners = [(text.get_ha(), text.get_va()) for text in axis.texts]
+    assert corners[0] == corners[1] and len(set(corners)) == 3
+
+
 def test_several_seeds_have_a_bar_of_one_deviation(given: list[str]) -> None:
     axis = rate_quality(JOB, parse_inputs(given)).axes[0]
     (bars,) = axis.collections
