@@ -24,7 +24,7 @@ from pipeline.plan.identities import record_identity
 from pipeline.plan.parts import planned
 from pipeline.plan.view import folder, summary_place, view
 from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import Job, Jobs
+from pipeline.stages.common import Job, Jobs, Output
 from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
 from pipeline.stages.tables import TABLES, rows_of
 
@@ -51,8 +51,8 @@ def publish(jobs: Jobs, origin: str) -> Published:
     """
     jobs.shelf.forget()
     found, record = Published(), folder(jobs) / RECORD
-    known = {place: str(stored) for place, stored in published_copies(jobs).items()}
-    shown = dict(known)
+    known = published_copies(jobs)
+    shown = {place: str(stored) for place, stored in known.items()}
     for place, output in jobs(view).items():
         if output.job.has(output.file) and (line := problem(Path(output.path), whole=True)) is not None:
             found.damaged.append(line)
@@ -60,10 +60,10 @@ def publish(jobs: Jobs, origin: str) -> Published:
             _copy(Path(output.path), Path(place))
             found.present.append(place)
             shown[place] = output.path
-        elif Path(place).exists() and known.get(place) != output.path:
+        elif _is_of_another(place, output, known):
             found.earlier.append(place)
     for place in known.keys() - jobs(view).keys():
-        if Path(known[place]).exists() or not Path(place).exists():
+        if known[place].exists() or not Path(place).exists():
             Path(place).unlink(missing_ok=True)
             del shown[place]
         else:
@@ -82,6 +82,17 @@ def published_copies(jobs: Jobs) -> dict[str, Path]:
     """Place in results/RUN -> file of the store that it is a copy of, as the last publishing recorded it."""
     record = _read(folder(jobs) / RECORD) or {}
     return {place: Path(str(stored)) for place, stored in record.items()}
+
+
+def is_earlier_copy(jobs: Jobs, place: str) -> bool:
+    """Whether this file of results/RUN is a copy of another result than this config's, which is not here."""
+    output = jobs(view)[place]
+    return not output.job.has(output.file) and _is_of_another(place, output, published_copies(jobs))
+
+
+def _is_of_another(place: str, output: Output, known: dict[str, Path]) -> bool:
+    """Whether a copy is there that is, by the record (`known`), not one of this result."""
+    return Path(place).exists() and known.get(place) != Path(output.path)
 
 
 def _keep(path: Path, values: dict[str, Any]) -> None:

@@ -53,6 +53,17 @@ def test_a_published_file_is_a_target_like_any_other(play: Workflow) -> None:
     assert (play.folder / table).read_bytes() == before
 
 
+def test_a_published_file_of_an_earlier_config_is_made_anew(play: Workflow) -> None:
+    table = Path("results/tiny/tables/table2.md")
+    before = (play.folder / table).read_text()
+    play.configure(lambda values: values["tables"].update(table2=["main", "without-noise"]))
+    anew = {"extract_features": 1, "score_features": 1, "make_table": 1, "publish": 1}
+    assert play.run("-n", str(table)).jobs == anew
+    assert play.run(str(table)).jobs == anew
+    assert len((play.folder / table).read_text()) > len(before)
+    assert play.run(str(table)).nothing_to_do
+
+
 def test_what_is_no_result_of_this_config_is_named(play: Workflow) -> None:
     said = play.run("results/tiny/tables/table99.md", expect=1).text
     assert "results/tiny/tables/table99.md: this config has no such result" in said
