@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
@@ -21,18 +22,16 @@ from pipeline.stages.figures import FigureJob
 
 AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
 """What goes across, in words, and its ticks between powers of ten."""
-CORNERS = (("left", "bottom"), ("right", "top"), ("right", "bottom"), ("left", "top"))
-"""Where the code sizes of one curve after another are written beside its points: those of two families often touch."""
-ASIDE = {"left": 3, "right": -3, "bottom": 2, "top": -2}
-"""In points."""
+MARKERS = "os^DvP"
+"""One for each H x W of a code, in the order of their bits."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One autoencoder: its curve, its code size, and mean and deviation of each quantity over seeds."""
+    """One autoencoder: its curve, its code's H x W, and mean and deviation of each quantity over seeds."""
 
     curve: str
-    code_size: str
+    places: str
     values: dict[str, tuple[float, float]]
 
 
@@ -44,30 +43,29 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         for name, paths in labelled_paths(inputs, "reconstruction").items()
     ]
     colours = labelled(list(dict.fromkeys(point.curve for point in points)))
+    points.sort(key=lambda point: (point.values["bits"][0], point.places))
+    markers = dict(zip(dict.fromkeys(point.places for point in points), cycle(MARKERS)))
     figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
     for index, axis in enumerate(axes):
         (x, told, between), (metric, name) = AXES[index // 2], METRICS[index % 2]
-        for (curve, colour), corner in zip(colours.items(), cycle(CORNERS)):
-            _draw([point for point in points if point.curve == curve], x, metric, axis, colour, corner)
+        for curve, colour in colours.items():
+            _draw([point for point in points if point.curve == curve], x, metric, axis, colour, markers)
         axis.set_xscale("log")
         plain_ticks(axis.xaxis, between)
-        axis.margins(x=0.1)
         axis.set_xlabel(told)
         axis.set_ylabel(name)
-    figure.legend(axes[0].get_lines(), list(colours), loc="outside lower center", ncols=4)
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    keys += [Line2D([], [], ls="", marker=one, ms=4, color="gray", label=f"code {at}") for at, one in markers.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
     return figure
 
 
-def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str, corner: tuple[str, str]) -> None:
-    """One curve, from codes of few bits to those of many, each point with its code size."""
-    across, up = corner
-    ordered = sorted(points, key=lambda point: (point.values["bits"][0], point.code_size))
-    places = [(point.values[x][0], point.values[metric][0]) for point in ordered]
-    axis.plot(*zip(*places, strict=True), color=colour, marker="o", markersize=4)
-    for point, place in zip(ordered, places, strict=True):
-        aside = ASIDE[across], ASIDE[up]
-        told = axis.annotate(point.code_size, place, aside, textcoords="offset points", fontsize=6, color=colour)
-        told.set(ha=across, va=up)
+def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str, markers: dict[str, str]) -> None:
+    """One curve, from codes of few bits to those of many, each point with the marker of its code's H x W."""
+    places = [(point.values[x][0], point.values[metric][0]) for point in points]
+    axis.plot(*zip(*places, strict=True), color=colour)
+    for point, place in zip(points, places, strict=True):
+        axis.scatter(*place, s=18, color=colour, marker=markers[point.places])
         if deviation := point.values[metric][1]:
             axis.vlines(place[0], place[1] - deviation, place[1] + deviation, color=colour, linewidth=0.8)
 
@@ -81,7 +79,8 @@ def _point(summaries: list[dict[str, Any]], milliseconds: float) -> Point:
     for metric, _ in METRICS:
         means = [summary["metrics"][metric]["mean"] for summary in summaries]
         values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
-    return Point(f"{first['method']} ({apart})" if apart else first["method"], first["code_size"], values)
+    curve = f"{first['method']} ({apart})" if apart else first["method"]
+    return Point(curve, "x".join(first["code_size"].split("x")[:2]), values)
 
 
 def _bits(summary: dict[str, Any]) -> float:
