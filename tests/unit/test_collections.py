@@ -14,10 +14,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import Config, read_config
+from pipeline.config.root import read_config
 from pipeline.data.listing import EMBEDDED, EMBEDDED_COLLECTIONS
 from pipeline.data.prepare import listed_names
 from pipeline.data.sources import FolderImages, ZipImages
+from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.dataset import EmbeddedSource
 
 ROOT = Path(__file__).parents[2]
@@ -204,20 +205,23 @@ def test_a_collection_that_is_there_is_not_written_into(backgrounds: Path, tmp_p
 
 @pytest.mark.parametrize("name", ["demo-colour", "transfer"])
 def test_all_families_of_a_comparison_see_as_many_images_of_one_dataset_with_one_perceptual_loss(name: str) -> None:
-    models = read_config(ROOT / "config" / f"{name}.yaml").autoencoders
+    models = compared(name)
     assert sorted(model.family for model in models.values()) == ["bright", "kl", "rqvae", "vqgan"]
     assert len({(model.dataset, model.training.images, model.training.batch) for model in models.values()}) == 1
     assert len({model.losses.perceptual.model_dump_json() for model in models.values()}) == 1
 
 
 def test_what_is_transferred_are_the_settings_of_the_comparison_in_colour() -> None:
-    colour, transfer = (trained(read_config(ROOT / "config" / f"{name}.yaml")) for name in ("demo-colour", "transfer"))
+    colour, transfer = (
+        {row: model.training for row, model in compared(name).items()} for name in ("demo-colour", "transfer")
+    )
     assert colour == transfer
 
 
-def trained(config: Config) -> dict[str, str]:
-    """How each autoencoder is trained."""
-    return {name: model.training.model_dump_json() for name, model in config.autoencoders.items()}
+def compared(name: str) -> dict[str, AutoencoderSettings]:
+    """The autoencoders that a config compares at equal budgets."""
+    config = read_config(ROOT / "config" / f"{name}.yaml")
+    return {row: config.autoencoders[row] for row in config.tables_or_default.equal_budget}
 
 
 def test_the_split_of_the_transfer_lies_where_its_tiles_do() -> None:
