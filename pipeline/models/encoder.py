@@ -12,7 +12,6 @@ from pipeline.settings.fields import CodeSize
 from pipeline.settings.first_stage import FirstStageNetwork
 
 MULTIPLIERS = (1, 1, 2, 2, 4)  # VQGAN's channel multipliers at 256, 128, 64, 32, 16
-NORM_GROUPS = 32  # of group normalization; fewer where a width isn't divisible
 
 
 def network_shape(
@@ -25,7 +24,7 @@ def network_shape(
     """The levels from the image's resolution down to H_z; `attends` says which resolutions have attention."""
     sides = [resolution >> level for level in range(int(math.log2(resolution // code_size.height)) + 1)]
     widths = tuple(settings.channels * multiplier for multiplier in settings.multipliers or MULTIPLIERS[: len(sides)])
-    groups = math.gcd(NORM_GROUPS, *widths)
+    groups = math.gcd(settings.norm_groups, *widths)
     return Shape(widths, tuple(map(attends, sides)), settings.blocks, groups, middle_attends)
 
 

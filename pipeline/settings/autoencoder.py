@@ -57,6 +57,15 @@ def check_multipliers(key: str, given: list[int] | None, resolution: int, size: 
         raise ValueError(f"{key}: {levels} levels need multipliers of their own, one for each")
 
 
+NORM_GROUPS = added(
+    32,
+    32,
+    "Groups of GroupNorm, as VQGAN's has them; fewer where a width is not divisible. With as many as channels each is"
+    " normalized alone, so that a decoder loses an image's brightness and contrast: narrow ones want fewer.",
+    ge=1,
+)
+
+
 class Encoder(Section):
     """VQGAN's encoder with a sigmoid (section 3.1, appendix A.1)."""
 
@@ -65,6 +74,7 @@ class Encoder(Section):
         None, description="Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
+    norm_groups: int = NORM_GROUPS
     attention_from: int = Field(64, ge=0, description="Attention at resolutions from this down to H_z; 0: none.")
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.settings.autoencoder import (
+    NORM_GROUPS,
     Adversarial,
     AutoencoderSettings,
     AutoencoderTraining,
@@ -30,6 +31,7 @@ class FirstStageNetwork(Section):
         description="Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4).",
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level; the decoder has one more.")
+    norm_groups: int = NORM_GROUPS
     attention_resolutions: Counts = Field(
         [16], description="Resolutions whose blocks have attention; the middle always has it."
     )

@@ -120,6 +120,14 @@ def test_the_encoder_has_the_papers_levels_with_attention_from_64_down(size, att
     assert len(network.mid_block.attentions) == 1
 
 
+@pytest.mark.parametrize(("settings", "groups"), [({}, 32), ({"norm_groups": 8}, 8), ({"norm_groups": 64}, 32)])
+def test_the_encoder_has_as_many_normalization_groups_as_the_config_says(settings, groups):
+    encoder = EncoderSettings(multipliers=[1, 1, 1], **settings)
+    network = KeyCodeEncoder(encoder, CodeSize(4, 4, 2), 16, 1).network
+    found = {module.num_groups for module in network.modules() if isinstance(module, torch.nn.GroupNorm)}
+    assert found == {groups}
+
+
 def test_widths_that_32_does_not_divide_have_fewer_normalization_groups():
     network = KeyCodeEncoder(EncoderSettings(channels=12), CodeSize(4, 4, 2), 8, 1)
     assert network.network.conv_norm_out.num_groups == 4

@@ -20,6 +20,7 @@ from pipeline.data.prepare import listed_names
 from pipeline.data.sources import FolderImages, ZipImages
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.dataset import EmbeddedSource
+from pipeline.settings.first_stage import FirstStage, FirstStageNetwork
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = EMBEDDED / "openclipart" / "openclipart.zip"
@@ -216,6 +217,17 @@ def test_what_is_transferred_are_the_settings_of_the_comparison_in_colour() -> N
         {row: model.training for row, model in compared(name).items()} for name in ("demo-colour", "transfer")
     )
     assert colour == transfer
+
+
+@pytest.mark.parametrize("name", ["comparison", "demo-all", "demo-colour", "transfer"])
+def test_the_other_families_have_as_many_channels_in_a_normalization_group_as_published(name: str) -> None:
+    config = read_config(ROOT / "config" / f"{name}.yaml")
+    published = FirstStageNetwork()
+    models = [model for name, model in config.autoencoders.items() if name != "kl-of-32-groups"]
+    networks = [model.network for model in models if isinstance(model, FirstStage)]
+    assert networks
+    for network in networks:
+        assert network.channels // network.norm_groups == published.channels // published.norm_groups == 4
 
 
 def compared(name: str) -> dict[str, AutoencoderSettings]:
