@@ -289,7 +289,7 @@ def load_config(values: dict[str, Any], where: str = "config") -> Config:
 def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same key of the entry that this key's entry is like; the key itself where there is none."""
     match key:
-        case (section, name, *rest):
+        case (section, name, *rest) if section in MODELS:
             entry: Any = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
             named = _named_base(entry)
             return key if named is None else (section, entry[named], *rest)

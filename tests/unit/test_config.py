@@ -87,6 +87,7 @@ WRONG = [
     ("figures.samples", "x", "figures.samples: 'x' is not under `samples`"),
     ("autoencoders.other", {"like": "x"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
     ("autoencoders.other", {"like": "other"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
+    ("tables.section34", {"like": []}, "tables.section34: Input should be a valid list"),
 ]
 
 
