@@ -8,18 +8,20 @@ from pipeline.figures.style import labelled, panels, plain_ticks
 from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 
-RATE, *OTHERS = Grid.model_fields
+RATES = [key for key in Grid.model_fields if key.endswith("learning_rate")]
 AS_CONFIGURED = "as in the config"
 
 
 def studies(job: FigureJob, inputs: Inputs) -> Figure:
-    """A panel for each autoencoder of a study; a line joins the trials that differ in the learning rate alone."""
+    """A panel for each autoencoder of a study; a line joins the trials that differ in one learning rate alone.
+
+    That is the decoder's, or the encoder's where a study searched no other; trials stand in their order where neither.
+    """
     found = {
         label: read_csv(path, f"study {path}", "autoencoder", "trial", "loss")
         for label, (path,) in labelled_paths(inputs, "study").items()
     }
-    across = RATE if all(RATE in frame for frame in found.values()) else "trial"
-    found = {label: frame.assign(beside=_beside_the_rate(frame, across)) for label, frame in found.items()}
+    found = {label: frame.assign(beside=_beside(frame, _across(frame))) for label, frame in found.items()}
     parts = [
         (label, name, rows) for label, frame in found.items() for name, rows in frame.groupby("autoencoder", sort=False)
     ]
@@ -30,6 +32,7 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
     colours = labelled(list(dict.fromkeys(beside for rows in in_order for beside in rows["beside"])))
     lines = {}
     for axis, (label, name, rows) in zip(axes, parts, strict=True):
+        across = _across(rows)
         for beside, line in rows.groupby("beside", sort=False):
             line = line.sort_values(across)
             shown = axis.plot(line[across], line["loss"], color=colours[beside], label=beside, marker="o", markersize=3)
@@ -39,18 +42,29 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_yscale("log")
         plain_ticks(axis.yaxis)
         axis.set_ylim(0.95 * min(losses), 1.05 * max(losses))
-        if across == RATE:
+        if across in RATES:
             axis.set_xscale("log")
     axes[0].set_ylabel("loss on tuning images")
     if set(lines) != {AS_CONFIGURED}:
-        heading = ", ".join(key.replace("_", " ") for key in OTHERS if any(key in frame for frame in found.values()))
+        others = {key for frame in found.values() for key in _others(frame, _across(frame))}
+        heading = ", ".join(key.replace("_", " ") for key in Grid.model_fields if key in others)
         figure.legend(handles=[lines[one] for one in colours], title=heading, loc="outside lower center", ncols=2)
     return figure
 
 
-def _beside_the_rate(frame: pd.DataFrame, across: str) -> pd.Series:
-    """What each trial has beside its learning rate, in words, where that is what goes across."""
-    others = [key for key in OTHERS if key in frame and across == RATE]
+def _across(frame: pd.DataFrame) -> str:
+    """What goes across the panels of a study."""
+    return next((key for key in RATES if key in frame), "trial")
+
+
+def _others(frame: pd.DataFrame, across: str) -> list[str]:
+    """What the trials of a study differ in beside the rate that goes across."""
+    return [key for key in Grid.model_fields if key in frame and key != across] if across in RATES else []
+
+
+def _beside(frame: pd.DataFrame, across: str) -> pd.Series:
+    """What each trial has beside its rate, in words."""
+    others = _others(frame, across)
     if not others:
         return pd.Series(AS_CONFIGURED, index=frame.index)
     return frame[others].astype(str).agg(", ".join, axis=1)

@@ -205,3 +205,19 @@ def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
     )
     assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9", "as in the config"]
+
+
+def test_a_study_of_the_encoders_rate_is_drawn_across_that_rate(tmp_path):
+    """Beside one of the decoder's, which keeps its own."""
+    found = {}
+    for name, key in (("longer", "learning_rate"), ("encoder", "encoder_learning_rate"), ("adam", "betas")):
+        path = found[name] = tmp_path / f"{name}.csv"
+        rows = [("plain", number, value, 1.0) for number, value in enumerate((1e-3, 1e-2))]
+        pd.DataFrame(rows, columns=["autoencoder", "trial", key, "loss"]).to_csv(path, index=False)
+    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:{name}={path}" for name, path in found.items()]))
+    drawn = {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
+    across = {title: (axis.get_xlabel(), axis.get_xscale()) for title, axis in drawn.items()}
+    assert across["longer: plain"] == ("learning rate", "log")
+    assert across["encoder: plain"] == ("encoder learning rate", "log")
+    assert across["adam: plain"] == ("trial", "linear")
+    assert [list(axis.get_lines()[0].get_xdata()) for axis in drawn.values()] == [[1e-3, 1e-2], [1e-3, 1e-2], [0, 1]]
