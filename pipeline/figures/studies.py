@@ -9,7 +9,8 @@ from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 
 RATES = [key for key in Grid.model_fields if key.endswith("learning_rate")]
-AS_CONFIGURED = "as in the config"
+AS_CONFIGURED = ""
+"""Beside the rate, of trials that differ in nothing else: such a line needs no legend."""
 
 
 def studies(job: FigureJob, inputs: Inputs) -> Figure:
@@ -26,29 +27,31 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         (label, name, rows) for label, frame in found.items() for name, rows in frame.groupby("autoencoder", sort=False)
     ]
     figure, axes = panels(len(parts), 4, job.title, width=2.4, height=2.2)
-    losses = [loss for frame in found.values() for loss in frame["loss"]]
     in_order = [rows.sort_values("trial") for _, _, rows in parts]  # the grid's
     # One colour says one thing in all panels.
-    colours = labelled(list(dict.fromkeys(beside for rows in in_order for beside in rows["beside"])))
+    besides = dict.fromkeys(beside for rows in in_order for beside in rows["beside"])
+    told_apart = labelled([beside for beside in besides if beside != AS_CONFIGURED])
+    colours = told_apart | {AS_CONFIGURED: "0.3"}
     lines = {}
     for axis, (label, name, rows) in zip(axes, parts, strict=True):
         across = _across(rows)
         for beside, line in rows.groupby("beside", sort=False):
             line = line.sort_values(across)
-            shown = axis.plot(line[across], line["loss"], color=colours[beside], label=beside, marker="o", markersize=3)
-            lines[beside] = shown[0]
+            (lines[beside],) = axis.plot(line[across], line["loss"], color=colours[beside], marker="o", markersize=3)
         axis.set_title(name if len(found) == 1 else f"{label}: {name}")
         axis.set_xlabel(across.replace("_", " "))
         axis.set_yscale("log")
         plain_ticks(axis.yaxis)
-        axis.set_ylim(0.95 * min(losses), 1.05 * max(losses))
+        losses = found[label]["loss"]  # one scale for the panels that are to be compared
+        axis.set_ylim(0.95 * losses.min(), 1.05 * losses.max())
         if across in RATES:
             axis.set_xscale("log")
     axes[0].set_ylabel("loss on tuning images")
-    if set(lines) != {AS_CONFIGURED}:
+    if told_apart:
         others = {key for frame in found.values() for key in _others(frame, _across(frame))}
         heading = ", ".join(key.replace("_", " ") for key in Grid.model_fields if key in others)
-        figure.legend(handles=[lines[one] for one in colours], title=heading, loc="outside lower center", ncols=2)
+        handles = [lines[beside] for beside in told_apart]
+        figure.legend(handles, list(told_apart), title=heading, loc="outside lower center", ncols=2)
     return figure
 
 

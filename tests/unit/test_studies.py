@@ -182,7 +182,9 @@ def test_one_colour_says_the_same_in_every_panel(tmp_path):
     pd.DataFrame([(*row[:4], 0.1, row[4]) for row in rows], columns=columns).to_csv(path, index=False)
     figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
     first, second = (
-        {line.get_label(): line.get_color() for line in axis.get_lines()} for axis in figure.axes if axis.get_visible()
+        {tuple(line.get_xdata()): line.get_color() for line in axis.get_lines()}
+        for axis in figure.axes
+        if axis.get_visible()
     )
     assert first == second and len(set(first.values())) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
@@ -198,13 +200,27 @@ def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
     rows = [("plain", number, rate, 1.0) for number, rate in enumerate((1e-3, 1e-2))]
     pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(longer, index=False)
     figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={searched}", f"study:longer={longer}"]))
-    first, second = (
-        [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()]
-        for axis in figure.axes
-        if axis.get_visible()
-    )
-    assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9", "as in the config"]
+    first, second = ([len(line.get_xdata()) for line in axis.get_lines()] for axis in figure.axes if axis.get_visible())
+    assert first == [2, 2] and second == [2]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9"]
+    assert figure.legends[0].get_title().get_text() == "betas"
+
+
+def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp_path):
+    found = {}
+    for name, losses in {"rates": (1.0, 9.0), "longer": (0.4, 0.5)}.items():
+        path = found[name] = tmp_path / f"{name}.csv"
+        rows = [
+            (entry, number, 10.0**-number, loss * scale)
+            for entry, scale in (("plain", 1), ("small", 2))
+            for number, loss in enumerate(losses)
+        ]
+        pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(path, index=False)
+    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:{name}={path}" for name, path in found.items()]))
+    limits = {axis.get_title(): axis.get_ylim() for axis in figure.axes if axis.get_visible()}
+    assert limits["rates: plain"] == limits["rates: small"] and limits["longer: plain"] == limits["longer: small"]
+    assert limits["rates: plain"][0] < 1.0 and limits["rates: plain"][1] > 18
+    assert limits["longer: plain"][0] < 0.4 and 1.0 < limits["longer: plain"][1] < 1.1
 
 
 def test_a_study_of_the_encoders_rate_is_drawn_across_that_rate(tmp_path):
