@@ -9,7 +9,7 @@ from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 
 RATES = [key for key in Grid.model_fields if key.endswith("learning_rate")]
-AS_CONFIGURED = ""
+AS_CONFIGURED = "as in the config"
 """Beside the rate, of trials that differ in nothing else: such a line needs no legend."""
 
 
@@ -37,7 +37,8 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
         across = _across(rows)
         for beside, line in rows.groupby("beside", sort=False):
             line = line.sort_values(across)
-            (lines[beside],) = axis.plot(line[across], line["loss"], color=colours[beside], marker="o", markersize=3)
+            shown = axis.plot(line[across], line["loss"], color=colours[beside], label=beside, marker="o", markersize=3)
+            lines[beside] = shown[0]
         axis.set_title(name if len(found) == 1 else f"{label}: {name}")
         axis.set_xlabel(across.replace("_", " "))
         axis.set_yscale("log")
@@ -50,8 +51,7 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
     if told_apart:
         others = {key for frame in found.values() for key in _others(frame, _across(frame))}
         heading = ", ".join(key.replace("_", " ") for key in Grid.model_fields if key in others)
-        handles = [lines[beside] for beside in told_apart]
-        figure.legend(handles, list(told_apart), title=heading, loc="outside lower center", ncols=2)
+        figure.legend(handles=[lines[one] for one in told_apart], title=heading, loc="outside lower center", ncols=2)
     return figure
 
 

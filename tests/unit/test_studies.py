@@ -182,9 +182,7 @@ def test_one_colour_says_the_same_in_every_panel(tmp_path):
     pd.DataFrame([(*row[:4], 0.1, row[4]) for row in rows], columns=columns).to_csv(path, index=False)
     figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
     first, second = (
-        {tuple(line.get_xdata()): line.get_color() for line in axis.get_lines()}
-        for axis in figure.axes
-        if axis.get_visible()
+        {line.get_label(): line.get_color() for line in axis.get_lines()} for axis in figure.axes if axis.get_visible()
     )
     assert first == second and len(set(first.values())) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
@@ -200,8 +198,12 @@ def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
     rows = [("plain", number, rate, 1.0) for number, rate in enumerate((1e-3, 1e-2))]
     pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(longer, index=False)
     figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={searched}", f"study:longer={longer}"]))
-    first, second = ([len(line.get_xdata()) for line in axis.get_lines()] for axis in figure.axes if axis.get_visible())
-    assert first == [2, 2] and second == [2]
+    first, second = (
+        [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()]
+        for axis in figure.axes
+        if axis.get_visible()
+    )
+    assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9"]
     assert figure.legends[0].get_title().get_text() == "betas"
 
