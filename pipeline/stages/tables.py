@@ -11,7 +11,7 @@ from pydantic import Field
 from pipeline.base.places import PUBLISHED
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
-from pipeline.models.traits import changes, printed_code_size
+from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
 from pipeline.settings.evaluation import AutoencoderRows, GenerationRows
 from pipeline.settings.fields import Section
@@ -61,7 +61,7 @@ class TableRow(Section):
     resolution: int | None = Field(
         None, description="Of the dataset's images; a difference needs it, where the summary lacks it."
     )
-    variant: str | None = Field(None, description="What its config has otherwise than the first row's.")
+    variant: str | None = Field(None, description="What its config has otherwise than the first row's, or one above.")
     prepared: str | None = Field(
         None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
     )
@@ -322,12 +322,22 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
             first = rows_of(jobs, table)[0]
             changed = changes(config.autoencoders[name], config.autoencoders[first])
             named |= {"variant": changed if name != first else FIRST_ROW}
+        if table == "equal_budget" and (like := _called_the_same(jobs, table, name)) is not None:
+            named |= {"variant": changes(config.autoencoders[name], config.autoencoders[like])}
     else:
         data, model = config.dataset_of(config.samples[name]), model_of(jobs, name)
         named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}
         label = _noise_label(jobs, name) if table == "noise_generation" else _label(jobs, name)
         named |= {"label": label} if label is not None else {}
     return {"name": name, **_images(config, data), **named}
+
+
+def _called_the_same(jobs: Jobs, table: str, name: str) -> str | None:
+    """The first row above that nothing but the keys of its config tells from this one."""
+    entries = jobs.config.autoencoders
+    told = {row: (entries[row].family, traits(entries[row])) for row in rows_of(jobs, table)}
+    first = next(row for row in told if told[row] == told[name])
+    return None if first == name else first
 
 
 def _label(jobs: Jobs, name: str) -> str | None:

@@ -47,7 +47,8 @@ def display(table: Table) -> pd.DataFrame:
     columns: Columns = {("Source", ""): [source(line) for line in table.lines]}
     identities = [identity(line, table) for line in table.lines]
     for key in table.layout.identity:
-        columns[HEADINGS[key], ""] = [cell_text(told[key]) for told in identities]
+        if any(cells := [cell_text(told[key]) for told in identities]):
+            columns[HEADINGS[key], ""] = cells
     for quantity in table.layout.quantities:
         if is_shown(table, quantity):
             columns |= _quantity(table, quantity)

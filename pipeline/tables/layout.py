@@ -113,7 +113,7 @@ LAYOUTS = {
     ),
     "equal_budget": Layout(
         "Autoencoders at equal budget",
-        (*_IMAGES, "train_images"),
+        (*_IMAGES, "variant", "train_images"),
         (*unpublished(RECONSTRUCTION), CODE_BITS, *unpublished((ENCODER, *COUNTS)), DECODING_SPEED, TRAINING_SECONDS),
     ),
 }

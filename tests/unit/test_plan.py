@@ -355,6 +355,18 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
+def test_at_equal_budget_a_row_that_is_called_as_one_above_has_what_tells_it_apart() -> None:
+    values = tiny_values()
+    values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}}
+    values["tables"] = {"equal_budget": ["main", "without-noise", "slower"]}
+    rows = tiny_plan(values)(tables)["equal_budget"].settings["rows"]
+    assert {row["name"]: row.get("variant") for row in rows} == {
+        "main": None,
+        "without-noise": None,
+        "slower": "training.learning_rate 0.001",
+    }
+
+
 def test_latent_diffusion_has_distances_of_samples_and_of_reconstructions_alone() -> None:
     values = tiny_values()
     values["tables"] = {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}

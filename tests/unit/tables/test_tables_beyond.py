@@ -156,6 +156,16 @@ def test_equal_budget_has_quality_counts_speed_and_time(made: Callable[..., Tabl
     assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "a CPU" in text
 
 
+def test_rows_with_one_name_have_a_column_of_what_changed(
+    made: Callable[..., Table],
+) -> None:
+    summaries = [("main", reconstruction("main")), ("slow", reconstruction("slow"))]
+    other = {"name": "slow", "variant": "training.learning_rate 0.001"}
+    told = to_markdown(made("equal_budget", ["main", other], *summaries))
+    assert "| Changed " in told and "| training.learning_rate 0.001 |" in told
+    assert "Changed" not in to_markdown(made("equal_budget", ["main", "slow"], *summaries))
+
+
 def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Callable[..., Table]) -> None:
     table = made(
         "equal_budget",
