@@ -260,11 +260,12 @@ def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Pla
     assert len({tuple(study.autoencoders) for study in config.studies.values()}) == 1
     compared = [config.autoencoders[name] for name in config.tables_or_default.equal_budget]
     assert len({one.training.images for one in compared}) == 1
-    equal, own = compared[:4], compared[4:]
+    equal, own, otherwise = compared[:4], compared[4:8], compared[8:]
     for block in (equal, own):
         assert [one.family for one in block] == ["bright", "vqgan", "rqvae", "kl"]
-    of_all = {one.losses.model_dump_json(exclude={"adversarial", "kl_weight"}) for one in equal}
-    assert len(of_all) == 1 and {one.losses.adversarial.kind for one in equal} == {"none"}
+    assert [one.family for one in otherwise] == ["vqgan", "rqvae", "kl"]
+    of_all = {one.losses.model_dump_json(exclude={"adversarial", "kl_weight"}) for one in [*equal, *otherwise]}
+    assert len(of_all) == 1 and {one.losses.adversarial.kind for one in [*equal, *otherwise]} == {"none"}
     assert [one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in equal] == [
         one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in own
     ]
