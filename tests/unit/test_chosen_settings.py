@@ -75,7 +75,7 @@ def test_from_one_study_to_the_next_brights_best_rate_falls_by_half_and_no_other
     assert min(falls.values()) >= 1
 
 
-@pytest.mark.parametrize("name", ["longer", "longer_encoder"])
+@pytest.mark.parametrize("name", ["longer", "longer_encoder", "groups"])
 def test_the_best_of_the_longer_studies_lies_inside_what_they_searched(name: str) -> None:
     (key,) = searched(STUDIES[name])
     values = getattr(STUDIES[name].grid, key)
@@ -86,5 +86,5 @@ def test_the_best_of_the_longer_studies_lies_inside_what_they_searched(name: str
 @pytest.mark.parametrize("name", ["comparison", "demo", "demo-all", "demo-colour", "transfer"])
 def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: str) -> None:
     for entry, model in read_config(ROOT / "config" / f"{name}.yaml").autoencoders.items():
-        expected = chosen(model.family, model.training.images)
+        expected = chosen(model.family, model.training.images) | best("groups").get(entry, {})
         assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry

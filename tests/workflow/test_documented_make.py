@@ -257,7 +257,10 @@ def test_the_comparison_has_one_loss_and_one_search_for_every_family(places: Pla
     }
     assert jobs["train_autoencoder"] == len(trials) + len(config.autoencoders) * len(config.training_seeds)
     assert jobs["make_study"] == len(config.studies) > 1
-    assert len({tuple(study.autoencoders) for study in config.studies.values()}) == 1
+    assert {tuple(study.autoencoders) for study in config.studies.values()} == {
+        ("bright", "vqgan", "rqvae", "kl"),
+        tuple(config.tables_or_default.equal_budget[8:]),
+    }
     compared = [config.autoencoders[name] for name in config.tables_or_default.equal_budget]
     assert len({one.training.images for one in compared}) == 1
     equal, own, otherwise = compared[:4], compared[4:8], compared[8:]
