@@ -1,10 +1,11 @@
-"""What docs/comparison.md says of the ablations in words holds in its tables."""
+"""What docs/comparison.md says in words holds in its tables."""
 
 import pytest
 from page_tables import page_table
 
 QUALITY = {"LPIPS ↓": -1, "SSIM ↑": 1, "PSNR (dB) ↑": 1, "LPIPS-VGG ↓": -1}
 """The metrics of reconstruction, and whether a larger number is the better one."""
+AT_LEVEL = {"LPIPS ↓", "PSNR (dB) ↑"}
 DISTANCE = "FD (EfficientNet-Lite0) of samples ↓"
 ABLATIONS = {row["Changed"]: row for row in page_table("comparison.md", "ablations")}
 WHOLE = ABLATIONS["(the first row)"]
@@ -16,10 +17,45 @@ def interval(row: dict[str, str], name: str) -> tuple[float, float]:
     return mean - deviation, mean + deviation
 
 
+def mean(row: dict[str, str], name: str) -> float:
+    """Over the seeds."""
+    return float(row[name].split(" ± ")[0])
+
+
+def ranked(rows: list[dict[str, str]], name: str) -> list[dict[str, str]]:
+    """The best first, by the mean."""
+    return sorted(rows, key=lambda row: -QUALITY[name] * mean(row, name))
+
+
 def meet(row: dict[str, str], other: dict[str, str], name: str) -> bool:
     """Whether the intervals of two rows have a number in common."""
     (low, high), (other_low, other_high) = interval(row, name), interval(other, name)
     return low <= other_high and other_low <= high
+
+
+BRIGHT, *REST = (row for row in page_table("comparison.md", "equal_budget") if "without adversarial" in row["Method"])
+OTHERS, OTHERWISE = REST[:3], REST[3:]
+"""The other families with the one loss, with four channels in a group of normalization and with one."""
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_the_other_normalization_betters_lpips_and_psnr_and_costs_the_rest(name: str) -> None:
+    assert all("norm_groups 32" in row["Changed"] for row in OTHERWISE)
+    for row, otherwise in zip(OTHERS, OTHERWISE, strict=True):
+        gained = QUALITY[name] * (mean(otherwise, name) - mean(row, name))
+        assert (gained > 0) == (name in AT_LEVEL)
+
+
+@pytest.mark.parametrize("name", sorted(AT_LEVEL))
+@pytest.mark.parametrize("others", [OTHERS, OTHERWISE], ids=["four channels a group", "one"])
+def test_bright_meets_the_best_in_lpips_and_psnr(others: list[dict[str, str]], name: str) -> None:
+    assert meet(BRIGHT, ranked([BRIGHT, *others], name)[0], name)
+
+
+@pytest.mark.parametrize("name", sorted(QUALITY.keys() - AT_LEVEL))
+def test_the_kl_autoencoder_and_rqvae_lead_in_the_rest(name: str) -> None:
+    first, second, *_ = (row["Method"] for row in ranked([BRIGHT, *OTHERS], name))
+    assert first.startswith("KL autoencoder") and second.startswith("RQ-VAE")
 
 
 def test_noise_of_a_whole_cell_brings_the_distance_to_where_the_other_families_are() -> None:
