@@ -1,5 +1,6 @@
 """What a reader must know beside a table's numbers."""
 
+from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.build import BOTH, MEASURED, Table, identity, source, unexplained
 from pipeline.tables.display import cells_of, is_shown
 from pipeline.tables.protocols import INTERVAL, told
@@ -54,6 +55,7 @@ def footnotes(table: Table) -> list[str]:
         *_published(table),
         *_plus_minus(table),
         *_intervals(table),
+        *_changed(table),
         *(OF_KINDS[kind] for kind in kinds),
         *[OF_BITS] * any(quantity is CODE_BITS and is_shown(table, quantity) for quantity in table.layout.quantities),
         *_protocols(table),
@@ -102,6 +104,13 @@ def _intervals(table: Table) -> list[str]:
         if key.endswith(INTERVAL)
     ]
     return [f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}."] * bool(words)
+
+
+def _changed(table: Table) -> list[str]:
+    """What `Changed` is beside, where the caption does not say it: ablations have the first row named."""
+    changed = {identity(line, table).get("variant") for line in table.lines} - {None}
+    words = "Changed: by the keys of the config, what a row has otherwise than the first of its name."
+    return [words] * (bool(changed) and FIRST_ROW not in changed)
 
 
 def _protocols(table: Table) -> list[str]:

@@ -163,6 +163,7 @@ def test_rows_with_one_name_have_a_column_of_what_changed(
     other = {"name": "slow", "variant": "training.learning_rate 0.001"}
     told = to_markdown(made("equal_budget", ["main", other], *summaries))
     assert "| Changed " in told and "| training.learning_rate 0.001 |" in told
+    assert "- Changed: by the keys of the config, what a row has otherwise than the first of its name.\n" in told
     assert "Changed" not in to_markdown(made("equal_budget", ["main", "slow"], *summaries))
 
 
