@@ -1,4 +1,4 @@
-"""What docs/comparison.md says in words holds in its tables."""
+"""What docs/comparison.md and docs/other-systems.md say in words holds in their tables."""
 
 import pytest
 from page_tables import page_table
@@ -87,3 +87,18 @@ def test_without_tables_and_with_one_resolution_reconstruction_is_worse(name: st
 @pytest.mark.parametrize("changed", ["tables.coordinates false", "tables.entries_log2 10", "decoder.style_width 0"])
 def test_what_costs_nothing_is_within_the_intervals(changed: str, name: str) -> None:
     assert meet(ABLATIONS[changed], WHOLE, name)
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_in_the_demo_bright_leads_in_lpips_and_psnr_and_the_kl_autoencoder_in_the_rest(name: str) -> None:
+    rows = page_table("other-systems.md", "equal_budget")
+    leader = max(rows, key=lambda row: QUALITY[name] * float(row[name].split(" ")[0]))
+    assert len(rows) == 4 and leader["Method"] == ("BRIGHT" if name in AT_LEVEL else "KL autoencoder")
+
+
+def test_in_the_demo_brights_samples_are_the_last_of_latent_diffusion_and_ahead_of_the_other_systems() -> None:
+    name = "FD (EfficientNet-Lite0) ↓"
+    distances = {row["Method"]: float(row[name].split(" ")[0]) for row in page_table("other-systems.md", "table5")}
+    latent = {method: distance for method, distance in distances.items() if "LDM" in method}
+    assert len(latent) == 4 and max(latent.values()) == latent["BRIGHT (LDM)"]
+    assert all(distances[system] > latent["BRIGHT (LDM)"] for system in ("DDPM", "StyleGAN2", "ImageBART"))
