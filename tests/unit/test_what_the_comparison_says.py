@@ -1,4 +1,4 @@
-"""What docs/comparison.md and docs/other-systems.md say in words holds in their tables."""
+"""What docs/comparison.md, other-systems.md and transfer.md say in words holds in their tables."""
 
 import pytest
 from page_tables import page_table
@@ -18,8 +18,8 @@ def interval(row: dict[str, str], name: str) -> tuple[float, float]:
 
 
 def mean(row: dict[str, str], name: str) -> float:
-    """Over the seeds."""
-    return float(row[name].split(" ± ")[0])
+    """Over seeds or images: what stands before the spread."""
+    return float(row[name].split(" ")[0])
 
 
 def ranked(rows: list[dict[str, str]], name: str) -> list[dict[str, str]]:
@@ -92,13 +92,27 @@ def test_what_costs_nothing_is_within_the_intervals(changed: str, name: str) -> 
 @pytest.mark.parametrize("name", QUALITY)
 def test_in_the_demo_bright_leads_in_lpips_and_psnr_and_the_kl_autoencoder_in_the_rest(name: str) -> None:
     rows = page_table("other-systems.md", "equal_budget")
-    leader = max(rows, key=lambda row: QUALITY[name] * float(row[name].split(" ")[0]))
-    assert len(rows) == 4 and leader["Method"] == ("BRIGHT" if name in AT_LEVEL else "KL autoencoder")
+    assert len(rows) == 4 and ranked(rows, name)[0]["Method"] == ("BRIGHT" if name in AT_LEVEL else "KL autoencoder")
 
 
 def test_in_the_demo_brights_samples_are_the_last_of_latent_diffusion_and_ahead_of_the_other_systems() -> None:
     name = "FD (EfficientNet-Lite0) ↓"
-    distances = {row["Method"]: float(row[name].split(" ")[0]) for row in page_table("other-systems.md", "table5")}
+    distances = {row["Method"]: mean(row, name) for row in page_table("other-systems.md", "table5")}
     latent = {method: distance for method, distance in distances.items() if "LDM" in method}
     assert len(latent) == 4 and max(latent.values()) == latent["BRIGHT (LDM)"]
     assert all(distances[system] > latent["BRIGHT (LDM)"] for system in ("DDPM", "StyleGAN2", "ImageBART"))
+
+
+def test_on_photographs_bright_leads_by_6_db_and_half_of_the_lpips() -> None:
+    rows = page_table("transfer.md", "equal_budget")
+    assert len(rows) == 4
+    first, second = ranked(rows, "PSNR (dB) ↑")[:2]
+    assert first["Method"] == "BRIGHT" and mean(first, "PSNR (dB) ↑") > mean(second, "PSNR (dB) ↑") + 6
+    assert all(ranked(rows, name)[0] is first for name in QUALITY)
+    assert mean(first, "LPIPS ↓") < mean(ranked(rows, "LPIPS ↓")[1], "LPIPS ↓") / 2
+
+
+def test_on_photographs_the_other_normalization_costs_the_kl_autoencoder_all_four() -> None:
+    row, otherwise = page_table("transfer.md", "ablations")
+    assert "network.norm_groups 32" in otherwise["Changed"]
+    assert all(ranked([row, otherwise], name)[0] is row for name in QUALITY)
