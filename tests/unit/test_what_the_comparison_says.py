@@ -1,4 +1,4 @@
-"""What docs/comparison.md, other-systems.md and transfer.md say in words holds in their tables."""
+"""What docs/comparison.md, other-systems.md, transfer.md and colour.md say in words holds in their tables."""
 
 import pytest
 from page_tables import page_table
@@ -116,3 +116,11 @@ def test_on_photographs_the_other_normalization_costs_the_kl_autoencoder_all_fou
     row, otherwise = page_table("transfer.md", "ablations")
     assert "network.norm_groups 32" in otherwise["Changed"]
     assert all(ranked([row, otherwise], name)[0] is row for name in QUALITY)
+
+
+def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last() -> None:
+    rows, latent = (page_table("colour.md", name) for name in ("equal_budget", "latent_diffusion"))
+    assert len(rows) == len(latent) == 4
+    assert all(ranked(rows, name)[0]["Method"] == "BRIGHT" for name in QUALITY)
+    assert min(latent, key=lambda row: mean(row, "rFD (EfficientNet-Lite0) ↓"))["Method"] == "BRIGHT"
+    assert max(latent, key=lambda row: mean(row, DISTANCE))["Method"] == "BRIGHT"
