@@ -16,7 +16,7 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.config.root import Config, read_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.identities import recorded_of
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import ACCEPTED, Job, Jobs, digest_of, read_accepted
 

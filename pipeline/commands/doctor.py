@@ -31,8 +31,8 @@ from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.models.retrieval import unavailable_kernels
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.damage import wrong_sizes
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.settings.dataset import Source
 from pipeline.settings.diffusion import FilesSamples
 from pipeline.stages.common import Jobs
@@ -95,7 +95,7 @@ def doctor(
     if stopping:
         print(f"A run of {config.name} can't go through.")
         raise typer.Exit(1)
-    print(f"A run of {config.name} can go through; it has {len(to_do.parts)} jobs to do.")
+    print(f"A run of {config.name} can go through; it has {len(to_do.shards)} jobs to do.")
 
 
 def network_table(states: list[NetworkState], asked: set[str]) -> str:

@@ -13,7 +13,7 @@ from pipeline.estimation.devices import DEVICES, Device, choose_device
 from pipeline.estimation.report import Estimate, facts, known_images, missing_space, text
 from pipeline.estimation.times import job_times, longest_chain
 from pipeline.models.metric_networks.manifest import available, fetchable
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 

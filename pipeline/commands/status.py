@@ -16,7 +16,7 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.places import DEMO
 from pipeline.base.records import State
 from pipeline.config.root import read_config
-from pipeline.plan.parts import ordered, parts
+from pipeline.plan.shards import ordered, shards
 from pipeline.plan.states import JobState
 from pipeline.stages.common import Jobs
 from pipeline.stages.page import trainings
@@ -40,9 +40,9 @@ def status(
 
 
 def job_states(jobs: Jobs) -> list[JobState]:
-    """The state of each job that the config needs, part by part, in the order that data flows."""
+    """The state of each job that the config needs, shard by shard, in the order that data flows."""
     jobs.shelf.forget()
-    return [JobState(part) for job in ordered(jobs) for part in parts(job)]
+    return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
 
 
 def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
@@ -88,7 +88,7 @@ def training_names(jobs: Jobs) -> dict[tuple[str, str], list[str]]:
 def _running(states: list[JobState]) -> str:
     """Running jobs that train nothing."""
     rows = [
-        [state.part.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
+        [state.shard.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
         for state in states
     ]
     return _table(["running", "doing", "done", "images/s", "left", "where"], rows)
@@ -122,7 +122,8 @@ def _rate(per_s: float | None) -> str:
 def _broken(states: list[JobState]) -> str:
     """Jobs that failed or died without a word; started again, a run makes them."""
     rows = [
-        [state.part.log_name, readable_duration(state.silent_s), state.problem, str(state.part.log)] for state in states
+        [state.shard.log_name, readable_duration(state.silent_s), state.problem, str(state.shard.log)]
+        for state in states
     ]
     return _table(["not well", "since", "why", "log"], rows)
 

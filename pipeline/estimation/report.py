@@ -12,7 +12,7 @@ from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.data.fingerprint import split_counts
 from pipeline.estimation.devices import Device
 from pipeline.estimation.times import JobTime, Known
-from pipeline.plan.parts import parts, planned
+from pipeline.plan.shards import planned, shards
 from pipeline.settings.dataset import Dataset
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs
@@ -65,7 +65,7 @@ class Estimate:
 
 def facts(estimate: Estimate) -> dict[str, Any]:
     """The estimate as JSON values; times in seconds."""
-    by_stage = {stage: [one for one in estimate.times if one.part.job.stage.name == stage] for stage in all_stages()}
+    by_stage = {stage: [one for one in estimate.times if one.shard.job.stage.name == stage] for stage in all_stages()}
     return {
         "config": estimate.config,
         "device": str(estimate.device),
@@ -76,7 +76,7 @@ def facts(estimate: Estimate) -> dict[str, Any]:
         "stages": {stage: _sums(times) for stage, times in by_stage.items() if times},
         "total": _sums(estimate.times),
         "jobs": [
-            {"job": one.part.log_name, "known": one.known, "seconds": one.seconds, "gpus": one.gpus}
+            {"job": one.shard.log_name, "known": one.known, "seconds": one.seconds, "gpus": one.gpus}
             | {"seconds_missing": None if one.seconds is None else one.missing_s}
             for one in estimate.times
         ],
@@ -178,7 +178,7 @@ def missing_space(jobs: Jobs) -> dict[str, int]:
     """Bytes that what is missing of a plan will take at most, by stages."""
     from pipeline.estimation.space import space_needed  # with torch, which a command's help can do without
 
-    missing = [part for job in jobs(planned).values() for part in parts(job) if not part.complete]
+    missing = [shard for job in jobs(planned).values() for shard in shards(job) if not shard.complete]
 
     def count(of: Jobs, name: str, split: str) -> int:
         return int(getattr(of(known_images)[name], split))

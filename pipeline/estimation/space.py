@@ -14,7 +14,7 @@ from pipeline.config.root import Config
 from pipeline.models.checkpoints import make_autoencoder, make_generator
 from pipeline.models.diffusion import build_unet
 from pipeline.models.discriminator import make_discriminator
-from pipeline.plan.parts import Part
+from pipeline.plan.shards import Shard
 from pipeline.settings.diffusion import Diffusion
 from pipeline.stages.autoencoders import DUMP_CODES, RECONSTRUCT, TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs
@@ -33,17 +33,17 @@ Count = Callable[[Jobs, str, str], int]
 """Images of a dataset's split: of a config's jobs, the dataset's name and the split."""
 
 
-def space_needed(parts: Iterable[Part], count: Count) -> dict[str, int]:
-    """Bytes that these parts will write at most, by their stages."""
+def space_needed(shards: Iterable[Shard], count: Count) -> dict[str, int]:
+    """Bytes that these shards will write at most, by their stages."""
     found: dict[str, int] = {}
-    for part in parts:
-        stage = part.job.stage.name
-        found[stage] = found.get(stage, 0) + _bytes(part, count)
+    for shard in shards:
+        stage = shard.job.stage.name
+        found[stage] = found.get(stage, 0) + _bytes(shard, count)
     return {stage: size for stage, size in found.items() if size}
 
 
-def _bytes(part: Part, count: Count) -> int:
-    job = part.job
+def _bytes(shard: Shard, count: Count) -> int:
+    job = shard.job
     config, name = job.jobs.config, job.entry.partition(".")[2]
     match job.stage.name:
         case PREPARE_DATASET.name:
@@ -52,23 +52,23 @@ def _bytes(part: Part, count: Count) -> int:
             data = config.autoencoders[name].dataset
             return count(job.jobs, data, "validation") * _image(config, data)
         case GENERATE.name:
-            return part.images * _image(config, config.dataset_of(config.samples[name.partition(" ")[0]]))
+            return shard.images * _image(config, config.dataset_of(config.samples[name.partition(" ")[0]]))
         case DUMP_CODES.name:
             model = config.autoencoders[name]
             height, width, channels = model.code_size
             return count(job.jobs, model.dataset, "train") * height * width * channels * NUMBER
         case EXTRACT_FEATURES.name:
-            return (part.images if part.images < UNKNOWN else _read(part, count)) * WIDEST * NUMBER
+            return (shard.images if shard.images < UNKNOWN else _read(shard, count)) * WIDEST * NUMBER
         case TRAIN_AUTOENCODER.name | TRAIN_DIFFUSION.name | TRAIN_GENERATOR.name:
             model_size, critic_size = parameters(config, job.settings)
             return NUMBER * (model_size + STATES * (OF_MODEL * model_size + OF_CRITIC * critic_size))
     return 0
 
 
-def _read(part: Part, count: Count) -> int:
+def _read(shard: Shard, count: Count) -> int:
     """Images of the split whose features are taken, where the plan has no count of them: one range has them all."""
-    section, _, named = part.job.entry.partition(".")
-    jobs, (name, which, *_) = part.job.jobs, named.split()
+    section, _, named = shard.job.entry.partition(".")
+    jobs, (name, which, *_) = shard.job.jobs, named.split()
     if section == "datasets":
         return count(jobs, name, which)
     return count(jobs, jobs.config.autoencoders[name].dataset, "validation")

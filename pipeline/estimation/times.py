@@ -12,7 +12,7 @@ from pipeline.base.records import State, read_record, record_path
 from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.root import Config
 from pipeline.estimation.devices import CPU, DEVICES, Device, Work
-from pipeline.plan.parts import Part, parts, planned
+from pipeline.plan.shards import Shard, planned, shards
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Denoising, Diffusion
 from pipeline.settings.fields import CodeSize
@@ -32,7 +32,7 @@ class Known(StrEnum):
 class JobTime:
     """One job of the workflow, or one range of its images."""
 
-    part: Part
+    shard: Shard
     known: Known
     share_left: float
     seconds: float | None = None
@@ -51,27 +51,27 @@ class JobTime:
 
 def job_times(jobs: Jobs, device: Device) -> list[JobTime]:
     """All jobs of the plan, range by range, on a device."""
-    found = [_time(jobs, part, device) for job in jobs(planned).values() for part in parts(job)]
+    found = [_time(jobs, shard, device) for job in jobs(planned).values() for shard in shards(job)]
     alike: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
     for one in found:
-        if one.known == Known.MEASURED and not one.part.job.is_training:
+        if one.known == Known.MEASURED and not one.shard.job.is_training:
             alike[_kind(one)].append(one)
     return [_like_measured(one, alike[_kind(one)]) if one.known == Known.UNKNOWN else one for one in found]
 
 
-def _time(jobs: Jobs, part: Part, device: Device) -> JobTime:
-    record, left = read_record(record_path(part.log)), 0.0 if part.complete else 1.0
+def _time(jobs: Jobs, shard: Shard, device: Device) -> JobTime:
+    record, left = read_record(record_path(shard.log)), 0.0 if shard.complete else 1.0
     here = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
     gpus = int(record.get("gpus") or 0) * int(record.get("nodes") or 1) * device.is_gpu
-    if part.job.is_training:
-        if here and (trained := _trained(part.job, record)):
+    if shard.job.is_training:
+        if here and (trained := _trained(shard.job, record)):
             seconds, share = trained
-            return JobTime(part, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
-        counted, gpus = training_cost(part.job.jobs.config, part.job, device)
-        return JobTime(part, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
+            return JobTime(shard, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
+        counted, gpus = training_cost(shard.job.jobs.config, shard.job, device)
+        return JobTime(shard, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
     if here and record.get("state") == State.DONE:
-        return JobTime(part, Known.MEASURED, left, record["seconds"], gpus)
-    return JobTime(part, Known.UNKNOWN, left)
+        return JobTime(shard, Known.MEASURED, left, record["seconds"], gpus)
+    return JobTime(shard, Known.UNKNOWN, left)
 
 
 def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
@@ -90,22 +90,22 @@ def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
 
 def _kind(one: JobTime) -> tuple[str, str]:
     """Jobs of one kind do the same to the same model or dataset; their images may be other ones."""
-    return one.part.job.stage.name, one.part.job.label
+    return one.shard.job.stage.name, one.shard.job.label
 
 
 def _like_measured(one: JobTime, alike: list[JobTime]) -> JobTime:
     """A job without a record takes for each of its images what the measured ones of its kind took."""
     if not alike:
         return one
-    per_image = sum(other.whole_s for other in alike) / sum(other.part.images for other in alike)
-    return replace(one, known=Known.ALIKE, seconds=per_image * one.part.images, gpus=alike[0].gpus)
+    per_image = sum(other.whole_s for other in alike) / sum(other.shard.images for other in alike)
+    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=alike[0].gpus)
 
 
 def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:
     """The seconds of missing jobs that need each other, which no number of devices shortens; and these jobs."""
     own: dict[tuple[str, str], float] = defaultdict(float)
     for one in times:
-        key = one.part.job.key
+        key = one.shard.job.key
         own[key] = max(own[key], one.missing_s)
     chains: dict[tuple[str, str], tuple[float, list[Job]]] = {}
 

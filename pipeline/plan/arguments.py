@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.base.atomic import write_text
 from pipeline.base.code import expected_code
 from pipeline.base.errors import InputError
-from pipeline.plan.parts import Part, ordered, parts
+from pipeline.plan.shards import Shard, ordered, shards
 from pipeline.stages.common import Job, Jobs, path_of
 
 SETTINGS, INPUTS = "settings.json", "inputs.txt"
@@ -65,31 +65,38 @@ def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
 
 
 def commands(job: Job) -> list[list[str]]:
-    """Module and arguments of a job's command, for each of its parts; InputError where an input is not here."""
-    for part in parts(job):
-        for name in part.inputs:
-            for path in part.paths(name):
+    """Module and arguments of a job's command, for each of its shards; InputError where an input is not here."""
+    for shard in shards(job):
+        for name in shard.inputs:
+            for path in shard.paths(name):
                 if not Path(path).exists():
                     raise InputError(f"{job.stage.name} {job.entry}: {name} {path} is not here: snakemake {path}")
     write_arguments([job])
     watched = ["--code", expected_code(job.code_roots)]  # as the workflow's rules give it
-    return [[job.stage.command, *arguments(part), *watched] for part in parts(job)]
+    return [[job.stage.command, *arguments(shard), *watched] for shard in shards(job)]
 
 
-def arguments(part: Part) -> list[str]:
-    """The arguments of a stage's command for one part of a job, as its rule gives them."""
-    job = part.job
+def arguments(shard: Shard) -> list[str]:
+    """The arguments of a stage's command for one shard of a job, as its rule gives them."""
+    job = shard.job
     words = [settings_argument(job)]
     if job.names:
         words += named_arguments(job)
     else:
-        words += [word for name in part.inputs for path in part.paths(name) for word in (option(name), path)]
+        words += [word for name in shard.inputs for path in shard.paths(name) for word in (option(name), path)]
     for name, file in (job.stage.outputs | job.further).items():
         words += [option(name), job.path(file)]
-    if part.span is not None and job.stage.part is not None:
-        words += ["--first", str(part.span[0]), "--last", str(part.span[1]), option(job.stage.part[0]), *part.outputs]
-    if part.starts_at:
-        words += ["--starts-at", str(part.starts_at)]
+    if shard.span is not None and job.stage.part is not None:
+        words += [
+            "--first",
+            str(shard.span[0]),
+            "--last",
+            str(shard.span[1]),
+            option(job.stage.part[0]),
+            *shard.outputs,
+        ]
+    if shard.starts_at:
+        words += ["--starts-at", str(shard.starts_at)]
     if job.is_training:
         words += ["--work", str(job.work)]
     return words

@@ -66,26 +66,26 @@ def _lost_snapshot(job: Job, needed: Needed) -> str | None:
 def lost_models(needed: Needed) -> list[str]:
     """A line for each training that would be done again though it was done before: for a file that was lost.
 
-    Either the training's own weights are here, or part of what was made with them. Nobody wants days of training for
+    Either the training's own weights are here, or some of what was made with them. Nobody wants days of training for
     a lost curve or a lost shard: the file is pulled, or the training asked for by name.
     """
     lines = []
-    for part in needed.parts.values():
-        job = part.job
+    for shard in needed.shards.values():
+        job = shard.job
         if job.is_training and not needed.again(job) and job.has(job.stage.outputs["weights"]):
             lost = ", ".join(file for file in job.files if not job.has(file))
             lines.append(
                 f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: bring it back"
                 f" (dvc pull {job.folder}), or train again: snakemake --forcerun {job.stage.name}"
             )
-    for part in needed.parts.values():
-        here = [file for file in part.job.files if part.job.has(file)]
-        if here and not part.job.is_training and not needed.again(part.job):
+    for shard in needed.shards.values():
+        here = [file for file in shard.job.files if shard.job.has(file)]
+        if here and not shard.job.is_training and not needed.again(shard.job):
             lines += [
-                f"{part.job.entry}: {part.files[0]} is missing in {part.job.folder}, and making it takes {model.entry},"
-                f" which is not here: bring it back (dvc pull {model.folder}), or train it again:"
+                f"{shard.job.entry}: {shard.files[0]} is missing in {shard.job.folder}, and making it takes"
+                f" {model.entry}, which is not here: bring it back (dvc pull {model.folder}), or train it again:"
                 f" snakemake --forcerun {model.stage.name}"
-                for model in trainings_behind(needed, part.job)
+                for model in trainings_behind(needed, shard.job)
             ]
     return list(dict.fromkeys(lines))
 

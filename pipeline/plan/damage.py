@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.base.atomic import write_text
 from pipeline.base.checksums import checksum_path, size_problem, take_checksum
 from pipeline.base.places import RESULTS
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Job, Jobs, Output
 
 DAMAGED = RESULTS / "damaged"

@@ -21,7 +21,7 @@ from pipeline.base.checksums import problem
 from pipeline.plan.damage import keep_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.plan.view import folder, summary_place, view
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, Output

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.plan.damage import set_aside
-from pipeline.plan.parts import Part, part_of, planned, targets
+from pipeline.plan.shards import Shard, planned, shard_of, targets
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import reconstruction
@@ -91,7 +91,7 @@ def forced(jobs: Jobs, names: Iterable[str]) -> set[tuple[str, str]]:
 
 
 class Needed:
-    """The parts that a run has to make for its targets, and why a job that is complete is made again."""
+    """The shards that a run has to make for its targets, and why a job that is complete is made again."""
 
     def __init__(self, wanted: Iterable[Output], forced: Iterable[Key] = ()):
         self.forced = set(forced)
@@ -99,13 +99,13 @@ class Needed:
         self.asked = {output.job.key for output in waiting}
         """The jobs that the targets are of."""
         self._again: dict[Key, bool] = {}
-        self.parts: dict[tuple[str, str, tuple[int, int] | None], Part] = {}
+        self.shards: dict[tuple[str, str, tuple[int, int] | None], Shard] = {}
         while waiting:
             output = waiting.pop()
-            part = part_of(output)
-            if part.key not in self.parts and (not output.job.has(output.file) or self.again(output.job)):
-                self.parts[part.key] = part
-                waiting += [one for sources in part.inputs.values() for one in sources if isinstance(one, Output)]
+            shard = shard_of(output)
+            if shard.key not in self.shards and (not output.job.has(output.file) or self.again(output.job)):
+                self.shards[shard.key] = shard
+                waiting += [one for sources in shard.inputs.values() for one in sources if isinstance(one, Output)]
 
     def again(self, job: Job) -> bool:
         """Whether a job is made again because the user asked for it or for what it stands on."""
@@ -115,20 +115,20 @@ class Needed:
             self._again[job.key] = job.key in self.forced or any(self.again(one) for one in job.upstream)
         return self._again[job.key]
 
-    def among(self, parts: Iterable[Part]) -> "Needed":
-        """The same of these parts alone: what Snakemake will make of it."""
+    def among(self, shards: Iterable[Shard]) -> "Needed":
+        """The same of these shards alone: what Snakemake will make of it."""
         found = Needed((), self.forced)
         found.asked = self.asked
-        found.parts = {part.key: part for part in parts}
+        found.shards = {shard.key: shard for shard in shards}
         return found
 
-    def __contains__(self, part: Part) -> bool:
-        return part.key in self.parts
+    def __contains__(self, shard: Shard) -> bool:
+        return shard.key in self.shards
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs that have a part among them."""
-        return list({part.job.key: part.job for part in self.parts.values()}.values())
+        """The jobs that have a shard among them."""
+        return list({shard.job.key: shard.job for shard in self.shards.values()}.values())
 
 
 def unfinished(jobs: Jobs) -> Needed:

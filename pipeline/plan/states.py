@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.base.records import State, died_for_memory, read_record, record_path
 from pipeline.plan.damage import wrong_sizes
-from pipeline.plan.parts import Part
+from pipeline.plan.shards import Shard
 from pipeline.stages.common import Job
 
 # A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
@@ -26,25 +26,25 @@ def saved_step(job: Job) -> int:
 
 @dataclass(frozen=True)
 class JobState:
-    """One job, or one part of it, at the time `now` (seconds since 1970)."""
+    """One job, or one shard of it, at the time `now` (seconds since 1970)."""
 
-    part: Part
+    shard: Shard
     now: float = field(default_factory=time.time)
 
     @property
     def job(self) -> Job:
-        return self.part.job
+        return self.shard.job
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """The record of its last attempt; empty where there was none."""
-        return read_record(record_path(self.part.log))
+        return read_record(record_path(self.shard.log))
 
     @cached_property
     def state(self) -> State:
         """Outputs decide; without them, the record's word and its age."""
         said = self.record.get("state", State.WAITING)
-        if self.part.complete:
+        if self.shard.complete:
             return State.DAMAGED if self.damage else State.DONE
         if said == State.RUNNING and self.silent_s >= SILENT_S:
             return State.SILENT
@@ -87,7 +87,7 @@ class JobState:
     @cached_property
     def damage(self) -> list[str]:
         """A line for each output whose size is not what it was."""
-        return list(wrong_sizes(self.job, self.part.files))
+        return list(wrong_sizes(self.job, self.shard.files))
 
     @property
     def problem(self) -> str:

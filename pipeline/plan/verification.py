@@ -16,9 +16,9 @@ from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.identities import IDENTITIES, identity_path, identity_problem
-from pipeline.plan.parts import part_of, planned
 from pipeline.plan.publish import published_copies
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned, shard_of
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.shelf import listing
 
@@ -60,7 +60,7 @@ class Kept:
             return (self.path,)
         if self.job.is_training and not (self.job.work / "state.safetensors").exists():
             return (self.path,)
-        return tuple(map(Path, part_of(self.job[self.path.name]).outputs))
+        return tuple(map(Path, shard_of(self.job[self.path.name]).outputs))
 
 
 def kept_files(jobs: Jobs, whole_store: bool) -> list[Kept]:

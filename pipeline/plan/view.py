@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.base.places import RESULTS
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import DUMP_CODES, MEASURE_CODES, RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, Output
 from pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES

@@ -25,7 +25,7 @@ from forkserver import REAL_PROCESSES
 from tiny_workflow import REPOSITORY, Workflow
 
 from pipeline.config.root import load_config
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 DEMO = REPOSITORY / "config" / "demo.yaml"

@@ -34,7 +34,7 @@ import json
 from pathlib import Path
 from pipeline.config.root import read_config
 from pipeline.plan.arguments import commands
-from pipeline.plan.parts import ordered
+from pipeline.plan.shards import ordered
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 jobs = reversed(ordered(Jobs(read_config(Path("config.yaml")))))

@@ -17,7 +17,7 @@ import yaml
 from pipeline.base.errors import InputError
 from pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
 from pipeline.data.fingerprint import Fingerprints
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 LONGEST_S = 60  # of a config; each takes a hundredth of a second, a hang takes for ever

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from pipeline.config.root import load_config
-from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Job, Jobs
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny.yaml"

@@ -12,7 +12,7 @@ from finished_plan import TINY, finish, tiny_plan
 from pipeline.base.code import code_digest
 from pipeline.commands import accept as command
 from pipeline.config.root import load_config
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages import common
 from pipeline.stages.common import ACCEPTED, Jobs
 

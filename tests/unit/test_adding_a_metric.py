@@ -116,7 +116,7 @@ def digests(checkout: Path) -> dict[str, set[str]]:
     """The digests of a plan's jobs by stage."""
     code = (
         "import json, sys; from pathlib import Path; from pipeline.config.root import read_config;"
-        "from pipeline.stages.common import Jobs; from pipeline.plan.parts import planned;"
+        "from pipeline.stages.common import Jobs; from pipeline.plan.shards import planned;"
         f"print(json.dumps([*Jobs(read_config(Path({str(TINY)!r})))(planned)]))"
     )
     found: dict[str, set[str]] = {}

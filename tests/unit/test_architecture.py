@@ -45,7 +45,7 @@ def test_planning_imports_no_torch(module: str) -> None:
 def test_a_config_is_planned_without_torch() -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
-        " from pipeline.plan.parts import planned; from pipeline.stages.common import Jobs;"
+        " from pipeline.plan.shards import planned; from pipeline.stages.common import Jobs;"
         " jobs = Jobs(read_config(Path('config/paper.yaml')));"
         " digests = {job.digest for job in jobs(planned).values()};"
         " print(len(digests), 'torch' in sys.modules)"

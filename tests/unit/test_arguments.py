@@ -12,7 +12,7 @@ from finished_plan import tiny_plan, tiny_values
 from pipeline.base.command import listed
 from pipeline.base.errors import InputError
 from pipeline.plan.arguments import LONGEST, find_entry, named_arguments, settings_argument, write_arguments
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Job, path_of
 from pipeline.stages.tables import tables
 

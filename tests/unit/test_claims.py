@@ -9,8 +9,8 @@ from finished_plan import make, tiny_plan
 
 from pipeline.commands.verify import move_aside
 from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, is_claimed, to_make
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.plan.verification import Finding, Kind
 from pipeline.stages.tables import tables
 

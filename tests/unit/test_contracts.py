@@ -9,7 +9,7 @@ import pytest
 from finished_plan import tiny_plan, tiny_values, with_key
 
 from pipeline.plan.arguments import arguments
-from pipeline.plan.parts import Part, parts, planned
+from pipeline.plan.shards import Shard, planned, shards
 from pipeline.stages import CONTRACTS, all_stages
 from pipeline.stages.common import Job, Stage
 
@@ -71,12 +71,12 @@ def options(words: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    """A part of a job of each stage; where there is one, one that begins inside the files that it reads."""
+def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shard]]:
+    """A shard of a job of each stage; where there is one, one that begins inside the files that it reads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("jobs"))
-        found = sorted((part for job in every_stage() for part in parts(job)), key=lambda part: part.starts_at)
-        yield {part.job.stage.name: part for part in found}
+        found = sorted((shard for job in every_stage() for shard in shards(job)), key=lambda shard: shard.starts_at)
+        yield {shard.job.stage.name: shard for shard in found}
 
 
 def every_stage() -> list[Job]:
@@ -173,17 +173,17 @@ def test_a_rule_asks_for_what_is_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(all_stages().keys() - {"fetch_network"}))
-def test_a_rules_command_is_the_one_by_hand(name: str, one_of_each: dict[str, Part]) -> None:
-    part, command = one_of_each[name], shell(name)
+def test_a_rules_command_is_the_one_by_hand(name: str, one_of_each: dict[str, Shard]) -> None:
+    shard, command = one_of_each[name], shell(name)
     assert command.startswith("{params.settings:q} --code {params.code:q}")
     told = options(command) - BY_THE_WORKFLOW
-    for param, found in options_of_params(name, part.job).items():
+    for param, found in options_of_params(name, shard.job).items():
         assert f"{{params.{param}}}" in command
         told |= found
-    by_hand = arguments(part)
+    by_hand = arguments(shard)
     assert told == {word for word in by_hand if word.startswith("--")}
     named = re.findall(r"(\w+)=named\(", section(name, "params"))
-    assert bool(named) == bool(part.job.names)
+    assert bool(named) == bool(shard.job.names)
     assert all(f" {{params.{param}}}" in command for param in named)
 
 
@@ -199,13 +199,13 @@ def test_each_output_has_its_contracts_option(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(all_stages().keys() - {"fetch_network"}))
-def test_a_rules_log_is_where_its_part_looks_for_it(name: str, one_of_each: dict[str, Part]) -> None:
+def test_a_rules_log_is_where_its_shard_looks_for_it(name: str, one_of_each: dict[str, Shard]) -> None:
     (log,) = re.findall(r'"(.*)"', section(name, "log"))
-    part = one_of_each[name]
-    span = {} if part.span is None else dict(zip(("first", "last"), (f"{n:06d}" for n in part.span), strict=True))
-    known = span | {"digest": part.job.digest, "model": "autoencoder"}
-    filled = re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], part.job.label), log)
-    assert str(part.log) == filled
+    shard = one_of_each[name]
+    span = {} if shard.span is None else dict(zip(("first", "last"), (f"{n:06d}" for n in shard.span), strict=True))
+    known = span | {"digest": shard.job.digest, "model": "autoencoder"}
+    filled = re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], shard.job.label), log)
+    assert str(shard.log) == filled
 
 
 def test_every_stage_has_jobs_but_the_one_that_fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

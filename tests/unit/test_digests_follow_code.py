@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pipeline.base.code import LEFT_OUT, ROOT, Code, is_left_out, upwards
 from pipeline.config.root import read_config
 from pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.settings.fields import CodeSize
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs

@@ -25,7 +25,7 @@ from pipeline.estimation.times import JobTime, Known, job_times, longest_chain, 
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import retrieval_count
 from pipeline.models.diffusion import build_unet
-from pipeline.plan.parts import Part, parts, planned
+from pipeline.plan.shards import Shard, planned, shards
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import UNet
@@ -110,10 +110,10 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
 
 
 def times(plan: Jobs, device: Any = CPU) -> dict[str, JobTime]:
-    return {one.part.log_name: one for one in job_times(plan, device)}
+    return {one.shard.log_name: one for one in job_times(plan, device)}
 
 
-def leave(shard: Part, **facts: Any) -> None:
+def leave(shard: Shard, **facts: Any) -> None:
     """A finished job's record."""
     path = record_path(shard.log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,29 +128,29 @@ def put(outputs: tuple[str, ...]) -> None:
 
 def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: Jobs) -> None:
     found = times(plan)
-    outputs = [output for one in found.values() for output in one.part.outputs]
+    outputs = [output for one in found.values() for output in one.shard.outputs]
     assert sorted(outputs) == sorted(output for job in plan(planned).values() for output in job.outputs)
     for one in found.values():
         assert one.share_left == 1
-        assert one.known == (Known.COUNTED if one.part.job.is_training else Known.UNKNOWN)
-        assert bool(one.seconds) == one.part.job.is_training
+        assert one.known == (Known.COUNTED if one.shard.job.is_training else Known.UNKNOWN)
+        assert bool(one.seconds) == one.shard.job.is_training
 
 
 def test_a_finished_shards_record_is_measured_and_tells_of_jobs_like_it(plan: Jobs) -> None:
-    first, second = parts(plan(samples, "main"))
+    first, second = shards(plan(samples, "main"))
     leave(first, seconds=77.0)
     put(first.outputs)
     found = times(plan)
     assert (found[first.log_name].seconds, found[first.log_name].known) == (77.0, Known.MEASURED)
     assert (found[second.log_name].seconds, found[second.log_name].known) == (77.0, Known.ALIKE)
     assert (found[first.log_name].missing_s, found[second.log_name].missing_s) == (0, 77.0)
-    others = [one for one in found.values() if one.part.job.stage.name == "generate" and one.part.job.label != "main"]
+    others = [one for one in found.values() if one.shard.job.stage.name == "generate" and one.shard.job.label != "main"]
     assert others and all(one.known == Known.UNKNOWN for one in others)
 
 
-def half_trained(plan: Jobs, **facts: Any) -> Part:
+def half_trained(plan: Jobs, **facts: Any) -> Shard:
     """Three of six steps are done, in a minute, in two attempts."""
-    (shard,) = parts(plan(diffusion, "main"))
+    (shard,) = shards(plan(diffusion, "main"))
     shard.job.work.mkdir(parents=True)
     (shard.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
     leave(shard, **{"state": "interrupted", "seconds": 40.0, "done": 3, "total": 6} | facts)
@@ -165,7 +165,7 @@ def test_a_half_trained_model_needs_the_other_half(plan: Jobs) -> None:
 
 def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Jobs) -> None:
     training = half_trained(plan, device="NVIDIA A100-SXM4-80GB")
-    (scored,) = parts(plan(evaluation, "main", "efficientnet_lite0", 32))
+    (scored,) = shards(plan(evaluation, "main", "efficientnet_lite0", 32))
     leave(scored, seconds=5.0, gpus=0)
     on_gpu, on_cpu = times(plan, A100), times(plan, CPU)
     assert (on_gpu[training.log_name].known, on_cpu[training.log_name].known) == (Known.MEASURED, Known.COUNTED)
@@ -190,7 +190,7 @@ def test_a_records_gpus_are_those_of_each_node(plan: Jobs) -> None:
 
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
     found = job_times(plan, CPU)
-    trainings = [one for one in found if one.part.job.is_training]
+    trainings = [one for one in found if one.shard.job.is_training]
     seconds, chain = longest_chain(plan(planned).values(), found)
     assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
     assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
@@ -252,7 +252,7 @@ def family_plan(family: str = "vqgan") -> Jobs:
 def test_trainings_of_other_families_are_counted(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = family_plan()
-    found = {one.part.job.label: one for one in times(plan).values() if one.part.job.is_training}
+    found = {one.shard.job.label: one for one in times(plan).values() if one.shard.job.is_training}
     for label in ("other", "pixels", "style"):
         assert found[label].known == Known.COUNTED
         assert found[label].seconds > 0
@@ -278,7 +278,7 @@ def test_what_is_computed_again_to_save_memory_counts() -> None:
     def seconds(section: str, **execution: Any) -> float:
         values = tiny_values()
         values[section]["main"]["execution"] = values[section]["main"].get("execution", {}) | execution
-        found = {(one.part.job.stage.name, one.part.job.label): one for one in job_times(tiny_plan(values), A100)}
+        found = {(one.shard.job.stage.name, one.shard.job.label): one for one in job_times(tiny_plan(values), A100)}
         told = found[f"train_{section[:-1]}", "main"].seconds
         assert told is not None
         return told

@@ -15,8 +15,8 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.generate import generate_shard
 from pipeline.plan.checks import obstacles
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables

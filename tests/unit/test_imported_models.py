@@ -10,8 +10,8 @@ from pipeline.base.errors import InputError
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
 from pipeline.plan.checks import obstacles
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.plan.view import view
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.figures import figures
@@ -71,7 +71,7 @@ def test_it_has_no_history():
 
 def test_an_import_is_estimated_as_no_training():
     found = [
-        one for one in job_times(plan(), choose_device("cpu", None)) if one.part.job.stage.name == "import_weights"
+        one for one in job_times(plan(), choose_device("cpu", None)) if one.shard.job.stage.name == "import_weights"
     ]
     assert len(found) == 2
     assert all((one.known, one.gpus) == (Known.UNKNOWN, 0) for one in found)

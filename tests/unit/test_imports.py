@@ -21,7 +21,7 @@ from pipeline.base.canonical import running_statements
 from pipeline.base.code import PROJECT, read_source
 from pipeline.evaluation.feature_files import FeatureSet, write_features
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, write_codes
 from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.plan.checks import obstacles
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.foreign import EXPORTED

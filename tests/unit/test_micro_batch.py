@@ -131,7 +131,7 @@ def test_accumulation_over_2_and_4_parts_gives_the_weights_of_1_after_20_steps(m
     ("family", "micro_batch"),
     [("kl", 3), ("vqgan", 3), ("diffusion", 3), ("ddpm", 3), ("stylegan2", 2), ("imagebart", 3)],
 )
-def test_parts_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
+def test_shards_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
     make: Make, family: str, micro_batch: int
 ) -> None:
     whole, numbers = trained(make(family), 4)

@@ -8,7 +8,7 @@ from finished_plan import make, new_jobs, tiny_plan, tiny_values
 from pydantic import Field
 
 from pipeline.config.root import load_config
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion, UNet
 from pipeline.settings.fields import Section, added

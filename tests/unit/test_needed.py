@@ -8,8 +8,8 @@ import pytest
 from finished_plan import make, tiny_plan, with_key
 
 from pipeline.plan.checks import lost_models, obstacles, trainings_behind
-from pipeline.plan.parts import planned, targets
 from pipeline.plan.run import Needed, forced, outputs_of, unfinished, wanted
+from pipeline.plan.shards import planned, targets
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Job, Jobs, closure
 from pipeline.stages.figures import figures
@@ -46,7 +46,7 @@ def stages(needed: Needed) -> list[str]:
 
 
 def test_nothing_is_made_where_all_is_there(finished: Jobs) -> None:
-    assert not remake().parts
+    assert not remake().shards
 
 
 def test_everything_is_made_where_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_upstream_of_what_is_there_nothing_is_made(finished: Jobs) -> None:
     for job in finished(planned).values():
         if job.key not in results:
             lose(job)
-    assert not remake().parts
+    assert not remake().shards
 
 
 def test_weights_alone_are_a_trained_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,12 +77,12 @@ def test_weights_alone_are_a_trained_model(tmp_path: Path, monkeypatch: pytest.M
 def test_a_lost_preview_is_nobodys_matter(finished: Jobs) -> None:
     lose(finished(autoencoder, "main"), "autoencoder.preview.png")
     lose(finished(diffusion, "main"), "diffusion.preview.png")
-    assert not remake().parts
+    assert not remake().shards
 
 
 def test_a_lost_history_that_nobody_reads_is_not_missed(finished: Jobs) -> None:
     lose(finished(autoencoder, "main"), "autoencoder.history.csv")
-    assert not remake().parts
+    assert not remake().shards
 
 
 def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> None:
@@ -107,8 +107,8 @@ def test_a_lost_history_is_no_problem_for_who_trains_again(finished: Jobs) -> No
 def test_a_lost_shard_is_made_alone_where_its_model_is(finished: Jobs) -> None:
     made = finished(samples, "main")
     lose(made, made.files[1])
-    (part,) = remake().parts.values()
-    assert (part.job.key, part.span) == (made.key, (8, 16))
+    (shard,) = remake().shards.values()
+    assert (shard.job.key, shard.span) == (made.key, (8, 16))
     assert not lost_models(remake())
 
 
@@ -147,7 +147,7 @@ def test_a_forced_stage_is_made_again_with_what_stands_on_it_and_nothing_else(fi
     standing_on = {job.key for job in jobs(planned).values() if model.key in {one.key for one in closure([job])}}
     assert {job.key for job in needed.jobs} == standing_on
     assert jobs(reconstruction, "main").key not in standing_on
-    shards = [part.span for part in needed.parts.values() if part.job.key == jobs(samples, "main").key]
+    shards = [shard.span for shard in needed.shards.values() if shard.job.key == jobs(samples, "main").key]
     assert sorted(shards, key=str) == [(0, 8), (16, 24), (24, 32), (8, 16)]
 
 
@@ -162,7 +162,7 @@ def test_among_keeps_the_parts_that_snakemake_makes(finished: Jobs) -> None:
     made = finished(samples, "main")
     lose(made, *made.files[:2])
     needed = remake()
-    first, second = needed.parts.values()
+    first, second = needed.shards.values()
     kept = needed.among([first])
     assert first in kept and second not in kept
     assert [job.key for job in kept.jobs] == [made.key]

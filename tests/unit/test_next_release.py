@@ -15,7 +15,7 @@ PLAN = """
 import json, sys
 from pathlib import Path
 from pipeline.config.root import read_config
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 jobs = Jobs(read_config(Path(sys.argv[1])), every_network=True)

@@ -13,9 +13,9 @@ from finished_plan import finish, new_jobs, tiny_plan, tiny_values, with_key
 
 from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
-from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find
+from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, paper_config
 from pipeline.stages.common import Job, Jobs, path_of
@@ -134,7 +134,7 @@ def digests_elsewhere(folder: Path, hash_seed: str) -> str:
     folder.mkdir()
     script = (
         "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
-        "from pipeline.plan.parts import planned; from pipeline.stages.common import Jobs;"
+        "from pipeline.plan.shards import planned; from pipeline.stages.common import Jobs;"
         "print(sorted(Jobs(read_config(Path(sys.argv[1])))(planned)))"
     )
     tiny = str(REPOSITORY / "tests" / "workflow" / "tiny.yaml")

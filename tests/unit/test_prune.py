@@ -13,7 +13,7 @@ from pipeline.base.work import hold
 from pipeline.commands import prune as command
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.identities import identity_path
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import autoencoder
 
 OTHER = tiny_values() | {"seed": 1}

@@ -9,8 +9,8 @@ from finished_plan import finish, make, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_text
 from pipeline.plan.ending import told_earlier
-from pipeline.plan.parts import planned
 from pipeline.plan.publish import RECORD, Published, publish
+from pipeline.plan.shards import planned
 from pipeline.plan.view import view
 from pipeline.stages.common import Jobs
 from pipeline.stages.tables import tables

@@ -15,7 +15,7 @@ from pipeline.commands.estimate import make_estimate
 from pipeline.config.root import load_config, read_config
 from pipeline.estimation.devices import DEVICES
 from pipeline.estimation.report import text
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 from pipeline.stages.tables import TABLES

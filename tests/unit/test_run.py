@@ -11,9 +11,9 @@ from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.plan.checks import claimed_run
 from pipeline.plan.identities import check_identities, identity_path
-from pipeline.plan.parts import planned, targets
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find, headline, output_of, outputs_of, wanted
+from pipeline.plan.shards import planned, targets
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import ACCEPTED, Jobs

@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.places import STORE
 from pipeline.commands import share as command
 from pipeline.plan.dvc import LOCKS, dvc_file
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs, network

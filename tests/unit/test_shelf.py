@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from finished_plan import make, tiny_plan, with_key
 
-from pipeline.plan.parts import planned
 from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.generation import samples
 from pipeline.stages.shelf import Shelf

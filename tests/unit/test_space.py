@@ -14,7 +14,7 @@ from pipeline.estimation.report import missing_space
 from pipeline.estimation.space import parameters
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 from pipeline.stages.generation import TRAIN_DIFFUSION
 

@@ -10,7 +10,7 @@ from finished_plan import finish, tiny_plan, tiny_values
 
 from pipeline.base.records import State, record_path
 from pipeline.commands.status import job_states, text
-from pipeline.plan.parts import parts, planned
+from pipeline.plan.shards import planned, shards
 from pipeline.plan.states import SILENT_S, JobState
 from pipeline.stages.autoencoders import codes
 from pipeline.stages.common import Jobs
@@ -37,7 +37,7 @@ def leave(log: Path, **changes: Any) -> None:
 
 
 def training(plan: Jobs) -> JobState:
-    (shard,) = parts(plan(diffusion, "main"))
+    (shard,) = shards(plan(diffusion, "main"))
     return JobState(shard)
 
 
@@ -46,14 +46,14 @@ def lines(plan: Jobs, word: str) -> list[str]:
 
 
 def test_before_a_run_everything_waits_and_after_it_everything_is_done(plan: Jobs) -> None:
-    count = sum(len(parts(job)) for job in plan(planned).values())
+    count = sum(len(shards(job)) for job in plan(planned).values())
     assert lines(plan, "jobs done") == [f"tiny.yaml: 0 of {count} jobs done, {count} waiting"]
     finish(plan)
     assert lines(plan, "jobs done") == [f"tiny.yaml: {count} of {count} jobs done"]
 
 
 def test_a_running_training_tells_steps_images_per_second_time_left_device_and_losses(plan: Jobs) -> None:
-    leave(training(plan).part.log, left_s=3600.0)
+    leave(training(plan).shard.log, left_s=3600.0)
     (line,) = lines(plan, "diffusions.main")
     assert [cell.strip() for cell in line.split("  ") if cell.strip()][2:6] == ["running", "4 of 6 (67%)", "4", "0.5"]
     assert "NVIDIA A100 on node3" in line and line.endswith("loss 0.25")
@@ -62,7 +62,7 @@ def test_a_running_training_tells_steps_images_per_second_time_left_device_and_l
 
 
 def test_a_shard_counts_images_and_one_of_distances_counts_none(plan: Jobs) -> None:
-    first, second = parts(plan(samples, "main"))
+    first, second = shards(plan(samples, "main"))
     leave(first.log, description="generate", unit="images", done=5, total=16, rate=2.5)
     (line,) = lines(plan, first.log_name)
     assert "5 of 16 images (31%)" in line and "2.5" in line
@@ -73,7 +73,7 @@ def test_a_shard_counts_images_and_one_of_distances_counts_none(plan: Jobs) -> N
 
 def test_an_interrupted_training_is_as_far_as_its_saved_state(plan: Jobs) -> None:
     state = training(plan)
-    leave(state.part.log, state="interrupted", done=5)
+    leave(state.shard.log, state="interrupted", done=5)
     assert (state.state, state.steps) == (State.INTERRUPTED, (0, 6))
     state.job.work.mkdir(parents=True)
     (state.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
@@ -84,18 +84,18 @@ def test_an_interrupted_training_is_as_far_as_its_saved_state(plan: Jobs) -> Non
 
 def test_a_job_without_a_sign_of_life_and_a_failed_one_are_named_with_their_logs(plan: Jobs) -> None:
     state = training(plan)
-    leave(state.part.log, updated_at=time.time() - SILENT_S - 1)
-    (score,) = parts(plan(evaluation, "main", "efficientnet_lite0", 32))
+    leave(state.shard.log, updated_at=time.time() - SILENT_S - 1)
+    (score,) = shards(plan(evaluation, "main", "efficientnet_lite0", 32))
     leave(score.log, state="failed", error="ValueError: no images")
     assert training(plan).state == State.SILENT
     told = "\n".join(lines(plan, ".log"))
-    assert f"no sign of life: killed, or its node died  {state.part.log}" in told
+    assert f"no sign of life: killed, or its node died  {state.shard.log}" in told
     assert f"ValueError: no images                      {score.log}" in told
     assert "1 silent, 1 failed" in lines(plan, "jobs done")[0]
 
 
 def test_a_death_for_memory_is_told(plan: Jobs) -> None:
-    log = training(plan).part.log
+    log = training(plan).shard.log
     leave(log, state="out of memory", limit_mb=100, peak_mb=50)
     assert training(plan).state == State.OUT_OF_MEMORY
     assert "killed for memory" in "".join(lines(plan, str(log)))
@@ -114,14 +114,14 @@ def test_imported_weights_are_no_training_and_their_records_are_found(
     plan = tiny_plan(values)
     job = plan(diffusion, "main")
     assert not lines(plan, "diffusions.main")
-    (shard,) = parts(job)
+    (shard,) = shards(job)
     assert shard.log == Path(f"results/logs/import_weights-{job.name}-diffusion.log"), "as its rule says"
     leave(shard.log, description="", unit="", done=0, total=0)
     assert lines(plan, shard.log_name)
 
 
 def test_a_job_that_only_its_launcher_tells_of_is_shown(plan: Jobs) -> None:
-    (shard,) = parts(plan(codes, "main"))
+    (shard,) = shards(plan(codes, "main"))
     path = record_path(shard.log)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"state": "running", "updated_at": time.time(), "limit_mb": 1000, "peak_mb": 5}))
@@ -130,12 +130,12 @@ def test_a_job_that_only_its_launcher_tells_of_is_shown(plan: Jobs) -> None:
 
 def test_outputs_count_more_than_a_record(plan: Jobs) -> None:
     finish(plan)
-    leave(training(plan).part.log)
+    leave(training(plan).shard.log)
     assert training(plan).state == State.DONE
 
 
 def test_a_record_that_is_being_written_stops_nothing(plan: Jobs) -> None:
-    path = record_path(training(plan).part.log)
+    path = record_path(training(plan).shard.log)
     path.parent.mkdir(parents=True)
     path.write_text('{"state": "run')
     assert training(plan).state == State.WAITING

@@ -10,8 +10,8 @@ from finished_plan import TINY, tiny_plan, tiny_values
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
-from pipeline.plan.parts import planned
 from pipeline.plan.publish import publish
+from pipeline.plan.shards import planned
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
 from pipeline.stages.common import Jobs

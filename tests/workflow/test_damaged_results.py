@@ -12,7 +12,7 @@ from tiny_workflow import Workflow
 from pipeline.base.places import NETWORKS, RESULTS, STORE
 from pipeline.config.root import read_config
 from pipeline.plan.arguments import arguments
-from pipeline.plan.parts import Part, ordered, parts
+from pipeline.plan.shards import Shard, ordered, shards
 from pipeline.stages.common import Jobs, Output
 
 pytestmark = pytest.mark.slow
@@ -125,29 +125,29 @@ def test_what_is_of_no_use_is_written_again_or_harms_nobody(play: Workflow, how:
     assert {path for path in before | after if before.get(path) != after.get(path)} <= set(unused)
 
 
-def readers(jobs: Jobs) -> Iterator[tuple[Part, str]]:
-    """A part of the workflow and a file of the store that it reads: each stage with each kind of file."""
+def readers(jobs: Jobs) -> Iterator[tuple[Shard, str]]:
+    """A shard of the workflow and a file of the store that it reads: each stage with each kind of file."""
     seen: set[tuple[str, str]] = set()
     for job in ordered(jobs):
-        for part in parts(job)[:1]:
-            for source in (one for sources in part.inputs.values() for one in sources):
+        for shard in shards(job)[:1]:
+            for source in (one for sources in shard.inputs.values() for one in sources):
                 if isinstance(source, Output) and (pair := (job.stage.name, kind(source.path))) not in seen:
                     seen.add(pair)
-                    yield part, source.path
+                    yield shard, source.path
 
 
 def test_no_stage_uses_a_damaged_file(play: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(play.folder)
     found = list(readers(Jobs(read_config(Path("config.yaml")))))
-    stages = {part.job.stage.name for part, _ in found}
+    stages = {shard.job.stage.name for shard, _ in found}
     assert {"train_diffusion", "score_features", "make_table", "make_report"} < stages
-    for number, (part, path) in enumerate(found):
+    for number, (shard, path) in enumerate(found):
         how = list(DAMAGES)[number % len(DAMAGES)]
         whole = Path(path).read_bytes()
-        made = {output: Path(output).read_bytes() for output in part.outputs}
+        made = {output: Path(output).read_bytes() for output in shard.outputs}
         damage(play.folder, str(Path(path).relative_to(RESULTS)), how)
-        command = ["python", "-m", part.job.stage.command, *arguments(part)]
-        check_refused(play, command, path, made, f"{part.job.stage.name} with {path} after {how}")
+        command = ["python", "-m", shard.job.stage.command, *arguments(shard)]
+        check_refused(play, command, path, made, f"{shard.job.stage.name} with {path} after {how}")
         Path(path).write_bytes(whole)
 
 

@@ -13,7 +13,7 @@ from documented import ROOT
 from typed import Places, documented
 
 from pipeline.config.root import read_config
-from pipeline.plan.parts import planned
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from tiny_workflow import Workflow, empty_workflow
 
 from pipeline.config.root import read_config
 from pipeline.plan.arguments import arguments
-from pipeline.plan.parts import Part, ordered, parts
+from pipeline.plan.shards import Shard, ordered, shards
 from pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
@@ -31,17 +31,17 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def first_parts(run: Workflow) -> list[Part]:
-    """One part of a job of each stage."""
+def first_shards(run: Workflow) -> list[Shard]:
+    """One shard of a job of each stage."""
     jobs = ordered(Jobs(read_config(run.folder / "config.yaml")))
-    return [parts(job)[0] for job in {job.stage.name: job for job in jobs}.values()]
+    return [shards(job)[0] for job in {job.stage.name: job for job in jobs}.values()]
 
 
-def command(part: Part, folder: Path) -> list[str]:
-    """The command of a part whose outputs and saved states go into another folder."""
-    moved = {path: str(folder / Path(path).name) for path in part.outputs}
-    moved[str(part.job.work)] = str(folder / "work")
-    return ["python", "-m", part.job.stage.command, *(moved.get(word, word) for word in arguments(part))]
+def command(shard: Shard, folder: Path) -> list[str]:
+    """The command of a shard whose outputs and saved states go into another folder."""
+    moved = {path: str(folder / Path(path).name) for path in shard.outputs}
+    moved[str(shard.job.work)] = str(folder / "work")
+    return ["python", "-m", shard.job.stage.command, *(moved.get(word, word) for word in arguments(shard))]
 
 
 def test_each_stage_says_in_one_line_that_a_disk_is_full(
@@ -49,15 +49,15 @@ def test_each_stage_says_in_one_line_that_a_disk_is_full(
 ) -> None:
     monkeypatch.chdir(play.folder)
     (disk / "filled").write_bytes(bytes(PAGE))
-    found = first_parts(play)
+    found = first_shards(play)
     assert len(found) > 15
-    for part in found:
-        said = play.call(*command(part, disk), expect=2).text
+    for shard in found:
+        said = play.call(*command(shard, disk), expect=2).text
         assert "Traceback" not in said, said
         lines = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1 and FULL in lines[0], said
         left = {path.name for path in disk.rglob("*") if path.is_file() and path.stat().st_size}
-        assert left == {"filled"}, part.job.stage.name
+        assert left == {"filled"}, shard.job.stage.name
 
 
 def test_a_stage_says_in_one_line_that_a_disk_can_only_be_read(
@@ -65,9 +65,9 @@ def test_a_stage_says_in_one_line_that_a_disk_can_only_be_read(
 ) -> None:
     monkeypatch.chdir(play.folder)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    for part in first_parts(play):
-        if part.job.stage.name in ("train_autoencoder", "dump_codes", "make_table"):
-            said = play.call(*command(part, disk), expect=2).text
+    for shard in first_shards(play):
+        if shard.job.stage.name in ("train_autoencoder", "dump_codes", "make_table"):
+            said = play.call(*command(shard, disk), expect=2).text
             (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
             assert "it can only be read here (a read-only file system)" in line
             assert "Traceback" not in said

@@ -127,12 +127,12 @@ def upstream(stage):
     """
 
     def inputs(wildcards):
-        part = find(stage, wildcards)
-        if workflow.is_main_process and part not in needed():
+        shard = find(stage, wildcards)
+        if workflow.is_main_process and shard not in needed():
             return {}
         return {
             name: [given(source) for source in sources]
-            for name, sources in part.inputs.items()
+            for name, sources in shard.inputs.items()
         }
 
     return inputs
@@ -145,14 +145,14 @@ def given(source):
 
 
 def find(stage, wildcards):
-    """The part of a job that these wildcards name."""
+    """The shard of a job that these wildcards name."""
     try:
         job = find_job(jobs, stage, wildcards.digest)
     except InputError as error:
         raise WorkflowError(str(error))
     if job.stage.part is None:
-        return Part(job)
-    return Part(job, (int(wildcards.first), int(wildcards.last)))
+        return Shard(job)
+    return Shard(job, (int(wildcards.first), int(wildcards.last)))
 
 
 def published(wildcards):

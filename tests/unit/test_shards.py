@@ -1,4 +1,4 @@
-"""Jobs in parts: which files each reads; sample sets in one, three or seven shards are the same images (promise 3)."""
+"""Jobs in shards: which files each reads; sample sets in one, three or seven shards are the same images (promise 3)."""
 
 import json
 import zipfile
@@ -16,7 +16,7 @@ from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, write_codes
 from pipeline.models.diffusion import build_unet, save_diffusion
 from pipeline.models.rescaling import Rescaling
-from pipeline.plan.parts import part_of, parts
+from pipeline.plan.shards import shard_of, shards
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
@@ -146,35 +146,35 @@ def jobs(tmp_path, monkeypatch):
 
 def test_a_job_is_done_in_parts_of_its_ranges_or_at_once(jobs):
     made = jobs(samples, "main")
-    assert [part.span for part in parts(made)] == [(0, 8), (8, 16), (16, 24), (24, 32)]
-    assert [output for part in parts(made) for output in part.outputs] == made.outputs
-    assert {part.images for part in parts(made)} == {8}
-    (whole,) = parts(jobs(autoencoder, "main"))
+    assert [shard.span for shard in shards(made)] == [(0, 8), (8, 16), (16, 24), (24, 32)]
+    assert [output for shard in shards(made) for output in shard.outputs] == made.outputs
+    assert {shard.images for shard in shards(made)} == {8}
+    (whole,) = shards(jobs(autoencoder, "main"))
     assert (whole.span, whole.outputs) == (None, jobs(autoencoder, "main").outputs)
-    assert len({part.key for part in [*parts(made), whole]}) == 5
+    assert len({shard.key for shard in [*shards(made), whole]}) == 5
 
 
 def test_a_part_reads_the_shards_that_hold_its_images_and_knows_where_they_begin(jobs):
     made, features = jobs(samples, "main"), jobs(sample_features, "main", "clip")
-    first, second, third = parts(features)
-    assert [part.paths("images") for part in (first, second, third)] == [
+    first, second, third = shards(features)
+    assert [shard.paths("images") for shard in (first, second, third)] == [
         made.outputs[:2],
         made.outputs[1:3],
         made.outputs[3:],
     ]
-    assert [part.starts_at for part in (first, second, third)] == [0, 8, 24]
-    assert all(part.paths("weights") == first.paths("weights") for part in (second, third))
+    assert [shard.starts_at for shard in (first, second, third)] == [0, 8, 24]
+    assert all(shard.paths("weights") == first.paths("weights") for shard in (second, third))
 
 
 def test_a_part_of_images_in_one_file_reads_it_from_its_beginning(jobs):
-    *_, last = parts(jobs(split_features, "tiny", "validation", "clip"))
+    *_, last = shards(jobs(split_features, "tiny", "validation", "clip"))
     assert last.span == (24, 32)
     assert last.paths("images") == [jobs(dataset, "tiny").path("validation.zip")]
     assert last.starts_at == 0
 
 
 def test_a_whole_job_reads_all_of_its_inputs(jobs):
-    (score,) = parts(jobs(evaluation, "main", "clip", 32))
+    (score,) = shards(jobs(evaluation, "main", "clip", 32))
     assert score.paths("generated") == jobs(sample_features, "main", "clip").outputs
 
 
@@ -189,11 +189,11 @@ def test_an_identity_names_a_set_of_parts_once_by_what_they_hold(jobs):
 
 def test_a_file_tells_the_part_that_makes_it(jobs):
     made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
-    assert [part_of(made[file]) for file in made.files] == parts(made)
-    assert [part_of(trained[file]) for file in trained.files] == parts(trained) * 3
+    assert [shard_of(made[file]) for file in made.files] == shards(made)
+    assert [shard_of(trained[file]) for file in trained.files] == shards(trained) * 3
 
 
 def test_each_part_has_a_log_of_its_own(jobs):
     made = jobs(samples, "main")
-    assert str(parts(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
-    assert str(parts(jobs(autoencoder, "main"))[0].log).endswith(f"main-{jobs(autoencoder, 'main').digest}.log")
+    assert str(shards(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
+    assert str(shards(jobs(autoencoder, "main"))[0].log).endswith(f"main-{jobs(autoencoder, 'main').digest}.log")

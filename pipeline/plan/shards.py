@@ -1,4 +1,4 @@
-"""All jobs of a run, and how the workflow runs them: whole, or in ranges of images, each part with a log of its own."""
+"""All jobs of a run, and the shards in which the workflow runs them: a whole job or a range of its images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ def ordered(jobs: Jobs) -> list[Job]:
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """A job of the workflow: one of the plan, or its images [first, last)."""
 
     job: Job
@@ -33,7 +33,7 @@ class Part:
 
     @property
     def key(self) -> tuple[str, str, tuple[int, int] | None]:
-        """What tells it from all other parts."""
+        """What tells it from all other shards."""
         return (*self.job.key, self.span)
 
     @property
@@ -93,11 +93,11 @@ def held_by(source: Source) -> tuple[int, int] | None:
     return None if isinstance(source, str) else source.job.spans_of_files.get(source.file)
 
 
-def parts(job: Job) -> list[Part]:
-    """A job's parts; the job itself where it is done at once."""
-    return [Part(job, span) for span in job.ranges] or [Part(job)]
+def shards(job: Job) -> list[Shard]:
+    """A job's shards; the job itself where it is done at once."""
+    return [Shard(job, span) for span in job.ranges] or [Shard(job)]
 
 
-def part_of(output: Output) -> Part:
-    """The part of a job that makes this file."""
-    return Part(output.job, output.job.spans_of_files.get(output.file))
+def shard_of(output: Output) -> Shard:
+    """The shard of a job that makes this file."""
+    return Shard(output.job, output.job.spans_of_files.get(output.file))
