@@ -17,7 +17,7 @@ from pipeline.base.places import DEMO
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, generator_family
 from pipeline.plan.shards import planned
-from pipeline.settings.foreign import EXPORTED
+from pipeline.settings.weights import EXPORTED
 from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
 from pipeline.stages.common import Job, Jobs, closure
 from pipeline.stages.datasets import dataset

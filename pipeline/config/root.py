@@ -13,16 +13,15 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
 from pipeline.base.yaml_files import read_yaml
-from pipeline.config.families import AnyAutoencoder, AnyGenerator
-from pipeline.families import generator_family
+from pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
 from pipeline.settings.autoencoder import Losses
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
 from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
-from pipeline.settings.snapshots import check_snapshot
 from pipeline.settings.study import Study
+from pipeline.settings.weights import check_snapshot
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """What else lies in results: no run may have such a name."""

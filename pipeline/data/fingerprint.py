@@ -32,7 +32,7 @@ from pipeline.base.progress import Progress, logger
 from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Source
 from pipeline.settings.fields import Section
-from pipeline.settings.foreign import ForeignWeights, OwnWeights
+from pipeline.settings.weights import ForeignWeights, OwnWeights
 
 FINGERPRINTS = Path("results/fingerprints")
 LAST_SEEN = Path("results/work/fingerprints.json")

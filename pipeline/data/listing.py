@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source
-from pipeline.settings.foreign import ForeignWeights, OwnWeights
+from pipeline.settings.weights import ForeignWeights, OwnWeights
 
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"

@@ -22,8 +22,9 @@ from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.perceptual import Weights
 from pipeline.models.retrieval_triton import TritonRetrieval
-from pipeline.settings.autoencoder import AutoencoderSettings, Execution
+from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion, Sampler
+from pipeline.settings.execution import Execution
 from pipeline.settings.fields import Section
 from pipeline.training.codes import TrainingCodes
 from pipeline.training.order import StepOrder

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.root import Config
+from pipeline.families import parse_autoencoder, parse_generator
 from pipeline.models.checkpoints import make_autoencoder, make_generator
 from pipeline.models.diffusion import build_unet
 from pipeline.models.discriminator import make_discriminator

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.records import State, read_record, record_path
-from pipeline.config.families import parse_autoencoder, parse_generator
 from pipeline.config.root import Config
 from pipeline.estimation.devices import CPU, DEVICES, Device, Work
+from pipeline.families import parse_autoencoder, parse_generator
 from pipeline.plan.shards import Shard, planned, shards
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Denoising, Diffusion

@@ -72,7 +72,7 @@ class RQVAE(FirstStage):
     losses: RQLosses = Field(RQLosses(), description="Weights of the losses.")
     training: RQTraining = Field(RQTraining(), description="Optimization.")
 
-    def looks_at_all(self) -> str | None:
+    def whole_batch_component(self) -> str | None:
         """The codebook follows averages over batches."""
         return "the codebook"
 

@@ -34,9 +34,11 @@ class VQGAN(FirstStage):
     family: Literal["vqgan"] = Field(description="The model family.")
     codebook: Codebook = Field(Codebook(), description="The codebook.")
 
-    def looks_at_all(self) -> str | None:
+    def whole_batch_component(self) -> str | None:
         """Restarted entries are codes of the batch."""
-        return "codebook.restart_after_images" if self.codebook.restart_after_images else super().looks_at_all()
+        return (
+            "codebook.restart_after_images" if self.codebook.restart_after_images else super().whole_batch_component()
+        )
 
 
 FAMILY = AutoencoderFamily(

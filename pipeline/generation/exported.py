@@ -15,7 +15,7 @@ from pipeline.models.checkpoints import AutoencoderFacts, GeneratorFacts, load_g
 from pipeline.models.diffusion import load_diffusion, schedule_arguments
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising
-from pipeline.settings.foreign import EXPORTED
+from pipeline.settings.weights import EXPORTED
 
 UNET = "unet."  # begins the names of a generator's UNet
 PREDICTED = {"noise": "epsilon", "velocity": "v_prediction"}  # in diffusers' words

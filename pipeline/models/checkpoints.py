@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
-from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.families import autoencoder_family, generator_family, load
+from pipeline.families import autoencoder_family, generator_family, load, parse_autoencoder, parse_generator
 from pipeline.models.weights import fill
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.fields import Section

@@ -11,7 +11,7 @@ from pipeline.plan.dvc import recorded_origin
 from pipeline.plan.run import Needed
 from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples
-from pipeline.settings.foreign import OwnWeights
+from pipeline.settings.weights import OwnWeights
 from pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.datasets import PREPARE_DATASET

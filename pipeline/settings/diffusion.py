@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.autoencoder import Execution, Precision, SnapshotOf
+from pipeline.settings.execution import Execution, Precision
 from pipeline.settings.fields import Counts, Section, added, check_parts, operational
-from pipeline.settings.foreign import ImportedWeights, InitialWeights, check_weights
+from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 Prediction = Literal["noise", "velocity"]

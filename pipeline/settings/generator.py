@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.autoencoder import Execution, SnapshotOf
+from pipeline.settings.execution import Execution
 from pipeline.settings.fields import Section
-from pipeline.settings.foreign import ImportedWeights, check_weights
+from pipeline.settings.weights import ImportedWeights, SnapshotOf, check_weights
 
 
 class GeneratorTraining(Section):

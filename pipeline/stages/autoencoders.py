@@ -11,15 +11,13 @@ import yaml
 from pydantic import Field, model_validator
 
 from pipeline.base.places import CONFIG, snapshot_path
-from pipeline.config.families import AnyAutoencoder, AnyGenerator
 from pipeline.config.root import Config, load_config
-from pipeline.families import autoencoder_family, family_module, find_family
+from pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
-from pipeline.settings.foreign import OwnWeights
-from pipeline.settings.snapshots import training_steps
+from pipeline.settings.weights import OwnWeights, training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 

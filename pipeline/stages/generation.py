@@ -5,9 +5,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.base.errors import InputError
-from pipeline.config.families import AnyGenerator
 from pipeline.data.sources import source_at
-from pipeline.families import family_module, generator_family
+from pipeline.families import AnyGenerator, family_module, generator_family
 from pipeline.settings.diffusion import (
     Diffusion,
     DiffusionSamples,

@@ -8,8 +8,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from pipeline.models.diffusion import schedule_arguments
-from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Denoising, Prediction
+from pipeline.settings.execution import Execution
 from pipeline.training.task import Part, TrainingData, TrainingTask
 
 

@@ -25,7 +25,7 @@ from pipeline.base.signals import when_asked_to_end
 from pipeline.base.work import hold
 from pipeline.data.pictures import save_picture
 from pipeline.models.autoencoder import HALF
-from pipeline.settings.autoencoder import Execution
+from pipeline.settings.execution import Execution
 from pipeline.training.history import History
 from pipeline.training.processes import EndRequests, average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree

@@ -23,8 +23,8 @@ from pipeline.data.pictures import contact_sheet
 from pipeline.models.compiling import compile_networks
 from pipeline.models.recomputing import recompute
 from pipeline.models.weights import fill
-from pipeline.settings.autoencoder import Execution
 from pipeline.settings.diffusion import Sampler
+from pipeline.settings.execution import Execution
 from pipeline.training.average import WeightAverage
 from pipeline.training.order import StepOrder
 from pipeline.training.processes import averaged_gradients, mean_numbers

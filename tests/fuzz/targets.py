@@ -21,13 +21,13 @@ from PIL import Image
 
 from pipeline.base.checksums import problem
 from pipeline.base.records import read_record
-from pipeline.config.families import parse_autoencoder
 from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from pipeline.data.decode import decode
 from pipeline.data.fingerprint import Fingerprint, read_fingerprint, write_fingerprint
 from pipeline.data.sources import open_source
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
+from pipeline.families import parse_autoencoder
 from pipeline.foreign.files import read_tensors
 from pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read_codes, save_autoencoder, write_codes
 from pipeline.models.metric_networks.files import check_network

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
-from pipeline.settings.foreign import ForeignWeights, check_weights
+from pipeline.settings.weights import ForeignWeights, check_weights
 
 WHERE = "autoencoders.vqgan.weights"
 

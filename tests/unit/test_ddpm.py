@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config.families import parse_generator
+from pipeline.families import parse_generator
 from pipeline.models.ddpm import DDPM
 from pipeline.settings.diffusion import Sampler
 from pipeline.training.ddpm import DDPMTask

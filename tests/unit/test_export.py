@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from pipeline import load_autoencoder, load_generator
 from pipeline.base.atomic import new_folder
 from pipeline.base.errors import InputError
-from pipeline.config.families import parse_generator
+from pipeline.families import parse_generator
 from pipeline.generation.exported import write_weights
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator

@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.config.families import parse_autoencoder, parse_generator
-from pipeline.families import AUTOENCODERS, GENERATORS, autoencoder_family, find_family, generator_family, load
+from pipeline.families import (
+    AUTOENCODERS,
+    GENERATORS,
+    autoencoder_family,
+    find_family,
+    generator_family,
+    load,
+    parse_autoencoder,
+    parse_generator,
+)
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.generator import Generator
 from pipeline.models.traits import architecture_traits, traits

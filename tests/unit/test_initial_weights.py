@@ -23,7 +23,7 @@ from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.foreign import EXPORTED
+from pipeline.settings.weights import EXPORTED
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.generation import diffusion

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
-from pipeline.settings.autoencoder import Execution
+from pipeline.settings.execution import Execution
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.average import WeightAverage
 from pipeline.training.loop import Loop, make_accelerator, pause

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._dynamo.backends.debugging import aot_eager
 
 from pipeline.base.errors import InputError
-from pipeline.config.families import parse_autoencoder, parse_generator
+from pipeline.families import parse_autoencoder, parse_generator
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.compiling import compile_networks

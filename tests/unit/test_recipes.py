@@ -8,8 +8,8 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.base.errors import InputError
-from pipeline.config.families import parse_autoencoder
 from pipeline.config.root import read_config
+from pipeline.families import parse_autoencoder
 from pipeline.models.diffusion import denoise
 from pipeline.models.rescaling import Rescaling, fit_rescaling
 from pipeline.settings.diffusion import DiffusionTraining, Sampler

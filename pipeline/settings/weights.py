@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from pipeline.settings.fields import Name, Section, by_content
+from pipeline.settings.fields import Name, Section, added, by_content
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
@@ -77,6 +77,19 @@ InitialWeights = Annotated[
 ]
 
 
+SnapshotOf = Annotated[
+    str | None,
+    added(
+        None,
+        None,
+        "The entry whose weights these are, as its training had them after the images or steps that this entry's"
+        " `training` says; all else is as there, and nothing is trained. `execution.keep_every` there divides those"
+        " steps. Without a decay of the learning rate they have the bits of a training that ends there; with one, they"
+        " are in the middle of it.",
+    ),
+]
+
+
 def check_weights(
     weights: ForeignWeights | None, sort: str, family: str | None, initial: OwnWeights | None = None
 ) -> None:
@@ -92,3 +105,35 @@ def check_weights(
         raise ValueError(f"weights.kind: {weights.kind} is for an entry of {needed}s, not of {sort}s")
     if needed_family is not None and family != needed_family:
         raise ValueError(f"weights.kind: {weights.kind} is for the family {needed_family}, not {family}")
+
+
+def training_steps(training: Any) -> int:
+    """Steps of a training, whose length is said in steps or in images."""
+    return training.steps if hasattr(training, "steps") else -(-training.images // training.batch)
+
+
+def length_key(training: Any) -> str:
+    """The key that says how long a training is."""
+    return "steps" if hasattr(training, "steps") else "images"
+
+
+def check_snapshot(snapshot: Any, trained: Any) -> None:
+    """ValueError, beginning with the key, where this entry cannot be a snapshot of that one's training."""
+    of, key = snapshot.snapshot_of, length_key(trained.training)
+    if trained.snapshot_of is not None or trained.weights is not None or snapshot.weights is not None:
+        raise ValueError(f"snapshot_of: the name of an entry that is trained, which {of} is not")
+    for name, own in _apart(snapshot, key).items():
+        if own != _apart(trained, key)[name]:
+            raise ValueError(f"{name}: as in {of}, whose snapshot this is, but for training.{key}")
+    steps, every = training_steps(snapshot.training), trained.execution.keep_every
+    if not every or steps % every or steps > training_steps(trained.training):
+        raise ValueError(
+            f"training.{key}: {of} keeps no snapshot after {steps} steps: its execution.keep_every, {every}, must"
+            f" divide them, and they must be at most its training's {training_steps(trained.training)}"
+        )
+
+
+def _apart(entry: Any, key: str) -> dict[str, Any]:
+    """Its keys but for the length of its training and how it runs."""
+    values = entry.model_dump(mode="json", exclude={"snapshot_of": True, "execution": True, "training": {key}})
+    return values | {"precision": entry.execution.precision, "cpu_threads": entry.execution.cpu_threads}
