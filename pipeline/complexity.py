@@ -12,7 +12,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import PUBLISHED
+from pipeline.base.paths import PUBLISHED
 from pipeline.base.progress import log_to, logger
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import listed, run_stage, stage
-from pipeline.base.places import PUBLISHED
+from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims

@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.base.errors import InputError
-from pipeline.base.memory import collect_garbage_rarely, keep_freed_memory
+from pipeline.base.process import collect_garbage_rarely, keep_freed_memory
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.models.metric_networks.fetching import fetch
 from pipeline.models.metric_networks.manifest import fetchable, manifest, network_path

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.base.errors import InputError, said
-from pipeline.base.places import STORE, WORK
+from pipeline.base.errors import InputError, error_text
+from pipeline.base.paths import STORE, WORK
 
 SUFFIX = ".sha256"
 MADE_WITH = "made with "
@@ -154,7 +154,7 @@ def problem(path: Path, whole: bool = False) -> str | None:
     except OSError as error:
         return f"{path}: not readable ({error.strerror}); {REMEDY}"
     except Exception as error:  # zipfile raises whatever damaged bytes lead it to
-        return f"{path}: damaged: {said(error)}; {REMEDY}"
+        return f"{path}: damaged: {error_text(error)}; {REMEDY}"
     if found == expected:
         return None
     return f"{path}: damaged: sha256 is {found[:SHOWN]}..., should be {expected[:SHOWN]}...; {REMEDY}"

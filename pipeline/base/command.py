@@ -15,15 +15,13 @@ import typer
 from pydantic import BaseModel
 
 from pipeline.base.checksums import check
-from pipeline.base.disk import refusal
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, disk_problem
 from pipeline.base.heartbeat import beating
-from pipeline.base.memory import collect_garbage_rarely, keep_freed_memory
 from pipeline.base.parsing import parse_json, parse_settings, shortened
+from pipeline.base.process import collect_garbage_rarely, keep_freed_memory, on_end_request
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
 from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
-from pipeline.base.signals import when_asked_to_end
 from pipeline.base.yaml_files import parse_yaml
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
@@ -88,7 +86,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     stage.
     `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
     """
-    when_asked_to_end(_terminate)
+    on_end_request(_terminate)
     keep_freed_memory()
     collect_garbage_rarely()
     told, arguments = split_arguments(sys.argv[1:])
@@ -103,7 +101,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     except (InputError, OtherCode) as error:
         _end_with(str(error))
     except Exception as error:
-        if (line := refusal(error)) is not None:
+        if (line := disk_problem(error)) is not None:
             _end_with(line)
         if not is_out_of_memory(error):
             raise

@@ -1,14 +1,39 @@
-"""The one kind of error that a person, not a programmer, has to mend."""
+"""Errors that the user can fix, each reported in one line: bad input, and disks or folders that cannot be written."""
+
+import errno
+import re
+
+MAX_ERROR_CHARACTERS = 200  # a library's message may quote all the bytes that it failed to read
+FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
+NOT_WRITABLE = "this user may not write here; results need a writable folder"
+DISK_ERRORS = {
+    errno.ENOSPC: f"no space left on the device; {FREE_SPACE}",
+    errno.EDQUOT: f"the disk quota is used up; {FREE_SPACE}",
+    errno.EROFS: "the file system is read-only here; put results where they can be written",
+    errno.EACCES: NOT_WRITABLE,
+    errno.EPERM: NOT_WRITABLE,
+    errno.EIO: "the disk fails (input/output error); check it, then start the same command again",
+}
 
 
 class InputError(Exception):
-    """Bad input, told in one line: what is wrong, where, and what would be right."""
+    """Bad input, reported in one line: what is wrong, where, and what would be right."""
 
 
-LONGEST = 200  # characters of what a library says about bytes, which may be all of them
-
-
-def said(error: Exception) -> str:
-    """What a library's error says, as part of a line."""
+def error_text(error: Exception) -> str:
+    """A library's error message on one line, shortened."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[:MAX_ERROR_CHARACTERS]}..."
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """One line for an error of a disk or folder, with the file if it is known; None for any other error.
+
+    Libraries written in Rust give the system's error number only in their message.
+    """
+    in_text = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(in_text[1]) if in_text else None
+    if number not in DISK_ERRORS:
+        return None
+    file = getattr(error, "filename", None)
+    return f"{file}: {DISK_ERRORS[number]}" if file else DISK_ERRORS[number]

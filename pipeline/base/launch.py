@@ -21,6 +21,7 @@ from pipeline.base import slurm
 from pipeline.base.command import KILLED, TERMINATED, run_stage
 from pipeline.base.gpus import Lease, lease_gpus
 from pipeline.base.heartbeat import INTERRUPTED, LAUNCHED
+from pipeline.base.process import on_end_request
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import (
     Record,
@@ -33,7 +34,6 @@ from pipeline.base.records import (
     resident_mb,
     used,
 )
-from pipeline.base.signals import when_asked_to_end
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
@@ -115,7 +115,7 @@ def supervise(
 ) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
     asked: list[int] = []
-    when_asked_to_end(lambda number, frame: asked.append(number))
+    on_end_request(lambda number, frame: asked.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
     passed_on, written_mb = False, 0
     for sample in count():

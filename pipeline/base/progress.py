@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal, plain lines in a log."""
+"""Progress of long work: a bar on a terminal, lines in a log."""
 
 import logging
 import sys

@@ -8,7 +8,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import DEMO
+from pipeline.base.paths import DEMO
 from pipeline.base.progress import Progress
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, choose_card

@@ -17,10 +17,10 @@ import typer
 from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
-from pipeline.base.places import CONFIG, NETWORKS
+from pipeline.base.paths import CONFIG, NETWORKS
+from pipeline.base.process import cores
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.estimation.devices import choose_card, this_device

@@ -7,7 +7,7 @@ import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.places import DEMO, NETWORKS
+from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
 from pipeline.estimation.report import Estimate, facts, known_images, missing_space, text

@@ -15,7 +15,7 @@ from tabulate import tabulate
 from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import NETWORKS
+from pipeline.base.paths import NETWORKS
 from pipeline.base.progress import log_to
 from pipeline.config.root import Config
 from pipeline.data.sources import RawSequence

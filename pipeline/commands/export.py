@@ -13,7 +13,7 @@ from pipeline.base.atomic import new_folder, write_json, write_text
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
-from pipeline.base.places import DEMO
+from pipeline.base.paths import DEMO
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, generator_family
 from pipeline.plan.shards import planned

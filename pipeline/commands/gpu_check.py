@@ -14,7 +14,7 @@ import typer
 
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import RESULTS
+from pipeline.base.paths import RESULTS
 from pipeline.evaluation.decoding_speed import machine
 from pipeline.gpu_check import checks, speeds
 from pipeline.gpu_check.findings import Finding, passed, write_report

@@ -13,7 +13,7 @@ import yaml
 from pipeline.base.checksums import result_libraries
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import STORE
+from pipeline.base.paths import STORE
 from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import recorded
 from pipeline.stages import all_stages

@@ -9,7 +9,7 @@ import typer
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import STORE, WORK
+from pipeline.base.paths import STORE, WORK
 from pipeline.config.root import read_config
 from pipeline.plan.claims import in_use
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run

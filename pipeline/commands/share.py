@@ -18,7 +18,7 @@ from pipeline.base.atomic import write_text
 from pipeline.base.checksums import problem
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
-from pipeline.base.places import DEMO, NETWORKS
+from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.models.metric_networks.files import network_state
 from pipeline.plan.checks import networks_needed

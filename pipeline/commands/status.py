@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from pipeline.base.amounts import readable_duration
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.places import DEMO
+from pipeline.base.paths import DEMO
 from pipeline.base.records import State
 from pipeline.config.root import read_config
 from pipeline.plan.shards import ordered, shards

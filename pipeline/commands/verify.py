@@ -15,7 +15,7 @@ import typer
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.checksums import checksum_path
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.places import DEMO
+from pipeline.base.paths import DEMO
 from pipeline.base.progress import Progress
 from pipeline.config.root import read_config
 from pipeline.plan.claims import in_use

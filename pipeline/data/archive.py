@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.atomic import atomic_path
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 from pipeline.data.decode import FORMATS
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class ImageArchive(Images):
             raise
         except Exception as error:  # readers raise whatever damaged bytes lead them to
             raise InputError(
-                f"{self._where(index)}: not a readable image ({said(error)}); make the archive again"
+                f"{self._where(index)}: not a readable image ({error_text(error)}); make the archive again"
             ) from None
         return image
 
@@ -172,7 +172,8 @@ def _open(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
     except Exception as error:  # zipfile raises whatever damaged bytes lead it to
-        raise InputError(f"{path}: not a readable zip ({said(error)}); an archive of images is expected here") from None
+        line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
+        raise InputError(line) from None
 
 
 def joined_digest(digests: Iterable[bytes]) -> str:

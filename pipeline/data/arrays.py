@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def arrays(path: Path, where: str, made_by: str) -> Iterator[Any]:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # readers raise whatever damaged bytes lead them to
-        raise InputError(f"{where} {path}: not a file of {made_by} ({said(error)})") from None
+        raise InputError(f"{where} {path}: not a file of {made_by} ({error_text(error)})") from None
 
 
 def _check_sizes(path: Path) -> None:

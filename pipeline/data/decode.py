@@ -17,7 +17,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from pipeline.base.errors import said
+from pipeline.base.errors import error_text
 from pipeline.settings.dataset import Dataset
 
 # What may be decoded, whatever a file is called: Pillow would start Ghostscript for an EPS called .png.
@@ -49,7 +49,7 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise BadImage(f"too large: {error}") from None
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
-        raise BadImage(f"damaged: {said(error)}") from None
+        raise BadImage(f"damaged: {error_text(error)}") from None
 
 
 def is_stored_gray(encoded: bytes) -> bool:

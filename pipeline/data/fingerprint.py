@@ -26,8 +26,8 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.base.atomic import write_json
-from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
+from pipeline.base.process import cores
 from pipeline.base.progress import Progress, logger
 from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Source

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 from pipeline.data.decode import LARGEST_FILE, BadImage, decode
 from pipeline.data.listing import RawFile
 
@@ -92,7 +92,7 @@ class HuggingFaceImages:
             except (MemoryError, BadImage):
                 raise
             except Exception as error:  # decoders raise whatever damaged bytes lead them to
-                raise BadImage(f"damaged in the file, with all rows beside it: {said(error)}") from None
+                raise BadImage(f"damaged in the file, with all rows beside it: {error_text(error)}") from None
         return self._last[1]
 
     def _rows_of(self, file: str) -> Rows:
@@ -110,10 +110,10 @@ class HuggingFaceImages:
         except (MemoryError, InputError):
             raise
         except _NoColumn as error:
-            raise InputError(f"{self.where}.column: {self.files[file]}: {said(error)}") from None
+            raise InputError(f"{self.where}.column: {self.files[file]}: {error_text(error)}") from None
         except Exception as error:  # readers raise whatever damaged bytes lead them to
             kind = "parquet" if file.endswith(".parquet") else "arrow"
-            told = f"not a readable {kind} file ({said(error)}); fetch it again"
+            told = f"not a readable {kind} file ({error_text(error)}); fetch it again"
             raise InputError(f"{self.where}.path: {self.files[file]}: {told}") from None
 
 

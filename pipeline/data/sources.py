@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import numpy as np
 from PIL import Image
 
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 from pipeline.data.archive import Images
 from pipeline.data.decode import LARGEST_FILE, BadImage, decode, is_stored_gray, to_channels
 from pipeline.data.listing import (
@@ -171,7 +171,7 @@ class ZipImages(_Reader):
         try:
             return zipfile.ZipFile(self.path)
         except Exception as error:  # zipfile raises whatever damaged bytes lead it to
-            raise InputError(f"{self.where}: {self.path}: not a readable zip ({said(error)})") from None
+            raise InputError(f"{self.where}: {self.path}: not a readable zip ({error_text(error)})") from None
 
     def encoded(self, name: str) -> bytes:
         """One file as it is; BadImage says why it can't be read."""
@@ -187,7 +187,7 @@ class ZipImages(_Reader):
         except Exception as error:  # decompressors raise whatever damaged bytes lead them to
             if isinstance(error, OSError) and error.errno is not None:
                 raise InputError(f"{self.where}: {self.path}: reading failed ({error.strerror})") from None
-            raise BadImage(f"damaged in the zip: {said(error)}") from None
+            raise BadImage(f"damaged in the zip: {error_text(error)}") from None
 
 
 class LmdbImages(_Reader):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.base.cores import cores
+from pipeline.base.process import cores
 from pipeline.data.archive import Images, pixel_digest, to_rgb
 
 READERS = min(8, cores())  # Pillow leaves Python's lock while it decodes and resizes

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 
 
 class Inert:
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
         ) from None
     except Exception as error:
-        raise InputError(f"{path}: not a readable checkpoint ({said(error)})") from None
+        raise InputError(f"{path}: not a readable checkpoint ({error_text(error)})") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):

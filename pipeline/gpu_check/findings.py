@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pipeline.base.atomic import write_json, write_text
-from pipeline.base.errors import said
+from pipeline.base.errors import error_text
 
 
 class State(StrEnum):
@@ -42,7 +42,7 @@ def guarded(check: str, what: str, act: Callable[[], Finding]) -> Finding:
         torch.cuda.empty_cache()
         return Finding(check, what, State.DOES_NOT_FIT, "the card's memory is too small for this batch")
     except Exception as error:
-        return Finding(check, what, State.WRONG, said(error))
+        return Finding(check, what, State.WRONG, error_text(error))
 
 
 def passed(findings: Iterable[Finding]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from pipeline.base.places import CONFIG, NETWORKS
+from pipeline.base.paths import CONFIG, NETWORKS
 from pipeline.config.root import Config, read_config
 from pipeline.families import generator_family, load
 from pipeline.models.checkpoints import make_autoencoder

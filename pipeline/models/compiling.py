@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from pipeline.base.errors import InputError, said
+from pipeline.base.errors import InputError, error_text
 
 MOST_SHAPES = 64  # of one block's code, which all blocks share: resolutions, previews and validation have their own
 
@@ -36,6 +36,6 @@ def _check(device: torch.device, backend: str) -> None:
         torch.compile(torch.sin, backend=backend)(torch.zeros(2, device=device))
     except Exception as error:  # whatever the compilers say
         raise InputError(
-            f"execution.compile: torch.compile does not run on this machine ({said(error)}); leave it out, or install"
-            " what it needs: a C++ compiler for CPUs, and Triton for GPUs"
+            f"execution.compile: torch.compile does not run on this machine ({error_text(error)}); leave it out, or"
+            " install what it needs: a C++ compiler for CPUs, and Triton for GPUs"
         ) from None

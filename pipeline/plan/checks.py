@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.base.places import NETWORKS
+from pipeline.base.paths import NETWORKS
 from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.base.places import NETWORKS, RESULTS, WORK
-from pipeline.base.work import is_held
+from pipeline.base.locks import is_locked
+from pipeline.base.paths import NETWORKS, RESULTS, WORK
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.run import Needed
@@ -87,7 +87,7 @@ def claimed_as(folder: Path) -> Path:
 
 def in_use(folder: Path) -> bool:
     """Whether a training of another checkout or config, on whatever host, writes into it, or a run is to make it."""
-    return is_held(folder) or is_claimed(folder)
+    return is_locked(folder) or is_claimed(folder)
 
 
 def is_claimed(folder: Path, file: Path = CLAIMS) -> bool:

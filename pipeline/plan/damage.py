@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.base.atomic import write_text
 from pipeline.base.checksums import checksum_path, size_problem, take_checksum
-from pipeline.base.places import RESULTS
+from pipeline.base.paths import RESULTS
 from pipeline.plan.shards import planned
 from pipeline.stages.common import Job, Jobs, Output
 

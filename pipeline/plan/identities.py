@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
-from pipeline.base.places import RESULTS
+from pipeline.base.paths import RESULTS
 from pipeline.stages.common import Job, digest_of, read_accepted
 
 IDENTITIES = RESULTS / "identities"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.places import LOGS
+from pipeline.base.paths import LOGS
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, Output, Source, closure, path_of
 

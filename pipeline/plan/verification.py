@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.base.checksums import checksum_path, file_of, is_checksum, problem, read_checksum, take_checksum
-from pipeline.base.cores import cores
 from pipeline.base.errors import InputError
-from pipeline.base.places import NETWORKS, STORE, WORK
+from pipeline.base.paths import NETWORKS, STORE, WORK
+from pipeline.base.process import cores
 from pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
 from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.manifest import manifest

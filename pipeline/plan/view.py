@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.base.places import RESULTS
+from pipeline.base.paths import RESULTS
 from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import DUMP_CODES, MEASURE_CODES, RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, Output

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline.base.places import CONFIG, snapshot_path
+from pipeline.base.paths import CONFIG, snapshot_path
 from pipeline.config.root import Config, load_config
 from pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest

@@ -4,6 +4,6 @@ from typing import Any
 
 import yaml
 
-from pipeline.base.places import CONFIG
+from pipeline.base.paths import CONFIG
 
 CAPTIONS: dict[str, Any] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from pipeline.base.code import code_digest
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
-from pipeline.base.places import NETWORKS, RESULTS, STORE, WORK
+from pipeline.base.paths import NETWORKS, RESULTS, STORE, WORK
 from pipeline.base.seeds import seed_for
 from pipeline.config.root import Config
 from pipeline.data.fingerprint import Fingerprints

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.base.places import STORE
+from pipeline.base.paths import STORE
 
 
 class Shelf:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from pipeline.base.places import PUBLISHED
+from pipeline.base.paths import PUBLISHED
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import changes, printed_code_size, traits

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.base.cores import own_cores
+from pipeline.base.process import own_cores
 from pipeline.data.archive import ImageArchive
 from pipeline.training.order import StepOrder
 

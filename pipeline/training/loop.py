@@ -19,10 +19,10 @@ from torch import Tensor
 
 from pipeline.base.command import TERMINATED
 from pipeline.base.errors import InputError
-from pipeline.base.places import snapshot_path
+from pipeline.base.locks import lock_work_folder
+from pipeline.base.paths import snapshot_path
+from pipeline.base.process import on_end_request
 from pipeline.base.progress import Progress, logger
-from pipeline.base.signals import when_asked_to_end
-from pipeline.base.work import hold
 from pipeline.data.pictures import save_picture
 from pipeline.models.autoencoder import HALF
 from pipeline.settings.execution import Execution
@@ -77,8 +77,8 @@ class Loop:
 
     def run(self) -> History:
         """Train; returns the whole history. Asked to end, it saves the state and exits with 143."""
-        when_asked_to_end(self._on_request)
-        with hold(self.work, wait=logger.info) if self.accelerator.is_main_process else nullcontext():
+        on_end_request(self._on_request)
+        with lock_work_folder(self.work, report=logger.info) if self.accelerator.is_main_process else nullcontext():
             self.accelerator.wait_for_everyone()
             first = self._resume()
             history = History(self.work / "history.csv", first)

@@ -24,7 +24,7 @@ MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
 import torch, yaml
-from pipeline.base.memory import keep_freed_memory
+from pipeline.base.process import keep_freed_memory
 from pipeline.settings.{module} import {kind}
 from pipeline.training.loop import make_accelerator
 from pipeline.training.{module} import {kind}Task

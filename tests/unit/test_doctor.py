@@ -12,7 +12,7 @@ import typer
 import yaml
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.base.places import NETWORKS
+from pipeline.base.paths import NETWORKS
 from pipeline.commands.doctor import doctor, free_disk, machine_facts
 from pipeline.models.metric_networks.files import layout, network_state, write_network
 from pipeline.models.metric_networks.manifest import manifest, network, network_path

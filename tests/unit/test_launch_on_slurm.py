@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from daemons import wait_for
 
-from pipeline.base.cores import cores, own_cores
 from pipeline.base.errors import InputError
 from pipeline.base.launch import command
+from pipeline.base.process import cores, own_cores
 from pipeline.base.records import State, read_record
 
 PROGRAMS = {

@@ -8,7 +8,7 @@ import pytest
 from finished_plan import tiny_plan
 
 from pipeline.base.atomic import write_json
-from pipeline.base.places import NETWORKS
+from pipeline.base.paths import NETWORKS
 from pipeline.evaluation.metrics import SERVES
 from pipeline.make_table import make_table
 from pipeline.models.metric_networks.manifest import network_path

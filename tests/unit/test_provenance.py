@@ -8,7 +8,7 @@ import yaml
 from finished_plan import finish, tiny_plan
 
 from pipeline.base.errors import InputError
-from pipeline.base.places import STORE
+from pipeline.base.paths import STORE
 from pipeline.commands.provenance import digest_of, provenance
 from pipeline.plan.dvc import dvc_file
 from pipeline.stages.autoencoders import autoencoder, reconstruction

@@ -9,7 +9,7 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
-from pipeline.base.work import hold
+from pipeline.base.locks import lock_work_folder
 from pipeline.commands import prune as command
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.identities import identity_path
@@ -70,7 +70,7 @@ def test_states_of_a_training_that_runs_are_not_listed_wherever_its_config_is(
 ) -> None:
     """Its lock tells, which a second checkout on the same results holds too."""
     job = tiny_plan(OTHER)(autoencoder, "main")
-    held = hold(job.work)
+    held = lock_work_folder(job.work)
     command.prune([TINY], yes=True)
     assert str(job.work) not in capsys.readouterr().out
     assert job.work.is_dir()

@@ -9,7 +9,7 @@ import yaml
 from finished_plan import TINY, finish, tiny_plan
 
 from pipeline.base.errors import InputError
-from pipeline.base.places import STORE
+from pipeline.base.paths import STORE
 from pipeline.commands import share as command
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.shards import planned

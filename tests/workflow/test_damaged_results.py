@@ -9,7 +9,7 @@ import pytest
 from damage import DAMAGES
 from tiny_workflow import Workflow
 
-from pipeline.base.places import NETWORKS, RESULTS, STORE
+from pipeline.base.paths import NETWORKS, RESULTS, STORE
 from pipeline.config.root import read_config
 from pipeline.plan.arguments import arguments
 from pipeline.plan.shards import Shard, ordered, shards

@@ -22,7 +22,7 @@ def one_line():
     except InputError as error:
         stop(error)
     except OSError as error:
-        if (line := refusal(error)) is None:
+        if (line := disk_problem(error)) is None:
             raise
         stop(line)
 
@@ -332,9 +332,9 @@ def check_before_the_first_job():
         stop("\nerror: ".join(problems))
     for job in asked.jobs:
         if job.is_training and job.key in asked.forced:
-            if is_held(job.work):
+            if is_locked(job.work):
                 stop(
-                    f"{job.entry}: {holder(job.work)} trains in {job.work}; wait for its end, or end it"
+                    f"{job.entry}: {lock_holder(job.work)} trains in {job.work}; wait for it to end, or stop it"
                 )
             # Asked for again, a training begins again: no saved state of the last one counts.
             shutil.rmtree(job.work, ignore_errors=True)
@@ -349,7 +349,7 @@ def check_before_the_first_job():
                     f"another run on this store makes {other} now: start again after it"
                 )
     this_run.update(made=asked.jobs, start=time.monotonic())
-    when_asked_to_end(end_with_jobs)
+    on_end_request(end_with_jobs)
 
 
 def warn_of_memory():
@@ -396,4 +396,4 @@ def publish_at_the_end():
                     print(line)
         except OSError as error:
             # At the exit of Python, where no exception is heard of.
-            print(f"error: results are not published: {refusal(error) or error}")
+            print(f"error: results are not published: {disk_problem(error) or error}")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings
-from pipeline.base.places import CONFIG
+from pipeline.base.paths import CONFIG
 from pipeline.settings.fields import Section
 
 # Which network each kind of perceptual loss (config key losses.perceptual.network) needs.

@@ -1,11 +1,11 @@
-"""Where things lie: what comes with the checkout, by absolute paths, and results, from the folder of the run."""
+"""Paths: files of the checkout are absolute, results are relative to the folder in which the run starts."""
 
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = REPOSITORY / "config"
 PUBLISHED = CONFIG / "published"
-DEMO = Path("config/demo.yaml")  # the config of whoever names none
+DEMO = Path("config/demo.yaml")  # the default config
 
 RESULTS = Path("results")
 STORE = RESULTS / "store"
@@ -15,5 +15,5 @@ NETWORKS = RESULTS / "networks"
 
 
 def snapshot_path(work: Path, step: int) -> Path:
-    """Where a training with this work folder keeps the averaged weights that it has after a step."""
+    """Where a training with this work folder saves its EMA weights after a step."""
     return work / "snapshots" / f"{step:08d}.safetensors"

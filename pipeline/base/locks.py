@@ -1,0 +1,69 @@
+"""File locks (flock) that hold across hosts where the file system supports them; elsewhere work goes on unlocked.
+
+The kernel releases a lock when the process that holds it, and all its forks, have ended.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from pipeline.base.errors import InputError
+
+LOCK = "lock"
+PATIENCE_S = 60.0  # a training whose run was killed may be about to end
+
+
+def try_lock(file: IO[str] | IO[bytes]) -> bool:
+    """Lock an open file unless another process holds the lock; returns whether it is free for this process."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def lock_work_folder(folder: Path, patience_s: float = PATIENCE_S, report: Callable[[str], None] = print) -> IO[str]:
+    """Make this process the only writer of a training's work folder as long as the returned file is open.
+
+    `report` gets one line if it has to wait. InputError if another process still holds the lock after `patience_s`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("a+", encoding="utf-8")
+    deadline, reported = time.monotonic() + patience_s, False
+    while not try_lock(file):
+        if not reported:
+            report(f"{folder}: waiting for {lock_holder(folder)}, which trains here")
+            reported = True
+        if time.monotonic() > deadline:
+            file.close()
+            raise InputError(f"{folder}: {lock_holder(folder)} trains here; wait for it to end, or stop it")
+        time.sleep(0.2)
+    file.truncate(0)
+    json.dump({"host": platform.node(), "process": os.getpid()}, file)
+    file.flush()
+    return file
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a training, on any host, writes into this work folder."""
+    try:
+        with (folder / LOCK).open("r+", encoding="utf-8") as file:
+            return not try_lock(file)
+    except OSError:
+        return False
+
+
+def lock_holder(folder: Path) -> str:
+    """The process that holds a work folder's lock, for messages."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return f"process {found['process']} on {found['host']}"
+    return "another process"

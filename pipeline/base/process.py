@@ -1,0 +1,59 @@
+"""This process: its CPU cores, its memory allocator and garbage collector, and the signals that ask it to end."""
+
+import atexit
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+LARGEST_THRESHOLD = 2**31 - 1  # bytes; mallopt takes an int
+NEW_OBJECTS_PER_COLLECTION = 20_000  # Python's default is 700
+
+
+def cores() -> int:
+    """CPU cores of this job on this machine: its CPU affinity, or Slurm's allocation if that is smaller."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allocated = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return min(bound, int(allocated)) if allocated.isdigit() and int(allocated) else bound
+
+
+def own_cores() -> int:
+    """This process's share of the cores if torchrun started several processes on this machine."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, cores() // (int(processes) if processes.isdigit() and int(processes) else 1))
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed blocks of up to 2 GB for reuse; returns whether the allocator supports it (glibc does).
+
+    By default glibc returns freed blocks of more than 32 MB to the system, and the system zeroes every page that it
+    hands out again: for the activations of each layer in each step. With reuse, a step of convolutions at 112 x 112
+    takes a third less CPU time. No number changes.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    return mallopt is not None and all(
+        mallopt(option, LARGEST_THRESHOLD) for option in (MMAP_THRESHOLD, TRIM_THRESHOLD)
+    )
+
+
+def collect_garbage_rarely() -> None:
+    """Run the garbage collector less often, and not at exit.
+
+    Imported libraries are a million objects that stay alive. Scanning them again and again during imports, and once
+    more at exit, takes a third of the CPU time of a training's start.
+    """
+    gc.set_threshold(NEW_OBJECTS_PER_COLLECTION)
+    atexit.register(gc.freeze)
+
+
+def on_end_request(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Install a handler for SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal), unless `nohup` ignores them."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
