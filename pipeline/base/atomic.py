@@ -20,7 +20,7 @@ from pipeline.base.checksums import checksum_path, is_kept, take_checksum
 from pipeline.base.errors import InputError
 from pipeline.base.libraries import used_libraries
 
-FORGOTTEN_S = 7 * 24 * 3600  # nobody writes one file for a week
+ABANDONED_AFTER_S = 7 * 24 * 3600  # nobody writes one file for a week
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def _remove_leftovers(path: Path) -> None:
         machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
         with suppress(FileNotFoundError):
             here = machine == _machine() and process.isdigit()
-            forgotten = time.time() - leftover.stat().st_mtime > FORGOTTEN_S
+            forgotten = time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S
             if not _alive(int(process)) if here else forgotten:
                 leftover.unlink()
 

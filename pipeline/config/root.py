@@ -18,7 +18,7 @@ from pipeline.settings.autoencoder import Losses
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
-from pipeline.settings.fields import NO_TWINS, REFERENCES, Name, Section, check_parts
+from pipeline.settings.fields import DISTINCT_NAMES, REFERENCES, Name, Section, check_parts
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.study import Study
 from pipeline.settings.weights import check_snapshot
@@ -48,16 +48,18 @@ class Config(Section):
         description="Added to the seeds of all models and samples. Each further one makes those of the tables' rows"
         " again; a table's cell is then the mean ± the standard deviation over them.",
     )
-    datasets: Annotated[dict[Name, Dataset], NO_TWINS] = Field(description="Image collections by name.")
-    autoencoders: Annotated[dict[Name, AnyAutoencoder], NO_TWINS] = Field(description="Autoencoders by name.")
-    diffusions: Annotated[dict[Name, Diffusion], NO_TWINS] = Field(
+    datasets: Annotated[dict[Name, Dataset], DISTINCT_NAMES] = Field(description="Image collections by name.")
+    autoencoders: Annotated[dict[Name, AnyAutoencoder], DISTINCT_NAMES] = Field(description="Autoencoders by name.")
+    diffusions: Annotated[dict[Name, Diffusion], DISTINCT_NAMES] = Field(
         default_factory=dict, description="Diffusion models on the codes of autoencoders, by name."
     )
-    generators: Annotated[dict[Name, AnyGenerator], NO_TWINS] = Field(
+    generators: Annotated[dict[Name, AnyGenerator], DISTINCT_NAMES] = Field(
         default_factory=dict, description="Models of other families that generate, by name."
     )
-    samples: Annotated[dict[Name, Samples], NO_TWINS] = Field(default_factory=dict, description="Sample sets by name.")
-    studies: Annotated[dict[Name, Study], NO_TWINS] = Field(
+    samples: Annotated[dict[Name, Samples], DISTINCT_NAMES] = Field(
+        default_factory=dict, description="Sample sets by name."
+    )
+    studies: Annotated[dict[Name, Study], DISTINCT_NAMES] = Field(
         default_factory=dict, description="Searches for training settings, by name."
     )
     evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")

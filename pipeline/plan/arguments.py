@@ -84,7 +84,7 @@ def arguments(shard: Shard) -> list[str]:
         words += named_arguments(job)
     else:
         words += [word for name in shard.inputs for path in shard.paths(name) for word in (option(name), path)]
-    for name, file in (job.stage.outputs | job.further).items():
+    for name, file in (job.stage.outputs | job.extra_outputs).items():
         words += [option(name), job.path(file)]
     if shard.span is not None and job.stage.part is not None:
         words += [

@@ -117,7 +117,7 @@ def _copy(stored: Path, place: Path) -> None:
 
 def gather_metrics(jobs: Jobs) -> dict[str, Any]:
     """The numbers of all finished jobs of the plan, by what they are of."""
-    seeds = {str(seed): found for seed, of_seed in jobs.further.items() if (found := _numbers(jobs, of_seed))}
+    seeds = {str(seed): found for seed, of_seed in jobs.other_seeds.items() if (found := _numbers(jobs, of_seed))}
     return _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
 
 

@@ -59,7 +59,9 @@ class Shard:
     @property
     def log_name(self) -> str:
         """Of its log and its record, without a suffix."""
-        name = "-".join((self.job.stage.name, self.job.name, *(Path(file).stem for file in self.job.further.values())))
+        name = "-".join(
+            (self.job.stage.name, self.job.name, *(Path(file).stem for file in self.job.extra_outputs.values()))
+        )
         return name if self.span is None else f"{name}-{self.span[0]:06d}-{self.span[1]:06d}"
 
     @property

@@ -36,8 +36,8 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _no_twins(entries: dict[str, Any]) -> dict[str, Any]:
-    """Where file systems know no case, files of two names that differ in nothing else would be one."""
+def _distinct_names(entries: dict[str, Any]) -> dict[str, Any]:
+    """Reject names that differ by case alone: on some file systems their files would be the same."""
     known: dict[str, str] = {}
     for name in entries:
         if (other := known.setdefault(name.lower(), name)) != name:
@@ -49,7 +49,7 @@ Name = Annotated[str, AfterValidator(_check_name)]
 """Of a run, or of an entry of a section: it becomes a file's or a folder's."""
 Counts = list[Annotated[int, Field(ge=1)]]
 """One number for each level or block."""
-NO_TWINS = AfterValidator(_no_twins)
+DISTINCT_NAMES = AfterValidator(_distinct_names)
 MOST_PARTS = 10_000  # jobs that make one set
 LARGEST = 2**63 - 1  # seeds and sizes are numbers of 64 bits
 
@@ -73,7 +73,7 @@ class Section(BaseModel):
     def _with_known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """What is wrong with an unknown key names those that there are."""
         try:
-            return handler(values)._sound_values()
+            return handler(values)._check_values()
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
             for problem in error.errors():
@@ -89,8 +89,8 @@ class Section(BaseModel):
                 )
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
 
-    def _sound_values(self) -> Self:
-        """What nobody means, and what paths and numbers elsewhere would end in."""
+    def _check_values(self) -> Self:
+        """Reject integers beyond 64 bits, and NUL bytes in text and paths."""
         for name in type(self).model_fields:
             for value in _single(getattr(self, name)):
                 if isinstance(value, int) and abs(value) > LARGEST:

@@ -205,7 +205,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
         inputs=inputs,
         facts=facts,
         families=family_code(model),
-        aside=WATCHED_WITH,
+        unhashed_inputs=WATCHED_WITH,
     )
 
 
@@ -219,7 +219,7 @@ def snapshot(jobs: Jobs, sort: str, name: str, training: Job) -> Job:
         {"snapshot": snapshot_path(training.work, step), "step": step},
         {"step": step},
         inputs={"training": training[f"{sort}.safetensors"]},
-        further={"weights": f"{sort}.safetensors"},
+        extra_outputs={"weights": f"{sort}.safetensors"},
     )
 
 
@@ -255,7 +255,7 @@ def imported(jobs: Jobs, sort: str, name: str, size: dict[str, Any]) -> Job:
         f"{sort}s.{name}",
         {sort: entry} | size,
         {sort: entry.architecture()} | checkpoint | size,
-        further={"weights": f"{sort}.safetensors"},
+        extra_outputs={"weights": f"{sort}.safetensors"},
         families=() if sort == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
     )
 

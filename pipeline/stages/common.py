@@ -109,11 +109,11 @@ class Job:
     """Files by the names that the rule's command uses."""
     names: tuple[str, ...] = ()
     """Names of the files of a single list of inputs, for commands that take `name=path`."""
-    further: dict[str, str] = field(default_factory=dict)
+    extra_outputs: dict[str, str] = field(default_factory=dict)
     """Outputs besides the stage's own, by option."""
     ranges: tuple[tuple[int, int], ...] = ()
     """The ranges [first, last) of images that it is done in."""
-    aside: tuple[str, ...] = ()
+    unhashed_inputs: tuple[str, ...] = ()
     """Inputs that no number comes from: what a training is watched with."""
     families: tuple[str, ...] = ()
     """Modules whose code can change the numbers besides the command's: of model families, of a figure."""
@@ -153,7 +153,7 @@ class Job:
             f"{one.job.digest} {one.kind} as {next(names, option)}"
             for option, sources in self.inputs.items()
             for one in sources
-            if isinstance(one, Output) and option not in self.aside
+            if isinstance(one, Output) and option not in self.unhashed_inputs
         ]
         return list(dict.fromkeys(told))
 
@@ -206,7 +206,7 @@ class Job:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Its outputs in its folder."""
-        return (*self.stage.outputs.values(), *self.further.values(), *self.spans_of_files)
+        return (*self.stage.outputs.values(), *self.extra_outputs.values(), *self.spans_of_files)
 
     @property
     def outputs(self) -> list[str]:
@@ -264,7 +264,7 @@ def is_complete(job: Job) -> bool:
 class Jobs:
     """The jobs of a config: `jobs(function, ...)` calls `function(jobs, ...)` once and keeps what it returned.
 
-    With several training seeds, these are the jobs of the first one, and `further` has those of the others.
+    With several training seeds, these are the jobs of the first one, and `other_seeds` has those of the others.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class Jobs:
         return [made for made in self._made.values() if isinstance(made, Job)]
 
     @cached_property
-    def further(self) -> "dict[int, Jobs]":
+    def other_seeds(self) -> "dict[int, Jobs]":
         """The same jobs with each further training seed."""
         return {seed: self._of_seed(seed) for seed in self.written.training_seeds[1:]}
 
@@ -320,7 +320,7 @@ class Jobs:
     @property
     def every_seed(self) -> "list[tuple[int | None, Jobs]]":
         """The jobs of the first training seed (None: it goes unnamed) and of the further ones."""
-        return [(None, self), *self.further.items()]
+        return [(None, self), *self.other_seeds.items()]
 
     def seed(self, extra: int, *names: str) -> int:
         """The seed of a stage: of the root seed, these names and what the entry adds."""

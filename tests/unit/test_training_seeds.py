@@ -55,7 +55,7 @@ def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
     for section in ("autoencoders", "diffusions", "samples"):
         for entry in values[section].values():
             entry["seed"] = 3
-    by_hand, replica = tiny_plan(values), seeded(0, 3).further[3]
+    by_hand, replica = tiny_plan(values), seeded(0, 3).other_seeds[3]
     assert replica(reconstruction, "main").digest == by_hand(reconstruction, "main").digest
     assert replica(evaluation, "main", NETWORK, 32).digest == by_hand(evaluation, "main", NETWORK, 32).digest
 
@@ -71,7 +71,7 @@ def test_a_jobs_seed_is_of_the_root_seed_of_what_is_drawn_and_of_what_the_entry_
 
 
 def test_the_order_of_seeds_says_which_goes_unnamed() -> None:
-    assert seeded(3, 0)(reconstruction, "main").digest == seeded(0, 3).further[3](reconstruction, "main").digest
+    assert seeded(3, 0)(reconstruction, "main").digest == seeded(0, 3).other_seeds[3](reconstruction, "main").digest
     assert seeded(3, 0)(tables)["table2"].names[:1] == ("main",)
     assert "main#0" in seeded(3, 0)(tables)["table2"].names
 
@@ -88,7 +88,7 @@ def test_tables_get_every_seed_of_a_row_and_counts_once() -> None:
 def test_a_table_names_the_weights_of_each_seed() -> None:
     plan = seeded(0, 1)
     weights = plan(tables)["table5"].settings["provenance"]["weights"]
-    for name, jobs in (("main", plan), ("main#1", plan.further[1])):
+    for name, jobs in (("main", plan), ("main#1", plan.other_seeds[1])):
         trained = (jobs(autoencoder, "main"), jobs(diffusion, "main"))
         assert weights[name] == [f"{job.stage.folder}/{job.name}" for job in trained]
     assert weights.keys() == {"main", "main#1", "gaussian", "gaussian#1"}, "real images have none"
@@ -98,7 +98,7 @@ def test_a_table_names_the_weights_of_each_seed() -> None:
 
 def test_metrics_have_the_numbers_of_each_seed() -> None:
     plan = seeded(0, 1)
-    for jobs, psnr in ((plan, 23.5), (plan.further[1], 24.5)):
+    for jobs, psnr in ((plan, 23.5), (plan.other_seeds[1], 24.5)):
         write_json(jobs(reconstruction, "main").path("summary.json"), {"metrics": {"psnr": {"mean": psnr, "std": 2.0}}})
     publish(plan, str(TINY))
     metrics = json.loads(Path("results/tiny/metrics.json").read_text())
