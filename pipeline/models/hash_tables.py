@@ -34,16 +34,17 @@ class HashTableGroups(nn.Module):
         entries = sum(level.entries for level in self.levels)
         self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
-        self.of_torch = torch_strategy(settings, self.levels, feature_size)
+        self.fallback = torch_strategy(settings, self.levels, feature_size)
         self.strategies: dict[torch.device, Retrieval] = {}
 
     def strategy(self, keys: Tensor) -> Retrieval:
-        """The retrieval strategy of a device, chosen when the first keys lie there."""
-        if keys.device not in self.strategies:
-            beside_cuda = keys.device.type != "cuda" and torch.cuda.is_available()
-            given = self.settings, self.of_torch, self.feature_size, self.tables, keys
-            self.strategies[keys.device] = self.of_torch if beside_cuda else choose(*given)
-        return self.strategies[keys.device]
+        """The retrieval strategy of the keys' device, chosen at its first use."""
+        device = keys.device
+        if device not in self.strategies:
+            on_cpu_beside_gpu = device.type != "cuda" and torch.cuda.is_available()
+            given = (self.settings, self.fallback, self.feature_size, device)
+            self.strategies[device] = self.fallback if on_cpu_beside_gpu else choose(*given)
+        return self.strategies[device]
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""
@@ -59,8 +60,8 @@ class HashTableGroups(nn.Module):
         return tiled_code.float().unflatten(1, (self.groups, self.settings.key_length))
 
     def frozen(self) -> AbstractContextManager[None]:
-        """Within it the tables don't change, so that what depends on them alone is worked out once."""
-        return self.of_torch.frozen() if isinstance(self.of_torch, SeparableRetrieval) else nullcontext()
+        """A context in which the tables do not change, so that results that depend on them alone are cached."""
+        return self.fallback.frozen() if isinstance(self.fallback, SeparableRetrieval) else nullcontext()
 
     @torch.no_grad()
     def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:

@@ -28,8 +28,8 @@ class HashTables(Section):
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = Field(
         "auto",
-        description="auto: separable (C_key = 1) or gather; on a GPU the fastest of that one, triton and tinycudann,"
-        " timed for a second at the first use. triton, tinycudann: where they can't run, as on a CPU.",
+        description="auto: triton on a GPU where it can run, else separable (C_key = 1) or gather. triton, tinycudann:"
+        " where they cannot run, as on a CPU, separable or gather takes their place.",
     )
     hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
     coordinates: bool = added(True, True, "Whether a query has (x, y) behind the key (equation 1); false: an ablation.")

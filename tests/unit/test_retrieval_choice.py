@@ -1,8 +1,6 @@
-"""Which strategy reads the tables on a GPU, with strategies that stand in for kernels and keys that lie on the CPU."""
+"""The choice of the retrieval strategy of a GPU, with stand-ins for kernels, on the CPU."""
 
 import logging
-import math
-import time
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from reference_hash_grid import hash_tables
 
 from pipeline.base.progress import logger
 from pipeline.models import retrieval
-from pipeline.models.retrieval import Kernels, choose, seconds
+from pipeline.models.retrieval import Kernels, choose, comparison_levels
 from pipeline.models.retrieval_gather import GatherRetrieval
 
 torch.set_num_threads(1)
@@ -42,6 +40,17 @@ class NotNumbers(Right):
         return super().__call__(tables, code) * torch.nan
 
 
+class WrongAbove65536(Right):
+    """Entries beyond the first 2^16 of a level cannot be addressed."""
+
+    def __call__(self, tables, code):
+        found = []
+        for level, table in zip(self.levels, tables.split([level.entries for level in self.levels], 1), strict=True):
+            reachable = table * (torch.arange(level.entries) < 2**16)[:, None]
+            found.append(GatherRetrieval((level,), self.feature_size)(reachable, code))
+        return torch.cat(found, dim=2)
+
+
 class NoCompiler(Right):
     def __call__(self, tables, code):
         raise RuntimeError("Failed to find C compiler.\nPlease specify it.")
@@ -64,13 +73,13 @@ def chosen(monkeypatch, strategy, asked="triton", problem=None, key_length=1):
     kernels = Kernels(lambda settings: problem, lambda levels, settings, size: strategy(levels, size), True)
     monkeypatch.setattr(retrieval, "KERNELS", {"triton": kernels})
     tables = hash_tables(2, key_length, 4, 3, 20, 2, 10, "tcnn", 4, asked)
-    keys = torch.rand(1, 2, key_length, 4, 4)
-    return choose(tables.settings, tables.of_torch, 4, tables.tables, keys).name
+    return choose(tables.settings, tables.fallback, 4, torch.device("cpu")).name
 
 
+@pytest.mark.parametrize("asked", ["triton", "auto"])
 @pytest.mark.parametrize("key_length", [1, 2])
-def test_kernels_that_agree_with_gather_are_used(monkeypatch, lines, key_length):
-    assert chosen(monkeypatch, Right, key_length=key_length) == "triton"
+def test_kernels_that_agree_with_gather_are_used(monkeypatch, lines, key_length, asked):
+    assert chosen(monkeypatch, Right, asked, key_length=key_length) == "triton"
     assert lines == []
 
 
@@ -81,6 +90,7 @@ def test_kernels_that_agree_with_gather_are_used(monkeypatch, lines, key_length)
         (WrongFeatures, "its features differ from gather's by up to"),
         (WrongOfTables, "its tables' gradient differ from gather's by up to"),
         (WrongOfKeys, "its keys' gradient differ from gather's by up to"),
+        (WrongAbove65536, "its features differ from gather's by up to"),
         (NotNumbers, "its features differ from gather's by up to nan"),
         (NoCompiler, "it does not run here (RuntimeError: Failed to find C compiler.)"),
     ],
@@ -104,50 +114,13 @@ def test_a_strategy_of_torch_that_is_asked_for_is_used_on_every_device(monkeypat
     assert lines == []
 
 
-@pytest.mark.parametrize("fast", ["triton", "separable"])
-def test_auto_takes_the_fastest_and_says_so(monkeypatch, lines, fast):
-    monkeypatch.setattr(retrieval, "seconds", lambda strategy, tables, keys: 0.001 if strategy.name == fast else 0.0255)
-    assert chosen(monkeypatch, Right, "auto") == fast
-    assert len(lines) == 1
-    assert lines[0].startswith(f"retrieval: {fast} is the fastest here (milliseconds a pass: triton ")
-    assert "25.50" in lines[0]
-
-
-def test_auto_times_passes_of_the_keys_themselves(monkeypatch):
-    class Slow(Right):
-        def __call__(self, tables, code):
-            shapes.append((tables.shape, code.shape))
-            time.sleep(0.02)
-            return super().__call__(tables, code)
-
-    shapes = []
-    monkeypatch.setattr(retrieval, "TIMED_S", 0.1)
-    tables = hash_tables(3, 1, 4, 3, 20, 2, 10, "tcnn", 4)
-    keys = torch.rand(5, 3, 1, 4, 4)
-    assert 0.02 <= seconds(Slow(tables.levels, 4), tables.tables, keys) < math.inf
-    assert set(shapes) == {(tables.tables.shape, keys.shape)}
-    assert len(shapes) < 5
-
-
-def test_a_pass_counts_with_its_gradients_where_they_are_wanted(monkeypatch):
-    asked = []
-    monkeypatch.setattr(retrieval, "differentiated", lambda *given: asked.append(given))
-    monkeypatch.setattr(retrieval, "MOST_PASSES", 2)
-    tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4)
-    with torch.no_grad():
-        seconds(tables.of_torch, tables.tables, torch.rand(1, 2, 1, 4, 4))
-    assert asked == []
-    seconds(tables.of_torch, tables.tables, torch.rand(1, 2, 1, 4, 4))
-    assert len(asked) == 3
-
-
-def test_a_strategy_that_runs_out_of_memory_is_not_taken():
-    class Large(Right):
-        def __call__(self, tables, code):
-            raise torch.cuda.OutOfMemoryError
-
-    tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4)
-    assert seconds(Large(tables.levels, 4), tables.tables, torch.rand(1, 2, 1, 4, 4)) == math.inf
+@pytest.mark.parametrize(
+    ("convention", "key_length", "entries"), [("tcnn", 1, 64**3), ("ngp", 1, 64**3), ("tcnn", 2, 22**4)]
+)
+def test_the_comparison_has_hashed_levels_and_the_largest_dense_one(convention, key_length, entries):
+    *small, dense = comparison_levels(hash_tables(2, key_length, 4, 3, 20, 2, 18, convention, 4).settings)
+    assert any(level.hashed for level in small)
+    assert (dense.hashed, dense.entries, dense.offset) == (False, entries, sum(level.entries for level in small))
 
 
 def test_a_strategy_is_chosen_once_for_a_device(lines):
@@ -157,7 +130,7 @@ def test_a_strategy_is_chosen_once_for_a_device(lines):
     assert len(lines) == (0 if torch.cuda.is_available() else 1)
 
 
-def test_random_numbers_of_a_training_do_not_know_of_the_comparison(monkeypatch):
+def test_the_comparison_leaves_the_training_s_random_numbers_alone(monkeypatch):
     before = torch.get_rng_state()
     tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4)
     kernels = Kernels(lambda settings: None, lambda levels, settings, size: Right(levels, size), True)

@@ -24,8 +24,7 @@ def of_package(tables):
 def chosen(retrieval, **geometry):
     """The strategy that is chosen for keys of a GPU, which lie on the CPU here."""
     tables = make(retrieval, **geometry)
-    keys = torch.rand(1, 2, tables.settings.key_length, 4, 4)
-    return choose(tables.settings, tables.of_torch, tables.feature_size, tables.tables, keys).name
+    return choose(tables.settings, tables.fallback, tables.feature_size, torch.device("cpu")).name
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def package(monkeypatch):
 def test_the_adapter_passes_our_tables_as_the_packages_parameters(package, size, key_length):
     groups = make("gather", key_length, size=size, feature_size=2)
     tables, code = torch.randn(groups.tables.shape), torch.rand(2, 2, key_length, 2, 2)
-    results = [differentiated(strategy, tables, code) for strategy in (of_package(groups), groups.of_torch)]
+    results = [differentiated(strategy, tables, code) for strategy in (of_package(groups), groups.fallback)]
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

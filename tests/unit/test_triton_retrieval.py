@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_hash_grid import hash_tables
 
-from pipeline.models.retrieval import differentiated
+from pipeline.models.retrieval import KERNELS, difference, differentiated
 from pipeline.models.retrieval_triton import (
     TritonRetrieval,
     keys_gradient,
@@ -56,7 +56,7 @@ def assert_equal_to_1e_5(one, other):
 
 def assert_as_gather(groups, tables, keys):
     found = differentiated(kernels(groups), tables, keys)
-    for one, other in zip(found, differentiated(groups.of_torch, tables, keys), strict=True):
+    for one, other in zip(found, differentiated(groups.fallback, tables, keys), strict=True):
         assert_equal_to_1e_5(one, other)
 
 
@@ -69,6 +69,13 @@ def test_values_and_gradients_are_those_of_gather(key_length, size, convention):
     past = [level.cells >= level.nodes for level in groups.levels]
     assert any(past) == (convention == "tcnn")  # rows that run over
     assert_as_gather(groups, tables, keys)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_the_kernels_pass_the_comparison_before_their_first_use(convention):
+    """That comparison includes a dense level of 2^18 entries."""
+    groups, _, _ = case(convention=convention)
+    assert difference(KERNELS["triton"], groups.settings, groups.feature_size, DEVICE) is None
 
 
 @settings(max_examples=5, deadline=None)
