@@ -22,15 +22,13 @@ def dump_codes(
 ) -> None:
     import torch
 
-    from pipeline.evaluation.code_statistics import code_statistics
-    from pipeline.generation.archives import encode_archive
-    from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
+    from pipeline.evaluation.codes import code_statistics, count_hits, encode_archive, hit_statistics, write_hits
     from pipeline.models.checkpoints import load_autoencoder, write_codes
 
     torch.set_num_threads(job.cpu_threads)
     model = load_autoencoder(autoencoder)
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)
-    counted, reachable = count_all_hits(model, key_codes, job.micro_batch)
+    counted, reachable = count_hits(model, key_codes, job.micro_batch)
     write_hits(hits, counted, reachable)
     write_json(statistics, {"codes": code_statistics(key_codes), "hits": hit_statistics(counted, reachable)})
     write_codes(codes, key_codes)

@@ -8,7 +8,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive, to_model
+from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model
 from pipeline.models.traits import hash_tables
 from pipeline.stages.autoencoders import Exploration
 
@@ -26,7 +26,6 @@ def explore_codes(
     import torch
 
     from pipeline.generation.exploration import groups, interpolation, resolutions
-    from pipeline.generation.images import write_images
     from pipeline.models.checkpoints import load_autoencoder
 
     torch.set_num_threads(job.cpu_threads)
@@ -44,7 +43,8 @@ def explore_codes(
         by_groups: groups(model, codes[: job.rows]),
     }
     for path, sheet in sheets.items():
-        write_images(path, archive.channels, sheet.images.flatten(0, 1))
+        with ArchiveWriter(path, archive.channels) as writer:
+            writer.add_batch(sheet.images.flatten(0, 1))
     write_json(columns, {path.stem: sheet.columns for path, sheet in sheets.items()})
 
 

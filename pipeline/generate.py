@@ -1,4 +1,4 @@
-"""Stage: make one shard of a sample set, images [first, last) (section 4)."""
+"""Stage: make one shard of a sample set, the images [first, last) (section 4)."""
 
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,13 @@ import typer
 from pipeline.base.command import needed, run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
-from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.families import generator_family
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
 
 if TYPE_CHECKING:
-    from pipeline.generation.images import Make
+    from pipeline.generation.sampling import Draw
 
 
 @stage
@@ -30,34 +30,21 @@ def generate_shard(
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
-    if isinstance(job.samples, FilesSamples):
-        from pipeline.generation.files import copy_files
+    from pipeline.generation.copying import copy_files, copy_images
 
+    if isinstance(job.samples, FilesSamples):
         copy_files(job.samples, job.resolution, job.channels, images, first, last)
         return
     import torch
 
-    from pipeline.generation.images import copy_images, decoded, generate
-    from pipeline.models.checkpoints import load_autoencoder, load_generator
+    from pipeline.generation.sampling import gaussian_draw, sample
+    from pipeline.models.checkpoints import load_autoencoder, load_generator, read_codes
 
     torch.set_num_threads(job.samples.cpu_threads)
-    how = job.samples.micro_batch, job.samples.precision
     reason = f"samples of kind {job.samples.kind} need it"
-    make_codes: Make
+    draw: Draw
+    decoder, channels = None, None
     match job.samples:
-        case DiffusionSamples():
-            from pipeline.models.diffusion import load_diffusion
-
-            trained = load_diffusion(needed(diffusion, "--diffusion", reason))
-            make_codes = partial(trained.sample, seed=job.seed, sampler=job.samples.sampler)
-        case GaussianSamples():
-            make_codes = _gaussian_codes(job, needed(codes, "--codes", reason))
-        case GeneratorSamples():
-            model = load_generator(needed(generator, "--generator", reason))
-            make_codes = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
-            if generator_family(model.settings.family).reads == "images":
-                generate(make_codes, model.shape[0], images, first, last, *how)
-                return
         case RealSamples():
             source = ImageArchive(needed(train, "--train", reason))
             if len(source) < last:
@@ -65,21 +52,25 @@ def generate_shard(
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
             copy_images(source, order.tolist(), images, first, last)
             return
-    decoder = load_autoencoder(needed(autoencoder, "--autoencoder", reason))
-    with decoder.frozen():
-        make = decoded(make_codes, decoder)
-        generate(make, decoder.channels, images, first, last, *how)
+        case DiffusionSamples():
+            from pipeline.models.diffusion import load_diffusion
 
-
-def _gaussian_codes(job: GenerationJob, path: Path) -> "Make":
-    from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
-    from pipeline.models.checkpoints import read_codes
-    from pipeline.models.generator import noise_generators
-
-    training_codes = read_codes(path)
-    mean, root = fit_gaussian(training_codes)
-    shape = training_codes.shape[1:]
-    return lambda indices: gaussian_codes(mean, root, noise_generators(job.seed, indices), shape)
+            denoiser = load_diffusion(needed(diffusion, "--diffusion", reason))
+            draw = partial(denoiser.sample, seed=job.seed, sampler=job.samples.sampler)
+        case GaussianSamples():
+            draw = gaussian_draw(read_codes(needed(codes, "--codes", reason)), job.seed)
+        case GeneratorSamples():
+            model = load_generator(needed(generator, "--generator", reason))
+            draw = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
+            if generator_family(model.settings.family).reads == "images":
+                channels = model.shape[0]
+    if channels is None:  # `draw` makes codes
+        decoder = load_autoencoder(needed(autoencoder, "--autoencoder", reason))
+        channels = decoder.channels
+    with ArchiveWriter(images, channels) as archive:
+        for batch in sample(draw, decoder, range(first, last), job.samples.micro_batch, job.samples.precision):
+            archive.add_batch(batch, first)
+            first += len(batch)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def measure_codes(
     import torch
 
     from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-    from pipeline.evaluation.code_statistics import code_statistics, storage, usage
+    from pipeline.evaluation.codes import code_statistics, storage, usage
     from pipeline.models.checkpoints import load_autoencoder, read_codes
 
     torch.set_num_threads(job.cpu_threads)

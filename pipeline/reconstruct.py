@@ -7,7 +7,8 @@ import typer
 
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.command import run_stage, stage
-from pipeline.data.archive import ImageArchive, to_model
+from pipeline.base.progress import Progress
+from pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
 from pipeline.evaluation.protocol import reconstruction_protocol
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import traits
@@ -28,33 +29,55 @@ def reconstruct(
     summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
     picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
 ) -> None:
+    import pandas as pd
     import torch
 
     from pipeline.data.pictures import contact_sheet, save_picture
-    from pipeline.evaluation.reconstruction import reconstruction_metrics, reconstruction_summary
-    from pipeline.generation.archives import archive_code_bits, reconstruct_archive
-    from pipeline.generation.images import write_images
-    from pipeline.models.checkpoints import load_autoencoder
+    from pipeline.evaluation.reconstruction import MICRO_BATCH, image_metrics, reconstruction_summary
+    from pipeline.models.autoencoder import pad
+    from pipeline.models.checkpoints import load_autoencoder, pick_device
+    from pipeline.models.perceptual import LpipsDistance
 
     torch.set_num_threads(job.cpu_threads)
-    originals = ImageArchive(images)
-    model = load_autoencoder(autoencoder)
-    write_images(reconstructions, originals.channels, reconstruct_archive(model, originals, job.micro_batch))
+    device = pick_device()
+    originals, model = ImageArchive(images), load_autoencoder(autoencoder, device)
     networks = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
-    reconstructed = ImageArchive(reconstructions)
-    frame = reconstruction_metrics(originals, reconstructed, networks)
+    distances = {name: LpipsDistance(name, path).to(device) for name, path in networks.items()}
+    digests, moments, measured, shown = [], [], [], []
+    with (
+        torch.no_grad(),
+        model.frozen(),
+        ArchiveWriter(reconstructions, originals.channels) as archive,
+        Progress("reconstruct", len(originals), "images") as progress,
+    ):
+        for first in range(0, len(originals), job.micro_batch):
+            pixels = originals.tensor(range(first, min(first + job.micro_batch, len(originals))))
+            digests += [pixel_digest(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
+            # The networks see full batches only, so that batching changes no bit; the surplus images are dropped.
+            real = pixels.to(device)
+            batch = pad(to_model(real), job.micro_batch)
+            made = to_uint8(model.decode(model.encode(batch)))[: len(real)]
+            moments.append(model.code_moments(batch, len(real)))
+            archive.add_batch(made.cpu(), first)
+            for pair in zip(real.split(MICRO_BATCH), made.split(MICRO_BATCH), strict=True):
+                measured.append(pd.DataFrame(image_metrics(*pair, distances)))
+            if first < PICTURE_IMAGES:
+                shown.append((pixels, made.cpu()))
+            progress.advance(len(real))
+    frame = pd.concat(measured, ignore_index=True).astype(float)
+    frame.insert(0, "image", originals.names)
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False)
-    first = range(min(PICTURE_IMAGES, len(originals)))
-    save_picture(picture, contact_sheet([to_model(one.tensor(first)) for one in (originals, reconstructed)]))
+    rows = [to_model(torch.cat(side)[:PICTURE_IMAGES]) for side in zip(*shown, strict=True)]
+    save_picture(picture, contact_sheet(rows))
     facts = {
         "kind": "reconstruction",
         "method": autoencoder_family(job.autoencoder.family).method,
         **traits(job.autoencoder),
         "count": len(originals),
         "metrics": reconstruction_summary(frame),
-        "code_bits": archive_code_bits(model, originals, job.micro_batch)._asdict(),
-        "protocol": reconstruction_protocol(originals, networks),
+        "code_bits": model.code_bits(moments)._asdict(),
+        "protocol": reconstruction_protocol(originals, joined_digest(digests), networks),
     }
     write_json(summary, facts)
 

@@ -65,6 +65,11 @@ class ArchiveWriter(ExitStack):
             raise ValueError(f"{self.path}: {name} has {channels} channels, the archive {self.channels}")
         self.add_encoded(name, encode_png(pixels))
 
+    def add_batch(self, images: "Tensor", first: int = 0) -> None:
+        """Add uint8 images (N, C, H, W) under the names of the indices from `first` on."""
+        for index, image in enumerate(images.permute(0, 2, 3, 1).numpy(), first):
+            self.add(image_name(index), image)
+
     def add_encoded(self, name: str, png: bytes) -> None:
         """Add one image that `encode_png` made elsewhere, such as in a worker process."""
         if name in self._names:

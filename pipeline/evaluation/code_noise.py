@@ -1,9 +1,9 @@
 """Reconstruction from perturbed codes (section 3.4, relaxed data precision; figure 5c).
 
-Each number of a code is moved by a uniform random amount within ± size, as the paper's interval ẑ ± 1/(2 r_max) says;
-the codes are those that a diffusion model would make, before any tiling. Codes that are bounded stay in their bounds.
-Sizes are measured in two units: the standard deviation of the collection's codes (any family), and half a cell of the
-finest hash table, 1/(2 r_max) (BRIGHT).
+Each number of a code is moved by a uniform random amount within ± size, like the paper's interval ẑ ± 1/(2 r_max). The
+codes are those that a diffusion model would make, before tiling; bounded codes stay within their bounds. Sizes are
+measured in two units: the standard deviation of the collection's codes (any family), and half a cell of the finest
+hash table, 1/(2 r_max) (BRIGHT).
 """
 
 from itertools import pairwise
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.data.archive import ImageArchive, to_model, to_uint8, to_unit
-from pipeline.evaluation.similarity import psnr
+from pipeline.evaluation.reconstruction import psnr
 from pipeline.models.autoencoder import ImageAutoencoder, pad
 from pipeline.models.generator import noise_generators
 from pipeline.models.perceptual import LpipsDistance
@@ -23,7 +23,7 @@ from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 
 DEVIATIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 HALF_CELLS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-TOLERATED_DB = 1.0  # a fall of PSNR that is still called the same reconstruction
+TOLERATED_DB = 1.0  # the loss of PSNR at which noise stops being tolerated
 
 
 def half_cell(settings: AutoencoderSettings) -> float | None:
@@ -32,7 +32,7 @@ def half_cell(settings: AutoencoderSettings) -> float | None:
 
 
 class NoiseSize(NamedTuple):
-    """How far codes are moved at most: in the codes' own numbers, in their deviations, in half cells (BRIGHT)."""
+    """The largest distance that a number is moved: absolute, in deviations of the codes, in half cells (BRIGHT)."""
 
     amplitude: float
     deviations: float
@@ -40,8 +40,8 @@ class NoiseSize(NamedTuple):
 
 
 def noise_sizes(deviation: float, half_cell: float | None) -> list[NoiseSize]:
-    """No noise, then growing sizes; `deviation` of the codes, `half_cell` 1/(2 r_max) or None."""
-    deviation = max(deviation, torch.finfo(torch.float32).tiny)  # codes that are all alike
+    """Zero and growing sizes, for codes with this standard deviation and 1/(2 r_max), or None, as their half cell."""
+    deviation = max(deviation, torch.finfo(torch.float32).tiny)  # of constant codes it is zero
     amplitudes = {0.0, *(size * deviation for size in DEVIATIONS)}
     if half_cell is not None:
         amplitudes |= {size * half_cell for size in HALF_CELLS}
@@ -64,21 +64,30 @@ def noise_curve(
     """Mean PSNR (dB) and LPIPS of the first `count` images at each size. Image i's noise depends on (seed, i) alone."""
     device = next(model.parameters()).device
     distance = LpipsDistance("lpips_alex", lpips_alex).to(device)
-    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sizes]
+    decibels: list[list[Tensor]] = [[] for _ in sizes]
+    distances: list[list[Tensor]] = [[] for _ in sizes]
     count = min(count, len(images))
     with model.frozen(), Progress("perturb codes", count, "images") as progress:
         for first in range(0, count, micro_batch):
             indices = list(range(first, min(first + micro_batch, count)))
             pixels = images.tensor(indices).to(device)
+            real = to_unit(pixels)
             codes = model.encode(pad(to_model(pixels), micro_batch))
             noise = pad(uniform(seed, indices, codes.shape[1:]), micro_batch).to(device)
-            for at_size, size in zip(found, sizes, strict=True):
-                moved = perturbed(codes, noise, size.amplitude, model.code_range)
-                made = to_unit(to_uint8(model.decode(moved))[: len(indices)])
-                real = to_unit(pixels)
-                at_size.append((psnr(real, made).cpu(), distance(2 * made - 1, 2 * real - 1).cpu()))
+            for number, size in enumerate(sizes):
+                perturbed = perturb(codes, noise, size.amplitude, model.code_range)
+                made = to_unit(to_uint8(model.decode(perturbed))[: len(indices)])
+                decibels[number].append(psnr(real, made).cpu())
+                distances[number].append(distance(2 * made - 1, 2 * real - 1).cpu())
             progress.advance(len(indices))
-    return [_mean(size, parts) for size, parts in zip(sizes, found, strict=True)]
+    return [
+        {
+            **size._asdict(),
+            "psnr": float(torch.cat(decibels[number]).double().mean()),
+            "lpips_alex": float(torch.cat(distances[number]).double().mean()),
+        }
+        for number, size in enumerate(sizes)
+    ]
 
 
 def uniform(seed: int, indices: list[int], shape: tuple[int, ...] | torch.Size) -> Tensor:
@@ -86,22 +95,17 @@ def uniform(seed: int, indices: list[int], shape: tuple[int, ...] | torch.Size) 
     return torch.stack([2 * torch.rand(tuple(shape), generator=one) - 1 for one in noise_generators(seed, indices)])
 
 
-def perturbed(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float, float] | None) -> Tensor:
-    """Codes moved by noise in [-1, 1] times the amplitude, within the codes' bounds."""
+def perturb(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float, float] | None) -> Tensor:
+    """Codes plus noise in [-1, 1] times the amplitude, clamped to the codes' bounds."""
     moved = codes + amplitude * noise
     return moved if bounds is None else moved.clamp(*bounds)
 
 
-def _mean(size: NoiseSize, parts: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    decibels, distances = (torch.cat(values).double() for values in zip(*parts, strict=True))
-    return {**size._asdict(), "psnr": float(decibels.mean()), "lpips_alex": float(distances.mean())}
-
-
 def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The curve, and what tables show of it.
+    """The curve, and the numbers that tables take from it.
 
-    psnr, lpips_alex: without noise. psnr_fall, lpips_rise: in the interval ± 1/(2 r_max) (BRIGHT). tolerated_*: the
-    size at which PSNR has fallen by 1 dB.
+    psnr, lpips_alex: without noise. psnr_fall, lpips_rise: at ± 1/(2 r_max) (BRIGHT). tolerated_*: the size at which
+    PSNR has fallen by 1 dB.
     """
     quiet, bright = curve[0], curve[0]["half_cells"] is not None
     at = min(curve, key=lambda point: abs(point["half_cells"] - 1)) if bright else None
@@ -117,7 +121,7 @@ def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def tolerated(curve: list[dict[str, Any]], unit: str, decibels: float = TOLERATED_DB) -> float:
-    """The size at which PSNR has first fallen so far, on lines between the sizes; the largest if it never has."""
+    """The first size with such a loss of PSNR, interpolated linearly; the largest size if there is none."""
     limit = curve[0]["psnr"] - decibels
     for before, after in pairwise(curve):
         if after["psnr"] <= limit:

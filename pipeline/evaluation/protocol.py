@@ -51,12 +51,12 @@ def generation_protocol(
     }
 
 
-def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) -> dict[str, Any]:
+def reconstruction_protocol(originals: ImageArchive, images_sha256: str, networks: dict[str, Path]) -> dict[str, Any]:
     """The images' count, hash and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
     return {
         "count": len(originals),
         "reference": "validation",
-        "images_sha256": content_digest(originals),
+        "images_sha256": images_sha256,
         "resize": "none",
         "resolution": originals.resolution,
         "channels": originals.channels,
@@ -70,7 +70,7 @@ def reconstruction_protocol(originals: ImageArchive, networks: dict[str, Path]) 
 
 def noise_protocol(images: ImageArchive, count: int, codes: int, lpips_alex: Path, seed: int) -> dict[str, Any]:
     """How codes were measured: images, codes, and the noise on them."""
-    protocol = reconstruction_protocol(images, {"lpips_alex": lpips_alex})
+    protocol = reconstruction_protocol(images, content_digest(images), {"lpips_alex": lpips_alex})
     del protocol["ssim"]
     return protocol | {
         "count": count,

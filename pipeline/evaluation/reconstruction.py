@@ -1,24 +1,56 @@
 """Metrics of reconstruction (appendix B, Tables 2, 4, 7, 8): LPIPS, SSIM and PSNR of each image.
 
-The paper's numbers are means over images, of PSNR too; images are compared after rounding to 8 bits,
-on their own channels (LPIPS: gray ones repeated to three), at their own resolution.
+The paper's numbers are means over images, also of PSNR. Images are compared after rounding to 8 bits, on their own
+channels (LPIPS repeats gray three times), at their own resolution.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.base.progress import Progress
-from pipeline.data.archive import ImageArchive, to_unit
-from pipeline.evaluation.similarity import psnr, ssim
+from pipeline.data.archive import to_unit
+from pipeline.models.autoencoder import without_tf32
 from pipeline.models.perceptual import LpipsDistance
 
-MICRO_BATCH = 32
+MICRO_BATCH = 32  # images that are measured at once
+WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a range of 1
+
+
+@without_tf32()
+def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """SSIM of each image (Wang et al. 2004), with reflected borders; (N, C, R, R) in [0, 1] to (N,).
+
+    To the bit torchmetrics' structural_similarity_index_measure.
+    """
+    one, other = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))
+    products = torch.cat((one, other, one * one, other * other, one * other))
+    channels = originals.shape[1]
+    distances = torch.arange(WINDOW, dtype=originals.dtype, device=originals.device) - WINDOW // 2
+    weights = torch.exp(-((distances / SIGMA) ** 2) / 2)
+    weights = weights / weights.sum()
+    window = (weights[:, None] @ weights[None]).expand(channels, 1, WINDOW, WINDOW)
+    mean, other_mean, square, other_square, product = F.conv2d(products, window, groups=channels).chunk(5)
+    means = mean * other_mean
+    squares, other_squares = mean.square(), other_mean.square()
+    variances = (square - squares).clamp(min=0.0) + (other_square - other_squares).clamp(min=0.0)
+    above = (2 * means + C1) * (2 * (product - means) + C2)
+    below = (squares + other_squares + C1) * (variances + C2)
+    return (above / below).flatten(1).mean(1)
+
+
+def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,).
+
+    To the bit torchmetrics' peak_signal_noise_ratio.
+    """
+    errors = (reconstructions - originals).square().sum((1, 2, 3)) / originals[0].numel()
+    return -errors.log() * (10 / torch.log(torch.tensor(10.0)))
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
@@ -29,32 +61,23 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @torch.no_grad()
-def reconstruction_metrics(
-    originals: ImageArchive, reconstructions: ImageArchive, networks: dict[str, Path]
-) -> pd.DataFrame:
-    """One row per image: image, its LPIPS with each network (`lpips_alex`, `lpips_vgg`), each of METRICS."""
-    if len(originals) != len(reconstructions):
-        raise InputError(f"reconstructions: {len(reconstructions)} images, should be {len(originals)}, one an original")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    distances = {name: LpipsDistance(name, path).to(device) for name, path in networks.items()}
-    columns: dict[str, list[Tensor]] = {name: [] for name in (*distances, *METRICS)}
-    with Progress("measure reconstructions", len(originals), "images") as progress:
-        for first in range(0, len(originals), MICRO_BATCH):
-            indices = range(first, min(first + MICRO_BATCH, len(originals)))
-            real, made = (to_unit(archive.tensor(indices).to(device)) for archive in (originals, reconstructions))
-            for name, distance in distances.items():
-                columns[name].append(distance(2 * made - 1, 2 * real - 1).cpu())
-            for name, metric in METRICS.items():
-                columns[name].append(metric(real, made).cpu())
-            progress.advance(len(indices))
-    values = {name: torch.cat(parts).double().numpy() for name, parts in columns.items()}
-    return pd.DataFrame({"image": originals.names, **values})
+def image_metrics(
+    originals: Tensor, reconstructions: Tensor, distances: Mapping[str, LpipsDistance]
+) -> dict[str, Tensor]:
+    """Each of `distances` and of METRICS for each image, (N,) on the CPU.
+
+    originals, reconstructions: uint8 (N, C, R, R) on the device of the distances' networks.
+    """
+    real, made = to_unit(originals), to_unit(reconstructions)
+    found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
+    found |= {name: metric(real, made) for name, metric in METRICS.items()}
+    return {name: values.cpu() for name, values in found.items()}
 
 
 def reconstruction_summary(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation over images (N - 1 in the denominator) of each metric.
+    """Mean and standard deviation over images (N - 1 in the denominator) of each metric in a per-image table.
 
-    An exact copy's PSNR is infinite; such images are left out of that mean, and counted as `exact_images`.
+    An exact copy's PSNR is infinite: it is left out of the mean and counted in `exact_images`.
     """
     summary = {}
     for name in frame.columns.drop("image"):

@@ -10,6 +10,7 @@ new = model.sample(8, seed=1)               # images from the diffusion model on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.pictures import contact_sheet
 from pipeline.generation.exported import exported_files, is_exported
+from pipeline.generation.sampling import Draw, sample
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.checkpoints import load_generator as load_generating_network
@@ -34,35 +36,34 @@ from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import diffusion
 
 DEFAULT_CONFIG = Path("config/demo.yaml")
+MICRO_BATCH = 8  # samples that the networks see at once, whatever the count: image i depends on (seed, i) alone
 Picture = Image.Image | Path | str | np.ndarray
 
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A trained autoencoder, with the diffusion model on its key codes where one is trained."""
+    """A trained autoencoder, with the trained diffusion model on its codes if there is one."""
 
     autoencoder: ImageAutoencoder
     diffusion: TrainedDiffusion | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where it runs: the first GPU, else the CPU."""
+        """Of the autoencoder: the first GPU, else the CPU."""
         return next(self.autoencoder.parameters()).device
 
     @torch.no_grad()
     def encode(self, images: Sequence[Picture] | Tensor) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] of images.
 
-        images: PIL images, paths of image files, uint8 arrays (R, R) or (R, R, C), or one uint8 tensor
-        (N, C, R, R). They must have the model's resolution R; colours become the model's channels.
+        images: PIL images, paths of image files, uint8 arrays (R, R) or (R, R, C), or one uint8 tensor (N, C, R, R).
+        They must have the model's resolution R; colours become the model's channels.
         """
         rows = list(images) if isinstance(images, Tensor) else [self._pixels(image) for image in images]
         shape = (self.autoencoder.channels, self.autoencoder.resolution, self.autoencoder.resolution)
         for row in rows:
             if row.dtype != torch.uint8 or tuple(row.shape) != shape:
-                raise InputError(
-                    f"images: each uint8 of shape {shape} is needed, not {row.dtype} of {tuple(row.shape)}"
-                )
+                raise InputError(f"images: must be uint8 of shape {shape}, not {row.dtype} of {tuple(row.shape)}")
         return self.autoencoder.encode(to_model(torch.stack(rows)).to(self.device)).cpu()
 
     @torch.no_grad()
@@ -70,21 +71,24 @@ class ImageModel:
         """Images of key codes (N, C_z, H_z, W_z) in [0, 1]."""
         height, width, channels = self.autoencoder.settings.code_size
         if tuple(codes.shape[1:]) != (channels, height, width):
-            raise InputError(f"codes: shape (N, {channels}, {height}, {width}) is needed, not {tuple(codes.shape)}")
-        return _pictures(self.autoencoder.decode(codes.to(self.device)))
+            raise InputError(f"codes: must have shape (N, {channels}, {height}, {width}), not {tuple(codes.shape)}")
+        return _pictures(to_uint8(self.autoencoder.decode(codes.to(self.device))))
 
     def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
         """New images from the diffusion model by DDIM; image i depends on (seed, i) alone."""
-        return self.decode(self.sample_codes(count, seed, steps))
+        return _sampled(partial(self._draw, seed=seed, steps=steps), self.autoencoder, count)
 
     def sample_codes(self, count: int, seed: int = 0, steps: int = 50) -> Tensor:
         """Key codes (count, C_z, H_z, W_z) in [0, 1] from the diffusion model."""
+        return self._draw(list(range(count)), seed, steps).cpu()
+
+    def _draw(self, indices: list[int], seed: int, steps: int) -> Tensor:
         if self.diffusion is None:
             raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
-        return self.diffusion.sample(list(range(count)), seed, Sampler(kind="ddim", steps=steps)).cpu()
+        return self.diffusion.sample(indices, seed, Sampler(kind="ddim", steps=steps))
 
     def _pixels(self, image: Picture) -> Tensor:
-        """One picture as uint8 (C, R, R) of the model's channels."""
+        """One picture as uint8 (C, R, R) with the model's channels."""
         if isinstance(image, str | Path):
             with Image.open(image) as opened:
                 image = opened.convert("RGB")
@@ -93,12 +97,24 @@ class ImageModel:
         return _tensor(image.convert("L" if self.autoencoder.channels == 1 else "RGB"))
 
 
-def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
-    """A trained autoencoder, by its name in a config, by the path of its weights (safetensors), or by a folder of
-    `bright export`.
+@dataclass(frozen=True)
+class ImageGenerator:
+    """A trained generator, with the autoencoder that decodes its codes; None if it makes images."""
 
-    By name, the diffusion model that this config has on it comes along where it is trained already; of a folder, the
-    one that is in it. InputError where it is not trained, or where the config has no such name.
+    generator: Generator
+    autoencoder: ImageAutoencoder | None = None
+
+    def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
+        """New images, by DDIM if the family denoises; image i depends on (seed, i) alone."""
+        draw = partial(self.generator.sample, seed=seed, sampler=Sampler(kind="ddim", steps=steps))
+        return _sampled(draw, self.autoencoder, count)
+
+
+def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
+    """A trained autoencoder, by its name in a config, the path of its weights, or a folder of `bright export`.
+
+    By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
+    folder. InputError if the config has no such name, or if the model is not trained.
     """
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name)))
@@ -106,41 +122,25 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
-        found = load_diffusion(files["diffusion"]) if "diffusion" in files else None
-        return ImageModel(load_network(files["autoencoder"]), found)
+        denoiser = load_diffusion(files["diffusion"]) if "diffusion" in files else None
+        return ImageModel(load_network(files["autoencoder"]), denoiser)
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         known = ", ".join(jobs.config.autoencoders)
         raise InputError(
             f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file or a folder"
         )
-    trained = jobs(autoencoder, str(name))
-    weights = Path(trained.path("autoencoder.safetensors"))
+    weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
     on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
-    for denoiser in (jobs(diffusion, key) for key in on_its_codes):
-        if denoiser.complete:
-            return ImageModel(load_network(weights), load_diffusion(Path(denoiser.path("diffusion.safetensors"))))
-    return ImageModel(load_network(weights))
-
-
-@dataclass(frozen=True)
-class ImageGenerator:
-    """A trained generator, with the autoencoder that decodes what it makes where that is codes."""
-
-    generator: Generator
-    autoencoder: ImageAutoencoder | None = None
-
-    @torch.no_grad()
-    def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
-        """New images, by DDIM of a family that denoises; image i depends on (seed, i) alone."""
-        made = self.generator.sample(list(range(count)), seed, Sampler(kind="ddim", steps=steps))
-        return _pictures(made if self.autoencoder is None else self.autoencoder.decode(made))
+    trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
+    denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors"))) if trained else None
+    return ImageModel(load_network(weights), denoiser)
 
 
 def load_generator(name: str | Path) -> ImageGenerator:
-    """A trained generator, by the path of its weights (safetensors), or by a folder of `bright export`."""
+    """A trained generator: the path of its weights (safetensors), or a folder of `bright export`."""
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:
@@ -148,11 +148,6 @@ def load_generator(name: str | Path) -> ImageGenerator:
         decoder = load_network(files["autoencoder"]) if "autoencoder" in files else None
         return ImageGenerator(load_generating_network(files["generator"]), decoder)
     return ImageGenerator(load_generating_network(Path(name)))
-
-
-def _pictures(images: Tensor) -> list[Image.Image]:
-    """Images (N, C, R, R) in [-1, 1] for people."""
-    return [Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()) for image in to_uint8(images).cpu()]
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
@@ -166,6 +161,16 @@ def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
     """Rows of images as one picture, small ones enlarged."""
     sheets = [torch.stack([_tensor(image) for image in row]) for row in rows]
     return contact_sheet([to_model(sheet) for sheet in sheets])
+
+
+def _sampled(draw: Draw, decoder: ImageAutoencoder | None, count: int) -> list[Image.Image]:
+    batches = sample(draw, decoder, range(count), MICRO_BATCH)
+    return [picture for batch in batches for picture in _pictures(batch)]
+
+
+def _pictures(images: Tensor) -> list[Image.Image]:
+    """PIL images of uint8 images (N, C, R, R)."""
+    return [Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()) for image in images.cpu()]
 
 
 def _tensor(picture: Image.Image) -> Tensor:

@@ -1,6 +1,6 @@
 """What a network of any family of autoencoders does (`pipeline/families`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import prod
 from typing import Any, Protocol
@@ -71,9 +71,12 @@ class ImageAutoencoder(nn.Module):
         """Which entries (entries,) any code can use."""
         return torch.zeros(0, dtype=torch.bool)
 
-    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
-        """How many bits of an image its code carries; what has to be measured is, on the first so many images of each
-        batch (N, C, R, R)."""
+    def code_moments(self, images: Tensor, count: int) -> Tensor | None:
+        """What `code_bits` needs from the first `count` of images (N, C, R, R); None if settings are enough."""
+        return None
+
+    def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
+        """How many bits of an image its code carries; `moments`: `code_moments` of all images, batch by batch."""
         return code_bits.of_floats(prod(self.settings.code_size))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved feature
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 
@@ -100,11 +100,11 @@ class Bright(ImageAutoencoder):
         # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
         return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), {}
 
-    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+    def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """Those that the noise of the training leaves to keys in [0, 1]."""
         (height, width, channels), settings = self.settings.code_size, self.settings
         if settings.code_noise == "none":
-            return super().code_bits(batches)
+            return super().code_bits(moments)
         copies = (settings.feature_size // height) ** 2 if settings.code_noise == "after_tiling" else 1
         deviation = settings.code_noise_cells / settings.tables.finest_resolution
         return code_bits.of_bounded_numbers(height * width * channels, deviation, copies)

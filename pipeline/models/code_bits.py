@@ -21,10 +21,10 @@ are upper bounds on the mutual information between an image and what the decoder
 - **float32**: 32 bits for each number where nothing of this bounds them.
 
 After training a decoder reads such codes without noise: the count says how much of their digits it was trained to make
-use of, not how large a file is, which `storage` in `pipeline/evaluation/code_statistics.py` says.
+use of, not how large a file is, which `storage` in `pipeline/evaluation/codes.py` says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import e, log2, pi, sqrt
 from typing import Literal, NamedTuple
 
@@ -57,14 +57,19 @@ def of_bounded_numbers(numbers: int, deviation: float, copies: int = 1) -> CodeB
     return CodeBits(numbers * min(log2(1 + 1 / (noise * sqrt(2 * pi * e))), log2(1 + 1 / (4 * noise**2)) / 2), "noise")
 
 
-def of_posteriors(posteriors: Iterable[tuple[Tensor, Tensor]]) -> CodeBits:
-    """Of normal distributions: batches of means and of logarithms of variances, each (N, C_z, H_z, W_z)."""
-    moments, count, positions = torch.zeros(3, 1, dtype=torch.float64), 0, 0
-    for means, log_variances in posteriors:
-        mean, logarithm = (part.double().transpose(0, 1).flatten(1).cpu() for part in (means, log_variances))
-        of_batch = [mean, mean.square() + logarithm.exp(), logarithm]
-        moments = moments + torch.stack([part.sum(1) for part in of_batch])
-        count, positions = count + mean.shape[1], means[0, 0].numel()
-    mean, square, logarithm = moments / count  # each (C_z,): over images and positions
+def posterior_moments(means: Tensor, log_variances: Tensor) -> Tensor:
+    """Sums (4, C_z) over images and positions of normal distributions (N, C_z, H_z, W_z), in float64.
+
+    Of the means m, of m^2 + v, of ln v, and of 1.
+    """
+    mean, logarithm = (part.double().transpose(0, 1).flatten(1).cpu() for part in (means, log_variances))
+    numbers = (mean, mean.square() + logarithm.exp(), logarithm, torch.ones_like(mean))
+    return torch.stack([each.sum(1) for each in numbers])
+
+
+def of_posteriors(moments: Sequence[Tensor], positions: int) -> CodeBits:
+    """Of codes with so many positions, from the `posterior_moments` of all images."""
+    mean, square, logarithm, count = sum(moments, torch.zeros(4, 1, dtype=torch.float64))
+    mean, square, logarithm = mean / count, square / count, logarithm / count  # each (C_z,)
     nats = ((square - mean.square()).log() - logarithm) / 2
     return CodeBits(positions * float(nats.sum()) * log2(e), "posterior")

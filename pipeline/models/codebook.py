@@ -5,7 +5,7 @@ An entry far from all codes is never nearest, so nothing moves it. All that a re
 and those of a run in one process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed, nn
@@ -32,7 +32,7 @@ class CodebookAutoencoder(FirstStageAutoencoder):
         """Indices -> images. Quantizing a sum of entries again may choose others, so this does not go by `decode`."""
         return self.decoder(self.codes_of(indices))
 
-    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
+    def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """Those of the indices; RQ-VAE has several at a position."""
         height, width, _ = self.settings.code_size
         return code_bits.of_indices(height * width * getattr(self.settings.codebook, "depth", 1), self.codebook_size)

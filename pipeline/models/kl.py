@@ -4,7 +4,7 @@ The encoder gives each number of a code a normal distribution, of which training
 the divergence from the standard normal keeps the codes' scale in check. Codes are the means.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -42,10 +42,15 @@ class KLAutoencoder(FirstStageAutoencoder):
         """The distribution of each code."""
         return DiagonalGaussian(self.encoder(images))
 
-    def code_bits(self, batches: Iterable[tuple[Tensor, int]]) -> CodeBits:
-        """Those of the posteriors of these images."""
-        found = ((self.distribution(images), count) for images, count in batches)
-        return code_bits.of_posteriors((one.mean[:count], one.logvar[:count]) for one, count in found)
+    def code_moments(self, images: Tensor, count: int) -> Tensor:
+        """Sums over the posteriors of the first `count` images."""
+        distribution = self.distribution(images)
+        return code_bits.posterior_moments(distribution.mean[:count], distribution.logvar[:count])
+
+    def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
+        """Those of the posteriors."""
+        height, width, _ = self.settings.code_size
+        return code_bits.of_posteriors([found for found in moments if found is not None], height * width)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions of sampled codes, and the divergence.

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from pipeline.config.root import read_config
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
+from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.frechet import frechet_distance
-from pipeline.generation.images import decoded
+from pipeline.generation.sampling import Draw, sample
 from pipeline.models.checkpoints import load_autoencoder, load_generator, make_generator, pick_device
 from pipeline.models.diffusion import build_unet, denoise, load_diffusion
 from pipeline.stages.autoencoders import reconstruction
@@ -85,16 +85,14 @@ def write_untrained(plan: Jobs, name: str, path: Path) -> None:
     """The images of the sample set, had its network not been trained."""
     job, settings = plan(samples, name), plan.config.samples[name]
     torch.manual_seed(0)
-    make, channels = untrained(job, settings)
-    with ArchiveWriter(path, channels) as archive, torch.no_grad():
-        for first in range(0, settings.count, settings.micro_batch):
-            images = to_uint8(make(list(range(first, first + settings.micro_batch))))
-            for offset, image in enumerate(images[: settings.count - first]):
-                archive.add(image_name(first + offset), image.permute(1, 2, 0).numpy())
+    draw, decoder, channels = untrained(job, settings)
+    batches = sample(draw, decoder, range(settings.count), settings.micro_batch)
+    with ArchiveWriter(path, channels) as archive:
+        archive.add_batch(torch.cat(list(batches)))
 
 
-def untrained(job: Job, settings: Any) -> tuple[Any, int]:
-    """What makes images of an untrained network of the same settings, and their channels."""
+def untrained(job: Job, settings: Any) -> tuple[Draw, Any, int]:
+    """What draws from an untrained network of the same settings, the decoder of codes, and the images' channels."""
     seed, inputs = job.settings["seed"], {name: Path(path_of(file)) for name, (file,) in job.inputs.items()}
     decoder = load_autoencoder(inputs["autoencoder"]) if "autoencoder" in inputs else None
     if "diffusion" in inputs:
@@ -102,17 +100,17 @@ def untrained(job: Job, settings: Any) -> tuple[Any, int]:
         size, unet = trained.code_size, build_unet(trained.settings.unet, trained.code_size).eval()
         shape = (size.channels, size.height, size.width)
 
-        def make(indices: list[int]) -> torch.Tensor:
+        def draw(indices: list[int]) -> torch.Tensor:
             return denoise(unet, trained.settings, settings.sampler, indices, seed, shape, trained.rescaling)
 
     else:
         generator = load_generator(inputs["generator"])
         model = make_generator(generator.settings, generator.shape).eval()
 
-        def make(indices: list[int]) -> torch.Tensor:
+        def draw(indices: list[int]) -> torch.Tensor:
             return model.sample(indices, seed, settings.sampler)
 
         if decoder is None:
-            return make, generator.shape[0]
+            return draw, None, generator.shape[0]
     assert decoder is not None
-    return decoded(make, decoder), decoder.channels
+    return draw, decoder, decoder.channels

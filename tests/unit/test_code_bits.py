@@ -1,7 +1,6 @@
 """Bits of an image's code: the bounds against mutual information computed on grids, and what each family's are."""
 
 from math import e, log2, pi, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ from first_stages import images, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
-from pipeline.generation.archives import archive_code_bits
+from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
-from pipeline.models.code_bits import of_bounded_numbers, of_posteriors
+from pipeline.models.code_bits import of_bounded_numbers, of_posteriors, posterior_moments
 from pipeline.settings.autoencoder import Autoencoder
 
 
@@ -80,7 +78,8 @@ def test_posteriors_of_normal_means_have_the_bits_of_a_gaussian_channel() -> Non
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(4000, 2, 3, 3, generator=generator) * torch.tensor([1.0, 4.0])[:, None, None] + 7
     logarithms = torch.full_like(means, 0.25).log()
-    found = of_posteriors([(means[:1500], logarithms[:1500]), (means[1500:], logarithms[1500:])])
+    parts = zip(means.split(1500), logarithms.split(1500), strict=True)
+    found = of_posteriors([posterior_moments(*part) for part in parts], 9)
     expected = 9 * (log2(1 + 1 / 0.25) / 2 + log2(1 + 16 / 0.25) / 2)
     assert found.per_image == pytest.approx(expected, rel=0.01)
     assert found.counted_by == "posterior"
@@ -89,13 +88,13 @@ def test_posteriors_of_normal_means_have_the_bits_of_a_gaussian_channel() -> Non
 def test_posteriors_bits_are_no_more_than_their_divergence_from_a_standard_normal() -> None:
     model: Any = small_model("kl").requires_grad_(False)
     posterior = model.distribution(images(6))
-    found = of_posteriors([(posterior.mean, posterior.logvar)]).per_image
+    found = of_posteriors([posterior_moments(posterior.mean, posterior.logvar)], posterior.mean[0, 0].numel()).per_image
     assert 0 <= found <= float(posterior.kl().mean()) * log2(e)
 
 
 @pytest.mark.parametrize(("family", "bits"), [("vqgan", 4 * 4 * 4), ("rqvae", 4 * 4 * 3 * 4)])
 def test_indices_have_the_logarithm_of_the_entries(family: str, bits: int) -> None:
-    assert small_model(family).code_bits([]) == (bits, "indices")
+    assert small_model(family).code_bits() == (bits, "indices")
 
 
 def bright(**changes: Any) -> Bright:
@@ -106,16 +105,14 @@ def bright(**changes: Any) -> Bright:
 
 def test_a_key_code_has_the_bits_that_its_noise_leaves_and_32_a_number_without() -> None:
     deviation = 1 / (4 * 8)
-    assert bright(code_noise="before_tiling").code_bits([]) == of_bounded_numbers(64, deviation)
-    assert bright().code_bits([]) == of_bounded_numbers(64, deviation / 2), "four tiles, each with noise of its own"
-    assert bright(code_noise_cells=0.5).code_bits([]) == of_bounded_numbers(64, deviation)
-    assert bright(code_noise="none").code_bits([]) == (64 * 32, "float32")
+    assert bright(code_noise="before_tiling").code_bits() == of_bounded_numbers(64, deviation)
+    assert bright().code_bits() == of_bounded_numbers(64, deviation / 2), "four tiles, each with noise of its own"
+    assert bright(code_noise_cells=0.5).code_bits() == of_bounded_numbers(64, deviation)
+    assert bright(code_noise="none").code_bits() == (64 * 32, "float32")
 
 
-def test_a_padded_batch_counts_its_own_images_alone(tmp_path: Path) -> None:
-    with ArchiveWriter(tmp_path / "images.zip", 1) as writer:
-        for index, image in enumerate(to_uint8(images(5))):
-            writer.add(image_name(index), image.movedim(0, -1).numpy())
-    model, archive = small_model("kl"), ImageArchive(tmp_path / "images.zip")
-    found = [archive_code_bits(model, archive, micro_batch).per_image for micro_batch in (5, 2)]
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+def test_a_padded_batch_counts_its_own_images_alone() -> None:
+    model, batch = small_model("kl").requires_grad_(False), images(5)
+    whole = model.code_bits([model.code_moments(batch, 5)])
+    parts = [model.code_moments(pad(part, 4), len(part)) for part in batch.split(4)]
+    assert model.code_bits(parts).per_image == pytest.approx(whole.per_image, rel=1e-5)

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.evaluation.code_statistics import code_statistics
-from pipeline.generation.archives import encode_archive
-from pipeline.generation.gaussian import fit_gaussian, gaussian_codes
-from pipeline.generation.images import decoded
+from pipeline.evaluation.codes import code_statistics, encode_archive
+from pipeline.generation.sampling import fit_gaussian, gaussian_draw
 from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import read_codes, write_codes
@@ -93,18 +91,18 @@ def test_the_fit_has_the_codes_mean_and_covariance():
 
 def test_a_singular_covariance_is_fitted_too():
     """Fewer codes than dimensions."""
-    mean, root = fit_gaussian(some_codes(3, (2, 2, 2)))
-    assert torch.isfinite(root).all()
-    assert torch.isfinite(gaussian_codes(mean, root, noise_generators(0, [0]), (2, 2, 2))).all()
+    codes = some_codes(3, (2, 2, 2))
+    assert torch.isfinite(fit_gaussian(codes)[1]).all()
+    assert torch.isfinite(gaussian_draw(codes, 0)([0])).all()
 
 
 def test_many_draws_have_the_fitted_mean_and_covariance():
-    """Codes far from 0 and 1, so that clamping changes nothing; tolerances of 5 standard errors."""
+    """Tolerances of 5 standard errors."""
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(4, 4, generator=generator)
     codes = (0.5 + 0.03 * torch.randn(500, 4, generator=generator) @ mixing).reshape(500, 1, 2, 2)
     mean, root = fit_gaussian(codes)
-    draws = gaussian_codes(mean, root, noise_generators(0, list(range(5000))), (1, 2, 2)).flatten(1).double()
+    draws = gaussian_draw(codes, 0)(list(range(5000))).flatten(1).double()
     covariance = root @ root.T
     deviations = covariance.diagonal().sqrt()
     assert ((draws.mean(0) - mean).abs() < 5 * deviations / 5000**0.5).all()
@@ -113,33 +111,11 @@ def test_many_draws_have_the_fitted_mean_and_covariance():
 
 
 def test_a_code_is_the_mean_and_the_root_times_its_own_images_noise():
-    mean, root = fit_gaussian(some_codes())
-    drawn = gaussian_codes(mean, root, noise_generators(0, [7, 8]), (2, 3, 3)).flatten(1).double().numpy()
-    for code, generator in zip(drawn, noise_generators(0, [7, 8]), strict=True):
+    codes = some_codes()
+    mean, root = fit_gaussian(codes)
+    drawn = gaussian_draw(codes, 0)([7, 8])
+    for code, generator in zip(drawn.flatten(1).double().numpy(), noise_generators(0, [7, 8]), strict=True):
         noise = torch.randn(len(mean), generator=generator, dtype=torch.float64).numpy()
         np.testing.assert_allclose(code, mean.numpy() + root.numpy() @ noise, atol=1e-6)
-
-
-class Decoder(torch.nn.Module):
-    """Shows the codes that it is given."""
-
-    def __init__(self, code_range):
-        super().__init__()
-        self.anything = torch.nn.Parameter(torch.zeros(1))
-        self.code_range = code_range
-
-    def decode(self, codes):
-        return codes
-
-
-def test_codes_are_decoded_inside_their_bounds():
-    codes = torch.tensor([-3.0, 0.5, 2.0])
-    assert decoded(lambda indices: codes, Decoder((0.0, 1.0)))([0]).tolist() == [0.0, 0.5, 1.0]
-    assert decoded(lambda indices: codes, Decoder(None))([0]).tolist() == [-3.0, 0.5, 2.0]
-
-
-def test_draws_depend_on_the_image_alone():
-    mean, root = fit_gaussian(some_codes())
-    draws = gaussian_codes(mean, 5 * root, noise_generators(0, [3, 4, 5]), (2, 3, 3))
-    (again,) = gaussian_codes(mean, 5 * root, noise_generators(0, [4]), (2, 3, 3))
-    torch.testing.assert_close(draws[1], again, atol=1e-6, rtol=0)
+    (again,) = gaussian_draw(codes, 0)([8])
+    torch.testing.assert_close(drawn[1], again, atol=1e-6, rtol=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.generation.hits import count_all_hits, hit_statistics, write_hits
+from pipeline.evaluation.codes import count_hits, hit_statistics, write_hits
 from pipeline.models.bright import Bright
 from pipeline.settings.autoencoder import Autoencoder
 
@@ -59,7 +59,7 @@ def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_lo
     entries = min(math.ceil(nodes ** (key_length + 2) / 8) * 8, 2**entries_log2)
     expected = count_by_hand(codes, key_length, nodes, entries)
     for micro_batch in (1, 3, 64):
-        hits, reachable = count_all_hits(model, codes, micro_batch)
+        hits, reachable = count_hits(model, codes, micro_batch)
         assert torch.equal(hits, expected)
     assert not expected[:, ~reachable].any()
 
@@ -67,7 +67,7 @@ def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_lo
 def test_reachable_entries_are_those_that_many_keys_hit(tiny_autoencoder):
     model = tiny_model(tiny_autoencoder, 1, 18)
     keys = torch.linspace(0, 1, 201).view(-1, 1, 1, 1).expand(-1, 2, 2, 2)
-    hits, reachable = count_all_hits(model, keys, 64)
+    hits, reachable = count_hits(model, keys, 64)
     assert torch.equal(hits[0] > 0, reachable)
     assert torch.equal(hits[1] > 0, reachable)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name, to_uint8
+from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from pipeline.dump_codes import dump_codes
 from pipeline.evaluation import code_noise
 from pipeline.evaluation.code_noise import (
@@ -21,17 +21,19 @@ from pipeline.evaluation.code_noise import (
     noise_curve,
     noise_numbers,
     noise_sizes,
-    perturbed,
+    perturb,
     tolerated,
     uniform,
 )
-from pipeline.evaluation.code_statistics import code_bytes, index_bits, perplexity, storage, usage
+from pipeline.evaluation.codes import perplexity, storage, usage
 from pipeline.evaluation.decoding_speed import decoding_speeds, images_per_second, take_turns
-from pipeline.evaluation.reconstruction import reconstruction_metrics
+from pipeline.evaluation.reconstruction import image_metrics
 from pipeline.measure_codes import measure_codes
 from pipeline.measure_decoding import measure_decoding
-from pipeline.models.bright import Bright, perturb
-from pipeline.models.checkpoints import read_codes, save_autoencoder
+from pipeline.models import bright
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
+from pipeline.models.perceptual import LpipsDistance
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.tables.summaries import read_summary
 
@@ -67,8 +69,8 @@ def test_noise_is_named_by_image_and_stays_within_the_codes_bounds() -> None:
     many = uniform(7, list(range(50)), (8, 8, 8))
     assert many.abs().max() <= 1 and many.std() == pytest.approx(1 / math.sqrt(3), abs=0.01)
     codes = torch.full((2, 2, 3, 3), 0.95)
-    moved = perturbed(codes, noise, 0.2, (0.0, 1.0))
-    assert moved.max() == 1 and torch.equal(perturbed(codes, noise, 0.2, None), codes + 0.2 * noise)
+    moved = perturb(codes, noise, 0.2, (0.0, 1.0))
+    assert moved.max() == 1 and torch.equal(perturb(codes, noise, 0.2, None), codes + 0.2 * noise)
 
 
 def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
@@ -89,7 +91,7 @@ def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder
     """N(0, 1/(4 r_max)^2) in the interval ± 1/(2 r_max): two deviations."""
     settings = Autoencoder.model_validate(tiny_autoencoder())
     code = torch.full((1, 2, 4, 4), 0.5, dtype=torch.float64)
-    moved = perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
+    moved = bright.perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
     assert half_cell(settings) == pytest.approx(2 * moved.max().item())
 
 
@@ -106,42 +108,40 @@ def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
 def test_without_noise_the_curve_has_the_reconstructions_metrics(
     networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
 ) -> None:
-    from pipeline.generation.archives import reconstruct_archive
-    from pipeline.models.checkpoints import load_autoencoder
-
     model, originals = load_autoencoder(trained[0]), ImageArchive(tiny_images)
     weights = networks_folder / "lpips_alex.safetensors"
     curve = noise_curve(model, originals, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
-    with ArchiveWriter(tmp_path / "made.zip", 1) as archive:
-        for index, image in enumerate(reconstruct_archive(model, originals, 8)):
-            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
-    frame = reconstruction_metrics(originals, ImageArchive(tmp_path / "made.zip"), {"lpips_alex": weights})
-    assert curve[0]["psnr"] == pytest.approx(frame["psnr"].mean(), rel=1e-6)
-    assert curve[0]["lpips_alex"] == pytest.approx(frame["lpips_alex"].mean(), rel=1e-4)
+    with torch.no_grad():
+        made = to_uint8(model(to_model(originals.tensor())))
+    found = image_metrics(originals.tensor(), made, {"lpips_alex": LpipsDistance("lpips_alex", weights)})
+    assert curve[0]["psnr"] == pytest.approx(float(found["psnr"].mean()), rel=1e-6)
+    assert curve[0]["lpips_alex"] == pytest.approx(float(found["lpips_alex"].mean()), rel=1e-4)
     again = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=3, lpips_alex=weights)
     once = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
     assert [point["psnr"] for point in again] == pytest.approx([point["psnr"] for point in once], rel=1e-6)
 
 
 class Quantized(nn.Module):
-    """A family with indices: two numbers a vector, 1000 entries, depth 3."""
+    """A family with indices: two numbers a vector, depth 3."""
 
-    codebook_size = 1000
-
-    def __init__(self) -> None:
+    def __init__(self, entries: int) -> None:
         super().__init__()
+        self.codebook_size = entries
         self.encoder, self.decoder = nn.Linear(10, 10), nn.Linear(4, 5)
 
     def indices(self, codes: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(codes), 3, *codes.shape[2:], dtype=torch.int64)
 
 
-def test_bytes_of_weights_and_codes(tiny_autoencoder: Any) -> None:
-    found = storage(Quantized(), torch.zeros(7, 2, 4, 4))
+@pytest.mark.parametrize(("entries", "bits"), [(1, 1), (8, 3), (1000, 10), (1024, 10), (1025, 11)])
+def test_an_index_has_the_bits_of_the_entries_and_a_code_whole_bytes(entries: int, bits: int) -> None:
+    found = storage(Quantized(entries), torch.zeros(7, 2, 4, 4))
+    assert found["code_bits"] == 3 * 4 * 4 * bits and found["codes"] == 7 * 6 * bits
+    assert storage(Quantized(entries), torch.zeros(5, 2, 1, 1))["codes"] == 5 * math.ceil(3 * bits / 8)
     assert found["decoding"] == 4 * (4 * 5 + 5) and found["tables"] == 0
-    assert found["code_bits"] == 3 * 4 * 4 * 10 and found["codes"] == 7 * 60
-    assert (index_bits(1024), index_bits(1025), index_bits(1)) == (10, 11, 1)
-    assert code_bytes(3, 3, 3) == 3 * 2, "nine bits are two bytes"
+
+
+def test_bytes_of_weights_and_codes(tiny_autoencoder: Any) -> None:
     model = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1)
     found = storage(model, torch.zeros(7, 2, 4, 4))
     assert found["tables"] == 4 * sum(parameter.numel() for parameter in model.tables.parameters())
@@ -204,8 +204,7 @@ def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, 
     weights, split, summary = (tmp_path / name for name in ("autoencoder.safetensors", "images.zip", "summary.json"))
     save_autoencoder(weights, model, settings, RESOLUTION, 1)
     with ArchiveWriter(split, 1) as archive:
-        for index, image in enumerate(to_uint8(images(6))):
-            archive.add(image_name(index), image.permute(1, 2, 0).numpy())
+        archive.add_batch(to_uint8(images(6)))
     codes, hits = tmp_path / "codes.safetensors", tmp_path / "hits.npz"
     dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
     job = {"autoencoder": settings.model_dump(mode="json"), "images": 4, "micro_batch": 4}

@@ -9,7 +9,7 @@ import torchvision
 from safetensors.torch import load_file
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.similarity import ssim
+from pipeline.evaluation.reconstruction import ssim
 from pipeline.models.perceptual import LpipsDistance, PerceptualLoss
 
 KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}

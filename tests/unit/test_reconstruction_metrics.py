@@ -1,6 +1,8 @@
 """Metrics of reconstruction: equal to torchmetrics and the lpips package, image by image."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import lpips
 import numpy as np
@@ -9,22 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import load_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive
-from pipeline.evaluation.protocol import reconstruction_protocol
-from pipeline.evaluation.reconstruction import METRICS, reconstruction_metrics, reconstruction_summary
-from pipeline.evaluation.similarity import psnr, ssim
-
-
-def archive(path: Path, images: np.ndarray) -> ImageArchive:
-    """(N, H, W, C) uint8 as an archive."""
-    with ArchiveWriter(path, images.shape[-1]) as writer:
-        for index, image in enumerate(images):
-            writer.add(f"00000/img{index:08d}.png", image)
-    return ImageArchive(path)
+from pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
+from pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_summary, ssim
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
+from pipeline.models.perceptual import LpipsDistance
+from pipeline.reconstruct import reconstruct
+from pipeline.settings.autoencoder import Autoencoder
 
 
 def pairs(channels: int, count: int = 5, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -54,43 +52,35 @@ def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None
     np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5, atol=2e-6)
 
 
+def tensors(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pairs as uint8 (N, C, H, W)."""
+    originals, made = (torch.from_numpy(images).permute(0, 3, 1, 2) for images in pairs(channels))
+    return originals, made
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
-def test_the_table_has_the_lpips_packages_numbers(networks_folder: Path, tmp_path: Path, kind: str, net: str) -> None:
-    originals, made = pairs(3)
+def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, channels: int) -> None:
+    originals, made = tensors(channels)
     weights_file = networks_folder / f"{kind}.safetensors"
-    frame = reconstruction_metrics(
-        archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made), {kind: weights_file}
-    )
+    found = image_metrics(originals, made, {kind: LpipsDistance(kind, weights_file)})
     reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
     weights = load_file(weights_file)
     reference.net.load_state_dict(
         {slot: weights["features." + slot.split(".", 1)[1]] for slot in reference.net.state_dict()}
     )
-    as_tensors = [torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in (originals, made)]
     with torch.no_grad():
-        expected = reference(*as_tensors, normalize=True).flatten()
-    np.testing.assert_allclose(frame[kind], expected, rtol=1e-4)
-    assert list(frame.columns) == ["image", kind, "ssim", "psnr"]
-    assert list(frame["image"]) == [f"00000/img{index:08d}.png" for index in range(5)]
+        as_rgb = ((images.float() / 255).expand(-1, 3, -1, -1) for images in (originals, made))
+        expected = reference(*as_rgb, normalize=True).flatten()
+    torch.testing.assert_close(found[kind], expected, rtol=1e-4, atol=0)
+    assert list(found) == [kind, "ssim", "psnr"]
 
 
-def test_a_metric_of_ones_own_is_told_the_originals_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_of_ones_own_gets_the_originals_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """SSIM and PSNR are the same either way."""
     monkeypatch.setitem(METRICS, "darker", lambda originals, made: (originals - made).flatten(1).mean(1))
-    originals, made = np.full((2, 16, 16, 1), 204, np.uint8), np.full((2, 16, 16, 1), 153, np.uint8)
-    frame = reconstruction_metrics(archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made), {})
-    assert list(frame["darker"]) == pytest.approx([0.2, 0.2])
-
-
-def test_gray_images_are_measured_and_the_protocol_names_the_network(networks_folder: Path, tmp_path: Path) -> None:
-    originals, made = pairs(1)
-    networks = {name: networks_folder / f"{name}.safetensors" for name in ("lpips_alex", "lpips_vgg")}
-    first = archive(tmp_path / "a.zip", originals)
-    frame = reconstruction_metrics(first, archive(tmp_path / "b.zip", made), networks)
-    assert (frame[["lpips_alex", "lpips_vgg", "psnr"]] > 0).all(axis=None)
-    protocol = reconstruction_protocol(first, networks)
-    assert (protocol["count"], protocol["reference"], protocol["resize"]) == (5, "validation", "none")
-    assert {"lpips_alex_sha256", "lpips_vgg_sha256", "versions"} <= set(protocol)
+    originals, made = (torch.full((2, 1, 16, 16), value, dtype=torch.uint8) for value in (204, 153))
+    assert image_metrics(originals, made, {})["darker"].tolist() == pytest.approx([0.2, 0.2])
 
 
 def test_the_summary_is_the_mean_over_images_with_its_deviation() -> None:
@@ -110,7 +100,35 @@ def test_exact_copies_are_counted_and_left_out_of_the_mean_psnr() -> None:
         reconstruction_summary(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}))
 
 
-def test_as_many_reconstructions_as_originals_are_needed(tmp_path: Path) -> None:
-    originals, made = pairs(1)
-    with pytest.raises(InputError, match="reconstructions: 4 images, should be 5"):
-        reconstruction_metrics(archive(tmp_path / "a.zip", originals), archive(tmp_path / "b.zip", made[:4]), {})
+STAGE = ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png")
+
+
+@pytest.mark.parametrize("micro_batch", [3, 64])
+def test_the_stage_measures_the_images_that_it_writes(
+    networks_folder: Path, tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, micro_batch: int
+) -> None:
+    settings = Autoencoder.model_validate(tiny_autoencoder())
+    torch.manual_seed(0)
+    save_autoencoder(tmp_path / "model.safetensors", Bright(settings, 32, 1), settings, 32, 1)
+    networks = [networks_folder / f"{name}.safetensors" for name in ("lpips_alex", "lpips_vgg")]
+    job = {"autoencoder": settings.model_dump(mode="json"), "micro_batch": micro_batch}
+    outputs = [tmp_path / name for name in STAGE]
+    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *networks, *outputs)
+    originals, made, frame = ImageArchive(tiny_images), ImageArchive(outputs[0]), pd.read_csv(outputs[1])
+    assert list(frame["image"]) == originals.names and len(made) == 14
+    with torch.no_grad():
+        expected = to_uint8(load_autoencoder(tmp_path / "model.safetensors")(to_model(originals.tensor())))
+    assert (made.tensor().int() - expected.int()).abs().max() <= 1
+    distance = LpipsDistance("lpips_alex", networks[0])
+    for name, values in image_metrics(originals.tensor(), made.tensor(), {"lpips_alex": distance}).items():
+        np.testing.assert_allclose(frame[name], values, rtol=1e-5)
+    summary = json.loads(outputs[2].read_text())
+    assert summary["metrics"]["psnr"]["mean"] == pytest.approx(frame["psnr"].mean())
+    assert summary["protocol"]["images_sha256"] == content_digest(originals)
+    assert (summary["count"], summary["protocol"]["reference"], summary["protocol"]["resize"]) == (
+        14,
+        "validation",
+        "none",
+    )
+    assert {"lpips_alex_sha256", "lpips_vgg_sha256", "versions"} <= set(summary["protocol"])
+    assert Image.open(outputs[3]).size == (12 * 98 + 2, 2 * 98 + 2)

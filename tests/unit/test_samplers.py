@@ -1,11 +1,14 @@
-"""From noise to key codes: DDPM, DDIM, DPM-Solver++."""
+"""From noise to key codes (DDPM, DDIM, DPM-Solver++), and from indices to images in batches."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pipeline.base.seeds import seed_for
+from pipeline.data.archive import to_uint8
+from pipeline.generation.sampling import sample
 from pipeline.models import diffusion
 from pipeline.models.autoencoder import of_precision
 from pipeline.models.diffusion import build_unet, denoise, make_scheduler
@@ -228,3 +231,48 @@ def test_a_sample_sets_precision_is_new_and_moves_no_digest_of_before():
 
     assert numerical() == numerical(precision="fp32")
     assert numerical(precision="bf16") == numerical() | {"precision": "bf16"}
+
+
+class Decoder(torch.nn.Module):
+    """Shows the codes that it gets; counts how often it is frozen."""
+
+    def __init__(self, code_range):
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.code_range, self.frozen_times = code_range, 0
+
+    @contextmanager
+    def frozen(self):
+        self.frozen_times += 1
+        yield
+
+    def decode(self, codes):
+        assert self.frozen_times == 1 and not torch.is_grad_enabled()
+        return codes
+
+
+@pytest.mark.parametrize(("first", "last", "sizes"), [(0, 7, [3, 3, 1]), (2, 8, [3, 3]), (4, 5, [1]), (3, 3, [])])
+def test_the_networks_see_full_batches_and_surplus_images_are_dropped(first, last, sizes):
+    seen = []
+
+    def draw(indices):
+        seen.append(indices)
+        return torch.tensor(indices, dtype=torch.float32)[:, None, None, None] / 10
+
+    batches = list(sample(draw, Decoder((0.0, 1.0)), range(first, last), 3))
+    assert [len(batch) for batch in batches] == sizes
+    assert seen == [[start, start + 1, start + 2] for start in range(first, last, 3)]
+    if batches:
+        expected = to_uint8(torch.arange(first, last) / 10)
+        assert torch.equal(torch.cat(batches).flatten(), expected)
+
+
+def test_codes_are_decoded_inside_their_bounds_and_images_as_they_are():
+    values = torch.tensor([-3.0, 0.5, 2.0, -0.5])[:, None, None, None]
+
+    def found(decoder):
+        (batch,) = sample(lambda indices: values, decoder, range(4), 4)
+        return batch.flatten().tolist()
+
+    assert found(Decoder((0.0, 1.0))) == [128, 191, 255, 128]
+    assert found(Decoder(None)) == found(None) == [0, 191, 255, 64]

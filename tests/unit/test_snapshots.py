@@ -16,11 +16,10 @@ from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
 from pipeline.commands import prune as command
 from pipeline.config.root import load_config
-from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.reconstruction import reconstruction_metrics
-from pipeline.generation.archives import reconstruct_archive
-from pipeline.generation.images import write_images
+from pipeline.data.archive import ImageArchive, to_model, to_uint8
+from pipeline.evaluation.reconstruction import image_metrics
 from pipeline.models.checkpoints import load_autoencoder
+from pipeline.models.perceptual import LpipsDistance
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import Needed
 from pipeline.stages.autoencoders import autoencoder, reconstruction
@@ -67,19 +66,18 @@ def test_a_snapshot_has_the_bits_of_a_training_that_ends_there(train: Any, tmp_p
 
 
 def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures(
-    train: Any, tmp_path: Path, tiny_images: Path, networks_folder: Path
+    train: Any, tiny_images: Path, networks_folder: Path
 ) -> None:
     folder = train("measured", 12, validate_every=3, log_every=2)
     with (folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], bool(row["validation_ssim"])) for row in rows] == [("2", False), ("3", True)]
     originals, model = ImageArchive(tiny_images), load_autoencoder(folder / "weights.safetensors")
-    made = tmp_path / "made.zip"
-    write_images(made, 1, reconstruct_archive(model, originals, 14))
-    networks = {"lpips_alex": networks_folder / "lpips_alex.safetensors"}
-    means = reconstruction_metrics(originals, ImageArchive(made), networks).drop(columns="image").mean()
-    for name in ("psnr", "ssim", "lpips_alex"):
-        assert float(rows[-1][f"validation_{name}"]) == pytest.approx(means[name], rel=1e-4)
+    with torch.no_grad():
+        made = to_uint8(model(to_model(originals.tensor())))
+    distance = LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")
+    for name, values in image_metrics(originals.tensor(), made, {"lpips_alex": distance}).items():
+        assert float(rows[-1][f"validation_{name}"]) == pytest.approx(float(values.mean()), rel=1e-4)
 
 
 def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:

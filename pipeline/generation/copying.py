@@ -1,23 +1,33 @@
-"""Images that another program made, as a sample set: image i is the i-th in the order of their names.
+"""Sample sets that are copied instead of drawn: training images, and images of other programs. Nothing is resized."""
 
-They are read as raw collections are, and never resized: scores of images that were would be of other images.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
-from pipeline.data.archive import ArchiveWriter, image_name
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.sources import open_source, source_at
 from pipeline.settings.diffusion import FilesSamples
 
 
+def copy_images(source: ImageArchive, order: Sequence[int], path: Path, first: int, last: int) -> None:
+    """Write the images [first, last) of a sample set whose image i is the source's image order[i]."""
+    with ArchiveWriter(path, source.channels) as archive, Progress("copy", last - first, "images") as progress:
+        for index in range(first, last):
+            archive.add(image_name(index), source.read(order[index]))
+            progress.advance()
+
+
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:
-    """Write the images [first, last), of `channels` channels; all must be `resolution` x `resolution`."""
+    """Write the images [first, last) of a folder or zip, in the order of their names, with `channels` channels.
+
+    They are read as raw collections are. InputError names an image that is damaged or not `resolution` x `resolution`:
+    a metric of resized images would be a metric of other images.
+    """
     (files,) = open_source(source_at(samples.path), "samples").values()
     names = files.names()
     if len(names) < last:
@@ -28,7 +38,7 @@ def copy_files(samples: FilesSamples, resolution: int | None, channels: int, pat
             try:
                 image = files.image(names[index], channels)
             except BadImage as error:
-                raise InputError(f"{where}: {printable(str(error))}; every sample counts, none is skipped") from None
+                raise InputError(f"{where}: {printable(str(error))}; samples are never skipped") from None
             if resolution is not None and image.size != (resolution, resolution):
                 raise InputError(
                     f"{where}: {image.width}x{image.height}, the dataset {samples.dataset} is"

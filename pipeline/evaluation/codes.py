@@ -1,0 +1,134 @@
+"""Codes of a collection: encoding, statistics, use of entries, bytes (section 3.4, figure 5b; section 5)."""
+
+from math import ceil, log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.base.atomic import atomic_path
+from pipeline.base.progress import Progress
+from pipeline.data.archive import ImageArchive, to_model
+from pipeline.models.autoencoder import ImageAutoencoder, pad
+from pipeline.models.code_bits import FLOAT_BITS
+
+
+@torch.no_grad()
+def encode_archive(model: ImageAutoencoder, images: ImageArchive, micro_batch: int) -> Tensor:
+    """Codes (count, C_z, H_z, W_z) of all images, in order, on the CPU; key codes are in [0, 1]."""
+    device = next(model.parameters()).device
+    codes = []
+    with Progress("encode", len(images), "images") as progress:
+        for first in range(0, len(images), micro_batch):
+            pixels = images.tensor(range(first, min(first + micro_batch, len(images))))
+            batch = pad(to_model(pixels).to(device), micro_batch)
+            codes.append(model.encode(batch)[: len(pixels)].float().cpu())
+            progress.advance(len(pixels))
+    return torch.cat(codes)
+
+
+def code_statistics(codes: Tensor) -> dict[str, Any]:
+    """Range, mean and variance of codes (count, C_z, H_z, W_z), over all numbers and per channel."""
+    per_channel = codes.transpose(0, 1).flatten(1).double()
+    return {
+        "count": len(codes),
+        "minimum": float(codes.min()),
+        "maximum": float(codes.max()),
+        "mean": float(per_channel.mean()),
+        "variance": float(per_channel.var(correction=0)),
+        "channels": {
+            "minimum": per_channel.amin(1).tolist(),
+            "maximum": per_channel.amax(1).tolist(),
+            "mean": per_channel.mean(1).tolist(),
+            "variance": per_channel.var(1, correction=0).tolist(),
+        },
+    }
+
+
+@torch.no_grad()
+def count_hits(model: ImageAutoencoder, codes: Tensor, micro_batch: int) -> tuple[Tensor, Tensor]:
+    """Hits (groups, entries) by all codes, and which entries (entries,) a code can reach.
+
+    A group is a group's table of the finest resolution (BRIGHT), where a key hits an entry if its interpolation weight
+    is above zero, or a codebook. Families without entries return empty tensors.
+    """
+    device = next(model.parameters()).device
+    hits = torch.zeros(0)
+    with Progress("count hits", len(codes), "codes") as progress:
+        for batch in codes.split(micro_batch):
+            counted = model.count_hits(batch.to(device)).cpu()
+            hits = counted if not len(hits) else hits + counted
+            progress.advance(len(batch))
+    return hits, model.reachable_entries().cpu()
+
+
+def hit_statistics(hits: Tensor, reachable: Tensor) -> dict[str, Any]:
+    """Per group: the share of reachable entries hit, and the coefficient of variation of their hits."""
+    among = hits[:, reachable].double()
+    variation = among.std(1, correction=0) / among.mean(1)
+    return {
+        "entries": hits.shape[1],
+        "reachable": int(reachable.sum()),
+        "share_hit": (among > 0).double().mean(1).tolist(),
+        "coefficient_of_variation": variation.tolist(),
+    }
+
+
+def write_hits(path: Path, hits: Tensor, reachable: Tensor) -> None:
+    """Save as npz without pickle."""
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, hits=hits.numpy(), reachable=reachable.numpy())
+
+
+def usage(hits: np.ndarray, reachable: np.ndarray) -> dict[str, Any] | None:
+    """Shares and perplexities of hits (groups, entries) over the reachable entries (entries,); None without entries.
+
+    The perplexity exp(-sum p ln p) is the number of equally used entries with the same entropy; `evenness` divides it
+    by the number of entries.
+    """
+    among = hits[:, reachable.astype(bool)] if hits.size else hits
+    if not among.size:
+        return None
+    shares, perplexities = (among > 0).mean(axis=1), [perplexity(group) for group in among]
+    entries = among.shape[1]
+    return {
+        "groups": len(among),
+        "entries": entries,
+        "used_share": float(shares.mean()),
+        "least_used_share": float(shares.min()),
+        "perplexity": float(np.mean(perplexities)),
+        "evenness": float(np.mean(perplexities) / entries),
+    }
+
+
+def perplexity(hits: np.ndarray) -> float:
+    """exp of the entropy of hits (entries,); 0 without hits."""
+    shares = hits[hits > 0] / max(hits.sum(), 1)
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
+
+
+def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
+    """Bytes of a trained autoencoder and of the codes (count, C_z, H_z, W_z) of a collection, each in whole bytes.
+
+    `tables` are BRIGHT's hash tables; `decoding` is everything but the encoder, tables included. Families with a
+    codebook store indices instead of numbers.
+    """
+    tables, encoder = getattr(model, "tables", None), getattr(model, "encoder", None)
+    bits, numbers = FLOAT_BITS, codes[0].numel()
+    if entries := getattr(model, "codebook_size", None):
+        bits = max(1, ceil(log2(entries)))
+        numbers = model.indices(codes[:1].to(next(model.parameters()).device))[0].numel()
+    return {
+        "tables": weight_bytes(tables) if isinstance(tables, nn.Module) else 0,
+        "decoding": weight_bytes(model) - (weight_bytes(encoder) if isinstance(encoder, nn.Module) else 0),
+        "code_bits": numbers * bits,
+        "images": len(codes),
+        "codes": len(codes) * ceil(numbers * bits / 8),
+    }
+
+
+def weight_bytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers, as in its weights file."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
