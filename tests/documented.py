@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell people to type."""
+"""Commands in README.md and docs/."""
 
 import re
 import shlex
@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = [
+README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))
+PROGRAMS = {
     "bright",
     "cp",
     "dvc",
@@ -19,7 +20,7 @@ PROGRAMS = [
     "snakemake",
     "source",
     "tensorboard",
-]
+}
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -28,30 +29,30 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def block_lines(page: Path) -> list[str]:
-    """The command lines of a page's shell blocks, continued ones as one, without comments."""
+    """The command lines of a page's shell blocks, without comments; a continued command is one line."""
     return [line for line in map(without_comment, _typed(page)) if line]
 
 
 def comments(page: Path) -> dict[str, str]:
-    """What stands behind the `#` of command lines in a page's shell blocks."""
+    """Command line of a page's shell blocks -> the text behind its `#`."""
     pairs = [(without_comment(line), re.search(r"\s#\s*(.+)$", line)) for line in _typed(page)]
     return {line: found[1].strip() for line, found in pairs if line and found}
 
 
 def shown_output(page: Path, command: str) -> list[str]:
-    """The lines that a page's console block shows below a command."""
+    """The output lines below a command in a page's console block."""
     found = (block.splitlines() for block in blocks(page.read_text(encoding="utf-8"), "console"))
     return next(lines[1:] for lines in found if lines[0] == f"$ {command}")
 
 
 def _typed(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    typed = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    typed = [line for block in blocks(text, "sh") for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()]
     return typed + [line.removeprefix("$ ") for block in blocks(text, "console") for line in block.splitlines()[:1]]
 
 
 def inline_lines(page: Path) -> list[str]:
-    """Commands inside a page's sentences."""
+    """Commands within a page's sentences."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     spans = [" ".join(span.split()) for span in re.findall(r"(?<!\\)`([^`]+)`", text)]
     return [span for span in spans if (found := re.match(r"(?:\w+=\S+ )*(\S+) ", span)) and found[1] in PROGRAMS]
@@ -68,14 +69,14 @@ def commands() -> list[list[str]]:
 
 
 def pages_of_commands() -> dict[str, list[Path]]:
-    """Each command that one can type, of blocks and of sentences -> the pages that have it."""
+    """Each complete command in blocks and sentences -> the pages that have it."""
     pages: dict[str, list[Path]] = {}
     for page in PAGES:
-        for line in dict.fromkeys([*block_lines(page), *filter(_is_whole, inline_lines(page))]):
+        for line in dict.fromkeys([*block_lines(page), *filter(_is_complete, inline_lines(page))]):
             pages.setdefault(line, []).append(page)
     return pages
 
 
-def _is_whole(line: str) -> bool:
-    """Whether a command in a sentence is one to type, and not a module's name alone."""
+def _is_complete(line: str) -> bool:
+    """Whether a command in a sentence can be typed as it is, unlike the bare name of a module."""
     return re.fullmatch(r"bright \w+|(python -m pipeline|bright STAGE CONFIG).*", line) is None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from made_once import made_once
+from places import Places
 from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
-from typed import Places
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def empty(tmp_path: Path) -> Workflow:
     return Workflow(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def places(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Folders in which the commands of the pages are typed."""
-    return Places(tiny_run, tmp_path_factory.mktemp("places"), {})
+    return Places(tiny_run, tmp_path_factory)

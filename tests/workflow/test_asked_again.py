@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_promise_one import AFTER_DIFFUSION
-from tiny_workflow import Workflow
+from tiny_workflow import AFTER_DIFFUSION, Workflow
 
 pytestmark = pytest.mark.slow
 

@@ -1,84 +1,156 @@
-"""Every command of README.md and docs/ is claimed: by a test of what its page says it does, or by a reason why not.
+"""Each command of README.md and docs/ does what its page says: `documented_commands.yaml` lists the facts.
 
-The tests are in the modules `test_documented_...`, one for each kind of command; `typed.documented` makes them.
+Every command needs an entry there, or a reason why it is not typed. Each entry's facts must fail where the command
+does nothing. `documented_facts.py` has the facts that need more than a line.
 """
 
 import re
+import shlex
 import tomllib
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import documented_facts
 import pytest
+import tiny_workflow
+import yaml
 from documented import ROOT, comments, pages_of_commands
-from typed import CLAIMED
+from places import RECORDED, Place, Places
+from tiny_workflow import Run
 
 pytestmark = pytest.mark.slow
 
-for module in sorted(Path(__file__).parent.glob("test_documented_*.py")):
-    if module.stem != __name__.rpartition(".")[2]:
-        import_module(module.stem)
-
-TINY_CUDA_NN = "building tiny-cuda-nn takes its repository, a CUDA compiler and a GPU"
-NOT_RUN = {
-    r"(python3 -m )?pip ": "takes packages from an index; the extras that it names are checked below",
-    r"conda env create": "takes Python from an index; `make setup`, which does the rest, is claimed",
-    r"snakemake .*--software-deployment-method apptainer": "needs Apptainer and the container's image",
-    r"git (clone|checkout 6ee3546|submodule)|cd tiny-cuda-nn|export TCNN": TINY_CUDA_NN,
-    r'nvcc|python -c "import tinycudann"|python -m pytest -m gpu': TINY_CUDA_NN,
-}
-# Commands that other tests hold to their page -> the file, and words of it that show so.
-ELSEWHERE = {
-    r"bright estimate config/paper\.yaml": ("tests/unit/test_readme.py", "def test_the_estimate_is_what_the_command_"),
-    r"bright gpu-check$": (
-        "tests/slow/test_gpu_check_on_cpu.py",
-        "def test_everything_that_a_cpu_can_check_is_right",
-    ),
-    r"bright import_weights": ("tests/unit/test_import_weights.py", "import_weights(json.dumps(job), tmp_path"),
-}
+TABLE = yaml.safe_load(Path(__file__).with_name("documented_commands.yaml").read_text(encoding="utf-8"))
+NOT_TYPED, ELSEWHERE = TABLE["not typed"], TABLE["elsewhere"]
 COMMANDS = pages_of_commands()
+KEYS = {"type", "says", "in", "look", "as", "before", "prepare", "exit", "python"}
+FACTS = {"prints", "words", "jobs", "plans", "calls", "next", "keeps", "then", "check", "files"}
+
+INSTALL = "python -m pip install --quiet --no-compile"
+CALLS = {
+    "SET_UP": [
+        'PYTHON -c "import sys; sys.exit(sys.version_info < (3, 11) and'
+        " 'Python 3.11 or newer is needed, see PYTHON=')\"",
+        "PYTHON -m venv .venv",
+        f"{INSTALL} --no-deps --require-hashes --requirement workflow/environments/run.txt",
+        f"{INSTALL} --requirement workflow/environments/torch.txt",
+        f"{INSTALL} --no-deps --editable .",
+        "python -m compileall -q -j 0 -x '/tests?/' .venv/lib",
+    ],
+    "SET_UP_TESTS": [f"{INSTALL} --no-deps --require-hashes --requirement workflow/environments/test.txt"],
+    "LINT": [
+        *("ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint", "mypy"),
+        *("lint-imports", "bright config --check", "python workflow/environments/lock.py --check"),
+    ],
+    "NETWORKS": [
+        f"bright fetch_network {name} --output results/networks/{name}.safetensors"
+        for name in ("lpips_alex", "lpips_vgg", "efficientnet_lite0")
+    ],
+}
+"""What several targets of the Makefile call, by the names that the table has for it."""
 
 
-def matching(patterns: dict) -> dict[str, list[str]]:
-    """Pattern -> the commands of the pages that it names."""
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+CASES = [(line, entry) for entry in TABLE["typed"] for line in listed(entry["type"])]
+
+
+@pytest.mark.parametrize(("line", "entry"), CASES, ids=[line for line, _ in CASES])
+def test_a_command_does_what_its_page_says(places: Places, line: str, entry: dict[str, Any]) -> None:
+    for old, new in entry.get("as", {}).items():
+        line = line.replace(old, new)
+    place = places.shared(entry["look"]) if "look" in entry else places.copy(entry["in"])
+    before = {path: content for pattern in entry.get("keeps", []) for path, content in place.files(pattern).items()}
+    if "prepare" in entry:
+        getattr(documented_facts, entry["prepare"])(place, places)
+    if "before" in entry:
+        place.type(entry["before"])
+    with pytest.raises((AssertionError, LookupError, OSError, ValueError)):
+        check(entry, line, Run(0, "", 0.0), place, places, before)
+    if "look" in entry:
+        run = places.look(entry["look"], line, entry.get("exit", 0))
+    else:
+        recorded = f"unset {RECORDED}; PATH=$PWD/bin:$PATH; " if entry["in"] in ("unmade", "set_up") else ""
+        run = place.type(recorded + line, entry.get("exit", 0))
+    check(entry, line, run, place, places, before)
+
+
+def check(entry: dict[str, Any], line: str, run: Run, place: Place, places: Places, before: dict[str, bytes]) -> None:
+    """Whether the facts of an entry hold, after its command printed and did what it did."""
+    for pattern in entry.get("prints", []):
+        assert re.search(pattern, run.text, re.MULTILINE), f"not printed: {pattern}\n{run.text}"
+    printed = " ".join(run.text.lower().split())
+    assert [words for words in entry.get("words", []) if words.lower() not in printed] == [], run.text
+    if "jobs" in entry:
+        assert_jobs(run, entry["jobs"])
+    for stage, count in entry.get("plans", {}).items():
+        assert run.text and run.jobs.get(stage, 0) == count
+    if "calls" in entry:
+        expected = [call for name in entry["calls"] for call in CALLS.get(name, [name])]
+        python = entry.get("python", "python3")
+        words = [shlex.split(call.replace("PYTHON -", f"{python} -")) for call in expected]
+        assert [shlex.split(call) for call in place.text("calls.txt").splitlines()] == words
+    if "next" in entry:
+        assert_jobs(place.type("snakemake --cores 2"), entry["next"])
+    if "keeps" in entry:
+        assert before
+        assert [path for path, content in before.items() if (place.folder / path).read_bytes() != content] == []
+    if "then" in entry:
+        place.type(entry["then"])
+    if "check" in entry:
+        getattr(documented_facts, entry["check"])(run, place, places, line)
+    for path, words in entry.get("files", {}).items():
+        assert words in (ROOT / path).read_text(encoding="utf-8")
+
+
+def assert_jobs(run: Run, expected: dict[str, int] | str) -> None:
+    """Whether a run had exactly these jobs; a word names a table of tiny_workflow."""
+    expected = getattr(tiny_workflow, expected) if isinstance(expected, str) else expected
+    assert run.jobs == expected
+    assert expected or run.nothing_to_do
+
+
+def matching(patterns: dict[str, Any]) -> dict[str, list[str]]:
+    """Pattern -> the commands of the pages that it matches."""
     return {pattern: [line for line in COMMANDS if re.match(pattern, line)] for pattern in patterns}
 
 
-def test_every_command_of_the_pages_is_claimed_once() -> None:
-    apart = [line for lines in matching(NOT_RUN | ELSEWHERE).values() for line in lines]
-    assert sorted(COMMANDS.keys() - CLAIMED.keys() - set(apart)) == [], "no test says what these do"
-    assert sorted(CLAIMED.keys() & set(apart)) == []
-    assert len(apart) == len(set(apart))
+def test_every_command_of_the_pages_is_in_the_table() -> None:
+    typed = {line for line, _ in CASES}
+    others = [line for lines in matching(NOT_TYPED | ELSEWHERE).values() for line in lines]
+    assert sorted(COMMANDS.keys() - typed - set(others)) == [], "no entry says what these do"
+    assert sorted(typed - COMMANDS.keys()) == [], "in no page"
+    assert sorted(typed & set(others)) == []
+    assert len(others) == len(set(others))
 
 
-def test_claimed_commands_are_in_a_page() -> None:
-    assert sorted(CLAIMED.keys() - COMMANDS.keys()) == []
+@pytest.mark.parametrize("entry", TABLE["typed"], ids=lambda entry: listed(entry["type"])[0])
+def test_an_entry_quotes_a_page_that_has_its_command(entry: dict[str, Any]) -> None:
+    assert entry.keys() <= KEYS | FACTS and entry.keys() & FACTS
+    texts = [words(page.read_text(encoding="utf-8")) for line in listed(entry["type"]) for page in COMMANDS[line]]
+    assert [quoted for quoted in listed(entry["says"]) if not any(words(quoted) in text for text in texts)] == []
 
 
-@pytest.mark.parametrize("line", sorted(CLAIMED))
-def test_what_is_tested_are_the_pages_words(line: str) -> None:
-    """Each quotation is in a page that has a command of its test; what stands behind a command's # is quoted."""
-    for claim in CLAIMED[line]:
-        together = {other for other, claims in CLAIMED.items() if claim in claims}
-        texts = [words(page.read_text(encoding="utf-8")) for other in together for page in COMMANDS.get(other, [])]
-        assert [quoted for quoted in claim.says if not any(words(quoted) in text for text in texts)] == []
-    says = " ".join(words(quoted) for claim in CLAIMED[line] for quoted in claim.says)
-    behind = [comments(page).get(line, "") for page in COMMANDS.get(line, [])]
-    assert [comment for comment in behind if words(comment) not in says] == []
+def test_the_words_behind_a_command_are_quoted() -> None:
+    says: dict[str, str] = {}
+    for line, entry in CASES:
+        says[line] = " ".join([says.get(line, ""), *map(words, listed(entry["says"]))])
+    behind = [(line, comments(page).get(line, "")) for line in says for page in COMMANDS[line]]
+    assert [comment for line, comment in behind if words(comment) not in says[line]] == []
 
 
 def words(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("pattern", [*NOT_RUN, *ELSEWHERE])
-def test_every_reason_not_to_run_a_command_is_needed(pattern: str) -> None:
+@pytest.mark.parametrize("pattern", [*NOT_TYPED, *ELSEWHERE])
+def test_a_reason_not_to_type_a_command_has_a_command(pattern: str) -> None:
     assert matching({pattern: ""})[pattern]
-
-
-@pytest.mark.parametrize("pattern", ELSEWHERE)
-def test_a_command_tested_elsewhere_is_tested_there(pattern: str) -> None:
-    file, shown = ELSEWHERE[pattern]
-    assert shown in (ROOT / file).read_text(encoding="utf-8")
+    if pattern in ELSEWHERE:
+        file, shown = ELSEWHERE[pattern]
+        assert shown in (ROOT / file).read_text(encoding="utf-8")
 
 
 def test_extras_that_are_installed_exist() -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from documented import ROOT, blocks
+from documented import blocks
 from PIL import Image
-from safetensors import safe_open
 from tiny_workflow import Workflow
-from typed import Places, documented
 
 from pipeline import load_autoencoder
 
@@ -67,20 +65,3 @@ def test_what_is_not_there_or_would_be_replaced_gets_one_line(tiny_run: Workflow
     assert "is there already; nothing is replaced" in told("main", str(folder))
     assert "'nobody': no trained model of the config, which has autoencoders.main" in told("nobody", "new")
     assert not (tiny_run.folder / "new").exists()
-
-
-@documented("bright export main bright-fashion --license mit", says="The folder must be new")
-def test_the_command_of_the_page_makes_a_folder_that_loads(places: Places, line: str) -> None:
-    place = places.copy()
-    place.type(line)
-    made = place.path("bright-fashion")
-    assert "license: mit" in (made / "README.md").read_text()
-    with safe_open(made / "autoencoder.safetensors", framework="pt") as file:
-        assert "autoencoder" in file.metadata()["config"]
-    (code,) = blocks((ROOT / "docs" / "export.md").read_text(), "python")
-    Image.new("L", (32, 32)).save(place.folder / "shirt.png")
-    names: dict[str, object] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place.folder)
-        exec(code, names)
-    assert len(names["new"]) == 8  # type: ignore[arg-type]

@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_workflow import AFTER_METRICS, TABLE2_ALONE, Workflow
+from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, TABLE2_ALONE, Workflow
 
 pytestmark = pytest.mark.slow
-
-# What stands on the diffusion model, in the tiny config.
-AFTER_DIFFUSION = {
-    "train_diffusion": 1,
-    "generate": 2,
-    "extract_features": 1,
-    "score_features": 2,
-    "nearest_neighbours": 1,
-    "make_table": 5,
-    "make_figure": 7,
-    "make_report": 1,
-}
 
 
 def files(folder: Path) -> list[Path]:

