@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import PUBLISHED
 from pipeline.base.progress import log_to, logger
+from pipeline.base.summary import Summary, Value, write_summaries
 from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load
 from pipeline.models.traits import architecture_traits
@@ -40,19 +40,27 @@ def complexity(
     if output is None:
         raise InputError("complexity: --output is missing; give the path of the JSON file to write")
     job = read_settings(Complexity, settings)
-    write_json(output, {"kind": "complexity", "models": {name: counted(one, name) for name, one in job.models.items()}})
+    write_summaries(output, {name: counted(one, name) for name, one in job.models.items()})
     logger.info("complexity written to %s", output)
 
 
-def counted(model: Architecture, name: str) -> dict[str, Any]:
-    """What tells a model from others, and its counts; InputError names the model that cannot be counted."""
+def counted(model: Architecture, name: str) -> Summary:
+    """A model's traits and counts (parameters in millions); InputError names a model that cannot be counted."""
     settings, family = model.autoencoder, autoencoder_family(model.autoencoder.family)
     try:
         found = load(family.counts)(settings, model.resolution, model.channels)
     except ValueError as error:
         raise InputError(f"{model.entry or name}: {error}") from None
-    size = {"resolution": model.resolution, "channels": model.channels}
-    return {"method": family.method, **architecture_traits(settings), **size, **found}
+    numbers = {key: found[key] / MILLION for key in ("decoder_params", "encoder_params")}
+    tables = found.get("hash_table_params", {})
+    numbers |= {f"hash_tables.{convention}": count / MILLION for convention, count in tables.items()}
+    numbers |= {f"gmacs.{rule}": count for rule, count in found["gmacs"].items()}
+    return Summary(
+        kind="complexity",
+        traits={"method": family.method, **architecture_traits(settings), "resolution": model.resolution},
+        values={key: Value(number=number) for key, number in numbers.items()},
+        details=found,
+    )
 
 
 def published_comparison() -> str:

@@ -7,9 +7,9 @@ import typer
 
 from pipeline.base.command import listed, run_stage, stage
 from pipeline.stages.studies import StudyJob
+from pipeline.tables.measured import parse_named
 from pipeline.tables.render import write_table
 from pipeline.tables.studies import build_study
-from pipeline.tables.summaries import parse_named
 
 
 @stage

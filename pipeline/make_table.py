@@ -10,8 +10,8 @@ from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
 from pipeline.tables.claims import build_claims
+from pipeline.tables.measured import parse_named
 from pipeline.tables.render import to_markdown, write_table
-from pipeline.tables.summaries import parse_named
 
 
 @stage

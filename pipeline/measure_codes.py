@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ImageArchive
 from pipeline.data.arrays import arrays
 from pipeline.evaluation.protocol import noise_protocol
@@ -28,7 +28,7 @@ def measure_codes(
     import torch
 
     from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-    from pipeline.evaluation.codes import code_statistics, storage, usage
+    from pipeline.evaluation.codes import code_numbers, code_statistics, storage, usage
     from pipeline.models.checkpoints import load_autoencoder, read_codes
 
     torch.set_num_threads(job.cpu_threads)
@@ -39,18 +39,16 @@ def measure_codes(
     with arrays(hits, "hits", "`pipeline.dump_codes`") as counted:
         used = usage(counted["hits"], counted["reachable"])
     tables = hash_tables(job.autoencoder)
-    facts = {
-        "kind": "codes",
-        "method": autoencoder_family(job.autoencoder.family).method,
-        **traits(job.autoencoder),
-        "table_entries_log2": tables.entries_log2 if tables else None,
-        "usage": used,
-        "codes": statistics,
-        "noise": noise_numbers(curve),
-        "storage": storage(model, dumped),
-        "protocol": noise_protocol(originals, min(job.images, len(originals)), len(dumped), lpips_alex, job.seed),
-    }
-    write_json(summary, facts)
+    protocol = noise_protocol(originals, min(job.images, len(originals)), len(dumped), lpips_alex, job.seed)
+    numbers = code_numbers(statistics, used, noise_numbers(curve), storage(model, dumped))
+    method = {"method": autoencoder_family(job.autoencoder.family).method}
+    facts = Summary(
+        kind="codes",
+        traits=method | traits(job.autoencoder) | ({"table_entries": f"2^{tables.entries_log2}"} if tables else {}),
+        values={f"codes.{key}": Value(number=number, protocol=protocol) for key, number in numbers.items()},
+        details={"usage": used, "codes": statistics, "noise": curve},
+    )
+    write_summary(summary, facts)
 
 
 if __name__ == "__main__":

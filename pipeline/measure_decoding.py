@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
+from pipeline.base.summary import Summary, Value, write_summaries
 from pipeline.evaluation.protocol import versions
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import architecture_traits
@@ -30,10 +30,6 @@ def measure_decoding(
         for one in job.models.values()
     ]
     speeds = decoding_speeds(models, job.batch, job.rounds)
-    found = {}
-    for (name, one), speed in zip(job.models.items(), speeds, strict=True):
-        method = autoencoder_family(one.autoencoder.family).method
-        found[name] = {"method": method, **architecture_traits(one.autoencoder), "images_per_second": speed}
     protocol = {
         **machine(device),
         "batch": job.batch,
@@ -41,7 +37,13 @@ def measure_decoding(
         "images_per_second_interval": "the slowest and the fastest round",
         "versions": versions(("torch",)),
     }
-    write_json(output, {"kind": "decoding", "models": found, "protocol": protocol})
+    found = {}
+    for (name, one), speed in zip(job.models.items(), speeds, strict=True):
+        method = autoencoder_family(one.autoencoder.family).method
+        rate = Value(number=speed["median"], interval=(speed["low"], speed["high"]), protocol=protocol)
+        traits = {"method": method, **architecture_traits(one.autoencoder)}
+        found[name] = Summary(kind="decoding", traits=traits, values={"decoding.images_per_second": rate})
+    write_summaries(output, found)
 
 
 if __name__ == "__main__":

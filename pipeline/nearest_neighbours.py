@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.atomic import atomic_path
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.protocol import neighbours_protocol
 from pipeline.stages.evaluation import NeighboursJob
@@ -44,19 +45,19 @@ def nearest_neighbours(
         neighbours.neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
     medians = neighbours.memorisation(found["generated"], found["validation"])
     logger.info("median LPIPS to the nearest training image, over validation images': %s", medians)
-    facts = {
-        "kind": "neighbours",
-        "method": job.method,
-        **medians,
-        "share_nearer": neighbours.share_nearer(found["generated"], found["validation"]),
-        "quantiles": {name: neighbours.distance_quantiles(one) for name, one in found.items()},
-        "count": job.count,
-        "validation_count": len(found["validation"].indices),
-        "train_count": len(seen),
-        "neighbours": job.neighbours,
-        "protocol": neighbours_protocol(job, seen, weights),
-    }
-    write_json(summary, facts)
+    protocol = neighbours_protocol(job, seen, weights)
+    numbers = medians | {"share_nearer": neighbours.share_nearer(found["generated"], found["validation"])}
+    facts = Summary(
+        kind="neighbours",
+        traits={"method": job.method},
+        values={key: Value(number=number, protocol=protocol) for key, number in numbers.items()},
+        details={
+            "quantiles": {name: neighbours.distance_quantiles(one) for name, one in found.items()},
+            "validation_count": len(found["validation"].indices),
+            "neighbours": job.neighbours,
+        },
+    )
+    write_summary(summary, facts)
 
 
 if __name__ == "__main__":

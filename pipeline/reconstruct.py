@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.atomic import atomic_path
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import Progress
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
-from pipeline.evaluation.protocol import reconstruction_protocol
+from pipeline.evaluation.protocol import reconstruction_protocols
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import Reconstruction
@@ -33,7 +34,7 @@ def reconstruct(
     import torch
 
     from pipeline.data.pictures import contact_sheet, save_picture
-    from pipeline.evaluation.reconstruction import MICRO_BATCH, image_metrics, reconstruction_summary
+    from pipeline.evaluation.reconstruction import MICRO_BATCH, exact_images, image_metrics, reconstruction_values
     from pipeline.models.autoencoder import pad
     from pipeline.models.checkpoints import load_autoencoder, pick_device
     from pipeline.models.perceptual import LpipsDistance
@@ -70,16 +71,15 @@ def reconstruct(
         frame.to_csv(temporary, index=False)
     rows = [to_model(torch.cat(side)[:PICTURE_IMAGES]) for side in zip(*shown, strict=True)]
     save_picture(picture, contact_sheet(rows))
-    facts = {
-        "kind": "reconstruction",
-        "method": autoencoder_family(job.autoencoder.family).method,
-        **traits(job.autoencoder),
-        "count": len(originals),
-        "metrics": reconstruction_summary(frame),
-        "code_bits": model.code_bits(moments)._asdict(),
-        "protocol": reconstruction_protocol(originals, joined_digest(digests), networks),
-    }
-    write_json(summary, facts)
+    method, code_bits = autoencoder_family(job.autoencoder.family).method, model.code_bits(moments)
+    values = reconstruction_values(frame, reconstruction_protocols(originals, joined_digest(digests), networks))
+    facts = Summary(
+        kind="reconstruction",
+        traits={"method": method, **traits(job.autoencoder), "resolution": originals.resolution},
+        values=values | {"code_bits": Value(number=code_bits.per_image)},
+        details={"code_bits_counted_by": code_bits.counted_by, "exact_images": exact_images(frame)},
+    )
+    write_summary(summary, facts)
 
 
 if __name__ == "__main__":

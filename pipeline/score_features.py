@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import write_json
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
+from pipeline.base.summary import write_summary
 from pipeline.evaluation.feature_files import read_features
 from pipeline.stages.evaluation import EvaluationJob
 
@@ -24,8 +24,8 @@ def score_features(
 
     metric_device(job.cpu_threads)
     facts = feature_summary(job, read_features(generated), read_features(reference))
-    logger.info("%s: %s", job.space, {key: round(x, 4) for key, x in facts["metrics"].items()})
-    write_json(summary, facts)
+    logger.info("%s: %s", job.space, {name: round(value.number, 4) for name, value in facts.values.items()})
+    write_summary(summary, facts)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name
 from pipeline.stages.figures import FIGURES
 
@@ -82,8 +83,9 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
     metrics = {"image": range(images), "psnr": 24.5, "ssim": 0.875, "lpips_alex": 0.0125}
     pd.DataFrame(metrics).to_csv(folder / "per_image.csv", index=False)
     write_neighbours(folder / "neighbours.csv", near, images)
-    (folder / "neighbours.json").write_text(json.dumps({"ratio": 1.105, "protocol": protocol()}))
-    (folder / "summary.json").write_text(json.dumps({"protocol": protocol()}))
+    measured = Summary(kind="any", values={"ratio": Value(number=1.105, protocol=protocol())})
+    for name in ("neighbours", "summary"):
+        write_summary(folder / f"{name}.json", measured)
     manifest: dict[str, Any] = {"name": "clothes", "license": "MIT", "source": {"kind": "embedded", "name": "x"}}
     manifest |= {"resolution": side, "channels": channels}
     manifest |= {split: {"count": 9000, "sha256": split[0] * 64} for split in ("train", "validation")}

@@ -4,7 +4,6 @@ Every metric whose network is here, with its interval; the protocol goes into th
 goes on where it was killed: features and metrics that are in the store are not made again.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,11 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from pipeline.base.atomic import write_json
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
 from pipeline.base.progress import log_to
+from pipeline.base.summary import Summary, Value, read_summary, write_summary
 from pipeline.config.root import Config
 from pipeline.data.sources import RawSequence
 from pipeline.evaluation.batches import metric_device
@@ -26,7 +25,6 @@ from pipeline.settings.evaluation import Evaluation
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
 from pipeline.tables.quantities import GENERATION
-from pipeline.tables.summaries import FeatureSummary, Value
 
 RUN = "image-sets"
 
@@ -51,7 +49,6 @@ def evaluate(
     log_to(log)
     evaluation = read_settings(Evaluation, settings)
     made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
-    names = {"dataset": dataset or real.name}
     told: dict[str, Any] = {"method": method or made.name, "reference": real.name, "prepared": prepared}
     told |= {"count": made.count, "reference_count": real.count}
     here, missing = networks_here(evaluation, networks)
@@ -59,8 +56,9 @@ def evaluate(
     summaries = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
         of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
-        summaries[space] = scored(set_score(jobs, told, of_made, of_real), evaluation) | names
-        write_json(output / made.name / f"summary-{space}.json", summaries[space])
+        found = scored(set_score(jobs, told, of_made, of_real), evaluation)
+        summaries[space] = found.model_copy(update={"details": {"dataset": dataset or real.name}})
+        write_summary(output / made.name / f"summary-{space}.json", summaries[space])
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
     print(metrics_table(summaries.values()))
     for line in missing:
@@ -85,7 +83,7 @@ def networks_here(evaluation: Evaluation, folder: Path) -> tuple[list[str], list
     return here, missing
 
 
-def scored(job: Job, evaluation: Evaluation) -> dict[str, Any]:
+def scored(job: Job, evaluation: Evaluation) -> Summary:
     """The summary of a score, from the store or made now."""
     from pipeline.evaluation.feature_files import read_features
     from pipeline.evaluation.metrics import feature_summary
@@ -95,8 +93,8 @@ def scored(job: Job, evaluation: Evaluation) -> dict[str, Any]:
         for features in job.upstream:
             extract_missing(features, evaluation)
         of_generated, of_reference = (read_features([Path(path) for path in one.outputs]) for one in job.upstream)
-        write_json(summary, feature_summary(EvaluationJob.model_validate(job.settings), of_generated, of_reference))
-    return dict(json.loads(summary.read_text(encoding="utf-8")))
+        write_summary(summary, feature_summary(EvaluationJob.model_validate(job.settings), of_generated, of_reference))
+    return read_summary(summary)
 
 
 def extract_missing(job: Job, evaluation: Evaluation) -> None:
@@ -117,11 +115,11 @@ def extract_missing(job: Job, evaluation: Evaluation) -> None:
         write_features(path, found, first)
 
 
-def metrics_table(summaries: Iterable[dict[str, Any]]) -> str:
+def metrics_table(summaries: Iterable[Summary]) -> str:
     """A line for each metric, by the name that the tables' columns have."""
     values: dict[str, Value] = {}
     for summary in summaries:
-        values |= FeatureSummary.model_validate(summary).values("")
+        values |= summary.values
     rows = []
     for quantity in GENERATION:
         if (value := values.get(quantity.compared)) is not None:

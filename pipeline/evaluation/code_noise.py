@@ -101,22 +101,21 @@ def perturb(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float,
     return moved if bounds is None else moved.clamp(*bounds)
 
 
-def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The curve, and the numbers that tables take from it.
+def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, float]:
+    """The numbers that tables show of a noise curve.
 
-    psnr, lpips_alex: without noise. psnr_fall, lpips_rise: at ± 1/(2 r_max) (BRIGHT). tolerated_*: the size at which
+    psnr_quiet: without noise. psnr_fall, lpips_rise: at ± 1/(2 r_max), of BRIGHT alone. tolerated_*: the size at which
     PSNR has fallen by 1 dB.
     """
-    quiet, bright = curve[0], curve[0]["half_cells"] is not None
-    at = min(curve, key=lambda point: abs(point["half_cells"] - 1)) if bright else None
-    return {
-        "curve": curve,
-        "psnr": quiet["psnr"],
-        "lpips_alex": quiet["lpips_alex"],
-        "psnr_fall": quiet["psnr"] - at["psnr"] if at else None,
-        "lpips_rise": at["lpips_alex"] - quiet["lpips_alex"] if at else None,
-        "tolerated_deviations": tolerated(curve, "deviations"),
-        "tolerated_half_cells": tolerated(curve, "half_cells") if bright else None,
+    quiet = curve[0]
+    numbers = {"psnr_quiet": quiet["psnr"], "tolerated_deviations": tolerated(curve, "deviations")}
+    if quiet["half_cells"] is None:
+        return numbers
+    at = min(curve, key=lambda point: abs(point["half_cells"] - 1))
+    return numbers | {
+        "psnr_fall": quiet["psnr"] - at["psnr"],
+        "lpips_rise": at["lpips_alex"] - quiet["lpips_alex"],
+        "tolerated_half_cells": tolerated(curve, "half_cells"),
     }
 
 

@@ -14,6 +14,8 @@ from pipeline.data.archive import ImageArchive, to_model
 from pipeline.models.autoencoder import ImageAutoencoder, pad
 from pipeline.models.code_bits import FLOAT_BITS
 
+SIZES = {"table": "tables", "decoding": "decoding", "collection": "codes"}  # name in a summary -> key of `storage`
+
 
 @torch.no_grad()
 def encode_archive(model: ImageAutoencoder, images: ImageArchive, micro_batch: int) -> Tensor:
@@ -127,6 +129,22 @@ def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
         "images": len(codes),
         "codes": len(codes) * ceil(numbers * bits / 8),
     }
+
+
+def code_numbers(
+    statistics: dict[str, Any], used: dict[str, Any] | None, noise: dict[str, float], stored: dict[str, int]
+) -> dict[str, float]:
+    """The numbers of the tables: ranges, use of entries (shares in %), noise, sizes in units of 10^6 bytes.
+
+    `used` is None for a family without entries.
+    """
+    numbers = {f"code_{key}": statistics[key] for key in ("minimum", "maximum", "mean", "variance")}
+    if used is not None:
+        numbers |= {key: used[key] for key in ("entries", "perplexity", "evenness")}
+        numbers["used_share"] = 100 * used["used_share"]
+    numbers |= {f"{name}_megabytes": stored[key] / 1e6 for name, key in SIZES.items()}
+    numbers |= {"code_bytes": stored["code_bits"] / 8, "kept_megabytes": (stored["decoding"] + stored["codes"]) / 1e6}
+    return numbers | noise
 
 
 def weight_bytes(module: nn.Module) -> int:

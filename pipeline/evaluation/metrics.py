@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import Summary, Value
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
 from pipeline.evaluation.gaussian_kernel_distance import SCALE, SIGMA, gaussian_kernel_distance
@@ -47,6 +48,8 @@ SERVES: dict[str, dict[str, str]] = {
         "precision_recall": "torch_fidelity",
     },
 }
+# Precision and recall on VGG16 share columns whatever their protocol: a table refuses rows of both.
+COLUMN_SPACES = {"vgg16_paper": "vgg16"}
 
 
 @dataclass
@@ -57,23 +60,27 @@ class Scores:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> dict[str, Any]:
-    """What `summary.json` has of the first `job.count` generated images against the reference images."""
+def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
+    """The summary of the first `job.count` generated images against the reference images."""
     generated = generated.first(job.count)
     check_job(job, generated, reference)
     only = None if job.kind == "generation" else ("frechet_distance",)
     scores = generation_metrics(generated, reference, only)
-    facts = {
-        "kind": job.kind,
-        "sample_kind": job.sample_kind,
-        "method": job.method,
-        "network": generated.facts["network"],
-        "space": job.space,
-        "metrics": scores.metrics,
-        "intervals": {metric: {"low": low, "high": high} for metric, (low, high) in scores.intervals.items()},
-        "protocol": generation_protocol(job, generated, reference, metric_settings(job.space, only)),
+    protocol = generation_protocol(job, generated, reference, metric_settings(job.space, only))
+    prefix = ("" if job.kind == "generation" else "rfid.") + COLUMN_SPACES.get(job.space, job.space)
+    values = {
+        f"{prefix}.{metric}": Value(
+            number=number,
+            std=scores.metrics.get(f"{metric.removesuffix('_mean')}_std"),
+            interval=scores.intervals.get(metric),
+            protocol=protocol,
+        )
+        for metric, number in scores.metrics.items()
+        if not metric.endswith("_std")
     }
-    return facts if job.code_size is None else facts | {"code_size": job.code_size}
+    traits = {"method": job.method, "sample_kind": job.sample_kind, "prepared": job.prepared}
+    traits |= {} if job.code_size is None else {"code_size": job.code_size}
+    return Summary(kind=job.kind, traits=traits, values=values)
 
 
 def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None) -> Scores:

@@ -1,5 +1,7 @@
 """The protocol that a metric carries: without it two numbers cannot be compared."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,28 +53,38 @@ def generation_protocol(
     }
 
 
-def reconstruction_protocol(originals: ImageArchive, images_sha256: str, networks: dict[str, Path]) -> dict[str, Any]:
-    """The images' count, hash and size, the LPIPS networks and their hashes, how SSIM and PSNR are pooled, versions."""
-    return {
+OF_METRICS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
+
+
+def reconstruction_protocols(
+    originals: ImageArchive, images_sha256: str, networks: dict[str, Path]
+) -> Mapping[str, dict[str, Any]]:
+    """The protocol of each metric of reconstructions: the images' count, hash and size, the metric's own constants.
+
+    `networks`: the weights of each LPIPS metric. A metric without constants has the part that all share.
+    """
+    images = {
         "count": len(originals),
         "reference": "validation",
         "images_sha256": images_sha256,
         "resize": "none",
         "resolution": originals.resolution,
         "channels": originals.channels,
-        **{f"{name}_sha256": check_network(name, path) for name, path in networks.items()},
-        "lpips": "0.1, at the images' own resolution",
-        "ssim": "Gaussian window 11, sigma 1.5",
-        "psnr": "mean over images, 8 bits",
-        "versions": versions(("torch", "lpips")),
+        "versions": versions(("torch",)),
     }
+    found = defaultdict(lambda: images, {name: images | {name: how} for name, how in OF_METRICS.items()})
+    for name, path in networks.items():
+        own = {f"{name}_sha256": check_network(name, path), "lpips": "0.1, at the images' own resolution"}
+        found[name] = images | own | {"versions": versions(("torch", "lpips"))}
+    return found
 
 
 def noise_protocol(images: ImageArchive, count: int, codes: int, lpips_alex: Path, seed: int) -> dict[str, Any]:
     """How codes were measured: images, codes, and the noise on them."""
-    protocol = reconstruction_protocol(images, content_digest(images), {"lpips_alex": lpips_alex})
-    del protocol["ssim"]
-    return protocol | {
+    protocols = reconstruction_protocols(images, content_digest(images), {"lpips_alex": lpips_alex})
+    return {
+        **protocols["psnr"],
+        **protocols["lpips_alex"],
         "count": count,
         "codes": codes,
         "noise": "uniform within ± size, on the codes before tiling, within their bounds",

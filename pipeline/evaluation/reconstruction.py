@@ -5,6 +5,7 @@ channels (LPIPS repeats gray three times), at their own resolution.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import Value
 from pipeline.data.archive import to_unit
 from pipeline.models.autoencoder import without_tf32
 from pipeline.models.perceptual import LpipsDistance
@@ -74,18 +76,21 @@ def image_metrics(
     return {name: values.cpu() for name, values in found.items()}
 
 
-def reconstruction_summary(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+def reconstruction_values(frame: pd.DataFrame, protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
     """Mean and standard deviation over images (N - 1 in the denominator) of each metric in a per-image table.
 
-    An exact copy's PSNR is infinite: it is left out of the mean and counted in `exact_images`.
+    An exact copy has an infinite PSNR; the mean leaves such images out.
     """
-    summary = {}
+    values = {}
     for name in frame.columns.drop("image"):
         finite = frame[name][np.isfinite(frame[name])]
         if finite.empty:
             raise InputError(f"{name}: infinite for every image; the reconstructions are the originals")
-        entry = {"mean": float(finite.mean()), "std": float(finite.std(ddof=1)) if len(finite) > 1 else 0.0}
-        if len(finite) < len(frame):
-            entry["exact_images"] = len(frame) - len(finite)
-        summary[name] = entry
-    return summary
+        std = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
+        values[name] = Value(number=float(finite.mean()), std=std, protocol=protocols[name])
+    return values
+
+
+def exact_images(frame: pd.DataFrame) -> int:
+    """How many reconstructions equal their originals."""
+    return int(np.isinf(frame["psnr"]).sum())

@@ -1,12 +1,9 @@
 """Section 3.4 and section 5 as figures: reconstruction under noise, range of codes, bytes of tables against quality."""
 
-from typing import Any
-
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import read_json
-from pipeline.figures.inputs import Inputs, labelled_paths
+from pipeline.figures.inputs import Inputs, summaries
 from pipeline.figures.style import PALETTE, labelled, panels
 from pipeline.stages.figures import FigureJob
 
@@ -20,7 +17,7 @@ LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # the smallest noise: zero
 
 def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the size of noise on the codes; below, for BRIGHT, in units of its interval."""
-    curves = {label: facts["noise"]["curve"] for label, facts in _summaries(inputs, "codes").items()}
+    curves = {label: found.details["noise"] for label, found in summaries(inputs, "codes").items()}
     colours = labelled(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
@@ -43,11 +40,11 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
 
 def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     """Each channel's range (thin) and mean ± one deviation (thick) of the codes of every autoencoder."""
-    summaries = _summaries(inputs, "codes")
-    colours = labelled(list(summaries))
-    figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(summaries)), height=2.8)
-    for place, (label, facts) in enumerate(summaries.items()):
-        channels = facts["codes"]["channels"]
+    measured = summaries(inputs, "codes")
+    colours = labelled(list(measured))
+    figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
+    for place, (label, found) in enumerate(measured.items()):
+        channels = found.details["codes"]["channels"]
         count = len(channels["mean"])
         for index in range(count):
             x = place + 0.7 * ((index + 0.5) / count - 0.5)
@@ -55,7 +52,7 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
             axis.vlines(x, channels["minimum"][index], channels["maximum"][index], color=colours[label], linewidth=0.6)
             axis.vlines(x, mean - deviation, mean + deviation, color=colours[label], linewidth=2.4)
     axis.axhspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
-    axis.set_xticks(range(len(summaries)), list(summaries))
+    axis.set_xticks(range(len(measured)), list(measured))
     axis.set_ylabel("codes")
     axis.grid(visible=False, axis="x")
     return figure
@@ -63,27 +60,21 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
 
 def table_size(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the bytes of the hash tables, each point named by the entries that a table may have."""
-    sizes, quality = _summaries(inputs, "codes"), _summaries(inputs, "reconstruction")
+    quality = summaries(inputs, "reconstruction")
     points = []
-    for label, facts in sizes.items():
+    for label, found in summaries(inputs, "codes").items():
         if label not in quality:
             raise InputError(f"input reconstruction:{label}=PATH is missing; each of codes: has one")
-        metrics = quality[label]["metrics"]
-        points.append((facts["storage"]["tables"] / 1e6, facts.get("table_entries_log2"), metrics))
-    points.sort(key=lambda point: (point[0], point[1] or 0))
+        log2 = int(found.traits["table_entries"].removeprefix("2^"))
+        points.append((found.values["codes.table_megabytes"].number, log2, quality[label].values))
+    points.sort(key=lambda point: point[:2])
     figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
     for axis, (metric, name) in zip(axes, METRICS, strict=True):
-        values = [metrics[metric]["mean"] for _, _, metrics in points]
-        axis.plot([size for size, _, _ in points], values, color=PALETTE[0], marker="o", markersize=4)
-        for (size, entries, _), value in zip(points, values, strict=True):
-            axis.annotate(f"$2^{{{entries}}}$", (size, value), xytext=(3, 4), textcoords="offset points", fontsize=7)
+        numbers = [values[metric].number for _, _, values in points]
+        axis.plot([size for size, _, _ in points], numbers, color=PALETTE[0], marker="o", markersize=4)
+        for (size, log2, _), number in zip(points, numbers, strict=True):
+            axis.annotate(f"$2^{{{log2}}}$", (size, number), xytext=(3, 4), textcoords="offset points", fontsize=7)
         axis.set_xscale("log")
         axis.set_xlabel("hash tables (MB)")
         axis.set_ylabel(name)
     return figure
-
-
-def _summaries(inputs: Inputs, name: str) -> dict[str, dict[str, Any]]:
-    """Summaries (json) by their labels."""
-    files = {label: paths[0] for label, paths in labelled_paths(inputs, name).items()}
-    return {label: read_json(path, f"summary {path}") for label, path in files.items()}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import Summary, read_summary
 from pipeline.data.archive import ImageArchive
 
 Inputs = dict[str, list[Path]]
@@ -39,6 +40,11 @@ def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     if not labels:
         raise InputError(f"input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
     return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
+
+
+def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
+    """Label -> summary of `name:LABEL=path`."""
+    return {label: read_summary(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
 
 
 def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:

@@ -7,14 +7,12 @@ point of its family's curve. Over several training seeds: the mean, with bars of
 from dataclasses import dataclass
 from itertools import cycle
 from statistics import fmean, stdev
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.base.errors import InputError
-from pipeline.base.parsing import read_json
+from pipeline.base.summary import Summary, read_summary
 from pipeline.figures.codes import METRICS
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.figures.style import labelled, panels, plain_ticks
@@ -37,11 +35,11 @@ class Point:
 
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against bits per image, and below against the milliseconds that decoding an image takes."""
-    speeds = read_json(paths_of(inputs, "decoding")[0], "decoding speeds")["models"]
-    points = [
-        _point([read_json(path, f"summary {path}") for path in paths], _milliseconds(job, speeds, name))
-        for name, paths in labelled_paths(inputs, "reconstruction").items()
-    ]
+    (speeds,) = paths_of(inputs, "decoding")
+    points = []
+    for name, paths in labelled_paths(inputs, "reconstruction").items():
+        speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
+        points.append(_point(list(map(read_summary, paths)), 1000 / speed.number))
     colours = labelled(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.places))
     markers = dict(zip(dict.fromkeys(point.places for point in points), cycle(MARKERS)))
@@ -70,28 +68,16 @@ def _draw(points: list[Point], x: str, metric: str, axis: Axes, colour: str, mar
             axis.vlines(place[0], place[1] - deviation, place[1] + deviation, color=colour, linewidth=0.8)
 
 
-def _point(summaries: list[dict[str, Any]], milliseconds: float) -> Point:
+def _point(summaries: list[Summary], milliseconds: float) -> Point:
     """From the reconstruction summaries of all seeds."""
-    first, bits = summaries[0], [_bits(summary) for summary in summaries]
-    unbounded = ["no noise"] * (first["code_bits"]["counted_by"] == "float32")
-    apart = ", ".join(filter(None, [first.get("ablation"), *unbounded]))
-    values = {"bits": (fmean(bits), 0.0), "milliseconds": (milliseconds, 0.0)}
+    first = summaries[0]
+    unbounded = ["no noise"] * (first.details["code_bits_counted_by"] == "float32")
+    variant = ", ".join(filter(None, [first.traits.get("ablation"), *unbounded]))
+    bits = fmean(summary.values["code_bits"].number for summary in summaries)
+    values = {"bits": (bits, 0.0), "milliseconds": (milliseconds, 0.0)}
     for metric, _ in METRICS:
-        means = [summary["metrics"][metric]["mean"] for summary in summaries]
+        means = [summary.values[metric].number for summary in summaries]
         values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
-    curve = f"{first['method']} ({apart})" if apart else first["method"]
-    return Point(curve, "x".join(first["code_size"].split("x")[:2]), values)
-
-
-def _bits(summary: dict[str, Any]) -> float:
-    if "code_bits" not in summary:
-        raise InputError("input reconstruction:LABEL=PATH: a summary without code_bits; reconstruct with this version")
-    return float(summary["code_bits"]["per_image"])
-
-
-def _milliseconds(job: FigureJob, speeds: dict[str, Any], name: str) -> float:
-    """For one image, in the median round."""
-    model = job.models.get(name, name)
-    if model not in speeds:
-        raise InputError(f"decoding speeds: {name} ({model}) is none of the models measured ({', '.join(speeds)})")
-    return 1000 / float(speeds[model]["images_per_second"]["median"])
+    method = first.traits["method"]
+    curve = f"{method} ({variant})" if variant else method
+    return Point(curve, "x".join(first.traits["code_size"].split("x")[:2]), values)

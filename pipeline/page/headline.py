@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.parsing import read_json
+from pipeline.base.summary import read_summary
 from pipeline.page.shown_tables import ShownTable
 
 RECONSTRUCTION, GENERATION = ("table2",), ("table5", "table6")
@@ -25,7 +25,7 @@ def bare(cell: str) -> str:
 
 def read_ratio(neighbours: Path) -> float:
     """How far samples lie from their nearest training images, in distances of validation images, by a summary."""
-    return float(read_json(neighbours, f"summary {neighbours}")["ratio"])
+    return read_summary(neighbours).values["ratio"].number
 
 
 def key_numbers(tables: dict[str, ShownTable], ratio: float | None) -> list[KeyNumber]:

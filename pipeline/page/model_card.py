@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.base.summary import Value, read_summary
 from pipeline.tables.protocols import told
 from pipeline.tables.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
-from pipeline.tables.summaries import Value, read_summary
 
 LICENCES = {
     *("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "unlicense", "unknown"),
@@ -102,7 +102,6 @@ def _licence(given: str | None) -> dict[str, str]:
 def _measured(what: str, path: Path) -> Measured:
     """The numbers of a summary that the tables have columns for, in their order."""
     summary = read_summary(path)
-    values = summary.values("")
     columns = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION)
-    numbers = [Number(one, values[one.compared]) for one in columns if one.compared in values]
+    numbers = [Number(one, summary.values[one.compared]) for one in columns if one.compared in summary.values]
     return Measured(what, told(summary.protocol), numbers)

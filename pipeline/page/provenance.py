@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.base.checksums import result_libraries
 from pipeline.base.parsing import read_json
+from pipeline.base.summary import read_summary
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 
 
@@ -48,7 +49,7 @@ def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> Provena
         for libraries in result_libraries(folder):
             found.made(folder.name, libraries)
     for path in summaries:
-        protocol = read_json(path, f"summary {path}").get("protocol", {})
+        protocol = read_summary(path).protocol
         found.made(path.parent.name, protocol.get("versions", {}))
         for key, value in protocol.items():
             if key == "network_sha256":

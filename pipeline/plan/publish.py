@@ -18,6 +18,8 @@ from typing import Any
 
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.checksums import problem
+from pipeline.base.errors import InputError
+from pipeline.base.summary import Summary, read_summary
 from pipeline.plan.damage import keep_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
@@ -140,7 +142,7 @@ def write_metrics(jobs: Jobs, path: Path) -> list[str]:
     return [str(path)] if metrics else []
 
 
-def _summary(jobs: Jobs, job: Job) -> dict[str, Any] | None:
+def _summary(jobs: Jobs, job: Job) -> Summary | None:
     """A job's summary, if the plan has the job and it is done, here or where its copy in results/RUN comes from.
 
     One that is damaged is none; its copy is what it was.
@@ -149,13 +151,25 @@ def _summary(jobs: Jobs, job: Job) -> dict[str, Any] | None:
         return None
     places = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
     found = next((place for place in places if place.exists() and problem(place) is None), None)
-    return None if found is None else _read(found)
+    try:
+        return None if found is None else read_summary(found)
+    except InputError:
+        return None
+
+
+def _by_metric(summary: Summary) -> dict[str, float]:
+    """The numbers of one feature space, by metric."""
+    return {name.rpartition(".")[2]: number for name, number in summary.numbers.items()}
 
 
 def _reconstruction(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """Means over the validation images."""
     found = {name: _summary(jobs, of_seed(reconstruction, name)) for name in jobs.config.autoencoders}
-    return {name: {key: entry["mean"] for key, entry in one["metrics"].items()} for name, one in found.items() if one}
+    return {
+        name: {key: value.number for key, value in one.values.items() if key != "code_bits"}
+        for name, one in found.items()
+        if one
+    }
 
 
 def _reconstruction_distance(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
@@ -164,7 +178,9 @@ def _reconstruction_distance(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     names = jobs.config.tables_or_default.table2
     for name, space in product(names, distance_spaces(of_seed, names)):
         if summary := _summary(jobs, of_seed(reconstruction_distance, name, space)):
-            found.setdefault(name, {})[space] = summary["metrics"]
+            found.setdefault(name, {})[space] = {
+                name.rpartition(".")[2]: number for name, number in summary.numbers.items()
+            }
     return found
 
 
@@ -177,10 +193,12 @@ def _generation(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
         for name, space in product(rows_of(jobs, table), there):
             count = wanted or jobs.config.samples[name].count
             if summary := _summary(jobs, of_seed(evaluation, name, space, count)):
-                found.setdefault(name, {}).setdefault(space, {})[str(count)] = summary["metrics"]
+                found.setdefault(name, {}).setdefault(space, {})[str(count)] = {
+                    name.rpartition(".")[2]: number for name, number in summary.numbers.items()
+                }
     return found
 
 
 def _neighbours(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     found = {name: _summary(jobs, of_seed(neighbours, name)) for name in jobs.config.samples}
-    return {name: {key: one[key] for key in NEIGHBOUR_NUMBERS} for name, one in found.items() if one}
+    return {name: {key: one.values[key].number for key in NEIGHBOUR_NUMBERS} for name, one in found.items() if one}

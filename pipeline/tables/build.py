@@ -11,12 +11,11 @@ import pandas as pd
 
 from pipeline.stages.tables import TableJob
 from pipeline.tables.layout import Layout, layout_of
-from pipeline.tables.measured import SEED_MARK, Gathered, Measurement, gather
+from pipeline.tables.measured import SEED_MARK, Gathered, Measurement, NamedSummary, gather
 from pipeline.tables.pairing import Cell, Line, counts_of, pair
 from pipeline.tables.protocols import Held, one_protocol
 from pipeline.tables.published import AS_PUBLISHED, Row, decimals_of, read_published
 from pipeline.tables.quantities import Quantity
-from pipeline.tables.summaries import NamedSummary
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config

@@ -17,9 +17,9 @@ from pipeline.tables.build import MEASURED, measured_column, published_column
 from pipeline.tables.claim_list import ClaimRow, Comparison, read_claims
 from pipeline.tables.display import Shown, cell_text, rounded, under_headings
 from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.measured import NamedSummary
 from pipeline.tables.published import row_name
 from pipeline.tables.quantities import Quantity
-from pipeline.tables.summaries import NamedSummary
 
 HOLDS, FAILS = "holds", "does not hold"
 NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"

@@ -1,20 +1,58 @@
 """The run's own numbers: the summaries of each row gathered into one measurement, over its training seeds."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from math import sqrt
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import Summary, Value, read_summary
 from pipeline.stages.tables import TableJob, TableRow
 from pipeline.tables.protocols import differing
 from pipeline.tables.quantities import RATIO
-from pipeline.tables.summaries import NamedSummary, Value, read_summary
 
 SEED_MARK = "#"
 COUNTED_KINDS = frozenset({"complexity", "decoding"})  # nothing has to be trained for these
+
+
+class NamedSummary(NamedTuple):
+    """A summary and the row that it belongs to: configs share results, so a summary has no name of a config."""
+
+    row: str
+    path: Path
+
+
+def parse_named(argument: str) -> NamedSummary:
+    """`ROW=PATH`; a further training seed's summary reads `ROW#SEED=PATH`."""
+    row, equals, path = argument.partition("=")
+    if not (row and equals and path):
+        raise InputError(f"summary {argument!r}: reads ROW=PATH, such as main=summary.json")
+    return NamedSummary(row, Path(path))
+
+
+def read_history(path: Path) -> Summary:
+    """The seconds of a training, from the last row of its history (csv)."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds {seconds}")
+    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
+        raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None
+    return Summary(kind="training", values={"training.seconds": Value(number=seconds)})
+
+
+class MeasuredValue(Value):
+    """A value of a table's row: of one training seed, or the mean over several."""
+
+    kind: str
+    """Of the summary that it comes from."""
+    seed_std: float | None = None
+    """Standard deviation over training seeds."""
+    seeds: int = 1
 
 
 @dataclass
@@ -24,7 +62,7 @@ class Measurement:
     name: str
     label: str | None = None
     traits: dict[str, Any] = field(default_factory=dict)
-    values: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, MeasuredValue] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     """The summaries' paths, by their kinds."""
 
@@ -38,15 +76,16 @@ class Measurement:
         """Whether nothing of it was trained."""
         return self.kinds <= COUNTED_KINDS
 
-    def add(self, kind: str, traits: dict[str, Any], values: dict[str, Value], path: str) -> None:
-        """Join another summary; both must speak of the same thing."""
-        self.join_traits(traits)
-        for key in sorted(values.keys() & self.values.keys()):
-            told = differing(self.values[key].protocol, values[key].protocol)
+    def add(self, summary: Summary, path: str) -> None:
+        """Join another summary of the same row; InputError where the two contradict."""
+        self.join_traits(summary.traits)
+        for key in sorted(summary.values.keys() & self.values.keys()):
+            told = differing(self.values[key].protocol, summary.values[key].protocol)
             problem = f"has two protocols: {told}" if told else "comes twice"
             raise InputError(f"summaries of {self.name!r}: {key} {problem}; give each summary once")
-        self.values |= {key: replace(value, kind=kind) for key, value in values.items()}
-        self.files.setdefault(kind, []).append(path)
+        for key, value in summary.values.items():
+            self.values[key] = MeasuredValue(**dict(value), kind=summary.kind)
+        self.files.setdefault(summary.kind, []).append(path)
 
     def join_traits(self, traits: dict[str, Any]) -> None:
         """Take over what another summary or seed says of the row; InputError where the two contradict."""
@@ -80,22 +119,18 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
     if len(rows) < len(job.rows) + len(job.counted):
         raise InputError("settings: rows: a name comes twice; name each row once")
     found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
-    read = cache(read_summary)  # one file has the counts of all rows
     for name, path in summaries:
-        summary = read(path)
-        if summary.kind not in kinds:
-            told = " and ".join(sorted(kinds))
-            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {told}")
         row = name if name in rows else _row_of(name, job)
         if row not in rows:
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
-        target = found[row].setdefault(name, _empty(rows[row], name))
-        called = rows[row].model or name
-        traits = summary.traits(called)
+        summary = read_history(path) if path.suffix == ".csv" else read_summary(path, rows[row].model or name)
+        if summary.kind not in kinds:
+            told = " and ".join(sorted(kinds))
+            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {told}")
         if summary.kind == "generation" and kinds != {"generation"}:  # the row is an autoencoder, not what samples
-            for key in ("method", "sample_kind"):
-                traits.pop(key, None)
-        target.add(summary.kind, traits, summary.values(called), str(path))
+            traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
+            summary = summary.model_copy(update={"traits": traits})
+        found[row].setdefault(name, _empty(rows[row], name)).add(summary, str(path))
     for measurement in (one for of_row in found.values() for one in of_row.values()):
         measurement.values |= ratios(measurement.values)
     for name in rows:
@@ -110,18 +145,17 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
     )
 
 
-def ratios(values: dict[str, Value]) -> dict[str, Value]:
+def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
     """The distance of samples over that of their autoencoder's reconstructions, where both are to the same images."""
-    found: dict[str, Value] = {}
+    found: dict[str, MeasuredValue] = {}
     for key, of_reconstructions in values.items():
         name = key.removeprefix("rfid.")
         if name == key or name not in values or of_reconstructions.number == 0:
             continue
         of_samples, images = values[name], ("reference_sha256", "reference_count")
         if all(of_samples.protocol.get(one) == of_reconstructions.protocol.get(one) for one in images):
-            found[RATIO + name] = replace(
-                of_samples, number=of_samples.number / of_reconstructions.number, std=None, interval=None
-            )
+            ratio = of_samples.number / of_reconstructions.number
+            found[RATIO + name] = of_samples.model_copy(update={"number": ratio, "std": None, "interval": None})
     return found
 
 
@@ -150,7 +184,7 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
     return joined
 
 
-def _mean(values: list[Value]) -> Value:
+def _mean(values: list[MeasuredValue]) -> MeasuredValue:
     """Mean and standard deviation (N - 1 in the denominator) over seeds; the images' deviation pooled.
 
     The intervals go: each is of one seed's number.
@@ -159,5 +193,5 @@ def _mean(values: list[Value]) -> Value:
         return values[0]
     numbers, deviations = [value.number for value in values], [value.std for value in values if value.std is not None]
     pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
-    joined = replace(values[0], number=fmean(numbers), std=pooled, interval=None)
-    return replace(joined, seed_std=stdev(numbers), seeds=len(values))
+    joined = {"number": fmean(numbers), "std": pooled, "interval": None}
+    return values[0].model_copy(update=joined | {"seed_std": stdev(numbers), "seeds": len(values)})

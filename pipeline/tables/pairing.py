@@ -6,10 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.tables.layout import Layout
-from pipeline.tables.measured import Measurement
+from pipeline.tables.measured import MeasuredValue, Measurement
 from pipeline.tables.published import Row, fixed_protocol, fixed_traits, row_name
 from pipeline.tables.quantities import Quantity
-from pipeline.tables.summaries import Value
 
 # Traits that make two rows different things, not the same thing measured otherwise.
 IDENTITY_TRAITS = frozenset({"dataset", "method", "sample_kind"})
@@ -22,9 +21,9 @@ class Cell:
 
     published: str | None = None
     published_two_std: str | None = None
-    values: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, MeasuredValue] = field(default_factory=dict)
     """The measured values by variant, those that there are."""
-    compared: Value | None = None
+    compared: MeasuredValue | None = None
     """The one of them that stands against the published number."""
     difference: float | None = None
     is_missing: bool = False

@@ -1,7 +1,7 @@
 """A metric carries its protocol: two numbers may share a column only if they were measured alike."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
@@ -51,22 +51,6 @@ def one_protocol(column: str, held: Iterable[Held]) -> dict[str, dict[str, Any]]
                 f" protocols: {told}; evaluate both alike or put them in two tables"
             )
     return {dataset: flat(first.protocol) for dataset, first in seen.items()}
-
-
-def own_protocol(protocol: dict[str, Any], metric: str, others: Collection[str]) -> dict[str, Any]:
-    """The part of a summary's protocol that concerns one metric: what is named after others alone goes.
-
-    `lpips_vgg_sha256` speaks of `lpips_vgg`, and `lpips` of both LPIPS metrics.
-    """
-    return {
-        key: own_protocol(value, metric, others) if isinstance(value, dict) else value
-        for key, value in protocol.items()
-        if _related(key, metric) or not any(_related(key, other) for other in others)
-    }
-
-
-def _related(key: str, metric: str) -> bool:
-    return key == metric or key.startswith(f"{metric}_") or metric.startswith(f"{key}_")
 
 
 def told(protocol: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ import torch
 import typer
 from reference_metrics import BATCH, pictures, reference_metrics, save_networks
 
+from pipeline.base.summary import read_summary
 from pipeline.commands.evaluate import evaluate
 
 BAR = 1.8
@@ -46,8 +47,7 @@ def ours(generated: Path, reference: Path, networks: Path, threads: int) -> dict
     evaluate(generated, reference, settings=json.dumps(settings), networks=networks)
     found = {}
     for path in Path("results", "evaluations", generated.name).glob("summary-*.json"):
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        found |= {f"{summary['space']}.{metric}": value for metric, value in summary["metrics"].items()}
+        found |= read_summary(path).numbers
     return found
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from pipeline.base.checksums import problem
 from pipeline.base.records import read_record
+from pipeline.base.summary import read_summary
 from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from pipeline.data.decode import decode
@@ -34,7 +35,7 @@ from pipeline.models.metric_networks.files import check_network
 from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import identity_problem
 from pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
-from pipeline.tables.summaries import read_summary
+from pipeline.tables.measured import read_history
 from pipeline.training.state import load_tree, save_tree
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
@@ -142,17 +143,15 @@ def tracked(path: Path) -> None:
 
 
 def summary(_: Path) -> list[bytes]:
-    psnr = {"psnr": {"mean": 0.5, "std": 0.25}}
-    reconstruction = {"kind": "reconstruction", "count": 2, "metrics": psnr, "protocol": {"resolution": 8}}
-    return [json.dumps(one).encode() for one in (reconstruction, {"kind": "training", "seconds": 3.5})]
+    psnr = {"psnr": {"number": 0.5, "std": 0.25, "interval": [0.25, 1], "protocol": {"resolution": 8}}}
+    return [json.dumps({"kind": "reconstruction", "traits": {"method": "x"}, "values": psnr}).encode()]
 
 
 def finite_summary(path: Path) -> None:
-    """What a summary says is a number, or the file is refused."""
-    found = read_summary(path)
-    if found.kind in ("reconstruction", "training"):
-        numbers = [value.number for value in found.values("any").values()]
-        assert all(abs(number) < float("inf") for number in numbers), numbers
+    """Every number of a summary or a history is finite, or the file is refused."""
+    found = read_history(path) if path.suffix == ".csv" else read_summary(path)
+    numbers = [value.number for value in found.values.values()]
+    assert all(abs(number) < float("inf") for number in numbers), numbers
 
 
 def history(_: Path) -> list[bytes]:

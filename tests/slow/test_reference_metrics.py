@@ -9,6 +9,7 @@ import scipy.sparse.linalg
 import torch
 from reference_metrics import pictures, reference_metrics, save_networks
 
+from pipeline.base.summary import read_summary
 from pipeline.commands.evaluate import evaluate
 
 pytestmark = pytest.mark.slow
@@ -33,8 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float]
         theirs = reference_metrics(made, real, networks)
     ours = {}
     for path in (folder / "results" / "evaluations" / "made").glob("summary-*.json"):
-        summary = json.loads(path.read_text())
-        ours |= {f"{summary['space']}.{metric}": value for metric, value in summary["metrics"].items()}
+        ours |= read_summary(path).numbers
     return ours, theirs
 
 

@@ -97,16 +97,16 @@ def test_the_words_of_the_page_give_a_column(
 
     each = pd.read_csv(tmp_path / "per_image.csv")["dists"]
     assert len(each) == 14 and each.between(0, 2).all() and each.nunique() > 1
-    summary = json.loads((tmp_path / "summary.json").read_text())["metrics"]["dists"]
-    assert summary["mean"] == pytest.approx(each.mean())
+    summary = json.loads((tmp_path / "summary.json").read_text())["values"]["dists"]
+    assert summary["number"] == pytest.approx(each.mean())
 
     told = json.dumps({"table": "table2", "rows": [{"name": "main", "dataset": "pictures"}]})
     table = [f"main={tmp_path}/summary.json", f"--csv={tmp_path}/table.csv", f"--markdown={tmp_path}/table.md"]
     python(checkout, "-m", "pipeline.make_table", told, *table)
     (row,) = (row for row in csv.DictReader((tmp_path / "table.csv").open()) if row["name"] == "main")
-    assert float(row["dists_measured"]) == pytest.approx(summary["mean"])
+    assert float(row["dists_measured"]) == pytest.approx(summary["number"])
     assert "DISTS ↓" in (tmp_path / "table.md").read_text()
-    assert f"{summary['mean']:.4f} ± {2 * summary['std']:.4f}" in (tmp_path / "table.md").read_text()
+    assert f"{summary['number']:.4f} ± {2 * summary['std']:.4f}" in (tmp_path / "table.md").read_text()
     words = "import sys; from pathlib import Path; from pipeline.page.gallery import _metric_words as words;"
     told = python(checkout, "-c", words + "print(*words(Path(sys.argv[1]), 1))", str(tmp_path / "per_image.csv"))
     assert f"DISTS\N{NO-BREAK SPACE}{each[0]:.4f}" in told

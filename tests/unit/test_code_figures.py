@@ -22,13 +22,13 @@ def curve(half_cells: bool) -> list[dict[str, Any]]:
     ]
 
 
-def summary(half_cells: bool, log2: int | None = None, tables: int = 0) -> dict[str, Any]:
+def summary(half_cells: bool, log2: int | None = None, megabytes: float = 0) -> dict[str, Any]:
     channels = {"minimum": [0.1, -2.0], "maximum": [0.9, 3.0], "mean": [0.5, 0.25], "variance": [0.04, 1.0]}
     return {
-        "noise": {"curve": curve(half_cells)},
-        "codes": {"channels": channels},
-        "table_entries_log2": log2,
-        "storage": {"tables": tables},
+        "kind": "codes",
+        "traits": {"table_entries": f"2^{log2}"} if log2 else {},
+        "values": {"codes.table_megabytes": {"number": megabytes}},
+        "details": {"noise": curve(half_cells), "codes": {"channels": channels}},
     }
 
 
@@ -41,10 +41,13 @@ def inputs(tmp_path: Path) -> dict[str, list[str]]:
         path.write_text(json.dumps(values))
         return path
 
-    ours, theirs = written("ours", summary(True, 18, 4_000_000)), written("theirs", summary(False))
-    small = written("small", summary(True, 10, 40_000))
+    ours, theirs = written("ours", summary(True, 18, 4.0)), written("theirs", summary(False))
+    small = written("small", summary(True, 10, 0.04))
     quality = {
-        name: written(f"{name}-quality", {"metrics": {"psnr": {"mean": psnr}, "lpips_alex": {"mean": 1 / psnr}}})
+        name: written(
+            f"{name}-quality",
+            {"kind": "reconstruction", "values": {"psnr": {"number": psnr}, "lpips_alex": {"number": 1 / psnr}}},
+        )
         for name, psnr in (("ours", 24.5), ("small", 21.0))
     }
     compared = [f"codes:ours={ours}", f"codes:theirs={theirs}"]

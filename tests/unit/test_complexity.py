@@ -5,13 +5,13 @@ import json
 import pytest
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import read_summary
 from pipeline.complexity import TABLES, complexity, published_comparison, published_row
 from pipeline.config.root import read_config
 from pipeline.models.complexity import counts, hash_table_parameters
 from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.stages.autoencoders import PAPER
-from pipeline.tables.summaries import read_summary
 
 
 def architecture(code_size, **changes):
@@ -117,17 +117,17 @@ def counted_as(**changes):
 def test_one_file_has_the_counts_of_each_model(tmp_path):
     models = {"small": counted_as(), "wide": counted_as(feature_channels=128)}
     complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
-    found = read_summary(tmp_path / "complexity.json")
-    assert found.kind == "complexity"
+    found = {name: read_summary(tmp_path / "complexity.json", name) for name in models}
     for name, told in models.items():
         expected = counts(Autoencoder.model_validate(told["autoencoder"]), 32, 1)
         traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16, "resolution": 32}
-        assert found.traits(name) == traits
-        assert found.values(name)["decoder_params"].number == expected["decoder_params"] / 1e6
-        assert found.values(name)["gmacs.true"].number == expected["gmacs"]["true"]
-    assert found.values("small")["decoder_params"] != found.values("wide")["decoder_params"]
+        assert (found[name].kind, found[name].traits) == ("complexity", traits)
+        assert found[name].values["decoder_params"].number == expected["decoder_params"] / 1e6
+        assert found[name].values["hash_tables.ngp"].number == expected["hash_table_params"]["ngp"] / 1e6
+        assert found[name].values["gmacs.true"].number == expected["gmacs"]["true"]
+    assert found["small"].values["decoder_params"] != found["wide"].values["decoder_params"]
     with pytest.raises(InputError, match="'large' is none of the models measured \\(small, wide\\)"):
-        found.traits("large")
+        read_summary(tmp_path / "complexity.json", "large")
 
 
 def test_a_model_that_cannot_be_counted_is_named(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_json, write_text
+from pipeline.base.atomic import write_text
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config, read_config
 from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import publish
@@ -132,7 +133,8 @@ def test_the_published_config_has_the_seeds_as_written(tmp_path: Path, monkeypat
 @pytest.fixture
 def repository(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git and DVC repository, committed, in which a run with one number is published."""
-    write_json(plan(reconstruction, "main").path("summary.json"), {"metrics": {"psnr": {"mean": 23.5, "std": 2.0}}})
+    measured = Summary(kind="reconstruction", values={"psnr": Value(number=23.5)})
+    write_summary(plan(reconstruction, "main").path("summary.json"), measured)
     publish(plan, str(TINY))
     for name in (".dvc", "config"):
         shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))

@@ -1,6 +1,5 @@
 """Any image set can be scored: folders and zips, once per network, going on where it was killed."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,12 +12,12 @@ import pytest
 from PIL import Image
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import Summary, read_summary
 from pipeline.commands.evaluate import evaluate
 from pipeline.data.sources import RawSequence
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.metrics import feature_summary
 from pipeline.stages.evaluation import EvaluationJob
-from pipeline.tables.summaries import read_summary
 
 SPACE = "efficientnet_lite0"
 QUICK = '{"micro_batch": 8, "shard": 8, "networks": ["efficientnet_lite0", "clip"]}'
@@ -51,8 +50,8 @@ def zipped(folder: Path) -> Path:
     return path
 
 
-def summary_of(name: str) -> dict[str, object]:
-    return json.loads(Path("results", "evaluations", name, f"summary-{SPACE}.json").read_text())
+def summary_of(name: str) -> Summary:
+    return read_summary(Path("results", "evaluations", name, f"summary-{SPACE}.json"))
 
 
 def test_a_folder_is_read_as_a_zip_of_its_images() -> None:
@@ -120,11 +119,13 @@ def test_metrics_protocol_and_what_is_left_out(capsys: pytest.CaptureFixture[str
         "left out: network clip is missing (CLIP-FID)",
     ):
         assert part in printed
-    summary = read_summary(Path("results", "evaluations", "theirs", f"summary-{SPACE}.json"))
-    assert (summary.method, summary.sample_kind) == ("StyleGAN2", "files")
+    summary = summary_of("theirs")
+    assert (summary.traits["method"], summary.traits["sample_kind"]) == ("StyleGAN2", "files")
+    assert summary.details == {"dataset": "ffhq256"}
     assert (summary.protocol["count"], summary.protocol["reference_count"]) == (11, 14)
     assert summary.protocol["reference_sha256"] and summary.protocol["network_sha256"]
-    assert summary.metrics["frechet_distance"] > 0 and summary.intervals.keys() >= {"frechet_distance", "f1"}
+    assert summary.values[f"{SPACE}.frechet_distance"].number > 0
+    assert all(value.interval is not None for value in summary.values.values())
 
 
 def test_a_second_set_takes_the_references_features_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +137,14 @@ def test_a_second_set_takes_the_references_features_as_they_are(monkeypatch: pyt
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     zipped(real)
     evaluate(Path("two"), Path("real.zip"), settings=QUICK)
-    assert summary_of("two")["metrics"] == feature_metrics("two", "real")
+    assert summary_of("two").numbers == of_stored_features("two", "real")
 
 
-def feature_metrics(*names: str) -> dict[str, float]:
+def of_stored_features(*names: str) -> dict[str, float]:
     """The metrics of two sets from their stored features."""
     made, real = (read_features(sorted(next(FEATURES.glob(f"{name}-*")).glob("*.npz"))) for name in names)
     job = {"sample_kind": "files", "method": "", "space": SPACE, "reference": ""}
-    return feature_summary(EvaluationJob.model_validate(job), made, real)["metrics"]
+    return feature_summary(EvaluationJob.model_validate(job), made, real).numbers
 
 
 def test_other_images_under_the_same_names_are_scored_anew() -> None:
@@ -153,7 +154,7 @@ def test_other_images_under_the_same_names_are_scored_anew() -> None:
     with Image.open(theirs / "003.png") as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(theirs / "003.png")
     evaluate(theirs, real, settings=QUICK)
-    assert summary_of("theirs")["metrics"] != first["metrics"]
+    assert summary_of("theirs").numbers != first.numbers
 
 
 def test_without_any_network_it_says_which_file_to_put_where() -> None:

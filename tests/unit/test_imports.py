@@ -174,5 +174,5 @@ print(*sys.modules)
 """
     files = (str(tmp_path / name) for name in ("generated", "reference", "summary"))
     found = set(run(program, json.dumps(job), *files).split())
-    assert json.loads((tmp_path / "summary").read_text())["metrics"]["frechet_distance"] > 0
+    assert json.loads((tmp_path / "summary").read_text())["values"]
     assert not found & {"torch._dynamo", "torchvision", "torch_fidelity", "cleanfid", "scipy.stats"}

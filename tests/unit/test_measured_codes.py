@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.base.summary import read_summary
 from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from pipeline.dump_codes import dump_codes
 from pipeline.evaluation import code_noise
@@ -35,7 +36,6 @@ from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
 from pipeline.models.perceptual import LpipsDistance
 from pipeline.settings.autoencoder import Autoencoder
-from pipeline.tables.summaries import read_summary
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
@@ -84,7 +84,7 @@ def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
     assert numbers["psnr_fall"] == pytest.approx(1.5) and numbers["lpips_rise"] == pytest.approx(0.5)
     assert tolerated(curve[:2], "deviations") == 0.1, "none has fallen so far"
     other = noise_numbers([one | {"half_cells": None} for one in curve])
-    assert other["psnr_fall"] is None and other["tolerated_half_cells"] is None
+    assert other.keys() == {"psnr_quiet", "tolerated_deviations"}
 
 
 def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder: Any) -> None:
@@ -186,16 +186,20 @@ def test_the_stages_write_what_the_tables_read(
     lpips = networks_folder / "lpips_alex.safetensors"
     measure_codes(json.dumps(job), tiny_images, weights, codes, hits, lpips, summary)
     found = read_summary(summary)
-    assert found.method == "BRIGHT" and found.table_entries_log2 == settings.tables.entries_log2
-    assert 0 <= found.codes["minimum"] < found.codes["maximum"] <= 1
+    assert found.traits["method"] == "BRIGHT"
+    assert found.traits["table_entries"] == f"2^{settings.tables.entries_log2}"
+    numbers = {key.removeprefix("codes."): value.number for key, value in found.values.items()}
+    assert 0 <= numbers["code_minimum"] < numbers["code_maximum"] <= 1
     statistics = json.loads((tmp_path / "statistics.json").read_text())
-    assert found.usage["used_share"] == pytest.approx(np.mean(statistics["hits"]["share_hit"]))
+    assert numbers["used_share"] == pytest.approx(100 * np.mean(statistics["hits"]["share_hit"]))
+    assert numbers["code_bytes"] == 4 * 32 and numbers["psnr_quiet"] == found.details["noise"][0]["psnr"]
     assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
     speeds = tmp_path / "decoding.json"
     model = {"autoencoder": job["autoencoder"], "resolution": 32, "channels": 1}
     measure_decoding(json.dumps({"models": {"a": model, "b": model}, "batch": 2, "rounds": 3}), speeds)
-    rates = read_summary(speeds).models
-    assert rates.keys() == {"a", "b"} and rates["a"].images_per_second.median > 0
+    for name in ("a", "b"):
+        rate = read_summary(speeds, name).values["decoding.images_per_second"]
+        assert rate.interval is not None and 0 < rate.interval[0] <= rate.number <= rate.interval[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -213,16 +217,17 @@ def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, 
         patch.setattr(code_noise, "LpipsDistance", lambda *_: AbsoluteDifference())
         measure_codes(json.dumps(job), split, weights, codes, hits, networks_folder / "lpips_alex.safetensors", summary)
     found = read_summary(summary)
-    assert found.table_entries_log2 is None and found.noise["tolerated_half_cells"] is None
-    assert found.storage.tables == 0
+    numbers = {key.removeprefix("codes."): value.number for key, value in found.values.items()}
+    assert "table_entries" not in found.traits and "tolerated_half_cells" not in numbers
+    assert numbers["table_megabytes"] == 0
     if family == "kl":
-        assert found.usage is None and found.storage.code_bits == 4 * 4 * 4 * 32
+        assert "used_share" not in numbers and numbers["code_bytes"] == 4 * 4 * 4 * 4
         return
     indices = model.eval().indices(read_codes(codes)).flatten()
     shares = torch.bincount(indices, minlength=16).double() / len(indices)
-    assert found.usage["used_share"] == pytest.approx(float((shares > 0).double().mean()))
-    assert found.usage["perplexity"] == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
-    assert found.storage.code_bits == 4 * 4 * (3 if family == "rqvae" else 1) * 4
+    assert numbers["used_share"] == pytest.approx(100 * float((shares > 0).double().mean()))
+    assert numbers["perplexity"] == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
+    assert 8 * numbers["code_bytes"] == 4 * 4 * (3 if family == "rqvae" else 1) * 4
 
 
 class AbsoluteDifference(nn.Module):
@@ -244,14 +249,14 @@ def test_decoders_of_all_families_take_turns(tmp_path: Path, tiny_autoencoder: A
     ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
     models["ours"] = {"autoencoder": ours, "resolution": 32, "channels": 1}
     measure_decoding(json.dumps({"models": models, "batch": 2, "rounds": 2}), tmp_path / "decoding.json")
-    found = read_summary(tmp_path / "decoding.json").models
-    assert {name: one.method for name, one in found.items()} == {
+    found = {name: read_summary(tmp_path / "decoding.json", name) for name in models}
+    assert {name: one.traits["method"] for name, one in found.items()} == {
         "vqgan": "VQGAN",
         "rqvae": "RQ-VAE",
         "kl": "KL autoencoder",
         "ours": "BRIGHT",
     }
-    assert all(one.images_per_second.low > 0 for one in found.values())
+    assert all(one.values["decoding.images_per_second"].number > 0 for one in found.values())
 
 
 def test_decoders_are_timed_as_they_are_used(

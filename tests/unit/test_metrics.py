@@ -215,9 +215,14 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     summary = json.loads(paths[-1].read_text())
     assert summary["kind"] == "generation"
-    assert (summary["method"], summary["code_size"]) == ("BRIGHT (LDM)", "8x8x4")
-    assert (summary["space"], summary["network"]) == ("efficientnet_lite0", "efficientnet_lite0")
-    protocol = summary["protocol"]
+    assert summary["traits"] == {
+        "method": "BRIGHT (LDM)",
+        "sample_kind": "diffusion",
+        "code_size": "8x8x4",
+        "prepared": "center crop, Pillow box, to 256",
+    }
+    protocol, *others = (value["protocol"] for value in summary["values"].values())
+    assert all(other == protocol for other in others)
     expected = {
         "count": 30,
         "reference": "validation",
@@ -243,9 +248,10 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
         "pillow",
         "scipy",
     }
-    assert set(summary["intervals"]) == set(summary["metrics"]) - {"score_std", "density_std"}
-    for metric, interval in summary["intervals"].items():
-        assert interval["low"] <= summary["metrics"][metric] <= interval["high"]
+    with_std = {name.partition(".")[2] for name, value in summary["values"].items() if "std" in value}
+    assert with_std == {"score_mean", "density"}
+    for value in summary["values"].values():
+        assert value["interval"][0] <= value["number"] <= value["interval"][1]
     first = paths[-1].read_bytes()
     score_features(json.dumps({**JOB, "code_size": "8x8x4"}), *paths)
     assert paths[-1].read_bytes() == first
@@ -262,9 +268,9 @@ def test_reconstructions_are_scored_by_their_distance_alone(tmp_path: Path) -> N
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["kind"] == "reconstruction_distance"
     distance = frechet_distance(made.features, real.features, "torch-fidelity")
-    assert summary["metrics"] == {"frechet_distance": distance}
-    assert summary["intervals"].keys() == {"frechet_distance"}
-    assert "neighbourhood" not in summary["protocol"]
+    ((name, value),) = summary["values"].items()
+    assert (name, value["number"]) == ("rfid.efficientnet_lite0.frechet_distance", distance)
+    assert len(value["interval"]) == 2 and "neighbourhood" not in value["protocol"]
 
 
 def test_features_other_than_the_settings_say_are_refused(tmp_path: Path) -> None:

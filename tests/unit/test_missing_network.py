@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from finished_plan import tiny_plan
 
-from pipeline.base.atomic import write_json
 from pipeline.base.paths import NETWORKS
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.evaluation.metrics import SERVES
 from pipeline.make_table import make_table
 from pipeline.models.metric_networks.manifest import network_path
@@ -17,13 +17,10 @@ from pipeline.stages.tables import tables
 
 METRICS = {
     "frechet_distance": {"frechet_distance": 4.5},
-    "score": {"score_mean": 3.1, "score_std": 0.1},
-    "kernel_distance": {"kernel_distance": 0.0123, "kernel_distance_std": 0.001},
+    "score": {"score_mean": 3.1},
+    "kernel_distance": {"kernel_distance": 0.0123},
     "gaussian_kernel_distance": {"gaussian_kernel_distance": 0.456},
-    "precision_recall": {
-        **{"precision": 0.7, "recall": 0.5, "f1": 0.583},
-        **{"density": 0.8, "density_std": 0.9, "coverage": 0.6},
-    },
+    "precision_recall": {"precision": 0.7, "recall": 0.5, "f1": 0.583, "density": 0.8, "coverage": 0.6},
 }
 
 
@@ -39,11 +36,14 @@ def _all_networks_but_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def score(job: Job) -> None:
     """Put made-up numbers in the place of a job's summary."""
     space, told = job.settings["space"], job.settings
-    facts = {key: told[key] for key in ("sample_kind", "method")}
-    metrics = {metric: value for kind in SERVES[space] for metric, value in METRICS[kind].items()}
+    traits = {key: told[key] for key in ("sample_kind", "method")}
     protocol = {"count": told["count"], "reference": told["reference"]}
-    summary = {"kind": "generation", "network": space, "space": space, "metrics": metrics, "protocol": protocol}
-    write_json(job.path("summary.json"), summary | facts)
+    values = {
+        f"{space}.{metric}": Value(number=number, std=0.001, protocol=protocol)
+        for kind in SERVES[space]
+        for metric, number in METRICS[kind].items()
+    }
+    write_summary(job.path("summary.json"), Summary(kind="generation", traits=traits, values=values))
 
 
 def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:

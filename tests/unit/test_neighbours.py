@@ -144,10 +144,12 @@ def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Pat
     assert list(frame["rank"][:4]) == [1, 2, 1, 2]
     assert (frame.groupby(["set", "image"], sort=False)["lpips"].diff().dropna() >= 0).all()
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["kind"], summary["count"], summary["validation_count"]) == ("neighbours", 3, 5)
-    assert 0 <= summary["share_nearer"] <= 1
-    assert summary["protocol"]["reference_sha256"] == content_digest(train)
-    assert summary["quantiles"]["generated"]["0.5"] == pytest.approx(summary["median_generated"])
-    assert summary["ratio"] == pytest.approx(summary["median_generated"] / summary["median_validation"])
+    assert (summary["kind"], summary["details"]["validation_count"]) == ("neighbours", 5)
+    share = summary["values"]["share_nearer"]
+    assert 0 <= share["number"] <= 1 and share["protocol"]["count"] == 3
+    assert share["protocol"]["reference_sha256"] == content_digest(train)
+    numbers = {name: value["number"] for name, value in summary["values"].items()}
+    assert summary["details"]["quantiles"]["generated"]["0.5"] == pytest.approx(numbers["median_generated"])
+    assert numbers["ratio"] == pytest.approx(numbers["median_generated"] / numbers["median_validation"])
     picture = Image.open(tmp_path / "neighbours.png")
     assert (picture.mode, picture.size) == ("RGB", (3 * 98 + 2, 3 * 98 + 2))

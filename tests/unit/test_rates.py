@@ -17,10 +17,16 @@ from pipeline.stages.figures import FigureJob
 JOB = FigureJob.model_validate({"figure": "rate_quality", "models": {"small": "bright-4x4x4-aaaaaa"}})
 
 
-def summary(method: str, code_size: str, bits: float, psnr: float, **changes: Any) -> dict[str, Any]:
-    metrics = {"psnr": {"mean": psnr, "std": 2.0}, "lpips_alex": {"mean": 1 / psnr, "std": 0.1}}
-    facts = {"method": method, "code_size": code_size, "metrics": metrics}
-    return facts | {"code_bits": {"per_image": bits, "counted_by": "noise"}} | changes
+def summary(
+    method: str, code_size: str, bits: float, psnr: float, counted_by: str = "noise", **traits: Any
+) -> dict[str, Any]:
+    numbers = {"psnr": psnr, "lpips_alex": 1 / psnr, "code_bits": bits}
+    return {
+        "kind": "reconstruction",
+        "traits": {"method": method, "code_size": code_size} | traits,
+        "values": {name: {"number": number} for name, number in numbers.items()},
+        "details": {"code_bits_counted_by": counted_by},
+    }
 
 
 @pytest.fixture
@@ -29,11 +35,8 @@ def given(tmp_path: Path) -> list[str]:
     found = {
         "large": [summary("BRIGHT", "8x8x4", 1500, 25.0), summary("BRIGHT", "8x8x4", 1500, 27.0)],
         "small": [summary("BRIGHT", "4x4x4", 400, 21.0)],
-        "vqgan": [summary("VQGAN", "8x8", 576, 22.0, code_bits={"per_image": 576, "counted_by": "indices"})],
-        "bare": [
-            summary("BRIGHT", "8x8x4", 8192, 24.0, ablation="no tables")
-            | {"code_bits": {"per_image": 8192, "counted_by": "float32"}}
-        ],
+        "vqgan": [summary("VQGAN", "8x8", 576, 22.0, "indices")],
+        "bare": [summary("BRIGHT", "8x8x4", 8192, 24.0, "float32", ablation="no tables")],
     }
     arguments = []
     for name, summaries in found.items():
@@ -41,7 +44,8 @@ def given(tmp_path: Path) -> list[str]:
             (tmp_path / f"{name}-{seed}.json").write_text(json.dumps(facts))
             arguments.append(f"reconstruction:{name}={tmp_path / f'{name}-{seed}.json'}")
     rates = {"large": 100, "bright-4x4x4-aaaaaa": 400, "vqgan": 50, "bare": 200}
-    models = {name: {"images_per_second": {"median": rate}} for name, rate in rates.items()}
+    speeds = {name: {"decoding.images_per_second": {"number": rate}} for name, rate in rates.items()}
+    models = {name: {"kind": "decoding", "values": values} for name, values in speeds.items()}
     (tmp_path / "decoding.json").write_text(json.dumps({"models": models}))
     return [*arguments, f"decoding={tmp_path / 'decoding.json'}"]
 
@@ -66,7 +70,7 @@ def test_each_family_is_a_curve_over_its_code_sizes(given: list[str]) -> None:
 
 def test_a_curve_goes_from_few_bits_to_many_whatever_decoding_takes(given: list[str], tmp_path: Path) -> None:
     speeds = json.loads((tmp_path / "decoding.json").read_text())
-    speeds["models"]["bright-4x4x4-aaaaaa"]["images_per_second"]["median"] = 50
+    speeds["models"]["bright-4x4x4-aaaaaa"]["values"]["decoding.images_per_second"]["number"] = 50
     (tmp_path / "decoding.json").write_text(json.dumps(speeds))
     psnr_of_time = rate_quality(JOB, parse_inputs(given)).axes[2]
     np.testing.assert_allclose(psnr_of_time.get_lines()[0].get_xydata(), [(20, 21), (10, 26)])
@@ -98,8 +102,8 @@ def test_it_is_written_twice_alike(given: list[str], tmp_path: Path) -> None:
 
 
 def test_what_is_missing_gets_one_line(given: list[str], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="small \\(small\\) is none of the models measured \\(large, bright-4x4x4"):
+    with pytest.raises(InputError, match="'small' is none of the models measured \\(large, bright-4x4x4"):
         rate_quality(JOB.model_copy(update={"models": {}}), parse_inputs(given))
     (tmp_path / "vqgan-0.json").write_text(json.dumps({"method": "VQGAN", "code_size": "8x8"}))
-    with pytest.raises(InputError, match="without code_bits"):
+    with pytest.raises(InputError, match=r"vqgan-0\.json: kind: this key is missing"):
         rate_quality(JOB, parse_inputs(given))

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from pipeline.base.errors import InputError
+from pipeline.base.summary import read_summary
 from pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
-from pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_summary, ssim
+from pipeline.evaluation.reconstruction import METRICS, exact_images, image_metrics, psnr, reconstruction_values, ssim
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
 from pipeline.models.perceptual import LpipsDistance
@@ -85,19 +86,18 @@ def test_a_metric_of_ones_own_gets_the_originals_first(monkeypatch: pytest.Monke
 
 def test_the_summary_is_the_mean_over_images_with_its_deviation() -> None:
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, 22.0, 27.0], "ssim": [0.5, 0.5, 0.5]})
-    summary = reconstruction_summary(frame)
-    assert summary["psnr"]["mean"] == pytest.approx(23.0)
-    assert summary["psnr"]["std"] == pytest.approx(np.sqrt((9 + 1 + 16) / 2))
-    assert summary["ssim"] == {"mean": 0.5, "std": 0.0}
+    values = reconstruction_values(frame, {"psnr": {"count": 3}, "ssim": {}})
+    assert values["psnr"].number == pytest.approx(23.0) and values["psnr"].protocol == {"count": 3}
+    assert values["psnr"].std == pytest.approx(np.sqrt((9 + 1 + 16) / 2))
+    assert (values["ssim"].number, values["ssim"].std) == (0.5, 0.0)
 
 
 def test_exact_copies_are_counted_and_left_out_of_the_mean_psnr() -> None:
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, np.inf, 22.0]})
-    assert reconstruction_summary(frame)["psnr"] == pytest.approx(
-        {"mean": 21.0, "std": np.sqrt(2.0), "exact_images": 1}
-    )
+    psnr = reconstruction_values(frame, {"psnr": {}})["psnr"]
+    assert (psnr.number, psnr.std) == pytest.approx((21.0, np.sqrt(2.0))) and exact_images(frame) == 1
     with pytest.raises(InputError, match="psnr: infinite for every image"):
-        reconstruction_summary(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}))
+        reconstruction_values(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}), {"psnr": {}})
 
 
 STAGE = ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png")
@@ -122,13 +122,14 @@ def test_the_stage_measures_the_images_that_it_writes(
     distance = LpipsDistance("lpips_alex", networks[0])
     for name, values in image_metrics(originals.tensor(), made.tensor(), {"lpips_alex": distance}).items():
         np.testing.assert_allclose(frame[name], values, rtol=1e-5)
-    summary = json.loads(outputs[2].read_text())
-    assert summary["metrics"]["psnr"]["mean"] == pytest.approx(frame["psnr"].mean())
-    assert summary["protocol"]["images_sha256"] == content_digest(originals)
-    assert (summary["count"], summary["protocol"]["reference"], summary["protocol"]["resize"]) == (
-        14,
-        "validation",
-        "none",
-    )
-    assert {"lpips_alex_sha256", "lpips_vgg_sha256", "versions"} <= set(summary["protocol"])
+    summary = read_summary(outputs[2])
+    assert summary.values["psnr"].number == pytest.approx(frame["psnr"].mean())
+    shared = {"count": 14, "reference": "validation", "resize": "none", "images_sha256": content_digest(originals)}
+    for name in ("lpips_alex", "lpips_vgg", "ssim", "psnr"):
+        protocol = summary.values[name].protocol
+        assert protocol.items() >= shared.items() and protocol["versions"]
+        hashes = [key for key in protocol if key.startswith("lpips_")]
+        assert hashes == ([f"{name}_sha256"] if name.startswith("lpips") else [])
+    assert "Gaussian" in summary.values["ssim"].protocol["ssim"] and "ssim" not in summary.values["psnr"].protocol
+    assert summary.values["code_bits"].protocol == {} and summary.details["exact_images"] == 0
     assert Image.open(outputs[3]).size == (12 * 98 + 2, 2 * 98 + 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.atomic import write_json
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import read_config
 from pipeline.plan.publish import publish
 from pipeline.stages.autoencoders import autoencoder, reconstruction
@@ -23,8 +23,10 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     return Jobs(read_config(DEMO))
 
 
-def finish(job: Job, **summary: object) -> None:
-    write_json(job.path("summary.json"), summary)
+def finish(job: Job, **numbers: float) -> None:
+    """Write the job's summary; every number has a standard deviation of 2."""
+    values = {name.replace("__", "."): Value(number=number, std=2.0) for name, number in numbers.items()}
+    write_summary(job.path("summary.json"), Summary(kind="any", values=values))
 
 
 def test_a_run_without_results_has_no_metrics_file(plan: Jobs) -> None:
@@ -33,21 +35,28 @@ def test_a_run_without_results_has_no_metrics_file(plan: Jobs) -> None:
 
 
 def test_metrics_have_the_numbers_of_finished_jobs_by_name(plan: Jobs) -> None:
-    finish(plan(reconstruction, "main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
+    finish(plan(reconstruction, "main"), psnr=23.5, code_bits=12.0)
     network = "efficientnet_lite0"
-    finish(plan(evaluation, "main", network, 1000), metrics={"frechet_distance": 530.0})
-    finish(plan(evaluation, "main", network, 500), metrics={"frechet_distance": 560.0})
-    finish(plan(neighbours, "main"), median_generated=0.1, median_validation=0.11, ratio=0.9, count=1000)
+    finish(plan(evaluation, "main", network, 1000), efficientnet_lite0__score_mean=530.0)
+    finish(plan(evaluation, "main", network, 500), efficientnet_lite0__kernel_distance=560.0)
+    finish(plan(neighbours, "main"), median_generated=0.1, median_validation=0.11, ratio=0.9, share_nearer=0.5)
     assert str(PLACE) in publish(plan, str(DEMO)).present
     assert json.loads(PLACE.read_text()) == {
         "reconstruction": {"main": {"psnr": 23.5}},
-        "generation": {"main": {network: {"1000": {"frechet_distance": 530.0}, "500": {"frechet_distance": 560.0}}}},
+        "generation": {
+            "main": {
+                network: {
+                    "1000": {"score_mean": 530.0, "score_std": 2.0},
+                    "500": {"kernel_distance": 560.0, "kernel_distance_std": 2.0},
+                }
+            }
+        },
         "neighbours": {"main": {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9}},
     }
 
 
 def test_publishing_again_leaves_the_file_alone(plan: Jobs) -> None:
-    finish(plan(reconstruction, "main"), metrics={"psnr": {"mean": 23.5, "std": 2.0}})
+    finish(plan(reconstruction, "main"), psnr=23.5)
     publish(plan, str(DEMO))
     written = PLACE.stat().st_mtime_ns
     publish(plan, str(DEMO))

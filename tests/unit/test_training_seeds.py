@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from finished_plan import TINY, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.plan.publish import publish
 from pipeline.plan.shards import planned
 from pipeline.plan.view import view
@@ -99,7 +99,8 @@ def test_a_table_names_the_weights_of_each_seed() -> None:
 def test_metrics_have_the_numbers_of_each_seed() -> None:
     plan = seeded(0, 1)
     for jobs, psnr in ((plan, 23.5), (plan.other_seeds[1], 24.5)):
-        write_json(jobs(reconstruction, "main").path("summary.json"), {"metrics": {"psnr": {"mean": psnr, "std": 2.0}}})
+        measured = Summary(kind="reconstruction", values={"psnr": Value(number=psnr)})
+        write_summary(jobs(reconstruction, "main").path("summary.json"), measured)
     publish(plan, str(TINY))
     metrics = json.loads(Path("results/tiny/metrics.json").read_text())
     assert metrics == {

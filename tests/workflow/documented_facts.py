@@ -26,6 +26,7 @@ from pipeline.config.root import Config, read_config
 from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
+FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
 OF_NETWORKS = {"fetch_network", "extract_features", "score_features"}
 """Stages whose number of jobs depends on the metric networks that are here."""
 PAPER = "snakemake --configfile config/paper.yaml --workflow-profile workflow/profiles/local"
@@ -294,7 +295,7 @@ def table_has_every_claim(run: Run, place: Place, places: Places, line: str) -> 
 def table_has_the_number_of_its_summary(run: Run, place: Place, places: Places, line: str) -> None:
     rows = list(csv.DictReader(place.text("table5.csv").splitlines()))
     (measured,) = (row for row in rows if row["source"] == "measured")
-    distance = json.loads(place.text("summary-inception.json"))["metrics"]["frechet_distance"]
+    distance = json.loads(place.text("summary-inception.json"))["values"][FRECHET]["number"]
     assert float(measured["fd_efficientnet_lite0_measured"]) == distance
     assert f"{distance:.1f}" in place.text("table5.md")
     assert len(rows) > 1
@@ -304,9 +305,10 @@ def evaluation_has_its_protocol_and_missing_networks(run: Run, place: Place, pla
     missing = re.findall(r"^left out: network (\w+) is missing", run.text, re.MULTILINE)
     assert missing == ["inception", "clip", "vgg16", "dinov2", "clip_l14_336"]
     summary = json.loads(place.text("results/evaluations/generated/summary-efficientnet_lite0.json"))
-    assert (summary["method"], summary["dataset"]) == ("StyleGAN2", "ffhq256")
-    assert summary["protocol"]["count"] == summary["protocol"]["reference_count"] == IMAGES
-    assert summary["protocol"]["reference_prepared"] == "center crop, Pillow lanczos, to 256"
+    assert (summary["traits"]["method"], summary["details"]["dataset"]) == ("StyleGAN2", "ffhq256")
+    protocol = summary["values"][FRECHET]["protocol"]
+    assert protocol["count"] == protocol["reference_count"] == IMAGES
+    assert protocol["reference_prepared"] == "center crop, Pillow lanczos, to 256"
 
 
 def network_is_the_one_of_the_run(run: Run, place: Place, places: Places, line: str) -> None:

@@ -30,4 +30,4 @@ def test_twenty_steps_from_the_tiny_runs_model_are_better_than_twenty_from_scrat
 def psnr(play: Workflow, name: str) -> float:
     """Of the validation images' reconstructions, in dB."""
     (folder,) = (path for path in play.folders("reconstructions") if path.name.startswith(f"{name}-"))
-    return json.loads((folder / "summary.json").read_text())["metrics"]["psnr"]["mean"]
+    return json.loads((folder / "summary.json").read_text())["values"]["psnr"]["number"]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import PUBLISHED_FOLDER, name_of, row_of, write_summary
+from made_summaries import PUBLISHED_FOLDER, row_of, write_summary
 
 from pipeline.stages.tables import TableJob
 from pipeline.tables.build import Table, build_table
-from pipeline.tables.summaries import NamedSummary
+from pipeline.tables.measured import NamedSummary
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def built(tmp_path: Path) -> Callable[..., Table]:
 
     def build(table: str, *summaries: dict[str, Any], **job: Any) -> Table:
         named = [
-            NamedSummary(name_of(summary), write_summary(tmp_path / f"{index}.json", summary))
+            NamedSummary(summary["name"], write_summary(tmp_path / f"{index}.json", summary))
             for index, summary in enumerate(summaries)
         ]
         told = {row["name"]: row for row in map(row_of, reversed(summaries))}

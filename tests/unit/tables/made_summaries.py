@@ -1,6 +1,7 @@
-"""Made-up summaries of every kind, and what tests read in a built table.
+"""Made-up summaries of every kind, and helpers that read a built table.
 
-A made-up summary also has what the row's settings say, its name and its dataset: the files that tables read do not.
+A made-up summary is a dict in the format of `pipeline/base/summary.py`, with the row's name and dataset beside it,
+which the settings of a table have and no file has.
 """
 
 import csv
@@ -9,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.metrics import COLUMN_SPACES
 from pipeline.tables.build import Table
 from pipeline.tables.render import to_csv
 
@@ -20,123 +22,120 @@ PREPARED = {
     "lsun_church256": (256, "center crop, Pillow bicubic, to 256"),
 }
 DEMO = (32, "center crop, Pillow lanczos, to 32")
-OF_THE_ROW = ("autoencoder", "samples", "dataset")
-
-
-def name_of(summary: dict[str, Any]) -> str:
-    return str(summary.get("autoencoder") or summary["samples"])
+DEVIATIONS = {"lpips_alex": 0.0131, "lpips_vgg": 0.0231, "ssim": 0.0831, "psnr": 2.1234567}
 
 
 def row_of(summary: dict[str, Any]) -> dict[str, Any]:
     """The settings of the row that a summary is of, as a plan has them."""
     resolution, prepared = PREPARED.get(summary["dataset"], DEMO)
-    told = {"name": name_of(summary).partition("#")[0], "dataset": summary["dataset"]}
-    return told | {"resolution": resolution, "prepared": prepared}
+    row = {"name": summary["name"].partition("#")[0], "dataset": summary["dataset"]}
+    return row | {"resolution": resolution, "prepared": prepared}
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> Path:
-    """As a stage writes it; counts are those of a file's models, here of one alone."""
-    told = {key: value for key, value in summary.items() if key not in OF_THE_ROW}
-    if told["kind"] == "complexity":
-        told = {"kind": told.pop("kind"), "models": {name_of(summary): told}}
-    path.write_text(json.dumps(told))
+    """As a stage writes it; counts are in a file of several models, which here has one."""
+    content = {key: value for key, value in summary.items() if key not in ("name", "dataset")}
+    path.write_text(
+        json.dumps({"models": {summary["name"]: content}} if content.get("kind") == "complexity" else content)
+    )
     return path
 
 
-def reconstruction(name: str, **changes: Any) -> dict[str, Any]:
-    """A made-up reconstruction summary of the demo's kind."""
+def with_protocol(summary: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The summary with changes of every value's protocol, and of a trait that is one of them."""
+    traits = summary["traits"] | {key: value for key, value in changes.items() if key in summary["traits"]}
+    values = {
+        name: value | {"protocol": value["protocol"] | changes} if "protocol" in value else value
+        for name, value in summary["values"].items()
+    }
+    return summary | {"traits": traits, "values": values}
+
+
+def reconstruction(
+    name: str, dataset: str = "fashion_mnist", count: int = 1000, numbers: Any = None, **traits: Any
+) -> dict[str, Any]:
+    """A made-up reconstruction summary of the demo's kind; `numbers` replaces some of the metrics."""
+    metrics = {"lpips_alex": 0.02154321, "lpips_vgg": 0.1234567, "ssim": 0.8271234, "psnr": 23.8123456}
+    resolution = PREPARED.get(dataset, DEMO)[0]
+    images = {"count": count, "reference": "validation", "resolution": resolution, "versions": {"torch": "2.13"}}
+    own: dict[str, dict[str, str]] = {
+        "lpips_alex": {"lpips_alex_sha256": "a" * 64, "lpips": "0.1, at the images' own resolution"},
+        "lpips_vgg": {"lpips_vgg_sha256": "b" * 64, "lpips": "0.1, at the images' own resolution"},
+        "ssim": {"ssim": "Gaussian window 11"},
+    }
+    values = {
+        metric: {"number": number, "std": DEVIATIONS[metric], "protocol": images | own.get(metric, {})}
+        for metric, number in (metrics | (numbers or {})).items()
+    }
+    model = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16, "resolution": resolution}
+    trained = {"code_noise": "after_tiling", "adversarial": "wgan_gp", "train_images": 20_000}
     return {
-        "kind": "reconstruction",
-        "dataset": "fashion_mnist",
-        "method": "BRIGHT",
-        "autoencoder": name,
-        "code_size": "8x8x4",
-        "key_length": 1,
-        "feature_size": 16,
-        "code_noise": "after_tiling",
-        "adversarial": "wgan_gp",
-        "train_images": 20_000,
-        "count": 1000,
-        "metrics": {
-            "lpips_alex": {"mean": 0.02154321, "std": 0.0131},
-            "lpips_vgg": {"mean": 0.1234567, "std": 0.0231},
-            "ssim": {"mean": 0.8271234, "std": 0.0831},
-            "psnr": {"mean": 23.8123456, "std": 2.1234567},
-        },
-        "code_bits": {"per_image": 1534.6, "counted_by": "noise"},
-        "protocol": {
-            "count": 1000,
-            "reference": "validation",
-            "resolution": PREPARED.get(changes.get("dataset", "fashion_mnist"), DEMO)[0],
-            "lpips_alex_sha256": "a" * 64,
-            "lpips_vgg_sha256": "b" * 64,
-            "lpips": "0.1, at the images' own resolution",
-            "ssim": "Gaussian window 11",
-            "versions": {"torch": "2.13"},
-        },
-    } | changes
-
-
-def church(name: str, code_size: str, **changes: Any) -> dict[str, Any]:
-    """A made-up reconstruction summary that matches Church's published rows."""
-    values = reconstruction(name, dataset="lsun_church256", code_size=code_size, feature_size=64, count=300)
-    values["protocol"] = {**values["protocol"], "count": 300}
-    return values | changes
-
-
-def complexity(name: str, dataset: str, code_size: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "kind": "complexity",
-        "autoencoder": name,
+        "name": name,
         "dataset": dataset,
-        "method": "BRIGHT",
-        "code_size": code_size,
-        "resolution": PREPARED.get(dataset, DEMO)[0],
-        "key_length": 1,
-        "feature_size": 64,
-        "hash_table_params": {"ngp": 10_607_648, "tcnn": 10_138_048},
-        "decoder_params": 9_612_345,
-        "encoder_params": 3_000_000,
-        "gmacs": {"paper_rule": 63.397632, "true": 67.9},
-        "convention": "tcnn",
-    } | changes
+        "kind": "reconstruction",
+        "traits": model | trained | traits,
+        "values": values | {"code_bits": {"number": 1534.6}},
+    }
 
 
-def generation(name: str, network: str, **changes: Any) -> dict[str, Any]:
-    """A made-up evaluation of the demo's samples in one network's features."""
-    protocol = {
+def church(name: str, code_size: str, count: int = 300, **changes: Any) -> dict[str, Any]:
+    """A made-up reconstruction summary that matches Church's published rows."""
+    return reconstruction(name, "lsun_church256", count, **{"code_size": code_size, "feature_size": 64} | changes)
+
+
+def complexity(name: str, dataset: str, code_size: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
+    """Made-up counts, parameters in millions; of `numbers` None is left out."""
+    counts = {"hash_tables.ngp": 10.607648, "hash_tables.tcnn": 10.138048, "decoder_params": 9.612345}
+    counts |= {"encoder_params": 3.0, "gmacs.paper_rule": 63.397632, "gmacs.true": 67.9} | (numbers or {})
+    model = {"method": "BRIGHT", "code_size": code_size, "key_length": 1, "feature_size": 64}
+    return {
+        "name": name,
+        "dataset": dataset,
+        "kind": "complexity",
+        "traits": model | {"resolution": PREPARED.get(dataset, DEMO)[0]} | traits,
+        "values": {key: {"number": number} for key, number in counts.items() if number is not None},
+    }
+
+
+def generation(
+    name: str,
+    network: str,
+    dataset: str = "fashion_mnist",
+    space: str | None = None,
+    numbers: dict[str, float] | None = None,
+    intervals: dict[str, list[float]] | None = None,
+    protocol: dict[str, Any] | None = None,
+    **traits: Any,
+) -> dict[str, Any]:
+    """A made-up evaluation of the demo's samples in one network's features; `numbers` replaces all metrics."""
+    how = {
         "count": 1000,
         "reference": "validation",
         "reference_count": 1000,
         "reference_sha256": "c" * 64,
-        "reference_prepared": PREPARED.get(changes.get("dataset", "fashion_mnist"), DEMO)[1],
+        "reference_prepared": PREPARED.get(dataset, DEMO)[1],
         "network": network,
+        "space": space or network,
         "network_sha256": "d" * 64,
         "resize": "bicubic 112",
         "seed": 3,
         "versions": {"torch": "2.13"},
-    } | changes.pop("protocol", {})
-    return {
-        "kind": "generation",
-        "samples": name,
-        "sample_kind": "diffusion",
-        "dataset": "fashion_mnist",
-        "method": "BRIGHT (LDM)",
-        "network": network,
-        "space": network,
-        "metrics": {
-            "frechet_distance": 538.987,
-            "score_mean": 3.456,
-            "score_std": 0.078,
-            "precision": 0.71234,
-            "recall": 0.51234,
-            "f1": 0.596,
-            "density": 0.61234,
-            "density_std": 0.9,
-            "coverage": 0.43219,
-        },
-        "protocol": protocol,
-    } | changes
+    } | (protocol or {})
+    metrics = {"frechet_distance": 538.987, "score_mean": 3.456, "precision": 0.71234, "recall": 0.51234, "f1": 0.596}
+    metrics |= {"density": 0.61234, "coverage": 0.43219}
+    deviations = {"score_mean": 0.078, "density": 0.9}
+    prefix = COLUMN_SPACES.get(space or network, space or network)
+    values = {
+        f"{prefix}.{metric}": {
+            "number": number,
+            "std": deviations.get(metric),
+            "interval": (intervals or {}).get(metric),
+            "protocol": how,
+        }
+        for metric, number in (metrics if numbers is None else numbers).items()
+    }
+    made = {"method": "BRIGHT (LDM)", "sample_kind": "diffusion", "prepared": how["reference_prepared"]}
+    return {"name": name, "dataset": dataset, "kind": "generation", "traits": made | traits, "values": values}
 
 
 def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
@@ -168,44 +167,36 @@ def published_csv(table: str) -> list[dict[str, str]]:
 
 def reconstruction_distance(name: str, space: str, **changes: Any) -> dict[str, Any]:
     """A made-up distance of the demo's reconstructions to their originals, in one feature space."""
+    changes = {"numbers": {"frechet_distance": 87.654}, "method": "BRIGHT", "code_size": "8x8x4"} | changes
+    changes |= {"intervals": {"frechet_distance": [80, 95]}}
     made = generation(name, space.removesuffix("_clean"), space=space, **changes)
-    made |= {"kind": "reconstruction_distance", "autoencoder": name, "method": "BRIGHT", "code_size": "8x8x4"}
-    return made | {"metrics": {"frechet_distance": 87.654}, "intervals": {"frechet_distance": {"low": 80, "high": 95}}}
+    values = {f"rfid.{key}": value for key, value in made["values"].items()}
+    return made | {"kind": "reconstruction_distance", "values": values}
 
 
-def codes(name: str, **changes: Any) -> dict[str, Any]:
-    """A made-up measurement of the demo's codes (section 3.4)."""
-    model = {key: value for key, value in reconstruction(name).items() if key not in ("count", "metrics")}
-    return {
-        **model,
-        "kind": "codes",
-        "table_entries_log2": 18,
-        "usage": {"entries": 32_768, "used_share": 0.68125, "perplexity": 12_345.6, "evenness": 0.37676},
-        "codes": {"minimum": 0.0123, "maximum": 0.9876, "variance": 0.021},
-        "noise": {
-            "psnr": 24.05,
-            "lpips_alex": 0.0171,
-            "psnr_fall": 0.321,
-            "lpips_rise": 0.0009,
-            "tolerated_deviations": 0.345,
-            "tolerated_half_cells": 2.1,
-        },
-        "storage": {"tables": 5_000_000, "decoding": 7_500_000, "code_bits": 8192, "codes": 9_216_000},
-        "protocol": {"count": 256, "codes": 9000, "noise": "uniform within ± size", "seed": 3},
-    } | changes
+def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
+    """A made-up measurement of the demo's codes (section 3.4); of `numbers` None is left out."""
+    found: dict[str, float | None] = {
+        **{"entries": 32_768, "used_share": 68.125, "perplexity": 12_345.6, "evenness": 0.37676},
+        **{"code_minimum": 0.0123, "code_maximum": 0.9876, "code_variance": 0.021},
+        **{"psnr_quiet": 24.05, "psnr_fall": 0.321, "lpips_rise": 0.0009},
+        **{"tolerated_deviations": 0.345, "tolerated_half_cells": 2.1},
+        **{"table_megabytes": 5.0, "decoding_megabytes": 7.5, "code_bytes": 1024.0},
+        **{"collection_megabytes": 9.216, "kept_megabytes": 16.716},
+    }
+    protocol = {"count": 256, "codes": 9000, "noise": "uniform within ± size", "seed": 3}
+    measured = (found | (numbers or {})).items()
+    values = {f"codes.{key}": {"number": one, "protocol": protocol} for key, one in measured if one is not None}
+    model = reconstruction(name, **{"table_entries": "2^18"} | traits)
+    return model | {"kind": "codes", "values": values}
 
 
 def decoding(**rates: float) -> dict[str, Any]:
-    """Made-up images per second of models that took turns."""
-    models = {
-        name: {
-            "method": "BRIGHT",
-            "code_size": "8x8x4",
-            "key_length": 1,
-            "feature_size": 16,
-            "images_per_second": {"median": rate, "low": 0.9 * rate, "high": 1.1 * rate},
-        }
-        for name, rate in rates.items()
-    }
+    """Made-up images per second of models that took turns, as their file has them."""
     protocol = {"device": "a CPU", "threads": 1, "batch": 8, "images_per_second_interval": "slowest, fastest round"}
-    return {"kind": "decoding", "models": models, "protocol": protocol}
+    traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16}
+    models = {}
+    for name, rate in rates.items():
+        value = {"number": rate, "interval": [0.9 * rate, 1.1 * rate], "protocol": protocol}
+        models[name] = {"kind": "decoding", "traits": traits, "values": {"decoding.images_per_second": value}}
+    return {"models": models}

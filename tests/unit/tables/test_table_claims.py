@@ -24,8 +24,8 @@ from pipeline.tables.build import Table, build_table
 from pipeline.tables.claim_list import read_claims
 from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims
 from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
-from pipeline.tables.summaries import NamedSummary
 
 Claims = Callable[..., ClaimsTable]
 PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
@@ -82,8 +82,8 @@ def test_what_the_published_tables_contradict_does_not_hold(claimed: Claims) -> 
 
 def test_counts_of_the_papers_own_models_are_measured_ones(claimed: Claims) -> None:
     one, two = (
-        complexity(f"k{key}", "lsun_church256", "64x64x4", key_length=key, hash_table_params={"ngp": ngp, "tcnn": 1})
-        for key, ngp in ((1, 10_607_648), (2, 30_530_000))
+        complexity(f"k{key}", "lsun_church256", "64x64x4", {"hash_tables.ngp": ngp}, key_length=key)
+        for key, ngp in ((1, 10.607648), (2, 30.53))
     )
     table = claimed(table7=[one, two])
     row = saying(table, "11.4M numbers in the tables, C_key = 1")
@@ -94,8 +94,7 @@ def test_counts_of_the_papers_own_models_are_measured_ones(claimed: Claims) -> N
 
 def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
     def measured(name: str, lpips: float, **changes: Any) -> dict[str, Any]:
-        summary = reconstruction(name, **changes)
-        return summary | {"metrics": summary["metrics"] | {"lpips_alex": {"mean": lpips, "std": 0.01}}}
+        return reconstruction(name, numbers={"lpips_alex": lpips}, **changes)
 
     table = claimed(
         table2=[
@@ -117,8 +116,7 @@ def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_
 
 def test_the_papers_own_experiment_goes_before_other_images(claimed: Claims) -> None:
     quiet = church("quiet", "32x32x4", code_noise="none", train_images=800_000)
-    noisy = church("noisy", "32x32x4", train_images=800_000)
-    noisy["metrics"] = noisy["metrics"] | {"psnr": {"mean": 99.0, "std": 1.0}}
+    noisy = church("noisy", "32x32x4", numbers={"psnr": 99.0}, train_images=800_000)
     other = reconstruction("demo", code_noise="none")
     table = claimed(table4=[reconstruction("demo-noisy"), other, quiet, noisy])
     row = saying(table, "PSNR higher with noise")
@@ -136,8 +134,7 @@ def test_the_larger_block_is_the_one_with_more_features_along_a_side(claimed: Cl
 
 def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(claimed: Claims) -> None:
     ours = generation("main", "efficientnet_lite0")
-    theirs = generation("ldm", "efficientnet_lite0", method="LDM")
-    theirs["metrics"] = theirs["metrics"] | {"frechet_distance": 700.0}
+    theirs = generation("ldm", "efficientnet_lite0", numbers={"frechet_distance": 700.0}, method="LDM")
     table = claimed(table5=[ours, theirs])
     row = saying(table, "FFHQ: FID lower than LDM's")
     assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
@@ -146,8 +143,8 @@ def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(
 
 
 def test_section_3_4_is_measured(claimed: Claims) -> None:
-    vqgan = codes("vqgan", method="VQGAN", code_size="8x8", key_length=None, feature_size=None, code_noise=None)
-    vqgan["usage"] = vqgan["usage"] | {"used_share": 0.9}
+    no_keys = dict.fromkeys(("key_length", "feature_size", "code_noise"))
+    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **no_keys)
     table = claimed(section34=[codes("main"), vqgan])
     row = saying(table, "larger share of entries in use than VQGAN's")
     assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, FAILS)

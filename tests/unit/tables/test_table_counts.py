@@ -18,7 +18,7 @@ from pipeline.tables.render import to_markdown
 def test_counts_at_the_papers_sizes_stand_beside_the_published_ones(built: Callable[..., Table]) -> None:
     table = built(
         "table3",
-        complexity("demo", "fashion_mnist", "8x8x4", decoder_params=312_345),
+        complexity("demo", "fashion_mnist", "8x8x4", {"decoder_params": 0.312345}),
         complexity("c64", "lsun_church256", "64x64x4"),
         complexity("f16", "ffhq256", "16x16x8"),
         rows=[{"name": "demo"}],
@@ -47,7 +47,7 @@ def test_counts_need_no_training_in_tables_7_and_8(built: Callable[..., Table]) 
 def test_counts_stand_beside_published_ones_even_where_images_do_not_match(
     built: Callable[..., Table],
 ) -> None:
-    few = church("c64", "64x64x4", count=100, protocol={})
+    few = church("c64", "64x64x4", count=100)
     rows = csv_rows(built("table7", few, complexity("c64", "lsun_church256", "64x64x4")))
     assert [row["source"] for row in rows if row["name"] == "c64"] == [COUNTED, MEASURED]
     assert rows[0]["psnr_measured"] == "" and rows[0]["decoder_gflops_difference"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of
+from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of, with_protocol
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config, read_config
@@ -21,10 +21,6 @@ from pipeline.tables.published import IMAGE_SETS, RESOLUTION
 CONFIG = Path(__file__).parents[3] / "config"
 LANCZOS = "center crop, Pillow lanczos, to 256"
 UNCROPPED = "uncropped, Pillow bicubic, to 256"
-
-
-def with_protocol(summary: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return summary | {"protocol": summary["protocol"] | changes}
 
 
 def test_a_reconstruction_of_the_papers_protocol_is_subtracted(built: Callable[..., Table]) -> None:

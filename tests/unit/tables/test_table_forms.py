@@ -21,7 +21,6 @@ from made_summaries import (
     complexity,
     ffhq,
     generation,
-    name_of,
     published_csv,
     reconstruction,
     reconstruction_distance,
@@ -67,18 +66,18 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
     ],
     "table8": [reconstruction("main"), complexity("main", "fashion_mnist", "8x8x4", feature_size=16)],
     "text_10k": [generation("main", "efficientnet_lite0")],
-    "section34": [codes("main"), codes("other", usage=None)],
+    "section34": [codes("main"), codes("other", {"entries": None, "used_share": None})],
     "noise_generation": [generation("main", "efficientnet_lite0")],
     "table_sizes": [codes("main"), reconstruction("main")],
     "ablations": [
         reconstruction("main"),
         complexity("main", "fashion_mnist", "8x8x4", feature_size=16),
         reconstruction_distance("main", "efficientnet_lite0"),
-        {**generation("main", "efficientnet_lite0"), "autoencoder": "main"},
+        generation("main", "efficientnet_lite0"),
     ],
     "latent_diffusion": [
         reconstruction_distance("main", "efficientnet_lite0"),
-        {**generation("main", "efficientnet_lite0"), "autoencoder": "main"},
+        generation("main", "efficientnet_lite0"),
     ],
     "equal_budget": [reconstruction("main"), complexity("main", "fashion_mnist", "8x8x4", feature_size=16)],
 }
@@ -87,8 +86,8 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callable[..., Table], tmp_path: Path) -> None:
     built(name, *SUMMARIES[name])
-    summaries = [f"{name_of(one)}={tmp_path / f'{index}.json'}" for index, one in enumerate(SUMMARIES[name])]
-    rows = {name_of(one): row_of(one) for one in SUMMARIES[name]}
+    summaries = [f"{one['name']}={tmp_path / f'{index}.json'}" for index, one in enumerate(SUMMARIES[name])]
+    rows = {one["name"]: row_of(one) for one in SUMMARIES[name]}
     settings = json.dumps({"table": name, "rows": list(rows.values())})
     made = []
     for turn in ("first", "second"):

@@ -9,7 +9,7 @@ from pipeline.tables.footnotes import footnotes
 from pipeline.tables.render import to_latex, to_markdown
 
 HOW = {"frechet_distance_interval": "95%, jackknife over 20 groups", "score_interval": "95%, Student's t"}
-INTERVALS = {"frechet_distance": {"low": 551.23, "high": 581.87}, "score_mean": {"low": 3.1, "high": 3.9}}
+INTERVALS = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
 
 
 def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Callable[..., Table]) -> None:
@@ -35,8 +35,8 @@ def test_a_footnote_says_how_the_intervals_were_made_and_only_where_there_are_so
 
 
 def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Callable[..., Table]) -> None:
-    clean = ffhq("main", "inception", space="inception_clean", metrics={"frechet_distance": 7.5})
-    table = built("table5", ffhq("main", "inception", metrics={"frechet_distance": 7.25}), clean)
+    clean = ffhq("main", "inception", space="inception_clean", numbers={"frechet_distance": 7.5})
+    table = built("table5", ffhq("main", "inception", numbers={"frechet_distance": 7.25}), clean)
     row = row_named(table, "main")
     assert row["source"] == BOTH
     assert (row["fid_measured"], row["fid_clean_measured"]) == ("7.25", "7.5")
@@ -68,7 +68,7 @@ def test_distances_of_reconstructions_stand_beside_table_2(built: Callable[..., 
 
 
 def test_a_distance_of_reconstructions_keeps_the_row_beside_its_published_one(built: Callable[..., Table]) -> None:
-    distance = reconstruction_distance("c", "inception", dataset="lsun_church256") | {"code_size": "64x64x4"}
+    distance = reconstruction_distance("c", "inception", dataset="lsun_church256", code_size="64x64x4")
     assert row_named(built("table2", church("c", "64x64x4"), distance), "c")["source"] == BOTH
 
 

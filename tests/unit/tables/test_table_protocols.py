@@ -64,11 +64,11 @@ def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: 
 
 def test_other_networks_hash_does_not_concern_a_metric(built: Callable[..., Table]) -> None:
     one, other = reconstruction("a"), reconstruction("b")
-    other["protocol"] = {**other["protocol"], "lpips_vgg_sha256": "f" * 64}
+    other["values"]["lpips_vgg"]["protocol"]["lpips_vgg_sha256"] = "f" * 64
     with pytest.raises(InputError, match=r"column LPIPS-VGG"):
         built("table2", one, other)
-    del other["metrics"]["lpips_vgg"], one["metrics"]["lpips_vgg"]
-    built("table2", one, {**other, "metrics": {**other["metrics"], "lpips_vgg": {"mean": 1.0, "std": 0.1}}})
+    del one["values"]["lpips_vgg"]
+    built("table2", one, other)
 
 
 def make_table(folder: Path, table: str, rows: dict[str, dict[str, Any]]) -> "subprocess.CompletedProcess[str]":
@@ -102,7 +102,7 @@ def vgg16(name: str, paper: bool) -> dict[str, Any]:
     """Precision and recall on VGG16 as torch-fidelity takes them, or as the paper's repository does."""
     protocol = PAPER_REPOSITORY if paper else {"precision_recall": "torch_fidelity", "layer": "fc2 after its ReLU"}
     metrics = {"precision": 0.8, "recall": 0.45, "f1": 0.576}
-    return ffhq(name, "vgg16", space="vgg16_paper" if paper else "vgg16", metrics=metrics, protocol=protocol)
+    return ffhq(name, "vgg16", space="vgg16_paper" if paper else "vgg16", numbers=metrics, protocol=protocol)
 
 
 def test_two_protocols_of_precision_do_not_share_its_column(built: Callable[..., Table]) -> None:

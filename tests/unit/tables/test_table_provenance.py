@@ -45,7 +45,7 @@ def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Callabl
 
 
 def test_counts_alone_are_made_from_no_weights(built: Callable[..., Table]) -> None:
-    few, counts = church("main", "64x64x4", count=100, protocol={}), complexity("main", "lsun_church256", "64x64x4")
+    few, counts = church("main", "64x64x4", count=100), complexity("main", "lsun_church256", "64x64x4")
     table = built("table7", few, counts, provenance=PROVENANCE)
     made = {row["source"]: json.loads(row["provenance"]) for row in csv_rows(table) if row["name"]}
     assert made[COUNTED]["weights"] == [] and made[MEASURED]["weights"] == PROVENANCE["weights"]["main"]

@@ -61,7 +61,7 @@ def test_matching_row_shows_the_difference_in_the_published_row(built: Callable[
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"count": 200, "protocol": {}}, "count 200 (published 300)"),
+        ({"count": 200}, "count 200 (published 300)"),
         ({"feature_size": 32}, "feature_size 32 (published 64)"),
         ({"key_length": 2}, "key_length 2 (published 1)"),
         ({"code_noise": "none"}, "code_noise none (published after_tiling)"),

@@ -16,8 +16,9 @@ SEEDS = [0, 1, 2]
 
 
 def with_psnr(name: str, psnr: float, std: float = 2.0, **changes: Any) -> dict[str, Any]:
-    made = reconstruction(name, **changes)
-    return made | {"metrics": made["metrics"] | {"psnr": {"mean": psnr, "std": std}}}
+    made = reconstruction(name, numbers={"psnr": psnr}, **changes)
+    made["values"]["psnr"]["std"] = std
+    return made
 
 
 def of_seeds(name: str, numbers: tuple[float, ...], **changes: Any) -> list[dict[str, Any]]:
@@ -54,10 +55,7 @@ def test_the_deviation_over_images_is_pooled_over_seeds(built: Callable[..., Tab
 
 
 def test_differences_are_taken_from_the_mean(built: Callable[..., Table]) -> None:
-    summaries = []
-    for name, psnr in (("c", 26.0), ("c#1", 27.0)):
-        made = church(name, "64x64x4")
-        summaries.append(made | {"metrics": made["metrics"] | {"psnr": {"mean": psnr, "std": 1.0}}})
+    summaries = [church(name, "64x64x4", numbers={"psnr": psnr}) for name, psnr in (("c", 26.0), ("c#1", 27.0))]
     row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "c")
     assert row["source"] == BOTH and float(differences(row)["psnr_difference"]) == pytest.approx(26.5 - 26.34)
 
@@ -70,9 +68,10 @@ def test_counts_are_of_no_seed(built: Callable[..., Table]) -> None:
 
 
 def test_what_one_seed_alone_has_keeps_its_interval(built: Callable[..., Table]) -> None:
-    interval = {"intervals": {"frechet_distance": {"low": 500.0, "high": 600.0}}}
-    one = generation("real", "efficientnet_lite0", **interval)
-    both = [generation(name, "efficientnet_lite0", **interval) for name in ("main", "main#1")]
+    one, *both = (
+        generation(name, "efficientnet_lite0", intervals={"frechet_distance": [500.0, 600.0]})
+        for name in ("real", "main", "main#1")
+    )
     table = built("table5", one, *both, training_seeds=[0, 1])
     assert row_named(table, "real")["fd_efficientnet_lite0_measured_seeds"] == "1"
     assert row_named(table, "main")["fd_efficientnet_lite0_measured_low"] == ""

@@ -63,9 +63,9 @@ def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Cal
         ),
         (
             "table2",
-            [{**reconstruction("main"), "count": "many"}],
+            [reconstruction("main", numbers={"psnr": "many"})],
             [{"name": "main"}],
-            "0.json: reconstruction.count",
+            "0.json: values.psnr.number",
         ),
     ],
 )

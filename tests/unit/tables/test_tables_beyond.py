@@ -21,8 +21,8 @@ from made_summaries import (
 from pipeline.base.errors import InputError
 from pipeline.stages.tables import TableJob
 from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
+from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import to_markdown
-from pipeline.tables.summaries import NamedSummary
 
 
 @pytest.fixture
@@ -43,16 +43,16 @@ def made(tmp_path: Path) -> Callable[..., Table]:
     return build
 
 
-def vqgan(**changes: Any) -> dict[str, Any]:
-    """The codes of a made-up VQGAN."""
-    summary = codes("vqgan", method="VQGAN", code_size="8x8", key_length=None, feature_size=None, code_noise=None)
-    noise = summary["noise"] | {"psnr_fall": None, "lpips_rise": None, "tolerated_half_cells": None}
-    return summary | {"table_entries_log2": None, "noise": noise} | changes
+def without_key_codes(name: str, **numbers: float | None) -> dict[str, Any]:
+    """The codes of a made-up model of another family."""
+    traits = dict.fromkeys(("key_length", "feature_size", "code_noise", "table_entries"))
+    numbers = {"psnr_fall": None, "lpips_rise": None, "tolerated_half_cells": None} | numbers
+    return codes(name, numbers, method=name, code_size="8x8", **traits)
 
 
 def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> None:
-    kl = vqgan(method="KL", autoencoder="kl", usage=None)
-    table = built("section34", codes("main"), vqgan(), kl)
+    kl = without_key_codes("kl", **dict.fromkeys(("entries", "used_share", "perplexity", "evenness")))
+    table = built("section34", codes("main"), without_key_codes("vqgan"), kl)
     main, other, without = (row_named(table, name) for name in ("main", "vqgan", "kl"))
     assert {row["source"] for row in csv_rows(table)} == {MEASURED}
     assert float(main["used_share_measured"]) == pytest.approx(68.125)
@@ -64,14 +64,13 @@ def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> 
 
 
 def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Callable[..., Table]) -> None:
-    small = codes("small", table_entries_log2=10, storage={"tables": 81_920, "decoding": 2_581_920, "code_bits": 8192,
-                                                           "codes": 9_216_000})  # fmt: skip
+    small = codes("small", {"table_megabytes": 0.08192, "kept_megabytes": 11.79792}, table_entries="2^10")
     table = built("table_sizes", codes("large"), small, reconstruction("large"), reconstruction("small"))
     row = row_named(table, "small")
     assert row["table_entries"] == "2^10" and row_named(table, "large")["table_entries"] == "2^18"
     assert float(row["table_megabytes_measured"]) == 0.08192
     assert float(row["code_bytes_measured"]) == 1024
-    assert float(row["kept_megabytes_measured"]) == pytest.approx((2_581_920 + 9_216_000) / 1e6)
+    assert float(row["kept_megabytes_measured"]) == 11.79792
     assert float(row["psnr_measured"]) == 23.8123456
     assert "0.0819" in to_markdown(table), "small tables keep their digits"
 
@@ -80,8 +79,7 @@ def ablated(name: str, words: str | None, psnr: float, sampled: bool) -> list[tu
     """Summaries of a row of the table of ablations, of three seeds."""
     found: list[tuple[str, Any]] = []
     for seed, called in enumerate((name, f"{name}#1", f"{name}#2")):
-        made = reconstruction(name, ablation=words)
-        found.append((called, made | {"metrics": {"psnr": {"mean": psnr + seed, "std": 1.0}}}))
+        found.append((called, reconstruction(name, numbers={"psnr": psnr + seed}, ablation=words)))
         found.append((called, reconstruction_distance(name, "efficientnet_lite0")))
         if sampled:
             found.append((called, generation("s", "efficientnet_lite0", code_size="8x8x4")))
@@ -105,13 +103,20 @@ def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(made: 
 
 def sampled(name: str, of_samples: float, of_reconstructions: float, reference: str = "1") -> list[tuple[str, Any]]:
     """Summaries of samples and of reconstructions, the latter against the reference named."""
-    samples = generation("s", "efficientnet_lite0", code_size="8x8x4")
-    near = reconstruction_distance(name.partition("#")[0], "efficientnet_lite0")
-    for one, distance, digit in ((samples, of_samples, "1"), (near, of_reconstructions, reference)):
-        one["metrics"] = {"frechet_distance": distance}
-        one["protocol"] = one["protocol"] | {"reference": "validation", "reference_count": 9}
-        one["protocol"]["reference_sha256"] = 64 * digit
-    return [(name, samples), (name, near)]
+    made = (("1", generation, of_samples), (reference, reconstruction_distance, of_reconstructions))
+    return [
+        (
+            name,
+            summary(
+                name.partition("#")[0],
+                "efficientnet_lite0",
+                numbers={"frechet_distance": distance},
+                protocol={"reference": "validation", "reference_count": 9, "reference_sha256": 64 * digit},
+                code_size="8x8x4",
+            ),
+        )
+        for digit, summary, distance in made
+    ]
 
 
 RATIO = "fd_efficientnet_lite0_over_rfd_efficientnet_lite0_measured"
@@ -186,13 +191,14 @@ def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Callable
 def test_table_3_has_the_speeds_that_were_measured(made: Callable[..., Table]) -> None:
     counted = complexity("main", "ffhq256", "16x16x8")
     summary = decoding(main=3.25)
-    summary["models"]["main"] |= {"code_size": "16x16x8", "feature_size": 64}
+    summary["models"]["main"]["traits"] = counted["traits"]
     paper = {"dataset": "ffhq256", "resolution": 256}
     row = row_named(made("table3", ["main"], ("main", counted), ("main", summary), **paper), "main")
     assert row["source"] == COUNTED and row["decoder_params_millions_published"] == "9.9"
     assert float(row["decoded_per_second_measured"]) == 3.25
     assert "Decoded images/s" not in to_markdown(made("table3", ["main"], ("main", counted), **paper))
-    summary["models"]["main"]["images_per_second"] = {"median": 0.2, "low": 0.18, "high": 0.22}
+    (value,) = summary["models"]["main"]["values"].values()
+    value |= {"number": 0.2, "interval": [0.18, 0.22]}
     slow = to_markdown(made("table3", ["main"], ("main", counted), ("main", summary), **paper))
     assert "0.200 [0.180, 0.220]" in slow, "less than one a second keeps its digits, and so do the ends"
 
