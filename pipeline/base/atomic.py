@@ -1,4 +1,4 @@
-"""Files that exist are whole: written beside their place, flushed, then renamed into it."""
+"""Atomic writes: a file is written under a temporary name, flushed and renamed, so an existing file is complete."""
 
 import errno
 import glob
@@ -9,27 +9,31 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.checksums import checksum_path, is_kept, take_checksum
+from pipeline.base.checksums import SUMS, Checksum, has_checksum, read_sums, sums_text, take_checksum
 from pipeline.base.errors import InputError
 from pipeline.base.libraries import used_libraries
+from pipeline.base.locks import wait_for_lock
+from pipeline.base.paths import WORK
 
-ABANDONED_AFTER_S = 7 * 24 * 3600  # nobody writes one file for a week
+ABANDONED_AFTER_S = 7 * 24 * 3600  # no process writes one file for a week
+SUMS_LOCK = WORK / "checksums.lock"
+SUMS_PATIENCE_S = 60.0  # an update takes milliseconds; a lost update leaves a file without a checksum, not a wrong one
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place if the block ends without an exception.
+    """A temporary path beside `path`, renamed to `path` if the block ends without an exception.
 
-    The temporary name keeps the suffix, since many writers choose their format by it; no two writers have the same,
-    wherever they are. The file's mode is what the umask says. A result, or a saved state, gets its checksum beside it
-    (`pipeline.base.checksums`): at no moment is there one of another content.
+    The temporary name keeps the suffix, since many writers choose their format by it, and is unique across processes
+    and hosts. The file's mode follows the umask. A result or a saved state gets its line in the folder's SHA256SUMS
+    (`pipeline.base.checksums`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +41,17 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
     _remove_leftovers(path)
     try:
-        mode = _mode_of_new_files(temporary)
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode & 0o777
+        temporary.unlink()
         yield temporary
         temporary.chmod(mode)  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        _put(temporary, path)
+        if has_checksum(path):
+            _rename_with_checksum(temporary, path)
+        else:
+            temporary.replace(path)
         _flush_folder(path.parent)
     finally:
         with suppress(FileNotFoundError):
@@ -51,12 +60,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder`, which takes its place, whole, if the block ends without an exception.
+    """A temporary folder beside `folder`, renamed to it if the block ends without an exception.
 
-    InputError where something lies there: only an empty folder is replaced.
+    InputError if `folder` exists: only an empty folder is replaced.
     """
     folder = folder.absolute()
-    problem = InputError(f"{folder}: is there already; nothing is replaced: give another name, or remove it yourself")
+    problem = InputError(f"{folder}: exists, and nothing is replaced: give another name, or remove it yourself")
     if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
         raise problem
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
@@ -66,7 +75,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         try:
             temporary.rename(folder)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # filled meanwhile
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # filled in the meantime
                 raise problem from None
             raise
         _flush_folder(folder.parent)
@@ -74,53 +83,69 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put(temporary: Path, path: Path) -> None:
-    if not is_kept(path):
+def _rename_with_checksum(temporary: Path, path: Path) -> None:
+    """Put a file in its place, and its line into the folder's SHA256SUMS.
+
+    The line of a replaced file is removed first. A process that is killed in between leaves a file without a line,
+    which the next run adds, and never a file with the line of another content.
+    """
+    checksum = replace(take_checksum(temporary), libraries=used_libraries())
+    with locked_sums():
+        if path.name in read_sums(path.parent):
+            update_sums(path.parent, {path.name: None})
         temporary.replace(path)
-        return
-    text = replace(take_checksum(temporary), libraries=used_libraries()).text(path.name)
-    checksum_path(path).unlink(missing_ok=True)
-    temporary.replace(path)
-    write_text(checksum_path(path), text)
+        update_sums(path.parent, {path.name: checksum})
+
+
+@contextmanager
+def locked_sums() -> Iterator[None]:
+    """Exclude other processes, on any host, that update a SHA256SUMS: shards of one folder end at the same time."""
+    SUMS_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with SUMS_LOCK.open("ab") as file:
+        wait_for_lock(file, SUMS_PATIENCE_S)
+        yield
+
+
+def update_sums(folder: Path, changes: Mapping[str, Checksum | None]) -> None:
+    """Add, replace or (None) remove files in a folder's SHA256SUMS, within `locked_sums`."""
+    with atomic_path(folder / SUMS) as temporary:
+        # Creating the temporary file made NFS drop what it cached of this folder: lines of other hosts are read too.
+        sums = {**read_sums(folder), **changes}
+        text = sums_text(folder, {name: checksum for name, checksum in sums.items() if checksum is not None})
+        temporary.write_text(text, encoding="utf-8")
 
 
 @cache
 def _machine() -> str:
-    """Where a process id means this process: a machine since it started, and there a container."""
+    """Identifies the place where a process id has a meaning: a machine since its last boot, and a container on it."""
     with suppress(OSError):
-        started = Path("/proc/sys/kernel/random/boot_id").read_text()
-        return hashlib.sha256(f"{started} {Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return hashlib.sha256(f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
     return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
 
 
-def _mode_of_new_files(path: Path) -> int:
-    path.touch(exist_ok=False)
-    mode = path.stat().st_mode & 0o777
-    path.unlink()
-    return mode
-
-
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` left beside it.
+    """Remove temporary files of `path` that killed processes left.
 
-    Of those on another machine, or before this one started again, nobody here can know: theirs go after a week.
+    Nobody here can tell whether a process on another machine, or before the last boot, is alive: its files are removed
+    after a week.
     """
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
         machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
         with suppress(FileNotFoundError):
             here = machine == _machine() and process.isdigit()
-            forgotten = time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S
-            if not _alive(int(process)) if here else forgotten:
+            abandoned = time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S
+            if not _is_alive(int(process)) if here else abandoned:
                 leftover.unlink()
 
 
-def _alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)  # signal 0 only asks
+        os.kill(process, 0)  # signal 0 is not delivered
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's, but alive
+        pass  # another user's process, which is alive
     return True
 
 
@@ -139,5 +164,5 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    """Write `value` as indented JSON, atomically. ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")

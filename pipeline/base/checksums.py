@@ -1,68 +1,65 @@
-"""Checksums of results: what is damaged is named before it is used (promise 8).
+"""Checksums of results (promise 8): a SHA256SUMS in each folder of results/store and results/work.
 
-Beside each file that is put in place in results/store or results/work lies a small one, `.NAME.sha256`, which
-`sha256sum --check` reads too: the file's sha256 and, in comments, its size, of a zip the sha256 of its directory, and
-the versions of the libraries that it was made with.
-A zip's directory has a CRC-32 of each member, which whoever reads the member compares: a job that needs a few images
-of a large archive reads no more than those, and its directory.
+`sha256sum -c SHA256SUMS` reads it. Comment lines, which `sha256sum` ignores, add each file's size, for a zip the sha256
+of its directory, and the versions of the libraries that wrote the files below. The last line is a checksum of the list
+itself and of the folder's digest: a damaged, truncated or foreign SHA256SUMS is detected.
+
+    # made with numpy 2.4.6, python 3.12.3
+    # 5120 bytes, directory 3af1...
+    0af3...  images-000000-000016.zip
+    # checksum of this list: 5be1...
+
+A zip's directory holds a CRC-32 of each member, which every reader of the member compares. A job that needs a few
+images of a large archive therefore reads only those images and the directory.
 """
 
 import hashlib
 import re
 import zipfile
-import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 from pipeline.base.errors import InputError, error_text
 from pipeline.base.paths import STORE, WORK
 
-SUFFIX = ".sha256"
-MADE_WITH = "made with "
-LIBRARY = r"[\w.-]+ [\w.+!-]+"  # a name and a version, as Python packages have them
-SHOWN = 12  # hexadecimal digits of a sha256 in a message
-REMEDY = "`bright verify --repair` moves it aside, and the next run makes it again"
+SUMS = "SHA256SUMS"
+SEAL = "# checksum of this list: "
+ENTRY = re.compile(r"(?:# made with (.+)\n)?# (\d+) bytes(?:, directory (\w+))?\n([0-9a-f]{64})  (.+)\n")
+SHOWN_DIGITS = 12  # of a sha256 in a message
+REMEDY = "`bright verify --repair` moves it away, and the next run makes it again"
+
+Reading = Literal["size", "directory", "content"]
+"""How much of a file is compared: its size; of a zip its directory, of other files the content; always the content."""
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """What is known of a file: its size in bytes, its sha256, and that of its directory if it is a zip."""
+    """A file as it was when it was put in place: bytes, sha256, sha256 of a zip's directory, library -> version."""
 
     size: int
     sha256: str
     directory: str | None = None
     libraries: dict[str, str] = field(default_factory=dict)
-    """The versions of those that it was made with; nothing where that is not known."""
-
-    def text(self, name: str) -> str:
-        """The content of the small file."""
-        comments = [f"# {self.size} bytes"] + ([f"# directory {self.directory}"] if self.directory else [])
-        if self.libraries:
-            told = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
-            comments.append(f"# {MADE_WITH}{told} ({_check_digits(told)})")
-        return "\n".join([*comments, f"{self.sha256}  {name}"]) + "\n"
-
-
-def checksum_path(path: Path) -> Path:
-    """Where the checksum of a file lies."""
-    return path.with_name(f".{path.name}{SUFFIX}")
 
 
 def is_checksum(name: str) -> bool:
-    """Whether a file of this name is a checksum."""
-    return name.startswith(".") and name.endswith(SUFFIX)
+    """Whether a file of this name holds checksums.
+
+    Stores of older releases have a hidden `.NAME.sha256` beside each file. These are ignored: such a folder counts as
+    one without checksums, and the next run writes its SHA256SUMS (`pipeline.plan.damage.add_missing_checksums`).
+    """
+    return name == SUMS or (name.startswith(".") and name.endswith(".sha256"))
 
 
-def file_of(checksum: Path) -> Path:
-    """The file that a checksum is of."""
-    return checksum.with_name(checksum.name[1:].removesuffix(SUFFIX))
-
-
-def is_kept(path: Path) -> bool:
-    """Whether files in this place have checksums."""
-    place = path.absolute()
-    return not path.name.startswith(".") and any(place.is_relative_to(one.absolute()) for one in (STORE, WORK))
+def has_checksum(path: Path) -> bool:
+    """Whether files in this place get a checksum: those in a result's folder or in a folder of results/work."""
+    parents = path.absolute().parents
+    in_folder = STORE.absolute() in parents[2:] or WORK.absolute() in parents[1:]
+    return in_folder and not path.name.startswith(".") and path.name != SUMS
 
 
 def take_checksum(path: Path) -> Checksum:
@@ -74,93 +71,109 @@ def take_checksum(path: Path) -> Checksum:
 
 
 def _directory(path: Path) -> str:
-    """sha256 of names, sizes, CRC-32s and places of a zip's members."""
+    """sha256 of the names, sizes, CRC-32s and offsets of a zip's members."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
-        for one in archive.infolist():
-            digest.update(f"{one.filename}\0{one.file_size} {one.CRC} {one.header_offset}\n".encode())
+        for member in archive.infolist():
+            digest.update(f"{member.filename}\0{member.file_size} {member.CRC} {member.header_offset}\n".encode())
     return digest.hexdigest()
 
 
-def read_checksum(path: Path) -> Checksum | None:
-    """What was kept of a file; None where nothing was. InputError where that cannot be read."""
-    place = checksum_path(path)
+def sums_text(folder: Path, sums: Mapping[str, Checksum]) -> str:
+    """The content of a folder's SHA256SUMS: files by name, grouped by the libraries that wrote them."""
+
+    def libraries(name: str) -> str:
+        return ", ".join(f"{library} {version}" for library, version in sums[name].libraries.items())
+
+    text = ""
+    for versions, names in groupby(sorted(sums, key=lambda name: (libraries(name), name)), key=libraries):
+        text += f"# made with {versions}\n" if versions else ""
+        for name in names:
+            directory = f", directory {sums[name].directory}" if sums[name].directory else ""
+            text += f"# {sums[name].size} bytes{directory}\n{sums[name].sha256}  {name}\n"
+    return f"{text}{SEAL}{_seal(folder, text)}\n"
+
+
+def _seal(folder: Path, text: str) -> str:
+    """The digest in the folder's name counts, not the readable part before it, which may change."""
+    return hashlib.sha256(f"{folder.absolute().name.rsplit('-', 1)[-1]}\n{text}".encode()).hexdigest()
+
+
+def read_sums(folder: Path) -> dict[str, Checksum]:
+    """The checksums of a folder by file name; none if it has no SHA256SUMS. InputError if that is damaged."""
+    path = folder / SUMS
     try:
-        text = place.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{place}: not readable ({error}); {REMEDY}") from None
-    told = re.fullmatch(
-        r"# (\d{1,18}) bytes\n(?:# directory ([0-9a-f]{64})\n)?"
-        rf"(?:# {MADE_WITH}({LIBRARY}(?:, {LIBRARY})*) \(([0-9a-f]{{8}})\)\n)?([0-9a-f]{{64}})  ([^\n]+)\n",
-        text,
-        re.ASCII,
-    )
-    if told is None or told[6] != path.name or (told[3] is not None and told[4] != _check_digits(told[3])):
-        raise InputError(f"{place}: not the checksum of {path.name}; {REMEDY}")
-    libraries = dict(re.findall(r"([\w.-]+) ([\w.+!-]+)", told[3] or ""))
-    return Checksum(int(told[1]), told[5], told[2], libraries)
-
-
-def _check_digits(told: str) -> str:
-    """Of the versions: nothing else here would show that a digit of them is another one."""
-    return f"{zlib.crc32(told.encode()):08x}"
+        raise InputError(f"{path}: not readable ({error}); {REMEDY}") from None
+    if SEAL not in text and not has_checksum(folder / "any"):
+        return {}  # another program's list of raw images or downloads
+    entries, _, seal = text.rpartition(SEAL)
+    if seal != f"{_seal(folder, entries)}\n":
+        raise InputError(f"{path}: damaged, or of another folder; {REMEDY}")
+    sums: dict[str, Checksum] = {}
+    libraries: dict[str, str] = {}
+    for versions, size, directory, sha256, name in ENTRY.findall(entries):
+        libraries = dict(one.split(" ", 1) for one in versions.split(", ")) if versions else libraries
+        sums[name] = Checksum(int(size), sha256, directory or None, libraries)
+    return sums
 
 
 def result_libraries(folder: Path) -> list[dict[str, str]]:
-    """The versions that a result was made with, of each file that tells; what is unreadable tells nothing."""
-    found = []
-    for place in sorted(folder.glob(f".*{SUFFIX}")):
-        with suppress(InputError):
-            if (kept := read_checksum(file_of(place))) is not None and kept.libraries:
-                found.append(kept.libraries)
+    """The versions of libraries that wrote a result's files, each combination once; none from a damaged SHA256SUMS."""
+    found: list[dict[str, str]] = []
+    with suppress(InputError):
+        for checksum in read_sums(folder).values():
+            if checksum.libraries and checksum.libraries not in found:
+                found.append(checksum.libraries)
     return found
 
 
-def size_problem(path: Path) -> str | None:
-    """A line where a file has another size than when it was put in place; it is not opened."""
+def problems(paths: Iterable[Path], read: Reading = "directory") -> Iterator[str]:
+    """One line for each file that is not as it was put in place, and for each damaged SHA256SUMS."""
+    for folder, files in groupby(paths, key=lambda path: path.parent):
+        try:
+            sums = read_sums(folder)
+        except InputError as error:
+            yield str(error)
+            continue
+        for path in files:
+            if path.name in sums and (line := difference(path, sums[path.name], read)) is not None:
+                yield line
+
+
+def problem(path: Path, read: Reading = "directory") -> str | None:
+    """A line if a file is not as it was put in place; None also for a missing file or one without a checksum."""
+    return next(problems([path], read), None)
+
+
+def check(*paths: Path) -> None:
+    """InputError if a file is not as it was put in place; to be called before it is used."""
+    if (line := next(problems(paths), None)) is not None:
+        raise InputError(line)
+
+
+def difference(path: Path, expected: Checksum, read: Reading) -> str | None:
+    """A line if a file differs from its checksum; None also for a missing file."""
     try:
-        kept, size = read_checksum(path), path.stat().st_size
+        size = path.stat().st_size
+        if size != expected.size:
+            return f"{path}: damaged: {size:,} bytes, should be {expected.size:,}; {REMEDY}"
+        if read == "size":
+            return None
+        if read == "directory" and expected.directory is not None:
+            found, wanted = _directory(path), expected.directory
+        else:
+            found, wanted = take_checksum(path).sha256, expected.sha256
     except FileNotFoundError:
         return None
-    except (OSError, InputError) as error:
-        return str(error)
-    return None if kept is None or kept.size == size else f"{path}: {_sizes(size, kept.size)}; {REMEDY}"
-
-
-def _sizes(found: int, expected: int) -> str:
-    return f"damaged: {found:,} bytes, should be {expected:,}"
-
-
-def problem(path: Path, whole: bool = False) -> str | None:
-    """A line where a file is not what was put in place; None also where nothing is known of it, or it is not here.
-
-    `whole`: a zip is read from end to end, not its directory alone.
-    """
-    if (line := size_problem(path)) is not None:
-        return line
-    try:
-        kept = read_checksum(path)
-        if kept is None or not path.exists():
-            return None
-        if kept.directory is not None and not whole:
-            found, expected = _directory(path), kept.directory
-        else:
-            now = take_checksum(path)
-            if now.sha256 == kept.sha256 and now.directory != kept.directory:
-                return f"{checksum_path(path)}: damaged: not the checksum of {path.name}; {REMEDY}"
-            found, expected = now.sha256, kept.sha256
     except OSError as error:
         return f"{path}: not readable ({error.strerror}); {REMEDY}"
-    except Exception as error:  # zipfile raises whatever damaged bytes lead it to
+    except Exception as error:  # damaged bytes make zipfile raise anything
         return f"{path}: damaged: {error_text(error)}; {REMEDY}"
-    if found == expected:
+    if found == wanted:
         return None
-    return f"{path}: damaged: sha256 is {found[:SHOWN]}..., should be {expected[:SHOWN]}...; {REMEDY}"
-
-
-def check(path: Path) -> None:
-    """InputError where a file is not what was put in place; to be called before it is used."""
-    if (line := problem(path)) is not None:
-        raise InputError(line)
+    digits = slice(SHOWN_DIGITS)
+    return f"{path}: damaged: sha256 is {found[digits]}..., should be {wanted[digits]}...; {REMEDY}"

@@ -52,9 +52,8 @@ def stage(work: Callable[..., None]) -> Callable[..., None]:
     @wraps(work)
     def command(settings: str, *values: Any, log: Path | None = None, **named: Any) -> None:
         log_to(log)
-        for path in _paths((settings, values, list(named.values()))):
-            if os.path.isfile(path):  # noqa: PTH113 - False also for what can be no path
-                check(path)
+        given = _paths((settings, values, list(named.values())))
+        check(*(path for path in given if os.path.isdir(path.parent)))  # noqa: PTH112 - False for what can be no path
         work(read_settings(job.annotation, settings), *values, **named)
 
     text = job.replace(name="settings", annotation=SettingsArgument)

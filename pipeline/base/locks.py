@@ -30,6 +30,16 @@ def try_lock(file: IO[str] | IO[bytes]) -> bool:
     return True
 
 
+def wait_for_lock(file: IO[str] | IO[bytes], patience_s: float) -> bool:
+    """Lock an open file as soon as it is free; returns whether it was within `patience_s` seconds."""
+    deadline = time.monotonic() + patience_s
+    while not try_lock(file):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def lock_work_folder(folder: Path, patience_s: float = PATIENCE_S, report: Callable[[str], None] = print) -> IO[str]:
     """Make this process the only writer of a training's work folder as long as the returned file is open.
 
@@ -37,15 +47,11 @@ def lock_work_folder(folder: Path, patience_s: float = PATIENCE_S, report: Calla
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / LOCK).open("a+", encoding="utf-8")
-    deadline, reported = time.monotonic() + patience_s, False
-    while not try_lock(file):
-        if not reported:
-            report(f"{folder}: waiting for {lock_holder(folder)}, which trains here")
-            reported = True
-        if time.monotonic() > deadline:
+    if not try_lock(file):
+        report(f"{folder}: waiting for {lock_holder(folder)}, which trains here")
+        if not wait_for_lock(file, patience_s):
             file.close()
             raise InputError(f"{folder}: {lock_holder(folder)} trains here; wait for it to end, or stop it")
-        time.sleep(0.2)
     file.truncate(0)
     json.dump({"host": platform.node(), "process": os.getpid()}, file)
     file.flush()

@@ -15,7 +15,7 @@ import typer
 
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.atomic import write_text
-from pipeline.base.checksums import problem
+from pipeline.base.checksums import problems
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import DEMO, NETWORKS
@@ -100,7 +100,7 @@ def refuse_damaged(paths: Iterable[Path]) -> None:
             state = network_state(path.stem, NETWORKS)
             lines += [state.line] if state.status == "wrong" else []
         else:
-            lines += [line for file in sorted(path.rglob("*")) if (line := problem(file, whole=True)) is not None]
+            lines += problems(sorted(path.rglob("*")), read="content")
     if lines:
         raise InputError("nothing is tracked: " + "; ".join(lines))
 

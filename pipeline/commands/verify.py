@@ -1,101 +1,264 @@
-"""Command: read everything that a config's results consist of; say what is damaged, missing, unknown or left over.
+"""Command: read everything that a config's results consist of; report what is damaged, missing, unknown or left over.
 
-Each result has the checksums of its files beside it, taken when they were put in place. Exit code 0 when all is as it
-was then; 1 with a line for each file that is not. A stage checks what it reads by itself, so nothing damaged is used.
+Each folder of results has the checksums of its files, taken when they were put in place. Exit code 0 if all files are
+as they were then; 1 with one line for each file that is not. A stage checks what it reads by itself, so no damaged file
+is used.
 """
 
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.base.amounts import readable_bytes
-from pipeline.base.checksums import checksum_path
+from pipeline.base.atomic import locked_sums, update_sums
+from pipeline.base.checksums import (
+    SUMS,
+    Checksum,
+    difference,
+    has_checksum,
+    is_checksum,
+    read_sums,
+    take_checksum,
+)
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.paths import DEMO
+from pipeline.base.errors import InputError
+from pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
+from pipeline.base.process import cores
 from pipeline.base.progress import Progress
 from pipeline.config.root import read_config
+from pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
+from pipeline.models.metric_networks.files import network_state
+from pipeline.models.metric_networks.manifest import manifest
+from pipeline.plan.checks import networks_needed
 from pipeline.plan.claims import in_use
-from pipeline.plan.damage import DAMAGED, aside
+from pipeline.plan.damage import DAMAGED, damaged_path
 from pipeline.plan.dvc import refuse_while_jobs_run
-from pipeline.plan.verification import (
-    Finding,
-    Kind,
-    copies,
-    fingerprints,
-    identities,
-    kept_files,
-    left_over,
-    missing,
-    networks,
-    read_all,
-    size_of,
-)
-from pipeline.stages.common import Jobs
+from pipeline.plan.identities import IDENTITIES, identity_path, identity_problem
+from pipeline.plan.publish import published_copies
+from pipeline.plan.run import unfinished
+from pipeline.plan.shards import planned, shard_of
+from pipeline.stages.common import Job, Jobs
+from pipeline.stages.shelf import listing
+
+
+class Kind(StrEnum):
+    """What can be wrong with a file."""
+
+    DAMAGED = "damaged"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+    LEFT_OVER = "left over"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: Kind
+    line: str
+    """The file, and what it should be."""
+    files: tuple[Path, ...] = ()
+    """The files that have to be moved away, so that the next run makes them again."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a result or of a training's saved state."""
+
+    path: Path
+    job: Job | None
+    """The job of the plan that makes it; None for saved states and for results of other configs."""
+    checksum: Checksum | None = None
+
+    @property
+    def made_together(self) -> tuple[Path, ...]:
+        """The files that a run makes again together with this one.
+
+        For a training without a saved state it is this file alone: a lost curve is not worth days of training.
+        """
+        if self.job is None or self.path.name not in self.job.files:
+            return (self.path,)
+        if self.job.is_training and not (self.job.work / "state.safetensors").exists():
+            return (self.path,)
+        return tuple(map(Path, shard_of(self.job[self.path.name]).outputs))
 
 
 def verify(
     config: ConfigArgument = DEMO,
     whole_store: Annotated[
-        bool, typer.Option("--all", help="The whole of results/store and results/work, not this config's part alone.")
+        bool, typer.Option("--all", help="All of results/store and results/work, not this config's part alone.")
     ] = False,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Move what is damaged or left over into results/damaged: a run makes it again."),
+        typer.Option("--repair", help="Move damaged and left-over files to results/damaged: a run makes them again."),
     ] = False,
 ) -> None:
     """Read all results of a config: what is damaged, missing, unknown or left over; exit code 1 if anything is.
 
-    With --repair, what is damaged is moved aside with what is made together with it, and only files that are unknown
-    or that nothing was made of yet give exit code 1.
+    With --repair, damaged files and those made together with them are moved away. Then only unknown and missing files
+    give exit code 1.
     """
     if repair:
         refuse_while_jobs_run()
-    # Without its fingerprints nobody can tell what a config's results are.
+    # A config's results cannot be determined without its fingerprints.
     found, read = list(fingerprints()), "results/fingerprints"
-    moved = move_aside(found) if repair else 0
+    moved = move_away(found) if repair else 0
     if not found or repair:
         of_config, read = inspect(Jobs(read_config(config)), whole_store)
-        moved += move_aside(of_config) if repair else 0
+        moved += move_away(of_config) if repair else 0
         found += of_config
-    for one in found:
-        print(f"{one.kind}: {one.line.replace(f': {one.kind}: ', ': ', 1)}")
-    counts = Counter(one.kind for one in found)
-    told = ", ".join(f"{counts[kind]} {kind}" for kind in Kind if counts[kind])
-    print(f"{config}: {read}: {told or 'nothing damaged, missing, unknown or left over'}")
+    for finding in found:
+        print(f"{finding.kind}: {finding.line.replace(f': {finding.kind}: ', ': ', 1)}")
+    counts = Counter(finding.kind for finding in found)
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in Kind if counts[kind])
+    print(f"{config}: {read}: {summary or 'nothing damaged, missing, unknown or left over'}")
     if moved:
         print(f"moved into {DAMAGED}: {moved} files; snakemake makes them again, or dvc pull brings them back")
-    sys.exit(any(not (repair and one.files) for one in found))
+    sys.exit(any(not (repair and finding.files) for finding in found))
 
 
 def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
-    """All findings, sorted as they are told, and how much was read, in words."""
-    files = kept_files(jobs, whole_store)
-    total = sum(size_of(one.path) for one in files)
+    """All findings in the order of `Kind`, and how much was read, in words."""
+    found: list[Finding] = []
+    files: list[StoredFile] = []
+    for folder, job in result_folders(jobs, whole_store).items():
+        in_folder, wrong = look_into(folder, job)
+        files += in_folder
+        found += wrong
+    total = sum(size_of(file.path) for file in files)
     with Progress("verify", total, "bytes") as progress:
-        found = list(read_all(files, progress.advance))
-    found += [*copies(jobs), *identities(jobs, whole_store), *networks(jobs, whole_store)]
-    found += [*missing(jobs), *left_over(sorted({one.path.parent for one in files}))]
+        found += compare(files, progress.advance)
+    found += [*copies(jobs), *identities(jobs, whole_store), *networks(jobs, whole_store), *missing(jobs)]
     kinds = list(Kind)
     return sorted(found, key=lambda one: kinds.index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
 
 
-def move_aside(found: Iterable[Finding]) -> int:
-    """Move these findings' files, with their checksums, into results/damaged; returns how many files were moved."""
+def result_folders(jobs: Jobs, whole_store: bool) -> dict[Path, Job | None]:
+    """The folders of results and of saved states, of the plan or all of them, with the job that makes the result."""
+    of_plan = {job.folder: job for job in jobs(planned).values()}
+    results = (path for path in STORE.glob("*/*") if path.is_dir()) if whole_store else of_plan
+    states = WORK.glob("*") if whole_store else (job.work for job in of_plan.values())
+    found = {folder: of_plan.get(folder) for folder in sorted(results)}
+    return found | {path.parent: None for state in sorted(states) for path in sorted(state.rglob(SUMS))}
+
+
+def look_into(folder: Path, job: Job | None) -> tuple[list[StoredFile], list[Finding]]:
+    """A folder's files with their checksums; what its names and its SHA256SUMS show to be wrong."""
+    names = [name for name in sorted(listing(folder)) if not is_checksum(name) and (folder / name).is_file()]
+    partial = [name for name in names if name.startswith(".") and ".partial" in name]
+    found = [
+        Finding(Kind.LEFT_OVER, f"{folder / name}: of a process that was killed, or that writes now", (folder / name,))
+        for name in partial
+    ]
+    files = [StoredFile(folder / name, job) for name in names if name not in partial]
+    try:
+        sums = read_sums(folder)
+    except InputError as error:
+        # A file whose sha256 is still in the list is intact; the others are made again.
+        text = (folder / SUMS).read_bytes()
+        doubtful = [file for file in files if take_checksum(file.path).sha256.encode() not in text]
+        remade = (path for file in doubtful for path in file.made_together)
+        return [], [*found, Finding(Kind.DAMAGED, str(error), (folder / SUMS, *remade))]
+    if folder.is_relative_to(WORK):  # others, such as curves for TensorBoard, are not read by any stage
+        files = [file for file in files if file.path.name in sums]
+    elif job is None:
+        lost = sorted(sums.keys() - {*names})
+        found += [Finding(Kind.MISSING, f"{folder / name}: in {SUMS}, but not here") for name in lost]
+    return [StoredFile(file.path, job, sums.get(file.path.name)) for file in files], found
+
+
+def compare(files: Iterable[StoredFile], advance: Callable[[int], None]) -> Iterator[Finding]:
+    """Read these files; `advance` gets the bytes of each."""
+
+    def line(file: StoredFile) -> str | None:
+        return None if file.checksum is None else difference(file.path, file.checksum, "content")
+
+    with ThreadPoolExecutor(min(8, cores())) as threads:
+        for file, damage in threads.map(lambda file: (file, line(file)), files):
+            advance(size_of(file.path))
+            if damage is not None:
+                yield Finding(Kind.DAMAGED, damage, file.made_together)
+            elif file.job is not None and file.path.name not in file.job.files:
+                yield Finding(Kind.UNKNOWN, f"{file.path}: no output of {file.job.stage.name}")
+            elif file.checksum is None:
+                yield Finding(Kind.UNKNOWN, f"{file.path}: has no checksum; a run of its config adds it")
+
+
+def size_of(path: Path) -> int:
+    """Bytes; 0 for a missing file."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def missing(jobs: Jobs) -> Iterator[Finding]:
+    """What a run would make, one line for each result."""
+    for job in unfinished(jobs).jobs:
+        lost = sum(not job.has(file) for file in job.files)
+        yield Finding(Kind.MISSING, f"{job.folder}: {lost} of {len(job.files)} files of {job.entry}; a run makes them")
+
+
+def copies(jobs: Jobs) -> Iterator[Finding]:
+    """Copies in results/RUN that differ from the result that they are copies of."""
+    for place, stored in published_copies(jobs).items():
+        copy = Path(place)
+        with suppress(InputError):  # a damaged SHA256SUMS is reported with its folder
+            checksum = read_sums(stored.parent).get(stored.name)
+            if checksum is not None and stored.exists() and not copy.exists():
+                yield Finding(Kind.MISSING, f"{place}: a run copies it from {stored}")
+            elif checksum is not None and copy.exists() and take_checksum(copy).sha256 != checksum.sha256:
+                line = f"{place}: damaged: differs from {stored} as it was put in place; a run copies it again"
+                yield Finding(Kind.DAMAGED, line, (copy,))
+
+
+def identities(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
+    """Recorded identities whose digest is not the one in their name."""
+    places = IDENTITIES.glob("*.json") if whole_store else (identity_path(*key) for key in jobs(planned))
+    for place in sorted(places):
+        if (line := identity_problem(place)) is not None:
+            yield Finding(Kind.DAMAGED, line, (place,))
+
+
+def fingerprints() -> Iterator[Finding]:
+    """Stored fingerprints of raw collections that are damaged."""
+    for place in sorted(FINGERPRINTS.glob("*.json")):
+        try:
+            read_fingerprint(place)
+        except InputError as error:
+            yield Finding(Kind.DAMAGED, str(error), (place,))
+
+
+def networks(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
+    """Metric networks with wrong weights."""
+    for name in manifest() if whole_store else networks_needed(jobs(planned).values()):
+        state = network_state(name, NETWORKS)
+        if state.status == "wrong":
+            yield Finding(Kind.DAMAGED, state.line, (NETWORKS / f"{name}.safetensors",))
+
+
+def move_away(found: Iterable[Finding]) -> int:
+    """Move the files of these findings to results/damaged, and drop their checksums; returns the number of files."""
     moved = 0
-    for path in dict.fromkeys(path for one in found for path in one.files):
+    for path in dict.fromkeys(path for finding in found for path in finding.files):
         if in_use(path.parent):
             print(f"left, since a run or a training writes there now: {path}", file=sys.stderr)
             continue
-        for each in (path, checksum_path(path)):
-            if each.exists():
-                place = aside(each)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(each, place)
-                moved += each == path
+        if path.exists():
+            place = damaged_path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+            moved += 1
+        if has_checksum(path):
+            with locked_sums():
+                if path.name in read_sums(path.parent):
+                    update_sums(path.parent, {path.name: None})
     return moved
 
 

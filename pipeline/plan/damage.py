@@ -1,14 +1,16 @@
-"""Results that are not what was put in place, as a plan sees them, and those that were moved aside for it.
+"""Damaged results as a plan sees them, and results that were moved away because they were damaged.
 
-A plan looks at sizes alone; a stage reads what it is given, `bright verify` everything. What is damaged stays in its
-place until `bright verify --repair` moves it aside, into results/damaged: the next run makes it again.
+A plan compares sizes only, a stage compares what it reads, and `bright verify` everything. A damaged file stays in its
+place until `bright verify --repair` moves it to results/damaged; the next run makes it again.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from pipeline.base.atomic import write_text
-from pipeline.base.checksums import checksum_path, size_problem, take_checksum
+from pipeline.base.atomic import locked_sums, update_sums
+from pipeline.base.checksums import SUMS, problems, read_sums, take_checksum
+from pipeline.base.errors import InputError
 from pipeline.base.paths import RESULTS
 from pipeline.plan.shards import planned
 from pipeline.stages.common import Job, Jobs, Output
@@ -17,35 +19,37 @@ DAMAGED = RESULTS / "damaged"
 
 
 def wrong_sizes(job: Job, files: Iterable[str] | None = None) -> Iterator[str]:
-    """A line for each file of a job, or each of these, that has another size than when it was put in place."""
+    """One line for each of a job's files, or of these, whose size differs from its checksum's."""
     here = job.jobs.shelf.files(job.folder)
-    for file in job.files if files is None else files:
-        path = Path(job.path(file))
-        if file in here and checksum_path(path).name in here and (line := size_problem(path)) is not None:
-            yield line
+    if SUMS in here:
+        yield from problems((job.folder / file for file in files or job.files if file in here), read="size")
 
 
-def set_aside(jobs: Jobs) -> list[Output]:
-    """Files of the plan that were moved aside and are not here again."""
+def moved_away(jobs: Jobs) -> list[Output]:
+    """Outputs of the plan that were moved to results/damaged and have not been made again."""
     if not DAMAGED.is_dir():
         return []
     return [
         job[file]
         for job in jobs(planned).values()
         for file in job.files
-        if aside(Path(job.path(file))).exists() and not job.has(file)
+        if damaged_path(job.folder / file).exists() and not job.has(file)
     ]
 
 
-def aside(path: Path) -> Path:
+def damaged_path(path: Path) -> Path:
     """Where a damaged file of results is moved."""
     return DAMAGED / path.relative_to(RESULTS)
 
 
-def keep_checksums(job: Job) -> None:
-    """Take those of a job's files that have none: of results from Snakemake's cache, or made before there were any."""
-    here = job.jobs.shelf.files(job.folder)
-    for file in job.files:
-        path = Path(job.path(file))
-        if file in here and checksum_path(path).name not in here:
-            write_text(checksum_path(path), take_checksum(path).text(path.name))
+def add_missing_checksums(job: Job) -> None:
+    """Add the job's files that SHA256SUMS lacks, as they are now.
+
+    These come from Snakemake's cache, from a process killed before it wrote the line, or from an older release.
+    """
+    here = job.jobs.shelf.files(job.folder).intersection(job.files)
+    with suppress(InputError):  # the next plan reports a damaged SHA256SUMS
+        if missing := here and here - read_sums(job.folder).keys():
+            taken = {name: take_checksum(job.folder / name) for name in missing}
+            with locked_sums():
+                update_sums(job.folder, taken | read_sums(job.folder))

@@ -20,7 +20,7 @@ from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.checksums import problem
 from pipeline.base.errors import InputError
 from pipeline.base.summary import Summary, read_summary
-from pipeline.plan.damage import keep_checksums
+from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.shards import planned
@@ -56,7 +56,7 @@ def publish(jobs: Jobs, origin: str) -> Published:
     known = published_copies(jobs)
     shown = {place: str(stored) for place, stored in known.items()}
     for place, output in jobs(view).items():
-        if output.job.has(output.file) and (line := problem(Path(output.path), whole=True)) is not None:
+        if output.job.has(output.file) and (line := problem(Path(output.path), read="content")) is not None:
             found.damaged.append(line)
         elif output.job.has(output.file):
             _copy(Path(output.path), Path(place))
@@ -72,7 +72,7 @@ def publish(jobs: Jobs, origin: str) -> Published:
             found.earlier.append(place)
     for job in jobs(planned).values():
         record_identity(job)
-        keep_checksums(job)
+        add_missing_checksums(job)
     if found.present:
         _keep(record, shown)
         found.present += write_metrics(jobs, folder(jobs) / "metrics.json")

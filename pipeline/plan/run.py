@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.errors import InputError
-from pipeline.plan.damage import set_aside
+from pipeline.plan.damage import moved_away
 from pipeline.plan.shards import Shard, planned, shard_of, targets
 from pipeline.plan.view import view
 from pipeline.stages import all_stages
@@ -66,7 +66,7 @@ def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
 
 def everything(jobs: Jobs) -> list[Output]:
     """What a run without targets makes, also of what was damaged and is only read by what is there."""
-    return [*outputs_of(jobs(targets)), *set_aside(jobs)]
+    return [*outputs_of(jobs(targets)), *moved_away(jobs)]
 
 
 def output_of(jobs: Jobs, path: str) -> Output | None:

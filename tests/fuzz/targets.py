@@ -19,7 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
-from pipeline.base.checksums import problem
+from pipeline.base.checksums import Checksum, read_sums, sums_text
 from pipeline.base.records import read_record
 from pipeline.base.summary import read_summary
 from pipeline.config.root import read_config
@@ -166,8 +166,8 @@ def record(path: Path) -> None:
     path.write_text('{"state": "running", "done": 3, "total": 4}')
 
 
-def checksum(path: Path) -> None:
-    path.write_text(f"# 3 bytes\n{'0' * 64}  table.csv\n")
+def checksums(path: Path) -> None:
+    path.write_text(sums_text(path.parent, {"table.csv": Checksum(3, "0" * 64)}))
 
 
 TARGETS = [
@@ -197,6 +197,6 @@ TARGETS = [
     Target("fingerprint.json", read_fingerprint, written("fingerprint.json", fingerprint)),
     Target("generate-0123456789ab.json", identity_problem, written("identity.json", identity)),
     Target("record.json", read_record, written("record.json", record)),
-    Target(".table.csv.sha256", lambda path: problem(path.with_name("table.csv")), written("checksum", checksum)),
+    Target("SHA256SUMS", lambda path: read_sums(path.parent), written("SHA256SUMS", checksums)),
     Target("table.dvc", lambda path: tracked_as(path.with_name("table")), written("tracked", tracked)),
 ]

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from finished_plan import make, tiny_plan
 
-from pipeline.commands.verify import move_aside
+from pipeline.commands.verify import Finding, Kind, move_away
 from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, is_claimed, to_make
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
-from pipeline.plan.verification import Finding, Kind
 from pipeline.stages.tables import tables
 
 HOLD = """
@@ -103,9 +102,9 @@ def test_what_another_run_writes_now_is_not_moved_aside(capsys: pytest.CaptureFi
     unfinished_file.touch()
     found = [Finding(Kind.LEFT_OVER, "any", (unfinished_file,))]
     other = Other(claimed_as(folder))
-    assert move_aside(found) == 0
+    assert move_away(found) == 0
     assert unfinished_file.exists()
     assert f"left, since a run or a training writes there now: {unfinished_file}" in capsys.readouterr().err
     other.end()
-    assert move_aside(found) == 1
+    assert move_away(found) == 1
     assert not unfinished_file.exists()

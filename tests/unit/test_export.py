@@ -97,9 +97,9 @@ def test_a_new_folder_is_whole_or_absent_and_replaces_nothing(tmp_path: Path) ->
         assert not (tmp_path / "out" / "whole").exists()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "whole"]
     for place in ("out", "out/whole"):
-        with pytest.raises(InputError, match="is there already; nothing is replaced"), new_folder(tmp_path / place):
+        with pytest.raises(InputError, match="exists, and nothing is replaced"), new_folder(tmp_path / place):
             pytest.fail("not to be written")
-    with pytest.raises(InputError, match="is there already"), new_folder(tmp_path / "new") as folder:
+    with pytest.raises(InputError, match="exists, and nothing"), new_folder(tmp_path / "new") as folder:
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "theirs").touch()
     assert (tmp_path / "new" / "theirs").exists()

@@ -62,6 +62,6 @@ def test_what_is_not_there_or_would_be_replaced_gets_one_line(tiny_run: Workflow
         assert len(told.splitlines()) == 1
         return told
 
-    assert "is there already; nothing is replaced" in told("main", str(folder))
+    assert "exists, and nothing is replaced" in told("main", str(folder))
     assert "'nobody': no trained model of the config, which has autoencoders.main" in told("nobody", "new")
     assert not (tiny_run.folder / "new").exists()
