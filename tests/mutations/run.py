@@ -40,7 +40,7 @@ PARTS = {
 EQUIVALENT = Path(__file__).parent / "equivalent.yaml"
 FAST, SLOW = "not slow and not demo", "slow and not demo"
 STEPS = {"near": "the nearest fast tests", "fast": "the other fast tests", "slow": "slow tests"}
-SLOW_TESTS = ("tests/slow/*.py", "tests/workflow/test_whole_run.py", "tests/workflow/test_all_families.py")
+SLOW_TESTS = ("tests/slow/*.py", "tests/workflow/test_whole_run.py", "tests/workflow/test_more_models.py")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from documented import README, ROOT, blocks
 from made_once import made_once
 from PIL import Image
 from pytest import TempPathFactory
-from repository import Repository
 from tiny_workflow import TINY, Run, Workflow, copy_checkout
 
 NOWHERE = "http://127.0.0.1:9"
@@ -36,8 +35,43 @@ fi
 """
 
 
-class Place(Repository):
-    """A folder that has its own checkout."""
+PERSON = {
+    f"GIT_{role}_{part}": text for role in ("AUTHOR", "COMMITTER") for part, text in (("NAME", "A"), ("EMAIL", "a@b"))
+}
+
+
+class Place(Workflow):
+    """A folder with its own checkout and, where it is one, a git and DVC repository."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, folder)
+
+    def environment(self) -> dict[str, str]:
+        """DVC and git write into the test's folders alone."""
+        own = {"DVC_SITE_CACHE_DIR": str(self.folder.parent / "dvc-site"), "DVC_NO_ANALYTICS": "1"}
+        return super().environment() | PERSON | own
+
+    def git(self, *words: str) -> str:
+        """The output of a git command."""
+        return self.call("git", *words).text
+
+    def dvc(self, *words: str, expect: int = 0) -> Run:
+        return self.call("dvc", *words, expect=expect)
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def clone(self, folder: Path) -> "Place":
+        """A fresh clone: only what git tracks."""
+        self.git("clone", "--quiet", str(self.folder), str(folder))
+        return Place(folder)
+
+    def payloads(self) -> dict[str, bytes]:
+        """The files of the store that git does not track, by path."""
+        files = self.files("results/store")
+        return {path: content for path, content in files.items() if not path.endswith(".dvc")}
 
     def type(self, line: str, expect: int = 0, **environment: str) -> Run:
         """Run shell lines without network access; `expect` is the exit code."""
@@ -81,7 +115,7 @@ class Places:
         """A copy of that folder, which a test may change."""
         folder = self.new_folder()
         if name == "clone":
-            return Place(self.shared("shared").clone(folder).folder)
+            return self.shared("shared").clone(folder)
         return Place(shutil.copytree(self.shared(name).folder, folder, symlinks=True))
 
     def new_folder(self) -> Path:
@@ -132,6 +166,7 @@ class Places:
             states.rename(folder / "work")  # prune would remove the states of finished trainings
             Place(folder).call("bright", "prune", "config/demo.yaml", "--yes")
             (folder / "work").rename(states)
+        assert Place(folder).type("snakemake --cores 2").nothing_to_do  # its copies name this config file
         for name in ("real", "generated"):
             _write_images(folder / "data" / name)
         with zipfile.ZipFile(folder / "data" / "generated.zip", "w") as archive:
@@ -158,7 +193,7 @@ class Places:
 
     def _make_compared(self, folder: Path) -> None:
         """A clone in which numbers, keys and curves differ between HEAD~1, HEAD and the working tree."""
-        place = Place(self.shared("shared").clone(folder).folder)
+        place = self.shared("shared").clone(folder)
         metrics, config = (f"results/tiny/{name}" for name in ("metrics.json", "config.yaml"))
         for psnr, before, images in ((20, 48, 64), (30, 64, 96)):
             edit = f"import json; m = json.load(open('{metrics}')); m['reconstruction']['main']['psnr'] = {psnr}.0"

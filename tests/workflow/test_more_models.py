@@ -1,0 +1,138 @@
+"""More models than the tiny run has, in one run: every family, a family from outside, trainings with initial weights.
+
+The outside family is the one of docs/adding-a-family.md, as its page has it. A study trains its trials beside them.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from documented import ROOT
+from tiny_workflow import Run, Workflow
+
+from pipeline.families import AUTOENCODERS, GENERATORS
+
+pytestmark = pytest.mark.slow
+
+FAMILIES = Path(__file__).with_name("families.yaml")
+PAGE = (ROOT / "docs" / "adding-a-family.md").read_text(encoding="utf-8")
+STUDY = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-4, 1e-2]}, "images": 16, "tuning": 16}
+
+
+def block(name: str) -> str:
+    """The page's code block under the comment with this name."""
+    (found,) = re.findall(rf"<!-- {name} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    return found
+
+
+def add_models(config: dict[str, Any]) -> None:
+    for section, entries in yaml.safe_load(FAMILIES.read_text()).items():
+        config[section] = config.get(section, {}) | entries
+    autoencoders, diffusions, tables = (config[name] for name in ("autoencoders", "diffusions", "tables"))
+    changes = {"dataset": "tiny", "training": {"images": 64, "batch": 16}, "execution": {"log_every": 1}}
+    autoencoders["averages"] = yaml.safe_load(block("entry"))["autoencoders"]["averages"] | changes
+    autoencoders["scratch"] = {"like": "main", "training": {"images": 160}}
+    autoencoders["tuned"] = {"like": "scratch", "initial_weights": "main"}
+    unet = diffusions["main"]["unet"] | {"attention_resolutions": [4]}
+    diffusions["averages"] = diffusions["main"] | {"autoencoder": "averages", "unet": unet}
+    config["samples"]["averages"] = config["samples"]["main"] | {"diffusion": "averages"}
+    config["studies"] = {"rates": STUDY}
+    tables["table2"] += ["averages", "scratch", "tuned"]
+    tables["table3"].append("averages")
+    tables["table5"]["rows"].append("averages")
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workflow, Run]:
+    """The run with these models, and the output of the command that made it; only to be read."""
+    more = tiny_run.copy(tmp_path_factory.mktemp("more") / "models")
+    (more.folder / "averages").mkdir()
+    (more.folder / "averages" / "__init__.py").touch()
+    for name in ("family", "network"):
+        (more.folder / "averages" / f"{name}.py").write_text(block(name))
+    more.configure(add_models)
+    return more, more.run("all", "study_rates")
+
+
+@pytest.fixture
+def more(finished: tuple[Workflow, Run], tmp_path: Path) -> Workflow:
+    """A copy of that run."""
+    return finished[0].copy(tmp_path / "copy")
+
+
+def table(workflow: Workflow, name: str) -> str:
+    return (workflow.folder / "results" / "tiny" / "tables" / f"{name}.md").read_text()
+
+
+def methods(workflow: Workflow, name: str) -> set[str]:
+    """The methods of a table's measured rows."""
+    return set(re.findall(r"^\| measured[^|]*\|[^|]*\| ([^|]*?) *\|", table(workflow, name), re.MULTILINE))
+
+
+def test_each_model_is_trained_once_and_has_its_rows(finished: tuple[Workflow, Run]) -> None:
+    workflow, run = finished
+    autoencoders = ("vqgan", "rqvae", "kl", "averages", "scratch", "tuned")
+    assert run.jobs["train_autoencoder"] == len(autoencoders) + len(STUDY["grid"]["learning_rate"])
+    assert run.jobs["train_diffusion"] == 2 + 1
+    assert run.jobs["train_generator"] == 3
+    found = {name.split(" (")[0] for name in methods(workflow, "table2")}
+    assert {"BRIGHT", "VQGAN", "RQ-VAE", "KL autoencoder", "Averages"} <= found
+    diffusions = {f"LDM (codes of {name})" for name in ("VQGAN", "KL autoencoder", "Averages")}
+    assert {*diffusions, "DDPM", "StyleGAN2", "ImageBART"} <= methods(workflow, "table5")
+    assert "Averages" in table(workflow, "table3")
+    for name in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations"):
+        assert methods(workflow, name)
+    assert workflow.run("-n", "all", "study_rates").nothing_to_do
+
+
+def test_initial_weights_help(finished: tuple[Workflow, Run]) -> None:
+    """Twenty steps from the tiny run's model are better than twenty from random weights."""
+    workflow, _ = finished
+    digests = {path.name.partition("-")[0]: path.name.rpartition("-")[2] for path in workflow.folders("autoencoders")}
+    assert digests["tuned"] not in (digests["main"], digests["scratch"])
+    psnr = {}
+    for folder in workflow.folders("reconstructions"):
+        summary = json.loads((folder / "summary.json").read_text())
+        psnr[folder.name.rpartition("-")[0]] = summary["values"]["psnr"]["number"]
+    assert psnr["tuned"] > psnr["scratch"]
+
+
+def test_a_study_lists_its_trials_by_loss_and_another_rate_is_one_trial_more(more: Workflow) -> None:
+    record = pd.read_csv(more.folder / "results" / "tiny" / "tables" / "study_rates.csv")
+    assert sorted(record["learning_rate"]) == [1e-4, 1e-2]
+    assert record["loss"][0] == record["loss"].min() and list(record["best"]) == [True, False]
+    assert (more.folder / "results" / "tiny" / "figures" / "studies.png").exists()
+    more.configure(lambda config: config["studies"]["rates"]["grid"].update(learning_rate=[1e-4, 1e-2, 1e-1]))
+    again = more.run("-n", "study_rates").jobs
+    assert again == {"train_autoencoder": 1, "reconstruct": 1, "make_study": 1, "study_rates": 1}
+
+
+def test_an_edited_network_of_an_outside_family_is_trained_again(more: Workflow) -> None:
+    network = more.folder / "averages" / "network.py"
+    network.write_text(network.read_text().replace("1e-4 *", "2e-4 *"))
+    again = more.run("-n").jobs
+    assert again["train_autoencoder"] == again["train_diffusion"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"widht": 8}, "autoencoders.averages.widht: no such key; did you mean width?"),
+        (
+            {"family": "averges.family"},
+            "autoencoders.averages.family: no such family: 'averges.family'; there are bright",
+        ),
+    ],
+    ids=["key", "family"],
+)
+def test_an_error_in_an_outside_family_is_one_line(more: Workflow, change: dict[str, Any], error: str) -> None:
+    more.configure(lambda config: config["autoencoders"]["averages"].update(change))
+    assert error in more.run("-n", expect=1).text
+
+
+def test_the_page_lists_the_families_of_the_registry() -> None:
+    assert all(f"`{name}`" in PAGE for name in (*AUTOENCODERS, *GENERATORS))
