@@ -25,7 +25,7 @@ TOLD_DIGITS = 16
 
 # Modules (NAME) and packages with all in them (NAME.*) that are in no digest, and why they can't move a number.
 # What only they import is in none either.
-LEFT_OUT = {
+EXCLUDED_FROM_DIGEST = {
     "pipeline.base.atomic": "writes files whole or not at all; what stands in them comes from elsewhere",
     "pipeline.base.checksums": "what is not what it was ends the command, the rest passes unchanged",
     "pipeline.base.command": "the command line: settings are read as they are, and are in the digest by value",
@@ -87,7 +87,7 @@ class Code:
                 raise InputError(f"{root}: no such module, of the project in {self.root} or elsewhere")
         while waiting:
             for name in upwards(waiting.pop()):
-                if name not in found and not is_left_out(name) and self.file(name) is not None:
+                if name not in found and not is_excluded(name) and self.file(name) is not None:
                     found[name] = self.module(name)
                     waiting += found[name].imports
         return [found[name] for name in sorted(found)]
@@ -142,7 +142,7 @@ class Code:
                     name = self.imported(node, alias, own_package)
                     if name.partition(".")[0] not in packages:
                         counting.append(alias)
-                    elif not is_left_out(name):
+                    elif not is_excluded(name):
                         counting.append(alias)
                         yield name
                 node.names = counting
@@ -176,8 +176,8 @@ def upwards(name: str) -> list[str]:
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
-def is_left_out(name: str) -> bool:
-    return name in LEFT_OUT or any(f"{package}.*" in LEFT_OUT for package in upwards(name))
+def is_excluded(name: str) -> bool:
+    return name in EXCLUDED_FROM_DIGEST or any(f"{package}.*" in EXCLUDED_FROM_DIGEST for package in upwards(name))
 
 
 @cache

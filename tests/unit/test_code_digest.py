@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.code import LEFT_OUT, ROOT, Code, code_digest, expected_code
+from pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, code_digest, expected_code
 from pipeline.base.errors import InputError
 
 MODULE = '''"""A module."""
@@ -241,4 +241,4 @@ def test_planning_digests_imports_neither_torch_nor_numpy() -> None:
 
 
 def test_what_is_left_out_is_named_with_a_reason() -> None:
-    assert all(len(reason.split()) > 3 for reason in LEFT_OUT.values())
+    assert all(len(reason.split()) > 3 for reason in EXCLUDED_FROM_DIGEST.values())
