@@ -1,8 +1,8 @@
-"""What a stage's command is told, also where that is too long for a command line: then a file has it.
+"""The command line of each job, derived from its contract.
 
-A shell gets its whole command as one argument, and Linux takes at most 131,072 bytes in one; a table of hundreds of
-rows has more. The file lies in the job's folder of results/work, written when a run starts. By hand, a stage's command
-for one job of a config finds settings, inputs and outputs by itself.
+A shell receives its whole command as one argument, of at most 131,072 bytes on Linux; a table of hundreds of rows needs
+more. Long settings and long lists of inputs therefore go through files in the job's folder of results/work, which are
+written when a run starts.
 """
 
 import json
@@ -19,6 +19,29 @@ SETTINGS, INPUTS = "settings.json", "inputs.txt"
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit
 
 
+def arguments(shard: Shard) -> list[str]:
+    """The arguments of a stage's command for one shard of a job."""
+    job = shard.job
+    words = [settings_argument(job), "--code", expected_code(job.code_roots)]
+    if job.names:
+        words += named_arguments(job)
+    else:
+        words += [word for name in shard.inputs for path in shard.paths(name) for word in (option(name), path)]
+    words += [word for name, file in job.output_files(shard.span).items() for word in (option(name), job.path(file))]
+    if shard.span is not None:
+        words += ["--first", str(shard.span[0]), "--last", str(shard.span[1])]
+    if shard.starts_at:
+        words += ["--starts-at", str(shard.starts_at)]
+    if job.is_training:
+        words += ["--work", str(job.work)]
+    return words
+
+
+def option(name: str) -> str:
+    """The command-line option of an input or output."""
+    return f"--{name.replace('_', '-')}"
+
+
 def settings_argument(job: Job) -> str:
     """A job's settings as JSON, or the path of a file with them."""
     text = json.dumps(job.settings, sort_keys=True)
@@ -26,13 +49,13 @@ def settings_argument(job: Job) -> str:
 
 
 def named_arguments(job: Job) -> list[str]:
-    """`NAME=PATH` for each of a job's named inputs, or `@FILE` with one of them a line."""
+    """`NAME=PATH` for each of a job's named inputs, or `@FILE`, a file with one of them on each line."""
     pairs = _pairs(job)
     return pairs if _fits("\n".join(pairs)) else [f"@{job.work / INPUTS}"]
 
 
 def write_arguments(made: Iterable[Job]) -> None:
-    """Write the files that stand for what is too long."""
+    """Write the files for arguments that are too long."""
     for job in made:
         text, pairs = json.dumps(job.settings, sort_keys=True), "\n".join(_pairs(job))
         if not _fits(text):
@@ -52,7 +75,7 @@ def _fits(text: str) -> bool:
 
 def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
     """The job of a stage for an entry of the config, such as autoencoders.main; InputError where there is none."""
-    # Two entries of one digest are one job of the plan, under the first one's name; made are both.
+    # Two entries with one digest are one job of the plan, under the first one's name; `jobs.made` has both.
     of_stage = [job for job in (*ordered(jobs), *jobs.made) if job.stage.name == stage]
     of_stage = list({job.entry: job for job in of_stage}.values())
     found = [job for job in of_stage if job.entry == entry] or [
@@ -65,43 +88,11 @@ def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
 
 
 def commands(job: Job) -> list[list[str]]:
-    """Module and arguments of a job's command, for each of its shards; InputError where an input is not here."""
+    """Module and arguments of a job's command, for each of its shards; InputError where an input is missing."""
     for shard in shards(job):
         for name in shard.inputs:
             for path in shard.paths(name):
                 if not Path(path).exists():
                     raise InputError(f"{job.stage.name} {job.entry}: {name} {path} is not here: snakemake {path}")
     write_arguments([job])
-    watched = ["--code", expected_code(job.code_roots)]  # as the workflow's rules give it
-    return [[job.stage.command, *arguments(shard), *watched] for shard in shards(job)]
-
-
-def arguments(shard: Shard) -> list[str]:
-    """The arguments of a stage's command for one shard of a job, as its rule gives them."""
-    job = shard.job
-    words = [settings_argument(job)]
-    if job.names:
-        words += named_arguments(job)
-    else:
-        words += [word for name in shard.inputs for path in shard.paths(name) for word in (option(name), path)]
-    for name, file in (job.stage.outputs | job.extra_outputs).items():
-        words += [option(name), job.path(file)]
-    if shard.span is not None and job.stage.part is not None:
-        words += [
-            "--first",
-            str(shard.span[0]),
-            "--last",
-            str(shard.span[1]),
-            option(job.stage.part[0]),
-            *shard.outputs,
-        ]
-    if shard.starts_at:
-        words += ["--starts-at", str(shard.starts_at)]
-    if job.is_training:
-        words += ["--work", str(job.work)]
-    return words
-
-
-def option(name: str) -> str:
-    """The name of a command's option."""
-    return f"--{name.replace('_', '-')}"
+    return [[job.stage.command, *arguments(shard)] for shard in shards(job)]

@@ -21,13 +21,18 @@ from pipeline.stages.tables import tables
 Key = tuple[str, str]
 
 
-def find(jobs: Jobs, stage: str, digest: str) -> Job:
+def by_digest(jobs: Jobs) -> dict[str, Job]:
+    """The planned jobs by digest, which covers the name of the stage."""
+    return {job.digest: job for job in jobs(planned).values()}
+
+
+def find_job(jobs: Jobs, digest: str) -> Job:
     """The job whose folder ends with this digest; InputError if this config has none."""
     try:
-        return jobs(planned)[stage, digest]
+        return jobs(by_digest)[digest]
     except KeyError:
         raise InputError(
-            f"{stage}: digest {digest} is of no job of this config; its results belong to another config or"
+            f"digest {digest} is of no job of this config; its results belong to another config or"
             " to older code (`bright prune --help` tells how to remove those)"
         ) from None
 

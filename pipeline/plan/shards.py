@@ -39,7 +39,7 @@ class Shard:
     @property
     def files(self) -> tuple[str, ...]:
         """Its outputs in the job's folder."""
-        return self.job.files if self.span is None else (self.job.range_file(*self.span),)
+        return tuple(self.job.output_files(self.span).values())
 
     @property
     def outputs(self) -> list[str]:
@@ -59,9 +59,7 @@ class Shard:
     @property
     def log_name(self) -> str:
         """Of its log and its record, without a suffix."""
-        name = "-".join(
-            (self.job.stage.name, self.job.name, *(Path(file).stem for file in self.job.extra_outputs.values()))
-        )
+        name = "-".join(filter(None, (self.job.stage.name, self.job.name, self.job.model)))
         return name if self.span is None else f"{name}-{self.span[0]:06d}-{self.span[1]:06d}"
 
     @property

@@ -23,7 +23,7 @@ from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
 SORTS = ("autoencoder", "diffusion", "generator")
-WATCHED_WITH = ("validation", "lpips_alex")
+MONITORED_WITH = ("validation", "lpips_alex")
 """Inputs of a training for `execution.validate_every`."""
 
 
@@ -125,8 +125,9 @@ TRAIN_AUTOENCODER = Stage(
     gpu=True,
     memory_mb=16_000,
 )
-IMPORT_WEIGHTS = Stage("import_weights", folder="imports", settings=ImportJob, memory_mb=16_000)
-TAKE_SNAPSHOT = Stage("take_snapshot", folder="snapshots", settings=SnapshotJob, local=True)
+IMPORTED = {"weights": "{model}.safetensors"}
+IMPORT_WEIGHTS = Stage("import_weights", folder="imports", settings=ImportJob, outputs=IMPORTED, memory_mb=16_000)
+TAKE_SNAPSHOT = Stage("take_snapshot", folder="snapshots", settings=SnapshotJob, outputs=IMPORTED, local=True)
 RECONSTRUCT = Stage(
     "reconstruct",
     folder="reconstructions",
@@ -205,7 +206,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
         inputs=inputs,
         facts=facts,
         families=family_code(model),
-        unhashed_inputs=WATCHED_WITH,
+        unhashed_inputs=MONITORED_WITH,
     )
 
 
@@ -219,7 +220,7 @@ def snapshot(jobs: Jobs, sort: str, name: str, training: Job) -> Job:
         {"snapshot": snapshot_path(training.work, step), "step": step},
         {"step": step},
         inputs={"training": training[f"{sort}.safetensors"]},
-        extra_outputs={"weights": f"{sort}.safetensors"},
+        model=sort,
     )
 
 
@@ -255,7 +256,7 @@ def imported(jobs: Jobs, sort: str, name: str, size: dict[str, Any]) -> Job:
         f"{sort}s.{name}",
         {sort: entry} | size,
         {sort: entry.architecture()} | checkpoint | size,
-        extra_outputs={"weights": f"{sort}.safetensors"},
+        model=sort,
         families=() if sort == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
     )
 

@@ -24,6 +24,7 @@ ACCEPTED = RESULTS / "accepted.json"
 DIGEST_LENGTH = 12  # hexadecimal digits
 CORES_PER_GPU = 4  # they read, decode and resize what a GPU's process works on; --set-threads asks for others
 
+Span = tuple[int, int]
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
@@ -38,9 +39,8 @@ class Stage:
     settings: type[Section]
     """What its command is told."""
     outputs: dict[str, str] = field(default_factory=dict)
-    """The command's options and the files in the job's folder that they get."""
-    part: tuple[str, str] | None = None
-    """Of a stage whose jobs are done in ranges of images: the option, and the suffix of each range's file."""
+    """The files in the job's folder by the command's options. A name with {first} and {last} is one file for each
+    range of images; {model} is the kind of model that the job makes."""
     gpu: bool = False
     """Whether it runs on a GPU; of a training, its `execution` says on how many."""
     memory_mb: int = 4000
@@ -52,8 +52,13 @@ class Stage:
 
     @property
     def is_training(self) -> bool:
-        """Whether it leaves a history, and saves states in a work folder."""
+        """Whether it writes a history, and saves states in a work folder."""
         return "history" in self.outputs
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each job is done in ranges of images."""
+        return any("{first}" in file for file in self.outputs.values())
 
     @property
     def command(self) -> str:
@@ -77,9 +82,9 @@ class Output(NamedTuple):
         return str(self.job.folder / self.file)
 
     @property
-    def kind(self) -> str:
-        """Its name; of the ranges of a set, what all of them hold."""
-        return self.job.stage.part[0] if self.file in self.job.spans_of_files and self.job.stage.part else self.file
+    def content(self) -> str:
+        """The name of the file, or of the option that all ranges of a set have in common."""
+        return next(iter(self.job.stage.outputs)) if self.file in self.job.spans_of_files else self.file
 
 
 Source = Output | str
@@ -109,12 +114,12 @@ class Job:
     """Files by the names that the rule's command uses."""
     names: tuple[str, ...] = ()
     """Names of the files of a single list of inputs, for commands that take `name=path`."""
-    extra_outputs: dict[str, str] = field(default_factory=dict)
-    """Outputs besides the stage's own, by option."""
-    ranges: tuple[tuple[int, int], ...] = ()
+    model: str = ""
+    """The kind of model of an import or a snapshot: {model} in its outputs."""
+    ranges: tuple[Span, ...] = ()
     """The ranges [first, last) of images that it is done in."""
     unhashed_inputs: tuple[str, ...] = ()
-    """Inputs that no number comes from: what a training is watched with."""
+    """Inputs that can change no number: those that a training is monitored with."""
     families: tuple[str, ...] = ()
     """Modules whose code can change the numbers besides the command's: of model families, of a figure."""
 
@@ -142,20 +147,20 @@ class Job:
             "stage": self.stage.name,
             "settings": json.loads(json.dumps(self.numerical)),
             "code": self.code_key,
-            "inputs": self._told_inputs,
+            "inputs": self._input_identities,
         }
 
     @property
-    def _told_inputs(self) -> list[str]:
-        """`DIGEST FILE as NAME` of each input that a job makes; the ranges of one set are one."""
+    def _input_identities(self) -> list[str]:
+        """`DIGEST FILE as NAME` of each input that a job makes; the ranges of one set are one input."""
         names = iter(self.names)
-        told = [
-            f"{one.job.digest} {one.kind} as {next(names, option)}"
+        identities = [
+            f"{source.job.digest} {source.content} as {next(names, option)}"
             for option, sources in self.inputs.items()
-            for one in sources
-            if isinstance(one, Output) and option not in self.unhashed_inputs
+            for source in sources
+            if isinstance(source, Output) and option not in self.unhashed_inputs
         ]
-        return list(dict.fromkeys(told))
+        return list(dict.fromkeys(identities))
 
     @cached_property
     def digest(self) -> str:
@@ -193,20 +198,21 @@ class Job:
     def path(self, file: str) -> str:
         return str(self.folder / file)
 
-    def range_file(self, first: int, last: int) -> str:
-        """The file of a range of images."""
-        option, suffix = self.stage.part or ("", "")
-        return f"{option}-{first:06d}-{last:06d}{suffix}"
+    def output_files(self, span: Span | None = None) -> dict[str, str]:
+        """The files in its folder by option; of a sharded job, those of one range of images."""
+        first, last = span or (0, 0)
+        known = {"model": self.model, "first": f"{first:06d}", "last": f"{last:06d}"}
+        return {option: file.format(**known) for option, file in self.stage.outputs.items()}
 
     @cached_property
-    def spans_of_files(self) -> dict[str, tuple[int, int]]:
-        """The range of images that each of its files holds, of those that hold one."""
-        return {self.range_file(*span): span for span in self.ranges}
+    def spans_of_files(self) -> dict[str, Span]:
+        """The range of images in each file that has one."""
+        return {file: span for span in self.ranges for file in self.output_files(span).values()}
 
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Its outputs in its folder."""
-        return (*self.stage.outputs.values(), *self.extra_outputs.values(), *self.spans_of_files)
+        return tuple(self.spans_of_files or self.output_files().values())
 
     @property
     def outputs(self) -> list[str]:
@@ -229,7 +235,7 @@ def digest_of(identity: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def spans(count: int, size: int) -> tuple[tuple[int, int], ...]:
+def spans(count: int, size: int) -> tuple[Span, ...]:
     """Ranges [first, last) of `size` that are `count` images together."""
     return tuple((first, min(first + size, count)) for first in range(0, count, size))
 

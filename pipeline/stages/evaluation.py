@@ -77,7 +77,7 @@ EXTRACT_FEATURES = Stage(
     "extract_features",
     folder="features",
     settings=Extraction,
-    part=("features", ".npz"),
+    outputs={"features": "features-{first}-{last}.npz"},
     gpu=True,
     memory_mb=16_000,
 )

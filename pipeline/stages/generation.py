@@ -65,7 +65,7 @@ GENERATE = Stage(
     "generate",
     folder="samples",
     settings=GenerationJob,
-    part=("images", ".zip"),
+    outputs={"images": "images-{first}-{last}.zip"},
     gpu=True,
     memory_mb=8000,
     shown=lambda jobs: jobs(sample_sets),

@@ -214,7 +214,7 @@ def _provenance(summaries: list[Summary]) -> dict[str, Any]:
     behind = closure(summary.job for summary in summaries)
     trained: dict[str, set[str]] = {}
     for summary in summaries:
-        models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs | job.extra_outputs]
+        models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs]
         trained.setdefault(summary.name, set()).update(f"{job.stage.folder}/{job.name}" for job in models)
     sources = {job.settings["name"]: job.numerical["source"] for job in behind if job.stage is PREPARE_DATASET}
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.stages import CONTRACTS, all_stages
+from pipeline.stages import all_stages
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pipeline"
@@ -17,11 +17,6 @@ PACKAGE = ROOT / "pipeline"
 def test_the_package_shows_folders_and_the_stages_commands_and_nothing_else() -> None:
     files = {path.stem for path in PACKAGE.iterdir() if path.is_file()}
     assert files == {"__init__", *all_stages()}
-
-
-def test_contracts_and_rules_have_the_same_names() -> None:
-    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")} - {"common"}
-    assert rules == set(CONTRACTS)
 
 
 def test_no_module_imports_a_stages_command() -> None:

@@ -1,7 +1,9 @@
-"""A stage stands in three places of one name: its rule, its contract, its command. They say the same."""
+"""A stage has three files and one name: its rule, its contract, its command. They agree."""
 
+import importlib
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,15 @@ from finished_plan import tiny_plan, tiny_values, with_key
 from pipeline.plan.arguments import arguments
 from pipeline.plan.shards import Shard, planned, shards
 from pipeline.stages import CONTRACTS, all_stages
-from pipeline.stages.common import Job, Stage
+from pipeline.stages.common import Job, Output, Stage
 
 REPOSITORY = Path(__file__).parents[2]
-RULES = {file.stem: file for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")) if file.stem != "common"}
+HELPERS = {"common", "resources", "hooks"}
+RULES = {
+    file.stem: file for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")) if file.stem not in HELPERS
+}
 NOT_STAGES = {"publish", "page", "headline", "tables", "figures"}
 """Rules that name results, or copy them."""
-
-BY_THE_WORKFLOW = {"--code", "--log", "--workers"}
-"""Options that a rule adds: the code that was planned with, where log lines go, this machine's cores."""
 
 
 def rules() -> dict[str, str]:
@@ -38,36 +40,6 @@ def section(rule: str, name: str) -> str:
     """What stands under `output:`, `params:` and the like in a rule."""
     found = re.search(rf"^    {name}:\n((?: {{8,}}.*\n)+)", TEXTS[rule], re.MULTILINE)
     return found[1] if found is not None else ""
-
-
-def declared(rule: str) -> dict[str, str]:
-    """The outputs of a rule by name; one without a name has the empty one."""
-    block = section(rule, "output")
-    found = re.findall(r'(?:(\w+)=)?(?:report\(\s*)?"([^"]*)"', block)
-    if "multiext(" in block:
-        (_, prefix), *rest = found
-        return {name: prefix + suffix for name, suffix in rest}
-    return {name: text for name, text in found if text.startswith("results/")}
-
-
-def shell(rule: str) -> str:
-    """The command of a rule's stage, without the launcher before it."""
-    lines = "".join(re.findall(r'^        "(.*)"$', section(rule, "shell"), re.MULTILINE))
-    _, command, rest = lines.partition(f" pipeline.{rule} ")
-    assert command, rule
-    return rest
-
-
-def options_of_params(rule: str, job: Job) -> dict[str, set[str]]:
-    """The options that stand behind `{params.X}`: those of the inputs that a job has."""
-    found = {}
-    for param, call in re.findall(r"(\w+)=options\(([^)]*)\)", section(rule, "params")):
-        found[param] = {f"--{name.replace('_', '-')}" for name in re.findall(r'"(\w+)"', call) if name in job.inputs}
-    return found
-
-
-def options(words: str) -> set[str]:
-    return set(re.findall(r"--[a-z][a-z-]*", words))
 
 
 @pytest.fixture(scope="module")
@@ -132,70 +104,41 @@ def test_no_rule_and_no_command_is_left_over() -> None:
 
 
 @pytest.mark.parametrize("stage", all_stages().values(), ids=all_stages())
-def test_a_rule_declares_its_contracts_outputs_in_its_folder(stage: Stage) -> None:
+def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Stage) -> None:
     if stage.name == "fetch_network":
-        assert declared(stage.name) == {"": "results/networks/{network}.safetensors"}
+        assert '"results/networks/{network}.safetensors"' in section(stage.name, "output")
         return
-    places = {name: Path(text) for name, text in declared(stage.name).items()}
-    for place in places.values():
-        assert place.parent.parent == Path("results/store") / stage.folder
-        assert re.fullmatch(r"\{\w+\}-\{digest\}", place.parent.name)
-    files = {name: place.name for name, place in places.items()}
-    if stage.name in ("import_weights", "take_snapshot"):
-        assert files == {"": "{model}.safetensors"}
-    elif stage.part is not None:
-        option, suffix = stage.part
-        assert files == {"": f"{option}-{{first}}-{{last}}{suffix}"}
-    elif "" in files:
-        assert list(files.values()) == list(stage.outputs.values())
-    else:
-        assert files == stage.outputs
-
-
-@pytest.mark.parametrize("stage", all_stages().values(), ids=all_stages())
-def test_where_and_on_what_a_rule_runs_is_its_contracts_word(stage: Stage) -> None:
-    text = TEXTS[stage.name]
+    text, command = TEXTS[stage.name], section(stage.name, "shell")
+    assert re.search(rf'(\*\*|cached_)outputs\(\s*"{stage.name}"', section(stage.name, "output"))
+    assert ("    cache: True\n" in text) <= ("cached_outputs" in text or len(stage.outputs) == 1)
+    assert f" pipeline.{stage.name} {{params.arguments}}" in command and "{input" not in command
     assert ("    localrule: True\n" in text) == stage.local
-    assert (f'gpu=gpus("{stage.name}")' in text) == stage.gpu
-    assert (f'threads: cores("{stage.name}")' in text) == (stage.gpu and stage.name != "measure_decoding")
-    assert (f'**across_nodes("{stage.name}")' in text) == stage.is_training
-    assert (f'mem_mb=memory("{stage.name}")' in text) == (not stage.local)
-    assert (f'work=work("{stage.name}")' in text) == stage.is_training
-    assert (" --work {params.work:q}" in text) == stage.is_training
-
-
-@pytest.mark.parametrize("name", all_stages())
-def test_a_rule_asks_for_what_is_its_own(name: str) -> None:
-    asked = re.findall(
-        r'\b(?:upstream|settings|code|entry|gpus|across_nodes|memory|cores|work|named)\("(\w+)"\)', TEXTS[name]
-    )
-    assert set(asked) == ({name} if name != "fetch_network" else set())
+    assert ("        gpu=gpus,\n" in text) == stage.gpu
+    assert ("    threads: cores\n" in text) == (stage.gpu and stage.name != "measure_decoding")
+    assert ("        **across_nodes,\n" in text) == ("{params.processes}" in command) == stage.is_training
+    assert ("        mem_mb=memory,\n" in text) == (not stage.local)
 
 
 @pytest.mark.parametrize("name", sorted(all_stages().keys() - {"fetch_network"}))
-def test_a_rules_command_is_the_one_by_hand(name: str, one_of_each: dict[str, Shard]) -> None:
-    shard, command = one_of_each[name], shell(name)
-    assert command.startswith("{params.settings:q} --code {params.code:q}")
-    told = options(command) - BY_THE_WORKFLOW
-    for param, found in options_of_params(name, shard.job).items():
-        assert f"{{params.{param}}}" in command
-        told |= found
-    by_hand = arguments(shard)
-    assert told == {word for word in by_hand if word.startswith("--")}
-    named = re.findall(r"(\w+)=named\(", section(name, "params"))
-    assert bool(named) == bool(shard.job.names)
-    assert all(f" {{params.{param}}}" in command for param in named)
+def test_a_rule_has_inputs_and_a_command_takes_all_arguments_of_its_jobs(
+    name: str, one_of_each: dict[str, Shard]
+) -> None:
+    shard = one_of_each[name]
+    assert bool(section(name, "input")) == any(
+        isinstance(one, Output) for some in shard.inputs.values() for one in some
+    )
+    parameters = command_of(name)
+    given = {word.removeprefix("--").replace("-", "_") for word in arguments(shard)[1:] if word.startswith("--")}
+    assert given - parameters.keys() == {"code"}
+    required = {option for option, one in parameters.items() if one.default is one.empty}
+    assert required <= given | {"settings"}
 
 
-@pytest.mark.parametrize("stage", all_stages().values(), ids=all_stages())
-def test_each_output_has_its_contracts_option(stage: Stage) -> None:
-    alone = "" in declared(stage.name)
-    options = {**stage.outputs, **({stage.part[0]: ""} if stage.part else {})} or {
-        "output" if stage.name == "fetch_network" else "weights": ""
-    }
-    for option in options:
-        given = "{output:q}" if alone else f"{{output.{option}:q}}"
-        assert f"--{option.replace('_', '-')} {given}" in shell(stage.name)
+def command_of(stage: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a stage's command."""
+    functions = filter(inspect.isfunction, vars(importlib.import_module(f"pipeline.{stage}")).values())
+    signatures = (inspect.signature(function).parameters for function in functions)
+    return next(parameters for parameters in signatures if "settings" in parameters and "log" in parameters)
 
 
 @pytest.mark.parametrize("name", sorted(all_stages().keys() - {"fetch_network"}))
@@ -203,9 +146,8 @@ def test_a_rules_log_is_where_its_shard_looks_for_it(name: str, one_of_each: dic
     (log,) = re.findall(r'"(.*)"', section(name, "log"))
     shard = one_of_each[name]
     span = {} if shard.span is None else dict(zip(("first", "last"), (f"{n:06d}" for n in shard.span), strict=True))
-    known = span | {"digest": shard.job.digest, "model": "autoencoder"}
-    filled = re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], shard.job.label), log)
-    assert str(shard.log) == filled
+    known = span | {"name": shard.job.label, "digest": shard.job.digest, "model": "autoencoder"}
+    assert str(shard.log) == log.format(**known)
 
 
 def test_every_stage_has_jobs_but_the_one_that_fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,7 @@ import pytest
 from finished_plan import finish, new_jobs, tiny_plan, tiny_values, with_key
 
 from pipeline.base.atomic import write_text
-from pipeline.base.errors import InputError
 from pipeline.plan.publish import publish
-from pipeline.plan.run import find
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, paper_config
@@ -234,11 +232,6 @@ def test_distances_of_reconstructions_are_had_where_their_network_is() -> None:
         Path(job.path("summary.json")).touch()
     jobs.shelf.forget()
     assert distance_spaces(jobs, ["main"]) == ["inception", "inception_clean"]
-
-
-def test_a_digest_of_another_config_is_refused_with_one_line() -> None:
-    with pytest.raises(InputError, match="of no job of this config"):
-        find(tiny_plan(), "train_autoencoder", "0" * 12)
 
 
 def test_without_raw_images_the_kept_fingerprint_gives_the_same_digest(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.plan.checks import claimed_run
 from pipeline.plan.identities import check_identities, identity_path
 from pipeline.plan.publish import publish
-from pipeline.plan.run import find, headline, output_of, outputs_of, wanted
+from pipeline.plan.run import find_job, headline, output_of, outputs_of, wanted
 from pipeline.plan.shards import planned, targets
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
@@ -92,11 +92,11 @@ def test_a_digest_of_another_folder_names_no_file(jobs: Jobs) -> None:
     assert output_of(jobs, f"results/store/codes/main-{digest}/codes.safetensors") is None
 
 
-def test_a_job_is_found_by_its_stage_and_its_digest(jobs: Jobs) -> None:
+def test_a_job_is_found_by_its_digest(jobs: Jobs) -> None:
     job = jobs(neighbours, "main")
-    assert find(jobs, "nearest_neighbours", job.digest) is job
-    with pytest.raises(InputError, match="of no job of this config"):
-        find(jobs, "reconstruct", job.digest)
+    assert find_job(jobs, job.digest) is job
+    with pytest.raises(InputError, match="digest 000000000000 is of no job of this config"):
+        find_job(jobs, "0" * 12)
 
 
 def test_a_run_is_of_one_config(jobs: Jobs) -> None:

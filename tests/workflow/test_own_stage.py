@@ -67,21 +67,19 @@ RULE = '''
 rule measure_brightness:
     """Measure the mean brightness of a validation split."""
     input:
-        unpack(upstream("measure_brightness")),
+        upstream,
     output:
-        "results/store/brightness/{dataset}-{digest}/brightness.json",
+        **outputs("measure_brightness"),
     log:
-        "results/logs/measure_brightness-{dataset}-{digest}.log",
+        "results/logs/measure_brightness-{name}-{digest}.log",
     localrule: True
     params:
-        settings=settings("measure_brightness"),
-        code=code("measure_brightness"),
-        entry=entry("measure_brightness"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Measuring the brightness of {params.entry}"
     shell:
-        "python -m pipeline.measure_brightness {params.settings:q} --code {params.code:q}"
-        " --images {input.images:q} --summary {output:q} --log {log:q}"
+        "python -m pipeline.measure_brightness {params.arguments} --log {log:q}"
 '''
 
 

@@ -7,226 +7,188 @@ Requires: prepared datasets and the networks of the perceptual loss and of LPIPS
 rule train_autoencoder:
     """Train one autoencoder (section 3.3). Killed and started again, it goes on."""
     input:
-        unpack(upstream("train_autoencoder")),
+        upstream,
     output:
-        multiext(
-            "results/store/autoencoders/{autoencoder}-{digest}/autoencoder",
-            weights=".safetensors",
-            history=".history.csv",
-            preview=".preview.png",
-        ),
+        cached_outputs("train_autoencoder"),
     log:
-        "results/logs/train_autoencoder-{autoencoder}-{digest}.log",
+        "results/logs/train_autoencoder-{name}-{digest}.log",
     cache: True
-    threads: cores("train_autoencoder")
+    threads: cores
     resources:
-        **across_nodes("train_autoencoder"),
-        gpu=gpus("train_autoencoder"),
-        mem_mb=memory("train_autoencoder"),
+        **across_nodes,
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("train_autoencoder"),
-        code=code("train_autoencoder"),
-        entry=entry("train_autoencoder"),
-        digest=digest,
-        work=work("train_autoencoder"),
+        entry=entry,
+        arguments=arguments,
         processes=processes,
-        networks=options("perceptual", "validation", "lpips_alex", "initial"),
     message:
         "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.train_autoencoder {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " {params.networks} --weights {output.weights:q} --history {output.history:q}"
-        " --preview {output.preview:q} --work {params.work:q}"
+        " pipeline.train_autoencoder {params.arguments}"
 
 
 rule import_weights:
     """Take over a checkpoint of another program in place of a training: an autoencoder or what generates."""
     output:
-        "results/store/imports/{imported}-{digest}/{model}.safetensors",
+        **outputs("import_weights"),
     log:
-        "results/logs/import_weights-{imported}-{digest}-{model}.log",
+        "results/logs/import_weights-{name}-{digest}-{model}.log",
     resources:
-        mem_mb=memory("import_weights"),
+        mem_mb=memory,
     params:
-        settings=settings("import_weights"),
-        code=code("import_weights"),
-        entry=entry("import_weights"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Importing the weights of {params.entry}"
     shell:
-        "python -m pipeline.import_weights {params.settings:q} --code {params.code:q} --weights {output:q} --log {log:q}"
+        "python -m pipeline.import_weights {params.arguments} --log {log:q}"
 
 
 rule take_snapshot:
     """Take the weights that a training had on its way, in place of a training that ends there."""
     input:
-        unpack(upstream("take_snapshot")),
+        upstream,
     output:
-        "results/store/snapshots/{snapshot}-{digest}/{model}.safetensors",
+        **outputs("take_snapshot"),
     log:
-        "results/logs/take_snapshot-{snapshot}-{digest}-{model}.log",
+        "results/logs/take_snapshot-{name}-{digest}-{model}.log",
     localrule: True
     params:
-        settings=settings("take_snapshot"),
-        code=code("take_snapshot"),
-        entry=entry("take_snapshot"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Taking the snapshot {params.entry}"
     shell:
-        "python -m pipeline.take_snapshot {params.settings:q} --code {params.code:q} --training {input.training:q}"
-        " --weights {output:q} --log {log:q}"
+        "python -m pipeline.take_snapshot {params.arguments} --log {log:q}"
 
 
 rule reconstruct:
     """Reconstruct the validation split and measure it image by image (Tables 2, 4, 7, 8)."""
     input:
-        unpack(upstream("reconstruct")),
+        upstream,
     output:
-        reconstructions="results/store/reconstructions/{autoencoder}-{digest}/reconstructions.zip",
-        table="results/store/reconstructions/{autoencoder}-{digest}/per_image.csv",
-        summary="results/store/reconstructions/{autoencoder}-{digest}/summary.json",
-        picture=report(
-            "results/store/reconstructions/{autoencoder}-{digest}/pairs.png",
-            caption="../report/pairs.rst",
-            category="Reconstructions",
+        **outputs(
+            "reconstruct",
+            picture=partial(
+                report, caption="../report/pairs.rst", category="Reconstructions"
+            ),
         ),
     log:
-        "results/logs/reconstruct-{autoencoder}-{digest}.log",
-    threads: cores("reconstruct")
+        "results/logs/reconstruct-{name}-{digest}.log",
+    threads: cores
     resources:
-        gpu=gpus("reconstruct"),
-        mem_mb=memory("reconstruct"),
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("reconstruct"),
-        code=code("reconstruct"),
-        entry=entry("reconstruct"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Reconstructing with {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.reconstruct {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " --autoencoder {input.autoencoder:q} --lpips-alex {input.lpips_alex:q}"
-        " --lpips-vgg {input.lpips_vgg:q} --reconstructions {output.reconstructions:q}"
-        " --table {output.table:q} --summary {output.summary:q} --picture {output.picture:q}"
+        " pipeline.reconstruct {params.arguments}"
 
 
 rule complexity:
     """Count parameters and multiply-accumulates of a table's models from the config alone (Tables 3, 7, 8)."""
     output:
-        "results/store/complexity/{table}-{digest}/complexity.json",
+        **outputs("complexity"),
     log:
-        "results/logs/complexity-{table}-{digest}.log",
+        "results/logs/complexity-{name}-{digest}.log",
     cache: True
     localrule: True
     params:
-        settings=settings("complexity"),
-        code=code("complexity"),
-        entry=entry("complexity"),
-        digest=digest,
+        entry=entry,
+        arguments=arguments,
     message:
         "Counting the models of {params.entry}"
     shell:
-        "python -m pipeline.complexity {params.settings:q} --code {params.code:q} --output {output:q} --log {log:q}"
+        "python -m pipeline.complexity {params.arguments} --log {log:q}"
 
 
 rule dump_codes:
     """Encode the training split, and count the hits of table entries (section 3.4, Fig. 5b)."""
     input:
-        unpack(upstream("dump_codes")),
+        upstream,
     output:
-        codes="results/store/codes/{autoencoder}-{digest}/codes.safetensors",
-        hits="results/store/codes/{autoencoder}-{digest}/hits.npz",
-        statistics="results/store/codes/{autoencoder}-{digest}/statistics.json",
+        **outputs("dump_codes"),
     log:
-        "results/logs/dump_codes-{autoencoder}-{digest}.log",
-    threads: cores("dump_codes")
+        "results/logs/dump_codes-{name}-{digest}.log",
+    threads: cores
     resources:
-        gpu=gpus("dump_codes"),
-        mem_mb=memory("dump_codes"),
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("dump_codes"),
-        code=code("dump_codes"),
-        entry=entry("dump_codes"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Dumping key codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.dump_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " --autoencoder {input.autoencoder:q} --codes {output.codes:q} --hits {output.hits:q}"
-        " --statistics {output.statistics:q}"
+        " pipeline.dump_codes {params.arguments}"
 
 
 rule explore_codes:
     """Interpolate in key-code space, and show what each resolution and each group tells (beyond the paper)."""
     input:
-        unpack(upstream("explore_codes")),
+        upstream,
     output:
-        interpolations="results/store/explorations/{autoencoder}-{digest}/interpolation.zip",
-        by_resolutions="results/store/explorations/{autoencoder}-{digest}/resolutions.zip",
-        by_groups="results/store/explorations/{autoencoder}-{digest}/groups.zip",
-        columns="results/store/explorations/{autoencoder}-{digest}/columns.json",
+        **outputs("explore_codes"),
     log:
-        "results/logs/explore_codes-{autoencoder}-{digest}.log",
-    threads: cores("explore_codes")
+        "results/logs/explore_codes-{name}-{digest}.log",
+    threads: cores
     resources:
-        gpu=gpus("explore_codes"),
-        mem_mb=memory("explore_codes"),
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("explore_codes"),
-        code=code("explore_codes"),
-        entry=entry("explore_codes"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Exploring key codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.explore_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " --autoencoder {input.autoencoder:q} --interpolations {output.interpolations:q}"
-        " --by-resolutions {output.by_resolutions:q} --by-groups {output.by_groups:q}"
-        " --columns {output.columns:q}"
+        " pipeline.explore_codes {params.arguments}"
 
 
 rule measure_codes:
     """What section 3.4 says of codes: usage of entries, range, variance, reconstruction under noise, bytes."""
     input:
-        unpack(upstream("measure_codes")),
+        upstream,
     output:
-        "results/store/code_measurements/{autoencoder}-{digest}/summary.json",
+        **outputs("measure_codes"),
     log:
-        "results/logs/measure_codes-{autoencoder}-{digest}.log",
-    threads: cores("measure_codes")
+        "results/logs/measure_codes-{name}-{digest}.log",
+    threads: cores
     resources:
-        gpu=gpus("measure_codes"),
-        mem_mb=memory("measure_codes"),
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("measure_codes"),
-        code=code("measure_codes"),
-        entry=entry("measure_codes"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Measuring codes of {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_codes {params.settings:q} --code {params.code:q} --images {input.images:q}"
-        " --autoencoder {input.autoencoder:q} --codes {input.codes:q} --hits {input.hits:q}"
-        " --lpips-alex {input.lpips_alex:q} --summary {output:q}"
+        " pipeline.measure_codes {params.arguments}"
 
 
 rule measure_decoding:
     """Decoded images per second of several autoencoders in turns; it has all cores, so that nothing runs beside it."""
     output:
-        "results/store/decodings/{models}-{digest}/decoding.json",
+        **outputs("measure_decoding"),
     log:
-        "results/logs/measure_decoding-{models}-{digest}.log",
+        "results/logs/measure_decoding-{name}-{digest}.log",
     threads: all_cores
     resources:
-        gpu=gpus("measure_decoding"),
-        mem_mb=memory("measure_decoding"),
+        gpu=gpus,
+        mem_mb=memory,
     params:
-        settings=settings("measure_decoding"),
-        code=code("measure_decoding"),
-        entry=entry("measure_decoding"),
+        entry=entry,
+        arguments=arguments,
     message:
         "Timing decoders in turns"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_decoding {params.settings:q} --code {params.code:q} --output {output:q}"
+        " pipeline.measure_decoding {params.arguments}"

@@ -8,29 +8,21 @@ the networks that come with packages.
 rule prepare_dataset:
     """Crop, resize and split a raw collection (section 4)."""
     output:
-        multiext(
-            "results/store/datasets/{dataset}-{digest}/",
-            train="train.zip",
-            validation="validation.zip",
-            manifest="manifest.json",
-        ),
+        cached_outputs("prepare_dataset"),
     log:
-        "results/logs/prepare_dataset-{dataset}-{digest}.log",
+        "results/logs/prepare_dataset-{name}-{digest}.log",
     cache: True
     threads: 8
     resources:
-        mem_mb=memory("prepare_dataset"),
+        mem_mb=memory,
     params:
-        settings=settings("prepare_dataset"),
-        code=code("prepare_dataset"),
-        entry=entry("prepare_dataset"),
-        digest=digest,
+        entry=entry,
+        arguments=arguments,
     message:
         "Preparing {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.prepare_dataset {params.settings:q} --code {params.code:q} --train {output.train:q}"
-        " --validation {output.validation:q} --manifest {output.manifest:q} --workers {threads}"
+        " pipeline.prepare_dataset {params.arguments} --workers {threads}"
 
 
 rule fetch_network:

@@ -3,33 +3,34 @@
 Requires: images, histories and summaries of the stages before.
 """
 
+from pipeline.stages.figures import FIGURES, figures
+
 
 rule make_figure:
     """One figure, as png and as vectors."""
     input:
-        unpack(upstream("make_figure")),
+        upstream,
     output:
-        png=report(
-            "results/store/figures/{figure}-{digest}/figure.png",
-            caption="../report/caption.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
+        **outputs(
+            "make_figure",
+            png=partial(
+                report,
+                caption="../report/caption.rst",
+                category="Figures",
+                labels={"figure": "{name}"},
+            ),
         ),
-        pdf="results/store/figures/{figure}-{digest}/figure.pdf",
     log:
-        "results/logs/make_figure-{figure}-{digest}.log",
+        "results/logs/make_figure-{name}-{digest}.log",
     localrule: True
     params:
-        settings=settings("make_figure"),
-        code=code("make_figure"),
-        entry=entry("make_figure"),
-        data=named("make_figure"),
-        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+        entry=entry,
+        arguments=arguments,
+        caption=lambda wildcards: FIGURES[wildcards.name].caption,
     message:
         "Drawing {params.entry}"
     shell:
-        "python -m pipeline.make_figure {params.settings:q} --code {params.code:q} {params.data} --png {output.png:q}"
-        " --pdf {output.pdf:q} --log {log:q}"
+        "python -m pipeline.make_figure {params.arguments} --log {log:q}"
 
 
 rule figures:

@@ -3,25 +3,26 @@
 Requires: tables and figures.
 """
 
+from pipeline.plan.run import headline
+from pipeline.stages.page import page
+
 
 rule make_report:
     """The page of the run: one HTML file that opens without a network."""
     input:
-        unpack(upstream("make_report")),
+        upstream,
     output:
-        "results/store/reports/{run}-{digest}/report.html",
+        **outputs("make_report"),
     log:
-        "results/logs/make_report-{run}-{digest}.log",
+        "results/logs/make_report-{name}-{digest}.log",
     localrule: True
     params:
-        settings=settings("make_report"),
-        code=code("make_report"),
-        entry=entry("make_report"),
-        data=named("make_report"),
+        entry=entry,
+        arguments=arguments,
     message:
-        "Writing the page of {wildcards.run}"
+        "Writing the page of {wildcards.name}"
     shell:
-        "python -m pipeline.make_report {params.settings:q} --code {params.code:q} {params.data} --output {output:q} --log {log:q}"
+        "python -m pipeline.make_report {params.arguments} --log {log:q}"
 
 
 rule publish:

@@ -3,32 +3,31 @@
 Requires: per-image metrics of their trials, which are trained and reconstruct like any autoencoder.
 """
 
+from pipeline.stages.captions import CAPTIONS
+
 
 rule make_study:
     """The record of a study: every trial's loss, the best of each autoencoder first."""
     input:
-        unpack(upstream("make_study")),
+        upstream,
     output:
-        csv=report(
-            "results/store/studies/{study}-{digest}/table.csv",
-            caption="../report/caption.rst",
-            category="Studies",
-            labels={"study": "{study}"},
+        **outputs(
+            "make_study",
+            csv=partial(
+                report,
+                caption="../report/caption.rst",
+                category="Studies",
+                labels={"study": "{name}"},
+            ),
         ),
-        markdown="results/store/studies/{study}-{digest}/table.md",
-        latex="results/store/studies/{study}-{digest}/table.tex",
-        parts="results/store/studies/{study}-{digest}/table.json",
     log:
-        "results/logs/make_study-{study}-{digest}.log",
+        "results/logs/make_study-{name}-{digest}.log",
     localrule: True
     params:
-        settings=settings("make_study"),
-        code=code("make_study"),
-        entry=entry("make_study"),
-        trials=named("make_study"),
+        entry=entry,
+        arguments=arguments,
         caption=CAPTIONS["tables"]["study"],
     message:
         "Comparing the trials of {params.entry}"
     shell:
-        "python -m pipeline.make_study {params.settings:q} --code {params.code:q} {params.trials} --csv {output.csv:q}"
-        " --markdown {output.markdown:q} --latex {output.latex:q} --parts {output.parts:q} --log {log:q}"
+        "python -m pipeline.make_study {params.arguments} --log {log:q}"

@@ -3,35 +3,34 @@
 Requires: summaries of the stages before, and the published numbers in config/published.
 """
 
+from pipeline.stages.tables import caption, tables
+
 
 rule make_table:
     """One table: measured rows beside published ones, as csv, markdown and LaTeX."""
     input:
-        unpack(upstream("make_table")),
+        upstream,
     output:
-        csv=report(
-            "results/store/tables/{table}-{digest}/table.csv",
-            caption="../report/caption.rst",
-            category="Tables",
-            labels={"table": "{table}"},
+        **outputs(
+            "make_table",
+            csv=partial(
+                report,
+                caption="../report/caption.rst",
+                category="Tables",
+                labels={"table": "{name}"},
+            ),
         ),
-        markdown="results/store/tables/{table}-{digest}/table.md",
-        latex="results/store/tables/{table}-{digest}/table.tex",
-        parts="results/store/tables/{table}-{digest}/table.json",
     log:
-        "results/logs/make_table-{table}-{digest}.log",
+        "results/logs/make_table-{name}-{digest}.log",
     localrule: True
     params:
-        settings=settings("make_table"),
-        code=code("make_table"),
-        entry=entry("make_table"),
-        summaries=named("make_table"),
-        caption=lambda wildcards: caption(wildcards.table),
+        entry=entry,
+        arguments=arguments,
+        caption=lambda wildcards: caption(wildcards.name),
     message:
         "Making {params.entry}"
     shell:
-        "python -m pipeline.make_table {params.settings:q} --code {params.code:q} {params.summaries} --csv {output.csv:q}"
-        " --markdown {output.markdown:q} --latex {output.latex:q} --parts {output.parts:q} --log {log:q}"
+        "python -m pipeline.make_table {params.arguments} --log {log:q}"
 
 
 rule tables:

@@ -1,0 +1,111 @@
+"""What a run does before its first job and after its last one."""
+
+import atexit
+import shutil
+import time
+from contextlib import suppress
+
+import psutil
+
+from pipeline.base.locks import is_locked, lock_holder
+from pipeline.base.process import on_end_request
+from pipeline.estimation.fitting import memory_warnings
+from pipeline.plan.arguments import write_arguments
+from pipeline.plan.checks import left_out, obstacles
+from pipeline.plan.claims import Claims, to_make
+from pipeline.plan.clocks import set_back
+from pipeline.plan.ending import ending, told_earlier
+from pipeline.plan.publish import publish
+
+
+def stage_jobs():
+    """Snakemake's jobs of stages that are going to run, with their shards."""
+    found = [
+        (job, find(job.wildcards))
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name in all_stages() and job.rule.name != "fetch_network"
+    ]
+    for job, shard in found:
+        if shard.job.stage.name != job.rule.name:
+            stop(
+                f"{job.output[0]}: digest {shard.job.digest} is of {shard.job.stage.name}, not of {job.rule.name}"
+            )
+    return found
+
+
+def check_before_the_first_job():
+    """Keep the fingerprints of raw images; stop where something is missing that a job needs."""
+    found = stage_jobs()
+    with one_line():
+        jobs.fingerprints.keep()
+    asked = needed().among([shard for _, shard in found])
+    for line in left_out(asked.jobs):
+        print(line, file=sys.stderr)
+    warn_of_memory(found)
+    if problems := obstacles(jobs, asked):
+        stop("\nerror: ".join(problems))
+    for job in asked.jobs:
+        if job.is_training and job.key in asked.forced:
+            if is_locked(job.work):
+                stop(
+                    f"{job.entry}: {lock_holder(job.work)} trains in {job.work}; wait for it to end, or stop it"
+                )
+            # A forced training starts from the beginning: its saved states are removed.
+            shutil.rmtree(job.work, ignore_errors=True)
+    with one_line():
+        set_back(str(path) for job in workflow.dag.needrun_jobs() for path in job.input)
+        write_arguments(asked.jobs)
+    if this_run.get("claims") is None:  # there was no store when the plan was made
+        with one_line():
+            claims = this_run["claims"] = Claims()
+            if (other := claims.take(to_make(asked))) is not None:
+                stop(
+                    f"another run on this store makes {other} now: start again after it"
+                )
+    this_run.update(made=asked.jobs, start=time.monotonic())
+    on_end_request(end_with_jobs)
+
+
+def warn_of_memory(found):
+    """Warn of trainings that do not fit the GPU that a profile names for their rule (`gpu_model`)."""
+    by_card = {}
+    for job, shard in found:
+        card = job.resources.get("gpu_model")
+        if card and shard.job.is_training and shard.job.jobs is jobs:
+            by_card.setdefault(str(card), []).append(shard.job.entry)
+    for card, entries in by_card.items():
+        for line in memory_warnings(jobs.config, entries, card):
+            print(f"warning: {line}", file=sys.stderr)
+
+
+def end_with_jobs(number, frame):
+    """Pass SIGTERM on to this run's stages, which save their state and end; then end as after Ctrl-C."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(word.startswith("pipeline.") for word in process.cmdline()):
+                process.terminate()
+    raise KeyboardInterrupt  # Snakemake cancels its cluster jobs, and waits for local ones
+
+
+def show_results():
+    """Refresh results/RUN; print what was made, the headline numbers and where the results are."""
+    with one_line():
+        shown = this_run["published"] = publish(jobs, config_file())
+    seconds = time.monotonic() - this_run["start"]
+    print(f"\n{ending(jobs, this_run['made'], seconds, shown)}\n")
+
+
+@atexit.register
+def publish_at_the_end():
+    """Refresh results/RUN after every real run, also after one that failed or had nothing to make.
+
+    Only a real run has a scheduler: -n, --lint, --dag, --summary and the like write nothing.
+    """
+    if getattr(workflow, "scheduler", None) is not None and is_real_run():
+        try:
+            jobs.fingerprints.keep()
+            if "published" not in this_run:
+                for line in told_earlier(publish(jobs, config_file())):
+                    print(line)
+        except OSError as error:  # Python ignores exceptions at its exit
+            print(f"error: results are not published: {disk_problem(error) or error}")

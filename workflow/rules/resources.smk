@@ -1,0 +1,86 @@
+"""What jobs ask for: GPUs, nodes, CPU cores and memory; a stage's contract and a training's `execution` say how much."""
+
+from pipeline.base.records import record_path, request_mb
+from pipeline.stages.common import CORES_PER_GPU
+
+
+def execution(wildcards):
+    """A training's `execution` section: GPUs and nodes, CPU threads."""
+    values = find(wildcards).job.settings.values()
+    return next(value["execution"] for value in values if isinstance(value, dict))
+
+
+def gpus(wildcards):
+    """A job's GPUs: a training's on all its nodes; for other stages one, if they run on a GPU."""
+    stage = find(wildcards).job.stage
+    if not stage.is_training:
+        return int(stage.gpu)
+    return execution(wildcards)["gpus"] * nodes(wildcards)
+
+
+def nodes(wildcards):
+    """The nodes of a training."""
+    return execution(wildcards)["nodes"]
+
+
+def gpus_of_each_node(wildcards):
+    """Slurm's `gres` of a training: the GPUs on each node, of the rule's `gpu_model` where a profile names one."""
+    count = execution(wildcards)["gpus"]
+    resources = workflow.get_rule(find(wildcards).job.stage.name).resources
+    model = resources.get("gpu_model").value
+    return ":".join(filter(None, ("gpu", model, str(count)))) if count else None
+
+
+def on_several_nodes(value):
+    """A resource that only trainings on several nodes ask for."""
+    return lambda wildcards: value(wildcards) if nodes(wildcards) > 1 else None
+
+
+# The resources of a training on several nodes (docs/clusters.md). Slurm may distribute `gpu`, the sum over all nodes,
+# unevenly: `gres` fixes the number on each. With `mpi` the executor leaves it to the launcher to start processes on
+# the nodes; `tasks` alone would mean tasks for each GPU.
+across_nodes = {
+    "nodes": nodes,
+    "gres": on_several_nodes(gpus_of_each_node),
+    "mpi": on_several_nodes(lambda wildcards: "srun"),
+    "tasks": on_several_nodes(nodes),
+    "tasks_per_gpu": on_several_nodes(lambda wildcards: 0),
+}
+
+
+def processes(wildcards, resources):
+    """The launcher's options for a training; a Slurm job that reaches its time limit is requeued and continues."""
+    requeue = " --requeue" if workflow.remote_exec else ""
+    return (
+        f"--gpus {resources.gpu // resources.nodes} --nodes {resources.nodes}{requeue}"
+    )
+
+
+def cores(wildcards):
+    """CPU cores on each node: enough to feed the GPUs, and at least a training's threads, which its sums depend on."""
+    feeding = CORES_PER_GPU if has_gpus() else 1
+    if not find(wildcards).job.stage.is_training:
+        return feeding
+    how = execution(wildcards)
+    if how["gpus"] == 0:
+        return how["cpu_threads"]
+    return max(how["cpu_threads"], feeding) * how["gpus"]
+
+
+def has_gpus():
+    """Whether jobs find GPUs: on a cluster, or where the user gave their number (`--resources gpu=N`)."""
+    on_cluster = workflow.remote_exec or workflow.non_local_exec
+    return on_cluster or bool(workflow.global_resources.get("gpu").value)
+
+
+def all_cores(wildcards):
+    """All cores of this machine, so that no job runs in parallel; on a cluster one, as jobs have cores of their own."""
+    return workflow.resource_settings.cores or 1
+
+
+def memory(wildcards):
+    """MB on each node: the stage's for each process; after an attempt that ran out of memory, twice its request."""
+    shard = find(wildcards)
+    stage = shard.job.stage
+    count = execution(wildcards)["gpus"] if stage.is_training else 1
+    return request_mb(record_path(shard.log), stage.memory_mb * max(1, count))
