@@ -1,29 +1,29 @@
-# Two commands on a fresh machine with git, make and Python 3.11 or newer: `make demo` and `make test`.
+# On a fresh machine with git, make and Python 3.11 or newer, two commands are enough: `make demo` and `make test`.
 
 PYTHON ?= python3
 CORES ?= 2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Environments by their locks (`make lock`): for runs, and for tests too.
+# Stamps of the environment: installed for runs, and for tests too. The versions are those of the locks (`make lock`).
 RUN := .venv/.run
 TEST := .venv/.test
 LOCKS := workflow/environments
 INSTALL := .venv/bin/python -m pip install --quiet --no-compile
-# As pip does it, but on all cores. Some packages ship examples that are no Python: their errors are no matter.
+# Like pip, but on all cores. Some packages ship invalid examples: errors are ignored.
 COMPILE := .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
-# Tests of one module that share something stay together: tests/conftest.py. Slow ones wait now and then, for a cluster
-# or for what is killed: one process more has something to do.
+# Tests that share a fixture of their module run in one process (tests/conftest.py). Slow tests sometimes wait for a
+# cluster or a killed process, so they get one process more than there are cores.
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
 .PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
-setup: $(RUN)  ## an environment for runs
+setup: $(RUN)  ## create the environment for runs
 
-# Made again when the locks change. PyTorch brings what its build for this machine needs.
+# Rebuilt when the locks change. PyTorch installs the dependencies of its build for this machine.
 $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
 	$(PYTHON) -m venv .venv
@@ -33,37 +33,37 @@ $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(COMPILE)
 	touch $@
 
-# What tests use of theirs is a small part, and compiled when it is imported.
+# Test dependencies are compiled on import: the tests use only a small part of them.
 $(TEST): $(LOCKS)/test.txt $(RUN)
 	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/test.txt
 	touch $@
 
-lock: $(RUN)  ## the locks of what pyproject.toml asks; UPGRADE=--upgrade: newer versions where it allows them
+lock: $(RUN)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade takes the newest allowed versions
 	$(INSTALL) uv
 	python $(LOCKS)/lock.py $(UPGRADE)
 
-demo: setup  ## the embedded dataset to all tables and figures
-	snakemake --cores $(CORES) --prioritize nearest_neighbours  # the longest chain of jobs first
+demo: setup  ## run the embedded dataset through to all tables and figures
+	snakemake --cores $(CORES) --prioritize nearest_neighbours  # its chain of jobs is the longest
 
-comparison: setup  ## the autoencoders on equal footing: one loss, settings by the same search, three seeds (hours)
+comparison: setup  ## compare the autoencoders with one loss, the same search and three seeds (hours)
 	snakemake --cores $(CORES) --configfile config/comparison.yaml
 	bright document config/comparison.yaml docs/comparison.md
 
-demo-colour: setup  ## BRIGHT beside the other families on the embedded drawings in colour
+demo-colour: setup  ## compare BRIGHT with the other families on the embedded colour drawings
 	snakemake --cores $(CORES) --configfile config/demo-colour.yaml
 	bright document config/demo-colour.yaml docs/colour.md
 
-bars: $(TEST)  ## the demo's quality against its bars
+bars: $(TEST)  ## check the demo's quality
 	pytest -rP tests/demo/test_bars.py -m demo
 
-demo-all: setup  ## the demo with every family of the tables beside BRIGHT; what the demo made is not made again
+demo-all: setup  ## run the demo with every family of the tables; results of the demo are reused
 	snakemake --cores $(CORES) --configfile config/demo-all.yaml --prioritize train_generator
 	bright document config/demo-all.yaml docs/other-systems.md
 
-bars-all: $(TEST)  ## what the other families learned (a quarter of an hour: their untrained networks make images too)
+bars-all: $(TEST)  ## check what the other families learned (15 minutes: their untrained networks generate images, too)
 	pytest -rP tests/demo/test_family_bars.py -m demo
 
-second-seed: $(TEST)  ## the main demo model with another training seed, against the same bars
+second-seed: $(TEST)  ## check the main demo model with another training seed
 	snakemake --cores $(CORES) --config run=demo-second-seed seed=1 -- headline
 	BRIGHT_DEMO_RUN=demo-second-seed pytest -rP tests/demo/test_bars.py -m demo
 
@@ -77,47 +77,47 @@ lint: $(TEST)
 	bright config --check
 	python $(LOCKS)/lock.py --check
 
-docs: $(TEST)  ## the documentation as web pages, warnings are errors
+docs: $(TEST)  ## build the documentation as web pages; warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
 
 $(NETWORKS): | $(RUN)
 	bright fetch_network $(basename $(notdir $@)) --output $@
 
-check: lint $(NETWORKS)  ## the fast part of the tests, for every commit
+check: lint $(NETWORKS)  ## run the linters and the fast tests, for every commit
 	pytest $(IN_PROCESSES) -m "not slow and not demo"
 
-test: lint $(NETWORKS)  ## everything; REQUIRE_ALL=1: a test that is skipped is one that failed
+test: lint $(NETWORKS)  ## run everything; with REQUIRE_ALL=1 a skipped test fails
 	pytest $(WITH_SLOW) -m "not demo"
 
-test-newest: $(NETWORKS)  ## the tests with the newest versions that pyproject.toml allows, in an environment of their own
+test-newest: $(NETWORKS)  ## run the tests in a separate environment with the newest allowed versions
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[test,slurm]'
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
-soak: $(TEST) $(NETWORKS)  ## twenty runs, each disturbed five times and started again, end with the files of an undisturbed one
+soak: $(TEST) $(NETWORKS)  ## interrupt twenty runs five times each and compare the results with an undisturbed run
 	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py tests/slow/test_resume.py
 
-fuzz: $(TEST)  ## ten minutes of bytes that were right once, for everything that reads files of others
+fuzz: $(TEST)  ## feed damaged files to every reader for ten minutes
 	FUZZ_SECONDS=600 pytest -rP tests/fuzz
 
-mutations: $(TEST) $(NETWORKS)  ## fifty small mistakes in the numerical code: which test notices each
+mutations: $(TEST) $(NETWORKS)  ## make fifty small mistakes in the numerical code and report which test notices each
 	python tests/mutations/run.py
 
-gpu-check: setup  ## whether this machine's GPU trains, decodes and samples as it should; on a CPU, the rest
+gpu-check: setup  ## check training, decoding and sampling on this machine's GPU, or the rest on a CPU
 	bright gpu-check
 
-benchmark: $(TEST) $(NETWORKS)  ## speed, as ratios measured side by side
+benchmark: $(TEST) $(NETWORKS)  ## measure speeds, as ratios side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
 	python tests/benchmarks/benchmark_starts.py
 
-benchmark-demo: $(NETWORKS)  ## the demo here and in another checkout, OTHER=FOLDER: what each takes, and whether numbers agree
+benchmark-demo: $(NETWORKS)  ## run the demo here and in another checkout (OTHER=FOLDER); compare times and numbers
 	python tests/benchmarks/benchmark_demo.py $(OTHER)
 
-benchmark-evaluation: $(TEST)  ## features against bare passes, and all metrics against two libraries (three quarters of an hour)
+benchmark-evaluation: $(TEST)  ## time features against bare forward passes, and all metrics against two libraries (45 minutes)
 	PYTHONPATH=tests python tests/benchmarks/benchmark_features.py
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
 
-benchmark-precision-recall: $(TEST)  ## 50,000 against 50,000: memory, and time (half an hour)
+benchmark-precision-recall: $(TEST)  ## measure time and memory of precision and recall, 50,000 against 50,000 (30 minutes)
 	python tests/benchmarks/benchmark_precision_recall.py
