@@ -22,19 +22,18 @@ def train_autoencoder(
     lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for the LPIPS of that.")] = None,
     initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
 ) -> None:
-    from pipeline.data.pictures import save_picture
     from pipeline.evaluation.validation import Validation
     from pipeline.models.checkpoints import AutoencoderFacts, load_model, save_autoencoder
     from pipeline.training.autoencoder import AutoencoderTask
-    from pipeline.training.images import TrainingImages
-    from pipeline.training.loop import Loop, make_accelerator
+    from pipeline.training.batches import TrainingImages
+    from pipeline.training.loop import Loop, make_accelerator, train_and_save
 
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)
     if job.autoencoder.initial_weights is not None:
         initial = needed(initial, "--initial", "initial_weights names what the training begins with")
-        task.begin_with(load_model(initial, "autoencoder", AutoencoderFacts)[1], initial)
+        task.load_initial_weights(load_model(initial, "autoencoder", AutoencoderFacts)[1], initial)
 
     def save(path: Path) -> None:
         save_autoencoder(path, task.model, job.autoencoder, data.resolution, data.channels)
@@ -44,12 +43,8 @@ def train_autoencoder(
         reason = "execution.validate_every measures with it"
         split, network = needed(validation, "--validation", reason), needed(lpips_alex, "--lpips-alex", reason)
         measured = Validation(split, network, accelerator.device)
-    record = Loop(task, execution, accelerator, work, measured, save).run()
-    if accelerator.is_main_process:
-        save_picture(preview, task.preview())
-        record.save(history)
-        task.final_model()
-        save(weights)
+    loop = Loop(task, execution, accelerator, work, measured, save)
+    train_and_save(loop, weights, history, preview)
 
 
 if __name__ == "__main__":

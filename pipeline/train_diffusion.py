@@ -20,29 +20,24 @@ def train_diffusion(
     work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
     initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
 ) -> None:
-    from pipeline.data.pictures import save_picture
     from pipeline.models.checkpoints import load_model
     from pipeline.models.diffusion import DiffusionFacts, save_diffusion
-    from pipeline.training.codes import TrainingCodes
+    from pipeline.training.batches import TrainingCodes
     from pipeline.training.diffusion import DiffusionTask
-    from pipeline.training.loop import Loop, make_accelerator
+    from pipeline.training.loop import Loop, make_accelerator, train_and_save
 
     accelerator = make_accelerator(job.diffusion.execution, work)
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
     if job.diffusion.initial_weights is not None:
         initial = needed(initial, "--initial", "initial_weights names what the training begins with")
-        task.begin_with(load_model(initial, "diffusion", DiffusionFacts)[1], initial)
+        task.load_initial_weights(load_model(initial, "diffusion", DiffusionFacts)[1], initial)
 
     def save(path: Path) -> None:
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)
 
-    record = Loop(task, job.diffusion.execution, accelerator, work, save_model=save).run()
-    if accelerator.is_main_process:
-        save_picture(preview, task.preview())
-        record.save(history)
-        task.final_model()
-        save(weights)
+    loop = Loop(task, job.diffusion.execution, accelerator, work, save_model=save)
+    train_and_save(loop, weights, history, preview)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,9 @@ def train_generator(
     codes: Annotated[Path | None, typer.Option(help="Codes of the training split, for one that reads codes.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder that made the codes.")] = None,
 ) -> None:
-    from pipeline.data.pictures import save_picture
     from pipeline.models.checkpoints import save_generator
-    from pipeline.training.codes import TrainingCodes
-    from pipeline.training.images import TrainingImages
-    from pipeline.training.loop import Loop, make_accelerator
+    from pipeline.training.batches import TrainingCodes, TrainingImages
+    from pipeline.training.loop import Loop, make_accelerator, train_and_save
 
     generator, seed = job.generator, job.seed
     family = generator_family(generator.family)
@@ -42,12 +40,8 @@ def train_generator(
     def save(path: Path) -> None:
         save_generator(path, task.model, generator, data.shape)
 
-    record = Loop(task, generator.execution, accelerator, work, save_model=save).run()
-    if accelerator.is_main_process:
-        save_picture(preview, task.preview())
-        record.save(history)
-        task.final_model()
-        save(weights)
+    loop = Loop(task, generator.execution, accelerator, work, save_model=save)
+    train_and_save(loop, weights, history, preview)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,7 @@ from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.execution import Execution
 from pipeline.settings.fields import Section
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.order import StepOrder
+from pipeline.training.batches import StepOrder, TrainingCodes
 from pipeline.training.task import TrainingTask
 
 Shape = tuple[int, int, int]

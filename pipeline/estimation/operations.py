@@ -113,7 +113,7 @@ def _critic_step(kind: Any, critic: nn.Module, shape: Shape) -> None:
         return critic(images * 1)  # a product: the counter's hooks can't take a leaf
 
     images = torch.empty(shape)
-    loss = losses.critic_loss(kind, critic(images), critic(images))
+    loss = losses.discriminator_loss(kind, critic(images), critic(images))
     if kind == "wgan_gp":
         loss = loss + losses.gradient_penalty(of_leaf, images, images, torch.empty(1, 1, 1, 1))
     else:

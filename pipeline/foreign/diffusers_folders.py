@@ -13,7 +13,7 @@ from diffusers import UNet2DModel
 
 from pipeline.base.errors import InputError
 from pipeline.foreign.files import read_tensors
-from pipeline.models.weights import fill
+from pipeline.models.checkpoints import fill
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 DEPRECATED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

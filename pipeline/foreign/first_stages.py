@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.models.weights import fill
+from pipeline.models.checkpoints import fill
 
 WHOLE_MODEL = "first_stage_model."  # the first stage inside a checkpoint of a whole LDM
 PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.", "quantizer.")

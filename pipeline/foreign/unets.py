@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.weights import fill
+from pipeline.models.checkpoints import fill
 from pipeline.settings.diffusion import UNet
 
 NETWORK = "model.diffusion_model."

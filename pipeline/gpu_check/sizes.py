@@ -15,9 +15,8 @@ from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
 from pipeline.settings.fields import Section
 from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.codes import TrainingCodes
+from pipeline.training.batches import StepOrder, TrainingCodes
 from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.order import StepOrder
 from pipeline.training.task import TrainingTask
 
 

@@ -13,7 +13,7 @@ from pipeline.models.code_bits import CodeBits
 
 
 class Draws(Protocol):
-    """Random numbers of one training step (`pipeline.training.randomness`); shape[0] is the local batch."""
+    """Random numbers of one training step (`pipeline.training.batches`); shape[0] is the local batch."""
 
     batch: int
     """Images of the step, over all processes."""

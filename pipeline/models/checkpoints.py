@@ -1,4 +1,4 @@
-"""Trained models as safetensors files that carry their own config: one file is a whole model. Files of codes, too."""
+"""Files of trained models (safetensors with their config: one file is a whole model), and files of codes."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
 from pipeline.families import autoencoder_family, generator_family, load, parse_autoencoder, parse_generator
-from pipeline.models.weights import fill
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
 
 Facts = TypeVar("Facts", bound=Section)
+LISTED_NAMES = 4  # in a message; further ones are counted
 
 
 class AutoencoderFacts(Section):
-    """What the file of an autoencoder says."""
+    """The config in the file of an autoencoder."""
 
     autoencoder: dict[str, Any]
     resolution: int = Field(ge=1)
@@ -31,7 +31,7 @@ class AutoencoderFacts(Section):
 
 
 class GeneratorFacts(Section):
-    """What the file of a generator says."""
+    """The config in the file of a generator."""
 
     generator: dict[str, Any]
     shape: tuple[int, int, int]
@@ -43,43 +43,43 @@ def pick_device() -> torch.device:
 
 
 def make_autoencoder(settings: AutoencoderSettings, resolution: int, channels: int) -> Any:
-    """The untrained network of these settings, an `ImageAutoencoder`."""
+    """Make the untrained network of these settings, an `ImageAutoencoder`."""
     return load(autoencoder_family(settings.family).model)(settings, resolution, channels)
 
 
 def save_autoencoder(
     path: Path, model: nn.Module, settings: AutoencoderSettings, resolution: int, channels: int
 ) -> None:
-    """Weights and config of an autoencoder for images (channels, resolution, resolution)."""
+    """Save an autoencoder for images (channels, resolution, resolution)."""
     save_model(path, model, "autoencoder", settings, resolution=resolution, channels=channels)
 
 
 def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
-    """The autoencoder in a file, an `ImageAutoencoder` ready to encode and decode."""
+    """Load an `ImageAutoencoder`, ready to encode and decode."""
     found, weights = load_model(path, "autoencoder", AutoencoderFacts)
     model = make_autoencoder(parse_autoencoder(found.autoencoder, str(path)), found.resolution, found.channels)
     return filled(model, weights, path, device)
 
 
 def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> Any:
-    """The untrained network of these settings, a `Generator` of images or codes (C, H, W)."""
+    """Make the untrained network of these settings, a `Generator` of images or codes (C, H, W)."""
     return load(generator_family(settings.family).model)(settings, shape)
 
 
 def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, shape: tuple[int, int, int]) -> None:
-    """Weights and config of a generator."""
+    """Save a generator."""
     save_model(path, model, "generator", settings, shape=list(shape))
 
 
 def load_generator(path: Path, device: torch.device | None = None) -> Any:
-    """The generator in a file, a `Generator` ready to sample."""
+    """Load a `Generator`, ready to sample."""
     found, weights = load_model(path, "generator", GeneratorFacts)
     model = make_generator(parse_generator(found.generator, str(path)), found.shape)
     return filled(model, weights, path, device)
 
 
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
-    """Weights, settings and facts without names of datasets or models: what a config calls things moves no byte."""
+    """Save weights, settings and facts, but no names of datasets or models: renaming an entry changes no byte."""
     names = {key: "" for key in ("dataset", "autoencoder") if getattr(settings, key, None) is not None}
     config = {kind: settings.model_dump(mode="json", exclude={"initial_weights"}) | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -88,7 +88,7 @@ def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **fac
 
 
 def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[str, Tensor]]:
-    """What a file of this kind says of its model, and the weights."""
+    """Read the config and the weights of a file; InputError where it is not a model of this kind."""
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads(file.metadata()["config"])
@@ -101,8 +101,35 @@ def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[s
     return parse_settings(facts, config, str(path)), weights
 
 
+def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load tensors by the module's own names; InputError lists missing, unexpected, misshapen and infinite ones."""
+    own = module.state_dict()
+    misshapen = {
+        f"{name}: {_shape(tensors[name])} in the file, {_shape(own[name])} by the settings"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].shape != own[name].shape
+    }
+    missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
+    problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    if any(problems.values()):
+        listed = (f"{len(names)} {problem}: {_listed(names)}" for problem, names in problems.items() if names)
+        raise InputError(f"{path}: does not fit the settings: {'; '.join(listed)}")
+    if infinite := {name for name, tensor in tensors.items() if not tensor.isfinite().all()}:
+        raise InputError(f"{path}: weights that are NaN or infinite: {_listed(infinite)}")
+    module.load_state_dict(tensors)
+
+
+def _listed(names: set[str]) -> str:
+    more = [f"and {len(names) - LISTED_NAMES} more"] if len(names) > LISTED_NAMES else []
+    return ", ".join(sorted(names)[:LISTED_NAMES] + more)
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(side) for side in tensor.shape) or "a number"
+
+
 def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
-    """The model with these weights, ready to use."""
+    """Load weights into a model, and make it ready for inference."""
     fill(model, weights, path)
     return model.to(device or pick_device()).eval().requires_grad_(False)
 
@@ -114,7 +141,7 @@ def write_codes(path: Path, codes: Tensor) -> None:
 
 
 def read_codes(path: Path) -> Tensor:
-    """The codes that `write_codes` wrote."""
+    """Read the codes that `write_codes` wrote; InputError where it is another file."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor("codes")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from pipeline.base.seeds import seed_for
 from pipeline.models.autoencoder import full_precision
+from pipeline.models.checkpointing import run
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate, upsample
-from pipeline.models.recomputing import run
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 
@@ -128,7 +128,7 @@ class ToImage(nn.Module):
 class SynthesisBlock(nn.Module):
     """All convolutions at one resolution: `convolutions` (2, or StyleGAN2's own 1) after the up-convolution."""
 
-    recomputed = False
+    checkpointed = False
 
     def __init__(
         self,

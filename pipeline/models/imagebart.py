@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
+from pipeline.models.checkpointing import run
 from pipeline.models.generator import Generator, noise_generators
-from pipeline.models.recomputing import run
 from pipeline.settings.diffusion import Sampler
 
 Pairs = tuple[Tensor, Tensor]
@@ -50,7 +50,7 @@ class Block(nn.Module):
     Keys and values can be remembered: sampling then costs one token at a time.
     """
 
-    recomputed = False
+    checkpointed = False
 
     def __init__(self, width: int, heads: int, with_context: bool):
         super().__init__()

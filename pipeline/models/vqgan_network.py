@@ -12,7 +12,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.recomputing import run
+from pipeline.models.checkpointing import run
 
 Change = Literal["down", "up"]
 """Of the resolution."""
@@ -22,7 +22,7 @@ EPSILON = 1e-6  # of group normalizations, as in the authors' code
 class ResidualBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))): (N, inputs, H, W) -> (N, outputs, H, W); 1 x 1 on x if they differ."""
 
-    recomputed = False
+    checkpointed = False
 
     def __init__(self, inputs: int, outputs: int, groups: int):
         super().__init__()

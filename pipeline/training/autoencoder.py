@@ -1,7 +1,5 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
-from functools import partial
-from math import cos, pi
 from typing import Any, Literal
 
 import torch
@@ -15,13 +13,13 @@ from pipeline.models.discriminator import make_discriminator
 from pipeline.models.perceptual import PerceptualLoss, Weights
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training import losses
-from pipeline.training.images import TrainingImages
-from pipeline.training.processes import batch_norm, mean_numbers
-from pipeline.training.task import PREVIEW_IMAGES, Part, TrainingTask
+from pipeline.training.batches import MicroBatch, TrainingImages
+from pipeline.training.processes import batch_gradient_norm, weighted_means
+from pipeline.training.task import PREVIEW_IMAGES, TrainingTask, learning_rate
 
 
 class AutoencoderTask(TrainingTask):
-    """Trains encoder, decoder and what is between them together, and the discriminator against them."""
+    """Trains encoder, bottleneck and decoder together, and the discriminator against them."""
 
     name = "train autoencoder"
 
@@ -33,93 +31,101 @@ class AutoencoderTask(TrainingTask):
         seed: int,
         accelerator: Accelerator,
     ):
-        training, self.settings, self.images = settings.training, settings, images
+        training, adversarial = settings.training, settings.losses.adversarial
+        self.settings, self.images = settings, images
         steps = -(-training.images // training.batch)
         super().__init__(images, training.batch, steps, seed, accelerator, settings.execution)
         self.model = self.add_model(make_autoencoder(settings, images.resolution, images.channels))
-        self.critic: nn.Module | None = None
-        if settings.losses.adversarial.kind != "none":
-            critic = make_discriminator(settings.discriminator, images.resolution, images.channels)
-            self.critic = self.add("critic", critic)
+        self.discriminator: nn.Module | None = None
+        if adversarial.kind != "none":
+            discriminator = make_discriminator(settings.discriminator, images.resolution, images.channels)
+            self.discriminator = self.add("discriminator", discriminator)
         self.perceptual: nn.Module | None = None
         if (wanted := settings.losses.perceptual).network != "none":
             loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance)
             self.perceptual = loss.to(self.device)
-        adversarial = settings.losses.adversarial
-        everything_from = -(-(adversarial.start_images + adversarial.critic_only_images) // self.batch)
-        self.fullest_step = min(everything_from, self.steps - 1)
+        first_full_step = -(-(adversarial.start_images + adversarial.critic_only_images) // self.batch)
+        self.fullest_step = min(first_full_step, self.steps - 1)
         half_life = training.ema_half_life_images
-        self.average_weights(0.5 ** (training.batch / half_life) if half_life else 0.0)
+        self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)
         self._make_optimizers()
 
     def _make_optimizers(self) -> None:
-        """Adam with its two epsilons (section 4): the small one lets rarely hit table entries move fast."""
+        """Adam with two epsilons (section 4): the small one lets rarely hit table entries move fast."""
         training = self.settings.training
-        rate = training.learning_rate
+        rate, common = training.learning_rate, {"betas": training.betas, "fused": self.fused}
         encoder = list(self.model.encoder.parameters())
-        known = {id(p) for p in encoder}
+        in_encoder = {id(weight) for weight in encoder}
         groups = [
             {"params": encoder, "lr": training.encoder_learning_rate or rate},
-            {"params": [p for p in self.model.parameters() if id(p) not in known], "lr": rate},
+            {"params": [weight for weight in self.model.parameters() if id(weight) not in in_encoder], "lr": rate},
         ]
-        self.optimize("model", torch.optim.Adam(groups, betas=training.betas, eps=training.epsilon, fused=self.fused))
-        if self.critic is not None:
-            critic_rate, epsilon = training.discriminator_learning_rate or rate, training.discriminator_epsilon
-            how = {"lr": critic_rate, "betas": training.betas, "eps": epsilon, "fused": self.fused}
-            self.optimize("critic", torch.optim.Adam(self.critic.parameters(), **how))
+        self.optimize("model", torch.optim.Adam(groups, eps=training.epsilon, **common))
+        if self.discriminator is not None:
+            weights = self.discriminator.parameters()
+            own = {"lr": training.discriminator_learning_rate or rate, "eps": training.discriminator_epsilon}
+            self.optimize("discriminator", torch.optim.Adam(weights, **own, **common))
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """A step of the model, then of the critic once there is one."""
-        self._set_learning_rates(step)
-        parts, phase = self.next_images(step, self.settings.training.flip), self._adversarial_phase(step)
-        numbers, made = self._step_model(parts, phase == "on")
-        if self.critic is not None and phase != "off":
-            reconstructions = iter(made)
-            critic_loss = partial(self._critic_loss, self.critic)
-            numbers |= self.descend("critic", parts, lambda part: critic_loss(part, next(reconstructions)))
-        self.average.step(self.model.parameters())
+        """A step of the autoencoder, then of the discriminator on the same reconstructions, then of the EMA."""
+        training = self.settings.training
+        factor = learning_rate(1.0, step, self.steps, training.decay, training.warmup_images, self.batch)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * factor
+        batch, phase = self.next_images(step, training.flip), self._adversarial_phase(step)
+        numbers, reconstructions = self._step_model(batch, adversarial=phase == "on")
+        if phase != "off":
+            fakes = iter(reconstructions)
+            numbers |= self.minimize("discriminator", batch, lambda own: self._discriminator_loss(own, next(fakes)))
+        self.ema.step(self.model.parameters())
         return numbers
 
-    def _step_model(self, parts: list[Part], adversary_counts: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """A step of the model; returns its numbers and each part's reconstructions (n, C, R, R)."""
+    def _adversarial_phase(self, step: int) -> Literal["off", "discriminator only", "on"]:
+        """No adversarial loss at first; then the discriminator learns alone; then its loss counts for the model."""
+        settings, seen = self.settings.losses.adversarial, step * self.batch
+        if self.discriminator is None or seen < settings.start_images:
+            return "off"
+        return "discriminator only" if seen < settings.start_images + settings.critic_only_images else "on"
+
+    def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""
         self.optimizers["model"].zero_grad()
-        numbers, made, pulls, pushes = [], [], [], []
-        for part in parts:
+        numbers, fakes, gradients, adversarial_gradients = [], [], [], []
+        for micro_batch in batch:
             with self.accelerator.autocast():
-                reconstructions, own = self.model.training_pass(part.items, part.random)
+                reconstructions, own_losses = self.model.training_pass(micro_batch.items, micro_batch.random)
+            # Losses are differentiated down to the reconstructions first: their gradients there can be compared, and
+            # go through the decoder once.
             leaf = reconstructions.detach().float().requires_grad_(True)
-            found, total = self._losses(leaf, part.items)
-            pulls.append(self._pull(part.weighed(total), leaf))
-            gradient = pulls[-1]
-            if self.critic is not None and adversary_counts:
-                found["adversarial"], push = self._push(self.critic, leaf, part)
+            found, total = self._reconstruction_losses(leaf, micro_batch.items)
+            gradient = self._gradient(micro_batch.weighted(total), leaf)
+            gradients.append(gradient)
+            if adversarial:
+                found["adversarial"], own = self._adversarial_loss(leaf, micro_batch)
                 if self.settings.losses.adversarial.adaptive:
-                    push = self._adaptive_weight(reconstructions, gradient, push) * push
-                pushes.append(push)
-                gradient = gradient + push
-            extra = [self._scaled(part.weighed(loss)) for loss in own.values()]
-            towards = [gradient.to(reconstructions.dtype), *[None] * len(extra)]
-            with self.averaging("model", part is parts[-1]):
-                torch.autograd.backward([reconstructions, *extra], towards)
-            numbers.append({key: value.detach() for key, value in (found | own).items()})
-            made.append(leaf.detach())
-        means = mean_numbers(numbers, [part.share for part in parts])
-        if pushes:
-            means["gradient_ratio"] = batch_norm(self.accelerator, pushes) / batch_norm(self.accelerator, pulls)
-        self.follow_gradients("model")
-        if self.skipped("model"):
-            means.pop("gradient_ratio", None)
-        return means, made
+                    own = self._adaptive_weight(reconstructions, gradient, own) * own
+                adversarial_gradients.append(own)
+                gradient = gradient + own
+            # The family's own losses, such as a codebook's, have graphs of their own into the encoder.
+            scaled = [self._scaled(micro_batch.weighted(loss)) for loss in own_losses.values()]
+            with self.averaging("model", last=micro_batch is batch[-1]):
+                start = [gradient.to(reconstructions.dtype), *[None] * len(scaled)]
+                torch.autograd.backward([reconstructions, *scaled], start)
+            numbers.append({key: value.detach() for key, value in (found | own_losses).items()})
+            fakes.append(leaf.detach())
+        means = weighted_means(numbers, batch)
+        self.optimizers["model"].step()
+        if adversarial and not self.skipped("model"):  # gradients that overflowed have no ratio
+            norms = [batch_gradient_norm(self.accelerator, own) for own in (adversarial_gradients, gradients)]
+            means["gradient_ratio"] = norms[0] / norms[1]
+        return means, fakes
 
-    def _losses(self, leaf: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses of reconstructions without the adversary's, and their weighted sum.
-
-        They are differentiated down to the reconstruction first: that shows each one's pull on it. From there their
-        gradients go to the weights together, with those of the family's own losses.
-        """
+    def _reconstruction_losses(self, leaf: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses of reconstructions without the adversarial one (equation 5), and their weighted sum."""
         settings = self.settings.losses
         l2 = F.mse_loss(leaf, images)
         numbers, total = {"l2": l2}, settings.l2_weight * l2
@@ -131,63 +137,53 @@ class AutoencoderTask(TrainingTask):
             numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
         return numbers, total
 
-    def _push(self, critic: nn.Module, leaf: Tensor, part: Part) -> tuple[Tensor, Tensor]:
-        """The adversarial loss of reconstructions, and its gradient with respect to them."""
-        settings = self.settings.losses.adversarial
+    def _adversarial_loss(self, leaf: Tensor, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """The adversarial loss of reconstructions, and its weighted gradient at them."""
+        settings: Any = self.settings.losses.adversarial
+        assert self.discriminator is not None
         with self.accelerator.autocast():
-            scores = critic(leaf)
-        loss = losses.generator_loss(settings.kind, scores.float())  # type: ignore[arg-type]
-        return loss, self._pull(part.weighed(settings.weight * loss), leaf)
+            scores = self.discriminator(leaf)
+        loss = losses.generator_loss(settings.kind, scores.float())
+        return loss, self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
 
-    def _adaptive_weight(self, reconstructions: Tensor, pull: Tensor, push: Tensor) -> Tensor:
-        """VQGAN's weight of the adversarial loss, from gradients at the last layer; its set weight stays in front."""
+    def _adaptive_weight(self, reconstructions: Tensor, gradient: Tensor, adversarial: Tensor) -> Tensor:
+        """VQGAN's adaptive weight, from gradients of both kinds of losses at the last layer.
+
+        It multiplies the configured weight, so that is divided out of the adversarial gradient first.
+        """
         norms = []
-        for gradient in (pull, push / self.settings.losses.adversarial.weight):
-            gradient = gradient.to(reconstructions.dtype)
-            (own,) = torch.autograd.grad(reconstructions, self.model.last_layer, gradient, retain_graph=True)
+        for at_images in (gradient, adversarial / self.settings.losses.adversarial.weight):
+            at_images = at_images.to(reconstructions.dtype)
+            (own,) = torch.autograd.grad(reconstructions, self.model.last_layer, at_images, retain_graph=True)
             norms.append(self.accelerator.reduce(own, "mean").norm())
         return losses.adaptive_weight(*norms)
 
-    def _pull(self, loss: Tensor, leaf: Tensor) -> Tensor:
-        """The (scaled) gradient of a loss with respect to the reconstruction."""
+    def _gradient(self, loss: Tensor, leaf: Tensor) -> Tensor:
+        """The gradient of a loss at the reconstructions, with fp16's loss scale."""
         return torch.autograd.grad(self._scaled(loss), leaf)[0]
 
     def _scaled(self, loss: Tensor) -> Tensor:
-        """As fp16 needs it."""
+        """A loss with fp16's loss scale."""
         return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
-    def _critic_loss(self, critic: nn.Module, part: Part, reconstructions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        settings, images = self.settings.losses.adversarial, part.items
-        kind: Any = settings.kind
+    def _discriminator_loss(self, micro_batch: MicroBatch, fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the discriminator with its penalty, and its numbers."""
+        settings: Any = self.settings.losses.adversarial
+        discriminator, images = self.discriminator, micro_batch.items
+        assert discriminator is not None
         with self.accelerator.autocast():
-            real, fake = critic(images), critic(reconstructions)
-        loss = losses.critic_loss(kind, real.float(), fake.float())
-        match kind:
+            real_scores, fake_scores = discriminator(images).float(), discriminator(fakes).float()
+        loss = losses.discriminator_loss(settings.kind, real_scores, fake_scores)
+        match settings.kind:
             case "wgan_gp":
-                mix = part.random.uniform((len(images), 1, 1, 1))
-                penalty = losses.gradient_penalty(critic, images, reconstructions, mix)
+                mix = micro_batch.random.uniform((len(images), 1, 1, 1))
+                penalty = losses.gradient_penalty(discriminator, images, fakes, mix)
             case "logistic_r1":
-                penalty = losses.r1_penalty(critic, images)
+                penalty = losses.r1_penalty(discriminator, images)
             case _:
                 penalty = torch.zeros_like(loss)
-        estimate = real.float().mean() - fake.float().mean()
+        estimate = real_scores.mean() - fake_scores.mean()
         return loss + settings.penalty_weight * penalty, {"critic_estimate": estimate, "gradient_penalty": penalty}
-
-    def _adversarial_phase(self, step: int) -> Literal["off", "critic only", "on"]:
-        """No adversary at first, then a critic that learns, then one whose loss counts."""
-        settings, seen = self.settings.losses.adversarial, step * self.batch
-        if self.critic is None or seen < settings.start_images:
-            return "off"
-        return "critic only" if seen < settings.start_images + settings.critic_only_images else "on"
-
-    def _set_learning_rates(self, step: int) -> None:
-        training = self.settings.training
-        factor = 0.5 * (1 + cos(pi * step / self.steps)) if training.decay == "cosine" else 1.0
-        if (step + 1) * self.batch < training.warmup_images:
-            factor *= (step + 1) * self.batch / training.warmup_images
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = group["full_lr"] * factor
 
     def preview_rows(self) -> list[Tensor]:
         """The first training images above their reconstructions."""

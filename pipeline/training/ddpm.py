@@ -1,12 +1,11 @@
-"""Training DDPM: a UNet on the pixels of a training split."""
+"""Training DDPM: a UNet on the pixels of a training split. One step is that of `pipeline.training.diffusion`."""
 
 from accelerate import Accelerator
 
 from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.ddpm import DDPM
-from pipeline.training.denoising import DenoisingTask
-from pipeline.training.images import TrainingImages
-from pipeline.training.task import Part
+from pipeline.training.batches import MicroBatch, TrainingImages
+from pipeline.training.diffusion import DenoisingTask
 
 
 class DDPMTask(DenoisingTask):
@@ -20,6 +19,6 @@ class DDPMTask(DenoisingTask):
         model = DDPM(settings, data.shape)
         self.train(model, model.unet)
 
-    def next_batch(self, step: int) -> list[Part]:
-        """The next images; random flips as Ho et al. have them where the config says so."""
+    def next_examples(self, step: int) -> list[MicroBatch]:
+        """The next images, with the random flips of Ho et al. where the config has them."""
         return self.next_images(step, self.flip)

@@ -1,22 +1,91 @@
-"""Training a diffusion model on the codes of an autoencoder (section 4)."""
+"""One step of learning to denoise (section 4): noise or velocity, weighted by min-SNR, of codes or of images."""
+
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.diffusion import build_unet, denoise
+from pipeline.models.diffusion import build_unet, denoise, schedule_arguments
 from pipeline.models.rescaling import fit_rescaling
-from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.diffusion import Denoising, Diffusion, Prediction
+from pipeline.settings.execution import Execution
 from pipeline.settings.fields import CodeSize
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.denoising import DenoisingTask
-from pipeline.training.order import StepOrder
-from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER, Part
+from pipeline.training.batches import MicroBatch, StepOrder, TrainingCodes, TrainingData
+from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER, TrainingTask, learning_rate
+
+
+def signal_to_noise(bars: Tensor) -> Tensor:
+    """The SNR at every timestep, from alpha-bar (timesteps,), rounded as in min-SNR's own code."""
+    return (bars**0.5 / (1.0 - bars) ** 0.5) ** 2
+
+
+def min_snr_weight(snr: Tensor, gamma: float, prediction: Prediction) -> Tensor:
+    """min-SNR's weight of a squared error (Hang et al. 2023): that of the clean code's error is min(SNR, gamma).
+
+    The squared error of the noise is SNR times that of the clean code (equation 6), the velocity's SNR + 1 times.
+    """
+    return snr.clamp(max=gamma) / (snr if prediction == "noise" else snr + 1)
+
+
+class DenoisingTask(TrainingTask):
+    """Trains a UNet to denoise the examples that `next_examples` returns: codes here, images in `DDPMTask`."""
+
+    unet: nn.Module
+    """The network that denoises: `model`, or a part of it."""
+
+    def __init__(
+        self, settings: Denoising, data: TrainingData, seed: int, accelerator: Accelerator, execution: Execution
+    ):
+        super().__init__(data, settings.training.batch, settings.training.steps, seed, accelerator, execution)
+        self.settings = settings
+        self.scheduler = DDPMScheduler(**schedule_arguments(settings))
+        self.snr = signal_to_noise(self.scheduler.alphas_cumprod).to(self.device)
+
+    def train(self, model: nn.Module, unet: nn.Module) -> None:
+        """Set the model that is trained."""
+        training = self.settings.training
+        self.model, self.unet = self.add_model(model), unet
+        self.track_ema(training.ema_decay)
+        how = {"lr": training.learning_rate, "betas": training.betas, "fused": self.fused}
+        self.optimize("model", torch.optim.Adam(model.parameters(), **how))
+
+    def next_examples(self, step: int) -> list[MicroBatch]:
+        """The next examples (n, C, H, W), about in [-1, 1]."""
+        raise NotImplementedError(f"{type(self).__name__}.next_examples")
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """A step of the UNet at a random timestep of each example, then of the EMA."""
+        training = self.settings.training
+        warmup = training.warmup_steps
+        rate = learning_rate(training.learning_rate, step, self.steps, training.decay, warmup=warmup, decay_from=warmup)
+        self.set_learning_rate(rate)
+        numbers = self.minimize("model", self.next_examples(step), self._loss, max_norm=training.gradient_clip)
+        self.ema.step(self.model.parameters())
+        return numbers
+
+    def _loss(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted mean squared error of the prediction, and its numbers."""
+        clean, random, kind = batch.items, batch.random, self.settings.prediction
+        # The forward process: each example at a timestep of its own.
+        noise = random.normal(tuple(clean.shape))
+        timesteps = random.integers(self.settings.timesteps, (len(clean),))
+        noisy: Any = self.scheduler.add_noise(clean, noise, timesteps)
+        target = noise if kind == "noise" else self.scheduler.get_velocity(clean, noise, timesteps)
+        with self.accelerator.autocast():
+            predicted = self.unet(noisy, timesteps).sample
+        errors = (predicted.float() - target).square().mean((1, 2, 3))
+        # min-SNR: timesteps with little noise would otherwise dominate.
+        gamma = self.settings.training.min_snr_gamma
+        weighted = errors if gamma is None else min_snr_weight(self.snr[timesteps], gamma, kind) * errors
+        loss = weighted.mean()
+        return loss, {"loss": loss, "error": errors.mean()}
 
 
 class DiffusionTask(DenoisingTask):
-    """Trains a UNet on the codes of a training split; InputError where the codes can't be rescaled as asked."""
+    """Trains a UNet on the codes of a training split; InputError where these codes can't be rescaled as configured."""
 
     name = "train diffusion"
 
@@ -27,22 +96,22 @@ class DiffusionTask(DenoisingTask):
         self.code_size = CodeSize(height, width, channels)
         unet = build_unet(settings.unet, self.code_size)
         self.train(unet, unet)
-        # Of the whole global batch, so that the number of processes changes nothing.
+        # The whole first batch, so that the number of processes changes nothing.
         first = next(iter(StepOrder(len(data), self.batch, seed, 0, 1)))
         try:
             self.rescaling = fit_rescaling(settings.rescaling, data.decoder.code_range, data.codes, first)
         except ValueError as error:
             raise InputError(f"diffusion.{error}") from None
 
-    def next_batch(self, step: int) -> list[Part]:
+    def next_examples(self, step: int) -> list[MicroBatch]:
         """The next codes, rescaled."""
-        parts = self.next_parts(step)
-        for part in parts:
-            part.items = self.rescaling.apply(part.items.to(torch.float32))
-        return parts
+        batch = self.next_batch(step)
+        for micro_batch in batch:
+            micro_batch.items = self.rescaling.apply(micro_batch.items.to(torch.float32))
+        return batch
 
     def preview_rows(self) -> list[Tensor]:
-        """Samples, always from the same noise."""
+        """Decoded samples, always from the same noise."""
         indices = list(range(PREVIEW_IMAGES))
         codes = denoise(self.unet, self.settings, PREVIEW_SAMPLER, indices, self.seed, self.shape, self.rescaling)
         return [self.decoder.decode(codes.nan_to_num())]

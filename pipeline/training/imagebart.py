@@ -1,7 +1,7 @@
 """One step of training ImageBART (Esser et al. 2021): each network of the chain learns its transition.
 
 The loss of network t is the cross-entropy of a sampled x_{t-1}, the hard targets of the authors' code. The last
-one learns from the whole posterior q(x_{t-1} | x_t, x_0) instead (Kullback-Leibler), also as theirs does.
+network learns the whole posterior q(x_{t-1} | x_t, x_0) instead (Kullback-Leibler), also as in their code.
 """
 
 from typing import Any
@@ -14,15 +14,14 @@ from torch import Tensor
 from pipeline.base.errors import InputError
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.randomness import StepRandom
-from pipeline.training.task import Part, TrainingTask
+from pipeline.training.batches import MicroBatch, TrainingCodes
+from pipeline.training.task import TrainingTask, learning_rate
 
-INDEXED_AT_ONCE = 256  # code maps that are quantized together
+INDEXED_AT_ONCE = 256  # codes that are quantized together
 
 
 class ImageBARTTask(TrainingTask):
-    """Trains the T networks side by side: they share no weight, so that their losses add up."""
+    """Trains the T networks side by side: they share no weight, so their losses add up."""
 
     name = "train ImageBART"
 
@@ -33,39 +32,38 @@ class ImageBARTTask(TrainingTask):
         super().__init__(indices, training.batch, training.steps, seed, accelerator, settings.execution)
         self.model = self.add_model(ImageBART(settings, data.shape))
         self.model.entries.copy_(entries)
-        self.average_weights(training.ema_decay)
-        rates = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
-        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **rates, fused=self.fused))
+        self.track_ema(training.ema_decay)
+        how = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
+        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **how, fused=self.fused))
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """A step of all networks down the sum of their losses."""
-        self.set_learning_rate(self.settings.training, step)
-        numbers = self.descend("model", self.next_parts(step), self._losses)
-        self.average.step(self.model.parameters())
+        """A step of all networks down the sum of their losses, then of the EMA."""
+        training = self.settings.training
+        warmup = training.warmup_steps
+        rate = learning_rate(training.learning_rate, step, self.steps, "cosine", warmup=warmup, decay_from=warmup)
+        self.set_learning_rate(rate)
+        numbers = self.minimize("model", self.next_batch(step), self._losses)
+        self.ema.step(self.model.parameters())
         return numbers
 
-    def _losses(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of all networks' losses, and each of them."""
-        chain = self._chain(part.items, part.random)
-        numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
-        return torch.stack(list(numbers.values())).sum(), numbers
-
-    def _chain(self, clean: Tensor, random: StepRandom) -> list[Tensor]:
-        """x_0, ..., x_T, each (N, L)."""
-        chain, shape = [clean], tuple(clean.shape)
+        # The chain x_0, ..., x_T of multinomial diffusion, each (n, L).
+        random, shape, chain = batch.random, tuple(batch.items.shape), [batch.items]
         for t in range(1, self.settings.steps + 1):
             chances, others = random.uniform(shape), random.integers(self.settings.codebook_size, shape)
             chain.append(self.model.diffusion.advance(chain[-1], t, chances, others))
-        return chain
+        numbers = {f"loss_{t}": self._loss(chain, t) for t in range(1, len(chain))}
+        return torch.stack(list(numbers.values())).sum(), numbers
 
     def _loss(self, chain: list[Tensor], t: int) -> Tensor:
-        """Of network t, in nats per index."""
+        """The loss of network t, in nats per index."""
         with self.accelerator.autocast():
-            logits = self.model.reverse[t - 1](chain[t - 1], chain[t])
+            logits = self.model.reverse[t - 1](chain[t - 1], chain[t]).float()
         if t < self.settings.steps:
-            return F.cross_entropy(logits.float().flatten(0, 1), chain[t - 1].flatten())
+            return F.cross_entropy(logits.flatten(0, 1), chain[t - 1].flatten())
         posterior = self.model.diffusion.posterior(chain[t], chain[0], t)
-        return F.kl_div(logits.float().log_softmax(-1), posterior, reduction="none").sum(-1).mean()
+        return F.kl_div(logits.log_softmax(-1), posterior, reduction="none").sum(-1).mean()
 
     def preview_rows(self) -> list[Tensor]:
         """Decoded samples."""
@@ -74,7 +72,7 @@ class ImageBARTTask(TrainingTask):
 
 @torch.no_grad()
 def codebook(decoder: Any, size: int) -> Tensor:
-    """The entries (K, C_z) of the autoencoder's codebook; InputError where it has none, or another number of them."""
+    """The entries (K, C_z) of the autoencoder's codebook; InputError without a codebook of this size."""
     found = getattr(decoder, "codebook_size", None)
     if found is None:
         raise InputError("autoencoder: ImageBART needs one with a codebook, of family vqgan")
@@ -88,7 +86,7 @@ def codebook(decoder: Any, size: int) -> Tensor:
 def all_indices(data: TrainingCodes) -> Tensor:
     """The indices (count, H_z W_z) of all training codes, in raster order, on the CPU."""
     device = next(data.decoder.parameters()).device
-    found = [data.decoder.indices(part.to(device)).cpu() for part in data.codes.split(INDEXED_AT_ONCE)]
+    found = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
     if found[0].ndim != 3:
         raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
     return torch.cat(found).flatten(1)

@@ -1,6 +1,6 @@
-"""The training loop of every model: steps, history, previews, saved states, exact resume.
+"""The loop of every training: steps, history, previews, saved states, exact resume.
 
-A task says what one step is (`pipeline.training.task`); the loop knows nothing of the model.
+A task defines one step (`pipeline.training.task`); the loop is independent of the model.
 """
 
 import os
@@ -26,38 +26,48 @@ from pipeline.base.progress import Progress, logger
 from pipeline.data.pictures import save_picture
 from pipeline.models.autoencoder import HALF
 from pipeline.settings.execution import Execution
-from pipeline.training.history import History
+from pipeline.training.history import History, make_trackers, start_trackers
 from pipeline.training.processes import EndRequests, average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
-from pipeline.training.trackers import log_with, start_trackers
 
-LONG_S, SAVING = 5.0, 0.05  # states that take so long to save are saved in so much of a training's time, at most
-SMALLEST_SCALE = 2.0**-24  # fp16's own smallest number: gradients that overflow below are no matter of scale
+SLOW_SAVE_S, SAVING_SHARE = 5.0, 0.05  # states that take longer to save take at most this share of the training's time
+SMALLEST_SCALE = 2.0**-24  # fp16's smallest number: gradients that overflow below it are not a matter of the loss scale
 
 
 def make_accelerator(execution: Execution, work: Path) -> Accelerator:
-    """accelerate's view of devices, precision and processes; the CPU's threads are fixed (promise 2)."""
+    """accelerate's devices, precision and processes; a CPU uses a fixed number of threads, since sums depend on it."""
     cpu, precision = not torch.cuda.is_available(), execution.precision
     if cpu:
         torch.set_num_threads(execution.cpu_threads)
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     mixed = precision if precision in HALF else "no"
-    trackers = log_with(execution.trackers, work)
+    trackers = make_trackers(execution.trackers, work)
     accelerator = Accelerator(mixed_precision=mixed, cpu=cpu, log_with=trackers, project_dir=str(work))
     if accelerator.num_processes > 1:
-        place = accelerator.process_index, accelerator.num_processes, os.environ.get("SLURMD_NODENAME", platform.node())
-        logger.info("process %d of %d on node %s, %s", *place, accelerator.device)
+        node = os.environ.get("SLURMD_NODENAME", platform.node())
+        process = accelerator.process_index, accelerator.num_processes
+        logger.info("process %d of %d on node %s, %s", *process, node, accelerator.device)
     return accelerator
 
 
-def pause(wanted_s: float, took_s: float) -> float:
-    """Seconds until the next state is saved, when saving the last one took so many."""
-    return wanted_s if took_s < LONG_S else max(wanted_s, took_s / SAVING)
+def pause(configured_s: float, save_s: float) -> float:
+    """Seconds until the next save of a state, where the last one took `save_s`."""
+    return configured_s if save_s < SLOW_SAVE_S else max(configured_s, save_s / SAVING_SHARE)
+
+
+def train_and_save(loop: "Loop", weights: Path, history: Path, preview: Path) -> None:
+    """Train, then write the model with the EMA's weights, the history (csv) and the last preview (png)."""
+    record, task = loop.run(), loop.task
+    if loop.accelerator.is_main_process and loop.save_model is not None:
+        save_picture(preview, task.preview())
+        record.save(history)
+        task.final_model()
+        loop.save_model(weights)
 
 
 class Loop:
-    """Runs a task to its last step. Killed at any moment and started again, it gives the same bits on a CPU."""
+    """Runs a task to its last step. Killed at any moment and restarted, it gives bit-identical weights on a CPU."""
 
     def __init__(
         self,
@@ -68,7 +78,7 @@ class Loop:
         validate: Callable[[Any], dict[str, float]] | None = None,
         save_model: Callable[[Path], None] | None = None,
     ):
-        """validate: numbers of the model, whatever weights it has then. save_model: writes a file of it."""
+        """validate: measures the model with its current weights. save_model: writes the model to a file."""
         self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
         self.validate, self.save_model = validate, save_model
         self.state_path = work / "state.safetensors"
@@ -89,93 +99,91 @@ class Loop:
             return history
 
     def _train(self, first: int, history: History) -> None:
-        task, main = self.task, self.accelerator.is_main_process
+        task, execution, main = self.task, self.execution, self.accelerator.is_main_process
         started_at, seconds_before = time.monotonic(), history.seconds
-        save_at = started_at + self.execution.save_every_s
-        preview_every = task.steps // self.execution.previews if self.execution.previews else task.steps + 1
+        save_at = started_at + execution.save_every_s
+        preview_every = task.steps // execution.previews if execution.previews else task.steps + 1
         with Progress(task.name, task.steps, "steps", first, visible=main) as progress:
             for step in range(first, task.steps):
                 numbers = task.step(step)
-                done = step + 1
-                note = ""
-                validates = self.validate is not None and self._due(self.execution.validate_every, done)
-                if self._due(self.execution.log_every, done) or validates:
+                done, note = step + 1, ""
+                # A row of the history: means over all processes, and the EMA's validation on the main one.
+                validates = self.validate is not None and self._due(execution.validate_every, done)
+                if self._due(execution.log_every, done) or validates:
                     row = self._checked(average_numbers(self.accelerator, numbers), done)
-                    if main and validates:
-                        row |= self._validated()
+                    if main and validates and self.validate is not None:
+                        with task.ema.applied_to(task.model.parameters()):
+                            row |= self.validate(task.model)
                     seconds = seconds_before + time.monotonic() - started_at
                     history.add({"step": done, "images": done * task.batch, "seconds": seconds, **row})
                     self.accelerator.log(row, step=done)
                     note = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 if main and preview_every and done % preview_every == 0 and done < task.steps:
                     save_picture(self.work / "previews" / f"{done:08d}.png", task.preview())
-                if main and self.execution.keep_every and done % self.execution.keep_every == 0:
-                    self._keep(done)
+                # A snapshot of the EMA; a training that is killed before its next saved state writes it again.
+                if main and execution.keep_every and done % execution.keep_every == 0 and self.save_model is not None:
+                    with task.ema.applied_to(task.model.parameters()):
+                        self.save_model(snapshot_path(self.work, done))
+                # The state: now and then, on request, and at the end.
                 ending = self.end_requests.heard(done, self.terminated) and done < task.steps
                 if ending or time.monotonic() >= save_at or done == task.steps:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)
                     saved_at = time.monotonic()
-                    save_at = saved_at + pause(self.execution.save_every_s, saved_at - started_saving)
+                    save_at = saved_at + pause(execution.save_every_s, saved_at - started_saving)
                 progress.advance(note=note)
                 if ending:
-                    self.accelerator.wait_for_everyone()  # torchrun ends those that save when others have ended
+                    self.accelerator.wait_for_everyone()  # when one process exits, torchrun ends those that still save
                     logger.info("%s: asked to end: state saved at step %d", task.name, done)
                     sys.exit(TERMINATED)
 
     def _due(self, every: int, done: int) -> bool:
-        """Whether something is done after so many steps that is done every so many, and after the last."""
+        """Whether something that happens every so many steps, and after the last one, happens after `done` steps."""
         return bool(every) and (done % every == 0 or done == self.task.steps)
 
-    def _validated(self) -> dict[str, float]:
-        """Numbers of the averaged weights."""
-        assert self.validate is not None
-        with self.task.average.lent_to(self.task.model.parameters()):
-            return self.validate(self.task.model)
-
-    def _keep(self, step: int) -> None:
-        """The averaged weights of this step; a training that is killed before its state is saved writes them again."""
-        if self.save_model is not None:
-            with self.task.average.lent_to(self.task.model.parameters()):
-                self.save_model(snapshot_path(self.work, step))
-
     def _checked(self, numbers: dict[str, Tensor], step: int) -> dict[str, float]:
+        """A step's numbers as floats; InputError where one is not finite, or fp16's loss scale has become too small."""
         row = {key: float(value) for key, value in numbers.items()}
+        last_state = f"The last good state stays in {self.work}"
         wrong = [key for key, value in row.items() if value != value or abs(value) == float("inf")]
         if wrong:
             raise InputError(
                 f"{self.task.name}: {', '.join(wrong)} is not a finite number at step {step}; lower"
-                f" training.learning_rate or set execution.precision to fp32. The last good state stays in {self.work}"
+                f" training.learning_rate or set execution.precision to fp32. {last_state}"
             )
         scaler = self.accelerator.scaler
         if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
             raise InputError(
-                f"{self.task.name}: gradients overflow in fp16 however small their scale, at step {step} again; set"
-                f" execution.precision to bf16 or fp32. The last good state stays in {self.work}"
+                f"{self.task.name}: gradients overflow in fp16 at any loss scale, again at step {step}; set"
+                f" execution.precision to bf16 or fp32. {last_state}"
             )
         return row
 
     def _save(self, step: int, numbers: dict[str, Tensor], history: History) -> None:
+        """Save the state after `step` steps; a state that is not finite never replaces a good one."""
         self._checked(numbers, step)
         if not all_finite(self.task.modules):
             raise InputError(f"{self.task.name}: a weight is not a finite number at step {step}; see the losses before")
         if self.accelerator.is_main_process:
             history.save()
-            parts = self._parts().items()
-            states = {kind: {name: one.state_dict() for name, one in own.items()} for kind, own in parts}
+            states = {
+                kind: {name: one.state_dict() for name, one in parts.items()}
+                for kind, parts in self._stateful().items()
+            }
             save_tree(self.state_path, {"step": step, **states})
 
-    def _parts(self) -> dict[str, dict[str, Any]]:
-        """All that has a state."""
+    def _stateful(self) -> dict[str, dict[str, Any]]:
+        """Everything that has a state."""
         task, scaler = self.task, self.accelerator.scaler
-        parts = {"modules": task.modules, "optimizers": task.optimizers, "averages": {"model": task.average}}
+        parts = {"modules": task.modules, "optimizers": task.optimizers, "ema": {"model": task.ema}}
         return parts | ({"scaler": {"scaler": scaler}} if scaler is not None else {})
 
     def _resume(self) -> int:
+        """Load the saved state, if there is one; returns the step to continue from."""
         if not self.state_path.exists():
             return 0
         state = load_tree(self.state_path)
-        for kind, parts in self._parts().items():
+        for kind, parts in self._stateful().items():
             for name, part in parts.items():
                 part.load_state_dict(state[kind][name])
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)

@@ -1,7 +1,7 @@
-"""The adversarial losses: equation 5's Wasserstein GAN with gradient penalty, and the other families'.
+"""Adversarial losses: equation 5's Wasserstein GAN with gradient penalty, and those of the other families.
 
-All images are (N, C, R, R) in [-1, 1]; a critic's scores are (N,), or (N, patches) where it scores patches.
-Weights are appendix A.3's, in the config.
+All images are (N, C, R, R) in [-1, 1]. A discriminator's scores are (N,), or (N, patches) where it scores patches.
+Their weights are those of appendix A.3, in the config.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,19 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Kind = Literal["wgan_gp", "logistic_r1", "hinge"]
-Critic = Callable[[Tensor], Tensor]
+Discriminator = Callable[[Tensor], Tensor]
 
 
 def generator_loss(kind: Kind, fake_scores: Tensor) -> Tensor:
-    """What the autoencoder minimizes: -E[D(fake)] (Arjovsky et al. 2017; Lim and Ye 2017 for hinge), or the
-    non-saturating logistic."""
+    """The generator's loss: -E[D(fake)] (Arjovsky et al. 2017; Lim and Ye 2017 for hinge), or non-saturating logistic.
+
+    The autoencoder is the generator of equation 5.
+    """
     return softplus(-fake_scores).mean() if kind == "logistic_r1" else -fake_scores.mean()
 
 
-def critic_loss(kind: Kind, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """What the critic minimizes, without its penalty; hinge as VQGAN has it (Esser et al. 2021): half of the sum."""
+def discriminator_loss(kind: Kind, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The discriminator's loss without its penalty; hinge is half of the sum, as in VQGAN (Esser et al. 2021)."""
     if kind == "wgan_gp":
         return fake_scores.mean() - real_scores.mean()
     if kind == "hinge":
@@ -30,26 +32,29 @@ def critic_loss(kind: Kind, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return softplus(fake_scores).mean() + softplus(-real_scores).mean()
 
 
-def adaptive_weight(pull: Tensor, push: Tensor) -> Tensor:
-    """VQGAN's weight of the adversarial loss (Esser et al. 2021, equation 7).
+def adaptive_weight(reconstruction_norm: Tensor, adversarial_norm: Tensor) -> Tensor:
+    """VQGAN's weight of the adversarial loss (Esser et al. 2021, equation 7), at most 10,000.
 
-    pull, push: norms of the gradients of the other losses and of the adversarial one at the last layer.
+    Both are norms of gradients at the last layer: of the reconstruction losses, and of the adversarial loss.
     """
-    return (pull / (push + 1e-4)).clamp(0, 1e4)
+    return (reconstruction_norm / (adversarial_norm + 1e-4)).clamp(0, 1e4)
 
 
-def gradient_penalty(critic: Critic, images: Tensor, reconstructions: Tensor, mix: Tensor) -> Tensor:
-    """E[(||grad D(x)||_2 - 1)^2] between image and reconstruction, at `mix` (N, 1, 1, 1) (Gulrajani et al. 2017)."""
+def gradient_penalty(discriminator: Discriminator, images: Tensor, reconstructions: Tensor, mix: Tensor) -> Tensor:
+    """E[(||grad D(x)||_2 - 1)^2] at x = mix images + (1 - mix) reconstructions (Gulrajani et al. 2017).
+
+    mix: (N, 1, 1, 1) in [0, 1].
+    """
     between = (mix * images + (1 - mix) * reconstructions).detach().requires_grad_(True)
-    return ((_gradient_norm(critic, between) - 1) ** 2).mean()
+    return ((_gradient_norm(discriminator, between) - 1) ** 2).mean()
 
 
-def r1_penalty(critic: Critic, images: Tensor) -> Tensor:
-    """E[||grad D(x)||^2] / 2 on real images (Mescheder et al. 2018), the authors' code's choice."""
-    return (_gradient_norm(critic, images.detach().requires_grad_(True)) ** 2).mean() / 2
+def r1_penalty(discriminator: Discriminator, images: Tensor) -> Tensor:
+    """E[||grad D(x)||^2] / 2 on real images (Mescheder et al. 2018), the penalty of the authors' code."""
+    return (_gradient_norm(discriminator, images.detach().requires_grad_(True)) ** 2).mean() / 2
 
 
-def _gradient_norm(critic: Critic, images: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    # The small number keeps the root's derivative finite at zero.
+def _gradient_norm(discriminator: Discriminator, images: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
+    # The small number keeps the derivative of the square root finite at zero.
     return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()

@@ -1,4 +1,4 @@
-"""Sums over the processes of a training, and over parts of a batch: each has its own rows of the global batch."""
+"""Sums and means over the processes of a training and over micro-batches: each has its own rows of the global batch."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, distributed, nn
 
-ASK_S = 1.0  # between two moments at which processes ask one another whether to end
-BUCKET = 25 * 2**20  # bytes of gradients that are sent at once, as DDP has it
+from pipeline.training.batches import MicroBatch
+
+ASK_S = 1.0  # between two steps at which processes ask each other whether to stop
+BUCKET = 25 * 2**20  # bytes of gradients that are sent at once, as in DDP
 
 
 class _Buckets:
-    """Gradients of a module in buckets; each is summed over processes once all of its gradients are there.
+    """Gradients of a module in buckets; each is summed over processes as soon as all of its gradients are ready.
 
-    Buckets are sent in one order, that of the last weights first, which is about that of a backward pass.
+    All processes send buckets in the same order, the last weights first, which is about the order of a backward pass.
     """
 
     def __init__(self, weights: Sequence[nn.Parameter]):
@@ -28,24 +30,24 @@ class _Buckets:
                 room = BUCKET
             self.buckets[-1].append(weight)
             room -= weight.numel() * weight.element_size()
-        self.place = {weight: number for number, bucket in enumerate(self.buckets) for weight in bucket}
+        self.bucket_of = {weight: number for number, bucket in enumerate(self.buckets) for weight in bucket}
         self.waiting = [len(bucket) for bucket in self.buckets]
         self.sent: list[tuple[list[Tensor], Tensor, Any]] = []
 
     def ready(self, weight: Tensor) -> None:
-        """Its gradient is there."""
-        self.waiting[self.place[weight]] -= 1
+        """Called when the gradient of a weight is complete."""
+        self.waiting[self.bucket_of[weight]] -= 1
         while len(self.sent) < len(self.buckets) and self.waiting[len(self.sent)] == 0:
             self._send()
 
     def _send(self) -> None:
-        """The next bucket; a weight that took no part in any process has no gradient."""
+        """Send the next bucket; weights that no process used have no gradient."""
         gradients = [weight.grad for weight in self.buckets[len(self.sent)] if weight.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients]) if gradients else torch.empty(0)
         self.sent.append((gradients, flat, distributed.all_reduce(flat, async_op=True) if gradients else None))
 
     def finish(self, processes: int) -> None:
-        """Wait for all sums, and put the means in the place of the gradients."""
+        """Wait for all sums, and replace the gradients by their means."""
         while len(self.sent) < len(self.buckets):
             self._send()
         for gradients, flat, work in self.sent:
@@ -53,15 +55,15 @@ class _Buckets:
                 continue
             work.wait()
             flat /= processes
-            for gradient, part in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
-                gradient.copy_(part.view_as(gradient))
+            for gradient, mean in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
 
 
 @contextmanager
 def averaged_gradients(accelerator: Accelerator, module: nn.Module) -> Iterator[None]:
-    """Within it the last backward pass of a step: a module's gradients are averaged over processes while it runs.
+    """Around the last backward pass of a step: averages a module's gradients over processes while the pass runs.
 
-    Other than DDP it has nothing to do with the forward pass, so that losses may be split, and differentiated twice.
+    Unlike DDP it does not touch the forward pass, so losses may be split and differentiated twice.
     """
     if accelerator.num_processes == 1 or not distributed.is_initialized():
         yield
@@ -78,24 +80,23 @@ def averaged_gradients(accelerator: Accelerator, module: nn.Module) -> Iterator[
 
 
 def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A step's numbers over the whole global batch: each process has the means over its own rows."""
+    """A step's numbers over the whole global batch, from each process's means over its own rows."""
     means = accelerator.reduce(torch.stack([value.double() for value in numbers.values()]), "mean")
     return dict(zip(numbers, means.unbind(), strict=True))
 
 
-def mean_numbers(numbers: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """A step's numbers over this process's rows, from those of parts of them, whose shares add up to 1."""
+def weighted_means(numbers: Sequence[dict[str, Tensor]], batch: Sequence[MicroBatch]) -> dict[str, Tensor]:
+    """A step's numbers over this process's rows, from the means over each micro-batch."""
     if len(numbers) == 1:
-        return numbers[0]
-    weighed = zip(numbers, shares, strict=True)
-    scaled = [{key: share * value for key, value in own.items()} for own, share in weighed]
-    return {key: torch.stack([own[key] for own in scaled]).sum(0) for key in scaled[0]}
+        return dict(numbers[0])
+    pairs = list(zip(numbers, batch, strict=True))
+    return {key: torch.stack([one.weight * own[key] for own, one in pairs]).sum(0) for key in numbers[0]}
 
 
-def batch_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
-    """The norm of a gradient with respect to the images of the whole global batch, up to a factor that all share.
+def batch_gradient_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of a gradient at the images of the whole global batch, up to a factor that all such norms share.
 
-    gradients: with respect to the images of each part that this process sees at once.
+    gradients: at the images of each micro-batch of this process.
     """
     if accelerator.num_processes == 1 and len(gradients) == 1:
         return gradients[0].norm()
@@ -104,11 +105,11 @@ def batch_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
 
 
 class EndRequests:
-    """Whether any process of a training was asked to end: all hear of it at one step, or some would wait for others.
+    """Whether any process of a training was asked to end: all learn it at the same step, so that none waits for others.
 
-    To ask, processes wait for one another and for their devices, so it is done about once a second, not at every step.
-    How many steps that is they agree on each time, from the pace since the last: at most twice as many as then, so that
-    a training whose first steps were fast is not left without an answer in its slow ones for long.
+    Asking makes processes wait for each other and for their devices, so it happens about once a second, not at every
+    step. Each time they agree on the number of steps until the next time, from the pace since the last: at most twice
+    as many as before, so that a training whose first steps were fast still asks soon when its steps become slow.
     """
 
     def __init__(self, accelerator: Accelerator):
@@ -126,7 +127,7 @@ class EndRequests:
         if self.asked is not None:
             passed = done - self.asked[0]
             steps = max(1, min(2 * passed, int(ASK_S * passed / max(now - self.asked[1], 1e-9))))
-        told = torch.tensor([float(asked_here), float(steps)], device=self.accelerator.device)
-        ending, agreed = self.accelerator.reduce(told, "sum").tolist()
+        message = torch.tensor([float(asked_here), float(steps)], device=self.accelerator.device)
+        ending, agreed = self.accelerator.reduce(message, "sum").tolist()
         self.asked, self.ask_at = (done, now), done + int(agreed) // self.accelerator.num_processes
         return bool(ending > 0)

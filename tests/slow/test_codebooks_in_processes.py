@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 
 from pipeline.families import autoencoder_family, load
-from pipeline.training.randomness import StepRandom
+from pipeline.training.batches import StepRandom
 
 pytestmark = pytest.mark.slow
 

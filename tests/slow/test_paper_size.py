@@ -44,13 +44,13 @@ print(json.dumps({{"seconds": seconds, "peak_gb": peak, "parameters": parameters
 """
 
 MAKE_AUTOENCODER = """
-from pipeline.training.images import TrainingImages
+from pipeline.training.batches import TrainingImages
 task = AutoencoderTask(settings, TrainingImages(folder / "train.zip"), Path(sys.argv[3]), 0, accelerator)
 """
 
 MAKE_DIFFUSION = """
 from types import SimpleNamespace
-from pipeline.training.codes import TrainingCodes
+from pipeline.training.batches import TrainingCodes
 decoder = SimpleNamespace(code_range=(0.0, 1.0))  # all that a step asks of it
 task = DiffusionTask(settings, TrainingCodes(torch.rand(4, 4, 64, 64), decoder), 0, accelerator)
 """

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.families import autoencoder_family, load
 from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.training.randomness import StepRandom
+from pipeline.training.batches import StepRandom
 
 FAMILIES = ("vqgan", "rqvae", "kl")
 RESOLUTION, CODE = 16, (4, 4, 4)

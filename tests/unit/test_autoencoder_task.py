@@ -8,9 +8,8 @@ from accelerate.state import AcceleratorState
 
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.images import TrainingImages
+from pipeline.training.batches import StepOrder, TrainingImages
 from pipeline.training.loop import make_accelerator
-from pipeline.training.order import StepOrder
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -33,12 +32,12 @@ def bits(module):
 
 def test_a_step_moves_the_model_and_the_critic_and_leaves_finite_numbers(make_task):
     task = make_task()
-    before, critic_before = bits(task.model), bits(task.critic)
+    before, critic_before = bits(task.model), bits(task.discriminator)
     numbers = {key: float(value) for key, value in task.step(0).items()}
     assert all(map(math.isfinite, numbers.values()))
     assert set(numbers) == {"l2", "adversarial", "gradient_ratio", "critic_estimate", "gradient_penalty"}
     assert not all(map(torch.equal, before, bits(task.model)))
-    assert not all(map(torch.equal, critic_before, bits(task.critic)))
+    assert not all(map(torch.equal, critic_before, bits(task.discriminator)))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -87,7 +86,7 @@ def test_the_update_is_adams_on_the_weighted_losses_of_equation_5(make_task, net
     reconstructions = task.model(images)
     l2 = (reconstructions - images).square().mean()
     perceptual = task.perceptual(reconstructions, images).mean()
-    adversarial = -task.critic(reconstructions).mean()
+    adversarial = -task.discriminator(reconstructions).mean()
     wanted = torch.autograd.grad(20 * l2 + 5 * perceptual + 0.5 * adversarial, task.model.synthesis.parameters())
     numbers = task.step(0)
     assert float(numbers["perceptual"]) == pytest.approx(float(perceptual.detach()), rel=1e-4)
@@ -110,7 +109,7 @@ def test_an_adaptive_adversary_pulls_the_last_layer_as_hard_as_the_other_losses(
     images = next(task.images.batches(_order(task))).float() / 127.5 - 1
     reconstructions, layer = task.model(images), task.model.last_layer
     (own,) = torch.autograd.grad(20 * (reconstructions - images).square().mean(), layer, retain_graph=True)
-    (adversarial,) = torch.autograd.grad(-task.critic(reconstructions).mean(), layer)
+    (adversarial,) = torch.autograd.grad(-task.discriminator(reconstructions).mean(), layer)
     task.step(0)
     expected = own + 0.5 * own.norm() / (adversarial.norm() + 1e-4) * adversarial
     torch.testing.assert_close(layer.grad, expected, rtol=1e-3, atol=1e-5)
@@ -134,7 +133,7 @@ def test_without_an_adversary_there_is_no_critic(make_task):
 def test_adam_has_the_papers_betas_and_two_epsilons(make_task):
     task = make_task(training={"encoder_learning_rate": 5e-4})
     encoder, rest = task.optimizers["model"].param_groups
-    (critic,) = task.optimizers["critic"].param_groups
+    (critic,) = task.optimizers["discriminator"].param_groups
     assert (encoder["lr"], rest["lr"], critic["lr"]) == (5e-4, 2e-3, 2e-3)
     assert encoder["eps"] == rest["eps"] == 1e-15
     assert critic["eps"] == 1e-8
@@ -154,7 +153,7 @@ def test_cosine_decay_goes_from_the_full_rate_to_almost_zero(make_task):
 
 def test_averaged_weights_halve_their_past_every_half_life(make_task):
     task = make_task(training={"ema_half_life_images": 20, "batch": 4})
-    assert task.average.decay ** (20 / 4) == pytest.approx(0.5)
+    assert task.ema.decay ** (20 / 4) == pytest.approx(0.5)
 
 
 def test_no_half_life_means_the_weights_themselves(make_task):

@@ -9,8 +9,8 @@ import torch
 from pipeline.families import parse_generator
 from pipeline.models.ddpm import DDPM
 from pipeline.settings.diffusion import Sampler
+from pipeline.training.batches import TrainingImages
 from pipeline.training.ddpm import DDPMTask
-from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator
 
 TINY: dict[str, Any] = {

@@ -14,14 +14,11 @@ from pipeline.base.seeds import seed_for
 from pipeline.models.bright import Bright
 from pipeline.models.diffusion import build_unet
 from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion, DiffusionTraining, UNet
+from pipeline.settings.diffusion import Diffusion, UNet
 from pipeline.settings.fields import CodeSize
-from pipeline.training.codes import TrainingCodes
-from pipeline.training.denoising import min_snr_weight, signal_to_noise
-from pipeline.training.diffusion import DiffusionTask
+from pipeline.training.batches import StepRandom, TrainingCodes
+from pipeline.training.diffusion import DiffusionTask, min_snr_weight, signal_to_noise
 from pipeline.training.loop import make_accelerator
-from pipeline.training.randomness import StepRandom
-from pipeline.training.task import learning_rate
 
 T = 1000
 
@@ -84,22 +81,6 @@ def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma, prediction
     weight = float(min_snr_weight(torch.tensor([snr], dtype=torch.float64), gamma, prediction))
     assert weight * error**2 == pytest.approx(min(snr, gamma) * clean_error**2, rel=1e-6)
     assert 0 < weight <= 1
-
-
-def test_the_learning_rate_warms_up_and_then_decays_to_zero():
-    training = DiffusionTraining(steps=110, warmup_steps=10, learning_rate=0.5)
-    assert [learning_rate(training, step) for step in (0, 4, 9)] == pytest.approx([0.05, 0.25, 0.5])
-    assert learning_rate(training, 10) == pytest.approx(0.5)
-    assert learning_rate(training, 60) == pytest.approx(0.25)
-    assert learning_rate(training, 35) == pytest.approx(0.5 * math.cos(math.pi / 8) ** 2)
-    assert learning_rate(training, 110) == pytest.approx(0, abs=1e-12)
-
-
-@given(st.integers(1, 50), st.integers(0, 60), st.floats(1e-6, 1))
-def test_the_learning_rate_is_never_above_its_peak_nor_below_zero(steps, warmup, peak):
-    training = DiffusionTraining(steps=steps, warmup_steps=warmup, learning_rate=peak)
-    rates = [learning_rate(training, step) for step in range(steps)]
-    assert all(0 < rate <= peak * (1 + 1e-12) for rate in rates)
 
 
 @pytest.fixture
@@ -180,7 +161,7 @@ def test_the_final_model_has_the_averaged_weights(make_task):
     task = make_task()
     for step in range(5):
         task.step(step)
-    averages = [p.detach().clone() for p in task.average.weights]
+    averages = [p.detach().clone() for p in task.ema.weights]
     trained = [p.detach().clone() for p in task.model.parameters()]
     final = [p.detach() for p in task.final_model().parameters()]
     assert all(map(torch.equal, final, averages))

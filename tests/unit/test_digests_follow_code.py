@@ -192,8 +192,8 @@ USED = {
     "pipeline.stages.tables.CLAIMS": "the name of a table, which is in the settings",
     "pipeline.models.metric_networks.manifest.source_file": "where a file lies whose sha256 is checked",
     "pipeline.training.history.History": "writes down what the training says; no step reads it",
-    "pipeline.training.trackers.log_with": "where curves are shown",
-    "pipeline.training.trackers.start_trackers": "where curves are shown",
+    "pipeline.training.history.make_trackers": "where curves are shown",
+    "pipeline.training.history.start_trackers": "where curves are shown",
 }
 
 # Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.

@@ -36,7 +36,7 @@ from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import evaluation
 from pipeline.stages.generation import diffusion, samples
 from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.images import TrainingImages
+from pipeline.training.batches import TrainingImages
 
 CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
 

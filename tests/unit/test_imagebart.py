@@ -10,11 +10,9 @@ from pydantic import ValidationError
 from pipeline.base.errors import InputError
 from pipeline.families import find_family, load
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
-from pipeline.families.imagebart import ImageBARTTraining
 from pipeline.models.imagebart import ImageBART, MultinomialDiffusion, draw
 from pipeline.training.imagebart import ImageBARTTask
 from pipeline.training.loop import Loop, make_accelerator
-from pipeline.training.task import learning_rate
 
 torch.set_num_threads(1)
 K, T = 6, 3
@@ -270,7 +268,7 @@ def test_training_learns_and_samples_look_like_the_data(make_task):
 
 
 def bits(task):
-    tensors = [*task.model.parameters(), *task.model.buffers(), *task.average.weights]
+    tensors = [*task.model.parameters(), *task.model.buffers(), *task.ema.weights]
     return [tensor.detach().clone() for tensor in tensors]
 
 
@@ -313,16 +311,8 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
     for step in range(3):
         task.step(step)
     assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.average.weights]
+    averages = [p.detach().clone() for p in task.ema.weights]
     assert all(map(torch.equal, averages, task.final_model().parameters()))
-
-
-def test_the_learning_rate_warms_up_and_falls_to_zero():
-    training = ImageBARTTraining(learning_rate=1.0, warmup_steps=4, steps=12)
-    rates = [learning_rate(training, step) for step in range(13)]
-    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
-    assert rates[8] == pytest.approx(0.5)
-    assert rates[12] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_family_is_found_by_its_name():

@@ -19,9 +19,9 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import log_to
 from pipeline.settings.execution import Execution
 from pipeline.train_autoencoder import train_autoencoder
-from pipeline.training.average import WeightAverage
+from pipeline.training.batches import StepRandom
+from pipeline.training.ema import EMA
 from pipeline.training.loop import Loop, make_accelerator, pause
-from pipeline.training.randomness import StepRandom
 from pipeline.training.state import load_tree
 
 ALWAYS, NEVER = 1e-9, 1e9  # save_every_s
@@ -42,7 +42,7 @@ class Line:
         self.model = torch.nn.Linear(1, 1)
         self.modules = {"model": self.model}
         self.optimizers = {"model": torch.optim.Adam(self.model.parameters(), lr=0.1)}
-        self.average = WeightAverage(self.model.parameters(), decay=0.9)
+        self.ema = EMA(self.model.parameters(), decay=0.9)
         self.started_at = None
 
     def start(self, step):
@@ -54,7 +54,7 @@ class Line:
         self.optimizers["model"].zero_grad()
         loss.backward()
         self.optimizers["model"].step()
-        self.average.step(self.model.parameters())
+        self.ema.step(self.model.parameters())
         numbers = {"loss": loss.detach()}
         self.at.get(step, lambda task, numbers: None)(self, numbers)
         return numbers
@@ -63,7 +63,7 @@ class Line:
         return Image.new("L", (2, 2))
 
     def bits(self):
-        return [p.detach().clone() for p in (*self.model.parameters(), *self.average.weights)]
+        return [p.detach().clone() for p in (*self.model.parameters(), *self.ema.weights)]
 
 
 def kill(task, numbers):
@@ -257,7 +257,7 @@ def watched(task, work, **execution):
 def test_averaged_weights_are_measured_every_so_often_and_at_the_end(tmp_path):
     task = Line()
     averages = {}
-    keep = lambda step: lambda task, numbers: averages.update({step + 1: task.average.weights[0].item()})  # noqa: E731
+    keep = lambda step: lambda task, numbers: averages.update({step + 1: task.ema.weights[0].item()})  # noqa: E731
     task.at = {step: keep(step) for step in range(12)}
     rows = watched(task, tmp_path, validate_every=4).run().rows
     assert [row["step"] for row in rows] == [4, 5, 8, 10, 12]
@@ -384,7 +384,7 @@ def test_no_tracker_is_none(tmp_path):
 
 
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
-    told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or take it out of the list"
+    told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or remove it from the list"
     with pytest.raises(InputError, match=told):
         make_accelerator(Execution(trackers=["swanlab"]), tmp_path)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.training.losses import critic_loss, generator_loss, gradient_penalty, r1_penalty
+from pipeline.training.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 
 numbers = st.floats(-30, 30, width=32)
 scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)
@@ -35,7 +35,7 @@ class LinearCritic(torch.nn.Module):
 @given(scores, scores)
 def test_wasserstein_losses_are_differences_of_mean_scores(real, fake):
     mean_real, mean_fake = sum(real.tolist()) / len(real), sum(fake.tolist()) / len(fake)
-    assert float(critic_loss("wgan_gp", real, fake)) == pytest.approx(mean_fake - mean_real, abs=1e-4)
+    assert float(discriminator_loss("wgan_gp", real, fake)) == pytest.approx(mean_fake - mean_real, abs=1e-4)
     assert float(generator_loss("wgan_gp", fake)) == pytest.approx(-mean_fake, abs=1e-4)
 
 
@@ -46,14 +46,14 @@ def test_logistic_losses_are_cross_entropies(real, fake):
         return sum(math.log1p(math.exp(-value)) for value in values.tolist()) / len(values)
 
     critic = minus_log_sigmoid(real) + minus_log_sigmoid(-fake)
-    assert float(critic_loss("logistic_r1", real, fake)) == pytest.approx(critic, rel=1e-4, abs=1e-4)
+    assert float(discriminator_loss("logistic_r1", real, fake)) == pytest.approx(critic, rel=1e-4, abs=1e-4)
     assert float(generator_loss("logistic_r1", fake)) == pytest.approx(minus_log_sigmoid(fake), rel=1e-4, abs=1e-4)
 
 
 def test_both_critics_win_by_telling_real_from_fake_and_the_generator_by_fooling_them():
     low, high = torch.full((3,), -2.0), torch.full((3,), 2.0)
     for kind in ("wgan_gp", "logistic_r1"):
-        assert critic_loss(kind, high, low) < critic_loss(kind, low, high)
+        assert discriminator_loss(kind, high, low) < discriminator_loss(kind, low, high)
         assert generator_loss(kind, high) < generator_loss(kind, low)
 
 

@@ -16,17 +16,16 @@ from torch._dynamo.backends.debugging import aot_eager
 from pipeline.base.errors import InputError
 from pipeline.families import parse_autoencoder, parse_generator
 from pipeline.models.bright import Bright
+from pipeline.models.checkpointing import enable_checkpointing
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.compiling import compile_networks
-from pipeline.models.recomputing import recompute
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.codes import TrainingCodes
+from pipeline.training.batches import TrainingCodes, TrainingImages
 from pipeline.training.ddpm import DDPMTask
 from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.imagebart import ImageBARTTask
-from pipeline.training.images import TrainingImages
 from pipeline.training.loop import make_accelerator
 from pipeline.training.stylegan2 import StyleGAN2Task
 from pipeline.training.task import TrainingTask
@@ -169,7 +168,7 @@ def test_checkpointing_keeps_less(make: Make) -> None:
 
 
 def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) -> None:
-    assert recompute(torch.nn.Linear(1, 1)) == 0
+    assert enable_checkpointing(torch.nn.Linear(1, 1)) == 0
     task = make("bright", checkpointing=True)
     with pytest.raises(InputError, match=r"execution\.checkpointing: no block"):
         task.add_model(torch.nn.Linear(1, 1))

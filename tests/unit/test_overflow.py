@@ -13,9 +13,8 @@ from pipeline.models.bright import Bright
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.codes import TrainingCodes
+from pipeline.training.batches import TrainingCodes, TrainingImages
 from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.images import TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.task import TrainingTask
 

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.models.discriminator import PatchDiscriminator
 from pipeline.settings.autoencoder import Discriminator
-from pipeline.training.losses import adaptive_weight, critic_loss, generator_loss
+from pipeline.training.losses import adaptive_weight, discriminator_loss, generator_loss
 
 
 def test_three_layers_of_64_channels_are_patchgans_2_8_million_parameters_and_30_x_30_patches():
@@ -26,7 +26,7 @@ def test_a_score_sees_its_patch_alone():
 
 def test_the_hinge_loss_wants_scores_beyond_one():
     real, fake = torch.tensor([[2.0, 0.5]]), torch.tensor([[-3.0, 0.0]])
-    assert float(critic_loss("hinge", real, fake)) == pytest.approx(0.5 * (0.25 + 0.5))
+    assert float(discriminator_loss("hinge", real, fake)) == pytest.approx(0.5 * (0.25 + 0.5))
     assert float(generator_loss("hinge", fake)) == pytest.approx(1.5)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.training.processes import average_numbers, batch_norm
+from pipeline.training.processes import average_numbers, batch_gradient_norm
 
 
 class Processes:
@@ -22,7 +22,7 @@ class Processes:
 def test_the_norm_of_a_gradient_is_that_of_the_whole_batch(processes: int) -> None:
     whole = torch.randn(processes, 2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     others = [part.square().sum() for part in whole[1:]]
-    torch.testing.assert_close(batch_norm(Processes(*others), [whole[0]]), whole.norm())  # type: ignore[arg-type]
+    torch.testing.assert_close(batch_gradient_norm(Processes(*others), [whole[0]]), whole.norm())  # type: ignore[arg-type]
 
 
 def test_a_steps_numbers_are_means_over_the_processes() -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.randomness import StepRandom
+from pipeline.training.batches import StepRandom
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,7 @@ from pipeline.config.root import read_config
 from pipeline.families import parse_autoencoder
 from pipeline.models.diffusion import denoise
 from pipeline.models.rescaling import Rescaling, fit_rescaling
-from pipeline.settings.diffusion import DiffusionTraining, Sampler
-from pipeline.training.task import learning_rate
+from pipeline.settings.diffusion import Sampler
 
 ROOT = Path(__file__).parents[2]
 PATCH = {"kind": "patch"}
@@ -59,11 +58,6 @@ def test_the_papers_rivals_have_their_own_recipes() -> None:
     assert (adversarial.weight, adversarial.start_images) == (0.75, 0)
     rqvae = config.autoencoders["ffhq-rqvae"].training
     assert (rqvae.warmup_images, rqvae.flip) == (5 * 60_000, True)
-
-
-def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
-    training = DiffusionTraining(steps=100, warmup_steps=10, learning_rate=0.5, decay="none")
-    assert [learning_rate(training, step) for step in (0, 9, 50, 99)] == pytest.approx([0.05, 0.5, 0.5, 0.5])
 
 
 class Guess(torch.nn.Module):

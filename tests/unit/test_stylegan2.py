@@ -12,12 +12,10 @@ from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
 from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
-from pipeline.training.images import TrainingImages
+from pipeline.training.batches import MicroBatch, TrainingImages
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.losses import r1_penalty
-from pipeline.training.path_length import Penalties, path_lengths
-from pipeline.training.stylegan2 import StyleGAN2Task
-from pipeline.training.task import Part
+from pipeline.training.stylegan2 import Penalties, StyleGAN2Task, path_lengths
 
 torch.set_num_threads(1)
 SHAPE = (1, 16, 16)
@@ -225,12 +223,12 @@ def make_task(tmp_path, tiny_images, settings):
 
 def bits(task):
     tensors = [t for module in task.modules.values() for t in (*module.parameters(), *module.buffers())]
-    return [t.detach().clone() for t in (*tensors, *task.average.weights)]
+    return [t.detach().clone() for t in (*tensors, *task.ema.weights)]
 
 
 def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
     task, _ = make_task(training={"betas": [0.5, 0.99]})
-    for name, every in (("model", 2), ("critic", 3)):
+    for name, every in (("model", 2), ("discriminator", 3)):
         (group,) = task.optimizers[name].param_groups
         share = every / (every + 1)
         assert group["lr"] == pytest.approx(2e-3 * share)
@@ -259,14 +257,14 @@ def test_penalties_are_taken_at_their_steps_alone(make_task):
 
 def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_generator_alone(make_task):
     task, _ = make_task()
-    parts = [Part(torch.randn(4, 1, 32, 32), task.random(0), 1.0)]
+    batch = [MicroBatch(torch.randn(4, 1, 32, 32), task.random(0), 1.0)]
     for act, moves, stays in (
         (
-            lambda: task._regularize_critic(parts),
-            task.critic,
+            lambda: task.minimize("discriminator", batch, task._r1_loss),
+            task.discriminator,
             task.model,
         ),
-        (lambda: task._regularize_model(0), task.model, task.critic),
+        (lambda: task._step_path_length(0), task.model, task.discriminator),
     ):
         before = {name: [p.detach().clone() for p in m.parameters()] for name, m in (("m", moves), ("s", stays))}
         act()
@@ -276,13 +274,13 @@ def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_g
 
 def test_the_average_has_its_half_life_in_images_and_a_ramp_where_asked(make_task):
     task, _ = make_task(training={"ema_half_life_images": 40})
-    assert task.average.decay == pytest.approx(0.5 ** (4 / 40))
+    assert task.ema.decay == pytest.approx(0.5 ** (4 / 40))
     task, _ = make_task(training={"ema_half_life_images": 40, "ema_ramp": 0.5})
     task.start(0)
     decays = []
     for step in range(3):
         task.step(step)
-        decays.append(task.average.decay)
+        decays.append(task.ema.decay)
     assert decays == pytest.approx([0.5**2, 0.5**1, 0.5 ** (2 / 3)])
 
 
@@ -310,7 +308,7 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
     for step in range(3):
         task.step(step)
     assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.average.weights]
+    averages = [p.detach().clone() for p in task.ema.weights]
     trained = [p.detach().clone() for p in task.model.parameters()]
     final = list(task.final_model().parameters())
     assert all(map(torch.equal, averages, final))

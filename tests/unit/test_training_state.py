@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
-from pipeline.training.average import WeightAverage
+from pipeline.training.ema import EMA
 from pipeline.training.state import all_finite, load_tree, save_tree
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -91,12 +91,12 @@ def test_an_optimizer_goes_on_with_the_same_bits(tmp_path, make):
 
 def test_averaged_weights_come_back(tmp_path):
     model = torch.nn.Linear(3, 2)
-    average = WeightAverage(model.parameters(), decay=0.9)
+    average = EMA(model.parameters(), decay=0.9)
     for _ in range(5):
         torch.nn.init.normal_(model.weight)
         average.step(model.parameters())
     save_tree(tmp_path / "state.safetensors", average.state_dict())
-    other = WeightAverage(torch.nn.Linear(3, 2).parameters(), decay=0.5)
+    other = EMA(torch.nn.Linear(3, 2).parameters(), decay=0.5)
     other.load_state_dict(load_tree(tmp_path / "state.safetensors"))
     assert same(other.state_dict(), average.state_dict())
 
@@ -146,8 +146,8 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_one_bad_weight_among_all_modules_is_found(bad):
-    modules = {"model": torch.nn.Linear(3, 3), "critic": torch.nn.Linear(3, 3)}
+    modules = {"model": torch.nn.Linear(3, 3), "discriminator": torch.nn.Linear(3, 3)}
     assert all_finite(modules)
     with torch.no_grad():
-        modules["critic"].bias[1] = bad
+        modules["discriminator"].bias[1] = bad
     assert not all_finite(modules)
