@@ -31,7 +31,7 @@ def fingerprint(config: ConfigArgument) -> None:
             initial = getattr(model, "initial_weights", None)
             if initial is not None and initial.path is not None:
                 where = f"{section}.{name}.initial_weights"
-                facts[where] = fingerprints.checkpoint(initial.of_sort(section.removesuffix("s")), where)
+                facts[where] = fingerprints.checkpoint(initial.file_of(section.removesuffix("s")), where)
     fingerprints.keep()
     print(json.dumps(facts, indent=2))
 

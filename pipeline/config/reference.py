@@ -1,4 +1,4 @@
-"""The config's reference (config/README.md) and schema (config/schema.json), both made from the typed config."""
+"""The config's reference (config/README.md) and schema (config/schema.json), generated from the typed config."""
 
 import json
 from pathlib import Path
@@ -18,34 +18,34 @@ from pipeline.settings.fields import NAME, Section
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 
 
-def kinds(union: Any) -> tuple[type[BaseModel], ...]:
-    """The sections that a key takes, told apart by their `kind`."""
+def members(union: Any) -> tuple[type[BaseModel], ...]:
+    """The sections of a union that is discriminated by `kind`."""
     return get_args(get_args(union)[0])
 
 
-def tables_with(rows: type[BaseModel]) -> list[str]:
-    """The tables whose rows are told so."""
-    return [name for name, field in Tables.model_fields.items() if field.annotation is rows]
-
-
-def listed(names: list[str]) -> str:
+def joined(words: list[str], conjunction: str) -> str:
     """Such as `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]])
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
 
-# Section by section, in the order in which a config is written. Several kinds of one key stand one after another.
+def _tables_of(rows: type[BaseModel]) -> str:
+    """The tables with this type of rows."""
+    return joined([name for name, field in Tables.model_fields.items() if field.annotation is rows], "and")
+
+
+# Headings and sections in the order of a config. All members of a union follow each other.
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Config),
     ("datasets.NAME", Dataset),
-    *(("datasets.NAME.source", kind) for kind in kinds(Source)),
+    *(("datasets.NAME.source", source) for source in members(Source)),
     ("datasets.NAME.split", Split),
     *(("autoencoders.NAME", find_family(name).settings) for name in AUTOENCODERS),
     ("diffusions.NAME", Diffusion),
     *(("generators.NAME", find_family(name).settings) for name in GENERATORS),
-    *(("samples.NAME", kind) for kind in kinds(Samples)),
+    *(("samples.NAME", samples) for samples in members(Samples)),
     ("evaluation", Evaluation),
     ("tables", Tables),
-    *((f"tables.TABLE, for {listed(tables_with(rows))}", rows) for rows in (GenerationRows, AutoencoderRows)),
+    *((f"tables.TABLE, for {_tables_of(rows)}", rows) for rows in (GenerationRows, AutoencoderRows)),
     ("figures", Figures),
 )
 
@@ -59,29 +59,28 @@ def reference() -> str:
 
 
 def _section(path: str, section: type[BaseModel]) -> list[str]:
-    """A heading and a table for a section, then the same for the sections inside it."""
+    """A heading and a table for a section, followed by those of the sections inside it."""
     schema = section.model_json_schema()
-    kind = schema["properties"].get("kind", {}).get("const")
-    family = schema["properties"].get("family", {}).get("const")
-    heading = f"`{path.partition(',')[0]}`{path[len(path.partition(',')[0]) :]}" if path else "The whole config"
-    title = f"## {heading}" + (f", kind `{kind}`" if kind else "") + (f", family `{family}`" if family else "")
+    key, comma, rest = path.partition(",")
+    title = f"## `{key}`{comma}{rest}" if path else "## The whole config"
+    for discriminator in ("kind", "family"):
+        if value := schema["properties"].get(discriminator, {}).get("const"):
+            title += f", {discriminator} `{value}`"
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     inner: list[str] = []
-    apart = {known for _, known in SECTIONS}
     for name, field in section.model_fields.items():
-        facts = _followed(schema["properties"][name], schema)
+        facts = _resolved(schema["properties"][name], schema)
         key = f"*`{name}`*" if facts.get("operational") else f"`{name}`"
         nested = field.annotation
-        is_section = isinstance(nested, type) and issubclass(nested, Section)
-        default = "**required**" if field.is_required() else "" if is_section else _default(field)
-        rows.append(f"| {key} | {_type(facts, schema)} | {default} | {_cell(field.description or '')} |")
-        if isinstance(nested, type) and is_section and nested not in apart:
+        description = (field.description or "").replace("|", "\\|")
+        rows.append(f"| {key} | {_type(facts, schema)} | {_default(field)} | {description} |")
+        if isinstance(nested, type) and issubclass(nested, Section) and nested not in {known for _, known in SECTIONS}:
             inner += _section(f"{path}.{name}".lstrip("."), nested)
     return [title, "", " ".join((section.__doc__ or "").split()), "", *rows, "", *inner]
 
 
-def _followed(facts: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """A property's facts, with those of the definition it refers to."""
+def _resolved(facts: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A property with the keys of the definition that it refers to."""
     if "$ref" in facts:
         return schema["$defs"][facts["$ref"].rpartition("/")[2]] | facts
     return facts
@@ -89,90 +88,81 @@ def _followed(facts: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
     """A type in words: `integer from 1 to 4`, `a or b`, `list of numbers`."""
-    facts = _followed(facts, schema)
+    facts = _resolved(facts, schema)
     if "const" in facts:
         return f"`{facts['const']}`"
     if "enum" in facts:
-        return _either([f"`{value}`" for value in facts["enum"]])
+        return joined([f"`{value}`" for value in facts["enum"]], "or")
     if "anyOf" in facts:
-        return _either([_type(part, schema) for part in facts["anyOf"] if part.get("type") != "null"])
+        return joined([_type(part, schema) for part in facts["anyOf"] if part.get("type") != "null"], "or")
     match facts.get("type"):
         case "array" if "prefixItems" in facts:
             return f"list of {len(facts['prefixItems'])} {_type(facts['prefixItems'][0], schema)}s"
         case "array":
             inner = _type(facts["items"], schema)
-            kind, space, limits = inner.partition(" ")
-            return f"list of {inner}" if inner.startswith("`") else f"list of {kind}s{space}{limits}"
-        case "object" if "additionalProperties" in facts and facts["additionalProperties"] is not False:
-            return "entries by name"
+            noun, space, limits = inner.partition(" ")
+            return f"list of {inner}" if inner.startswith("`") else f"list of {noun}s{space}{limits}"
         case "object":
-            return "section"
-        case "string" if facts.get("format") == "path":
-            return "path"
+            return "entries by name" if facts.get("additionalProperties") else "section"
         case "string":
-            return "text"
+            return "path" if facts.get("format") == "path" else "text"
         case "boolean":
             return "true or false"
-        case str(kind):
-            return f"{kind}{_range(facts)}"
+        case str(name):
+            return f"{name}{_range(facts)}"
         case _:
             return "section, one of several kinds"
 
 
 def _range(facts: dict[str, Any]) -> str:
     low, high = facts.get("minimum"), facts.get("maximum")
-    if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
     if low is not None:
-        return f" from {low:g}"
+        return f" from {low:g}" + (f" to {high:g}" if high is not None else "")
     if "exclusiveMinimum" in facts:
         below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
         return f" above {facts['exclusiveMinimum']:g}{below}"
     return ""
 
 
-def _either(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
 def _default(field: FieldInfo) -> str:
-    """A default as YAML takes it; nothing where a section has its own table."""
+    """A default as written in YAML; empty for a section, which has its own table."""
+    if field.is_required():
+        return "**required**"
     default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, Section):
+        return ""
     if default is None:
         return "none"
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def schema() -> str:
-    """config/schema.json: pydantic's schema of the config, with `like` in the sections that know it."""
-    made = Config.model_json_schema()
-    made["properties"]["run"]["pattern"] = NAME
-    for facts in made["properties"].values():
+    """config/schema.json: pydantic's schema of the config, and `like` in the sections that allow it."""
+    whole = _without_titles(Config.model_json_schema())
+    properties = whole["properties"]
+    properties["run"]["pattern"] = NAME
+    for facts in properties.values():
         if "additionalProperties" in facts:  # entries by name
             facts["propertyNames"] = {"pattern": NAME}
     for section in MODELS:
-        entry = made["properties"][section]["additionalProperties"]
-        # A sample set with `like` may leave its kind to the other one, so that several kinds can fit.
-        made["properties"][section]["additionalProperties"] = {"anyOf": entry["oneOf"]} if "oneOf" in entry else entry
-        for kind in entry.get("oneOf", [entry]):
-            _allow_like(made["$defs"][kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind)
-    return json.dumps(_without_titles(made), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        entry = properties[section]["additionalProperties"]
+        # With `like`, a sample set may inherit its kind, so that several kinds can match.
+        properties[section]["additionalProperties"] = {"anyOf": entry["oneOf"]} if "oneOf" in entry else entry
+        for member in entry.get("oneOf", [entry]):
+            _allow_like(whole["$defs"][member["$ref"].rpartition("/")[2]] if "$ref" in member else member)
+    return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _allow_like(entry: dict[str, Any]) -> None:
-    """With `like` or `snapshot_of`, an entry requires nothing else."""
-    like = {"type": "string", "description": "Take over all keys of the entry with this name."}
+    """With `like` or `snapshot_of`, an entry has no other required key."""
+    like = {"type": "string", "description": "Inherit all keys of the entry with this name."}
     entry["properties"] = entry["properties"] | {"like": like}
     bases = [base for base in BASES if base in entry["properties"]]
     entry["anyOf"] = [{"required": entry.pop("required")}, *({"required": [base]} for base in bases)]
 
 
 def _without_titles(node: Any) -> Any:
-    """pydantic's titles repeat the keys."""
+    """A schema without pydantic's titles, which repeat the keys."""
     if isinstance(node, dict):
         return {
             key: _without_titles(value)
@@ -183,5 +173,5 @@ def _without_titles(node: Any) -> Any:
 
 
 def generated() -> dict[Path, str]:
-    """The generated files and what they should hold."""
+    """The generated files and their expected texts."""
     return {CONFIG / "README.md": reference(), CONFIG / "schema.json": schema()}

@@ -1,4 +1,4 @@
-"""The whole config of a run: one source of the defaults, the checks and the schema."""
+"""The whole config of a run: the single source of defaults, checks and schema."""
 
 import copy
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import reduce
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,132 +14,110 @@ from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
 from pipeline.base.yaml_files import read_yaml
 from pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
-from pipeline.settings.autoencoder import Losses
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
-from pipeline.settings.fields import DISTINCT_NAMES, REFERENCES, Name, Section, check_parts
+from pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.study import Study
 from pipeline.settings.weights import check_snapshot
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
-"""What else lies in results: no run may have such a name."""
+"""Other folders in results: names that a run must not have."""
 MODELS = ("autoencoders", "diffusions", "generators", "samples")
-"""The sections of models and samples: their entries have a `seed` and may say `like`."""
+"""Sections whose entries have a `seed` and may contain `like`."""
 TRAINED = ("autoencoders", "diffusions", "generators")
-"""The sections of models that are trained: their entries may say `snapshot_of`, and so what they are like."""
+"""Sections whose entries are trained and may contain `snapshot_of`."""
 BASES = ("like", "snapshot_of")
 LONGEST_CHAIN = 100  # of `like`
 
 
 class Config(Section):
-    """A run: datasets, models on them, samples of those, and which rows the tables have.
+    """A run: datasets, models trained on them, samples of the models, and the rows of the tables.
 
-    Entries of `autoencoders`, `diffusions`, `generators` and `samples` may say `like: NAME`: they take over all keys
-    of that entry and change the ones they name. `snapshot_of: NAME` takes them over too.
+    An entry of `autoencoders`, `diffusions`, `generators` or `samples` may contain `like: NAME`: it inherits all keys
+    of that entry and overrides the keys that it contains itself. `snapshot_of: NAME` inherits them too.
     """
 
-    run: Name = Field(description="The run's name: its results lie in results/RUN.")
-    seed: int = Field(0, description="The root seed; every seed is a hash of it and of what it is for.")
+    run: Name = Field(description="The run's name. Its results are in results/RUN.")
+    seed: int = Field(0, description="The root seed. Every seed is a hash of the root seed and of its purpose.")
     training_seeds: list[int] = Field(
         [0],
         min_length=1,
-        description="Added to the seeds of all models and samples. Each further one makes those of the tables' rows"
-        " again; a table's cell is then the mean ± the standard deviation over them.",
+        description="Added to the seeds of all models and samples. With several seeds the rows of the tables are"
+        " computed once for each, and a cell is the mean ± the standard deviation over them.",
     )
-    datasets: Annotated[dict[Name, Dataset], DISTINCT_NAMES] = Field(description="Image collections by name.")
-    autoencoders: Annotated[dict[Name, AnyAutoencoder], DISTINCT_NAMES] = Field(description="Autoencoders by name.")
-    diffusions: Annotated[dict[Name, Diffusion], DISTINCT_NAMES] = Field(
+    datasets: Entries[Dataset] = Field(description="Image collections by name.")
+    autoencoders: Entries[AnyAutoencoder] = Field(description="Autoencoders by name.")
+    diffusions: Entries[Diffusion] = Field(
         default_factory=dict, description="Diffusion models on the codes of autoencoders, by name."
     )
-    generators: Annotated[dict[Name, AnyGenerator], DISTINCT_NAMES] = Field(
-        default_factory=dict, description="Models of other families that generate, by name."
+    generators: Entries[AnyGenerator] = Field(
+        default_factory=dict, description="Generators of other model families, by name."
     )
-    samples: Annotated[dict[Name, Samples], DISTINCT_NAMES] = Field(
-        default_factory=dict, description="Sample sets by name."
+    samples: Entries[Samples] = Field(default_factory=dict, description="Sample sets by name.")
+    studies: Entries[Study] = Field(default_factory=dict, description="Searches for training settings, by name.")
+    evaluation: Evaluation = Field(Evaluation(), description="How sample sets are evaluated.")
+    tables: Tables | None = Field(
+        None, description="The rows of the tables; by default all models in Tables 2, 3 and 5."
     )
-    studies: Annotated[dict[Name, Study], DISTINCT_NAMES] = Field(
-        default_factory=dict, description="Searches for training settings, by name."
-    )
-    evaluation: Evaluation = Field(Evaluation(), description="How sample sets are scored.")
-    tables: Tables | None = Field(None, description="The rows; by default everything in Tables 2, 3 and 5.")
     figures: Figures = Field(Figures(), description="What the figures show.")
 
     @field_validator("run")
     @classmethod
-    def _own_folder(cls, run: str) -> str:
+    def _not_reserved(cls, run: str) -> str:
         if run.lower() in FOLDERS:
-            raise ValueError(f"another name: results/{run} is not free for a run's results")
+            raise ValueError(f"results/{run} is reserved; choose another name")
         return run
 
     @field_validator("training_seeds")
     @classmethod
     def _distinct(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError(f"each seed once, such as [0, 1, 2], not {seeds}")
+            raise ValueError(f"must be distinct, such as [0, 1, 2], not {seeds}")
         return seeds
 
     @model_validator(mode="after")
-    def _references(self) -> "Config":
+    def _consistent(self) -> "Config":
+        """Checks across entries. Later checks rely on earlier ones: references are resolved first."""
         for section in MODELS:
             for name, entry in getattr(self, section).items():
                 for key in REFERENCES:
                     if (other := getattr(entry, key, None)) is not None:
-                        _known(other, getattr(self, f"{key}s"), f"{section}.{name}.{key}", f"{key}s")
+                        _lookup(other, getattr(self, f"{key}s"), f"{section}.{name}.{key}", f"{key}s")
         for section in TRAINED:
             entries = getattr(self, section)
             for name, entry in entries.items():
                 if entry.snapshot_of is not None:
-                    with _told_of(f"{section}.{name}"):
-                        check_snapshot(entry, _known(entry.snapshot_of, entries, "snapshot_of", section))
+                    with _prefixed(f"{section}.{name}"):
+                        check_snapshot(entry, _lookup(entry.snapshot_of, entries, "snapshot_of", section))
         for section in ("autoencoders", "diffusions"):
-            _check_beginnings(getattr(self, section), section)
+            _check_initial_weights(getattr(self, section), section)
         for name, autoencoder in self.autoencoders.items():
-            with _told_of(f"autoencoders.{name}"):
+            with _prefixed(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
         for name, diffusion in self.diffusions.items():
             levels, height = len(diffusion.unet.multipliers), self.autoencoders[diffusion.autoencoder].code_size.height
             if height % 2 ** (levels - 1):
                 raise ValueError(
-                    f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of {height}"
-                    f" {levels - 1} times; at most {height.bit_length()} levels"
+                    f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of size {height}"
+                    f" {levels - 1} times; use at most {height.bit_length()} levels"
                 )
         for name, samples in self.samples.items():
-            with _told_of(f"samples.{name}"):
-                check_parts("count in parts of evaluation.shard", samples.count, self.evaluation.shard)
+            with _prefixed(f"samples.{name}"):
+                check_jobs("count, with evaluation.shard", samples.count, self.evaluation.shard)
         for name, generator in self.generators.items():
-            with _told_of(f"generators.{name}"):
+            with _prefixed(f"generators.{name}"):
                 self._check_generator(generator)
         for name, study in self.studies.items():
-            with _told_of(f"studies.{name}"):
+            with _prefixed(f"studies.{name}"):
                 self._check_study(study)
         self._check_tables()
+        self._check_figures()
         return self
 
-    def _check_study(self, study: Study) -> None:
-        """Its autoencoders have one dataset and one loss, which can be measured image by image."""
-        models = {name: _known(name, self.autoencoders, "autoencoders", "autoencoders") for name in study.autoencoders}
-        shared = {
-            "dataset": lambda model: model.dataset,
-            "training.batch": lambda model: model.training.batch,
-            "losses": lambda model: _compared_loss(model.losses),
-        }
-        for key, of in shared.items():
-            first, *others = models
-            for other in others:
-                if of(models[other]) != of(models[first]):
-                    raise ValueError(f"autoencoders: of one {key}; {other} has another than {first}")
-        for name, model in models.items():
-            losses = model.losses
-            if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
-                raise ValueError(
-                    f"autoencoders: {name}: losses of L2 and LPIPS, which are measured: l1_weight 0, adversarial"
-                    " {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
-                )
-
     def _check_generator(self, generator: GeneratorSettings) -> None:
-        """It is trained on what its family reads, and makes something of a possible shape."""
+        """Require the training data that the family reads, and a possible shape of its samples."""
         if generator_family(generator.family).reads == "codes":
             if generator.autoencoder is None:
                 raise ValueError(f"autoencoder: this key is missing; {generator.family} is trained on codes")
@@ -150,7 +128,33 @@ class Config(Section):
         images = self.datasets[generator.dataset]
         return generator.check_shape((images.channels, images.resolution, images.resolution))
 
+    def _check_study(self, study: Study) -> None:
+        """Require autoencoders of one dataset, batch and loss, and a loss that can be measured image by image."""
+        models = {name: _lookup(name, self.autoencoders, "autoencoders", "autoencoders") for name in study.autoencoders}
+        for name, model in models.items():
+            losses = model.losses
+            if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
+                raise ValueError(
+                    f"autoencoders: {name}: its losses must be L2 and LPIPS, which are measured: l1_weight 0,"
+                    " adversarial {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
+                )
+        # A family's own terms, such as a commitment loss, may differ: they are not measured.
+        compared = {
+            "dataset": {name: model.dataset for name, model in models.items()},
+            "training.batch": {name: model.training.batch for name, model in models.items()},
+            "losses": {
+                name: (losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump())
+                for name, losses in ((name, model.losses) for name, model in models.items())
+            },
+        }
+        for key, values in compared.items():
+            first, *others = values
+            for other in others:
+                if values[other] != values[first]:
+                    raise ValueError(f"autoencoders: must have the same {key}, but {other} differs from {first}")
+
     def _check_tables(self) -> None:
+        """Require rows that exist, and rows that can be compared in one table."""
         tables = self.tables_or_default
         for key in type(tables).model_fields:
             rows = getattr(tables, key)
@@ -158,114 +162,115 @@ class Config(Section):
                 self._check_samples_of_rows(rows, f"tables.{key}")
             elif isinstance(rows, GenerationRows):
                 for row in rows.rows:
-                    self._counted(row, rows.count, f"tables.{key}", "rows")
+                    self._samples(row, rows.count, f"tables.{key}", "rows")
             elif isinstance(rows, list):
                 for row in rows:
-                    _known(row, self.autoencoders, f"tables.{key}", "autoencoders")
-        if bare := [row for row in tables.table_sizes if not _has_hash_tables(self.autoencoders[row])]:
-            raise ValueError(f"tables.table_sizes: rows have hash tables, and {bare[0]} has none; leave it out")
+                    _lookup(row, self.autoencoders, f"tables.{key}", "autoencoders")
+        for row in tables.table_sizes:
+            if getattr(self.autoencoders[row], "features", None) != "hash_tables":
+                raise ValueError(
+                    f"tables.table_sizes: its rows must have hash tables, and {row} has none; leave it out"
+                )
         for key in ("dataset", "training.images"):
-            found = {name: attrgetter(key)(self.autoencoders[name]) for name in tables.equal_budget}
-            if len(set(found.values())) > 1:
-                told = ", ".join(f"{name} {value}" for name, value in found.items())
-                raise ValueError(f"tables.equal_budget: rows have one {key}, not {told}")
-        datasets = {name: _known(name, self.autoencoders, "figures.rate_quality", "autoencoders").dataset
-                    for name in self.figures.rate_quality}  # fmt: skip
-        if len(set(datasets.values())) > 1:
-            told = ", ".join(f"{name} {dataset}" for name, dataset in datasets.items())
-            raise ValueError(f"figures.rate_quality: autoencoders have one dataset, not {told}")
-        for name in [self.figures.autoencoder, *self.figures.compared]:
-            if name is not None:
-                _known(name, self.autoencoders, "figures", "autoencoders")
-        if self.figures.samples is not None:
-            _known(self.figures.samples, self.samples, "figures.samples", "samples")
+            self._check_same(tables.equal_budget, key, "tables.equal_budget: rows")
+
+    def _check_figures(self) -> None:
+        figures = self.figures
+        for name in figures.rate_quality:
+            _lookup(name, self.autoencoders, "figures.rate_quality", "autoencoders")
+        self._check_same(figures.rate_quality, "dataset", "figures.rate_quality: autoencoders")
+        for name in filter(None, [figures.autoencoder, *figures.compared]):
+            _lookup(name, self.autoencoders, "figures", "autoencoders")
+        if figures.samples is not None:
+            _lookup(figures.samples, self.samples, "figures.samples", "samples")
+
+    def _check_same(self, names: list[str], key: str, where: str) -> None:
+        """Require one value of a key in these autoencoders."""
+        values = {name: attrgetter(key)(self.autoencoders[name]) for name in names}
+        if len(set(values.values())) > 1:
+            listed = ", ".join(f"{name} {value}" for name, value in values.items())
+            raise ValueError(f"{where} must have one {key}, not {listed}")
 
     def _check_samples_of_rows(self, rows: AutoencoderRows, where: str) -> None:
-        """Each sample set is of the codes of a row, and of no other set's."""
+        """Require each sample set to be made from the codes of a row of its own."""
         found: dict[str, str] = {}
         for name in rows.autoencoders:
-            _known(name, self.autoencoders, f"{where}.autoencoders", "autoencoders")
+            _lookup(name, self.autoencoders, f"{where}.autoencoders", "autoencoders")
         for name in rows.samples:
-            samples = self._counted(name, rows.count, where, "samples")
+            samples = self._samples(name, rows.count, where, "samples")
             model = self.autoencoder_of(samples)
             if model not in rows.autoencoders:
-                of = f"codes of {model}" if model else "no codes"
-                raise ValueError(f"{where}.samples: {name} is made from {of}, which is none of {where}.autoencoders")
+                codes = f"codes of {model}" if model else "no codes"
+                raise ValueError(f"{where}.samples: {name} is made from {codes}, which is not in {where}.autoencoders")
             if (other := found.setdefault(model, name)) != name:
-                raise ValueError(f"{where}.samples: {other} and {name} are both made from codes of {model}; name one")
+                raise ValueError(
+                    f"{where}.samples: {other} and {name} are both made from codes of {model}; leave one of them out"
+                )
 
-    def _counted(self, name: str, count: int | None, where: str, key: str) -> Samples:
-        """The sample set of this name, which has so many images."""
-        samples: Samples = _known(name, self.samples, f"{where}.{key}", "samples")
+    def _samples(self, name: str, count: int | None, where: str, key: str) -> Samples:
+        """The sample set of this name, which must have at least `count` images."""
+        samples: Samples = _lookup(name, self.samples, f"{where}.{key}", "samples")
         if count is not None and samples.count < count:
-            raise ValueError(f"{where}.count: at most samples.{name}.count = {samples.count}, not {count}")
+            raise ValueError(f"{where}.count: must be at most samples.{name}.count = {samples.count}, not {count}")
         return samples
 
     def with_training_seed(self, seed: int) -> "Config":
-        """The same run with this added to the seeds of its models and samples; 0 changes nothing."""
-        sections = {key: getattr(self, key) for key in MODELS}
+        """The same run with `seed` added to the seeds of its models and samples; 0 changes nothing."""
         shifted = {
-            key: {name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in entries.items()}
-            for key, entries in sections.items()
+            key: {
+                name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in getattr(self, key).items()
+            }
+            for key in MODELS
         }
         return self.model_copy(update=shifted)
 
     @property
     def tables_or_default(self) -> Tables:
-        """The tables' rows; without any in the config, everything."""
+        """The rows of the tables; if the config has none, all models and samples."""
         if self.tables is not None:
             return self.tables
         models, samples = list(self.autoencoders), GenerationRows(rows=list(self.samples))
         return Tables(table2=models, table3=models, table5=samples)
 
     def autoencoder_of(self, entry: Section) -> str | None:
-        """The name of the autoencoder whose codes a sample set or a model is made from; None where it is of pixels."""
+        """The name of the autoencoder whose codes a model or a sample set uses, or None if it uses no codes."""
         for key in REFERENCES:
             if key != "dataset" and (name := getattr(entry, key, None)) is not None:
                 return name if key == "autoencoder" else self.autoencoder_of(getattr(self, f"{key}s")[name])
         return None
 
     def dataset_of(self, entry: Section) -> str:
-        """The name of the dataset that a sample set imitates, or that a model is of."""
+        """The name of the dataset that a model is trained on or a sample set imitates."""
         for key in REFERENCES:  # the dataset comes first
             if (name := getattr(entry, key, None)) is not None:
                 return name if key == "dataset" else self.dataset_of(getattr(self, f"{key}s")[name])
-        raise ValueError(f"{entry!r} is of no dataset")
-
-
-def _has_hash_tables(autoencoder: AnyAutoencoder) -> bool:
-    return getattr(autoencoder, "features", None) == "hash_tables"
-
-
-def _compared_loss(losses: Losses) -> tuple[Any, ...]:
-    """What families are compared by; a family's own terms, such as a commitment, come on top in its training."""
-    return losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump()
+        raise ValueError(f"{entry!r} refers to no dataset")
 
 
 @contextmanager
-def _told_of(entry: str) -> Iterator[None]:
-    """ValueErrors within begin with the entry's key."""
+def _prefixed(entry: str) -> Iterator[None]:
+    """Prefix the messages of ValueErrors with the entry's key."""
     try:
         yield
     except ValueError as error:
         raise ValueError(f"{entry}.{error}") from None
 
 
-def _check_beginnings(entries: dict[str, Any], section: str) -> None:
-    """What entries begin with is there, and none begins with what begins with it."""
+def _check_initial_weights(entries: dict[str, Any], section: str) -> None:
+    """Require initial weights of entries that exist, without cycles."""
     for name, entry in entries.items():
         chain = [name]
-        while entry.initial_weights is not None and (begun := entry.initial_weights.entry) is not None:
-            entry = _known(begun, entries, f"{section}.{chain[-1]}.initial_weights", section)
-            if begun in chain:
-                raise ValueError(f"{section}.{name}.initial_weights: a circle: {' from '.join([*chain, begun])}")
-            chain.append(begun)
+        while entry.initial_weights is not None and (start := entry.initial_weights.entry) is not None:
+            entry = _lookup(start, entries, f"{section}.{chain[-1]}.initial_weights", section)
+            if start in chain:
+                raise ValueError(f"{section}.{name}.initial_weights: a cycle: {' from '.join([*chain, start])}")
+            chain.append(start)
 
 
-def _known(name: str, section: dict[str, Any], where: str, what: str) -> Any:
-    if name not in section:
-        raise ValueError(f"{where}: {name!r} is not under `{what}`, which has {', '.join(section) or 'nothing'}")
-    return section[name]
+def _lookup(name: str, entries: dict[str, Any], where: str, section: str) -> Any:
+    if name not in entries:
+        raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {', '.join(entries) or 'no entries'}")
+    return entries[name]
 
 
 def read_config(path: Path) -> Config:
@@ -279,53 +284,57 @@ def read_config(path: Path) -> Config:
 
 
 def load_config(values: dict[str, Any], where: str = "config") -> Config:
-    """Validate a config as YAML gives it; a wrong one raises InputError with one line naming the key."""
-    written, values = values, copy.deepcopy(values)
+    """Validate the values of a YAML file; InputError with one line that names each wrong key."""
+    merged = copy.deepcopy(values)
     for section in MODELS:
-        if isinstance(values.get(section), dict):
-            values[section] = _resolve_likes(values[section], section, where)
-    return parse_settings(Config, values, where, lambda key: _origin(written, key))
+        if isinstance(merged.get(section), dict):
+            merged[section] = _resolve_likes(merged[section], section, where)
+    return parse_settings(Config, merged, where, lambda key: _origin(values, key))
 
 
 def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same key of the entry that this key's entry is like; the key itself where there is none."""
+    """The key that a key is inherited from, or the key itself: an inherited mistake is reported once."""
     match key:
         case (section, name, *rest) if section in MODELS:
             entry: Any = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
-            named = _named_base(entry)
-            return key if named is None else (section, entry[named], *rest)
+            base = _base_key(entry)
+            return key if base is None else (section, entry[base], *rest)
         case _:
             return key
 
 
-def _named_base(entry: Any) -> str | None:
-    """The key that names the entry which this one takes over: `like`, or else `snapshot_of`; None where it has none."""
+def _base_key(entry: Any) -> str | None:
+    """The key that names the entry to inherit from: `like`, or else `snapshot_of`."""
     given = entry if isinstance(entry, dict) else {}
     return next((key for key in BASES if key in given and (key == "like" or given[key] is not None)), None)
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
+    """The entries of a section with inherited keys."""
+
     def chain(name: str) -> list[str]:
-        """The entry, what it is like, and so on."""
+        """The entry, its base, the base of that, and so on."""
         names = [name]
-        while (key := _named_base(entries[names[-1]])) is not None:
+        while (key := _base_key(entries[names[-1]])) is not None:
             base = entries[names[-1]][key]
             if not isinstance(base, str) or base not in entries or base in names:
-                where_named = f"{where}: {section}.{names[-1]}.{key}"
-                raise InputError(f"{where_named}: the name of another entry of `{section}`, not {shortened(base)}")
+                raise InputError(
+                    f"{where}: {section}.{names[-1]}.{key}: must be the name of another entry of `{section}`, not"
+                    f" {shortened(base)}"
+                )
             if len(names) > LONGEST_CHAIN:
-                raise InputError(f"{where}: {section}.{name}.like: over {LONGEST_CHAIN} entries that are like the next")
+                raise InputError(f"{where}: {section}.{name}.like: a chain of more than {LONGEST_CHAIN} entries")
             names.append(base)
         return names
 
     def own(entry: Any) -> Any:
         return {key: value for key, value in entry.items() if key != "like"} if isinstance(entry, dict) else entry
 
-    return {name: reduce(_merge, [own(entries[one]) for one in reversed(chain(name))]) for name in entries}
+    return {name: reduce(_merge, [own(entries[base]) for base in reversed(chain(name))]) for name in entries}
 
 
 def _merge(base: Any, change: Any) -> Any:
-    """`change` laid over `base`, key by key."""
+    """`change` merged into `base`, key by key."""
     if isinstance(base, dict) and isinstance(change, dict):
         return base | {key: _merge(base.get(key), value) for key, value in change.items()}
     return copy.deepcopy(change)

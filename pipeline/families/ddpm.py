@@ -1,4 +1,4 @@
-"""DDPM (Ho et al. 2020): a diffusion model on the pixels themselves."""
+"""DDPM (Ho et al. 2020): a diffusion model on pixels."""
 
 from typing import Literal
 
@@ -6,30 +6,32 @@ from pydantic import Field
 
 from pipeline.families import GeneratorFamily
 from pipeline.settings.diffusion import Denoising, DiffusionTraining, Schedule, UNet
+from pipeline.settings.fields import preset
 from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
+@preset(learning_rate=2e-5, warmup_steps=5000)
 class DDPMTraining(DiffusionTraining, GeneratorTraining):
     """Optimization (Ho et al. 2020, appendix B, for 256 x 256)."""
 
     batch: int = Field(64, ge=1, description="Images per step, over all processes.")
-    steps: int = Field(4_400_000, ge=1, description="Optimizer steps; the original's for LSUN-Church.")
-    learning_rate: float = Field(2e-5, gt=0, description="Adam's.")
-    warmup_steps: int = Field(5000, ge=0, description="Linear warm-up.")
-    flip: bool = Field(False, description="Random horizontal flips; the original has them except for LSUN-Bedroom.")
+    steps: int = Field(4_400_000, ge=1, description="Optimizer steps. Default: the authors' for LSUN-Church.")
+    flip: bool = Field(False, description="Random horizontal flips. The authors flip all datasets but LSUN-Bedroom.")
 
 
 class DDPM(Denoising, GeneratorSettings):
-    """A UNet that denoises images; the defaults are Ho et al.'s for 256 x 256, where they differ from ours."""
+    """A UNet that denoises images. Defaults that differ from BRIGHT's diffusion model are Ho et al.'s for 256 x 256."""
 
     family: Literal["ddpm"] = Field(description="The model family.")
     dataset: str = Field(description="A name under `datasets`.")
-    autoencoder: None = Field(None, description="None: it is trained on images.")
+    autoencoder: None = Field(None, description="None: DDPM is trained on images.")
     unet: UNet = Field(
         UNet(channels=128, multipliers=[1, 1, 2, 2, 4, 4], attention_resolutions=[16], head_width=None, variant="ddpm"),
         description="The network.",
     )
-    schedule: Schedule = Field("linear", description="DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's.")
+    schedule: Schedule = Field(
+        "linear", description="Noise schedule. linear: DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
+    )
     training: DDPMTraining = Field(DDPMTraining(), description="Optimization.")
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
@@ -37,7 +39,7 @@ class DDPM(Denoising, GeneratorSettings):
         levels = len(self.unet.multipliers)
         if shape[1] % 2 ** (levels - 1):
             raise ValueError(
-                f"unet.multipliers: {levels} levels halve an image of {shape[1]} {levels - 1} times; at most"
+                f"unet.multipliers: {levels} levels halve an image of size {shape[1]} {levels - 1} times; use at most"
                 f" {shape[1].bit_length()} levels"
             )
 

@@ -1,6 +1,6 @@
 """VQGAN (Esser et al. 2021): a convolutional autoencoder whose code is quantized by one codebook.
 
-Recipe: CompVis/taming-transformers, configs/imagenet_vqgan.yaml and its variants for faces.
+The recipe is CompVis/taming-transformers' configs/imagenet_vqgan.yaml and its variants for faces.
 """
 
 from typing import Literal
@@ -13,18 +13,25 @@ from pipeline.settings.first_stage import FirstStage
 
 
 class Codebook(Section):
-    """The codebook, learned by gradients."""
+    """The codebook, learned by gradient descent."""
 
-    entries: int = Field(1024, ge=2, description="1024 in VQGAN's models of faces; 16384 in its larger ones.")
-    commitment_weight: float = Field(
-        1.0, ge=0, description="Pulls codes to their entries. As in VQGAN's code; its paper has 0.25 here, 1 below."
+    entries: int = Field(
+        1024, ge=2, description="Entries of the codebook: 1024 in VQGAN's face models, 16384 in its larger ones."
     )
-    entry_weight: float = Field(0.25, ge=0, description="Pulls entries to their codes.")
+    commitment_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the loss that moves codes towards their entries. 1 as in VQGAN's code; the paper has"
+        " 0.25 here and 1 for `entry_weight`.",
+    )
+    entry_weight: float = Field(
+        0.25, ge=0, description="Weight of the loss that moves entries towards the codes nearest to them."
+    )
     restart_after_images: int = Field(
         0,
         ge=0,
-        description="An entry that no code was nearest to in so many training images restarts at a code of the batch;"
-        " 0: never, as in VQGAN's code.",
+        description="An entry that has not been nearest to any code for this many training images restarts at a code of"
+        " the batch. 0: never, as in VQGAN's code.",
     )
 
 
@@ -36,9 +43,9 @@ class VQGAN(FirstStage):
 
     def whole_batch_component(self) -> str | None:
         """Restarted entries are codes of the batch."""
-        return (
-            "codebook.restart_after_images" if self.codebook.restart_after_images else super().whole_batch_component()
-        )
+        if self.codebook.restart_after_images:
+            return "codebook.restart_after_images"
+        return super().whole_batch_component()
 
 
 FAMILY = AutoencoderFamily(

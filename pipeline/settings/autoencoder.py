@@ -1,4 +1,4 @@
-"""Config of an autoencoder: what every family has, and BRIGHT's (section 3, appendix A); defaults are the paper's."""
+"""Config of autoencoders: the keys of every family, and BRIGHT's (section 3, appendix A) with the paper's defaults."""
 
 from math import log2
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_p
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5
-"""So many channel multipliers are by default: (1, 1, 2, 2, 4)."""
+"""Number of default channel multipliers: (1, 1, 2, 2, 4)."""
 
 
 class HashTables(Section):
@@ -20,11 +20,11 @@ class HashTables(Section):
     resolutions: int = Field(16, ge=1, le=256, description="N_r, the number of resolutions in a group.")
     coarsest_resolution: int = Field(4, ge=2, description="r_min.")
     finest_resolution: int = Field(64, ge=2, description="r_max.")
-    features_per_entry: int = Field(4, ge=1, description="C_v, floats in a table entry.")
-    entries_log2: int = Field(18, ge=4, le=24, description="A table has at most 2 to this power entries.")
+    features_per_entry: int = Field(4, ge=1, description="C_v, numbers in a table entry.")
+    entries_log2: int = Field(18, ge=4, le=24, description="Base-2 logarithm of the most entries of a table.")
     convention: Literal["tcnn", "ngp"] = Field(
         "tcnn",
-        description="Nodes per dimension: tcnn as tiny-cuda-nn (r), ngp as printed in Tables 3, 7, 8 (r + 1).",
+        description="Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count.",
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = Field(
         "auto",
@@ -32,36 +32,40 @@ class HashTables(Section):
         " where they cannot run, as on a CPU, separable or gather takes their place.",
     )
     hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
-    coordinates: bool = added(True, True, "Whether a query has (x, y) behind the key (equation 1); false: an ablation.")
+    coordinates: bool = added(
+        True, True, "Whether a query contains (x, y) after the key (equation 1). false: an ablation."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "HashTables":
         if self.finest_resolution < self.coarsest_resolution:
             raise ValueError(
-                f"finest_resolution: at least coarsest_resolution ({self.coarsest_resolution}),"
+                f"finest_resolution: must be at least coarsest_resolution ({self.coarsest_resolution}),"
                 f" not {self.finest_resolution}"
             )
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
         if self.retrieval in {"separable", "triton", "tinycudann"} and not self.coordinates:
-            raise ValueError(f"retrieval: {self.retrieval} needs coordinates; without them use gather or auto")
+            raise ValueError(
+                f"retrieval: {self.retrieval} needs coordinates: true; without coordinates use gather or auto"
+            )
         return self
 
 
 def check_multipliers(key: str, given: list[int] | None, resolution: int, size: int) -> None:
-    """ValueError without a multiplier for each level from the image's resolution down to H_z."""
+    """ValueError unless there is a multiplier for each level from the image's resolution down to H_z."""
     levels = int(log2(resolution // size)) + 1
     if given is not None and len(given) != levels:
-        raise ValueError(f"{key}: {levels} numbers, from {resolution} down to H_z = {size}, not {len(given)}")
+        raise ValueError(f"{key}: must have {levels} numbers, from {resolution} down to H_z = {size}, not {len(given)}")
     if given is None and levels > DEFAULT_LEVELS:
-        raise ValueError(f"{key}: {levels} levels need multipliers of their own, one for each")
+        raise ValueError(f"{key}: {levels} levels need explicit multipliers, one for each")
 
 
 NORM_GROUPS = added(
     32,
     32,
-    "Groups of GroupNorm, as VQGAN's has them; fewer where a width is not divisible. With as many as channels each is"
-    " normalized alone, so that a decoder loses an image's brightness and contrast: narrow ones want fewer.",
+    "Groups of GroupNorm, as in VQGAN; fewer if they do not divide a width. With one group per channel, every channel"
+    " is normalized separately and a decoder loses an image's brightness and contrast: narrow networks need fewer.",
     ge=1,
 )
 
@@ -75,72 +79,82 @@ class Encoder(Section):
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     norm_groups: int = NORM_GROUPS
-    attention_from: int = Field(64, ge=0, description="Attention at resolutions from this down to H_z; 0: none.")
+    attention_from: int = Field(64, ge=0, description="Attention at resolutions from this one down to H_z. 0: none.")
 
 
 class Decoder(Section):
     """StyleGAN2-type synthesis from the feature block (section 3.3)."""
 
     style_width: int = Field(
-        512, ge=0, description="Width of the style code that modulates; 0: no style code, no modulation (an ablation)."
+        512,
+        ge=0,
+        description="Width of the style code that modulates. 0: no style code and no modulation (an ablation).",
     )
-    channels: Counts | None = Field(None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each.")
+    channels: Counts | None = Field(
+        None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each doubling."
+    )
 
 
 class Discriminator(Section):
-    """StyleGAN2's discriminator, or VQGAN's, which scores patches."""
+    """StyleGAN2's discriminator, or VQGAN's patch discriminator."""
 
-    kind: Literal["stylegan2", "patch"] = Field("stylegan2", description="patch: VQGAN's PatchGAN.")
+    kind: Literal["stylegan2", "patch"] = Field("stylegan2", description="patch: VQGAN's PatchGAN discriminator.")
     channels: int = Field(
-        512, ge=1, description="stylegan2: most channels, at 64 and below; patch: of the first layer."
+        512,
+        ge=1,
+        description="stylegan2: the most channels, used at resolutions up to 64; patch: channels of the first layer.",
     )
     base: int = Field(32768, ge=1, description="stylegan2: channels at resolution r are min(channels, base // r).")
-    layers: int = Field(3, ge=1, description="patch: convolutions with stride 2.")
+    layers: int = Field(3, ge=1, description="patch: number of convolutions with stride 2.")
     minibatch_deviation: int = Field(
-        0, ge=0, description="stylegan2: images of a group whose standard deviation is a channel more; 0: none."
+        0,
+        ge=0,
+        description="stylegan2: images per group of minibatch standard deviation, which adds a channel. 0: none.",
     )
 
 
 class Perceptual(Section):
-    """The perceptual loss: features of a pretrained network."""
+    """The perceptual loss on features of a pretrained network."""
 
     network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = Field(
         "vgg16",
-        description="vgg16: Johnson's loss, as the paper cites; lpips_*: LPIPS; none: no perceptual loss.",
+        description="vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss.",
     )
     distance: Literal["squared", "absolute"] = added(
         "squared",
         "squared",
-        "Of the features of vgg16. squared: Johnson's; absolute: the authors' code's, which pulls far less.",
+        "Difference of vgg16 features. squared: as in Johnson's loss; absolute: as in the authors' code, with much"
+        " smaller gradients.",
     )
-    upsample: int = Field(1, ge=1, le=8, description="Enlarge images by this factor before the network.")
+    upsample: int = Field(1, ge=1, le=8, description="Factor by which images are enlarged before the network.")
 
 
 class Adversarial(Section):
-    """The adversarial loss (equation 5): Wasserstein with gradient penalty, the authors' code's, or VQGAN's."""
+    """The adversarial loss (equation 5)."""
 
     kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = Field(
         "wgan_gp",
-        description="wgan_gp: the paper's; logistic_r1: the authors' code's; hinge: VQGAN's; none: no discriminator.",
+        description="wgan_gp: Wasserstein with gradient penalty, the paper's; logistic_r1: as in the authors' code;"
+        " hinge: VQGAN's; none: no discriminator.",
     )
-    weight: float = Field(1.0, ge=0, description="Weight of the generator's term.")
+    weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
     adaptive: bool = Field(
         False,
-        description="VQGAN's adaptive weight: times the ratio of the other losses' gradient to this one's, at the"
-        " last layer.",
+        description="Multiply the weight by VQGAN's adaptive factor: the ratio of the gradients of the other losses and"
+        " of this one at the last layer.",
     )
     penalty_weight: float = Field(
-        4.0, ge=0, description="Weight of the gradient penalty (appendix A.3); hinge has none."
+        4.0, ge=0, description="Weight of the gradient penalty (appendix A.3). hinge has none."
     )
-    start_images: int = Field(0, ge=0, description="No adversarial loss before so many training images.")
+    start_images: int = Field(0, ge=0, description="Training images before the adversarial loss begins.")
     critic_only_images: int = Field(
-        0, ge=0, description="From there the critic learns for so many images before its loss counts."
+        0, ge=0, description="Images from `start_images` on that train only the discriminator."
     )
 
     @model_validator(mode="after")
-    def _counts(self) -> "Adversarial":
+    def _has_weight(self) -> "Adversarial":
         if self.adaptive and not self.weight and self.kind != "none":
-            raise ValueError("weight: above 0 where it is adaptive, not 0; kind: none leaves the adversary out")
+            raise ValueError("weight: must be above 0 if adaptive; kind: none disables the adversarial loss")
         return self
 
 
@@ -148,7 +162,7 @@ class Losses(Section):
     """Weights of equation 5 (appendix A.3)."""
 
     l2_weight: float = Field(20.0, ge=0, description="Weight of the L2 loss.")
-    l1_weight: float = Field(0.0, ge=0, description="Weight of the L1 loss, which VQGAN has instead.")
+    l1_weight: float = Field(0.0, ge=0, description="Weight of the L1 loss, which VQGAN uses instead of L2.")
     perceptual_weight: float = Field(5.0, ge=0, description="Weight of the perceptual loss.")
     perceptual: Perceptual = Field(Perceptual(), description="The perceptual loss.")
     adversarial: Adversarial = Field(Adversarial(), description="The adversarial loss.")
@@ -157,51 +171,68 @@ class Losses(Section):
 class AutoencoderTraining(Section):
     """Optimization (section 4)."""
 
-    images: int = Field(2_400_000, ge=1, description="Training images seen in all. Assumed: the paper gives none.")
-    batch: int = Field(32, ge=1, description="Images per step, over all processes. Assumed: the paper gives none.")
-    learning_rate: float = Field(2e-3, gt=0, description="Adam, decoder and hash tables and discriminator.")
-    encoder_learning_rate: float | None = Field(None, gt=0, description="Adam, encoder; by default learning_rate.")
-    discriminator_learning_rate: float | None = Field(None, gt=0, description="By default learning_rate.")
-    decay: Literal["none", "cosine"] = Field("none", description="Learning rate over the training.")
-    warmup_images: int = added(0, 0, "Images over which learning rates rise, in a line from zero. 0: none.", ge=0)
-    betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's.")
-    epsilon: float = Field(1e-15, gt=0, description="Adam's, encoder, decoder and hash tables.")
-    discriminator_epsilon: float = Field(1e-8, gt=0, description="Adam's, discriminator.")
-    ema_half_life_images: float = Field(10_000, ge=0, description="Of the averaged weights. Assumed. 0: no average.")
+    images: int = Field(
+        2_400_000, ge=1, description="Training images in total. Default: assumed, since the paper gives none."
+    )
+    batch: int = Field(
+        32, ge=1, description="Images per step, over all processes. Default: assumed, since the paper gives none."
+    )
+    learning_rate: float = Field(
+        2e-3, gt=0, description="Adam's learning rate of decoder, hash tables and discriminator."
+    )
+    encoder_learning_rate: float | None = Field(
+        None, gt=0, description="Adam's learning rate of the encoder; by default learning_rate."
+    )
+    discriminator_learning_rate: float | None = Field(
+        None, gt=0, description="Adam's learning rate of the discriminator; by default learning_rate."
+    )
+    decay: Literal["none", "cosine"] = Field("none", description="Decay of the learning rates over the training.")
+    warmup_images: int = added(0, 0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
+    betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's betas.")
+    epsilon: float = Field(1e-15, gt=0, description="Adam's epsilon of encoder, decoder and hash tables.")
+    discriminator_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon of the discriminator.")
+    ema_half_life_images: float = Field(
+        10_000, ge=0, description="Half-life of the EMA weights, in images. 0: no EMA. Default: assumed."
+    )
     flip: bool = Field(False, description="Random horizontal flips.")
 
 
 class AutoencoderSettings(Section):
-    """What every family of autoencoders has (`pipeline/families`)."""
+    """Keys of every family of autoencoders (`pipeline/families`)."""
 
     dataset: str = Field(description="A name under `datasets`.")
-    family: str = Field("bright", description="The model family: a module of `pipeline/families`, or one of yours.")
+    family: str = Field(
+        "bright",
+        description="The model family: a module of `pipeline/families`, or the dotted name of your own module.",
+    )
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
     discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
-    losses: Losses = Field(Losses(), description="Equation 5.")
+    losses: Losses = Field(Losses(), description="Losses of equation 5 and their weights.")
     training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
-    execution: Execution = Field(Execution(), description="How it runs.")
-    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+    execution: Execution = Field(Execution(), description="How the training runs.")
+    seed: int = Field(0, description="Added to the run's root seed.")
 
     @model_validator(mode="after")
-    def _square(self) -> "AutoencoderSettings":
+    def _consistent(self) -> "AutoencoderSettings":
         height, width, _ = self.code_size
         if height != width or not is_power_of_two(height):
-            raise ValueError(f"code_size: square, sides a power of two, such as 32x32x4, not {self.code_size}")
+            raise ValueError(
+                f"code_size: must be square with sides that are powers of two, such as 32x32x4, not {self.code_size}"
+            )
         adversarial = self.losses.adversarial
         if self.discriminator.kind == "patch" and adversarial.kind != "none":
             if adversarial.penalty_weight and adversarial.kind != "hinge":
                 raise ValueError(
-                    f"discriminator.kind: stylegan2 under the gradient penalty of {adversarial.kind}, which compares"
-                    " single images, where the batch norm of patch mixes them"
+                    f"discriminator.kind: must be stylegan2 with the gradient penalty of {adversarial.kind}, which is"
+                    " defined per image; the batch norm of patch mixes images"
                 )
             if self.execution.processes > 1:
                 raise ValueError(
-                    f"execution.gpus: one process with discriminator.kind patch, not {self.execution.processes}: its"
-                    " batch norm would see each process's images alone"
+                    f"execution.gpus: discriminator.kind patch needs one process, not {self.execution.processes}: its"
+                    " batch norm would see only the images of its own process"
                 )
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.whole_batch_component(), group or 1)
@@ -209,21 +240,21 @@ class AutoencoderSettings(Section):
         return self
 
     def whole_batch_component(self) -> str | None:
-        """What in a training step looks at a whole batch at once, as it is to be called; None: nothing does."""
+        """The name of a component whose training step needs the whole batch at once; None if there is none."""
         adversarial = self.losses.adversarial
         if adversarial.kind == "none":
             return None
         if self.discriminator.kind == "patch":
-            return "batch norm in the critic (discriminator.kind: patch)"
+            return "batch norm in the discriminator (discriminator.kind: patch)"
         return "losses.adversarial.adaptive" if adversarial.adaptive else None
 
     def check_resolution(self, resolution: int) -> None:
-        """The checks that need the dataset's resolution; ValueError begins with the key."""
+        """Checks that need the dataset's resolution. The message of a ValueError begins with the key."""
 
     def architecture(self) -> dict[str, Any]:
-        """The keys that counts of parameters and operations depend on."""
-        apart = {"dataset", "weights", "snapshot_of", "training", "losses", "discriminator", "execution", "seed"}
-        return {key: value for key, value in self.numerical().items() if key not in apart}
+        """The keys that parameter and operation counts depend on."""
+        other = {"dataset", "weights", "snapshot_of", "training", "losses", "discriminator", "execution", "seed"}
+        return {key: value for key, value in self.numerical().items() if key not in other}
 
 
 class Autoencoder(AutoencoderSettings):
@@ -236,58 +267,61 @@ class Autoencoder(AutoencoderSettings):
     encoder: Encoder = Field(Encoder(), description="The encoder.")
     decoder: Decoder = Field(Decoder(), description="The decoder.")
     code_noise: Literal["after_tiling", "before_tiling", "none"] = Field(
-        "after_tiling", description="Noise of 1 / (4 r_max) on the key code while training (section 3.4)."
+        "after_tiling", description="Where noise is added to the key code during training (section 3.4)."
     )
     code_noise_cells: float = added(
         0.25,
         0.25,
-        "The noise's standard deviation in cells of the finest resolution, 1 / r_max; the paper's is a quarter.",
+        "Standard deviation of the noise in cells of the finest resolution (1 / r_max). The paper has a quarter.",
         gt=0,
         le=16,
     )
     features: Literal["hash_tables", "mlp"] = added(
         "hash_tables",
         "hash_tables",
-        "What F_mlp reads: features from the hash tables, or the tiled key with (x, y) itself, an MLP of three layers"
-        " as wide as those of all groups together in place of tables (an ablation).",
+        "Input of F_mlp. hash_tables: features from the hash tables; mlp: the tiled key and (x, y) themselves, with an"
+        " MLP of three layers, as wide as those of all groups together, instead of tables (an ablation).",
     )
 
     @model_validator(mode="after")
     def _possible(self) -> "Autoencoder":
         height, _, channels = self.code_size
         if not is_power_of_two(self.feature_size):
-            raise ValueError(f"feature_size: a power of two, such as 64, not {self.feature_size}")
+            raise ValueError(f"feature_size: must be a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:
-            raise ValueError(f"feature_size: H_d at least H_z = {height} (code_size), not {self.feature_size}")
+            raise ValueError(f"feature_size: H_d must be at least H_z = {height} (code_size), not {self.feature_size}")
         ends = self.tables.coarsest_resolution, self.tables.finest_resolution
         if self.tables.resolutions == 1 and ends[0] != ends[1]:
             raise ValueError(
-                f"tables.resolutions: one resolution needs coarsest_resolution = finest_resolution, not {ends[0]}"
-                f" and {ends[1]}"
+                "tables.resolutions: a single resolution needs coarsest_resolution = finest_resolution, not"
+                f" {ends[0]} and {ends[1]}"
             )
         if channels % self.tables.key_length:
             raise ValueError(
-                f"code_size: C_z divisible by tables.key_length = {self.tables.key_length}, not {channels}"
+                f"code_size: C_z must be divisible by tables.key_length = {self.tables.key_length}, not {channels}"
             )
         groups = channels // self.tables.key_length
         if self.feature_channels % groups:
             raise ValueError(
-                f"feature_channels: divisible by the number of groups N_h = {groups}, not {self.feature_channels}"
+                f"feature_channels: must be divisible by the number of groups N_h = {groups}, not"
+                f" {self.feature_channels}"
             )
         return self
 
     def check_resolution(self, resolution: int) -> None:
-        """The checks that need the dataset's resolution."""
+        """Checks that need the dataset's resolution."""
         if resolution < self.feature_size:
-            raise ValueError(f"feature_size: at most the dataset's resolution {resolution}, not {self.feature_size}")
+            raise ValueError(
+                f"feature_size: must be at most the dataset's resolution {resolution}, not {self.feature_size}"
+            )
         check_multipliers("encoder.multipliers", self.encoder.multipliers, resolution, self.code_size.height)
         stages, channels = int(log2(resolution // self.feature_size)) + 1, self.decoder.channels
         if channels is not None and len(channels) != stages:
             raise ValueError(
-                f"decoder.channels: {stages} numbers, from H_d = {self.feature_size} up to {resolution},"
+                f"decoder.channels: must have {stages} numbers, from H_d = {self.feature_size} up to {resolution},"
                 f" not {len(channels)}"
             )
         if channels is not None and channels[0] != self.feature_channels:
             raise ValueError(
-                f"decoder.channels: the first is feature_channels = {self.feature_channels}, not {channels[0]}"
+                f"decoder.channels: the first must be feature_channels = {self.feature_channels}, not {channels[0]}"
             )

@@ -1,4 +1,4 @@
-"""Config of latent diffusion on key codes, and of sample sets (section 4, appendix A.2)."""
+"""Config of diffusion models on key codes, and of sample sets (section 4, appendix A.2)."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution, Precision
-from pipeline.settings.fields import Counts, Section, added, check_parts, operational
+from pipeline.settings.fields import Counts, Section, added, check_jobs, operational
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -19,12 +19,12 @@ class UNet(Section):
     channels: int = Field(256, ge=1, description="Unit channels.")
     multipliers: Counts = Field([1, 2, 3, 4], description="Channel multipliers per level.")
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
-    attention_resolutions: Counts = Field([32, 16, 8], description="Code resolutions with attention.")
-    head_width: int | None = Field(8, ge=1, description="Channels of an attention head; null: one head has all.")
+    attention_resolutions: Counts = Field([32, 16, 8], description="Resolutions with attention.")
+    head_width: int | None = Field(8, ge=1, description="Channels of an attention head; null: a single head.")
     norm_groups: int = Field(32, ge=1, description="Groups of GroupNorm.")
     variant: Literal["ldm", "ddpm"] = Field(
         "ldm",
-        description="Details that differ between LDM's UNet and DDPM's: order and frequencies of the time embedding,"
+        description="Details in which the UNets of LDM and DDPM differ: order and frequencies of the time embedding,"
         " epsilon of GroupNorm, padding before downsampling.",
     )
 
@@ -45,35 +45,39 @@ class DiffusionTraining(Section):
 
     steps: int = Field(1_000_000, ge=1, description="Optimizer steps; the cosine decay ends there.")
     batch: int = Field(128, ge=1, description="Codes per step, over all processes.")
-    learning_rate: float = Field(8e-4, gt=0, description="As printed; the authors' code has 8e-5.")
-    warmup_steps: int = Field(10_000, ge=0, description="Linear warm-up.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's.")
-    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Of the averaged weights, per step.")
+    learning_rate: float = Field(
+        8e-4, gt=0, description="Adam's learning rate. 8e-4 as in the paper; the authors' code has 8e-5."
+    )
+    warmup_steps: int = Field(10_000, ge=0, description="Steps of linear warm-up.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas.")
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the EMA weights per step.")
     decay: Literal["none", "cosine"] = added(
-        "cosine", "cosine", "Of the learning rate after the warm-up: to zero at the last step, or none."
+        "cosine", "cosine", "Decay of the learning rate after the warm-up. cosine: to zero at the last step."
     )
     min_snr_gamma: float | None = Field(
-        5.0, gt=0, description="min-SNR weighting; null: every timestep weighs the same, as in DDPM and LDM."
+        5.0, gt=0, description="gamma of min-SNR weighting; null: equal weights for all timesteps, as in DDPM and LDM."
     )
-    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    gradient_clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
 
 
 class Denoising(Section):
-    """What is learned: to tell noise from a code or an image, at every timestep of a schedule."""
+    """A UNet that removes noise from a code or an image, and its noise schedule."""
 
     unet: UNet = Field(UNet(), description="The network.")
     schedule: Schedule = Field(
-        "squaredcos_cap_v2", description="Cosine; linear: DDPM's; scaled_linear: LDM's, linear in the square root."
+        "squaredcos_cap_v2",
+        description="Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in"
+        " the square root of the variance.",
     )
     beta_range: tuple[float, float] = Field(
         (1e-4, 0.02),
-        description="First and last variance of the linear schedules; LDM's of FFHQ: 0.0015, 0.0195.",
+        description="First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195.",
     )
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
     prediction: Prediction = Field(
         "noise",
-        description="What the network predicts. noise: as the paper has it; velocity: of Salimans and Ho (2022), which"
-        " learned better in short trainings here.",
+        description="What the network predicts. noise: as in the paper; velocity: as in Salimans and Ho (2022), with"
+        " better results in this project's short trainings.",
     )
     training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
 
@@ -84,63 +88,65 @@ class Diffusion(Denoising):
     autoencoder: str = Field(description="A name under `autoencoders`.")
     rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = Field(
         "auto",
-        description="Of codes before diffusion. range: their bounds to [-1, 1], for key codes, as the paper has it;"
-        " first_batch: divided by the standard deviation of the first batch, as LDM does (section 3.4), where they have"
-        " bounds about the middle of those; auto: range where the family's codes are bounded, else first_batch;"
-        " standardize: every channel to mean 0 and standard deviation 1 over the training codes. Codes with bounds are"
-        " clipped to them at every step of sampling.",
+        description="Rescaling of codes before diffusion. range: from their bounds to [-1, 1], as in the paper for key"
+        " codes; first_batch: division by the standard deviation of the first batch, as in LDM (section 3.4), after the"
+        " center of the bounds is subtracted from bounded codes; auto: range if the family's codes are bounded, else"
+        " first_batch; standardize: every channel to mean 0 and standard deviation 1 over the training codes. Sampling"
+        " clips bounded codes to their bounds at every step.",
     )
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
-    execution: Execution = Field(Execution(), description="How it runs.")
-    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+    execution: Execution = Field(Execution(), description="How the training runs.")
+    seed: int = Field(0, description="Added to the run's root seed.")
 
     @model_validator(mode="after")
-    def _shared_evenly(self) -> "Diffusion":
+    def _consistent(self) -> "Diffusion":
         self.execution.check_batch(self.training.batch)
         self.execution.check_without_images()
         check_weights(self.weights, "diffusion", None, self.initial_weights)
         return self
 
     def architecture(self) -> dict[str, Any]:
-        """The keys that a network with weights from elsewhere depends on."""
-        of_network = {"unet", "schedule", "beta_range", "timesteps", "prediction"}
-        return {key: value for key, value in self.numerical().items() if key in of_network}
+        """The keys that determine the network and how it is sampled: what imported weights depend on."""
+        architecture = {"unet", "schedule", "beta_range", "timesteps", "prediction"}
+        return {key: value for key, value in self.numerical().items() if key in architecture}
 
 
 class Sampler(Section):
-    """How noise becomes a key code."""
+    """How a key code is generated from noise."""
 
     kind: Literal["ddpm", "ddim", "dpm_solver"] = Field("ddpm", description="DDPM, DDIM or DPM-Solver++.")
     steps: int = Field(1000, ge=1, description="Denoising steps.")
-    eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16): 0 has none, 1 has DDPM's.", ge=0, le=1)
+    eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
 
     @model_validator(mode="after")
-    def _of_ddim(self) -> "Sampler":
+    def _eta_needs_ddim(self) -> "Sampler":
         if self.eta and self.kind != "ddim":
-            raise ValueError(f"eta: of kind ddim alone, not of {self.kind}")
+            raise ValueError(f"eta: only for kind ddim, not {self.kind}")
         return self
 
 
 class SampleSet(Section):
-    """What all sample sets share. Image i depends on the seed and i alone."""
+    """Keys of every sample set. Image i depends only on the seed and i."""
 
-    count: int = Field(50_000, ge=2, description="How many images.")
+    count: int = Field(50_000, ge=2, description="Number of images.")
     seed: int = Field(0, description="Added to the run's root seed.")
-    shard: int = operational(1000, "Images per shard; each shard is a job.", ge=1)
-    micro_batch: int = Field(64, ge=1, description="Images a network sees at once, the last batch padded.")
+    shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)
+    micro_batch: int = Field(64, ge=1, description="Images per batch of a network; the last batch is padded.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
-    precision: Precision = added("fp32", "fp32", "Of the networks that make and decode them, as `execution.precision`.")
+    precision: Precision = added(
+        "fp32", "fp32", "Precision of the networks that generate and decode, as `execution.precision`."
+    )
 
     @model_validator(mode="after")
-    def _in_so_many_jobs(self) -> Self:
-        check_parts("shard", self.count, self.shard)
+    def _few_jobs(self) -> Self:
+        check_jobs("shard", self.count, self.shard)
         return self
 
 
 class DiffusionSamples(SampleSet):
-    """Images decoded from codes that a diffusion model made."""
+    """Images decoded from the codes of a diffusion model."""
 
     kind: Literal["diffusion"]
     diffusion: str = Field(description="A name under `diffusions`.")
@@ -148,7 +154,7 @@ class DiffusionSamples(SampleSet):
 
 
 class GaussianSamples(SampleSet):
-    """Images decoded from codes drawn from a full-covariance Gaussian fit to the training codes."""
+    """Images decoded from samples of a full-covariance Gaussian fitted to the training codes."""
 
     kind: Literal["gaussian_codes"]
     autoencoder: str = Field(description="A name under `autoencoders`.")
@@ -159,23 +165,25 @@ class GeneratorSamples(SampleSet):
 
     kind: Literal["generator"]
     generator: str = Field(description="A name under `generators`.")
-    sampler: Sampler = Field(Sampler(), description="The sampler, of a family that denoises.")
+    sampler: Sampler = Field(Sampler(), description="The sampler, for a family of diffusion models.")
 
 
 class RealSamples(SampleSet):
-    """Training images themselves: the real-against-real floor of a distance."""
+    """Training images: the distance of real images to real images."""
 
     kind: Literal["real"]
     dataset: str = Field(description="A name under `datasets`.")
 
 
 class FilesSamples(SampleSet):
-    """Images that another program made, such as StyleGAN2's: the first `count` in the order of their names."""
+    """Images generated by another program, such as StyleGAN2: the first `count` by name."""
 
     kind: Literal["files"]
-    path: Path = Field(description="A folder of images, searched with its sub-folders, or a zip archive.")
-    dataset: str = Field(description="A name under `datasets`: what they imitate, at its size.")
-    method: str = Field(description="What made them, as the paper's tables print it: `StyleGAN2`, `LDM`, `DDPM`.")
+    path: Path = Field(description="A folder of images, including its subfolders, or a zip archive.")
+    dataset: str = Field(
+        description="A name under `datasets`: the dataset that the images imitate, with the same size."
+    )
+    method: str = Field(description="The method as printed in the paper's tables: `StyleGAN2`, `LDM`, `DDPM`.")
 
 
 Samples = Annotated[

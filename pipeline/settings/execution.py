@@ -6,69 +6,71 @@ from pydantic import Field
 
 from pipeline.settings.fields import Section, operational
 
-Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
 
 
 class Execution(Section):
-    """How a training runs; `precision` and `cpu_threads` can change bits, `micro_batch` and processes roundings."""
+    """How a training runs. `precision` and `cpu_threads` change bits; `micro_batch` and processes only rounding."""
 
     precision: Precision = Field(
         "fp32",
-        description="fp16, bf16: accelerate's mixed precision; tf32: 10 bits of fraction in matrix products too, which"
-        " torch has in convolutions on CUDA by default. Tables, F_mlp and losses stay in 32 bits.",
+        description="fp16, bf16: accelerate's mixed precision; tf32: 10-bit mantissas also in matrix products, as"
+        " torch uses in CUDA convolutions by default. Tables, F_mlp and losses stay in 32 bits.",
     )
-    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU: fixed, since sums depend on it.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU. Fixed, because sums depend on it.")
     micro_batch: int | None = operational(
         None,
-        "Images or codes that a process sees at once: gradients of its share of a batch are added up in parts, which"
-        " takes less memory. Sums are rounded otherwise, as with another number of processes; nothing else changes."
-        " Refused where a step looks at a whole batch (batch norm, an adaptive adversary, restarted codebooks). By"
-        " default all at once.",
+        "Images or codes per forward and backward pass of a process: gradients are accumulated over the micro-batches"
+        " of its share of a batch, which takes less memory. As with another number of processes, only rounding changes."
+        " Refused if a step needs the whole batch (batch norm, an adaptive adversarial weight, restarted codebooks)."
+        " By default the whole share.",
         ge=1,
     )
     checkpointing: bool = operational(
         False,
-        "Keep only what enters the blocks of the model, and compute what lies inside again on the way back: about a"
-        " third more time, a fraction of the memory, the same bits.",
+        "Activation checkpointing: store only the inputs of the model's blocks and recompute the rest in the backward"
+        " pass. About a third more time, a fraction of the memory, the same bits.",
     )
     compile: bool = operational(
         False,
-        "torch.compile of the networks that are trained, some minutes before the first step: fewer and larger kernels"
-        " on a GPU. Sums are rounded otherwise. Critics stay as they are, whose penalties differentiate twice.",
+        "torch.compile of the trained networks: some minutes before the first step, then fewer and larger kernels on a"
+        " GPU. Rounding changes. Discriminators are not compiled, because their penalties differentiate twice.",
     )
     channels_last: bool = operational(
         False,
-        "Features lie with their channels last, as a GPU's tensor cores read them in 16 bits and TF32. Sums are rounded"
-        " otherwise.",
+        "Store features with channels last, the layout that a GPU's tensor cores read in 16 bits and TF32. Rounding"
+        " changes.",
     )
     gpus: int = operational(
         1,
-        "GPUs on each node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), one process each, which share the"
-        " batch; 0: the CPU.",
+        "GPUs per node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), with one process each, which share the"
+        " batch. 0: the CPU.",
         ge=0,
     )
     nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
     save_every_s: float = operational(
-        180.0, "Seconds between saved states; more where each takes over 5 to save: a twentieth of the time.", gt=0
+        180.0,
+        "Seconds between saved states. If a save takes more than 5 s, saving gets at most a twentieth of the time.",
+        gt=0,
     )
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(
         0,
-        "Steps between measurements of an autoencoder's averaged weights on the first 256 validation images: PSNR, SSIM"
-        " and LPIPS, in the history, TensorBoard and the page. 0: none.",
+        "Steps between measurements of an autoencoder's EMA weights on the first 256 validation images: PSNR, SSIM and"
+        " LPIPS in the history, TensorBoard and the page. 0: none.",
         ge=0,
     )
     keep_every: int = operational(
         0,
-        "Steps between snapshots of the averaged weights, which lie beside the saved states: entries with `snapshot_of`"
-        " take theirs from there. 0: none.",
+        "Steps between snapshots of the EMA weights, stored with the saved states. Entries with `snapshot_of` read"
+        " them. 0: none.",
         ge=0,
     )
     trackers: tuple[Tracker, ...] = operational(
         ("tensorboard",),
-        "Where curves are followed while a training runs, beside its history: accelerate's trackers. All but"
-        " tensorboard are packages to be installed; what is sent where is theirs to say.",
+        "accelerate's trackers that plot learning curves during a training, in addition to its history. All but"
+        " tensorboard need a package of their own, which decides what data it sends where.",
     )
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
 
@@ -78,30 +80,31 @@ class Execution(Section):
         return max(1, self.gpus) * self.nodes
 
     def check_without_images(self) -> None:
-        """What is no autoencoder reconstructs nothing."""
+        """Refuse validation for a model that does not reconstruct images."""
         if self.validate_every:
-            raise ValueError("execution.validate_every: of autoencoders alone, which reconstruct images; leave it out")
+            raise ValueError("execution.validate_every: only for autoencoders, which reconstruct images; leave it out")
 
-    def check_batch(self, batch: int, at_once: str | None = None, group: int = 1) -> None:
-        """Each process takes the same share of a batch, in parts that a step can be made of.
+    def check_batch(self, batch: int, whole_batch_component: str | None = None, group: int = 1) -> None:
+        """Require equal shares of a batch for all processes, and micro-batches that a step allows.
 
-        at_once: what looks at a whole batch, if anything does. group: items whose statistics are taken together.
+        whole_batch_component: the part of a step that needs the whole batch, if any.
+        group: items that share statistics.
         """
         share, rest = divmod(batch, self.processes)
         if rest:
             raise ValueError(
-                f"training.batch: divisible by the processes (execution.gpus x execution.nodes = {self.processes}),"
-                f" not {batch}"
+                "training.batch: must be divisible by the number of processes (execution.gpus x execution.nodes ="
+                f" {self.processes}), not {batch}"
             )
         if self.micro_batch is None or self.micro_batch >= share:
             return
-        if at_once is not None:
+        if whole_batch_component is not None:
             raise ValueError(
-                f"execution.micro_batch: {at_once} looks at the whole batch, which is then not seen in parts; leave it"
-                " out, and save memory by execution.checkpointing"
+                f"execution.micro_batch: {whole_batch_component} needs the whole batch at once; leave micro_batch out,"
+                " and save memory with execution.checkpointing"
             )
         if self.micro_batch % group:
             raise ValueError(
-                f"execution.micro_batch: divisible by discriminator.minibatch_deviation = {group}, not"
+                f"execution.micro_batch: must be divisible by discriminator.minibatch_deviation = {group}, not"
                 f" {self.micro_batch}"
             )

@@ -2,10 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,101 +17,86 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
-"""Keys that name another entry of the config: a name is a name, no number."""
+"""Keys that name another entry of the config. Names are not part of digests."""
 
-
-LONGEST_NAME = 100  # of a file system's 255 bytes: names of files have more around it
+LONGEST_NAME = 100  # characters: a file system allows 255 bytes, and file names add more to it
 NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
+MAX_JOBS = 10_000  # jobs that one sample set may be divided into
+SOURCE = " Default: "  # begins the last sentence of a description
+LARGEST = 2**63 - 1  # seeds and sizes are 64-bit integers
+
+Entry = TypeVar("Entry")
+Part = TypeVar("Part", bound="Section")
 
 
 def _check_name(name: str) -> str:
     if re.fullmatch(NAME.strip("^$"), name) is None:
-        told = "a name has letters and digits, with `-`, `_` and `.` between them,"
-        raise ValueError(f"{told} {LONGEST_NAME} at most, since files are named by it")
+        raise ValueError(
+            "a name consists of letters and digits, with `-`, `_` and `.` between them, and has at most"
+            f" {LONGEST_NAME} characters: it becomes part of file names"
+        )
     return name
 
 
-def _distinct_names(entries: dict[str, Any]) -> dict[str, Any]:
-    """Reject names that differ by case alone: on some file systems their files would be the same."""
+def _check_case(entries: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names that a case-insensitive file system would merge."""
     known: dict[str, str] = {}
     for name in entries:
         if (other := known.setdefault(name.lower(), name)) != name:
-            raise ValueError(f"the names {other} and {name} differ by case alone")
+            raise ValueError(f"the names {other} and {name} differ only in case")
     return entries
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-"""Of a run, or of an entry of a section: it becomes a file's or a folder's."""
+"""The name of a run or of an entry: it becomes part of a file name."""
+Entries = Annotated[dict[Name, Entry], AfterValidator(_check_case)]
+"""A section whose entries have names."""
 Counts = list[Annotated[int, Field(ge=1)]]
-"""One number for each level or block."""
-DISTINCT_NAMES = AfterValidator(_distinct_names)
-MOST_PARTS = 10_000  # jobs that make one set
-LARGEST = 2**63 - 1  # seeds and sizes are numbers of 64 bits
-
-
-def _single(value: Any) -> Iterator[Any]:
-    """The values in lists of lists."""
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _single(part)
-    else:
-        yield value
+"""One number per level or block."""
 
 
 class Section(BaseModel):
-    """A part of the config: unknown keys are errors, numbers are finite, values don't change after validation."""
+    """A part of the config: unknown keys are errors, numbers are finite, values are frozen after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _with_known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """What is wrong with an unknown key names those that there are."""
+    def _validated(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The section, with checked values; the error for an unknown key suggests the known keys."""
         try:
-            return handler(values)._check_values()
+            section = handler(values)
+            for name in cls.model_fields:
+                for value in _flattened(getattr(section, name)):
+                    _check_value(name, value)
+            return section
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
             for problem in error.errors():
-                unknown = problem["type"] == "extra_forbidden"
-                told = {"told": cls._unknown_key(str(problem["loc"][0])) if unknown else problem["msg"]}
-                kind: Any = "unknown_key" if unknown else problem["type"]
-                problems.append(
-                    {
-                        "type": PydanticCustomError(kind, "{told}", told),
-                        "loc": problem["loc"],
-                        "input": problem["input"],
-                    }
-                )
+                kind, message = problem["type"], problem["msg"]
+                if kind == "extra_forbidden":
+                    kind, message = "unknown_key", cls._unknown_key(str(problem["loc"][0]))
+                custom = PydanticCustomError(kind, "{message}", {"message": message})
+                problems.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
-
-    def _check_values(self) -> Self:
-        """Reject integers beyond 64 bits, and NUL bytes in text and paths."""
-        for name in type(self).model_fields:
-            for value in _single(getattr(self, name)):
-                if isinstance(value, int) and abs(value) > LARGEST:
-                    told = f"not one of {value.bit_length()} bits"
-                    raise ValueError(f"{name}: whole numbers from -2^63 to 2^63, {told}")
-                if isinstance(value, str | Path) and "\0" in str(value):
-                    raise ValueError(f"{name}: a text without NUL bytes, not {str(value)[:80]!r}")
-        return self
 
     @classmethod
     def _unknown_key(cls, name: str) -> str:
-        """No such key, and which ones there are; the nearest one alone where one is near."""
         names = sorted(cls.model_fields)
         near = difflib.get_close_matches(name, names, n=1)
-        return f"no such key; did you mean {near[0]}?" if near else f"no such key; there are {', '.join(names)}"
+        return f"no such key; did you mean {near[0]}?" if near else f"no such key; the keys are {', '.join(names)}"
 
     def numerical(self) -> dict[str, Any]:
-        """The keys that can change a number, as JSON values: what a digest is made from.
+        """The keys that can change a number, as JSON values: the input of a digest.
 
-        Left out are operational keys (how often to save, where files lie), names of other entries, what counts by its
-        content, and keys of a later version while they say what was done before there was such a key.
+        Excluded are operational keys, names of other entries, keys whose content is hashed instead, and keys added in a
+        later version while they have the value that reproduces the earlier behaviour.
         """
         values = self.model_dump(mode="json")
         for name in type(self).model_fields:
@@ -135,20 +120,73 @@ class Section(BaseModel):
         return extra if isinstance(extra, dict) else {}
 
 
+def _flattened(value: Any) -> Iterator[Any]:
+    """The values inside nested lists."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _flattened(item)
+    else:
+        yield value
+
+
+def _check_value(key: str, value: Any) -> None:
+    """Refuse integers beyond 64 bits, and NUL bytes, which paths cannot contain."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError(f"{key}: integers lie between -2^63 and 2^63; this one has {value.bit_length()} bits")
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")
+
+
 def operational(default: Any, description: str, **checks: Any) -> Any:
     """A key that changes no number: it is not part of any digest."""
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)
 
 
 def by_content(default: Any, description: str) -> Any:
-    """A key that says where something is: what lies there is in digests, as an input or a sha256, its place is not."""
+    """A key that locates a file: digests contain the file's content, not its path."""
     return Field(default, description=description, json_schema_extra={"by_content": True})
 
 
 def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
-    """A key of a later version. `before`, as JSON has it, says what was done without it: with that value it is no part
-    of any digest, so that results of earlier versions stay what they are."""
+    """A key added in a later version.
+
+    before: the JSON value that reproduces the behaviour of earlier versions. With that value the key is not part of any
+    digest, so that earlier results stay valid.
+    """
     return Field(default, description=description, json_schema_extra={"before": before}, **checks)
+
+
+class Noted(NamedTuple):
+    """A default, and where it comes from."""
+
+    value: Any
+    source: str
+
+
+def preset(**defaults: Any) -> Callable[[type[Part]], type[Part]]:
+    """A class decorator that gives inherited keys other defaults, such as those of a published recipe.
+
+    A dict changes the defaults inside a section. The source of a `Noted` default ends the key's description.
+    """
+
+    def changed(section: type[Part]) -> type[Part]:
+        fields: dict[str, Any] = {}
+        for key, value in defaults.items():
+            field = section.model_fields[key]
+            annotation, description = field.annotation, (field.description or "").partition(SOURCE)[0]
+            if isinstance(value, Noted):
+                value, description = value.value, f"{description}{SOURCE}{value.source}."
+            elif isinstance(value, dict):
+                assert isinstance(annotation, type) and issubclass(annotation, Section)
+                annotation = preset(**value)(annotation)
+                value = annotation()
+            checks, marks = field.metadata, field.json_schema_extra
+            changed_field = Field(value, description=description, json_schema_extra=marks)
+            fields[key] = (Annotated[annotation, *checks] if checks else annotation, changed_field)
+        names: dict[str, Any] = {"__doc__": section.__doc__, "__module__": section.__module__}
+        return create_model(section.__name__, __base__=section, **names, **fields)
+
+    return changed
 
 
 class CodeSize(NamedTuple):
@@ -167,7 +205,7 @@ def _parse_code_size(value: Any) -> CodeSize:
         return value
     match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", str(value).replace(" ", ""))
     if match is None or "0" in match.groups():
-        raise ValueError(f"a code size reads HEIGHTxWIDTHxCHANNELS, such as 64x64x4, not {value!r}")
+        raise ValueError(f"must be HEIGHTxWIDTHxCHANNELS, such as 64x64x4, not {value!r}")
     return CodeSize(*(int(part) for part in match.groups()))
 
 
@@ -179,11 +217,12 @@ CodeSizeField = Annotated[
 ]
 
 
-def check_parts(key: str, count: int, size: int) -> None:
-    """ValueError where `count` images in parts of `size`, as `key` says, are more jobs than a workflow can plan."""
-    if count > MOST_PARTS * size:
+def check_jobs(key: str, count: int, size: int) -> None:
+    """ValueError if `count` images in shards of `size` (config key `key`) make more jobs than a workflow can plan."""
+    if count > MAX_JOBS * size:
         raise ValueError(
-            f"{key}: {count} images make over {MOST_PARTS} jobs of {size}; at least {-(-count // MOST_PARTS)}"
+            f"{key}: {count} images in shards of {size} make more than {MAX_JOBS} jobs; use at least"
+            f" {-(-count // MAX_JOBS)} images per shard"
         )
 
 

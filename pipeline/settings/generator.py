@@ -1,4 +1,4 @@
-"""Config that every family of generators has: models that make images without key codes of BRIGHT's."""
+"""Config that all families of generators share: models that generate images without BRIGHT's key codes."""
 
 from typing import Any
 
@@ -10,15 +10,17 @@ from pipeline.settings.weights import ImportedWeights, SnapshotOf, check_weights
 
 
 class GeneratorTraining(Section):
-    """Optimization; families add their own keys."""
+    """Optimization. Families add their own keys."""
 
     batch: int = Field(64, ge=1, description="Images or codes per step, over all processes.")
 
 
 class GeneratorSettings(Section):
-    """What every family of generators has (`pipeline/families`)."""
+    """Keys of every family of generators (`pipeline/families`)."""
 
-    family: str = Field(description="The model family: a module of `pipeline/families`, or one of yours.")
+    family: str = Field(
+        description="The model family: a module of `pipeline/families`, or the dotted name of your own module."
+    )
     dataset: str | None = Field(None, description="A name under `datasets`, for a family that is trained on images.")
     autoencoder: str | None = Field(
         None, description="A name under `autoencoders`, for a family that is trained on codes."
@@ -26,20 +28,25 @@ class GeneratorSettings(Section):
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     training: GeneratorTraining = Field(GeneratorTraining(), description="Optimization.")
-    execution: Execution = Field(Execution(), description="How it runs.")
-    seed: int = Field(0, description="Added to the run's root seed, for further training seeds.")
+    execution: Execution = Field(Execution(), description="How the training runs.")
+    seed: int = Field(0, description="Added to the run's root seed.")
 
     @model_validator(mode="after")
-    def _shared_evenly(self) -> "GeneratorSettings":
-        self.execution.check_batch(self.training.batch)
+    def _consistent(self) -> "GeneratorSettings":
+        self.execution.check_batch(self.training.batch, group=self.statistics_group)
         self.execution.check_without_images()
         check_weights(self.weights, "generator", self.family)
         return self
 
+    @property
+    def statistics_group(self) -> int:
+        """Images that share statistics in a training step: a micro-batch has whole groups."""
+        return 1
+
     def architecture(self) -> dict[str, Any]:
-        """The keys that a network with weights from elsewhere depends on."""
-        apart = {"dataset", "autoencoder", "weights", "snapshot_of", "training", "execution", "seed"}
-        return {key: value for key, value in self.numerical().items() if key not in apart}
+        """The keys that determine the network: what imported weights depend on."""
+        other = {"dataset", "autoencoder", "weights", "snapshot_of", "training", "execution", "seed"}
+        return {key: value for key, value in self.numerical().items() if key not in other}
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
-        """The checks that need the shape (C, H, W) of what it makes; ValueError begins with the key."""
+        """Checks that need the shape (C, H, W) of the samples. The message of a ValueError begins with the key."""

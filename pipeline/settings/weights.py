@@ -1,4 +1,4 @@
-"""Config of weights from elsewhere: another program's in place of a training, or any trained ones to begin one with."""
+"""Config of weights that are not trained by the entry: foreign checkpoints, initial weights, snapshots."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +9,8 @@ from pipeline.settings.fields import Name, Section, added, by_content
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
-# What each kind becomes: the sort of entry, and its family where entries have one.
-BECOMES: dict[str, tuple[str, str | None]] = {
+# The type of entry that each kind of checkpoint is imported as, and its family if that type has families.
+IMPORTED_AS: dict[str, tuple[str, str | None]] = {
     "taming_vqgan": ("autoencoder", "vqgan"),
     "ldm_vq": ("autoencoder", "vqgan"),
     "ldm_kl": ("autoencoder", "kl"),
@@ -19,8 +19,7 @@ BECOMES: dict[str, tuple[str, str | None]] = {
     "diffusers_ddpm": ("generator", "ddpm"),
 }
 
-
-# The weights in a folder of `bright export`, by what they are of. The UNet's lie where diffusers looks for them.
+# The weights in a folder of `bright export`, by type of entry. The UNet's path is the one that diffusers expects.
 EXPORTED = {
     "autoencoder": "autoencoder.safetensors",
     "diffusion": "unet/diffusion_pytorch_model.safetensors",
@@ -35,105 +34,108 @@ class ForeignWeights(Section):
         description="taming_vqgan: taming-transformers' VQGAN; ldm_vq, ldm_kl: latent-diffusion's first stages; rqvae:"
         " rq-vae-transformer's; ldm: latent-diffusion's UNet; diffusers_ddpm: a folder of diffusers' DDPM."
     )
-    path: str = Field(description="The checkpoint's file, or the folder.")
+    path: str = Field(description="The checkpoint's file or folder.")
 
 
 ImportedWeights = Annotated[
-    ForeignWeights | None, Field(description="Another program's checkpoint, imported in place of a training.")
+    ForeignWeights | None, Field(description="A checkpoint of another program, imported instead of a training.")
 ]
 
 
 class OwnWeights(Section):
-    """Weights that a training here left, or an import: another entry's, or a file's."""
+    """Weights that this program trained or imported: those of another entry, or a file."""
 
-    entry: Name | None = Field(None, description="The name of another entry of the section; its name alone says it.")
+    entry: Name | None = Field(
+        None, description="The name of another entry of the section; a bare name means this key."
+    )
     path: str | None = Field(None, description="The file (safetensors), or a folder of `bright export`.")
 
     @model_validator(mode="before")
     @classmethod
-    def _name_alone(cls, value: Any) -> Any:
+    def _from_bare_name(cls, value: Any) -> Any:
         return {"entry": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "OwnWeights":
         if (self.entry is None) == (self.path is None):
-            raise ValueError("the name of another entry, or {path: FILE}")
+            raise ValueError("must be the name of another entry, or {path: FILE}")
         return self
 
-    def of_sort(self, sort: str) -> "OwnWeights":
-        """With a path: the file of an autoencoder or a diffusion model; told by its name, also where nothing is."""
+    def file_of(self, model_type: str) -> "OwnWeights":
+        """With a path: the file of this type of entry. The suffix decides whether it is a folder; no file is read."""
         path = Path(self.path or "")
-        return self if path.suffix == ".safetensors" else OwnWeights(path=str(path / EXPORTED[sort]))
+        return self if path.suffix == ".safetensors" else OwnWeights(path=str(path / EXPORTED[model_type]))
 
 
 InitialWeights = Annotated[
     OwnWeights | None,
     by_content(
         None,
-        "What the training begins with in place of random weights: the name of another entry of this section, trained"
-        " or imported, or `{path: FILE}`. Of the same architecture; averages and learning curves begin at step 0.",
+        "Weights that the training starts from instead of random ones: the name of another entry of this section,"
+        " trained or imported, or `{path: FILE}`. The architecture must be the same. EMA weights and learning curves"
+        " start at step 0.",
     ),
     WithJsonSchema({"anyOf": [{"type": "string"}, OwnWeights.model_json_schema(), {"type": "null"}]}),
 ]
-
 
 SnapshotOf = Annotated[
     str | None,
     added(
         None,
         None,
-        "The entry whose weights these are, as its training had them after the images or steps that this entry's"
-        " `training` says; all else is as there, and nothing is trained. `execution.keep_every` there divides those"
-        " steps. Without a decay of the learning rate they have the bits of a training that ends there; with one, they"
-        " are in the middle of it.",
+        "The entry of which this one is a snapshot: its weights after as many images or steps as this entry's"
+        " `training` has. Nothing is trained, and all other keys must be equal. The other entry's"
+        " `execution.keep_every` must divide the number of steps. Without a decay of the learning rate, the snapshot"
+        " has the bits of a training that ends there.",
     ),
 ]
 
 
 def check_weights(
-    weights: ForeignWeights | None, sort: str, family: str | None, initial: OwnWeights | None = None
+    weights: ForeignWeights | None, model_type: str, family: str | None, initial: OwnWeights | None = None
 ) -> None:
-    """ValueError, beginning with the key, where a checkpoint does not become such an entry."""
+    """ValueError, beginning with the key, if a checkpoint cannot be imported as this type of entry and family."""
     if weights is None:
         return
     if initial is not None:
         raise ValueError(
-            "initial_weights: not beside weights, which is an import without a training: name an entry that has weights"
+            "initial_weights: cannot be combined with weights, which are imported without a training; give the name of"
+            " another entry that has weights"
         )
-    needed, needed_family = BECOMES[weights.kind]
-    if sort != needed:
-        raise ValueError(f"weights.kind: {weights.kind} is for an entry of {needed}s, not of {sort}s")
+    needed, needed_family = IMPORTED_AS[weights.kind]
+    if model_type != needed:
+        raise ValueError(f"weights.kind: {weights.kind} is for entries of {needed}s, not of {model_type}s")
     if needed_family is not None and family != needed_family:
         raise ValueError(f"weights.kind: {weights.kind} is for the family {needed_family}, not {family}")
 
 
 def training_steps(training: Any) -> int:
-    """Steps of a training, whose length is said in steps or in images."""
+    """Steps of a training whose length is given in steps or in images."""
     return training.steps if hasattr(training, "steps") else -(-training.images // training.batch)
 
 
-def length_key(training: Any) -> str:
-    """The key that says how long a training is."""
-    return "steps" if hasattr(training, "steps") else "images"
-
-
 def check_snapshot(snapshot: Any, trained: Any) -> None:
-    """ValueError, beginning with the key, where this entry cannot be a snapshot of that one's training."""
-    of, key = snapshot.snapshot_of, length_key(trained.training)
+    """ValueError, beginning with the key, if this entry cannot be a snapshot of that entry's training."""
+    name, length = snapshot.snapshot_of, "steps" if hasattr(trained.training, "steps") else "images"
     if trained.snapshot_of is not None or trained.weights is not None or snapshot.weights is not None:
-        raise ValueError(f"snapshot_of: the name of an entry that is trained, which {of} is not")
-    for name, own in _apart(snapshot, key).items():
-        if own != _apart(trained, key)[name]:
-            raise ValueError(f"{name}: as in {of}, whose snapshot this is, but for training.{key}")
-    steps, every = training_steps(snapshot.training), trained.execution.keep_every
-    if not every or steps % every or steps > training_steps(trained.training):
+        raise ValueError(f"snapshot_of: must be the name of an entry that is trained, which {name} is not")
+    required = _except_length(trained, length)
+    for key, value in _except_length(snapshot, length).items():
+        if value != required[key]:
+            raise ValueError(f"{key}: must be as in {name}: a snapshot may only differ in training.{length}")
+    steps, total, every = (
+        training_steps(snapshot.training),
+        training_steps(trained.training),
+        trained.execution.keep_every,
+    )
+    if not every or steps % every or steps > total:
         raise ValueError(
-            f"training.{key}: {of} keeps no snapshot after {steps} steps: its execution.keep_every, {every}, must"
-            f" divide them, and they must be at most its training's {training_steps(trained.training)}"
+            f"training.{length}: {name} keeps no snapshot after {steps} steps, which must be a multiple of its"
+            f" execution.keep_every, {every}, and at most its {total} steps"
         )
 
 
-def _apart(entry: Any, key: str) -> dict[str, Any]:
-    """Its keys but for the length of its training and how it runs."""
-    values = entry.model_dump(mode="json", exclude={"snapshot_of": True, "execution": True, "training": {key}})
+def _except_length(entry: Any, length: str) -> dict[str, Any]:
+    """The keys of an entry except the length of its training and how it runs."""
+    values = entry.model_dump(mode="json", exclude={"snapshot_of": True, "execution": True, "training": {length}})
     return values | {"precision": entry.execution.precision, "cpu_threads": entry.execution.cpu_threads}

@@ -241,7 +241,7 @@ def beginning(
         return {}, {}
     if given.entry is not None:
         return {"initial": jobs(make, given.entry)[f"{sort}.safetensors"]}, {}
-    file = given.of_sort(sort)
+    file = given.file_of(sort)
     facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
     return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
 

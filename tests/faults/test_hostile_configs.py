@@ -101,20 +101,20 @@ def test_a_name(rule: str, section: str) -> None:
     for name in NAMES[rule]:
         told = refusal_of(every() | {"run": name} if section == "run" else renamed(section, name))
         assert told is not None, f"{section} {name!r} was accepted"
-        assert told.startswith(f"config: {section}") and "a name has letters and digits" in told
+        assert told.startswith(f"config: {section}") and "a name consists of letters and digits" in told
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "Store", "WORK"])
 def test_a_run_has_no_name_of_the_workflows_own_folders(folder: str) -> None:
     told = refusal_of(every() | {"run": folder})
-    assert told == f"config: run: another name: results/{folder} is not free for a run's results"
+    assert told == f"config: run: results/{folder} is reserved; choose another name"
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_two_names_differ_by_more_than_case(section: str) -> None:
     first = next(iter(every()[section]))
     told = refusal_of(renamed(section, first.upper()))
-    assert told == f"config: {section}: the names {first} and {first.upper()} differ by case alone"
+    assert told == f"config: {section}: the names {first} and {first.upper()} differ only in case"
 
 
 @pytest.mark.parametrize("name", ["a", "A1", "64x64x4", "ffhq-256.v2_b", "a" * 100])
@@ -213,7 +213,7 @@ def test_a_chain_of_entries_that_are_like_each_other_ends() -> None:
     values["samples"] |= {f"s{number}": {"like": f"s{number + 1}"} for number in range(3000)} | {
         "s3000": {"like": "main"}
     }
-    assert "over 100 entries that are like the next" in (refusal_of(values) or "")
+    assert "a chain of more than 100 entries" in (refusal_of(values) or "")
 
 
 @pytest.mark.parametrize("base", [[], {}, None, 3, "nothing", "self", ["main"]])
@@ -221,5 +221,5 @@ def test_an_entry_is_like_another_entry(base: Any) -> None:
     values = every()
     values["samples"]["self"] = {"like": base}
     assert (refusal_of(values) or "").startswith(
-        "config: samples.self.like: the name of another entry of `samples`, not "
+        "config: samples.self.like: must be the name of another entry of `samples`, not "
     )

@@ -80,7 +80,7 @@ def test_a_kind_belongs_to_one_sort_of_entry_and_one_family():
     check_weights(None, "autoencoder", "bright")
     check_weights(vqgan, "autoencoder", "vqgan")
     check_weights(ldm, "diffusion", None)
-    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for an entry of diffusions, not of autoencoders"):
+    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for entries of diffusions, not of autoencoders"):
         check_weights(ldm, "autoencoder", "vqgan")
     with pytest.raises(ValueError, match=r"weights\.kind: taming_vqgan is for the family vqgan, not bright"):
         check_weights(vqgan, "autoencoder", "bright")

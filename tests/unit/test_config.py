@@ -55,38 +55,82 @@ def complaint(config: dict[str, Any]) -> str:
 WRONG = [
     ("runn", "mine", "runn: no such key; did you mean run?"),
     ("autoencoders.main.tables.resolution", 3, "autoencoders.main.tables.resolution: no such key; did you mean"),
-    ("autoencoders.main.colour", 3, "autoencoders.main.colour: no such key; there are code_noise, "),
+    ("autoencoders.main.colour", 3, "autoencoders.main.colour: no such key; the keys are code_noise, "),
     ("datasets.photos.source.pth", "x", "datasets.photos.source.folder.pth: no such key; did you mean path?"),
     ("samples.main.sampler.stepps", 2, "sampler.stepps: no such key; did you mean steps?"),
-    ("autoencoders.main.tables.resolutions", 1, "autoencoders.main.tables.resolutions: one resolution needs coarsest"),
+    (
+        "autoencoders.main.tables.resolutions",
+        1,
+        "autoencoders.main.tables.resolutions: a single resolution needs coarsest",
+    ),
     ("autoencoders.main.training.batch", "many", "autoencoders.main.training.batch: Input should be a valid integer"),
     ("autoencoders.main.training.batch", 0, "autoencoders.main.training.batch: Input should be greater than or equal"),
-    ("autoencoders.main.code_size", "16x16", "autoencoders.main.code_size: a code size reads"),
-    ("autoencoders.main.code_size", "16x8x4", "autoencoders.main.code_size: square, sides a power of two"),
-    ("autoencoders.main.feature_size", 8, "autoencoders.main.feature_size: H_d at least H_z = 16 (code_size), not 8"),
-    ("autoencoders.main.feature_size", 48, "autoencoders.main.feature_size: a power of two, such as 64, not 48"),
-    ("autoencoders.main.feature_size", 128, "autoencoders.main.feature_size: at most the dataset's resolution 64"),
-    ("autoencoders.main.tables.key_length", 3, "autoencoders.main.code_size: C_z divisible by tables.key_length = 3"),
-    ("autoencoders.main.feature_channels", 510, "autoencoders.main.feature_channels: divisible by the number of group"),
-    ("autoencoders.main.encoder.multipliers", [1], "autoencoders.main.encoder.multipliers: 3 numbers"),
-    ("autoencoders.main.decoder.channels", [8, 8], "autoencoders.main.decoder.channels: the first is feature_channels"),
-    ("autoencoders.main.tables.finest_resolution", 2, "autoencoders.main.tables.finest_resolution: at least coarsest"),
+    ("autoencoders.main.code_size", "16x16", "autoencoders.main.code_size: must be HEIGHTxWIDTHxCHANNELS"),
+    ("autoencoders.main.code_size", "16x8x4", "autoencoders.main.code_size: must be square with sides that are"),
+    (
+        "autoencoders.main.feature_size",
+        8,
+        "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8",
+    ),
+    (
+        "autoencoders.main.feature_size",
+        48,
+        "autoencoders.main.feature_size: must be a power of two, such as 64, not 48",
+    ),
+    (
+        "autoencoders.main.feature_size",
+        128,
+        "autoencoders.main.feature_size: must be at most the dataset's resolution 64",
+    ),
+    (
+        "autoencoders.main.tables.key_length",
+        3,
+        "autoencoders.main.code_size: C_z must be divisible by tables.key_length = 3",
+    ),
+    (
+        "autoencoders.main.feature_channels",
+        510,
+        "autoencoders.main.feature_channels: must be divisible by the number of group",
+    ),
+    ("autoencoders.main.encoder.multipliers", [1], "autoencoders.main.encoder.multipliers: must have 3 numbers"),
+    (
+        "autoencoders.main.decoder.channels",
+        [8, 8],
+        "autoencoders.main.decoder.channels: the first must be feature_channels",
+    ),
+    (
+        "autoencoders.main.tables.finest_resolution",
+        2,
+        "autoencoders.main.tables.finest_resolution: must be at least coarsest",
+    ),
     ("autoencoders.main.dataset", "x", "autoencoders.main.dataset: 'x' is not under `datasets`, which has photos"),
-    ("datasets.photos.resolution", 48, "datasets.photos.resolution: a power of two, such as 256, not 48"),
-    ("datasets.photos.split.validation", 0, "datasets.photos.split.validation: the rule last needs the number of"),
-    ("datasets.photos.split.rule", "source", "datasets.photos.split.rule: source needs a source with a split of its"),
+    ("datasets.photos.resolution", 48, "datasets.photos.resolution: must be a power of two, such as 256, not 48"),
+    ("datasets.photos.split.validation", 0, "datasets.photos.split.validation: the rule last needs a number of"),
+    ("datasets.photos.split.rule", "source", "datasets.photos.split.rule: source needs a source with its own split"),
     ("datasets.photos.source.kind", "tar", "datasets.photos.source: Input tag 'tar'"),
     ("diffusions.main.autoencoder", "x", "diffusions.main.autoencoder: 'x' is not under `autoencoders`"),
-    ("diffusions.main.unet.multipliers", [1] * 6, "diffusions.main.unet.multipliers: 6 levels halve a code of 16"),
+    ("diffusions.main.unet.multipliers", [1] * 6, "diffusions.main.unet.multipliers: 6 levels halve a code of size 16"),
     ("diffusions.main.unet.channels", 100, "diffusions.main.unet.channels: 100 (channels x multiplier 1) must be"),
     ("samples.main.diffusion", "x", "samples.main.diffusion: 'x' is not under `diffusions`"),
     ("tables.table2", ["x"], "tables.table2: 'x' is not under `autoencoders`, which has main"),
     ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
-    ("tables.table5", {"rows": ["main"], "count": 101}, "tables.table5.count: at most samples.main.count = 100"),
+    (
+        "tables.table5",
+        {"rows": ["main"], "count": 101},
+        "tables.table5.count: must be at most samples.main.count = 100",
+    ),
     ("figures.rate_quality", ["x"], "figures.rate_quality: 'x' is not under `autoencoders`, which has main"),
     ("figures.samples", "x", "figures.samples: 'x' is not under `samples`"),
-    ("autoencoders.other", {"like": "x"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
-    ("autoencoders.other", {"like": "other"}, "autoencoders.other.like: the name of another entry of `autoencoders`"),
+    (
+        "autoencoders.other",
+        {"like": "x"},
+        "autoencoders.other.like: must be the name of another entry of `autoencoders`",
+    ),
+    (
+        "autoencoders.other",
+        {"like": "other"},
+        "autoencoders.other.like: must be the name of another entry of `autoencoders`",
+    ),
     ("tables.section34", {"like": []}, "tables.section34: Input should be a valid list"),
 ]
 
@@ -98,7 +142,7 @@ def test_a_wrong_key_is_told_in_one_line_with_what_would_be_right(key: str, valu
 
 def test_a_model_without_hash_tables_has_no_sizes_of_them() -> None:
     config = changed("autoencoders.main.features", "mlp")
-    told = "tables.table_sizes: rows have hash tables, and main has none; leave it out"
+    told = "tables.table_sizes: its rows must have hash tables, and main has none; leave it out"
     assert complaint(config | {"tables": {"table_sizes": ["main"]}}) == told
 
 
@@ -109,13 +153,13 @@ def test_a_model_without_hash_tables_has_no_sizes_of_them() -> None:
         ({"samples": ["x"]}, "tables.ablations.samples: 'x' is not under `samples`, which has main, gaussian, real"),
         (
             {"samples": ["main"]},
-            "tables.ablations.samples: main is made from codes of main, which is none of",
+            "tables.ablations.samples: main is made from codes of main, which is not in tables.ablations.autoencoders",
         ),
         ({"autoencoders": ["main"], "samples": ["real"]}, "tables.ablations.samples: real is made from no codes"),
         ({"autoencoders": ["main"], "samples": ["main", "gaussian"]}, "main and gaussian are both made from codes of"),
         (
             {"autoencoders": ["main"], "samples": ["main"], "count": 101},
-            "tables.ablations.count: at most samples.main",
+            "tables.ablations.count: must be at most samples.main",
         ),
     ],
 )
@@ -136,7 +180,7 @@ def test_a_problem_that_entries_take_over_is_told_once() -> None:
     config = changed("autoencoders.main.feature_size", 8)
     config["autoencoders"]["second"] = {"like": "main", "code_noise": "none"}
     config["autoencoders"]["third"] = {"like": "second", "seed": 1}
-    assert complaint(config) == "autoencoders.main.feature_size: H_d at least H_z = 16 (code_size), not 8"
+    assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
 
 
 def test_like_takes_over_all_keys_and_changes_the_named_ones() -> None:

@@ -39,7 +39,7 @@ def test_a_family_of_generators_has_what_it_names(name: str) -> None:
 
 def test_an_unknown_family_is_one_line_that_names_those_there_are() -> None:
     for name in ("brihgt", "nowhere.family"):
-        with pytest.raises(InputError, match=r"no such family: .*there are bright") as error:
+        with pytest.raises(InputError, match=r"no such family: .*use bright") as error:
             find_family(name)
         assert "\n" not in str(error.value)
 
@@ -80,7 +80,7 @@ def test_a_name_from_a_file_runs_no_module_that_is_no_family(module, tmp_path: P
 
 
 def test_a_module_without_a_family_is_one_line(module) -> None:
-    with pytest.raises(InputError, match="holds a constant FAMILY; there is none"):
+    with pytest.raises(InputError, match="must define a constant FAMILY; it has none"):
         find_family(module("empty", ""))
     with pytest.raises(InputError, match="must be an AutoencoderFamily or a GeneratorFamily, not 3"):
         find_family(module("three", "FAMILY = 3"))

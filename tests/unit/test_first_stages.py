@@ -102,11 +102,11 @@ def test_a_section_that_is_given_in_part_keeps_the_familys_other_defaults(family
 
 
 def test_multipliers_that_do_not_fit_the_resolution_are_refused():
-    with pytest.raises(ValueError, match=r"network.multipliers: 4 numbers, from 32 down to H_z = 4, not 3"):
+    with pytest.raises(ValueError, match=r"network.multipliers: must have 4 numbers, from 32 down to H_z = 4, not 3"):
         small_settings("vqgan").check_resolution(32)
     with pytest.raises(ValueError, match=r"network.multipliers: 7 levels need"):
         small_settings("vqgan", network={"multipliers": None}).check_resolution(256)
-    with pytest.raises(ValueError, match=r"code_size: H_z at most the dataset's resolution 2"):
+    with pytest.raises(ValueError, match=r"code_size: H_z must be at most the dataset's resolution 2"):
         small_settings("vqgan").check_resolution(2)
 
 

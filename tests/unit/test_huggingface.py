@@ -189,7 +189,7 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
         raw_files(source(Path("/no/such")), WHERE)
     with pytest.raises(InputError, match="holds no files of data"):
         raw_files(source(tmp_path), WHERE)
-    with pytest.raises(ValueError, match="split: another one than validation_split"):
+    with pytest.raises(ValueError, match="split: validation_split needs another split"):
         source(tmp_path, validation_split="test")
 
 

@@ -323,7 +323,7 @@ def test_the_family_is_found_by_its_name():
 
 
 def test_settings_that_cannot_be_are_told(settings):
-    with pytest.raises(ValidationError, match="width: divisible by heads = 3, not 8"):
+    with pytest.raises(ValidationError, match="width: must be divisible by heads = 3, not 8"):
         settings(transformer={"heads": 3})
     with pytest.raises(ValidationError, match="dataset"):
         settings(dataset="any")

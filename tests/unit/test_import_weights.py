@@ -91,11 +91,14 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
     ("job", "told"),
     [
         ({"autoencoder": of("ldm_kl", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for the family kl, not vqgan"),
-        ({"autoencoder": of("ldm", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for an entry of diffusions"),
+        ({"autoencoder": of("ldm", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for entries of diffusions"),
         ({}, "one of autoencoder, diffusion, generator is needed; given: none"),
         ({"autoencoder": AUTOENCODER, "resolution": 32}, "autoencoder.weights: this key is missing"),
         ({"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER)}, "resolution: this key is missing"),
-        ({"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER), "resolution": 64}, "network.multipliers: 4 numbers"),
+        (
+            {"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER), "resolution": 64},
+            "network.multipliers: must have 4 numbers",
+        ),
         ({"autoencoder": of("ldm_vq", "none.ckpt", AUTOENCODER), "resolution": 32}, "none.ckpt does not exist"),
         ({"autoencoder": of("stylegan2", "model.ckpt", AUTOENCODER), "resolution": 32}, "weights.kind"),
     ],

@@ -111,13 +111,16 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
     ("changes", "told"),
     [
         ({"initial_weights": "nobody"}, "autoencoders.main.initial_weights: 'nobody' is not under `autoencoders`"),
-        ({"initial_weights": "main"}, "autoencoders.main.initial_weights: a circle: main from main"),
-        ({"initial_weights": "without-noise"}, "a circle: main from without-noise from main"),
+        ({"initial_weights": "main"}, "autoencoders.main.initial_weights: a cycle: main from main"),
+        ({"initial_weights": "without-noise"}, "a cycle: main from without-noise from main"),
         ({"initial_weights": 3}, "autoencoders.main.initial_weights: "),
-        ({"initial_weights": {}}, "autoencoders.main.initial_weights: the name of another entry, or {path: FILE}"),
+        (
+            {"initial_weights": {}},
+            "autoencoders.main.initial_weights: must be the name of another entry, or {path: FILE}",
+        ),
         (
             {"initial_weights": "x", "weights": {"kind": "ldm_vq", "path": "x"}},
-            "autoencoders.main.initial_weights: not beside weights",
+            "autoencoders.main.initial_weights: cannot be combined with weights",
         ),
     ],
 )

@@ -267,7 +267,7 @@ def test_a_machine_that_cannot_compile_is_told_so_in_a_line(monkeypatch: pytest.
 
 
 def test_path_lengths_are_not_compiled(tiny_stylegan2: Any) -> None:
-    with pytest.raises(InputError, match=r"execution\.compile: the path-length penalty differentiates twice"):
+    with pytest.raises(InputError, match=r"execution\.compile: torch.compile cannot differentiate twice"):
         parse_generator(tiny_stylegan2(execution={"compile": True}), "generator")
 
 
@@ -277,11 +277,11 @@ PATCH = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": 
 @pytest.mark.parametrize(
     ("family", "changes", "told"),
     [
-        ("bright", PATCH, "batch norm in the critic"),
-        ("bright", {"losses": {"adversarial": {"adaptive": True}}}, "adversarial.adaptive looks at the whole batch"),
+        ("bright", PATCH, "batch norm in the discriminator"),
+        ("bright", {"losses": {"adversarial": {"adaptive": True}}}, "adversarial.adaptive needs the whole batch"),
         ("bright", {"discriminator": {"minibatch_deviation": 4}}, "divisible by discriminator.minibatch_deviation = 4"),
-        ("rqvae", {}, "the codebook looks at the whole batch"),
-        ("vqgan", {"codebook": {"entries": 6, "restart_after_images": 9}}, "codebook.restart_after_images looks at"),
+        ("rqvae", {}, "the codebook needs the whole batch"),
+        ("vqgan", {"codebook": {"entries": 6, "restart_after_images": 9}}, "codebook.restart_after_images needs"),
     ],
 )
 def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(

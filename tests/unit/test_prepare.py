@@ -236,7 +236,9 @@ def test_a_split_of_the_source_and_another_rule_contradict(tmp_path: Path) -> No
         "path": make_lmdb(tmp_path / "t", range(3)),
         "validation_path": make_lmdb(tmp_path / "v", range(3)),
     }
-    with pytest.raises(ValueError, match=r"split.rule: source, since the source has a validation_path, not last"):
+    with pytest.raises(
+        ValueError, match=r"split.rule: must be source, because the source has a validation_path, not last"
+    ):
         dataset({"kind": "lmdb", **paths})
 
 

@@ -21,15 +21,15 @@ PATCH = {"kind": "patch"}
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: above 0 where it is adaptive"),
-        ({"discriminator": PATCH}, "discriminator.kind: stylegan2 under the gradient penalty of wgan_gp"),
+        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
+        ({"discriminator": PATCH}, "discriminator.kind: must be stylegan2 with the gradient penalty of wgan_gp"),
         (
             {"discriminator": PATCH, "losses": {"adversarial": {"kind": "logistic_r1"}}},
-            "stylegan2 under the gradient penalty of logistic_r1",
+            "stylegan2 with the gradient penalty of logistic_r1",
         ),
         (
             {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}, "execution": {"gpus": 2}},
-            "execution.gpus: one process with discriminator.kind patch, not 2",
+            "execution.gpus: discriminator.kind patch needs one process, not 2",
         ),
     ],
 )
@@ -83,7 +83,7 @@ def test_ddims_noise_is_each_images_own_and_absent_without_eta(tiny_diffusion: A
     noisy, plain = made(1.0, [0, 1, 2]), made(0.0, [0, 1, 2])
     assert not torch.allclose(noisy, plain)
     assert torch.equal(made(1.0, [2, 1]), noisy[[2, 1]])
-    with pytest.raises(ValidationError, match="eta: of kind ddim alone"):
+    with pytest.raises(ValidationError, match="eta: only for kind ddim"):
         Sampler(kind="ddpm", eta=0.5)
 
 

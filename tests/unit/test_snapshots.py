@@ -89,13 +89,13 @@ def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"training": {"images": 24}}, "training.images: main keeps no snapshot after 3 steps: its .*keep_every, 2"),
-        ({"training": {"images": 64}}, "at most its training's 6"),
-        ({"code_noise": "none"}, "code_noise: as in main, whose snapshot this is"),
-        ({"training": {"images": 32, "flip": True}}, "training: as in main"),
-        ({"execution": {"precision": "bf16"}}, "precision: as in main"),
-        ({"snapshot_of": "nobody"}, "snapshot_of: the name of another entry"),
-        ({"snapshot_of": "early"}, "snapshot_of: the name of another entry"),
+        ({"training": {"images": 24}}, "training.images: main keeps no snapshot after 3 steps, which .*keep_every, 2"),
+        ({"training": {"images": 64}}, "at most its 6 steps"),
+        ({"code_noise": "none"}, "code_noise: must be as in main: a snapshot may only differ in"),
+        ({"training": {"images": 32, "flip": True}}, "training: must be as in main"),
+        ({"execution": {"precision": "bf16"}}, "precision: must be as in main"),
+        ({"snapshot_of": "nobody"}, "snapshot_of: must be the name of another entry"),
+        ({"snapshot_of": "early"}, "snapshot_of: must be the name of another entry"),
     ],
 )
 def test_what_is_no_snapshot_is_named(changes: dict[str, Any], told: str) -> None:
@@ -126,7 +126,7 @@ def test_diffusion_models_have_snapshots_too() -> None:
 def test_only_autoencoders_are_measured_on_validation_images() -> None:
     values = tiny_values()
     values["diffusions"]["main"]["execution"]["validate_every"] = 3
-    with pytest.raises(InputError, match="of autoencoders alone"):
+    with pytest.raises(InputError, match="only for autoencoders"):
         load_config(values)
 
 

@@ -75,8 +75,8 @@ def jobs_dataset(jobs):
     ("change", "said"),
     [
         ({"autoencoders": ["plain", "nobody"]}, "'nobody' is not under `autoencoders`"),
-        ({"autoencoders": ["plain", "heavier"]}, "of one losses; heavier has another than plain"),
-        ({"autoencoders": ["main"]}, "losses of L2 and LPIPS, which are measured"),
+        ({"autoencoders": ["plain", "heavier"]}, "must have the same losses, but heavier differs from plain"),
+        ({"autoencoders": ["main"]}, "its losses must be L2 and LPIPS, which are measured"),
         ({"grid": {}}, "2 to 500 combinations"),
         ({"grid": {"learning_rate": [-1.0, 1.0]}}, "rates above 0"),
         ({"tuning": 0}, "greater than or equal to 1"),

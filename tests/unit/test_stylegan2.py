@@ -321,9 +321,9 @@ def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(m
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"training": {"batch": 6}}, "training.batch: divisible by discriminator.minibatch_deviation = 4"),
+        ({"training": {"batch": 6}}, "training.batch: must be divisible by discriminator.minibatch_deviation = 4"),
         ({"training": {"batch": 5}, "discriminator": {"minibatch_deviation": 0}}, "path_batch_divisor = 2"),
-        ({"discriminator": {"kind": "patch"}}, "discriminator.kind: stylegan2, not patch"),
+        ({"discriminator": {"kind": "patch"}}, "discriminator.kind: must be stylegan2, not patch"),
         ({"autoencoder": "main"}, "autoencoder"),
     ],
 )
@@ -332,7 +332,7 @@ def test_settings_that_cannot_be_are_told(settings, changes, told):
         settings(**changes)
 
 
-@pytest.mark.parametrize(("shape", "told"), [((1, 24, 24), "power of two"), ((3, 512, 512), "base: at least")])
+@pytest.mark.parametrize(("shape", "told"), [((1, 24, 24), "power of two"), ((3, 512, 512), "base: must be at least")])
 def test_a_shape_that_cannot_be_is_told(settings, shape, told):
     with pytest.raises(ValueError, match=told):
         StyleGAN2(settings(), shape)

@@ -11,11 +11,11 @@ from tiny_workflow import TINY, Workflow
 WRONG = {
     "unknown key": ("autoencoders.main.code_sizes", "4x4x2", "code_sizes: no such key; did you mean code_size?"),
     "wrong type": ("diffusions.main.training.steps", "many", "steps: Input should be a valid integer"),
-    "H_d smaller than H_z": ("autoencoders.main.feature_size", 2, "feature_size: H_d at least H_z = 4"),
+    "H_d smaller than H_z": ("autoencoders.main.feature_size", 2, "feature_size: H_d must be at least H_z = 4"),
     "C_z not divisible by C_key": (
         "autoencoders.main.tables.key_length",
         3,
-        "code_size: C_z divisible by tables.key_len",
+        "code_size: C_z must be divisible by tables.key_len",
     ),
     "resolution": ("datasets.tiny.resolution", 48, "resolution: a power of two, such as 256, not 48"),
     "unknown like": ("autoencoders.without-noise.like", "nobody", "another entry of `autoencoders`, not 'nobody'"),
