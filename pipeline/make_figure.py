@@ -1,4 +1,4 @@
-"""Stage: make one of the paper's figures, one beyond them, or the loss curves."""
+"""Stage: draw one figure: of the paper, beyond the paper, or the loss curves."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,12 @@ from pipeline.stages.figures import FIGURES, FigureJob
 @stage
 def make_figure(
     job: FigureJob,
-    png: Annotated[Path, typer.Option(help="Where the picture goes.")],
+    png: Annotated[Path, typer.Option(help="Output: the picture (png).")],
     inputs: InputsArgument = None,
-    pdf: Annotated[Path | None, typer.Option(help="Where it goes as vectors (pictures as pixels in it).")] = None,
+    pdf: Annotated[Path | None, typer.Option(help="Output: the figure as vector graphics (pdf).")] = None,
 ) -> None:
     if job.figure not in FIGURES:
-        raise InputError(f"settings: figure: one of {', '.join(FIGURES)}, not {job.figure!r}")
+        raise InputError(f"settings: figure: should be one of {', '.join(FIGURES)}, not {job.figure!r}")
     draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")
     save(draw(job, parse_inputs(listed(inputs))), png, pdf)
     logger.info("wrote %s", png)

@@ -1,10 +1,10 @@
-"""Section 3.4 and section 5 as figures: reconstruction under noise, range of codes, bytes of tables against quality."""
+"""Figures of sections 3.4 and 5: reconstruction under noise, the range of codes, and table size against quality."""
 
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, summaries
-from pipeline.figures.style import PALETTE, labelled, panels
+from pipeline.figures.style import PALETTE, colours_of, panels
 from pipeline.stages.figures import FigureJob
 
 METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
@@ -12,24 +12,27 @@ UNITS = (
     ("deviations", "noise, in standard deviations of the codes"),
     ("half_cells", "noise, in 1/(2 r_max)"),
 )
-LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # the smallest noise: zero has a place on the axis
+LINEAR_TO = {
+    "deviations": 0.05,
+    "half_cells": 0.25,
+}  # below, the axis is linear and includes zero
 
 
 def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
-    """PSNR and LPIPS against the size of noise on the codes; below, for BRIGHT, in units of its interval."""
+    """PSNR and LPIPS against the noise on the codes; for BRIGHT, a second row in units of its interval."""
     curves = {label: found.details["noise"] for label, found in summaries(inputs, "codes").items()}
-    colours = labelled(list(curves))
+    colours = colours_of(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
     figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
     for index, axis in enumerate(axes):
-        (unit, told), (metric, name) = rows[index // 2], METRICS[index % 2]
+        (unit, axis_label), (metric, name) = rows[index // 2], METRICS[index % 2]
         for label, curve in (curves if unit == "deviations" else bright).items():
             points = [(point[unit], point[metric]) for point in curve]
             axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
         axis.set_xscale("symlog", linthresh=LINEAR_TO[unit], linscale=0.5)
         axis.set_xlim(left=0)
-        axis.set_xlabel(told)
+        axis.set_xlabel(axis_label)
         axis.set_ylabel(name)
         if unit == "half_cells":
             axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
@@ -39,9 +42,9 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
 
 
 def code_range(job: FigureJob, inputs: Inputs) -> Figure:
-    """Each channel's range (thin) and mean ± one deviation (thick) of the codes of every autoencoder."""
+    """For each autoencoder, every channel's range (thin) and mean ± one standard deviation (thick)."""
     measured = summaries(inputs, "codes")
-    colours = labelled(list(measured))
+    colours = colours_of(list(measured))
     figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
     for place, (label, found) in enumerate(measured.items()):
         channels = found.details["codes"]["channels"]
@@ -59,12 +62,12 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
 
 
 def table_size(job: FigureJob, inputs: Inputs) -> Figure:
-    """PSNR and LPIPS against the bytes of the hash tables, each point named by the entries that a table may have."""
+    """PSNR and LPIPS against the bytes of the hash tables; each point has the maximal entries of a table."""
     quality = summaries(inputs, "reconstruction")
     points = []
     for label, found in summaries(inputs, "codes").items():
         if label not in quality:
-            raise InputError(f"input reconstruction:{label}=PATH is missing; each of codes: has one")
+            raise InputError(f"input reconstruction:{label}=PATH is missing; every input codes:{label} needs one")
         log2 = int(found.traits["table_entries"].removeprefix("2^"))
         points.append((found.values["codes.table_megabytes"].number, log2, quality[label].values))
     points.sort(key=lambda point: point[:2])

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
 from pipeline.figures.inputs import Inputs, labelled_paths, read_csv
-from pipeline.figures.style import labelled, panels
+from pipeline.figures.style import colours_of, panels
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 3
@@ -16,15 +16,15 @@ NOT_LOSSES = ("step", "images", "seconds")
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """A training's history: step, images, seconds, then the losses."""
+    """Read a training history: step, images, seconds, then the losses."""
     frame = read_csv(path, f"history {path}", "images")
     if frame.empty:
-        raise InputError(f"history {path}: has no rows")
+        raise InputError(f"history {path}: no rows")
     return frame
 
 
 def curves(job: FigureJob, inputs: Inputs) -> Figure:
-    """Each quantity against the images seen; a logarithmic axis where it is positive and spans a decade."""
+    """Each quantity against training images; the axis is logarithmic where values are positive and span a decade."""
     histories = {
         label or "training": read_history(path)
         for label, paths in labelled_paths(inputs, "history").items()
@@ -32,8 +32,8 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
     }
     quantities = list(dict.fromkeys(c for history in histories.values() for c in history if c not in NOT_LOSSES))
     if not quantities:
-        raise InputError("histories: at least one column beside step, images and seconds is needed")
-    colours = labelled(list(histories))
+        raise InputError("histories: no column besides step, images and seconds")
+    colours = colours_of(list(histories))
     figure, axes = panels(len(quantities), job.columns or COLUMNS, job.title, width=3.0, height=2.0)
     for axis, quantity in zip(axes, quantities, strict=True):
         of_runs = {label: history for label, history in histories.items() if quantity in history}

@@ -1,7 +1,7 @@
 """Figure 5b: hits per entry of the finest resolution's tables, one panel per group.
 
-An entry is hit by a key where its interpolation weight is above zero. Entries that no key can reach
-are left out. Share hit and coefficient of variation (standard deviation over mean) stand above each panel.
+A key hits an entry where its interpolation weight is above zero. Entries that no key can reach are excluded.
+The title of each panel gives the share of entries hit and the coefficient of variation (standard deviation over mean).
 """
 
 from pathlib import Path
@@ -16,22 +16,23 @@ from pipeline.figures.style import PALETTE, panels
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 4
-MOST_POINTS = 2000  # a curve of more would only make the pdf large
+MOST_POINTS = 2000  # more points would only make the pdf larger
 
 
 def read_hits(path: Path) -> np.ndarray:
-    """Hits (N_h, entries) of the entries that a key can reach."""
+    """Read the hits (N_h, entries) of the entries that a key can reach."""
     with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
         hits, reachable = found["hits"], found["reachable"]
     if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
         raise InputError(
-            f"hits {path}: needs hits (groups, entries) and reachable (entries), not {hits.shape} and {reachable.shape}"
+            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
+            f" not {hits.shape} and {reachable.shape}"
         )
     return np.asarray(hits[:, reachable.astype(bool)])
 
 
 def statistics(hits: np.ndarray) -> tuple[float, float]:
-    """Share of entries hit, and the coefficient of variation of the hits (0 where nothing is hit)."""
+    """The share of entries hit and the coefficient of variation of the hits (0 without hits)."""
     mean = hits.mean()
     return float((hits > 0).mean()), float(hits.std() / mean) if mean else 0.0
 

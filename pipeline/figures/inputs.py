@@ -1,4 +1,4 @@
-"""The figure stage's inputs: `name=path`, repeated for several files, or `name:LABEL=path`."""
+"""Inputs of figures and pages: `name=path`, repeated for several files, or `name:LABEL=path`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,23 +14,23 @@ Inputs = dict[str, list[Path]]
 
 
 def parse_inputs(arguments: Sequence[str]) -> Inputs:
-    """Names with their paths, in the order given."""
+    """Names and their paths, in the order given."""
     inputs: Inputs = {}
     for argument in arguments:
         name, equals, path = argument.partition("=")
         if not equals or not name or not path:
-            raise InputError(f"input {argument!r}: reads NAME=PATH, such as validation=images.zip")
+            raise InputError(f"input {argument!r}: should be NAME=PATH, such as validation=images.zip")
         inputs.setdefault(name, []).append(Path(path))
     return inputs
 
 
 def paths_of(inputs: Inputs, name: str) -> list[Path]:
-    """The paths of one needed input."""
+    """The paths of a required input."""
     if name not in inputs:
         raise InputError(f"input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
     for path in inputs[name]:
         if not path.is_file():
-            raise InputError(f"input {name}={path}: there is no such file")
+            raise InputError(f"input {name}={path}: no such file")
     return inputs[name]
 
 
@@ -38,7 +38,7 @@ def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
     labels = [key for key in inputs if key.partition(":")[0] == name]
     if not labels:
-        raise InputError(f"input {name}:LABEL=PATH is missing; given: {', '.join(inputs) or 'none'}")
+        raise InputError(f"input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
     return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
 
 
@@ -48,13 +48,13 @@ def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
 
 
 def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
-    """A csv that has these columns; `where` begins the error's line."""
+    """Read a csv with these columns; `where` starts the error message."""
     try:
         frame = pd.read_csv(path)
     except (ValueError, OSError) as error:
-        raise InputError(f"{where}: a csv is needed ({error})") from None
+        raise InputError(f"{where}: not a csv ({error})") from None
     if absent := [column for column in needed if column not in frame]:
-        raise InputError(f"{where}: lacks the columns {', '.join(absent)}; its columns: {', '.join(frame)}")
+        raise InputError(f"{where}: the columns {', '.join(absent)} are missing; found {', '.join(frame)}")
     return frame
 
 

@@ -1,4 +1,4 @@
-"""How all figures look and are written: one palette, one font, the same bytes for the same numbers."""
+"""The common style of all figures: one palette, one font, and the same bytes for the same numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from matplotlib.ticker import LogLocator
 from pipeline.base.atomic import atomic_path
 
 DPI = 200
-# Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color).
+# Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 
 mpl.use("Agg")
-mpl.rc("font", family="DejaVu Sans", size=8)  # comes with matplotlib: the same everywhere
+mpl.rc("font", family="DejaVu Sans", size=8)  # ships with matplotlib, so text looks the same everywhere
 mpl.rc("axes", titlesize=8, labelsize=8, grid=True, axisbelow=True)
 mpl.rc("axes.spines", top=False, right=False)
 mpl.rc("grid", color="#DDDDDD", linewidth=0.6)
@@ -31,7 +31,7 @@ mpl.rc("pdf", fonttype=42)
 def panels(
     count: int, columns: int, title: str = "", width: float = 2.3, height: float = 1.8
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, row by row, below its title; sizes in inches per panel."""
+    """A figure with `count` panels, row by row, and a title; width and height in inches per panel."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows + 0.35), dpi=DPI, layout="constrained")
@@ -43,26 +43,26 @@ def panels(
     return figure, list(grid[:count])
 
 
-def plain_ticks(axis: Axis, between: Sequence[int] = (2, 3, 5, 7)) -> None:
-    """Ticks of a logarithmic axis as plain numbers: powers of ten, and these times each."""
+def plain_ticks(axis: Axis, minor: Sequence[int] = (2, 3, 5, 7)) -> None:
+    """Label a logarithmic axis with plain numbers: powers of ten, and these multiples of them."""
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("{x:g}")
-    axis.set_minor_locator(LogLocator(subs=between))
+    axis.set_minor_locator(LogLocator(subs=minor))
 
 
 def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
     """Write the figure atomically, without dates or versions in its metadata."""
-    for path, kind, left_out in ((png, "png", ("Software",)), (pdf, "pdf", ("CreationDate", "Creator", "Producer"))):
+    for path, kind, omitted in ((png, "png", ("Software",)), (pdf, "pdf", ("CreationDate", "Creator", "Producer"))):
         if path is not None:
             with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=kind, metadata=dict.fromkeys(left_out))
+                figure.savefig(temporary, format=kind, metadata=dict.fromkeys(omitted))
 
 
-def shown(image: np.ndarray) -> np.ndarray:
-    """A (H, W, C) uint8 image as RGB; one gray channel becomes three equal ones, so gray stays gray."""
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An (H, W, C) uint8 image with three channels; a gray channel is repeated."""
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
-def labelled(labels: Sequence[str]) -> dict[str, str]:
+def colours_of(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label, in order."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}

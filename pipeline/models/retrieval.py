@@ -96,10 +96,10 @@ def difference(kernels: Kernels, settings: HashTables, feature_size: int, device
     except Exception as error:  # no compiler on this machine, a driver too old for it, ...
         return f"it does not run here ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
     for name, ours, theirs in zip(("features", "tables' gradient", "keys' gradient"), found, expected, strict=True):
-        error, allowed = (ours - theirs).abs(), NODE_SHARE if name.startswith("keys") else 0
-        close = error <= TOLERANCE * max(1.0, float(theirs.abs().max()))
+        deviation, allowed = (ours - theirs).abs(), NODE_SHARE if name.startswith("keys") else 0
+        close = deviation <= TOLERANCE * max(1.0, float(theirs.abs().max()))
         if float((~close).float().mean()) > allowed:
-            return f"its {name} differ from gather's by up to {float(error.max()):.1e} on this card"
+            return f"its {name} differ from gather's by up to {float(deviation.max()):.1e} on this card"
     return None
 
 

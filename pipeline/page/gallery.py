@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.figures.neighbours import read_neighbours
+from pipeline.figures.images import read_neighbours
 from pipeline.page.pictures import Budget, image_uri
 from pipeline.stages.page import SAMPLES
 

@@ -1,8 +1,7 @@
-"""Figures from images, histories and summaries: the paper's, those beyond it, and the curves of trainings."""
+"""Figures from images, histories and summaries: of the paper, beyond the paper, and the curves of trainings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pydantic import Field
 
@@ -31,12 +30,10 @@ class FigureJob(Section):
     """One figure of a run."""
 
     figure: str
-    title: str = Field("", description="What stands above the figure.")
-    columns: int | None = Field(
-        None, ge=1, description="Images (or panels) beside each other; by default as the figure needs."
-    )
+    title: str = Field("", description="The title above the figure.")
+    columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")
     rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
-    models: dict[str, str] = added({}, {}, "What measurements of several models call those of the inputs' labels.")
+    models: dict[str, str] = added({}, {}, "Label of an input -> name of its model in a measurement of several.")
 
 
 MAKE_FIGURE = Stage(
@@ -51,10 +48,9 @@ MAKE_FIGURE = Stage(
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: the function that draws it, its title and its caption (config/captions.yaml)."""
+    """A figure: its drawing function (module:function in `pipeline.figures`), title and caption."""
 
     draw: str
-    """In `pipeline.figures`, as module:function."""
     title: str
     caption: str
 
@@ -64,82 +60,82 @@ class Figure:
         return f"pipeline.figures.{self.draw.partition(':')[0]}"
 
 
-DRAWN_BY = {
-    "fig01": "reconstructions:overview",
+DRAWING_FUNCTIONS = {
+    "fig01": "images:overview",
     "fig05b": "hits:hits_per_entry",
-    "fig06": "reconstructions:reconstruction_pairs",
-    "fig07": "samples:comparison",
-    "fig08": "samples:comparison",
-    "fig09": "neighbours:neighbours",
-    "fig10": "samples:samples",
-    "fig11": "neighbours:neighbours",
-    "fig12": "samples:samples",
-    "fig13": "neighbours:neighbours",
-    "fig14": "samples:samples",
-    "curves_autoencoders": "curves:curves",
-    "curves_diffusion": "curves:curves",
-    "interpolation": "exploration:sheet",
-    "resolutions": "exploration:sheet",
-    "groups": "exploration:sheet",
+    "fig06": "images:reconstruction_pairs",
+    **dict.fromkeys(("fig07", "fig08", "fig10", "fig12", "fig14"), "images:samples"),
+    **dict.fromkeys(("fig09", "fig11", "fig13"), "images:neighbours"),
+    **dict.fromkeys(("curves_autoencoders", "curves_diffusion"), "curves:curves"),
+    **dict.fromkeys(("interpolation", "resolutions", "groups"), "images:exploration"),
     "noise_robustness": "codes:noise_robustness",
     "code_range": "codes:code_range",
     "table_size": "codes:table_size",
     "rate_quality": "rates:rate_quality",
     "studies": "studies:studies",
 }
-FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in DRAWN_BY.items()}
+FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
 
-
-class Shown(NamedTuple):
-    """An input of a figure by its name, `name` or `name:LABEL`."""
-
-    name: str
-    file: Output
+Data = list[tuple[str, Output]]
+"""The inputs of a figure by name, `name` or `name:LABEL`."""
 
 
 def figures(jobs: Jobs) -> dict[str, Job]:
-    """The job of each figure that this run has something to show for, by the figure's name."""
-    tables = jobs.config.tables_or_default
-    chosen = shown_samples(jobs)
-    found = dict(_of_models(jobs, chosen))
-    if chosen is not None:
-        found |= _of_samples(jobs, chosen, "fig10", "fig09", "fig11")
+    """Name -> job of each figure for which this config has data."""
+    tables, settings = jobs.config.tables_or_default, jobs.config.figures
+    model, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
+    found: dict[str, Data] = {}
+    if model is not None and hash_tables(jobs.config.autoencoders[model]) is not None:
+        explored = jobs(exploration, model)
+        found["fig05b"] = [("hits", jobs(codes, model)["hits.npz"])]
+        for name in ("interpolation", "resolutions", "groups"):
+            found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
+    if model is not None and sample_set is not None:
+        found["fig01"] = [*pairs(jobs, [model], labelled=False), *_first_shard(jobs, sample_set)]
+    if compared := compared_models(jobs):
+        found["fig06"] = pairs(jobs, compared)
+        found["curves_autoencoders"] = _histories(jobs, autoencoder, compared)
+    if sample_set is not None:
+        found |= _of_samples(jobs, sample_set, "fig10", "fig09", "fig11")
     church = next(iter(tables.table6.rows), None)
-    if church is not None and church != chosen:
+    if church is not None and church != sample_set:
         found |= _of_samples(jobs, church, "fig12", "fig13")
-    found |= dict(_of_diffusions(jobs, [chosen, *tables.table5.rows, *tables.table6.rows]))
+    sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
+    diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
+    found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
     for name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
-        if rows:
-            found[name] = _side_by_side(jobs, rows)
-    if (other := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
-        found["fig14"] = _first_shard(jobs, other)
-    found |= dict(_of_codes(jobs))
-    if searched := jobs(studies):
-        found["studies"] = [Shown(f"study:{job.settings['name']}", job["table.csv"]) for job in searched.values()]
-    made = {name: figure(jobs, name, inputs) for name, inputs in found.items()}
-    if compared := rated_models(jobs):
-        models = {name: called(jobs.config, name) for name in compared}
-        made["rate_quality"] = figure(jobs, "rate_quality", _rates(jobs, compared), models)
-    return dict(sorted(made.items()))
+        found[name] = _side_by_side(jobs, rows)
+    if (ldm := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
+        found["fig14"] = _first_shard(jobs, ldm)
+    found["noise_robustness"] = [_measurement(jobs, "codes", name) for name in tables.section34]
+    found["code_range"] = found["noise_robustness"]
+    sizes = tables.table_sizes
+    found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
+    searched = jobs(studies).values()
+    found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
+    drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
+    if rated := rated_models(jobs):
+        models = {name: called(jobs.config, name) for name in rated}
+        drawn["rate_quality"] = figure(jobs, "rate_quality", _rates(jobs, rated), models)
+    return dict(sorted(drawn.items()))
 
 
-def figure(jobs: Jobs, name: str, shown: list[Shown], models: dict[str, str] | None = None) -> Job:
+def figure(jobs: Jobs, name: str, data: Data, models: dict[str, str] | None = None) -> Job:
     """The job that draws a figure; `models` as its settings have them."""
-    names = tuple(one.name for one in shown)
-    inputs: Inputs = {"data": [one.file for one in shown]}
+    inputs: Inputs = {"data": [file for _, file in data]}
     return jobs.job(
         MAKE_FIGURE,
         f"figures.{name}",
         {"figure": name, "models": models or {}},
         inputs=inputs,
         facts={"draw": FIGURES[name].draw},
-        names=names,
+        names=tuple(name for name, _ in data),
         families=(FIGURES[name].module,),
     )
 
 
 def shown_samples(jobs: Jobs) -> str | None:
-    """The sample set that figures and page show."""
+    """The sample set of the figures and the page."""
     tables = jobs.config.tables_or_default
     return jobs.config.figures.samples or next(iter([*tables.table5.rows, *tables.table6.rows]), None)
 
@@ -154,101 +150,56 @@ def rated_models(jobs: Jobs) -> list[str]:
     return jobs.config.figures.rate_quality or jobs.config.tables_or_default.equal_budget
 
 
-def _rates(jobs: Jobs, models: list[str]) -> list[Shown]:
-    """Reconstruction summaries of every training seed, and the speeds of all."""
-    speeds = jobs(decoding, timed_models(jobs))["decoding.json"]
-    of_seeds = [
-        Shown(f"reconstruction:{name}", of_seed(reconstruction, name)["summary.json"])
-        for name in models
-        for _, of_seed in jobs.every_seed
-    ]
-    return [*of_seeds, Shown("decoding", speeds)]
-
-
-def _of_models(jobs: Jobs, chosen: str | None) -> Iterator[tuple[str, list[Shown]]]:
-    """Figures 1 and 6 and the curves; where codes are keys of hash tables, also 5b and beyond."""
-    model = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
-    if model is not None and hash_tables(jobs.config.autoencoders[model]) is not None:
-        explored = jobs(exploration, model)
-        yield "fig05b", [Shown("hits", jobs(codes, model)["hits.npz"])]
-        for name in ("interpolation", "resolutions", "groups"):
-            yield name, [Shown("images", explored[f"{name}.zip"]), Shown("columns", explored["columns.json"])]
-    if model is not None and chosen is not None:
-        yield "fig01", [*pairs(jobs, [model], labelled=False), *_first_shard(jobs, chosen)]
-    if compared := compared_models(jobs):
-        yield "fig06", pairs(jobs, compared)
-        trained = [(name, jobs(autoencoder, name)) for name in compared]
-        curves = [Shown(f"history:{name}", job["autoencoder.history.csv"]) for name, job in trained if job.is_training]
-        if curves:
-            yield "curves_autoencoders", curves
-
-
-def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> list[Shown]:
-    """Validation images and their reconstructions; models on another dataset than the first's stay out."""
+def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
+    """Validation images and their reconstructions; models on another dataset than the first one's are skipped."""
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
-    return [
-        Shown("validation", jobs(dataset, data)["validation.zip"]),
-        *(
-            Shown(
-                f"reconstructions:{name}" if labelled else "reconstructions",
-                jobs(reconstruction, name)["reconstructions.zip"],
-            )
-            for name in same
-        ),
-    ]
+    labels = {name: f"reconstructions:{name}" if labelled else "reconstructions" for name in same}
+    made = [(labels[name], jobs(reconstruction, name)["reconstructions.zip"]) for name in same]
+    return [("validation", jobs(dataset, data)["validation.zip"]), *made]
 
 
-def _first_shard(jobs: Jobs, name: str) -> list[Shown]:
+def _histories(jobs: Jobs, train: Callable[[Jobs, str], Job], names: list[str]) -> Data:
+    """The histories of models that are trained; imported models have none."""
+    trained = [(name, jobs(train, name)) for name in names]
+    return [(f"history:{name}", job[job.stage.outputs["history"]]) for name, job in trained if job.is_training]
+
+
+def _first_shard(jobs: Jobs, name: str) -> Data:
     made = jobs(samples, name)
-    return [Shown("samples", made[made.files[0]])]
+    return [("samples", made[made.files[0]])]
 
 
-def _of_samples(jobs: Jobs, name: str, sheet: str, *near: str) -> dict[str, list[Shown]]:
-    """A sheet of uncurated samples, and their nearest training images."""
+def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, Data]:
+    """A sheet of samples, and figures of their nearest training images."""
     train = jobs(dataset, jobs.config.dataset_of(jobs.config.samples[name]))["train.zip"]
-    found = Shown("neighbours", jobs(neighbours, name)["neighbours.csv"])
-    shard = _first_shard(jobs, name)
-    return {sheet: shard} | {figure: [found, *shard, Shown("train", train)] for figure in near}
+    shard, table = _first_shard(jobs, name), jobs(neighbours, name)["neighbours.csv"]
+    return {sheet: shard} | {key: [("neighbours", table), *shard, ("train", train)] for key in nearest}
 
 
-def _of_diffusions(jobs: Jobs, shown: list[str | None]) -> Iterator[tuple[str, list[Shown]]]:
-    """Curves of the diffusion models behind these sample sets, each once."""
-    sets = [jobs.config.samples[name] for name in shown if name is not None]
-    names = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
-    trained = [(name, jobs(diffusion, name)) for name in names]
-    curves = [Shown(f"history:{name}", job["diffusion.history.csv"]) for name, job in trained if job.is_training]
-    if curves:
-        yield "curves_diffusion", curves
-
-
-def _side_by_side(jobs: Jobs, rows: list[str]) -> list[Shown]:
-    """The first shard of each sample set; sets that imitate another dataset than the first's stay out."""
-    first = jobs.config.dataset_of(jobs.config.samples[rows[0]])
-    same = [name for name in rows if jobs.config.dataset_of(jobs.config.samples[name]) == first]
-    return [Shown(f"samples:{name}", _first_shard(jobs, name)[0].file) for name in same]
+def _side_by_side(jobs: Jobs, rows: list[str]) -> Data:
+    """The first shard of each sample set; sets of another dataset than the first one's are skipped."""
+    datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
+    same = [name for name in rows if datasets[name] == datasets[rows[0]]]
+    return [(f"samples:{name}", file) for name in same for _, file in _first_shard(jobs, name)]
 
 
 def _is_other_ldm(jobs: Jobs, name: str) -> bool:
-    """Whether a sample set is of a latent diffusion model on codes that are not BRIGHT's (Figure 14)."""
+    """Whether a sample set is of a latent diffusion model on codes of another family than BRIGHT (Figure 14)."""
     model, settings = model_of(jobs, name), jobs.config.samples[name]
     if isinstance(settings, FilesSamples):
         return settings.method.startswith("LDM")
     return settings.kind == "diffusion" and model is not None and jobs.config.autoencoders[model].family != "bright"
 
 
-def _of_codes(jobs: Jobs) -> Iterator[tuple[str, list[Shown]]]:
-    """What section 3.4 says of codes, and section 5 of bytes, for the rows of those tables."""
-    tables = jobs.config.tables_or_default
-    if tables.section34:
-        measured = [Shown(f"codes:{name}", jobs(code_measurement, name)["summary.json"]) for name in tables.section34]
-        yield from (("noise_robustness", measured), ("code_range", measured))
-    if tables.table_sizes:
-        yield (
-            "table_size",
-            [
-                Shown(f"{what}:{name}", jobs(made, name)["summary.json"])
-                for name in tables.table_sizes
-                for what, made in (("codes", code_measurement), ("reconstruction", reconstruction))
-            ],
-        )
+def _measurement(jobs: Jobs, what: str, name: str) -> tuple[str, Output]:
+    """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
+    measure = code_measurement if what == "codes" else reconstruction
+    return f"{what}:{name}", jobs(measure, name)["summary.json"]
+
+
+def _rates(jobs: Jobs, models: list[str]) -> Data:
+    """Reconstruction summaries of every training seed, and the decoding speeds of all models."""
+    of_seeds = [(name, of_seed) for name in models for _, of_seed in jobs.every_seed]
+    speeds = jobs(decoding, timed_models(jobs))["decoding.json"]
+    return [*(_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds), ("decoding", speeds)]

@@ -11,10 +11,10 @@ from pipeline.families import generator_family
 from pipeline.settings.fields import Section
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder
-from pipeline.stages.common import Job, Jobs, Stage, closure
+from pipeline.stages.common import Job, Jobs, Output, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
-from pipeline.stages.figures import FIGURES, Shown, compared_models, figures, pairs, shown_samples
+from pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
 from pipeline.stages.generation import diffusion, generator, samples
 from pipeline.stages.tables import tables
 
@@ -109,36 +109,36 @@ def page(jobs: Jobs) -> Job:
         f"run.{jobs.config.run}",
         settings,
         numerical,
-        inputs={"data": [one.file for one in shown]},
+        inputs={"data": [file for _, file in shown]},
         facts={"page": page_digest(), "shown": SAMPLES},
-        names=tuple(one.name for one in shown),
+        names=tuple(name for name, _ in shown),
         label=jobs.config.run,
     )
 
 
-def _results(jobs: Jobs) -> list[Shown]:
+def _results(jobs: Jobs) -> Data:
     parts = (("table", "table.json"), ("latex", "table.tex"))
-    shown = [Shown(f"{what}:{name}", job[file]) for name, job in jobs(tables).items() for what, file in parts]
-    return shown + [Shown(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
+    shown = [(f"{what}:{name}", job[file]) for name, job in jobs(tables).items() for what, file in parts]
+    return shown + [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
 
 
-def _pictures(jobs: Jobs, chosen: str | None) -> list[Shown]:
+def _pictures(jobs: Jobs, chosen: str | None) -> Data:
     """Reconstructions of the models that Figure 6 compares, first samples, and their neighbours."""
-    shown: list[Shown] = []
+    shown: Data = []
     if compared := compared_models(jobs):
         shown += pairs(jobs, compared)
         shown += [
-            Shown(f"per_image:{one.name.partition(':')[2]}", one.file.job["per_image.csv"])
-            for one in shown
-            if one.name != "validation"
+            (f"per_image:{name.partition(':')[2]}", file.job["per_image.csv"])
+            for name, file in shown
+            if name != "validation"
         ]
     if chosen is not None:
         made, settings = jobs(samples, chosen), jobs.config.samples[chosen]
-        shown += [Shown("samples", made[file]) for file in made.files[: -(-SAMPLES // settings.shard)]]
+        shown += [("samples", made[file]) for file in made.files[: -(-SAMPLES // settings.shard)]]
         if "fig09" in jobs(figures):
             near, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(settings))
-            shown += [Shown("neighbours", near["neighbours.csv"]), Shown("neighbours_summary", near["summary.json"])]
-            shown.append(Shown("train", data["train.zip"]))
+            shown += [("neighbours", near["neighbours.csv"]), ("neighbours_summary", near["summary.json"])]
+            shown.append(("train", data["train.zip"]))
     return shown
 
 
@@ -157,24 +157,22 @@ def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
     ]
 
 
-def _histories(jobs: Jobs, behind: list[Job]) -> list[Shown]:
+def _histories(jobs: Jobs, behind: list[Job]) -> Data:
     """One for each training of the first training seed, under the first of its names."""
-    planned, once = {job.key for job in behind}, dict[tuple[str, str], Shown]()
+    planned, once = {job.key for job in behind}, dict[tuple[str, str], tuple[str, Output]]()
     for kind, name, job in jobs(trainings):
         if job.key in planned and job.jobs is jobs:
-            once.setdefault(job.key, Shown(f"history:{kind} {name}", job[f"{kind}.history.csv"]))
+            once.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
     return list(once.values())
 
 
-def _facts(behind: list[Job]) -> list[Shown]:
+def _facts(behind: list[Job]) -> Data:
     """Manifests of the datasets, and the summaries that tell versions and networks."""
     manifests = [
-        Shown(f"manifest:{job.settings['name']}", job["manifest.json"])
-        for job in behind
-        if job.stage is PREPARE_DATASET
+        (f"manifest:{job.settings['name']}", job["manifest.json"]) for job in behind if job.stage is PREPARE_DATASET
     ]
     measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
-    return manifests + [Shown(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
+    return manifests + [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
 
 
 def models(jobs: Jobs) -> list[dict[str, str]]:
