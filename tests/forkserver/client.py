@@ -1,6 +1,6 @@
-"""Stands on the tests' PATH for `python`: a module is run by a fork of the server, all else by the real Python.
+"""`python` on the tests' PATH: the server's fork runs modules, the real Python all else.
 
-Placeholders in braces are filled in where it is put into place. It starts in 20 ms, so it imports little.
+`commands` fills in the placeholders in braces. The client starts in 20 ms, so it imports little.
 """
 
 import json
@@ -10,28 +10,17 @@ import socket
 import sys
 
 PROGRAMS = "{programs}"
-SERVER = "{socket}"
 FORKED = ("pipeline", "snakemake", "dvc")
 MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "pipeline.commands"}
-REAL = "REAL_PROCESSES"  # set: nothing is forked
-
-
-def forked(name: str, words: list[str]) -> list[str] | None:
-    """The module and its arguments, where a fork can run them."""
-    if os.environ.get(REAL):
-        return None
-    if name in MODULES:
-        return [MODULES[name], *words]
-    return words[1:] if words[:1] == ["-m"] and words[1].partition(".")[0] in FORKED else None
 
 
 def run(words: list[str]) -> int:
-    """Have a fork run the words; returns its exit code, negative where a signal ended it."""
+    """Run a module and its arguments in a fork; returns the exit code, negative for a signal."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(SERVER)
-    told = {"arguments": words, "folder": os.getcwd(), "environment": dict(os.environ)}
-    told["executable"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python")
-    message = json.dumps(told).encode() + b"\n"
+    connection.connect("{socket}")
+    job = {"arguments": words, "folder": os.getcwd(), "environment": dict(os.environ)}
+    job["executable"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python")
+    message = json.dumps(job).encode() + b"\n"
     sent = socket.send_fds(connection, [message], [0, 1, 2])
     connection.sendall(message[sent:])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -43,12 +32,14 @@ def run(words: list[str]) -> int:
 
 
 def main() -> None:
-    name = os.path.basename(__file__)
-    words = forked(name, sys.argv[1:])
-    if words is None:
+    name, words = os.path.basename(__file__), sys.argv[1:]
+    if name in MODULES:
+        words = ["-m", MODULES[name], *words]
+    is_forked = words[:1] == ["-m"] and words[1].partition(".")[0] in FORKED
+    if os.environ.get("REAL_PROCESSES") or not is_forked:
         program = os.path.join(PROGRAMS, name)
         os.execv(program, [program, *sys.argv[1:]])
-    code = run(words)
+    code = run(words[1:])
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

@@ -1,12 +1,11 @@
-"""A process with the libraries loaded, from which tests start commands in 0.2 s instead of seconds.
+"""A process with loaded libraries, whose forks run tests' commands in 0.2 s instead of seconds.
 
-`python server.py SOCKET` listens on a Unix socket. A client (client.py, which stands on the tests' PATH as `python`,
-`snakemake`, `dvc` and `bright`) sends its arguments, folder, environment and three streams; a fork of this process
-becomes that command: `python -m MODULE ...` with the libraries there and none of the project's own modules, so that a
-test's own checkout is imported afresh. The server ends with the process that started it.
+`python server.py SOCKET` listens on a Unix socket. A client (client.py, installed on the tests' PATH as `python`,
+`snakemake`, `dvc` and `bright`) sends its arguments, folder, environment and three streams. A fork of this process then
+runs `python -m MODULE ...`. No module of the project is loaded here, so a test's own checkout is imported afresh. The
+server ends with the process that started it.
 
-What a fork cannot be asked: what it imports, what it peaks at in memory, to be killed with its parent. Tests of these
-start real processes.
+Tests start real processes when they measure imports or peak memory, or kill a process with its parent.
 """
 
 import atexit
@@ -27,60 +26,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = (
-    "torch",
-    "torch._dynamo",  # which torch.optim imports with the first optimizer
-    "torchvision",
-    "accelerate",
-    "diffusers",
-    "diffusers.models.autoencoders.vae",
-    "diffusers.training_utils",
-    "lpips",
-    "torchmetrics.image",
-    "torch_fidelity",
-    "cleanfid.fid",
-    "efficientnet_lite_pytorch",
-    "safetensors.torch",
-    "scipy.linalg",
-    "scipy.stats",
-    "pandas",
-    "matplotlib.pyplot",
-    "PIL.Image",
-    "PIL.features",
-    "lmdb",
-    "pydantic",
-    "jinja2",
-    "psutil",
-    "typer",
-    "tqdm.auto",
-    "snakemake.cli",
-    "snakemake.workflow",
-    "snakemake.executors.local",
-    "snakemake.profiles",
-    "snakemake.report",
-    "snakemake.storage",
-    "smart_open",
-    "dvc.cli",
-    "dvc.repo",
-    "dvc.commands.data_sync",
-    "dvc.compare",
-    "dvc.lock",
-    "dvc.scm",
-)
+    "torch", "torch._dynamo", "torchvision", "accelerate", "diffusers", "diffusers.models.autoencoders.vae",
+    "diffusers.training_utils", "lpips", "torchmetrics.image", "torch_fidelity", "cleanfid.fid",
+    "efficientnet_lite_pytorch", "safetensors.torch", "scipy.linalg", "scipy.stats", "pandas", "matplotlib.pyplot",
+    "PIL.Image", "PIL.features", "lmdb", "pydantic", "jinja2", "psutil", "typer", "tqdm.auto", "snakemake.cli",
+    "snakemake.workflow", "snakemake.executors.local", "snakemake.profiles", "snakemake.report", "snakemake.storage",
+    "smart_open", "dvc.cli", "dvc.repo", "dvc.commands.data_sync", "dvc.compare", "dvc.lock", "dvc.scm",
+)  # fmt: skip
 ENDED_BY_CLIENT = b""
 MOUNTS = 0x00020000  # CLONE_NEWNS
 
 
-def load_libraries() -> None:
-    """Import what commands use; one that is not installed is left to the command that asks for it."""
-    for name in LIBRARIES:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            print(f"fork server: no {name}", file=sys.stderr)
-
-
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """What a client asks for, and its three streams."""
+    """A client's job and its three streams."""
     message, streams, _, _ = socket.recv_fds(connection, 2**16, 3)
     while not message.endswith(b"\n"):
         message += connection.recv(2**16)
@@ -88,7 +46,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def keep(connection: socket.socket, pid: int) -> None:
-    """Wait for the command: pass signals on, kill it when its client is gone, and tell how it ended."""
+    """Wait for the command: forward signals, kill it when its client is gone, and send its exit code."""
     ended = os.pidfd_open(pid)
     while True:
         ready, _, _ = select.select([ended, connection], [], [])
@@ -104,7 +62,7 @@ def keep(connection: socket.socket, pid: int) -> None:
 
 
 def see_mounts_of(connection: socket.socket) -> None:
-    """Change to the mount namespace of a client that has another one, as a job of the tests' Slurm has."""
+    """Enter the client's mount namespace, if it has another one, like the jobs of the tests' Slurm."""
     pid, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     own, other = Path("/proc/self/ns/mnt"), Path(f"/proc/{pid}/ns/mnt")
     if not own.samefile(other):
@@ -114,7 +72,7 @@ def see_mounts_of(connection: socket.socket) -> None:
 
 
 def become(job: dict[str, Any], streams: list[int], search: list[str]) -> None:
-    """Turn this fork into what `python ARGUMENTS` would be: streams, folder, environment, search path, threads."""
+    """Give this fork the streams, folder, environment, search path and threads of `python ARGUMENTS`."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -131,15 +89,15 @@ def become(job: dict[str, Any], streams: list[int], search: list[str]) -> None:
     import torch
     from snakemake.workflow import Workflow
 
-    Workflow._rundir = job["folder"]  # it asked for its folder when it was imported
+    Workflow._rundir = job["folder"]  # set on import
     np.random.seed(None)  # noqa: NPY002
     random.seed()
-    # OpenMP read its variables when it was loaded, with the server's environment.
+    # OpenMP read the server's environment on import.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
 
 
 def run(module: str, *words: str) -> NoReturn:
-    """Run a module, and end without giving back each object as Python does: what forks share would be copied for it."""
+    """Run a module, then end without freeing each object, which would copy memory that forks share."""
     sys.argv[1:] = words
     code: object = None
     try:
@@ -149,7 +107,7 @@ def run(module: str, *words: str) -> NoReturn:
     if not isinstance(code, int | None):
         print(code, file=sys.stderr)
         code = 1
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does before what follows
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, like Python's exit
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -157,14 +115,14 @@ def run(module: str, *words: str) -> NoReturn:
 
 
 def serve(path: str) -> tuple[dict[str, Any], list[int]]:
-    """Answer clients for ever; returns in each fork that is to become a command."""
+    """Answer clients until the starting process ends; returns in each fork that runs a command."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
     print("ready", flush=True)
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:  # closed: whoever started this is gone
+        if sys.stdin in ready:  # closed: the starting process has ended
             os._exit(0)
         connection, _ = listener.accept()
         if os.fork():
@@ -186,12 +144,16 @@ def serve(path: str) -> tuple[dict[str, Any], list[int]]:
 def main() -> None:
     search = sys.path[1:]
     gc.disable()
-    load_libraries()
-    assert threading.active_count() == 1, f"threads don't survive a fork: {threading.enumerate()}"
+    for name in LIBRARIES:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # the command that needs it reports it
+            print(f"fork server: {name} is not installed", file=sys.stderr)
+    assert threading.active_count() == 1, f"threads do not survive a fork: {threading.enumerate()}"
     gc.collect()
     gc.freeze()
     gc.enable()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that ended are not waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps forks
     job, streams = serve(sys.argv[1])
     become(job, streams, search)
     run(*job["arguments"])

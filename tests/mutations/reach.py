@@ -1,6 +1,6 @@
-"""How near each test file is to a module: the tests nearest to a mutated module come first, all others after them.
+"""The order of test files for a mutated module: files with the fewest imports between come first.
 
-This is an order and leaves nothing out: a test reaches modules also through commands that it starts.
+No file is left out: a test reaches modules also through commands that it starts.
 """
 
 import ast
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-READ_CODE_AS_TEXT = ("test_mutations.py", "test_digests_follow_code.py")  # would notice any change, for no fault
+READ_CODE_AS_TEXT = ("test_mutations.py", "test_digests_follow_code.py")  # would fail on any change
 
 
 class Reach:
-    """The imports of the project in `root` and of its tests, wherever they stand in a file."""
+    """The imports of the project in `root` and of its tests, anywhere in a file."""
 
     def __init__(self, root: Path):
         self.root = root
 
     def nearest(self, module: Path) -> list[Path]:
-        """The test files with the fewest imports between: the one of its name first, then those of few modules."""
+        """The test files with the fewest imports between: first the one of its name, then those of few modules."""
         fewest = min((reached[module] for reached in self.distances.values() if module in reached), default=0)
         near = [test for test, reached in self.distances.items() if reached.get(module) == fewest]
         return sorted(near, key=lambda test: (module.stem not in test.stem, len(self.distances[test])))
@@ -32,33 +32,32 @@ class Reach:
 
     @cached_property
     def modules(self) -> dict[str, Path]:
-        """Every module by the name under which it is imported: those of the tests by their file's name alone."""
-        files = sorted((self.root / "pipeline").rglob("*.py"))
-        names = [
-            ".".join(path.relative_to(self.root).with_suffix("").parts).removesuffix(".__init__") for path in files
-        ]
-        helpers = {path.stem: path for path in (self.root / "tests").rglob("*.py") if not path.stem.startswith("test_")}
-        return helpers | dict(zip(names, files, strict=True))
+        """Import name -> file; the helpers of tests are imported by their file's name."""
+        helpers = [path for path in (self.root / "tests").rglob("*.py") if not path.stem.startswith("test_")]
+        names = {path.stem: path for path in helpers}
+        for path in sorted((self.root / "pipeline").rglob("*.py")):
+            names[".".join(path.relative_to(self.root).with_suffix("").parts).removesuffix(".__init__")] = path
+        return names
 
     @cached_property
     def distances(self) -> dict[Path, dict[Path, int]]:
-        """How many imports lie between each test file and each module that it reaches."""
+        """The number of imports between each test file and each module that it reaches."""
         imports = {path: set(self._imported(path)) for path in self.modules.values()}
-        tests = [test for test in (self.root / "tests").rglob("test_*.py") if test.name not in READ_CODE_AS_TEXT]
-        return {test: self._from(test, imports) for test in sorted(tests)}
-
-    def _from(self, test: Path, imports: dict[Path, set[Path]]) -> dict[Path, int]:
-        found = dict.fromkeys(self._imported(test), 1)
-        waiting = deque(found)
-        while waiting:
-            path = waiting.popleft()
-            for imported in imports[path] - found.keys():
-                found[imported] = found[path] + 1
-                waiting.append(imported)
-        return found
+        distances: dict[Path, dict[Path, int]] = {}
+        for test in sorted((self.root / "tests").rglob("test_*.py")):
+            if test.name in READ_CODE_AS_TEXT:
+                continue
+            found = distances[test] = dict.fromkeys(self._imported(test), 1)
+            waiting = deque(found)
+            while waiting:
+                path = waiting.popleft()
+                for imported in imports[path] - found.keys():
+                    found[imported] = found[path] + 1
+                    waiting.append(imported)
+        return distances
 
     def _imported(self, path: Path) -> Iterator[Path]:
-        """What a file imports, and what it names as "module:attribute", as families name their networks."""
+        """The imports of a file, and the modules that it names as "module:attribute", as families name networks."""
         for node in ast.walk(ast.parse(path.read_bytes())):
             match node:
                 case ast.Import():

@@ -1,18 +1,21 @@
-"""Mutations of the numerical code: which tests catch them (`make mutations`).
+"""Mutation tests of the numerical code: which tests catch small mistakes (`make mutations`).
 
-From every place where the numerical code can be mutated, a seed draws some for each part, kinds in turn. Each is made
-in a copy of the checkout; the fast tests run there, the module's own first, until one fails. What survives them all
-meets the slow tests that train and run whole workflows. Linters are not asked. A mutation that changes nothing anybody
-could see stands with its reason in equivalent.yaml, and the next one is drawn in its place.
+A seed draws places where the numerical code can be mutated, from each part, kinds in turn. Each mutation is made in a
+copy of the checkout. The fast tests run until one fails, the module's own first; survivors meet the slow tests that
+train and run whole workflows. A mutation that no test can notice is listed with its reason in equivalent.yaml, and
+another one is drawn instead.
 
-Outcomes are kept (--outcomes): a second call runs what is new, and again what survived. The report is Markdown.
+Outcomes are stored (--outcomes): a second call runs new mutations, and survivors again. The report is Markdown.
 """
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,9 +23,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 
 import yaml
-from forked import load_libraries, pytest_in
 from reach import Reach
 from sites import Mutation, mutations
 
@@ -41,11 +44,18 @@ EQUIVALENT = Path(__file__).parent / "equivalent.yaml"
 FAST, SLOW = "not slow and not demo", "slow and not demo"
 STEPS = {"near": "the nearest fast tests", "fast": "the other fast tests", "slow": "slow tests"}
 SLOW_TESTS = ("tests/slow/*.py", "tests/workflow/test_whole_run.py", "tests/workflow/test_more_models.py")
+LIBRARIES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "scipy.stats", "pandas", "matplotlib.pyplot")
+SECONDS_A_TEST = 300  # more than any takes
+SECONDS_IN_ALL = 3600
+OPTIONS = [
+    *("-x", "-q", "-rfE", "--tb=short", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
+    *("-o", f"faulthandler_timeout={SECONDS_A_TEST}", "-o", "faulthandler_exit_on_timeout=true"),
+]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutation: the test that caught it, and in which run of tests."""
+    """The test that caught a mutation, and the step in which it ran."""
 
     name: str
     line: int
@@ -64,69 +74,108 @@ def candidates(root: Path, pattern: str) -> list[Mutation]:
 def drawn(root: Path, seed: int, count: int) -> Iterator[tuple[str, Mutation]]:
     """`count` mutations with their parts: the parts in turn, within each the kinds in turn, each by lot.
 
-    The lot is a hash of seed and name: code elsewhere moves no lot.
+    The lot is a hash of seed and name, so a change elsewhere in the code moves no lot.
     """
     equivalent = yaml.safe_load(EQUIVALENT.read_text()) or {}
     turns = []
-    for part, pattern in PARTS.items():
-        by_lot = sorted(
-            candidates(root, pattern), key=lambda one: hashlib.sha256(f"{seed} {one.name}".encode()).digest()
-        )
+    for number, (part, pattern) in enumerate(PARTS.items()):
+        found = [one for one in candidates(root, pattern) if one.name not in equivalent]
+        found.sort(key=lambda one: hashlib.sha256(f"{seed} {one.name}".encode()).digest())
         kinds: dict[str, int] = {}
         rounds = []
-        for place, one in enumerate(one for one in by_lot if one.name not in equivalent):
+        for place, one in enumerate(found):
             rounds.append((kinds.setdefault(one.kind, 0), place, one))
             kinds[one.kind] += 1
-        turns += [(turn, part, one) for turn, (_, _, one) in enumerate(sorted(rounds, key=lambda entry: entry[:2]))]
-    for _, part, one in sorted(turns, key=lambda entry: (entry[0], list(PARTS).index(entry[1])))[:count]:
+        rounds.sort(key=lambda entry: entry[:2])
+        turns += [(turn, number, part, one) for turn, (_, _, one) in enumerate(rounds)]
+    for _, _, part, one in sorted(turns, key=lambda entry: entry[:2])[:count]:
         yield part, one
 
 
 def copied(root: Path, folder: Path) -> None:
-    """The checkout as it is, with what is not committed and without what git ignores."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        check=True,
-    )
+    """Copy the checkout with uncommitted files, without ignored ones."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, check=True)
     for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
         if (root / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
 
 
+def pytest_in(folder: Path, arguments: list[str]) -> str | None:
+    """Run the tests of the checkout in `folder` in a fork until one fails; returns its name, or None.
+
+    The fork has the libraries loaded and no module of the project, as if started anew.
+    """
+    output = folder.parent / "output"
+    child = os.fork()
+    if child == 0:
+        os._exit(_run_pytest(folder, arguments, output))
+    code, ends = -signal.SIGKILL, time.monotonic() + SECONDS_IN_ALL
+    while time.monotonic() < ends:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        time.sleep(0.2)
+    else:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    text = output.read_text(errors="replace")
+    if code in (0, 5):  # 5: no test was selected
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (\S.*)$", text, re.MULTILINE)
+    if found is None and "Timeout" in text:
+        return f"time limit of {SECONDS_A_TEST} s for a test"
+    return found[1] if found else f"exit code {code}: {text[-200:]!r}"
+
+
+def _run_pytest(folder: Path, arguments: list[str], output: Path) -> int:
+    os.setsid()
+    os.chdir(folder)
+    with output.open("wb") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    sys.path[0] = str(folder)
+    sys.modules["__main__"] = ModuleType("__main__")  # processes spawned by a test would import it again
+    os.environ["PYTHONPATH"] = str(folder)
+    import pytest
+
+    try:
+        return int(pytest.main(OPTIONS + arguments))
+    finally:
+        sys.stdout.flush()
+
+
 def outcome(mutation: Mutation, part: str, folder: Path, reach: Reach, until: str) -> Outcome:
-    """Make the mutation in the copy, run the tests, undo it; the test that failed must pass then."""
+    """Make the mutation in the copy, run the tests, undo it; the test that failed must then pass."""
     path = folder / mutation.path
     source = path.read_bytes()
     started = time.monotonic()
     near, others = reach.nearest(ROOT / mutation.path), reach.others(ROOT / mutation.path)
     slow = [*near, *(found for pattern in SLOW_TESTS for found in sorted(ROOT.glob(pattern)) if found not in near)]
     runs = {"near": (FAST, near), "fast": (FAST, others), "slow": (SLOW, slow)}
-    caught, how = None, ""
+    caught, how = None, "survived"
     try:
         path.write_bytes(mutation.applied(source))
         for step in list(STEPS)[: list(STEPS).index(until) + 1]:
             marker, files = runs[step]
-            how = STEPS[step]
             names = [str(file.relative_to(ROOT)) for file in files]
-            if names and (caught := pytest_in(folder, ["-m", marker, *names], folder.parent / "output")):
+            if names and (caught := pytest_in(folder, ["-m", marker, *names])):
+                how = STEPS[step]
                 break
             shutil.rmtree(folder / ".hypothesis", ignore_errors=True)
     finally:
         path.write_bytes(source)
     test = (caught or "").partition(" - ")[0]
-    if "::" in test and pytest_in(folder, [test], folder.parent / "output"):
-        sys.exit(f"without any mutation, too: {test}\n{(folder.parent / 'output').read_text()[-2000:]}")
+    if "::" in test and pytest_in(folder, [test]):
+        sys.exit(f"fails without a mutation, too: {test}\n{(folder.parent / 'output').read_text()[-2000:]}")
     seconds = round(time.monotonic() - started, 1)
-    return Outcome(
-        mutation.name, mutation.line, mutation.kind, part, caught or "", how if caught else "survived", seconds
-    )
+    return Outcome(mutation.name, mutation.line, mutation.kind, part, caught or "", how, seconds)
 
 
 def report(outcomes: list[Outcome]) -> str:
-    """A table of all, and the counts."""
+    """A table of all outcomes, and the counts."""
     near, fast, slow = (sum(one.how == how for one in outcomes) for how in STEPS.values())
     lines = [f"{len(outcomes)} mutations: {near + fast} caught by `make check`, {slow} more by slow tests."]
     lines += ["", "| part | line | mutation | caught by |", "|---|---|---|---|"]
@@ -143,28 +192,30 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--outcomes", type=Path, default=ROOT / "results" / "work" / "mutations" / "outcomes.jsonl")
-    parser.add_argument("--until", choices=STEPS, default="slow", help="the tests that a survivor meets in the end")
-    parser.add_argument("--list", action="store_true", help="print what is drawn, and run nothing")
+    parser.add_argument("--until", choices=STEPS, default="slow", help="the last tests that a survivor meets")
+    parser.add_argument("--list", action="store_true", help="print the drawn mutations and run nothing")
     arguments = parser.parse_args()
     chosen = list(drawn(ROOT, arguments.seed, arguments.count))
     if arguments.list:
         for part, mutation in chosen:
             print(f"{part}: {mutation.name} (line {mutation.line}, {mutation.kind})")
         return
-    kept = {}
+    stored = {}
     if arguments.outcomes.is_file():
-        kept = {one["name"]: Outcome(**one) for one in map(json.loads, arguments.outcomes.read_text().splitlines())}
+        stored = {one["name"]: Outcome(**one) for one in map(json.loads, arguments.outcomes.read_text().splitlines())}
     arguments.outcomes.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("BRIGHT_NETWORKS", str(ROOT / "results" / "networks"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as where tests run in several processes
     os.nice(10)
-    load_libraries()
+    for name in (*LIBRARIES, "pytest"):
+        importlib.import_module(name)
     found = []
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
         folder = Path(place) / "checkout"
         copied(ROOT, folder)
         reach = Reach(ROOT)
         for part, mutation in chosen:
-            known = kept.get(mutation.name)
+            known = stored.get(mutation.name)
             if known is None or known.how == "survived":
                 known = outcome(mutation, part, folder, reach, arguments.until)
                 with arguments.outcomes.open("a") as file:

@@ -1,7 +1,7 @@
-"""Where the numerical code can be mutated, and how: small changes of one expression or statement.
+"""Mutations of the numerical code: small changes of one expression or statement.
 
-A site's name is its file, its function and its change, so that it stays the same when lines move.
-Text is left alone: docstrings, annotations, messages, log lines, errors, help.
+A mutation's name is its file, its function and its change, so it stays the same when lines move.
+Text is not mutated: docstrings, annotations, messages, log lines, errors, help.
 """
 
 import ast
@@ -12,47 +12,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.FloorDiv,
-    ast.Pow: ast.Mult,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-}
-PAIRS = ("min max", "amin amax", "argmin argmax", "minimum maximum", "floor ceil", "any all", "sin cos", "train eval")
-OTHER_NAME = {a: b for pair in PAIRS for a, b in (pair.split(), reversed(pair.split()))} | {
+OPERATOR_PAIRS = (
+    *("Add Sub", "Sub Add", "Mult Div", "Div Mult", "FloorDiv Mult", "Mod FloorDiv", "Pow Mult", "LShift RShift"),
+    *("RShift LShift", "Lt LtE", "LtE Lt", "Gt GtE", "GtE Gt", "Eq NotEq", "NotEq Eq", "And Or", "Or And"),
+)
+OPERATORS = {getattr(ast, a): getattr(ast, b) for a, b in map(str.split, OPERATOR_PAIRS)}
+NAME_PAIRS = (
+    *("min max", "amin amax", "argmin argmax", "minimum maximum", "floor ceil", "any all", "sin cos", "train eval"),
+    *("cumsum cumprod", "zeros ones", "zeros_like ones_like", "randn rand", "std var"),
+)
+OTHER_NAME = {a: b for pair in NAME_PAIRS for a, b in (pair.split(), reversed(pair.split()))} | {
     "mean": "sum",
-    "cumsum": "cumprod",
-    "cumprod": "cumsum",
-    "zeros": "ones",
-    "zeros_like": "ones_like",
-    "ones": "zeros",
-    "ones_like": "zeros_like",
-    "randn": "rand",
-    "rand": "randn",
-    "std": "var",
-    "var": "std",
     "no_grad": "enable_grad",
     "inference_mode": "enable_grad",
 }
-# Functions and methods whose result stands where their first operand could stand.
+# Functions and methods that can be replaced by their first operand.
 PASSES = re.compile(
     "abs|ceil|clamp|clamp_|clamp_max|clamp_min|clip|detach|double|exp|flip|float|floor|leaky_relu|log|log2|relu"
     "|reversed|rint|round|rsqrt|sigmoid|softmax|softplus|sorted|sqrt|square|tanh"
 )
-# Functions whose keyword arguments say over what, or how, is reduced or resampled.
+# Functions whose keyword arguments give the dimensions or the way of a reduction or resampling.
 REDUCTIONS = re.compile(
     "all|amax|amin|any|argmax|argmin|argsort|average|cat|concatenate|cov|cross_entropy|interpolate|max|mean|median"
     "|min|mse_loss|norm|percentile|prod|quantile|softmax|sort|sorted|stack|std|sum|topk|var|vector_norm"
@@ -77,11 +56,11 @@ class Mutation:
     after: str
     kind: str
     number: int = 0
-    """Counts the same changes of one function."""
+    """Counts equal changes of one function."""
 
     @property
     def name(self) -> str:
-        """The same wherever the function lies in its file."""
+        """Independent of the function's place in its file."""
         again = f" #{self.number}" if self.number else ""
         return f"{self.path} {self.function}: {self.before} -> {self.after}{again}"
 
@@ -90,7 +69,7 @@ class Mutation:
 
 
 def mutations(path: Path, root: Path) -> list[Mutation]:
-    """Every mutation of a module, in the order of its lines."""
+    """Every mutation of a module, in the order of lines."""
     source = path.read_bytes()
     starts = [0]
     for line in source.splitlines(keepends=True):
@@ -101,18 +80,14 @@ def mutations(path: Path, root: Path) -> list[Mutation]:
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         before = " ".join(ast.unparse(node).split())
-        key = (function, before, after)
-        found.append(
-            Mutation(str(path.relative_to(root)), function, node.lineno, start, end, before, after, kind, counts[key])
-        )
-        counts[key] += 1
+        number = counts[function, before, after]
+        name = str(path.relative_to(root))
+        found.append(Mutation(name, function, node.lineno, start, end, before, after, kind, number))
+        counts[function, before, after] += 1
     return found
 
 
-Change = tuple[ast.expr | ast.stmt, str, str, str]
-
-
-def _changes(node: ast.AST, function: str) -> Iterator[Change]:
+def _changes(node: ast.AST, function: str) -> Iterator[tuple[ast.expr | ast.stmt, str, str, str]]:
     """Node, function, kind and new text of every change below a node."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
@@ -121,36 +96,28 @@ def _changes(node: ast.AST, function: str) -> Iterator[Change]:
             yield node, function, kind, after
     for test in _tests(node):
         yield test, function, "branches", f"(not ({ast.unparse(test)}))"
-    for child in _children(node):
-        yield from _changes(child, function)
-
-
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """What below a node is code with numbers."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "bases"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_text(child) and (name != "decorator_list" or _is_gradient(child)):
-                yield child
-
-
-def _is_gradient(decorator: ast.AST) -> bool:
-    return isinstance(decorator, ast.Call) and _called(decorator) in ("no_grad", "inference_mode")
+            if not isinstance(child, ast.AST) or _is_text(child):
+                continue
+            called = _called(child) if isinstance(child, ast.Call) else ""
+            if name != "decorator_list" or called in ("no_grad", "inference_mode"):
+                yield from _changes(child, function)
 
 
 def _is_text(node: ast.AST) -> bool:
     """Messages, errors, log lines, declarations of settings, checks of lengths, and a script's last lines."""
-    if isinstance(node, ast.keyword) and node.arg == "strict":
-        return True
-    if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
-        return True
-    if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
-        return True
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return True
-    if isinstance(node, ast.Call):
-        return _called(node) in TEXTUAL or _receiver(node) in LOGGERS or _called(node).endswith(("Error", "Image"))
+    match node:
+        case ast.Raise() | ast.Assert() | ast.JoinedStr() | ast.Import() | ast.ImportFrom():
+            return True
+        case ast.keyword(arg="strict") | ast.Expr(value=ast.Constant()):
+            return True
+        case ast.If():
+            return ast.unparse(node.test).startswith("__name__")
+        case ast.Call():
+            return _called(node) in TEXTUAL or _receiver(node) in LOGGERS or _called(node).endswith(("Error", "Image"))
     return False
 
 
@@ -168,16 +135,15 @@ def _of_node(node: ast.expr | ast.stmt) -> Iterator[tuple[str, str]]:
     """Kind and new text of every change of this node itself."""
     match node:
         case ast.BinOp() if type(node.op) in OPERATORS and not (_is_joined(node.left) or _is_joined(node.right)):
-            yield "arithmetic", _parts(node.left, OPERATORS[type(node.op)](), node.right)
+            other = ast.BinOp(node.left, OPERATORS[type(node.op)](), node.right)
+            yield "arithmetic", f"({ast.unparse(other)})"
         case ast.AugAssign():
             if type(node.op) in OPERATORS and not _is_joined(node.value):
                 yield "arithmetic", ast.unparse(ast.AugAssign(node.target, OPERATORS[type(node.op)](), node.value))
             yield "statement", "pass"
         case ast.Compare() if len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
-            yield (
-                "comparison",
-                f"({ast.unparse(ast.Compare(node.left, [OPERATORS[type(node.ops[0])]()], node.comparators))})",
-            )
+            other = ast.Compare(node.left, [OPERATORS[type(node.ops[0])]()], node.comparators)
+            yield "comparison", f"({ast.unparse(other)})"
         case ast.BoolOp():
             yield "condition", f"({ast.unparse(ast.BoolOp(OPERATORS[type(node.op)](), node.values))})"
         case ast.UnaryOp(op=ast.Not() | ast.USub()):
@@ -191,7 +157,12 @@ def _of_node(node: ast.expr | ast.stmt) -> Iterator[tuple[str, str]]:
         case ast.Constant(value=float()):
             yield "constant", repr(node.value * 2 or 1.0)
         case ast.Slice():
-            yield from _slices(node)
+            for name in ("lower", "upper"):  # plain numbers change as constants
+                bound = getattr(node, name)
+                if bound is not None and not isinstance(bound, ast.Constant | ast.UnaryOp):
+                    changed = ast.Slice(node.lower, node.upper, node.step)
+                    setattr(changed, name, ast.BinOp(bound, ast.Add(), ast.Constant(1)))
+                    yield "off by one", ast.unparse(changed)
         case ast.Attribute() if node.attr in OTHER_NAME:
             yield "other function", ast.unparse(ast.Attribute(node.value, OTHER_NAME[node.attr]))
         case ast.Name() if node.id in ("min", "max", "any", "all"):
@@ -203,7 +174,7 @@ def _of_node(node: ast.expr | ast.stmt) -> Iterator[tuple[str, str]]:
 
 
 def _tests(node: ast.AST) -> list[ast.expr]:
-    """The conditions on which a statement or a comprehension goes one way or the other, but to errors and log lines."""
+    """The conditions of a statement or a comprehension, except those that lead to errors and log lines."""
     if isinstance(node, ast.If):
         only_text = all(isinstance(line, ast.Raise) or _is_text(getattr(line, "value", line)) for line in node.body)
         found = [] if only_text else [node.test]
@@ -212,25 +183,11 @@ def _tests(node: ast.AST) -> list[ast.expr]:
     return [test for test in found if not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not))]
 
 
-def _parts(left: ast.expr, op: ast.AST, right: ast.expr) -> str:
-    return f"({ast.unparse(ast.BinOp(left, op, right))})"  # type: ignore[arg-type]
-
-
 def _is_joined(node: ast.expr) -> bool:
-    """A text, a list, a path: what `+`, `*`, `%` and `/` do not calculate with."""
+    """Text, a list or a path, for which `+`, `*`, `%` and `/` do not calculate."""
     return isinstance(node, ast.List | ast.Tuple | ast.JoinedStr | ast.ListComp) or (
         isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-
-
-def _slices(node: ast.Slice) -> Iterator[tuple[str, str]]:
-    """Off by one at each bound that is no plain number (those change as constants)."""
-    for name in ("lower", "upper"):
-        bound = getattr(node, name)
-        if bound is not None and not isinstance(bound, ast.Constant | ast.UnaryOp):
-            changed = ast.Slice(node.lower, node.upper, node.step)
-            setattr(changed, name, ast.BinOp(bound, ast.Add(), ast.Constant(1)))
-            yield "off by one", ast.unparse(changed)
 
 
 def _calls(node: ast.Call) -> Iterator[tuple[str, str]]:
