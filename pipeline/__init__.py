@@ -4,7 +4,6 @@ For a Python session or a notebook: `from pipeline import load_autoencoder` (see
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,6 @@ __path__.append(str(Path(__file__).with_name("commands")))
 
 # numpy's and scipy's linear algebra on one thread: on many it is slower here, and sums depend on how many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-# A stage that is told the digest of its code watches all that is imported from here on.
-if "--code" in sys.argv:
-    from pipeline.base.running_code import split_arguments, watch
-
-    told, _ = split_arguments(sys.argv)
-    if told is not None:
-        watch(told)
 
 
 def __getattr__(name: str) -> Any:

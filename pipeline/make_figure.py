@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import InputsArgument, listed, run_stage, stage
+from pipeline.base.command import InputsArgument, run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.families import load
@@ -24,7 +24,7 @@ def make_figure(
     if job.figure not in FIGURES:
         raise InputError(f"settings: figure: should be one of {', '.join(FIGURES)}, not {job.figure!r}")
     draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")
-    save(draw(job, parse_inputs(listed(inputs))), png, pdf)
+    save(draw(job, parse_inputs(inputs or [])), png, pdf)
     logger.info("wrote %s", png)
 
 

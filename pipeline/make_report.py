@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_text
-from pipeline.base.command import InputsArgument, listed, run_stage, stage
+from pipeline.base.command import InputsArgument, run_stage, stage
 from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
@@ -21,7 +21,7 @@ def make_report(
     inputs: InputsArgument = None,
     records: Annotated[Path, typer.Option(help="The folder of the jobs' records (json).")] = RECORDS,
 ) -> None:
-    page = render(job, parse_inputs(listed(inputs)), records)
+    page = render(job, parse_inputs(inputs or []), records)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)
 

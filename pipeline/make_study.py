@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import listed, run_stage, stage
+from pipeline.base.command import run_stage, stage
 from pipeline.stages.studies import StudyJob
 from pipeline.tables.measured import parse_named
 from pipeline.tables.render import write_table
@@ -27,7 +27,7 @@ def make_study(
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
     parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
 ) -> None:
-    table = build_study(job, [parse_named(trial) for trial in listed(trials)])
+    table = build_study(job, [parse_named(trial) for trial in trials or []])
     write_table(table, csv, markdown, latex, parts)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import listed, run_stage, stage
+from pipeline.base.command import run_stage, stage
 from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
@@ -32,7 +32,7 @@ def make_table(
     print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
 ) -> None:
     build = build_claims if job.table == CLAIMS else build_table
-    table = build(job, [parse_named(summary) for summary in listed(summaries)], published)
+    table = build(job, [parse_named(summary) for summary in summaries or []], published)
     write_table(table, csv, markdown, latex, parts)
     if print_it:
         print(to_markdown(table))

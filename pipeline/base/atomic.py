@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.checksums import SUMS, Checksum, has_checksum, read_sums, sums_text, take_checksum
+from pipeline.base.code import check_code
 from pipeline.base.errors import InputError
 from pipeline.base.libraries import used_libraries
 from pipeline.base.locks import wait_for_lock
@@ -49,6 +50,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if has_checksum(path):
+            check_code()  # no result of edited code under the digest of the planned code
             _rename_with_checksum(temporary, path)
         else:
             temporary.replace(path)

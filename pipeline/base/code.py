@@ -1,15 +1,17 @@
-"""The digest of the code that can change a stage's numbers (promise 1).
+"""The digest of the code that can change a stage's numbers (promise 1), and the check that a stage runs this code.
 
-It is derived from the stage's command: the syntax trees, in canonical form, of its module and of all modules that
-it imports, directly or not, also inside functions. What is left out is named here with its reason. A family of
-models from elsewhere (`family: my_package.my_family`) counts with all that it imports of its own package.
-Modules are found by path, so that planning imports none of them.
+The digest covers the stage's command and every module that it imports, directly or not, also inside functions: their
+syntax trees in canonical form. A model family of another package (`family: my_package.my_family`) counts with all that
+it imports from that package. Modules are found by path, so that planning imports none of them.
+
+The workflow passes the digest to each stage (`--code ROOT+ROOT=DIGEST`). A stage compares it with its code at its
+start, and again before an output or a saved state is put in place. By hand, without the option, nothing is compared.
 """
 
 import ast
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, resolve_name
@@ -20,52 +22,63 @@ from pipeline.base.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 OWN = "pipeline"
-TOLD_DIGITS = 16
-"""Of the digest that a command is told."""
+OPTION = "--code"
+OPTION_DIGITS = 16  # of the digest in the option
+REMEDY = "undo the edit, or start snakemake again"
 
-# Modules (NAME) and packages with all in them (NAME.*) that are in no digest, and why they can't move a number.
-# What only they import is in none either.
+# Modules (NAME) and packages with all their modules (NAME.*) that no digest covers, and why they cannot change a
+# number. A module that only they import is not covered either.
 EXCLUDED_FROM_DIGEST = {
-    "pipeline.base.atomic": "writes files whole or not at all; what stands in them comes from elsewhere",
-    "pipeline.base.checksums": "what is not what it was ends the command, the rest passes unchanged",
-    "pipeline.base.command": "the command line: settings are read as they are, and are in the digest by value",
-    "pipeline.base.errors": "an error ends a command, and nothing is put in place",
-    "pipeline.base.parsing": "files and settings that are right pass unchanged, wrong ones end the command",
-    "pipeline.base.process": "cores, allocator and signals; the order of images does not depend on the workers",
-    "pipeline.base.progress": "bars and log lines",
-    "pipeline.base.running_code": "ends a command that runs other code than its run was planned with",
-    "pipeline.commands.*": "commands of people; no stage runs them",
+    "pipeline.base.atomic": "writes a file completely or not at all; its content comes from elsewhere",
+    "pipeline.base.checksums": "a damaged file ends the command; other files pass unchanged",
+    "pipeline.base.command": "the command line: settings are in the digest by value",
+    "pipeline.base.errors": "an error ends the command, and no output is put in place",
+    "pipeline.base.parsing": "valid files and settings pass unchanged; others end the command",
+    "pipeline.base.process": "cores for reading images in a fixed order; memory allocation and signals",
+    "pipeline.base.progress": "progress bars and log lines",
+    "pipeline.commands.*": "commands for people; no stage runs them",
     "pipeline.config.*": "whole configs; a job's settings are in its digest by value",
     "pipeline.data.pictures": "pictures that only people look at",
-    "pipeline.evaluation.validation": "measures a model while it is trained; no step reads it",
-    "pipeline.families": "finds the module that a config names; that module is in the digest itself",
+    "pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
+    "pipeline.families": "finds the module that a config names; that module is itself in the digest",
     "pipeline.generation.interactive": "for Python sessions and notebooks; no stage calls it",
-    "pipeline.models.metric_networks.manifest": "where networks lie; their weights are in the digest by sha256",
-    "pipeline.plan.*": "what is planned reaches a command by value, in its arguments",
-    "pipeline.settings.*": "what a job's settings are is in its digest by value",
-    "pipeline.stages.*": "what a job is told is in its digest by value",
-    "pipeline.training.history": "shows the numbers of a training; no step reads it",
+    "pipeline.models.metric_networks.manifest": "paths of networks; their weights are in the digest by sha256",
+    "pipeline.plan.*": "the plan reaches a command by value, in its arguments",
+    "pipeline.settings.*": "a job's settings are in its digest by value",
+    "pipeline.stages.*": "a job's settings are in its digest by value",
+    "pipeline.training.history": "records the training; no step reads it",
 }
 
 
 @dataclass(frozen=True)
 class Module:
-    """One module of the code: its file, the digest of what it does, and the modules that it imports."""
+    """A module of the code: its file, the digest of its canonical form, and its imports."""
 
     name: str
     path: Path
+    state: tuple[int, int] | None
+    """Modification time and size of the file, taken before it was read."""
     digest: str
     imports: tuple[str, ...]
     libraries: tuple[str, ...]
-    """The modules of others that it imports, by their first names; Python's own are not among them."""
+    """First names of the third-party modules that it imports."""
 
 
 def read_source(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Modification time and size of a file; None if it is missing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 class Code:
-    """The project under `root` as it is when it is looked at: each file is read once."""
+    """The project under `root`; each file is read once."""
 
     def __init__(self, root: Path = ROOT, read: Callable[[Path], str] = read_source):
         self.root, self.read = root, read
@@ -73,19 +86,18 @@ class Code:
         self.files: dict[str, Path | None] = {}
 
     def digest(self, roots: Iterable[str]) -> str:
-        """One digest for these modules and all that they import."""
-        text = "\n".join(f"{module.name} {module.digest}" for module in self.closure(roots))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """One digest of these modules and everything that they import."""
+        return joint_digest(self.closure(roots))
 
     def closure(self, roots: Iterable[str]) -> list[Module]:
-        """The modules and all that they import, directly or not, with the packages they lie in, by name."""
+        """These modules, everything that they import, directly or not, and the packages around them, by name."""
         found: dict[str, Module] = {}
         waiting = list(roots)
         for root in waiting:
             if self.file(root) is None:
                 raise InputError(f"{root}: no such module, of the project in {self.root} or elsewhere")
         while waiting:
-            for name in upwards(waiting.pop()):
+            for name in with_parents(waiting.pop()):
                 if name not in found and not is_excluded(name) and self.file(name) is not None:
                     found[name] = self.module(name)
                     waiting += found[name].imports
@@ -96,6 +108,7 @@ class Code:
         if name not in self.modules:
             path = self.file(name)
             assert path is not None
+            state = file_state(path)
             try:
                 tree = ast.parse(self.read(path), str(path))
             except SyntaxError as error:
@@ -104,20 +117,20 @@ class Code:
             libraries = tuple(sorted(set(_libraries(tree, name))))
             of_family = name.startswith("pipeline.families.") or name.partition(".")[0] != OWN
             digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
-            self.modules[name] = Module(name, path, digest, imports, libraries)
+            self.modules[name] = Module(name, path, state, digest, imports, libraries)
         return self.modules[name]
 
     def file(self, name: str) -> Path | None:
-        """The source of a module; None for what is no module, or has no source."""
+        """The source file of a module; None if there is none."""
         if name not in self.files:
             package, _, rest = name.partition(".")
-            bases = [base.joinpath(*rest.split(".")) if rest else base for base in self._places(package)]
+            bases = [base.joinpath(*rest.split(".")) if rest else base for base in self._locations(package)]
             paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
             self.files[name] = next((path for path in paths if path.is_file()), None)
         return self.files[name]
 
-    def _places(self, package: str) -> list[Path]:
-        """Where a package (or a module that is in none) lies; of what is elsewhere nothing is imported."""
+    def _locations(self, package: str) -> list[Path]:
+        """The folders of a package, or a top-level module's file without its suffix; nothing is imported."""
         if package == OWN:
             return [self.root / OWN]
         found = find_spec(package)
@@ -128,26 +141,26 @@ class Code:
         return [Path(found.origin).with_suffix("")] if found.origin and found.origin.endswith(".py") else []
 
     def _imports(self, tree: ast.Module, module: str, path: Path) -> Iterator[str]:
-        """The modules that a module imports anywhere, of the project and of its own package.
+        """The modules of the project, and of the module's own package, that a module imports anywhere.
 
-        Those that are left out are taken from the tree too: which names come from where moves no number there.
+        Imports of excluded modules are removed from the tree: they cannot change a number.
         """
         packages = {OWN, module.partition(".")[0]}
         own_package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         for node in running_statements(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                counting = []
+                kept = []
                 for alias in node.names:
                     name = self.imported(node, alias, own_package)
                     if name.partition(".")[0] not in packages:
-                        counting.append(alias)
+                        kept.append(alias)
                     elif not is_excluded(name):
-                        counting.append(alias)
+                        kept.append(alias)
                         yield name
-                node.names = counting
+                node.names = kept
 
     def imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> str:
-        """The module that a name is imported from, or that it is."""
+        """The module that a name is imported from, or the module that the name is."""
         if isinstance(node, ast.Import):
             return alias.name
         origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
@@ -157,7 +170,7 @@ class Code:
 
 
 def _libraries(tree: ast.Module, module: str) -> Iterator[str]:
-    """The first names of the modules of others that a module imports anywhere, but for types."""
+    """The first names of the third-party modules that a module imports anywhere, except for types."""
     own = {OWN, module.partition(".")[0], *sys.stdlib_module_names}
     for node in running_statements(tree):
         if isinstance(node, ast.Import):
@@ -169,25 +182,89 @@ def _libraries(tree: ast.Module, module: str) -> Iterator[str]:
 PROJECT = Code()
 
 
-def upwards(name: str) -> list[str]:
-    """A module and the packages it lies in."""
+def with_parents(name: str) -> list[str]:
+    """A module and the packages that contain it."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def is_excluded(name: str) -> bool:
-    return name in EXCLUDED_FROM_DIGEST or any(f"{package}.*" in EXCLUDED_FROM_DIGEST for package in upwards(name))
+    return name in EXCLUDED_FROM_DIGEST or any(f"{package}.*" in EXCLUDED_FROM_DIGEST for package in with_parents(name))
+
+
+def joint_digest(modules: Iterable[Module]) -> str:
+    """One digest of these modules."""
+    text = "\n".join(f"{module.name} {module.digest}" for module in modules)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
 def code_digest(roots: tuple[str, ...]) -> str:
     """The digest of a stage's code, 64 hexadecimal digits.
 
-    roots: its command's module and the modules of its models' families.
+    roots: the command's module and the modules of its models' families.
     """
     return PROJECT.digest(roots)
 
 
 def expected_code(roots: tuple[str, ...]) -> str:
-    """What a stage's command is told by `--code`: ROOT+ROOT=DIGEST."""
-    return f"{'+'.join(roots)}={code_digest(roots)[:TOLD_DIGITS]}"
+    """The value of a stage's `--code`: ROOT+ROOT=DIGEST."""
+    return f"{'+'.join(roots)}={code_digest(roots)[:OPTION_DIGITS]}"
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of `--code`, and the arguments without it; arguments behind `--` are another command's."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if OPTION not in own[:-1]:
+        return None, list(arguments)
+    place = own.index(OPTION)
+    return arguments[place + 1], [*arguments[:place], *arguments[place + 2 :]]
+
+
+_running: tuple[list[str], list[Module]] | None = None
+"""The roots and modules of this process's stage, as they were at its start; None without `--code`."""
+
+
+def start_code_check(option: str) -> None:
+    """Compare the stage's code with the digest in `--code`; InputError if it differs."""
+    global _running
+    names, _, expected = option.partition("=")
+    roots = names.split("+")
+    modules = _modules(roots)
+    found = joint_digest(modules)
+    if not expected or not found.startswith(expected):
+        raise InputError(
+            f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {found[: len(expected)]}, and this run"
+            f" was planned with {expected}; {REMEDY}"
+        )
+    _running = roots, modules
+
+
+def check_code() -> None:
+    """InputError if the stage's code was edited since its start; called before a result is put in place."""
+    global _running
+    if _running is None or all(file_state(module.path) == module.state for module in _running[1]):
+        return
+    roots, modules = _running
+    now = _modules(roots)
+    digests = {module.name: module.digest for module in now}
+    edited = next((module.path for module in modules if digests.get(module.name) != module.digest), None)
+    if edited is not None:
+        raise InputError(f"{_stage(roots)}: {edited} was edited while the stage was running; {REMEDY}")
+    _running = roots, now  # only words were edited
+
+
+def imported_libraries() -> frozenset[str]:
+    """First names of the third-party modules that this process's stage imports; none without `--code`."""
+    return frozenset(name for module in _running[1] for name in module.libraries) if _running else frozenset()
+
+
+def _modules(roots: list[str]) -> list[Module]:
+    try:
+        return Code().closure(roots)
+    except InputError as error:
+        raise InputError(f"{_stage(roots)}: {error}; {REMEDY}") from None
+
+
+def _stage(roots: list[str]) -> str:
+    return roots[0].rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""What every stage's command has in common: settings, log, one clear line for bad input, SIGTERM."""
+"""What all stages' commands share: settings, log, checks of their files, one line for bad input, exit codes."""
 
 import inspect
 import os
@@ -15,23 +15,23 @@ import typer
 from pydantic import BaseModel
 
 from pipeline.base.checksums import check
+from pipeline.base.code import split_arguments, start_code_check
 from pipeline.base.errors import InputError, disk_problem
 from pipeline.base.heartbeat import beating
 from pipeline.base.parsing import parse_json, parse_settings, shortened
 from pipeline.base.process import collect_garbage_rarely, keep_freed_memory, on_end_request
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
-from pipeline.base.running_code import OtherCode, refuse_other_code, split_arguments, watch
 from pipeline.base.yaml_files import parse_yaml
 
 TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
-KILLED = 137  # 128 + SIGKILL, what the kernel sends when memory ends
+KILLED = 137  # 128 + SIGKILL, the kernel's signal when memory is exhausted
 
-CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another digest; the workflow's word for a job."
+CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another digest; set by the workflow."
 
 SettingsArgument = Annotated[str, typer.Argument(help="The settings: JSON, or the path of a JSON or YAML file.")]
 ConfigArgument = Annotated[Path, typer.Argument(help="The run's config file.")]
-LogOption = Annotated[Path | None, typer.Option(help="Where the log lines go; the terminal without it.")]
+LogOption = Annotated[Path | None, typer.Option(help="The log file; without it, the terminal.")]
 
 InputsArgument = Annotated[
     list[str] | None,
@@ -42,62 +42,79 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def stage(work: Callable[..., None]) -> Callable[..., None]:
-    """The command of a stage from what it does with `job`, its settings: these become text, and it has --log.
+    """Make the command of a stage from a function that takes its settings, `job`, and its files.
 
-    Its help is its module's docstring. Every file that it is told of is checked first, wherever a checksum lies beside
-    one: inputs by this alone, and outputs of earlier, which it would replace.
+    The command takes the settings as text and has the option --log; its help is the docstring of the module. Each
+    `@FILE` among its arguments is replaced by the lines of that file. Every file that is given is compared with its
+    checksum, if it has one: inputs are checked nowhere else, and outputs may be replaced.
     """
     job, *options = inspect.signature(work).parameters.values()
 
     @wraps(work)
     def command(settings: str, *values: Any, log: Path | None = None, **named: Any) -> None:
         log_to(log)
-        given = _paths((settings, values, list(named.values())))
-        check(*(path for path in given if os.path.isdir(path.parent)))  # noqa: PTH112 - False for what can be no path
+        values, named = tuple(map(_expanded, values)), {name: _expanded(value) for name, value in named.items()}
+        given = _paths([settings, *values, *named.values()])
+        check(*(path for path in given if os.path.isdir(path.parent)))  # noqa: PTH112 - False for impossible paths
         work(read_settings(job.annotation, settings), *values, **named)
 
     text = job.replace(name="settings", annotation=SettingsArgument)
     log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
     command.__signature__ = inspect.Signature([text, *options, log])  # type: ignore[attr-defined]
-    command.__doc__ = work.__globals__["__doc__"]  # also of a module that runs as `bright STAGE`
+    command.__doc__ = work.__globals__["__doc__"]  # also for a module that runs as `bright STAGE`
     return command
 
 
-def _paths(told: Any) -> Iterator[Path]:
-    """The files among a command's arguments: paths, `NAME=PATH`, and those in a list or in an `@FILE`."""
-    if isinstance(told, Path):
-        yield told
-    elif isinstance(told, list | tuple):
-        for one in told:
+def _paths(value: Any) -> Iterator[Path]:
+    """The files that an argument, or a list of arguments, names: paths, and strings such as `NAME=PATH`."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
             yield from _paths(one)
-    elif isinstance(told, str) and told.startswith("@") and "=" not in told:
-        yield Path(told[1:])
-        yield from _paths(listed([told]))
-    elif isinstance(told, str) and not told.lstrip().startswith("{"):
-        yield Path(told.partition("=")[2] or told)
+    elif isinstance(value, str) and not value.lstrip().startswith("{"):
+        yield Path(value.partition("=")[2] or value)
+
+
+def _expanded(value: Any) -> Any:
+    """A list of arguments with the lines of its `@FILE`s; other values unchanged."""
+    if not isinstance(value, list):
+        return value
+    expanded: list[Any] = []
+    for argument in value:
+        if not isinstance(argument, str) or not argument.startswith("@") or "=" in argument:
+            expanded.append(argument)
+            continue
+        try:
+            expanded += Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise InputError(f"{argument}: no readable file of arguments ({error.strerror})") from None
+        check(Path(argument[1:]))
+    return expanded
 
 
 def run_stage(command: Callable[..., None], beats: bool = True) -> None:
-    """Run a stage's command line: bad input, and what a disk refuses, end with one line and exit code 2.
+    """Run a stage's command line.
 
-    SIGTERM, Ctrl-C and SIGHUP end it with 143, an allocation that failed with 137, as if the kernel had been first.
-    `beats`: whether this process beats into its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its
-    stage.
-    `--code ROOT+ROOT=DIGEST`, which the workflow adds, ends a stage whose code has another digest like bad input.
+    Bad input, edited code (`--code`) and disk errors end it with one line and exit code 2; SIGTERM, Ctrl-C and SIGHUP
+    with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this process updates its
+    job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
     """
     on_end_request(_terminate)
     keep_freed_memory()
     collect_garbage_rarely()
-    told, arguments = split_arguments(sys.argv[1:])
+    code, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None
     app.command(epilog=epilog)(command)
     try:
         with beating() if beats else nullcontext():
-            if told is not None:
-                _look_at_code(told, arguments)
+            if code is not None:
+                if "--log" in arguments[:-1]:
+                    log_to(Path(arguments[arguments.index("--log") + 1]))
+                start_code_check(code)
             app(arguments)
-    except (InputError, OtherCode) as error:
+    except InputError as error:
         _end_with(str(error))
     except Exception as error:
         if (line := disk_problem(error)) is not None:
@@ -117,19 +134,8 @@ def _end_with(problem: str) -> NoReturn:
     sys.exit(2)
 
 
-def _look_at_code(told: str, arguments: list[str]) -> None:
-    """Refuse to run another code than the one told (`pipeline.base.running_code`), in the stage's log too."""
-    watch(told)
-    try:
-        refuse_other_code()
-    except OtherCode:
-        if "--log" in arguments[:-1]:
-            log_to(Path(arguments[arguments.index("--log") + 1]))
-        raise
-
-
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Unwind, so that temporary files go; the training loops install a handler that saves first."""
+    """Unwind, so that temporary files are removed; training loops install a handler that saves first."""
     sys.exit(TERMINATED)
 
 
@@ -148,21 +154,7 @@ def read_settings(kind: type[Settings], argument: str) -> Settings:
 
 
 def needed(path: Path | None, option: str, reason: str) -> Path:
-    """The path of an option that this command can't do without."""
+    """The path of an option that this job requires."""
     if path is None:
         raise InputError(f"{option} is missing: {reason}")
     return path
-
-
-def listed(arguments: list[str] | None) -> list[str]:
-    """The arguments of a command; `@FILE` stands for the lines of that file."""
-    found: list[str] = []
-    for argument in arguments or []:
-        if not argument.startswith("@") or "=" in argument:
-            found.append(argument)
-            continue
-        try:
-            found += Path(argument[1:]).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise InputError(f"{argument}: no readable file of arguments ({error.strerror})") from None
-    return found

@@ -5,22 +5,21 @@ stays, and says which one that was. They are kept beside each of its files (`che
 """
 
 import platform
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 
-from pipeline.base.running_code import Watch
+from pipeline.base.code import imported_libraries
 
 NO_NUMBERS = {"pydantic": "settings pass unchanged, or end the command", "typer": "the command line"}
 """Libraries whose version can move no number, and why."""
 
 
 def used_libraries() -> dict[str, str]:
-    """Of the stage that this process runs by the workflow's word (`--code`): library -> version; {} in any other."""
-    watches = (finder for finder in sys.meta_path if isinstance(finder, Watch))
-    return next((versions(watch.libraries) for watch in watches), {})
+    """The libraries of the stage that this process runs for the workflow (`--code`), and their versions."""
+    modules = imported_libraries()
+    return versions(modules) if modules else {}
 
 
 @cache

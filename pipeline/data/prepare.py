@@ -23,7 +23,6 @@ import PIL
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
-from pipeline.base.running_code import refuse_other_code
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from pipeline.data.decode import BadImage, square_pixels
 from pipeline.data.listing import EMBEDDED_COLLECTIONS, printable
@@ -76,7 +75,6 @@ def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
 
 
 def _call(task: Any) -> Any:
-    refuse_other_code()  # a spawned process imports anew
     return _function(task)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from finished_plan import tiny_plan, tiny_values
 
-from pipeline.base.command import listed
+from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.plan.arguments import LONGEST, find_entry, named_arguments, settings_argument, write_arguments
 from pipeline.plan.shards import planned
+from pipeline.settings.fields import Section
 from pipeline.stages.common import Job, path_of
 from pipeline.stages.tables import tables
 
@@ -53,7 +54,19 @@ def test_long_ones_stand_in_files_that_the_command_reads(many: Job) -> None:
     command = shlex.join([settings, *inputs])
     assert len(command) < 500 and len(json.dumps(many.settings)) > LONGEST
     assert json.loads(Path(settings).read_text()) == many.settings
-    assert listed(inputs) == pairs(many)
+    assert taken(inputs) == pairs(many)
+
+
+def taken(arguments: list[str]) -> list[str]:
+    """The list of arguments that a stage's function receives."""
+    received: list[str] = []
+
+    @stage
+    def work(job: Section, arguments: list[str]) -> None:
+        received.extend(arguments)
+
+    work("{}", arguments)
+    return received
 
 
 def test_both_at_their_longest_fit_one_command() -> None:
@@ -78,7 +91,7 @@ def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
 
 def test_a_file_of_arguments_that_is_not_there_gets_one_line() -> None:
     with pytest.raises(InputError, match=r"@absent\.txt: no readable file of arguments"):
-        listed(["a=b", "@absent.txt"])
+        taken(["a=b", "@absent.txt"])
 
 
 def test_an_entry_is_found_whose_job_another_entry_has_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_origin
 import pytest
 from pydantic import BaseModel
 
-from pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, upwards
+from pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
 from pipeline.config.root import read_config
 from pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
 from pipeline.plan.shards import planned
@@ -144,7 +144,6 @@ USED = {
     "pipeline.base.process.cores": "how many processes share the work",
     "pipeline.base.process.own_cores": "how many threads read ahead",
     "pipeline.base.command.TERMINATED": "an exit code",
-    "pipeline.base.command.listed": "reads paths from a list of arguments",
     "pipeline.base.command.needed": "ends the command where a path is missing",
     "pipeline.base.command.read_settings": "the settings, which are in the digest by value",
     "pipeline.base.command.run_stage": "starts the command, whose arguments are its job's",
@@ -159,9 +158,6 @@ USED = {
     "pipeline.base.progress.Progress": "counts for a person who waits",
     "pipeline.base.progress.log_to": "where log lines go",
     "pipeline.base.progress.logger": "log lines",
-    "pipeline.base.running_code.refuse_other_code": "ends the command",
-    "pipeline.base.running_code.split_arguments": "finds what `refuse_other_code` is to look at",
-    "pipeline.base.running_code.watch": "remembers what `refuse_other_code` is to tell",
     "pipeline.families.parse_autoencoder": "settings that are right pass unchanged",
     "pipeline.families.parse_generator": "settings that are right pass unchanged",
     "pipeline.config.root.read_config": "the paper's config, printed where there are no settings: no job is without",
@@ -276,7 +272,7 @@ def test_no_number_comes_from_a_method_of_settings() -> None:
 def test_nothing_is_named_that_is_not_there() -> None:
     """A list kept by hand holds what is used, and no more."""
     assert not USED.keys() - {use.name for use in used()}
-    imported = {name for use in imports() for name in upwards(use.name)}
+    imported = {name for use in imports() for name in with_parents(use.name)}
     reached = imported | {f"{name}.*" for name in imported}
     assert EXCLUDED_FROM_DIGEST.keys() - reached == {"pipeline.commands.*", "pipeline.plan.*"}, (
         "only these lie above the stages"
