@@ -1,16 +1,12 @@
 """Metrics of generation (appendix B) from stored features, each with a 95% interval.
 
-- Fréchet distance (frechet): FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's.
-- Kernel distance (kernel_distance): KID on InceptionV3's features.
-- Gaussian kernel distance (gaussian_kernel_distance): CMMD on CLIP ViT-L/14's embeddings at 336 px.
-- Score: exp(mean KL(p(y|x) || p(y))), mean and deviation over 10 splits; IS on InceptionV3's logits.
-- Precision, recall, F1, density and coverage (precision_recall).
-
-On another network's features these are other metrics, and the tables name them so.
+METRICS has how each is computed, SPACES which are computed in which feature space. On another network's features they
+are other metrics, and the tables name them so.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +15,15 @@ from pipeline.base.errors import InputError
 from pipeline.base.summary import Summary, Value
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
-from pipeline.evaluation.gaussian_kernel_distance import SCALE, SIGMA, gaussian_kernel_distance
-from pipeline.evaluation.kernel_distance import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
+from pipeline.evaluation.kernel_distance import (
+    SCALE,
+    SIGMA,
+    SUBSET_SEED,
+    SUBSET_SIZE,
+    SUBSETS,
+    gaussian_kernel_distance,
+    kernel_distance,
+)
 from pipeline.evaluation.precision_recall import (
     NEIGHBOURHOOD,
     WIDE_NEIGHBOURHOOD,
@@ -33,8 +36,94 @@ from pipeline.stages.evaluation import EvaluationJob
 SCORE_SPLITS = 10
 SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of a small set moves by per cents
 
-# What each feature space is used for, and whose function or which protocol takes it.
-SERVES: dict[str, dict[str, str]] = {
+
+def frechet(generated: FeatureSet, reference: FeatureSet, library: str) -> dict[str, Value]:
+    """FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's."""
+    sets = generated.features, reference.features
+    distance = frechet_distance(*sets, library)
+    return {"frechet_distance": Value(number=distance, interval=frechet_interval(*sets, distance))}
+
+
+def score(logits: Features | None) -> Value:
+    """exp(mean KL(p(y|x) || p(y))) of logits (N, classes), to torch-fidelity's bits; IS on InceptionV3's.
+
+    Mean and standard deviation over the splits. The interval is of the score of a tenth of the images, with the bias of
+    that count.
+    """
+    if logits is None:
+        raise InputError("score: needs logits, which this feature space has not")
+    if len(logits) < SCORE_SPLITS:
+        raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
+    order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
+    shuffled = torch.from_numpy(logits)[order].double()
+    chances, logarithms = shuffled.softmax(1), shuffled.log_softmax(1)
+    scores = []
+    for split in range(SCORE_SPLITS):
+        rows = slice(split * len(logits) // SCORE_SPLITS, (split + 1) * len(logits) // SCORE_SPLITS)
+        divergence = chances[rows] * (logarithms[rows] - chances[rows].mean(0, keepdim=True).log())
+        scores.append(divergence.sum(1).mean().exp().item())
+    mean, std = float(np.mean(scores)), float(np.std(scores))
+    # torch-fidelity's deviation divides by the number of splits, not by one less.
+    half = student_quantile(SCORE_SPLITS - 1) * (std / (SCORE_SPLITS - 1) ** 0.5)
+    return Value(number=mean, std=std, interval=(mean - half, mean + half))
+
+
+def by_neighbours(generated: FeatureSet, reference: FeatureSet, protocol: str) -> dict[str, Value]:
+    """Precision, recall, F1, density and coverage."""
+    found = precision_recall(generated.features, reference.features, protocol)
+    intervals = precision_recall_intervals(found, len(generated), len(reference))
+    return {
+        name: Value(number=found[name], std=found.get(f"{name}_std"), interval=interval)
+        for name, interval in intervals.items()
+    }
+
+
+class Metric(NamedTuple):
+    """compute: of generated and reference features, by a library or protocol; interval, constants: for the protocol."""
+
+    compute: Callable[[FeatureSet, FeatureSet, str], dict[str, Value]]
+    interval: str
+    constants: Mapping[str, Any] = MappingProxyType({})
+
+
+JACKKNIFE = f"jackknife over {GROUPS} groups of either set"
+METRICS = {
+    "frechet_distance": Metric(frechet, JACKKNIFE),
+    "kernel_distance": Metric(
+        lambda generated, reference, library: {
+            "kernel_distance": kernel_distance(generated.features, reference.features)
+        },
+        JACKKNIFE,
+        {
+            "kernel": "(x y / D + 1)^3",
+            "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
+            " all pairs where a set has fewer",
+        },
+    ),
+    "gaussian_kernel_distance": Metric(
+        lambda generated, reference, library: {
+            "gaussian_kernel_distance": gaussian_kernel_distance(generated.features, reference.features)
+        },
+        JACKKNIFE,
+        {
+            "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
+            "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
+        },
+    ),
+    "score": Metric(
+        lambda generated, reference, library: {"score_mean": score(generated.logits)},
+        "Student's t over the splits",
+        {"score_splits": SCORE_SPLITS, "score_shuffle_seed": SCORE_SHUFFLE_SEED},
+    ),
+    "precision_recall": Metric(
+        by_neighbours,
+        "Wilson's, of density Student's t, the balls fixed",
+        {"neighbourhood": NEIGHBOURHOOD, "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD},
+    ),
+}
+
+# The metrics of each feature space, by the library or the protocol whose numbers they have.
+SPACES: dict[str, dict[str, str]] = {
     "inception": {"frechet_distance": "torch-fidelity", "kernel_distance": "torch-fidelity", "score": "torch-fidelity"},
     "inception_clean": {"frechet_distance": "clean-fid"},
     "clip": {"frechet_distance": "clean-fid"},
@@ -52,121 +141,38 @@ SERVES: dict[str, dict[str, str]] = {
 COLUMN_SPACES = {"vgg16_paper": "vgg16"}
 
 
-@dataclass
-class Scores:
-    """Metrics by name, and the ends of their 95% intervals."""
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
     """The summary of the first `job.count` generated images against the reference images."""
     generated = generated.first(job.count)
     check_job(job, generated, reference)
     only = None if job.kind == "generation" else ("frechet_distance",)
-    scores = generation_metrics(generated, reference, only)
     protocol = generation_protocol(job, generated, reference, metric_settings(job.space, only))
     prefix = ("" if job.kind == "generation" else "rfid.") + COLUMN_SPACES.get(job.space, job.space)
     values = {
-        f"{prefix}.{metric}": Value(
-            number=number,
-            std=scores.metrics.get(f"{metric.removesuffix('_mean')}_std"),
-            interval=scores.intervals.get(metric),
-            protocol=protocol,
-        )
-        for metric, number in scores.metrics.items()
-        if not metric.endswith("_std")
+        f"{prefix}.{metric}": value.model_copy(update={"protocol": protocol})
+        for metric, value in generation_metrics(generated, reference, only).items()
     }
     traits = {"method": job.method, "sample_kind": job.sample_kind, "prepared": job.prepared}
     traits |= {} if job.code_size is None else {"code_size": job.code_size}
     return Summary(kind=job.kind, traits=traits, values=values)
 
 
-def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None) -> Scores:
-    """The metrics that the feature space serves (SERVES), or `only` some of these."""
-    space = same_space(generated.facts, reference.facts)
-    serves = {kind: how for kind, how in SERVES[space].items() if only is None or kind in only}
-    made, real = generated.features, reference.features
-    scores = Scores()
-    if "frechet_distance" in serves:
-        distance = frechet_distance(made, real, serves["frechet_distance"])
-        scores.metrics["frechet_distance"] = distance
-        scores.intervals["frechet_distance"] = frechet_interval(made, real, distance)
-    if "kernel_distance" in serves:
-        distances, interval = kernel_distance(made, real)
-        scores.metrics |= distances
-        scores.intervals["kernel_distance"] = interval
-    if "gaussian_kernel_distance" in serves:
-        distance, interval = gaussian_kernel_distance(made, real)
-        scores.metrics["gaussian_kernel_distance"] = distance
-        scores.intervals["gaussian_kernel_distance"] = interval
-    if "score" in serves:
-        if generated.logits is None:
-            raise InputError(f"features in {space}: no logits, which the score needs")
-        scores.metrics |= score(generated.logits)
-        scores.intervals["score_mean"] = score_interval(scores.metrics)
-    if "precision_recall" in serves:
-        found = precision_recall(made, real, serves["precision_recall"])
-        scores.metrics |= found
-        scores.intervals |= precision_recall_intervals(found, len(made), len(real))
-    return scores
+def generation_metrics(
+    generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None
+) -> dict[str, Value]:
+    """The metrics of the feature space by name, or `only` some of them."""
+    values: dict[str, Value] = {}
+    for name, library in SPACES[same_space(generated.facts, reference.facts)].items():
+        if only is None or name in only:
+            values |= METRICS[name].compute(generated, reference, library)
+    return values
 
 
 def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Whose functions take a space's metrics, their constants and their intervals, for the protocol."""
-    settings: dict[str, dict[str, Any]] = {
-        "frechet_distance": {"interval": f"jackknife over {GROUPS} groups of either set"},
-        "kernel_distance": {
-            "kernel": "(x y / D + 1)^3",
-            "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
-            " all pairs where a set has fewer",
-            "interval": f"jackknife over {GROUPS} groups of either set",
-        },
-        "gaussian_kernel_distance": {
-            "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
-            "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
-            "interval": f"jackknife over {GROUPS} groups of either set",
-        },
-        "score": {
-            "score_splits": SCORE_SPLITS,
-            "score_shuffle_seed": SCORE_SHUFFLE_SEED,
-            "interval": "Student's t over the splits",
-        },
-        "precision_recall": {
-            "neighbourhood": NEIGHBOURHOOD,
-            "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD,
-            "interval": "Wilson's, of density Student's t, the balls fixed",
-        },
-    }
-    told: dict[str, Any] = {}
-    for kind, how in SERVES[space].items():
-        if only is None or kind in only:
-            constants = dict(settings[kind])
-            told |= {kind: how, f"{kind}_interval": f"{CONFIDENCE:.0%}, {constants.pop('interval')}", **constants}
-    return told
-
-
-def score(logits: Features) -> dict[str, float]:
-    """The inception-type score of logits (N, classes): mean and deviation over splits, with torch-fidelity's bits."""
-    if len(logits) < SCORE_SPLITS:
-        raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
-    order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
-    shuffled = torch.from_numpy(logits)[order].double()
-    chances, logarithms = shuffled.softmax(1), shuffled.log_softmax(1)
-    scores = []
-    for split in range(SCORE_SPLITS):
-        rows = slice(split * len(logits) // SCORE_SPLITS, (split + 1) * len(logits) // SCORE_SPLITS)
-        divergence = chances[rows] * (logarithms[rows] - chances[rows].mean(0, keepdim=True).log())
-        scores.append(divergence.sum(1).mean().exp().item())
-    return {"score_mean": float(np.mean(scores)), "score_std": float(np.std(scores))}
-
-
-def score_interval(found: dict[str, float]) -> tuple[float, float]:
-    """The 95% interval of a mean over splits: of the score at a tenth of the images, the bias of that included.
-
-    `score_std` is torch-fidelity's, divided by the number of splits and not by one less.
-    """
-    error = found["score_std"] / (SCORE_SPLITS - 1) ** 0.5
-    half = student_quantile(SCORE_SPLITS - 1) * error
-    return found["score_mean"] - half, found["score_mean"] + half
+    """The library, the interval and the constants of each metric of a space, for the protocol."""
+    settings: dict[str, Any] = {}
+    for name, library in SPACES[space].items():
+        if only is None or name in only:
+            interval = f"{CONFIDENCE:.0%}, {METRICS[name].interval}"
+            settings |= {name: library, f"{name}_interval": interval, **METRICS[name].constants}
+    return settings

@@ -32,16 +32,12 @@ def test_1000_images_and_more_have_the_librarys_number(monkeypatch: pytest.Monke
     """To 1e-6 and better: to the bit, of 15 of its 100 subsets."""
     monkeypatch.setattr(module, "SUBSETS", 15)
     generated, reference = gaussian(1300, 32, 0, 0.1), gaussian(1000, 32, 1)
-    found, (low, high) = kernel_distance(generated, reference)
+    found = kernel_distance(generated, reference)
     theirs = kid_features_to_metric(
         *map(torch.from_numpy, (generated, reference)), kid_subsets=15, kid_subset_size=1000, verbose=False
     )
-    expected = {
-        "kernel_distance": theirs[KEY_METRIC_KID_MEAN],
-        "kernel_distance_std": theirs[KEY_METRIC_KID_STD],
-    }
-    assert found == expected
-    assert low < found["kernel_distance"] < high
+    assert (found.number, found.std) == (theirs[KEY_METRIC_KID_MEAN], theirs[KEY_METRIC_KID_STD])
+    assert found.interval[0] < found.number < found.interval[1]
 
 
 def test_the_defaults_are_the_librarys() -> None:
@@ -54,16 +50,17 @@ def test_the_defaults_are_the_librarys() -> None:
 
 def test_fewer_images_have_the_mean_over_all_pairs() -> None:
     generated, reference = gaussian(23, 3, 0, 0.5), gaussian(31, 3, 1)
-    found, _ = kernel_distance(generated, reference)
-    assert found == {"kernel_distance": pytest.approx(by_pairs(generated, reference), rel=1e-5)}
+    found = kernel_distance(generated, reference)
+    assert found.number == pytest.approx(by_pairs(generated, reference), rel=1e-5) and found.std is None
 
 
 def test_the_interval_is_from_distances_without_each_group() -> None:
     """Each distance taken anew from the images that are left."""
     sets = gaussian(24, 3, 0, 0.5), gaussian(30, 3, 1)
-    found, (low, high) = kernel_distance(*sets)
+    found = kernel_distance(*sets)
+    low, high = found.interval
     assert (high - low) / 2 == pytest.approx(half_width(sets, by_pairs), rel=1e-3)
-    assert (high + low) / 2 == pytest.approx(found["kernel_distance"])
+    assert (high + low) / 2 == pytest.approx(found.number)
 
 
 @pytest.mark.parametrize("subsets", [False, True], ids=["all pairs", "subsets"])
@@ -76,10 +73,10 @@ def test_95_of_100_intervals_hold_the_true_distance(
         monkeypatch.setattr(module, "SUBSETS", 4)
         monkeypatch.setattr(module, "SUBSET_SIZE", 40)
     draws = [kernel_distance(gaussian(60, 8, 2 * seed, shift), gaussian(70, 8, 2 * seed + 1)) for seed in range(150)]
-    distances = np.array([found["kernel_distance"] for found, _ in draws])
+    distances = np.array([found.number for found in draws])
     truth = expected(shift, shift) + expected(0, 0) - 2 * expected(shift, 0)
     assert abs(distances.mean() - truth) < 3 * distances.std() / 150**0.5, "no bias"
-    held = np.mean([low <= truth <= high for _, (low, high) in draws])
+    held = np.mean([found.interval[0] <= truth <= found.interval[1] for found in draws])
     assert 0.91 <= held <= most
 
 

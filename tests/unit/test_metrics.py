@@ -14,7 +14,7 @@ from pipeline.base.errors import InputError
 from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
 from pipeline.evaluation.frechet import frechet_distance
 from pipeline.evaluation.kernel_distance import kernel_distance
-from pipeline.evaluation.metrics import SERVES, Scores, generation_metrics, metric_settings, score, score_interval
+from pipeline.evaluation.metrics import SPACES, generation_metrics, metric_settings, score
 from pipeline.models.metric_networks.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
 
@@ -31,12 +31,13 @@ def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **fact
 
 
 def test_score_is_one_for_equal_predictions_and_the_class_count_for_certain_balanced_ones() -> None:
-    assert score(np.tile(gaussian(1, 7, 0), (50, 1)))["score_mean"] == pytest.approx(1.0)
+    assert score(np.tile(gaussian(1, 7, 0), (50, 1))).number == pytest.approx(1.0)
     certain = 100.0 * np.tile(np.eye(4), (2000, 1)).astype(np.float32)
-    assert score(certain)["score_mean"] == pytest.approx(4.0, rel=0.01)
+    assert score(certain).number == pytest.approx(4.0, rel=0.01)
 
 
 def test_score_equals_its_formula_over_shuffled_splits_and_the_librarys_bits() -> None:
+    """With Student's interval of the mean over the splits."""
     logits = gaussian(103, 9, 5) * 2
     order = np.random.RandomState(2020).permutation(103)
     shifted = logits[order].astype(np.float64)
@@ -46,50 +47,47 @@ def test_score_equals_its_formula_over_shuffled_splits_and_the_librarys_bits() -
         part = p[i * 103 // 10 : (i + 1) * 103 // 10]
         values.append(np.exp((part * np.log(part / part.mean(0))).sum(1).mean()))
     found = score(logits)
-    assert found["score_mean"] == pytest.approx(np.mean(values), rel=1e-6)
-    assert found["score_std"] == pytest.approx(np.std(values), rel=1e-6)
+    assert (found.number, found.std) == pytest.approx((np.mean(values), np.std(values)), rel=1e-6)
+    assert found.interval == pytest.approx(
+        scipy.stats.t.interval(0.95, 9, np.mean(values), scipy.stats.sem(values)), rel=1e-6
+    )
     of_library = isc_features_to_metric(torch.from_numpy(logits), 10, True, 2020)
-    assert tuple(found.values()) == (of_library[KEY_METRIC_ISC_MEAN], of_library[KEY_METRIC_ISC_STD])
+    assert (found.number, found.std) == (of_library[KEY_METRIC_ISC_MEAN], of_library[KEY_METRIC_ISC_STD])
 
 
-BY_NEIGHBOURS = {"precision", "recall", "f1", "density", "density_std", "coverage"}
-SERVED = {
-    "inception": {"frechet_distance", "kernel_distance", "score_mean", "score_std"},
+BY_NEIGHBOURS = {"precision", "recall", "f1", "density", "coverage"}
+NAMES = {
+    "inception": {"frechet_distance", "kernel_distance", "score_mean"},
     "inception_clean": {"frechet_distance"},
     "clip": {"frechet_distance"},
     "vgg16": BY_NEIGHBOURS,
     "vgg16_paper": BY_NEIGHBOURS,
     "dinov2": {"frechet_distance"},
     "clip_l14_336": {"gaussian_kernel_distance"},
-    "efficientnet_lite0": {
-        *("frechet_distance", "score_mean", "score_std"),
-        *BY_NEIGHBOURS,
-    },
+    "efficientnet_lite0": {"frechet_distance", "score_mean", *BY_NEIGHBOURS},
 }
 
 
-@pytest.mark.parametrize("space", SERVED)
-def test_each_space_serves_its_own_metrics_with_intervals(space: str) -> None:
+@pytest.mark.parametrize("space", NAMES)
+def test_each_space_has_its_own_metrics_with_intervals(space: str) -> None:
     found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space))
-    assert set(found.metrics) == SERVED[space]
-    assert set(found.intervals) == {metric for metric in SERVED[space] if not metric.endswith("_std")}
-    for metric, (low, high) in found.intervals.items():
-        assert low <= found.metrics[metric] <= high
+    assert found.keys() == NAMES[space]
+    for metric, value in found.items():
+        low, high = value.interval or pytest.fail(f"{metric} has no interval")
+        assert low <= value.number <= high
         assert low >= 0 or metric.endswith("kernel_distance")
         assert low < high
+        assert (value.std is not None) == (metric in ("score_mean", "density"))
 
 
-def test_every_space_serves_something() -> None:
-    assert SERVES.keys() == SERVED.keys() == NETWORKS.keys()
+def test_every_space_has_metrics() -> None:
+    assert SPACES.keys() == NAMES.keys() == NETWORKS.keys()
 
 
-def test_some_of_a_spaces_metrics_can_be_taken_alone() -> None:
+def test_some_of_a_spaces_metrics_can_be_computed_alone() -> None:
     sets = features_of(30, 0), features_of(40, 5)
     whole, part = generation_metrics(*sets), generation_metrics(*sets, only=("frechet_distance",))
-    assert part == Scores(
-        {"frechet_distance": whole.metrics["frechet_distance"]},
-        {"frechet_distance": whole.intervals["frechet_distance"]},
-    )
+    assert part == {"frechet_distance": whole["frechet_distance"]}
     assert metric_settings("efficientnet_lite0", ("frechet_distance",)) == {
         "frechet_distance": "torch-fidelity",
         "frechet_distance_interval": "95%, jackknife over 20 groups of either set",
@@ -99,18 +97,6 @@ def test_some_of_a_spaces_metrics_can_be_taken_alone() -> None:
 def test_the_protocol_tells_the_two_ways_of_precision_and_recall_apart() -> None:
     ways = {metric_settings(space)["precision_recall"] for space in ("vgg16", "vgg16_paper")}
     assert ways == {"torch_fidelity", "paper_repository"}
-
-
-def test_the_interval_of_the_score_is_students_of_its_splits() -> None:
-    """`score_std` divides by the number of splits; SciPy's t interval wants the error of the mean."""
-    logits = gaussian(200, 5, 3) * 3
-    order = np.random.RandomState(2020).permutation(200)
-    splits = []
-    for part in np.split(logits[order].astype(np.float64), 10):
-        p = np.exp(part) / np.exp(part).sum(1, keepdims=True)
-        splits.append(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()))
-    expected = scipy.stats.t.interval(0.95, 9, np.mean(splits), scipy.stats.sem(splits))
-    assert score_interval(score(logits)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_first_so_many_images_can_be_scored_alone() -> None:

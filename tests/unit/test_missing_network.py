@@ -9,7 +9,7 @@ from finished_plan import tiny_plan
 
 from pipeline.base.paths import NETWORKS
 from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.evaluation.metrics import SERVES
+from pipeline.evaluation.metrics import SPACES
 from pipeline.make_table import make_table
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.stages.common import Job, path_of
@@ -40,7 +40,7 @@ def score(job: Job) -> None:
     protocol = {"count": told["count"], "reference": told["reference"]}
     values = {
         f"{space}.{metric}": Value(number=number, std=0.001, protocol=protocol)
-        for kind in SERVES[space]
+        for kind in SPACES[space]
         for metric, number in METRICS[kind].items()
     }
     write_summary(job.path("summary.json"), Summary(kind="generation", traits=traits, values=values))
