@@ -162,14 +162,10 @@ def test_a_truncated_file_and_a_wrong_column_are_one_line(tmp_path: Path, name: 
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match=rf"^{WHERE}\.path: .*{name}: not a readable \w+ file .*; fetch it again$"):
             open_source(source(path), WHERE)["all"].names()
-
-
-def test_an_arrow_file_that_ends_between_two_groups_is_truncated(tmp_path: Path) -> None:
-    """Without its end mark the library would take what is left for all of it."""
-    path = write_arrow(tmp_path / "a.arrow", table(range(9)))
-    path.write_bytes(path.read_bytes()[: -len(huggingface.END)])
-    with pytest.raises(InputError, match="truncated"):
-        open_source(source(path), WHERE)["all"].names()
+    if name == "a.arrow":  # without its end mark, between two groups, the library would accept the rest as whole
+        path.write_bytes(whole[: -len(huggingface.END)])
+        with pytest.raises(InputError, match="truncated"):
+            open_source(source(path), WHERE)["all"].names()
 
 
 def test_a_group_of_rows_that_declares_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,11 @@
 
 import gzip
 import io
+import os
 import struct
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -88,8 +91,6 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_opened_are_bad_images(tmp_path: Path) -> None:
-    import os
-
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
     os.mkfifo(tmp_path / "pipe.png")
     images = only_part(FolderSource(kind="folder", path=tmp_path))
@@ -162,18 +163,21 @@ def test_lsun_brings_its_own_split(tmp_path: Path) -> None:
     assert {part: images.names() for part, images in parts.items()} == {"train": ["t"], "validation": ["v"]}
 
 
-def test_a_damaged_lmdb_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "data.mdb").write_bytes(b"nonsense" * 2000)
-    with pytest.raises(InputError, match=r"datasets.cats.source.path: .*not a readable LMDB"):
-        only_part(LmdbSource(kind="lmdb", path=tmp_path)).names()
-
-
-def test_a_truncated_lmdb_is_one_line(tmp_path: Path) -> None:
-    """Reading it would end the process with SIGBUS."""
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda content: b"nonsense" * 2000, "datasets.cats.source.path: .*not a readable LMDB"),
+        # Reading it would end the process with SIGBUS.
+        (
+            lambda content: content[: len(content) // 2],
+            r"cut: truncated: data.mdb has \d+ bytes of \d+; fetch it again",
+        ),
+    ],
+)
+def test_a_damaged_lmdb_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes], line: str) -> None:
     folder = make_lmdb(tmp_path / "cut", {f"{index:04d}".encode(): b"x" * 10_000 for index in range(50)})
-    content = (folder / "data.mdb").read_bytes()
-    (folder / "data.mdb").write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=r"cut: truncated: data.mdb has \d+ bytes of \d+; fetch it again"):
+    (folder / "data.mdb").write_bytes(damage((folder / "data.mdb").read_bytes()))
+    with pytest.raises(InputError, match=line):
         only_part(LmdbSource(kind="lmdb", path=folder)).names()
 
 
@@ -239,12 +243,6 @@ def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str)
 # Embedded
 
 
-def test_the_embedded_images_are_ten_thousand_of_28_by_28() -> None:
-    images = only_part(EmbeddedSource(kind="embedded"))
-    assert len(images.names()) == 10_000
-    assert images.image("00009999", 1).size == (28, 28)
-
-
 @pytest.mark.parametrize("name", EMBEDDED_COLLECTIONS)
 def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     source = EmbeddedSource.model_validate({"kind": "embedded", "name": name})
@@ -295,20 +293,14 @@ def test_transparency_is_composited_on_white() -> None:
     assert decoded.getpixel((0, 1)) == (200, 0, 0)
     expected = [0.2 * value + 0.8 * 255 for value in (200, 0, 100)]
     assert np.allclose(decoded.getpixel((1, 0)), expected, atol=1)
-
-
-def test_gray_with_transparency_is_composited_on_white() -> None:
-    image = Image.new("LA", (2, 1), (10, 255))
-    image.putpixel((1, 0), (10, 0))
-    assert np.asarray(decode(encoded(image), 1)).tolist() == [[10, 255]]
-
-
-def test_palettes_are_looked_up_with_their_transparent_colour() -> None:
-    image = Image.new("P", (2, 1))
-    image.putpalette([10, 20, 30, 40, 50, 60])
-    image.putpixel((1, 0), 1)
-    assert np.asarray(decode(encoded(image), 3)).tolist() == [[[10, 20, 30], [40, 50, 60]]]
-    transparent = encoded(image, transparency=0)
+    gray = Image.new("LA", (2, 1), (10, 255))
+    gray.putpixel((1, 0), (10, 0))
+    assert np.asarray(decode(encoded(gray), 1)).tolist() == [[10, 255]]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putpixel((1, 0), 1)
+    assert np.asarray(decode(encoded(palette), 3)).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    transparent = encoded(palette, transparency=0)
     assert np.asarray(decode(transparent, 3)).tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
@@ -341,7 +333,6 @@ def test_pixels_of_unknown_range_are_bad() -> None:
 
 def test_sixteen_bit_rgb_keeps_its_high_byte() -> None:
     """A PNG written by hand, as Pillow writes none: one pixel (0x1234, 0xABCD, 0xFFFF)."""
-    import zlib
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -14,14 +14,6 @@ from pipeline.data.prepare import validation_indices
 from pipeline.settings.dataset import Split
 
 
-def test_a_damaged_file_shortens_the_training_split(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "images", 6)
-    (source / "005.png").write_bytes(b"")
-    manifest = prepared(tmp_path, dataset(source))[2]
-    assert names_of(manifest, "train") == ["000.png", "001.png", "002.png"]
-    assert names_of(manifest, "validation") == ["003.png", "004.png"]
-
-
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
     """Twelve images; of the last four, one is a training image's copy, and one has its pixels in another format."""
@@ -36,28 +28,22 @@ FOUR = {"rule": "last", "validation": 4}
 COPIES = [{"validation": "009.png", "train": "003.png"}, {"validation": "010.bmp", "train": "005.png"}]
 
 
-def test_copies_of_training_images_are_left_out_of_the_validation_images_and_named(
-    leaking: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("rule", "kept"), [({}, ["008.png", "011.png"]), ({"duplicates": "keep"}, None)])
+def test_copies_of_training_images_are_named_and_excluded_from_validation_or_kept(
+    leaking: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, rule: dict[str, str], kept: list[str] | None
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        train, validation, manifest = prepared(tmp_path, dataset(leaking, split=FOUR))
-    assert (len(train), len(validation)) == (8, 2)
-    assert manifest["names"]["validation"] == ["008.png", "011.png"]
-    assert manifest["validation"]["count"] == 2
+        train, validation, manifest = prepared(tmp_path, dataset(leaking, split=FOUR | rule))
+    kept = kept or ["008.png", "009.png", "010.bmp", "011.png"]
+    assert (len(train), len(validation), manifest["validation"]["count"]) == (8, len(kept), len(kept))
+    assert manifest["names"]["validation"] == kept
     assert manifest["duplicates"] == COPIES
-    assert "2 validation images have the pixels of training images, such as 009.png those of 003.png" in caplog.text
-
-
-def test_copies_can_be_kept_and_are_named_all_the_same(leaking: Path, tmp_path: Path) -> None:
-    train, validation, manifest = prepared(tmp_path, dataset(leaking, split=FOUR | {"duplicates": "keep"}))
-    assert (len(train), len(validation)) == (8, 4)
-    assert manifest["duplicates"] == COPIES
+    if not rule:
+        assert "2 validation images have the pixels of training images, such as 009.png those of 003.png" in caplog.text
 
 
 def test_copies_can_be_refused(leaking: Path, tmp_path: Path) -> None:
-    line = (
-        r"datasets\.cats\.split: 2 validation images have .*009\.png those of 003\.png; duplicates: keep_in_train would"
-    )
+    line = r"datasets\.cats\.split: 2 validation images have .*009\.png those of 003\.png; duplicates: keep_in_train"
     with pytest.raises(InputError, match=line):
         prepared(tmp_path, dataset(leaking, split=FOUR | {"duplicates": "refuse"}))
     assert not list(tmp_path.glob("*.zip"))
@@ -87,11 +73,6 @@ def test_a_list_names_the_validation_images(tmp_path: Path) -> None:
     manifest = prepared(tmp_path, dataset(source, split={"rule": "list", "list": listing}))[2]
     assert names_of(manifest, "validation") == ["000.png", "a name with spaces .png"]
     assert names_of(manifest, "train") == ["001.png", "003.png", "004.png"]
-
-
-def test_a_listed_name_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "images", 5)
-    listing = tmp_path / "validation.txt"
     listing.write_text("000.png\nnowhere.png\n")
     settings = dataset(source, split={"rule": "list", "list": listing})
     with pytest.raises(InputError, match=r"split.list: .* 1 of its names .* 'nowhere.png'.* like '000.png'"):
@@ -143,9 +124,5 @@ def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_
     assert (len(train), len(validation)) == (5, 3)
     assert manifest["names"]["train"] == [f"{index:03d}.png" for index in range(5)]
     assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
-
-
-def test_tuning_images_leave_some_to_train(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "images", 12)
     with pytest.raises(InputError, match=r"datasets\.cats\.split\.tuning: below the 8 training images"):
         prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))
