@@ -1,13 +1,11 @@
-"""results/RUN: copies of what a config's results are, under the names that people know.
+"""results/RUN: copies of a config's results under readable names, and its main numbers in metrics.json.
 
-A copy whose store folder is not here (a fresh clone of a shared run) stays, and is said to be of an earlier run. The
-record of which result each copy is of, results/RUN/published.json, tells one from the other: clocks decide nothing.
+A copy whose result is not here (a fresh clone of a shared run) stays and is reported as one of an earlier run.
+results/RUN/published.json records which result each copy is of; file times decide nothing.
 
-The main numbers are in one file with a name that stays, results/RUN/metrics.json, which `dvc metrics show` and `diff`
-read. Summaries lie in folders named by digests; it has their numbers by the names in the config:
-reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: the
-images scored) and neighbours.NAME.NUMBER. These are of the first training seed; those of a further one lie under
-seeds.SEED. The trainings' histories are published beside it, for `dvc plots`.
+metrics.json, which `dvc metrics show` and `diff` read, has the numbers of the summaries by the names in the config:
+reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: images
+scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
 """
 
 import json
@@ -31,79 +29,79 @@ from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, 
 from pipeline.stages.tables import TABLES, rows_of
 
 RECORD = "published.json"
-NEIGHBOUR_NUMBERS = ("median_generated", "median_validation", "ratio")
+NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no headline numbers
 
 
 @dataclass
 class Published:
-    """What lies in results/RUN after a run."""
+    """The content of results/RUN after a run."""
 
     present: list[str] = field(default_factory=list)
     """Paths of this config's results."""
     earlier: list[str] = field(default_factory=list)
     """Paths of copies whose results are not here."""
     damaged: list[str] = field(default_factory=list)
-    """A line for each result that is not what it was; its copy stays as it is."""
+    """One line for each damaged result, whose copy stays as it is."""
 
 
-def publish(jobs: Jobs, origin: str) -> Published:
-    """Copy what is ready into results/RUN, where it differs, and record what finished results were made from.
+def publish(jobs: Jobs, config_file: str) -> Published:
+    """Copy finished results that differ from their copies, and record the identities of finished jobs.
 
-    Copies of results that this config no longer has go, where the store still keeps those. `origin`: the config file.
+    Copies of results that the config no longer has are removed if the store still has those results.
     """
     jobs.shelf.forget()
-    found, record = Published(), folder(jobs) / RECORD
-    known = published_copies(jobs)
-    shown = {place: str(stored) for place, stored in known.items()}
+    found, recorded = Published(), published_copies(jobs)
+    record = {place: str(stored) for place, stored in recorded.items()}
     for place, output in jobs(view).items():
-        if output.job.has(output.file) and (line := problem(Path(output.path), read="content")) is not None:
+        if not output.job.has(output.file):
+            found.earlier += [place] if _is_of_another_result(place, output, recorded) else []
+        elif (line := problem(Path(output.path), read="content")) is not None:
             found.damaged.append(line)
-        elif output.job.has(output.file):
+        else:
             _copy(Path(output.path), Path(place))
             found.present.append(place)
-            shown[place] = output.path
-        elif _is_of_another(place, output, known):
-            found.earlier.append(place)
-    for place in known.keys() - jobs(view).keys():
-        if known[place].exists() or not Path(place).exists():
+            record[place] = output.path
+    for place in recorded.keys() - jobs(view).keys():
+        if recorded[place].exists() or not Path(place).exists():
             Path(place).unlink(missing_ok=True)
-            del shown[place]
+            del record[place]
         else:
             found.earlier.append(place)
     for job in jobs(planned).values():
         record_identity(job)
         add_missing_checksums(job)
     if found.present:
-        _keep(record, shown)
-        found.present += write_metrics(jobs, folder(jobs) / "metrics.json")
-        found.present += write_dvc_files(jobs, origin)
+        _write_if_changed(folder(jobs) / RECORD, record)
+        if metrics := gather_metrics(jobs):
+            _write_if_changed(folder(jobs) / "metrics.json", metrics)
+            found.present.append(str(folder(jobs) / "metrics.json"))
+        found.present += write_dvc_files(jobs, config_file)
     return found
 
 
 def published_copies(jobs: Jobs) -> dict[str, Path]:
-    """Place in results/RUN -> file of the store that it is a copy of, as the last publishing recorded it."""
+    """Place in results/RUN -> the file of the store that was last copied there."""
     record = _read(folder(jobs) / RECORD) or {}
     return {place: Path(str(stored)) for place, stored in record.items()}
 
 
 def is_earlier_copy(jobs: Jobs, place: str) -> bool:
-    """Whether this file of results/RUN is a copy of another result than this config's, which is not here."""
+    """Whether this file of results/RUN is a copy of another result, and this config's result is not here."""
     output = jobs(view)[place]
-    return not output.job.has(output.file) and _is_of_another(place, output, published_copies(jobs))
+    return not output.job.has(output.file) and _is_of_another_result(place, output, published_copies(jobs))
 
 
-def _is_of_another(place: str, output: Output, known: dict[str, Path]) -> bool:
-    """Whether a copy is there that is, by the record (`known`), not one of this result."""
-    return Path(place).exists() and known.get(place) != Path(output.path)
+def _is_of_another_result(place: str, output: Output, recorded: dict[str, Path]) -> bool:
+    return Path(place).exists() and recorded.get(place) != Path(output.path)
 
 
-def _keep(path: Path, values: dict[str, Any]) -> None:
+def _write_if_changed(path: Path, values: dict[str, Any]) -> None:
     if _read(path) != values:
         write_json(path, values)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a file says that publishing wrote, and writes again where it is not readable."""
+    """A file that publishing wrote; None if it is unreadable, so that it is written again."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -118,35 +116,41 @@ def _copy(stored: Path, place: Path) -> None:
 
 
 def gather_metrics(jobs: Jobs) -> dict[str, Any]:
-    """The numbers of all finished jobs of the plan, by what they are of."""
+    """The numbers of all finished jobs of the plan, nested as in metrics.json."""
     seeds = {str(seed): found for seed, of_seed in jobs.other_seeds.items() if (found := _numbers(jobs, of_seed))}
     return _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
 
 
 def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    """Those of one training seed."""
-    parts = {
-        "reconstruction": _reconstruction(jobs, of_seed),
-        "reconstruction_distance": _reconstruction_distance(jobs, of_seed),
-        "generation": _generation(jobs, of_seed),
-        "neighbours": _neighbours(jobs, of_seed),
-    }
-    return {key: part for key, part in parts.items() if part}
-
-
-def write_metrics(jobs: Jobs, path: Path) -> list[str]:
-    """Write the numbers where they differ from what is there; returns the path, nothing where there are none."""
-    metrics = gather_metrics(jobs)
-    if metrics:
-        _keep(path, metrics)
-    return [str(path)] if metrics else []
+    """The numbers of one training seed."""
+    measured: dict[tuple[str, ...], Job] = {}
+    for name in jobs.config.autoencoders:
+        measured["reconstruction", name] = of_seed(reconstruction, name)
+    names = jobs.config.tables_or_default.table2
+    for name, space in product(names, distance_spaces(of_seed, names)):
+        measured["reconstruction_distance", name, space] = of_seed(reconstruction_distance, name, space)
+    wanted = [space for network in jobs.config.evaluation.networks for space in spaces(jobs, network)]
+    for table in (name for name, one in TABLES.items() if one.of_samples):
+        for name, space in product(rows_of(jobs, table), wanted):
+            count = getattr(jobs.config.tables_or_default, table).count or jobs.config.samples[name].count
+            measured["generation", name, space, str(count)] = of_seed(evaluation, name, space, count)
+    for name in jobs.config.samples:
+        measured["neighbours", name] = of_seed(neighbours, name)
+    found: dict[str, Any] = {}
+    for (section, *keys), job in measured.items():
+        if (summary := _summary(jobs, job)) is not None:
+            place = found.setdefault(section, {})
+            for key in keys:
+                place = place.setdefault(key, {})
+            # Spreads are published beside the metrics of a feature space only.
+            numbers = summary.numbers if len(keys) > 1 else {key: one.number for key, one in summary.values.items()}
+            named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
+            place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
+    return found
 
 
 def _summary(jobs: Jobs, job: Job) -> Summary | None:
-    """A job's summary, if the plan has the job and it is done, here or where its copy in results/RUN comes from.
-
-    One that is damaged is none; its copy is what it was.
-    """
+    """The summary of a finished job of the plan, from the store or else from results/RUN; None if it is damaged."""
     if job.key not in jobs(planned):
         return None
     places = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
@@ -155,50 +159,3 @@ def _summary(jobs: Jobs, job: Job) -> Summary | None:
         return None if found is None else read_summary(found)
     except InputError:
         return None
-
-
-def _by_metric(summary: Summary) -> dict[str, float]:
-    """The numbers of one feature space, by metric."""
-    return {name.rpartition(".")[2]: number for name, number in summary.numbers.items()}
-
-
-def _reconstruction(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    """Means over the validation images."""
-    found = {name: _summary(jobs, of_seed(reconstruction, name)) for name in jobs.config.autoencoders}
-    return {
-        name: {key: value.number for key, value in one.values.items() if key != "code_bits"}
-        for name, one in found.items()
-        if one
-    }
-
-
-def _reconstruction_distance(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    """By autoencoder and feature space."""
-    found: dict[str, Any] = {}
-    names = jobs.config.tables_or_default.table2
-    for name, space in product(names, distance_spaces(of_seed, names)):
-        if summary := _summary(jobs, of_seed(reconstruction_distance, name, space)):
-            found.setdefault(name, {})[space] = {
-                name.rpartition(".")[2]: number for name, number in summary.numbers.items()
-            }
-    return found
-
-
-def _generation(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    """By sample set, feature space and number of images scored, since a distance moves with that number."""
-    found: dict[str, Any] = {}
-    there = [space for network in jobs.config.evaluation.networks for space in spaces(jobs, network)]
-    for table in (name for name, one in TABLES.items() if one.of_samples):
-        wanted = getattr(jobs.config.tables_or_default, table).count
-        for name, space in product(rows_of(jobs, table), there):
-            count = wanted or jobs.config.samples[name].count
-            if summary := _summary(jobs, of_seed(evaluation, name, space, count)):
-                found.setdefault(name, {}).setdefault(space, {})[str(count)] = {
-                    name.rpartition(".")[2]: number for name, number in summary.numbers.items()
-                }
-    return found
-
-
-def _neighbours(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    found = {name: _summary(jobs, of_seed(neighbours, name)) for name in jobs.config.samples}
-    return {name: {key: one.values[key].number for key in NEIGHBOUR_NUMBERS} for name, one in found.items() if one}
