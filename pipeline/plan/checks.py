@@ -1,13 +1,18 @@
-"""What would stop a run's jobs, known before the first of them starts: raw images, checkpoints, networks, models."""
+"""Problems that would stop a run's jobs, found before the first one starts."""
 
+import os
+import time
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
 from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
-from pipeline.plan.dvc import recorded_origin
+from pipeline.plan.dvc import recorded_config
 from pipeline.plan.run import Needed
 from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples
@@ -26,23 +31,21 @@ def networks_needed(made: Iterable[Job]) -> list[str]:
 
 
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
-    """What would stop a run, a line each. Reads the network files that it needs, and no image."""
-    made = needed.jobs
+    """One line for each problem that would stop a run. Reads the network files that it needs, and no images."""
     found = lost_models(needed)
-    found += sorted(line for job in made if (line := _missing_source(job)) is not None)
-    found += sorted(line for job in made if (line := _lost_snapshot(job, needed)) is not None)
-    states = [network_state(name, folder) for name in networks_needed(made)]
+    found += sorted(line for job in needed.jobs if (line := _missing_input(job)) is not None)
+    found += sorted(line for job in needed.jobs if (line := _lost_snapshot(job, needed)) is not None)
+    states = [network_state(name, folder) for name in networks_needed(needed.jobs)]
     return found + [state.line for state in states if state.status in ("wrong", "missing")]
 
 
-def _missing_source(job: Job) -> str | None:
-    """A line where the raw images, or the weights, that a job reads are not there."""
+def _missing_input(job: Job) -> str | None:
+    """A line if the raw images or the weights that a job reads are missing."""
     section, _, name = job.entry.partition(".")
     if job.stage is PREPARE_DATASET:
-        data, where = job.jobs.config.datasets[name], f"datasets.{name}"
-        absent = missing_source(data.source, f"{where}.source")
-        listed = data.split.list
-        return absent or (missing_list(listed, f"{where}.source") if listed is not None else None)
+        data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
+        absent = missing_source(data.source, where)
+        return absent or (missing_list(data.split.list, where) if data.split.list is not None else None)
     if job.stage is GENERATE and isinstance(settings := job.jobs.config.samples[name], FilesSamples):
         return missing_source(source_at(settings.path), f"samples.{name}")
     if job.stage is IMPORT_WEIGHTS:
@@ -53,67 +56,89 @@ def _missing_source(job: Job) -> str | None:
 
 
 def _lost_snapshot(job: Job, needed: Needed) -> str | None:
-    """A line where a training that is done, or further than that, left no such snapshot."""
+    """A line if a snapshot is missing and its training, finished or past that step, will not save it again."""
     if job.stage is not TAKE_SNAPSHOT or (path := Path(job.settings["snapshot"])).exists():
         return None
     (training,) = job.upstream
-    if training.key in {one.key for one in needed.jobs}:
-        begins_again = needed.again(training) or saved_step(training) < job.settings["step"]
-        return None if begins_again else f"{job.entry}: {missing_snapshot(path)}"
+    will_run = training.key in {other.key for other in needed.jobs}
+    if will_run and (needed.again(training) or saved_step(training) < job.settings["step"]):
+        return None
     return f"{job.entry}: {missing_snapshot(path)}"
 
 
 def lost_models(needed: Needed) -> list[str]:
-    """A line for each training that would be done again though it was done before: for a file that was lost.
+    """A line for each training that would run again although it finished earlier, because a file was lost.
 
-    Either the training's own weights are here, or some of what was made with them. Nobody wants days of training for
-    a lost curve or a lost shard: the file is pulled, or the training asked for by name.
+    Either the training's own weights are here, or part of the results that were made with them. Days of training are
+    not worth a lost curve or shard: the file is pulled, or the user asks for the training by name.
     """
     lines = []
     for shard in needed.shards.values():
         job = shard.job
-        if job.is_training and not needed.again(job) and job.has(job.stage.outputs["weights"]):
-            lost = ", ".join(file for file in job.files if not job.has(file))
+        here = [file for file in job.files if job.has(file)]
+        if needed.again(job) or not here:
+            continue
+        if job.is_training and job.stage.outputs["weights"] in here:
+            lost = ", ".join(file for file in job.files if file not in here)
             lines.append(
-                f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: bring it back"
+                f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: restore it"
                 f" (dvc pull {job.folder}), or train again: snakemake --forcerun {job.stage.name}"
             )
-    for shard in needed.shards.values():
-        here = [file for file in shard.job.files if shard.job.has(file)]
-        if here and not shard.job.is_training and not needed.again(shard.job):
+        elif not job.is_training:
             lines += [
-                f"{shard.job.entry}: {shard.files[0]} is missing in {shard.job.folder}, and making it takes"
-                f" {model.entry}, which is not here: bring it back (dvc pull {model.folder}), or train it again:"
+                f"{job.entry}: {shard.files[0]} is missing in {job.folder}, and making it takes {model.entry},"
+                f" which is not here: restore it (dvc pull {model.folder}), or train it again:"
                 f" snakemake --forcerun {model.stage.name}"
-                for model in trainings_behind(needed, shard.job)
+                for model in trainings_behind(needed, job)
             ]
     return list(dict.fromkeys(lines))
 
 
 def trainings_behind(needed: Needed, job: Job) -> list[Job]:
-    """The trainings that a run has to do for a job, without those that the user asked for or that were damaged."""
+    """The trainings that a run has to do for a job, except those that the user asked for or that were damaged."""
     found: dict[tuple[str, str], Job] = {}
-    made = {one.key for one in needed.jobs}
+    made = {other.key for other in needed.jobs}
     waiting = list(job.upstream)
     while waiting:
-        one = waiting.pop()
-        if one.key in made and one.key not in found and not needed.again(one):
-            found[one.key] = one
-            waiting += one.upstream
-    return [one for one in found.values() if one.is_training and one.key not in needed.asked]
+        other = waiting.pop()
+        if other.key in made and other.key not in found and not needed.again(other):
+            found[other.key] = other
+            waiting += other.upstream
+    return [other for other in found.values() if other.is_training and other.key not in needed.asked]
 
 
 def left_out(made: Iterable[Job]) -> list[str]:
-    """A line for each network that is missing, with the metrics that the tables among these jobs lack for it."""
+    """A line for each missing network, with the metrics that the tables among these jobs lack without it."""
     return sorted({line for job in made if job.stage is MAKE_TABLE for line in job.settings["missing"]})
 
 
 def claimed_run(jobs: Jobs, config: str) -> str | None:
-    """A line where another config, which is still there, has this run's name."""
-    known = recorded_origin(jobs)
+    """A line if another config, which still exists, has this run's name."""
+    known = recorded_config(jobs)
     if known is None or known == config or not Path(known).exists():
         return None
     return (
         f"run: results/{jobs.config.run} is the run of {known}, not of {config}; give one of them another name"
         f" (or remove results/{jobs.config.run}/config.yaml)"
     )
+
+
+def set_back(paths: Iterable[str]) -> None:
+    """Give files with a time in the future the present time.
+
+    Snakemake ends a job with an error if an output is older than an input. That is the case for every input that was
+    made on a machine whose clock is ahead, and no rerun would help.
+    """
+    now = time.time()
+    for path in sorted(set(paths)):
+        with suppress(FileNotFoundError):
+            if (modified := Path(path).stat().st_mtime) <= now:
+                continue
+            try:
+                os.utime(path)
+            except OSError as error:
+                when = f"{datetime.fromtimestamp(modified):%Y-%m-%d %H:%M}"
+                raise InputError(
+                    f"{path}: its time {when} is in the future and cannot be changed ({error.strerror}); touch the"
+                    " file, or correct the clock"
+                ) from None

@@ -1,9 +1,8 @@
-"""Two runs on one store do not make one result at the same time, on whatever hosts they are.
+"""Two runs on one store, on any hosts, do not make the same result at the same time.
 
-Before it plans, a run claims each result that it has to make, and each network that it has to fetch: a lock (fcntl) on
-one byte of results/work/claims, at the place that a hash of its path gives. All or none: a run that waits holds
-nothing. The kernel ends a claim with its process, also where the file system is shared between hosts. Where it has no
-locks, runs go on without.
+Before it plans, a run claims each result that it has to make and each network that it has to fetch: a lock (fcntl) on
+one byte of results/work/claims, at an offset hashed from the path. It gets all claims or none, so a waiting run holds
+nothing. The kernel ends a claim with its process, also on a file system that hosts share. Without locks, runs go on.
 """
 
 import fcntl
@@ -20,11 +19,14 @@ from pipeline.plan.run import Needed
 from pipeline.stages.common import Jobs
 
 CLAIMS = WORK / "claims"
-LOOK_AGAIN_S = 0.5
+RETRY_AFTER_S = 0.5
 
 
 class Claims:
-    """The claims of this process, as long as this lives. A second one in a process would end the first one's."""
+    """The claims of this process while this object lives; a second object in the process would end those of the first.
+
+    (Closing any descriptor of a file releases all fcntl locks that the process has on it.)
+    """
 
     def __init__(self, file: Path = CLAIMS):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +34,7 @@ class Claims:
         self._held: list[Path] = []
 
     def take(self, paths: Iterable[Path]) -> Path | None:
-        """Claim all of these; where another process has one of them, none, and that one is returned."""
+        """Claim all of these paths; if another process has one, claim none and return that one."""
         for path in sorted(set(paths)):
             if not self._lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 self.release()
@@ -41,57 +43,53 @@ class Claims:
         return None
 
     def release(self) -> None:
-        """Hold nothing any more."""
         while self._held:
             self._lock(self._held.pop(), fcntl.LOCK_UN)
 
-    def _lock(self, path: Path, how: int) -> bool:
+    def _lock(self, path: Path, operation: int) -> bool:
         try:
-            fcntl.lockf(self._file, how, 1, int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16))
-        except (BlockingIOError, PermissionError):  # POSIX allows both for a lock of another process
+            fcntl.lockf(self._file, operation, 1, int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16))
+        except (BlockingIOError, PermissionError):  # POSIX allows either for another process's lock
             return False
         except OSError:
-            pass  # no locks here
+            pass  # a file system without locks
         return True
 
 
-def claim(jobs: Jobs, plan: Callable[[], Needed], say: Callable[[str], None]) -> tuple[Needed, Claims | None]:
-    """What has to be made, once no other run makes any of it; what another run finished by then is not among it.
+def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]) -> tuple[Needed, Claims | None]:
+    """What this run has to make, once no other run makes any of it, and the claims.
 
-    `say` is told once what is waited for. Where there is nothing to make, or no store yet, nothing is written.
+    `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written.
     """
     if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
-    claims, told = Claims(), False
+    claims, reported = Claims(), False
     while (other := claims.take(to_make(plan()))) is not None:
-        if not told:
-            say(f"waiting for another run on this store, which makes {other}")
-            told = True
-        time.sleep(LOOK_AGAIN_S)
+        if not reported:
+            report(f"waiting for another run on this store, which makes {other}")
+            reported = True
+        time.sleep(RETRY_AFTER_S)
         jobs.shelf.forget()
-    # What was finished between the look at the store and the claim is not made again.
+    # Results that another run finished between the look at the store and the claim are not made again.
     jobs.shelf.forget()
     return plan(), claims
 
 
 def to_make(needed: Needed) -> list[Path]:
-    """Folders of the results, named by their digests alone, and networks that are not here."""
+    """The folders of the results and the missing networks."""
     networks = (network_path(name, NETWORKS) for name in networks_needed(needed.jobs))
     return [claimed_as(job.folder) for job in needed.jobs] + [path for path in networks if not path.exists()]
 
 
 def claimed_as(folder: Path) -> Path:
-    """A result's folder without the name that this config gives it."""
-    return folder.with_name(folder.name.rsplit("-", 1)[-1])
+    """A result's folder by its digest alone, without the name that this config gives it."""
+    return folder.with_name(folder.name.rpartition("-")[2])
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a training of another checkout or config, on whatever host, writes into it, or a run is to make it."""
-    return is_locked(folder) or is_claimed(folder)
-
-
-def is_claimed(folder: Path, file: Path = CLAIMS) -> bool:
-    """Whether a run of another process makes the result of this folder now."""
+def in_use(folder: Path, file: Path = CLAIMS) -> bool:
+    """Whether a training on any host writes into a folder, or a run of another process makes its result."""
+    if is_locked(folder):
+        return True
     if not file.exists():
         return False
     claims = Claims(file)

@@ -1,8 +1,7 @@
-"""What DVC shows of a run: results/RUN/dvc.yaml, with params, metrics, plots and artifacts.
+"""results/RUN/dvc.yaml: the params, metrics, plots and artifacts that DVC shows of a run.
 
-Weights lie in folders named by digests; here they are artifacts with names that stay. Jobs and their order are
-Snakemake's: there are no stages. `dvc` finds the file by itself, from anywhere in the repository. What DVC knows of a
-result is in a small file beside the folder, which git can hold.
+Weights are stored in folders named by digests; here they are artifacts with stable names. There are no stages: jobs and
+their order belong to Snakemake. What DVC knows of a result is in a small `.dvc` file beside its folder, for git.
 """
 
 import csv
@@ -22,7 +21,7 @@ from pipeline.stages.figures import figures
 from pipeline.training.history import FIRST_COLUMNS
 
 LOCKS = Path(".snakemake/locks")
-CONFIG, METRICS, SHOWN = "config.yaml", "metrics.json", "dvc.yaml"
+CONFIG, METRICS = "config.yaml", "metrics.json"
 ORIGIN = "# The run of "
 HEADER = """\
 # What DVC shows of this run; written by the run. Paths are relative to this folder.
@@ -31,17 +30,20 @@ HEADER = """\
 """
 
 
-def write_dvc_files(jobs: Jobs, origin: str) -> list[str]:
-    """Write the run's config, all defaults filled in, and its dvc.yaml where they changed; returns their paths."""
+def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
+    """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
     place = folder(jobs)
-    config = ORIGIN + origin + "\n" + yaml.safe_dump(jobs.written.model_dump(mode="json"), sort_keys=False, width=120)
-    _keep(place / CONFIG, config)
-    _keep(place / SHOWN, HEADER + yaml.safe_dump(shown(jobs, place), sort_keys=False, width=120))
-    return [str(place / CONFIG), str(place / SHOWN)]
+    dumped = (jobs.written.model_dump(mode="json"), dvc_yaml(jobs, place))
+    config, shown = (yaml.safe_dump(values, sort_keys=False, width=120) for values in dumped)
+    texts = {place / CONFIG: f"{ORIGIN}{config_file}\n{config}", place / "dvc.yaml": HEADER + shown}
+    for path, text in texts.items():
+        if not (path.exists() and path.read_bytes() == text.encode()):
+            write_text(path, text)
+    return list(map(str, texts))
 
 
-def recorded_origin(jobs: Jobs) -> str | None:
-    """The config file whose run lies in results/RUN; None where there is no run yet."""
+def recorded_config(jobs: Jobs) -> str | None:
+    """The config file of the run in results/RUN; None if there is no run yet."""
     try:
         first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, ValueError):
@@ -49,17 +51,13 @@ def recorded_origin(jobs: Jobs) -> str | None:
     return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
 
 
-def _keep(path: Path, text: str) -> None:
-    if not (path.exists() and path.read_bytes() == text.encode()):
-        write_text(path, text)
-
-
-def shown(jobs: Jobs, place: Path) -> dict[str, Any]:
-    """The content of the dvc.yaml in `place`: what is there of the run."""
+def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
+    """The content of the dvc.yaml in `place`: the results of the run that exist."""
+    pictures = [f"figures/{name}.png" for name in jobs(figures) if (place / "figures" / f"{name}.png").exists()]
     parts = {
         "params": [CONFIG],
         "metrics": [METRICS] if (place / METRICS).exists() else [],
-        "plots": [*_curves(jobs, place), *_pictures(jobs, place)],
+        "plots": [*_curves(jobs, place), *pictures],
         "artifacts": _artifacts(jobs, place),
     }
     return {key: part for key, part in parts.items() if part}
@@ -71,8 +69,11 @@ def _curves(jobs: Jobs, place: Path) -> list[dict[str, Any]]:
     for kind, name, _ in planned_trainings(jobs):
         history = place / "histories" / f"{kind}-{name}.csv"
         if history.exists():
-            for column in _columns(history):
-                curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
+            with history.open(newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file), [])
+            for column in columns:
+                if column not in FIRST_COLUMNS:
+                    curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
     return [
         {
             f"{jobs.config.run}: {kind}, {column}": {
@@ -84,17 +85,6 @@ def _curves(jobs: Jobs, place: Path) -> list[dict[str, Any]]:
         }
         for (kind, column), histories in curves.items()
     ]
-
-
-def _columns(history: Path) -> list[str]:
-    with history.open(newline="", encoding="utf-8") as file:
-        return [column for column in next(csv.reader(file), []) if column not in FIRST_COLUMNS]
-
-
-def _pictures(jobs: Jobs, place: Path) -> list[str]:
-    """The run's figures, which `dvc plots diff` puts side by side."""
-    places = [Path("figures") / f"{name}.png" for name in jobs(figures)]
-    return [str(picture) for picture in places if (place / picture).exists()]
 
 
 def _artifacts(jobs: Jobs, place: Path) -> dict[str, Any]:
@@ -109,22 +99,22 @@ def _artifacts(jobs: Jobs, place: Path) -> dict[str, Any]:
 
 
 def dvc_file(path: Path) -> Path:
-    """Where DVC's file about a tracked folder or file lies: beside it."""
+    """DVC's file about a tracked folder or file, beside it."""
     return path.with_name(f"{path.name}.dvc")
 
 
 def tracked_as(path: Path) -> dict[str, Any]:
-    """What DVC's file says: `md5` of the content, `size` in bytes, `nfiles`; nothing where it is not tracked."""
+    """The entry of DVC's file: `md5` of the content, `size` in bytes, `nfiles`; empty if the path is not tracked."""
     file = dvc_file(path)
     if not file.exists():
         return {}
     try:
         return dict(read_yaml(file, str(file))["outs"][0])
     except (InputError, KeyError, IndexError, TypeError, ValueError):
-        raise InputError(f"{file}: not a file of DVC's about one result; bring it back with git") from None
+        raise InputError(f"{file}: not a DVC file of one result; restore it from git") from None
 
 
 def refuse_while_jobs_run() -> None:
-    """What jobs still read or write must not be removed, nor taken for results."""
+    """InputError while a run is active: its jobs read and write results."""
     if any(LOCKS.glob("*.lock")):
-        raise InputError("a run is going on here, or a killed one left its lock (then: snakemake --unlock)")
+        raise InputError("a run is active here, or a killed run left its lock (then: snakemake --unlock)")

@@ -1,4 +1,4 @@
-"""What is said at the end of a run: what was made, what was reused, the main result, where to look."""
+"""The summary at the end of a run: results made and reused, the main result, where to look."""
 
 import textwrap
 from collections import Counter
@@ -25,27 +25,26 @@ PLACES = {
 
 
 def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published) -> str:
-    """Lines for the terminal after a run that made the results of these jobs; each shard of one may be named."""
+    """Lines for the terminal after a run that made the results of these jobs, named once for each shard."""
     by_key = {job.key: job for job in made}
     reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
-    there = {folder(jobs) / place: what for place, what in PLACES.items()}
-    places = {str(place): what for place, what in there.items() if place.exists()}
+    places = {str(folder(jobs) / name): text for name, text in PLACES.items() if (folder(jobs) / name).exists()}
     width = max(map(len, places), default=0)
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),
         *_counted("Reused", list(reused.values())),
         "",
-        *textwrap.wrap("" if published.damaged else _result(jobs), WIDTH),
+        *textwrap.wrap("" if published.damaged else _main_result(jobs), WIDTH),
         "",
-        *(f"{place:{width}}  {what}" for place, what in places.items()),
-        *told_earlier(published),
+        *(f"{place:{width}}  {text}" for place, text in places.items()),
+        *not_current(published),
     ]
     return "\n".join(lines)
 
 
-def told_earlier(published: Published) -> list[str]:
-    """A line for each result that is damaged, and one for copies that are not this config's."""
+def not_current(published: Published) -> list[str]:
+    """A line for each damaged result, and one for copies of an earlier run."""
     if not published.earlier:
         return published.damaged
     first = ", ".join(sorted(published.earlier)[:3])
@@ -53,21 +52,22 @@ def told_earlier(published: Published) -> list[str]:
     return [*published.damaged, f"Of an earlier run, since their results are not here: {first}{more}"]
 
 
-def _counted(what: str, made: list[Job]) -> list[str]:
+def _counted(title: str, made: list[Job]) -> list[str]:
     """Such as `Made: 3 results: train_autoencoder 2, reconstruct`, in the order of the stages."""
     stages = Counter(job.stage.name for job in made)
     named = ", ".join(f"{stage} {stages[stage]}".removesuffix(" 1") for stage in all_stages() if stage in stages)
     results = "1 result" if len(made) == 1 else f"{len(made)} results"
-    line = f"{what}: {results}: {named}" if made else f"{what}: nothing"
+    line = f"{title}: {results}: {named}" if made else f"{title}: nothing"
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _result(jobs: Jobs) -> str:
-    """The page's first sentence, from the tables that are there."""
-    shown: dict[str, ShownTable] = {}
-    for name, job in jobs(tables).items():
-        if job.complete:
-            shown[name] = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
+def _main_result(jobs: Jobs) -> str:
+    """The page's first sentence, from the tables that exist."""
+    shown: dict[str, ShownTable] = {
+        name: read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
+        for name, job in jobs(tables).items()
+        if job.complete
+    }
     named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
     neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
     return main_result(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)

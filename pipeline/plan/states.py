@@ -1,4 +1,4 @@
-"""How far the jobs of a plan are, by what they left: outputs, records, saved states."""
+"""How far the jobs of a plan are, from their outputs, records and saved states."""
 
 import csv
 import time
@@ -11,12 +11,11 @@ from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.shards import Shard
 from pipeline.stages.common import Job
 
-# A running stage writes its record every few seconds; so much later it is dead, or its file system is slow.
-SILENT_S = 60.0
+SILENT_S = 60.0  # a running stage writes its record every few seconds; after a minute it is dead
 
 
 def saved_step(job: Job) -> int:
-    """Steps in a training's saved state: its history is saved together with it."""
+    """Steps in a training's saved state; its history is saved together with it."""
     try:
         with (job.work / "history.csv").open(newline="", encoding="utf-8") as file:
             return int(float(list(csv.DictReader(file))[-1]["step"]))
@@ -26,7 +25,7 @@ def saved_step(job: Job) -> int:
 
 @dataclass(frozen=True)
 class JobState:
-    """One job, or one shard of it, at the time `now` (seconds since 1970)."""
+    """A shard of a job at the time `now` (seconds since 1970)."""
 
     shard: Shard
     now: float = field(default_factory=time.time)
@@ -37,27 +36,27 @@ class JobState:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The record of its last attempt; empty where there was none."""
+        """The record of the last attempt; empty if there was none."""
         return read_record(record_path(self.shard.log))
 
     @cached_property
     def state(self) -> State:
-        """Outputs decide; without them, the record's word and its age."""
-        said = self.record.get("state", State.WAITING)
+        """Outputs decide; without them the state and the age of the record."""
+        recorded = self.record.get("state", State.WAITING)
         if self.shard.complete:
             return State.DAMAGED if self.damage else State.DONE
-        if said == State.RUNNING and self.silent_s >= SILENT_S:
+        if recorded == State.RUNNING and self.silent_s >= SILENT_S:
             return State.SILENT
-        return State.WAITING if said == State.DONE else State(said)
+        return State.WAITING if recorded == State.DONE else State(recorded)
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the last sign of life."""
+        """Seconds since the record was written."""
         return self.now - float(self.record.get("updated_at", 0.0))
 
     @cached_property
     def steps(self) -> tuple[int, int]:
-        """(done, all), in the record's unit; of a training that does not run, what its saved state holds."""
+        """(done, total) in the record's unit; for a training that does not run, the steps of its saved state."""
         done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
         if self.batch is None or self.state == State.RUNNING:
             return done, total
@@ -65,14 +64,14 @@ class JobState:
 
     @property
     def batch(self) -> int | None:
-        """Images of one step of a training; None for other jobs."""
+        """Images per step of a training; None for other jobs."""
         if not self.job.is_training:
             return None
         return int(self.job.settings[self.job.stage.name.removeprefix("train_")]["training"]["batch"])
 
     @property
     def images_per_s(self) -> float | None:
-        """Images per second; None where the work is not counted in images."""
+        """Images per second; None if the work is not counted in images."""
         rate = float(self.record.get("rate", 0.0))
         if self.batch is not None:
             return rate * self.batch
@@ -80,18 +79,18 @@ class JobState:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left of a running job; None where it cannot be told yet."""
+        """Seconds left of a running job, if known."""
         left = self.record.get("left_s")
         return None if left is None else max(0.0, float(left) - self.silent_s)
 
     @cached_property
     def damage(self) -> list[str]:
-        """A line for each output whose size is not what it was."""
+        """One line for each output of the wrong size."""
         return list(wrong_sizes(self.job, self.shard.files))
 
     @property
     def problem(self) -> str:
-        """What ended a job that is not done, as far as its record tells; or what is wrong with its results."""
+        """What ended an unfinished job, as far as its record shows, or what is wrong with its results."""
         if self.state == State.DAMAGED:
             return "; ".join(self.damage)
         if self.state in (State.SILENT, State.OUT_OF_MEMORY) and died_for_memory(self.record):

@@ -1,4 +1,4 @@
-"""Where people find a run's results: results/RUN has them under names that stay."""
+"""results/RUN: the readable name of each result."""
 
 from pathlib import Path
 
@@ -23,14 +23,12 @@ def folder(jobs: Jobs) -> Path:
 
 
 def view(jobs: Jobs) -> dict[str, Output]:
-    """Where people find the results: path in results/RUN -> file in the store."""
-    found: dict[str, Output] = {}
+    """Path in results/RUN -> file in the store."""
+    found = {"report.html": jobs(page)["report.html"]}
     for name, job in jobs(tables).items():
         found |= {f"tables/{name}.{suffix}": job[f"table.{suffix}"] for suffix in TABLE_SUFFIXES}
     for name, job in jobs(figures).items():
         found |= {f"figures/{name}{Path(file).suffix}": job[file] for file in job.files}
-    report = jobs(page)
-    found["report.html"] = report["report.html"]
     for job in jobs(planned).values():
         if job.stage.name in SUMMARIES:
             found[summary_place(job)] = job[SUMMARIES[job.stage.name]]
@@ -39,10 +37,10 @@ def view(jobs: Jobs) -> dict[str, Output]:
 
 
 def summary_place(job: Job) -> str:
-    """Where the summary of a job lies in results/RUN."""
+    """A job's summary in results/RUN."""
     return f"summaries/{job.stage.name}-{job.name}.json"
 
 
 def planned_trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
     """The trainings behind this run's results: kind of model, name, job."""
-    return [one for one in jobs(trainings) if one[2].key in jobs(planned)]
+    return [training for training in jobs(trainings) if training[2].key in jobs(planned)]

@@ -8,7 +8,7 @@ import pytest
 from finished_plan import make, tiny_plan
 
 from pipeline.commands.verify import Finding, Kind, move_away
-from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, is_claimed, to_make
+from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, to_make
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.stages.tables import tables
@@ -48,16 +48,16 @@ class Other:
 def test_what_one_process_claims_no_other_gets_until_it_dies() -> None:
     folder = Path("results/store/datasets/any-0123456789ab")
     renamed, free = folder.with_name("other-0123456789ab"), folder.with_name("any-ffffffffffff")
-    assert not is_claimed(folder)
+    assert not in_use(folder)
     other = Other(Path("results/store/datasets/0123456789ab"))
-    assert is_claimed(folder)
-    assert is_claimed(renamed), "the digest counts, not the name"
-    assert not is_claimed(free)
+    assert in_use(folder)
+    assert in_use(renamed), "the digest counts, not the name"
+    assert not in_use(free)
     other.end()
-    assert not is_claimed(folder)
+    assert not in_use(folder)
 
 
-def test_all_or_none_is_claimed() -> None:
+def test_all_or_none_in_use() -> None:
     first, second = Path("a-000000000001"), Path("b-000000000002")
     other = Other(second)
     claims = Claims()

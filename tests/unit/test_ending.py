@@ -6,6 +6,7 @@ import pytest
 import report_inputs as made
 from finished_plan import finish, tiny_plan
 
+from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.plan.ending import ending
 from pipeline.plan.publish import Published
 from pipeline.stages.common import Jobs, path_of
@@ -22,7 +23,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     for name, job in plan(tables).items():
         made.write_table(job.folder, "table", made.COLUMNS, made.ROWS if name == "table2" else [])
     neighbours = dict(zip(plan(page).names, plan(page).inputs["data"], strict=True))["neighbours_summary"]
-    Path(path_of(neighbours)).write_text('{"ratio": 1.25}')
+    write_summary(path_of(neighbours), Summary(kind="neighbours", values={"ratio": Value(number=1.25)}))
     return plan
 
 

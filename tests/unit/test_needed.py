@@ -93,7 +93,7 @@ def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> Non
     (line,) = lost_models(needed)
     assert line == (
         f"autoencoders.main: autoencoder.history.csv is missing in {trained.folder}, while its weights are here:"
-        f" bring it back (dvc pull {trained.folder}), or train again: snakemake --forcerun train_autoencoder"
+        f" restore it (dvc pull {trained.folder}), or train again: snakemake --forcerun train_autoencoder"
     )
     assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
 
@@ -123,7 +123,7 @@ def test_a_lost_shard_whose_model_is_absent_gets_a_line_and_no_training(finished
     (line,) = lost_models(needed)
     assert line == (
         f"samples.main: {made.files[1]} is missing in {made.folder}, and making it takes diffusions.main, which is not"
-        f" here: bring it back (dvc pull {model.folder}), or train it again: snakemake --forcerun train_diffusion"
+        f" here: restore it (dvc pull {model.folder}), or train it again: snakemake --forcerun train_diffusion"
     )
     assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
 

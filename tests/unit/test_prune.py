@@ -103,7 +103,7 @@ def test_while_a_run_goes_on_nothing_is_removed_but_the_list_is_told(
 ) -> None:
     LOCKS.mkdir(parents=True)
     (LOCKS / "0.input.lock").touch()
-    with pytest.raises(InputError, match="a run is going on here"):
+    with pytest.raises(InputError, match="a run is active here"):
         command.prune([TINY], yes=True)
     assert complete(1)
     command.prune([TINY])

@@ -8,7 +8,7 @@ import pytest
 from finished_plan import finish, make, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_text
-from pipeline.plan.ending import told_earlier
+from pipeline.plan.ending import not_current
 from pipeline.plan.publish import RECORD, Published, publish
 from pipeline.plan.shards import planned
 from pipeline.plan.view import view
@@ -114,9 +114,9 @@ def test_in_a_clone_with_another_config_copies_stay_and_are_said_to_be_earlier()
 
 
 def test_earlier_copies_are_told_in_one_line() -> None:
-    assert told_earlier(Published(present=["a"])) == []
-    assert told_earlier(Published(earlier=["b", "a"])) == ["Of an earlier run, since their results are not here: a, b"]
-    assert told_earlier(Published(earlier=list("edcba"))) == [
+    assert not_current(Published(present=["a"])) == []
+    assert not_current(Published(earlier=["b", "a"])) == ["Of an earlier run, since their results are not here: a, b"]
+    assert not_current(Published(earlier=list("edcba"))) == [
         "Of an earlier run, since their results are not here: a, b, c and 2 more"
     ]
 

@@ -1,7 +1,10 @@
 """Which jobs people name on the command line, and what stops a run before its first job."""
 
+import errno
 import json
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from finished_plan import finish, make, tiny_plan, tiny_values, with_key
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
-from pipeline.plan.checks import claimed_run
+from pipeline.plan.checks import claimed_run, set_back
 from pipeline.plan.identities import check_identities, identity_path
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find_job, headline, output_of, outputs_of, wanted
@@ -137,8 +140,8 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
     with pytest.raises(InputError) as caught:
         check_identities(tiny_plan()(planned).values())
     assert str(caught.value) == (
-        f"{job.folder}: was made from something else than autoencoders.main asks for, though the digests are equal"
-        f" ({other} tells of what); move the folder and that file away, and run again"
+        f"{job.folder}: was made from something else than autoencoders.main asks for, although the digests are equal"
+        f" (see {other}); move the folder and that file away, and run again"
     )
 
 
@@ -168,7 +171,9 @@ def test_a_damaged_record_gets_one_line(jobs: Jobs) -> None:
     with pytest.raises(InputError, match=re.escape(f"{path}: not JSON")):
         check_identities(tiny_plan()(planned).values())
     write_json(path, jobs(autoencoder, "main").identity | {"settings": {"seed": 123}})
-    with pytest.raises(InputError, match=re.escape(f"{path}: damaged: not what {path.stem[-12:]} is the digest of")):
+    with pytest.raises(
+        InputError, match=re.escape(f"{path}: damaged: its content does not have the digest {path.stem[-12:]}")
+    ):
         check_identities(tiny_plan()(planned).values())
 
 
@@ -179,3 +184,24 @@ def test_what_a_result_was_made_from_is_written_once(jobs: Jobs) -> None:
     path.write_text('{"kept": "as it is"}')
     publish(jobs, "tiny.yaml")
     assert path.read_text() == '{"kept": "as it is"}'
+
+
+def test_only_times_in_the_future_are_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = tmp_path / "early", tmp_path / "late"
+    for path, modified in ((early, 1000), (late, 2**32)):
+        path.write_text("content")
+        os.utime(path, (modified, modified))
+    paths = [str(early), str(late), str(late), str(tmp_path / "missing")]
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", refuse)
+        with pytest.raises(
+            InputError, match=r"late: its time 2106-02-07 .*Read-only file system\); touch the file, or"
+        ):
+            set_back(paths)
+    set_back(paths)
+    assert early.stat().st_mtime == 1000
+    assert abs(late.stat().st_mtime - time.time()) < 60

@@ -80,7 +80,7 @@ def test_nothing_is_tracked_while_a_run_goes_on(plan: Jobs) -> None:
     lock = LOCKS / "0.output.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
-    with pytest.raises(InputError, match="a run is going on here"):
+    with pytest.raises(InputError, match="a run is active here"):
         command.share([TINY])
 
 

@@ -11,10 +11,9 @@ from pipeline.base.locks import is_locked, lock_holder
 from pipeline.base.process import on_end_request
 from pipeline.estimation.fitting import memory_warnings
 from pipeline.plan.arguments import write_arguments
-from pipeline.plan.checks import left_out, obstacles
+from pipeline.plan.checks import left_out, obstacles, set_back
 from pipeline.plan.claims import Claims, to_make
-from pipeline.plan.clocks import set_back
-from pipeline.plan.ending import ending, told_earlier
+from pipeline.plan.ending import ending, not_current
 from pipeline.plan.publish import publish
 
 
@@ -105,7 +104,7 @@ def publish_at_the_end():
         try:
             jobs.fingerprints.keep()
             if "published" not in this_run:
-                for line in told_earlier(publish(jobs, config_file())):
+                for line in not_current(publish(jobs, config_file())):
                     print(line)
         except OSError as error:  # Python ignores exceptions at its exit
             print(f"error: results are not published: {disk_problem(error) or error}")
