@@ -1,6 +1,7 @@
 """The inputs of a run's page, made up: images, tables, figures, histories and neighbours."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name
 from pipeline.stages.figures import FIGURES
+from pipeline.tables.display_table import DisplayCell
 
 COLUMNS = [
     ["Source", ""],
@@ -35,12 +37,45 @@ GENERATION_ROWS = [
 ]
 
 
+CELL = re.compile(r"−?[\d.]+(?: ± (?P<std>[\d.]+)| \[(?P<low>−?[\d.]+), (?P<high>−?[\d.]+)\])?")
+
+
+def display_cell(text: str, seeded: bool = False) -> DisplayCell:
+    """A cell as people read it, with its number; ± is an interval where it is over training seeds."""
+    if (match := CELL.fullmatch(text)) is None:
+        return DisplayCell(text)
+    printed, _, spread = text.partition(" ")
+    number, interval = float(printed.replace("−", "-")), None
+    if match["low"]:
+        interval = (float(match["low"]), float(match["high"]))
+    elif match["std"] and seeded:
+        interval = (number - float(match["std"]), number + float(match["std"]))
+    return DisplayCell(printed, number, spread, interval)
+
+
+def display_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False) -> list[list[DisplayCell]]:
+    """Rows of cells; a number stands in a column of a quantity."""
+    return [
+        [
+            display_cell(text, seeded) if part else DisplayCell(text)
+            for text, (_, part) in zip(row, columns, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def json_rows(columns: list[Any], rows: list[list[str]]) -> list[list[Any]]:
+    """The same as make_table writes them."""
+    cells = display_rows(columns, rows)
+    return [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in cells]
+
+
 def write_table(folder: Path, name: str, columns: list[list[str]], rows: list[list[str]]) -> list[str]:
     """A table as make_table writes it for the page, and its LaTeX."""
     told = {
         "title": f"{name}: a title",
         "columns": columns,
-        "rows": rows,
+        "rows": json_rows(columns, rows),
         "seeded": False,
         "look": f"what to look at in {name}",
         "entries": [None if row[0] == "published" else "autoencoders.main" for row in rows],

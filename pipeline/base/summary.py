@@ -6,7 +6,7 @@
      "details": {...}}
 
 A file about several models has one summary for each, by name, under `models`. Tables, figures and the page read values
-by the names that `pipeline/tables/quantities.py` lists: `psnr`, `inception.frechet_distance` (a metric in a feature
+by the names that `pipeline/settings/quantities.py` lists: `psnr`, `inception.frechet_distance` (a metric in a feature
 space), `rfid.inception.frechet_distance` (the same metric of reconstructions), `hash_tables.ngp` (a count).
 """
 

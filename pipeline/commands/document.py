@@ -13,11 +13,14 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.config.root import read_config
 from pipeline.page.document import figure_block, filled, table_block
-from pipeline.page.shown_tables import read_table
-from pipeline.stages.captions import CAPTIONS
+from pipeline.page.page_table import read_table
+from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.figures import FIGURES, figures
-from pipeline.stages.tables import tables
+from pipeline.stages.studies import STUDY_CAPTION
+from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, tables
+
+TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
 
 
 def document(
@@ -61,7 +64,7 @@ def _unusable(job: Job) -> str | None:
 
 def _table(job: Job, name: str, by: str) -> str:
     shown = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
-    return table_block(shown, CAPTIONS["tables"].get(name, CAPTIONS["tables"]["study"]), by)
+    return table_block(shown, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
 
 
 def _figure(job: Job, name: str, by: str, text: Path, run: str) -> str:

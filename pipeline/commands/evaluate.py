@@ -22,9 +22,9 @@ from pipeline.evaluation.batches import metric_device
 from pipeline.models.metric_networks.manifest import available, fetchable, missing_line
 from pipeline.models.metric_networks.spaces import spaces_of
 from pipeline.settings.evaluation import Evaluation
+from pipeline.settings.quantities import GENERATION
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
-from pipeline.tables.quantities import GENERATION
 
 RUN = "image-sets"
 

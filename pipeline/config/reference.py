@@ -12,8 +12,9 @@ from pipeline.config.root import BASES, MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import Evaluation, Figures
 from pipeline.settings.fields import NAME, Section
+from pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 

@@ -16,10 +16,11 @@ from pipeline.base.yaml_files import read_yaml
 from pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
-from pipeline.settings.evaluation import AutoencoderRows, Evaluation, Figures, GenerationRows, Tables
+from pipeline.settings.evaluation import Evaluation, Figures
 from pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.study import Study
+from pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
 from pipeline.settings.weights import check_snapshot
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")

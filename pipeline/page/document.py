@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from pipeline.base.errors import InputError
 from pipeline.page.comparison import comparison
-from pipeline.page.shown_tables import WITHOUT_NUMBER, ShownTable
+from pipeline.page.page_table import PageTable
 from pipeline.tables.render import escape_markdown
 
 BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
@@ -40,13 +40,13 @@ def filled(text: str, fill: Fill, where: str) -> str:
     return "".join([*parts, text[place:]])
 
 
-def table_block(table: ShownTable, caption: str, made_by: str) -> str:
-    """What was measured in a table, and which row leads in what; published numbers stay away."""
-    told = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
-    told.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
+def table_block(table: PageTable, caption: str, made_by: str) -> str:
+    """The measured rows of a table and their comparison; published numbers are left out."""
+    parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
+    parts.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
     if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
-        told.append(_folded("Notes and protocols", "\n".join(notes)))
-    return "\n\n".join(part for part in [*told, f"Made by {made_by}."] if part)
+        parts.append(_folded("Notes and protocols", "\n".join(notes)))
+    return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
 
 
 def _folded(summary: str, text: str) -> str:
@@ -59,21 +59,19 @@ def figure_block(title: str, caption: str, picture: str, made_by: str) -> str:
     return f"**{title}.** {caption}\n\n![{title}]({picture})\n\nMade by {made_by}."
 
 
-def _cells(table: ShownTable) -> str:
-    """The rows that were measured: what tells them apart, and every measured quantity that one of them has."""
+def _cells(table: PageTable) -> str:
+    """The measured rows: the columns in which they differ, and every quantity that one of them has."""
     rows = table.measured_rows() if table.has_numbers else table.rows
     measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]
-    shown = [place for place in measured if any(row[place] not in WITHOUT_NUMBER for row in rows)]
+    numbers = [place for place in measured if any(row[place].number is not None for row in rows)]
     words = table.identity if table.has_numbers else [one for one in range(len(table.columns)) if one != table.subject]
-    apart = [place for place in words if len({row[place] for row in rows}) > 1]
-    told = [table.subject, *apart, *shown]
-    headings = [escape_markdown(_heading(*table.columns[place])) for place in told]
-    body = [[escape_markdown(row[place]) for place in told] for row in rows]
-    to_the_left = [table.subject, *(apart if table.has_numbers else ())]
-    sides = ["left" if place in to_the_left else "right" for place in told]
-    return tabulate(body, headings, tablefmt="pipe", disable_numparse=True, colalign=sides)
-
-
-def _heading(quantity: str, part: str) -> str:
-    """With what tells two columns of one quantity apart, such as the convention of a count."""
-    return f"{quantity} {part.partition(' ')[2]}".rstrip()
+    differing = [place for place in words if len({row[place] for row in rows}) > 1]
+    places = [table.subject, *differing, *numbers]
+    # Behind the quantity stands its variant, such as the convention of a count.
+    headings = [
+        f"{name} {part.partition(' ')[2]}".rstrip() for name, part in (table.columns[place] for place in places)
+    ]
+    body = [[escape_markdown(str(row[place])) for place in places] for row in rows]
+    to_the_left = [table.subject, *(differing if table.has_numbers else ())]
+    sides = ["left" if place in to_the_left else "right" for place in places]
+    return tabulate(body, list(map(escape_markdown, headings)), tablefmt="pipe", disable_numparse=True, colalign=sides)

@@ -8,8 +8,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.base.summary import Value, read_summary
-from pipeline.tables.protocols import told
-from pipeline.tables.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
+from pipeline.settings.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
+from pipeline.tables.measured import protocol_text
 
 LICENCES = {
     *("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "unlicense", "unknown"),
@@ -104,4 +104,4 @@ def _measured(what: str, path: Path) -> Measured:
     summary = read_summary(path)
     columns = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION)
     numbers = [Number(one, summary.values[one.compared]) for one in columns if one.compared in summary.values]
-    return Measured(what, told(summary.protocol), numbers)
+    return Measured(what, protocol_text(summary.protocol), numbers)

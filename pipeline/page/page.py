@@ -17,9 +17,9 @@ from pipeline.page.comparison import comparison
 from pipeline.page.costs import gather_costs, read_trainings
 from pipeline.page.gallery import Pairs, Samples, gather_pairs, gather_samples
 from pipeline.page.headline import key_numbers, main_result, read_ratio
+from pipeline.page.page_table import PageTable, read_table
 from pipeline.page.pictures import FIGURES_BYTES, PAIRS_BYTES, SAMPLES_BYTES, Figure, figure_picture
 from pipeline.page.provenance import gather_provenance, read_dataset
-from pipeline.page.shown_tables import ShownTable, is_measured, read_table
 from pipeline.stages.page import ReportJob
 
 CURVES = "curves"
@@ -91,7 +91,6 @@ def template() -> Any:
         "breakable": breakable,
     }
     environment.filters |= filters
-    environment.tests["measured"] = is_measured
     return environment.get_template("page.html.j2")
 
 
@@ -112,7 +111,7 @@ def _single(inputs: Inputs, name: str) -> dict[str, Path]:
     return {label: paths[0] for label, paths in labelled_paths(inputs, name).items()}
 
 
-def gather_tables(inputs: Inputs) -> dict[str, ShownTable]:
+def gather_tables(inputs: Inputs) -> dict[str, PageTable]:
     """The tables by name, in the order given."""
     latex = _single(inputs, "latex")
     return {name: read_table(name, path, latex[name]) for name, path in _single(inputs, "table").items()}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pipeline.base.amounts import readable_duration
 from pipeline.page.headline import main_result, read_ratio
-from pipeline.page.shown_tables import ShownTable, read_table
 from pipeline.plan.publish import Published
 from pipeline.plan.view import folder
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.page import page
 from pipeline.stages.tables import tables
+from pipeline.tables.display_table import read_display
 
 WIDTH = 100
 PLACES = {
@@ -63,11 +63,7 @@ def _counted(title: str, made: list[Job]) -> list[str]:
 
 def _main_result(jobs: Jobs) -> str:
     """The page's first sentence, from the tables that exist."""
-    shown: dict[str, ShownTable] = {
-        name: read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
-        for name, job in jobs(tables).items()
-        if job.complete
-    }
+    shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
     named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
     neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
     return main_result(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)

@@ -23,10 +23,10 @@ from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.identities import record_identity
 from pipeline.plan.shards import planned
 from pipeline.plan.view import folder, summary_place, view
+from pipeline.settings.tables import TABLES
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, Output
 from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
-from pipeline.stages.tables import TABLES, rows_of
 
 RECORD = "published.json"
 NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no headline numbers
@@ -131,7 +131,7 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
         measured["reconstruction_distance", name, space] = of_seed(reconstruction_distance, name, space)
     wanted = [space for network in jobs.config.evaluation.networks for space in spaces(jobs, network)]
     for table in (name for name, one in TABLES.items() if one.of_samples):
-        for name, space in product(rows_of(jobs, table), wanted):
+        for name, space in product(jobs.config.tables_or_default.rows_of(table), wanted):
             count = getattr(jobs.config.tables_or_default, table).count or jobs.config.samples[name].count
             measured["generation", name, space, str(count)] = of_seed(evaluation, name, space, count)
     for name in jobs.config.samples:

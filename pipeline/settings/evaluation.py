@@ -1,4 +1,4 @@
-"""Config of the evaluation protocol and of the tables and figures (appendix B)."""
+"""Config of the evaluation protocol (appendix B) and of the figures."""
 
 from typing import Literal
 
@@ -50,76 +50,6 @@ class Evaluation(Section):
     noise_images: int = Field(256, ge=1, description="Validation images whose codes are perturbed (section 3.4).")
     decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
     memory_gb: float = operational(2.0, "Most memory for the neighbours' embeddings and distances.", gt=0)
-
-
-class GenerationRows(Section):
-    """Rows of a table of generation metrics."""
-
-    rows: list[str] = Field(default_factory=list, description="Names under `samples`.")
-    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
-
-
-class AutoencoderRows(Section):
-    """Rows that are autoencoders, with samples of their codes."""
-
-    autoencoders: list[str] = Field(
-        default_factory=list,
-        description="Names under `autoencoders`; `ablations` tells each by what it has otherwise than the first.",
-    )
-    samples: list[str] = Field(
-        default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
-    )
-    count: int | None = Field(None, ge=2, description="Score their first so many images; by default all.")
-
-
-class Tables(Section):
-    """Which measured rows each table has, beside the published ones."""
-
-    table2: list[str] = Field(default_factory=list, description="Reconstruction: names under `autoencoders`.")
-    table3: list[str] = Field(default_factory=list, description="Parameters and GFLOPs.")
-    table4: list[str] = Field(default_factory=list, description="With and without noise.")
-    table5: GenerationRows = Field(GenerationRows(), description="Generation on FFHQ: names under `samples`.")
-    table6: GenerationRows = Field(GenerationRows(), description="Generation on LSUN-Church.")
-    table7: list[str] = Field(default_factory=list, description="The length of a unit key.")
-    table8: list[str] = Field(default_factory=list, description="The size of the feature block.")
-    text_10k: GenerationRows = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
-    section34: list[str] = Field(
-        default_factory=list,
-        description="Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
-    )
-    noise_generation: GenerationRows = Field(
-        GenerationRows(), description="Diffusion on codes trained with and without noise: names under `samples`."
-    )
-    table_sizes: list[str] = Field(
-        default_factory=list, description="Bytes against quality: entries that differ in `tables.entries_log2`."
-    )
-    equal_budget: list[str] = Field(
-        default_factory=list, description="One dataset, the same number of training images: quality, counts, speed."
-    )
-    ablations: AutoencoderRows = Field(
-        AutoencoderRows(),
-        description="A model with a part left out or made otherwise: reconstruction, samples, counts.",
-    )
-    latent_diffusion: AutoencoderRows = Field(
-        AutoencoderRows(),
-        description="Distances of samples beside those of their autoencoder's own reconstructions, and over them: what"
-        " of a distance is the decoder's.",
-    )
-    decoding: list[str] = Field(
-        default_factory=list,
-        description="Decoded images per second in Table 3, measured side by side (those of `equal_budget` always are).",
-    )
-    claims: bool = Field(
-        False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
-    )
-
-    @property
-    def sample_sets(self) -> list[str]:
-        """The sample sets of all tables, once each."""
-        found = [getattr(self, key) for key in type(self).model_fields]
-        named = [one.rows for one in found if isinstance(one, GenerationRows)]
-        named += [one.samples for one in found if isinstance(one, AutoencoderRows)]
-        return list(dict.fromkeys(name for names in named for name in names))
 
 
 class Figures(Section):

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import yaml
 from pydantic import Field
 
+from pipeline.base.paths import CONFIG
 from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section, added
@@ -18,7 +20,6 @@ from pipeline.stages.autoencoders import (
     reconstruction,
     timed_models,
 )
-from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
@@ -74,7 +75,8 @@ DRAWING_FUNCTIONS = {
     "rate_quality": "rates:rate_quality",
     "studies": "studies:studies",
 }
-FIGURES = {name: Figure(draw, **CAPTIONS["figures"][name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
+CAPTIONS: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
+FIGURES = {name: Figure(draw, **CAPTIONS[name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
 
 Data = list[tuple[str, Output]]
 """The inputs of a figure by name, `name` or `name:LABEL`."""

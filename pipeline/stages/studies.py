@@ -40,6 +40,11 @@ MAKE_STUDY = Stage(
     local=True,
 )
 
+STUDY_CAPTION = (
+    "Every trial of the search, the best of each autoencoder first. The loss on the tuning images decides, and no"
+    " validation image was seen."
+)
+
 
 def table_name(study: str) -> str:
     """Of the table of a study's trials, as of a target."""

@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -13,8 +12,8 @@ from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
-from pipeline.settings.evaluation import AutoencoderRows, GenerationRows
 from pipeline.settings.fields import Section
+from pipeline.settings.tables import TABLES, AutoencoderRows, GenerationRows
 from pipeline.stages.autoencoders import (
     COMPLEXITY,
     MEASURE_DECODING,
@@ -27,7 +26,6 @@ from pipeline.stages.autoencoders import (
     reconstruction,
     timed_models,
 )
-from pipeline.stages.captions import CAPTIONS
 from pipeline.stages.common import Inputs, Job, Jobs, Source, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, prepared
 from pipeline.stages.evaluation import (
@@ -45,8 +43,6 @@ from pipeline.stages.studies import studies
 
 CLAIMS = "claims"
 FIRST_ROW = "(the first row)"
-
-Kind = Literal["reconstruction", "distance", "codes", "training", "decoding", "counts", "generation"]
 
 
 class TableRow(Section):
@@ -105,48 +101,18 @@ MAKE_TABLE = Stage(
 )
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table: the summaries that its rows have, and what it shows (config/captions.yaml)."""
-
-    kinds: tuple[Kind, ...]
-    in_paper: bool = True
-    """Made in every run, for its published numbers; one beyond the paper's is made where it has rows."""
-
-    @property
-    def of_samples(self) -> bool:
-        """Whether its rows are sample sets; autoencoders otherwise."""
-        return self.kinds == ("generation",)
-
-
-TABLES = {
-    "table2": Table(("reconstruction", "distance")),
-    "table3": Table(("decoding", "counts")),
-    "table4": Table(("reconstruction",)),
-    "table5": Table(("generation",)),
-    "table6": Table(("generation",)),
-    "table7": Table(("reconstruction", "counts")),
-    "table8": Table(("reconstruction", "counts")),
-    "text_10k": Table(("generation",)),
-    "section34": Table(("codes",), in_paper=False),
-    "noise_generation": Table(("generation",), in_paper=False),
-    "table_sizes": Table(("reconstruction", "codes"), in_paper=False),
-    "ablations": Table(("reconstruction", "distance", "counts", "generation"), in_paper=False),
-    "latent_diffusion": Table(("distance", "generation"), in_paper=False),
-    "equal_budget": Table(("reconstruction", "training", "decoding", "counts"), in_paper=False),
-}
+CLAIMS_CAPTION = (
+    "What the paper's text asserts, recomputed from the published tables and from this run's, with verdicts."
+)
+OF_EVERY_TABLE = (
+    "Published rows carry the paper's numbers as printed; measured numbers are this run's, on the dataset named. A"
+    " metric whose network is missing says so."
+)
 
 
 def caption(table: str) -> str:
-    """What a table, or the claims, shows, in words."""
-    return f"{CAPTIONS['tables'][table]} {CAPTIONS['of_every_table']}"
-
-
-def rows_of(jobs: Jobs, table: str) -> list[str]:
-    """The rows of a table as the config has them."""
-    match getattr(jobs.config.tables_or_default, table):
-        case GenerationRows(rows=rows) | AutoencoderRows(autoencoders=rows) | rows:
-            return list(rows)
+    """The caption of a table, or of the claims."""
+    return f"{CLAIMS_CAPTION if table == CLAIMS else TABLES[table].caption} {OF_EVERY_TABLE}"
 
 
 class Summary(NamedTuple):
@@ -165,10 +131,11 @@ class Summary(NamedTuple):
 
 def tables(jobs: Jobs) -> dict[str, Job]:
     """The job of each table, by the table's name; studies have one each."""
-    named = tuple(name for name, one in TABLES.items() if one.in_paper or rows_of(jobs, name))
+    wanted = jobs.config.tables_or_default
+    named = tuple(name for name, entry in TABLES.items() if entry.in_paper or wanted.rows_of(name))
     made = {name: jobs(table, name) for name in named}
     made |= jobs(studies)
-    return made | ({CLAIMS: jobs(claims, named)} if jobs.config.tables_or_default.claims else {})
+    return made | ({CLAIMS: jobs(claims, named)} if wanted.claims else {})
 
 
 def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
@@ -186,7 +153,7 @@ def table(jobs: Jobs, name: str) -> Job:
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
-        "rows": [_row(jobs, name, row) for row in rows_of(jobs, name)],
+        "rows": [_row(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
         "counted": [_of_paper(jobs, row) for row in jobs(_counted, name)],
         "missing": notes,
         "provenance": _provenance(summaries),
@@ -225,13 +192,13 @@ def _provenance(summaries: list[Summary]) -> dict[str, Any]:
 
 
 def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
-    """Summaries of rows that are autoencoders, and notes on what is missing."""
-    rows, kinds = rows_of(jobs, name), TABLES[name].kinds
+    """Summaries of rows that are autoencoders, of the kinds that the table's quantities need; notes on missing ones."""
+    rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
     found: list[Summary] = []
     for seed, of_seed in jobs.every_seed:
         if "reconstruction" in kinds:
             found += [Summary(row, of_seed(reconstruction, row), seed=seed) for row in rows]
-        for space in distance_spaces(of_seed, rows) if "distance" in kinds else ():
+        for space in distance_spaces(of_seed, rows) if "reconstruction_distance" in kinds else ():
             found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
         if "codes" in kinds:
             found += [Summary(row, of_seed(code_measurement, row), seed=seed) for row in rows]
@@ -241,11 +208,11 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     if "decoding" in kinds:
         timed = timed_models(jobs)
         found += [Summary(row, jobs(decoding, timed), "decoding.json") for row in rows if row in timed]
-    if "counts" in kinds:
+    if "complexity" in kinds:
         of_paper = jobs(_counted, name)
         counted = [*rows, *(_of_paper(jobs, row)["name"] for row in of_paper)]
         found += [Summary(row, jobs(complexity, name, tuple(rows), of_paper), "complexity.json") for row in counted]
-    notes = _missing_distances(jobs, rows) if "distance" in kinds else []
+    notes = _missing_distances(jobs, rows) if "reconstruction_distance" in kinds else []
     if "generation" in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
@@ -260,9 +227,9 @@ def _counted(jobs: Jobs, name: str) -> tuple[str, ...]:
     A row of this run has them where architecture and dataset are the paper's.
     """
     paper = jobs(paper_config)
-    if paper is None or not ("counts" in TABLES[name].kinds and TABLES[name].in_paper):
+    if paper is None or not ("complexity" in TABLES[name].kinds and TABLES[name].in_paper):
         return ()
-    known = {_counted_as(jobs.config, row) for row in rows_of(jobs, name)}
+    known = {_counted_as(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(name)}
     further = {_counted_as(paper, row): row for row in reversed(getattr(paper.tables_or_default, name))}
     return tuple(row for key, row in reversed(further.items()) if key not in known)
 
@@ -312,36 +279,30 @@ def _scores(
 
 
 def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
-    """What a table is told of a row beside its summaries."""
-    config = jobs.config
-    if not TABLES[table].of_samples:
-        data = config.autoencoders[name].dataset
-        together = {"counts", "decoding"}.intersection(TABLES[table].kinds)
-        named = {"model": called(config, name)} if together else {}
-        if table == "ablations":
-            first = rows_of(jobs, table)[0]
-            changed = changes(config.autoencoders[name], config.autoencoders[first])
-            named |= {"variant": changed if name != first else FIRST_ROW}
-        if table == "equal_budget" and (like := _called_the_same(jobs, table, name)) is not None:
-            named |= {"variant": changes(config.autoencoders[name], config.autoencoders[like])}
-    else:
-        data, model = config.dataset_of(config.samples[name]), model_of(jobs, name)
+    """The settings of a row: its dataset, and what its summaries do not say."""
+    config, entry = jobs.config, TABLES[table]
+    if entry.of_samples:
+        model = model_of(jobs, name)
         named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}
-        label = _noise_label(jobs, name) if table == "noise_generation" else _label(jobs, name)
+        label = _noise_label(jobs, name) if entry.states_noise else _label(jobs, name)
         named |= {"label": label} if label is not None else {}
-    return {"name": name, **_images(config, data), **named}
-
-
-def _called_the_same(jobs: Jobs, table: str, name: str) -> str | None:
-    """The first row above that nothing but the keys of its config tells from this one."""
-    entries = jobs.config.autoencoders
-    told = {row: (entries[row].family, traits(entries[row])) for row in rows_of(jobs, table)}
-    first = next(row for row in told if told[row] == told[name])
-    return None if first == name else first
+        return {"name": name, **_images(config, config.dataset_of(config.samples[name])), **named}
+    autoencoders = config.autoencoders
+    named = {"model": called(config, name)} if entry.kinds & {"complexity", "decoding"} else {}
+    rows = config.tables_or_default.rows_of(table)
+    # Where the identity columns do not distinguish rows, the changed keys of the config do.
+    identity = {row: (autoencoders[row].family, traits(autoencoders[row])) for row in rows}
+    compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
+    base = next(iter(compared[entry.changed_from]), name)
+    if name != base:
+        named["variant"] = changes(autoencoders[name], autoencoders[base])
+    elif entry.changed_from == "first":
+        named["variant"] = FIRST_ROW
+    return {"name": name, **_images(config, autoencoders[name].dataset), **named}
 
 
 def _label(jobs: Jobs, name: str) -> str | None:
-    """Says whose codes a latent diffusion model works on, where they are not BRIGHT's."""
+    """The method of latent diffusion on codes that are not BRIGHT's, with the method whose codes they are."""
     settings, model = jobs.config.samples[name], model_of(jobs, name)
     if not isinstance(settings, DiffusionSamples) or model is None:
         return None
@@ -350,11 +311,10 @@ def _label(jobs: Jobs, name: str) -> str | None:
 
 
 def _noise_label(jobs: Jobs, name: str) -> str:
-    """Says whether the codes behind a sample set were trained with noise."""
+    """Whether the codes behind a sample set were trained with noise."""
     model = model_of(jobs, name)
     if model is None:
         return name
     settings = jobs.config.autoencoders[model]
-    noise = getattr(settings, "code_noise", None)
-    with_noise = "without" if noise in (None, "none") else "with"
+    with_noise = "without" if getattr(settings, "code_noise", "none") == "none" else "with"
     return f"{autoencoder_family(settings.family).method} (LDM, {with_noise} noise)"

@@ -9,13 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.stages.tables import TableJob
-from pipeline.tables.layout import Layout, layout_of
-from pipeline.tables.measured import SEED_MARK, Gathered, Measurement, NamedSummary, gather
-from pipeline.tables.pairing import Cell, Line, counts_of, pair
-from pipeline.tables.protocols import Held, one_protocol
-from pipeline.tables.published import AS_PUBLISHED, Row, decimals_of, read_published
-from pipeline.tables.quantities import Quantity
+from pipeline.base.errors import InputError
+from pipeline.settings.quantities import Quantity
+from pipeline.settings.tables import TABLES, Table
+from pipeline.stages.tables import CLAIMS, TableJob
+from pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
+from pipeline.tables.pairing import (
+    AS_PUBLISHED,
+    Cell,
+    Line,
+    Row,
+    image_counts,
+    pair,
+    printed_decimals,
+    read_published,
+)
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
@@ -29,7 +37,7 @@ COUNTED_IMAGES = {
     "generation": "samples",
     "codes": "validation images under noise",
 }
-TOLD_KINDS = {
+WITHOUT_IMAGES = {
     "complexity": "counted from the config",
     "decoding": "decoding timed side by side",
     "training": "training timed",
@@ -37,14 +45,16 @@ TOLD_KINDS = {
 
 
 @dataclass(frozen=True)
-class Table:
-    """A built table: its lines, and what the footnotes need."""
+class BuiltTable:
+    """A table with its lines, and what the footnotes need."""
 
     job: TableJob
-    layout: Layout
+    entry: Table
     lines: list[Line]
-    decimals: dict[str, tuple[int, int]]  # of each quantity, by its key, and of its ±
-    protocols: dict[str, dict[str, dict[str, Any]]]  # quantity key -> dataset -> protocol
+    decimals: dict[str, tuple[int, int]]
+    """Decimals of each quantity, by its key, and of its ±."""
+    protocols: dict[str, dict[str, dict[str, Any]]]
+    """Quantity key -> dataset -> protocol."""
 
     @property
     def seeded(self) -> bool:
@@ -53,60 +63,56 @@ class Table:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """What the csv has: what is absent is None, an empty cell."""
-        columns = ["source", *self.layout.identity, "name"]
-        for quantity in self.layout.quantities:
+        """The content of the csv; an absent value is None, an empty cell."""
+        columns = ["source", *self.entry.identity, "name"]
+        for quantity in self.entry.quantities:
             columns += cell_columns(quantity, self.seeded, Cell())
         columns += ["missing", "protocol", "measured_protocol", "provenance", "notes"]
         records = [self._record(line) for line in self.lines]
         return pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
 
     def _record(self, line: Line) -> dict[str, Any]:
+        """One row of the csv."""
         record: dict[str, Any] = {"source": source(line), **identity(line, self)}
-        if line.measurement is not None:
-            record |= {
-                "name": line.measurement.name,
-                "measured_protocol": _protocol_json(line.measurement, self.layout),
-                "provenance": _provenance_json(line.measurement, self.job),
+        if (measurement := line.measurement) is not None:
+            protocols = {
+                quantity.key: value.protocol
+                for quantity in self.entry.quantities
+                if (value := measurement.values.get(quantity.compared)) is not None and value.protocol
             }
-        for quantity in self.layout.quantities:
+            record["name"] = measurement.name
+            record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
+            record["provenance"] = json.dumps(_provenance(measurement, self.job), sort_keys=True)
+        for quantity in self.entry.quantities:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
-        notes = [*line.notes, *missing_notes(line, self)]
-        return record | {
-            "protocol": protocol_words(line, self.layout),
-            "missing": "; ".join(line.missing) or None,
-            "notes": NOTE_SEPARATOR.join(notes) or None,
-        }
+        record["protocol"] = protocol_words(line, self.entry)
+        record["missing"] = "; ".join(line.missing) or None
+        record["notes"] = NOTE_SEPARATOR.join([*line.notes, *missing_notes(line, self)]) or None
+        return record
 
 
-def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> Table:
-    """Published rows with what matches them, then the other measured rows; InputError on two protocols."""
-    layout = layout_of(job.table)
-    published = read_published(published_folder, job.table, layout)
-    gathered = gather(summaries, job, layout.kinds)
+def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> BuiltTable:
+    """The published rows with the measured rows that match them, then the other measured rows."""
+    if job.table not in TABLES:
+        raise InputError(f"settings: table: {job.table!r} is none of {', '.join(TABLES)}, {CLAIMS}")
+    entry = TABLES[job.table]
+    published = read_published(published_folder, job.table, entry)
+    gathered = gather(summaries, job, entry.kinds)
     protocols = {
-        quantity.key: one_protocol(quantity.label, _held(gathered, quantity))
-        for quantity in layout.quantities
+        quantity.key: shared_protocols(gathered, quantity)
+        for quantity in entry.quantities
         if quantity.kind not in ("complexity", "training")
     }
-    lines = pair(published, gathered.rows, gathered.counted, layout)
-    return Table(job, layout, lines, {one.key: _decimals(published, one) for one in layout.quantities}, protocols)
-
-
-def _held(gathered: Gathered, quantity: Quantity) -> list[Held]:
-    """The protocol of each measurement that has the quantity."""
-    return [
-        Held(measurement.name, measurement.traits["dataset"], measurement.values[quantity.compared].protocol)
-        for measurement in gathered.each_seed
-        if quantity.compared in measurement.values
-    ]
+    lines = pair(published, gathered.rows, gathered.counted, entry)
+    decimals = {quantity.key: _decimals(published, quantity) for quantity in entry.quantities}
+    return BuiltTable(job, entry, lines, decimals, protocols)
 
 
 def _decimals(published: list[Row], quantity: Quantity) -> tuple[int, int]:
     """As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none."""
-    cells = [row.get(quantity.key, "") for row in published if quantity.is_published]
-    spreads = [row.get(f"{quantity.key}_pm", "") for row in published if quantity.is_published]
-    printed, spread = decimals_of(cells), decimals_of(spreads)
+    rows = published if quantity.is_published else []
+    printed = printed_decimals(row.get(quantity.key, "") for row in rows)
+    spread = printed_decimals(row.get(f"{quantity.key}_pm", "") for row in rows)
     decimals = quantity.decimals if printed is None else printed
     return decimals, decimals if spread is None else spread
 
@@ -156,57 +162,58 @@ def source(line: Line) -> str:
     return COUNTED if line.measurement.is_counted else BOTH
 
 
-def identity(line: Line, table: Table) -> dict[str, Any]:
-    """What a line is, in the columns of the layout; as published where it stands in a published row."""
-    layout = table.layout
-    told: dict[str, Any] = dict.fromkeys(layout.identity)
+def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
+    """The columns that identify a line; as published where it stands in a published row."""
+    entry = table.entry
+    found: dict[str, Any] = dict.fromkeys(entry.identity)
     if (measurement := line.measurement) is not None:
-        told |= {key: measurement.traits.get(key) for key in layout.identity}
-        told["method"] = _method(measurement, layout)
-        if "samples" in told:
-            told["samples"] = ", ".join(map(str, counts_of(measurement, layout, "generation"))) or None
+        found |= {key: measurement.traits.get(key) for key in entry.identity}
+        found["method"] = _method(measurement, entry)
+        if "samples" in found:
+            found["samples"] = ", ".join(map(str, image_counts(measurement, entry, "generation"))) or None
     if line.published is not None:
-        told |= {key: line.published[key] for key in layout.identity if line.published.get(key)}
-        if layout.samples is not None:
-            told["samples"] = str(layout.samples)
-    return told
+        found |= {key: line.published[key] for key in entry.identity if line.published.get(key)}
+        if entry.samples is not None:
+            found["samples"] = str(entry.samples)
+    return found
 
 
-def _method(measurement: Measurement, layout: Layout) -> str:
-    """The row's label, or its method with what makes it a variant."""
+def _method(measurement: Measurement, entry: Table) -> str:
+    """The row's label, or its method with the words for its variant."""
     if measurement.label is not None:
         return measurement.label
-    noise, traits = measurement.traits.get("code_noise") or "", measurement.traits
+    traits = measurement.traits
+    noise = traits.get("code_noise") or ""
     size = f"noise {noise}" if "," in noise else ""
-    of_noise = size or NOISE_WORDS.get(noise, "with noise" if noise and layout.tells_noise else "")
-    words = (traits.get("ablation"), of_noise, ADVERSARIAL_WORDS.get(traits.get("adversarial", "")))
-    told = ", ".join(filter(None, words))
-    method = measurement.traits.get("method", measurement.name)
-    return f"{method} ({told})" if told else method
+    noise_words = size or NOISE_WORDS.get(noise, "with noise" if noise and entry.states_noise else "")
+    words = (traits.get("ablation"), noise_words, ADVERSARIAL_WORDS.get(traits.get("adversarial", "")))
+    variant = ", ".join(filter(None, words))
+    method = traits.get("method", measurement.name)
+    return f"{method} ({variant})" if variant else method
 
 
-def protocol_words(line: Line, layout: Layout) -> str:
-    """How the numbers of a line came to be, in a few words."""
+def protocol_words(line: Line, entry: Table) -> str:
+    """How the numbers of a line were obtained, in a few words."""
     words = [AS_PUBLISHED] * (line.published is not None)
     if (measurement := line.measurement) is not None:
         for kind in sorted(measurement.kinds):
-            counts = " or ".join(map(str, counts_of(measurement, layout, kind))) or "no"
-            words.append(TOLD_KINDS.get(kind) or f"measured on {counts} {COUNTED_IMAGES[kind]}")
+            counts = " or ".join(map(str, image_counts(measurement, entry, kind))) or "no"
+            words.append(WITHOUT_IMAGES.get(kind) or f"measured on {counts} {COUNTED_IMAGES[kind]}")
     return "; ".join(dict.fromkeys(words))
 
 
-def missing_notes(line: Line, table: Table) -> list[str]:
-    """The job's notes on the missing quantities, and lines of our own on those that no note names."""
-    missing = [quantity for quantity in table.layout.quantities if line.cells[quantity.key].is_missing]
-    told = [note for quantity in missing for note in table.job.missing if _speaks_of(note, quantity)]
-    return list(dict.fromkeys([*told, *unexplained(line, table)]))
+def missing_notes(line: Line, table: BuiltTable) -> list[str]:
+    """The job's notes on the line's missing quantities, and a note on those that no note of the job explains."""
+    missing = [quantity for quantity in table.entry.quantities if line.cells[quantity.key].is_missing]
+    notes = [note for quantity in missing for note in table.job.missing if _explains(note, quantity)]
+    return list(dict.fromkeys([*notes, *unexplained(line, table)]))
 
 
-def unexplained(line: Line, table: Table) -> dict[str, list[str]]:
-    """A note on the missing quantities of each network that no note of the job explains, with their names."""
+def unexplained(line: Line, table: BuiltTable) -> dict[str, list[str]]:
+    """A note for each network whose missing quantities no note of the job explains, with their names."""
     names: dict[str | None, list[str]] = {}
-    for quantity in table.layout.quantities:
-        explained = any(_speaks_of(note, quantity) for note in table.job.missing)
+    for quantity in table.entry.quantities:
+        explained = any(_explains(note, quantity) for note in table.job.missing)
         if line.cells[quantity.key].is_missing and not explained:
             names.setdefault(quantity.network, []).append(quantity.name)
     made = {network: f"made with the network {network}" if network else "that has it" for network in names}
@@ -216,34 +223,24 @@ def unexplained(line: Line, table: Table) -> dict[str, list[str]]:
     }
 
 
-def _speaks_of(note: str, quantity: Quantity) -> bool:
+def _explains(note: str, quantity: Quantity) -> bool:
     names = [name.strip().lower() for name in note.partition(":")[0].split(",")]
     network_named = quantity.network is not None and f"network {quantity.network} " in note
     return quantity.name.lower() in names or network_named
 
 
-def _protocol_json(measurement: Measurement, layout: Layout) -> str | None:
-    """The whole protocol of each value, for machines."""
-    protocols = {
-        quantity.key: measurement.values[quantity.compared].protocol
-        for quantity in layout.quantities
-        if quantity.compared in measurement.values and measurement.values[quantity.compared].protocol
-    }
-    return json.dumps(protocols, sort_keys=True) if protocols else None
-
-
-def _provenance_json(measurement: Measurement, job: TableJob) -> str:
-    """What made a row: its summaries, whose folders' digests tell the rest, and the digests that a reader asks for."""
+def _provenance(measurement: Measurement, job: TableJob) -> dict[str, Any]:
+    """The origin of a row: its summaries, and the digests of weights, data and code."""
     made: dict[str, Any] = {"summaries": [path for paths in measurement.files.values() for path in paths]}
-    if job.provenance is not None:
-        told, trained = job.provenance, not measurement.is_counted
-        further = [f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:]]
-        names = [measurement.name, *further] * trained
-        made |= {
-            "weights": [folder for name in names for folder in told.weights.get(name, [])],
-            "data_sha256": told.data.get(measurement.traits.get("dataset", "")),
-            "code": told.code,
-            "seed": told.seed,
-            "training_seeds": job.training_seeds,
-        }
-    return json.dumps(made, sort_keys=True)
+    if job.provenance is None:
+        return made
+    names: list[str] = []
+    if not measurement.is_counted:
+        names = [measurement.name, *(f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:])]
+    return made | {
+        "weights": [folder for name in names for folder in job.provenance.weights.get(name, [])],
+        "data_sha256": job.provenance.data.get(measurement.traits.get("dataset", "")),
+        "code": job.provenance.code,
+        "seed": job.provenance.seed,
+        "training_seeds": job.training_seeds,
+    }

@@ -1,30 +1,35 @@
-"""The table of claims: what the paper's text asserts, recomputed from the published tables and from this run's.
+"""The table of claims: each number that the paper's text asserts, recomputed from published and from measured tables.
 
-It reads the other tables as csv: they hold the published numbers as printed and the measured ones in full precision.
+The claims are in config/published/claims.yaml. The other tables are read as csv, which has the published numbers as
+printed and the measured ones in full precision.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
+from pydantic import Field, model_validator
 
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings
+from pipeline.base.yaml_files import read_yaml
+from pipeline.settings.fields import Section
+from pipeline.settings.quantities import Quantity
+from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
 from pipeline.tables.build import MEASURED, measured_column, published_column
-from pipeline.tables.claim_list import ClaimRow, Comparison, read_claims
-from pipeline.tables.display import Shown, cell_text, rounded, under_headings
-from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.display import cell_text, rounded
+from pipeline.tables.display_table import DisplayTable, display_table
 from pipeline.tables.measured import NamedSummary
-from pipeline.tables.published import row_name
-from pipeline.tables.quantities import Quantity
+from pipeline.tables.pairing import row_name
 
 HOLDS, FAILS = "holds", "does not hold"
 NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"
 SLACK = 1e-9  # differences of printed decimals are not exact in binary
-# The same kind of metric on other features: shown under its own name, and it decides nothing.
+# The same kind of metric on other features: shown under its own name, without a verdict.
 ON_OTHER_FEATURES = {
     "fid": "fd_efficientnet_lite0",
     "is": "score_efficientnet_lite0",
@@ -32,7 +37,7 @@ ON_OTHER_FEATURES = {
     "recall": "recall_efficientnet_lite0",
 }
 
-# How people read it: the columns of the csv under headings of two parts.
+# Heading of a displayed column -> column of the csv.
 HEADINGS = {
     ("Claim", ""): "claim",
     ("Section", ""): "section",
@@ -44,8 +49,77 @@ HEADINGS = {
     ("Measured here", "on"): "measured_on",
 }
 
-Tables = dict[str, list[dict[str, str]]]
 Cells = dict[str, str]
+"""A line of a csv."""
+Tables = dict[str, list[Cells]]
+
+
+InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]
+Relation = InSize | Literal["lower", "higher", "alike", "is", "at_most"]
+WITHOUT_OTHER = ("is", "at_most")
+WITHOUT_ASSERTED = ("lower", "higher")
+
+
+class ClaimRow(Section):
+    """A published row of another table, and how to find its counterpart in a run on other images."""
+
+    table: str
+    method: str
+    columns: dict[str, str] = Field({}, description="Further columns of the published row.")
+    elsewhere: dict[str, str] = Field({}, description="Columns of a measured row on other images.")
+    order: str = Field("", description="Among those: the row with the smallest (`-COLUMN`: largest) in this column.")
+
+
+class Comparison(Section):
+    """One number against another, or against the number in the text."""
+
+    says: str
+    quantities: list[str] = Field(
+        min_length=1, description="Added up; a row without a number in one but the first has zero there."
+    )
+    relation: Relation
+    ours: str
+    other: str | None = None
+    asserted: float | None = None
+    tolerance: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Comparison":
+        if (self.other is None) != (self.relation in WITHOUT_OTHER):
+            raise ValueError(f"other: {self.relation} takes {'none' if self.other else 'a row'}")
+        if (self.asserted is None) != (self.relation in WITHOUT_ASSERTED):
+            raise ValueError(f"asserted: {self.relation} takes {'a number' if self.asserted is None else 'none'}")
+        return self
+
+
+class Claim(Section):
+    """A sentence of the paper, its section, and the comparisons that would confirm it."""
+
+    section: str
+    sentence: str
+    comparisons: list[Comparison] = Field(min_length=1)
+
+
+class ClaimList(Section):
+    """All claims, and the rows that they compare."""
+
+    rows: dict[str, ClaimRow]
+    claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _rows_known(self) -> "ClaimList":
+        for claim in self.claims:
+            for comparison in claim.comparisons:
+                for name in (comparison.ours, comparison.other):
+                    if name is not None and name not in self.rows:
+                        raise ValueError(f"claims: {comparison.says!r}: {name!r} is not under `rows`")
+        return self
+
+
+def read_claims(folder: Path) -> ClaimList:
+    """The claims in the folder of the published numbers."""
+    path = folder / "claims.yaml"
+    return parse_settings(ClaimList, read_yaml(path, f"claims {path}"), f"claims {path}")
 
 
 @dataclass(frozen=True)
@@ -176,8 +250,8 @@ def _method(text: str) -> tuple[str, set[str]]:
 
 
 def _quantity(table: str, key: str) -> Quantity | None:
-    layout = LAYOUTS.get(table)
-    return next((one for one in layout.quantities if one.key == key), None) if layout else None
+    quantities = TABLES[table].quantities if table in TABLES else ()
+    return next((one for one in quantities if one.key == key), None)
 
 
 def _published(cells: Cells, keys: list[str]) -> Number | None:
@@ -247,13 +321,17 @@ def _relation(relation: str, ours: float, other: float, asserted: float) -> tupl
             return ours, "", -abs(ours - asserted)
 
 
-def shown_claims(table: ClaimsTable) -> Shown:
+def display_claims(table: ClaimsTable) -> DisplayTable:
     """The table as people read it: a line for each comparison, the sentences below."""
-    shown = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
-    columns = {heading: [cell_text(cell) for cell in shown[column]] for heading, column in HEADINGS.items()}
-    look = "Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run."
-    cells = under_headings(columns)
-    return Shown("Claims of the paper's text", cells, _notes(table), "l" * len(columns), look, [None] * len(cells))
+    frame = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
+    return display_table(
+        "Claims of the paper's text",
+        {heading: [cell_text(cell) for cell in frame[column]] for heading, column in HEADINGS.items()},
+        _notes(table),
+        [None] * len(frame),
+        look="Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run.",
+        alignment="l" * len(HEADINGS),
+    )
 
 
 def _notes(table: ClaimsTable) -> list[str]:

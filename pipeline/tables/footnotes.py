@@ -1,12 +1,11 @@
-"""What a reader must know beside a table's numbers."""
+"""The notes below a table."""
 
+from pipeline.settings.quantities import CODE_BITS, Quantity
 from pipeline.stages.tables import FIRST_ROW
-from pipeline.tables.build import BOTH, MEASURED, Table, identity, source, unexplained
-from pipeline.tables.display import cells_of, is_shown
-from pipeline.tables.protocols import INTERVAL, told
-from pipeline.tables.quantities import CODE_BITS
+from pipeline.tables.build import BuiltTable, identity, source, unexplained
+from pipeline.tables.measured import INTERVAL, protocol_text
 
-# What a reader must know of each kind of summary; of the last three, where the table shows one.
+# A note for each kind of summary; for the last three, only where the table shows a quantity of that kind.
 OF_KINDS = {
     "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network."
     " A model trained with LPIPS-AlexNet as its loss is judged by LPIPS-VGG.",
@@ -39,25 +38,22 @@ OF_BITS = (
 WHERE_SHOWN = frozenset({"codes", "decoding", "training"})
 
 
-def title(table: Table) -> str:
-    """The table, and the datasets that its measured rows are of."""
-    measured = [line for line in table.lines if source(line) in (MEASURED, BOTH)]
-    datasets = list(dict.fromkeys(str(identity(line, table)["dataset"]) for line in measured))
-    of = f"measured on {', '.join(datasets)}" if datasets else "published rows alone"
-    return f"{table.layout.title} ({of})"
+def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
+    """Whether a quantity has columns: the paper has it, or a row does; the notes name the other missing ones."""
+    return quantity.is_published or any(line.cells[quantity.key].values for line in table.lines)
 
 
-def footnotes(table: Table) -> list[str]:
-    """In reading order: sources, differences, ±, networks, counts, protocols, what is missing, origins."""
-    shown = {quantity.kind for quantity in table.layout.quantities if is_shown(table, quantity)}
-    kinds = [kind for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.layout.kinds)]
+def footnotes(table: BuiltTable) -> list[str]:
+    """In reading order: sources, differences, ±, networks, counts, protocols, missing metrics, origins."""
+    shown = {quantity.kind for quantity in table.entry.quantities if is_shown(table, quantity)}
+    kinds = [kind for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
     return [
         *_published(table),
         *_plus_minus(table),
         *_intervals(table),
         *_changed(table),
         *(OF_KINDS[kind] for kind in kinds),
-        *[OF_BITS] * any(quantity is CODE_BITS and is_shown(table, quantity) for quantity in table.layout.quantities),
+        *[OF_BITS] * any(quantity is CODE_BITS and is_shown(table, quantity) for quantity in table.entry.quantities),
         *_protocols(table),
         *_versions(table),
         *_missing(table),
@@ -66,9 +62,9 @@ def footnotes(table: Table) -> list[str]:
     ]
 
 
-def _published(table: Table) -> list[str]:
-    """What published numbers and differences are, in a table that has any."""
-    if not table.layout.in_paper:
+def _published(table: BuiltTable) -> list[str]:
+    """What published numbers and differences are, in a table of the paper."""
+    if not table.entry.in_paper:
         return ["The paper has no such table: every number is this run's."]
     rule = "only where dataset, code size and protocol match a published row"
     differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
@@ -80,9 +76,9 @@ def _published(table: Table) -> list[str]:
     ]
 
 
-def _plus_minus(table: Table) -> list[str]:
+def _plus_minus(table: BuiltTable) -> list[str]:
     over_images = "two standard deviations over the images"
-    of_images = "reconstruction" in table.layout.kinds
+    of_images = "reconstruction" in table.entry.kinds
     if table.seeded:
         seeds = ", ".join(map(str, table.job.training_seeds))
         published = f" Behind a published number it is {over_images}." if of_images else ""
@@ -93,12 +89,13 @@ def _plus_minus(table: Table) -> list[str]:
     return [f"± is {over_images}; the csv has the standard deviation too."] * of_images
 
 
-def _intervals(table: Table) -> list[str]:
-    """How the intervals shown were made, in the protocols' own words."""
+def _intervals(table: BuiltTable) -> list[str]:
+    """How the intervals shown were computed, in the words of the protocols."""
     words = [
         f"{key.removesuffix(INTERVAL).replace('_', ' ')} {protocol[key]}"
-        for quantity in table.layout.quantities
-        if quantity.has_interval and any(cell.compared and cell.compared.interval for cell in cells_of(table, quantity))
+        for quantity in table.entry.quantities
+        if quantity.has_interval
+        if any((value := line.cells[quantity.key].compared) and value.interval for line in table.lines)
         for protocol in table.protocols[quantity.key].values()
         for key in protocol
         if key.endswith(INTERVAL)
@@ -106,25 +103,25 @@ def _intervals(table: Table) -> list[str]:
     return [f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}."] * bool(words)
 
 
-def _changed(table: Table) -> list[str]:
-    """What `Changed` is beside, where the caption does not say it: ablations have the first row named."""
+def _changed(table: BuiltTable) -> list[str]:
+    """What the column `Changed` compares with, where no row is marked as the first."""
     changed = {identity(line, table).get("variant") for line in table.lines} - {None}
     words = "Changed: by the keys of the config, what a row has otherwise than the first of its name."
     return [words] * (bool(changed) and FIRST_ROW not in changed)
 
 
-def _protocols(table: Table) -> list[str]:
+def _protocols(table: BuiltTable) -> list[str]:
     """One line per dataset and protocol, naming the columns that share it."""
     columns: dict[tuple[str, str], list[str]] = {}
-    for quantity in table.layout.quantities:
+    for quantity in table.entry.quantities:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
             if protocol:
-                columns.setdefault((dataset, told(protocol)), []).append(quantity.name)
+                columns.setdefault((dataset, protocol_text(protocol)), []).append(quantity.name)
     return [f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()]
 
 
-def _versions(table: Table) -> list[str]:
-    """Where a library took part in several versions: which rows have which."""
+def _versions(table: BuiltTable) -> list[str]:
+    """The rows by version of a library, where the table has several versions of it."""
     found: dict[str, dict[str, list[str]]] = {}
     for measurement in (line.measurement for line in table.lines if line.measurement is not None):
         for value in measurement.values.values():
@@ -140,23 +137,23 @@ def _versions(table: Table) -> list[str]:
     ]
 
 
-def _missing(table: Table) -> list[str]:
-    """The job's notes, and ours on what no note of the job explains."""
-    shown = {quantity.name for quantity in table.layout.quantities if is_shown(table, quantity)}
+def _missing(table: BuiltTable) -> list[str]:
+    """The job's notes on missing metrics, and notes on those that it does not explain."""
+    shown = {quantity.name for quantity in table.entry.quantities if is_shown(table, quantity)}
     ours = [note for line in table.lines for note, names in unexplained(line, table).items() if shown & set(names)]
     return [f"missing: {note}" for note in dict.fromkeys(table.job.missing)] + list(dict.fromkeys(ours))
 
 
-def _row_notes(table: Table) -> list[str]:
-    """Each note with the row that it stands in."""
-    noted = []
+def _row_notes(table: BuiltTable) -> list[str]:
+    """The notes of the rows, each with its row."""
+    notes = []
     for line in table.lines:
-        where = ", ".join(str(told) for told in identity(line, table).values() if told is not None)
-        noted += [f"{source(line)} row {where}: {note}." for note in line.notes]
-    return noted
+        row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
+        notes += [f"{source(line)} row {row}: {note}." for note in line.notes]
+    return notes
 
 
-def _provenance(table: Table) -> list[str]:
+def _provenance(table: BuiltTable) -> list[str]:
     """One line for the whole table; the csv has it row by row."""
     made = table.job.provenance
     if made is None:

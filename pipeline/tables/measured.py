@@ -1,6 +1,10 @@
-"""The run's own numbers: the summaries of each row gathered into one measurement, over its training seeds."""
+"""The measured numbers of a table: the summaries of each row joined, over training seeds, under one protocol a column.
+
+A metric carries its protocol, and all measured numbers of a dataset in one column share one.
+"""
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
@@ -10,23 +14,28 @@ from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
 from pipeline.base.summary import Summary, Value, read_summary
+from pipeline.models.metric_networks.manifest import is_unchecked
+from pipeline.settings.quantities import RATIO, Quantity
 from pipeline.stages.tables import TableJob, TableRow
-from pipeline.tables.protocols import differing
-from pipeline.tables.quantities import RATIO
 
 SEED_MARK = "#"
-COUNTED_KINDS = frozenset({"complexity", "decoding"})  # nothing has to be trained for these
+COUNTED_KINDS = frozenset({"complexity", "decoding"})  # they need no training
+# A seed draws other images by the same rule; versions of libraries are recorded and not compared.
+NOT_COMPARED = frozenset({"seed", "versions"})
+INTERVAL = "_interval"  # the ending of the keys that state how a metric's interval was computed
+
+Protocol = dict[str, Any]
 
 
 class NamedSummary(NamedTuple):
-    """A summary and the row that it belongs to: configs share results, so a summary has no name of a config."""
+    """A summary and its row; a summary contains no name of a config, because configs share results."""
 
     row: str
     path: Path
 
 
 def parse_named(argument: str) -> NamedSummary:
-    """`ROW=PATH`; a further training seed's summary reads `ROW#SEED=PATH`."""
+    """`ROW=PATH`, or `ROW#SEED=PATH` for the summary of a further training seed."""
     row, equals, path = argument.partition("=")
     if not (row and equals and path):
         raise InputError(f"summary {argument!r}: reads ROW=PATH, such as main=summary.json")
@@ -46,10 +55,10 @@ def read_history(path: Path) -> Summary:
 
 
 class MeasuredValue(Value):
-    """A value of a table's row: of one training seed, or the mean over several."""
+    """A value of a row: of one training seed, or the mean over several."""
 
     kind: str
-    """Of the summary that it comes from."""
+    """The kind of its summary."""
     seed_std: float | None = None
     """Standard deviation over training seeds."""
     seeds: int = 1
@@ -57,14 +66,14 @@ class MeasuredValue(Value):
 
 @dataclass
 class Measurement:
-    """All that the summaries say about one row, of one training seed or of several together."""
+    """Everything measured of one row, with one training seed or over several."""
 
     name: str
     label: str | None = None
     traits: dict[str, Any] = field(default_factory=dict)
     values: dict[str, MeasuredValue] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
-    """The summaries' paths, by their kinds."""
+    """The summaries' paths, by kind."""
 
     @property
     def kinds(self) -> set[str]:
@@ -73,22 +82,22 @@ class Measurement:
 
     @property
     def is_counted(self) -> bool:
-        """Whether nothing of it was trained."""
+        """Whether no value needs a trained model."""
         return self.kinds <= COUNTED_KINDS
 
     def add(self, summary: Summary, path: str) -> None:
         """Join another summary of the same row; InputError where the two contradict."""
         self.join_traits(summary.traits)
         for key in sorted(summary.values.keys() & self.values.keys()):
-            told = differing(self.values[key].protocol, summary.values[key].protocol)
-            problem = f"has two protocols: {told}" if told else "comes twice"
+            differences = differing(self.values[key].protocol, summary.values[key].protocol)
+            problem = f"has two protocols: {differences}" if differences else "comes twice"
             raise InputError(f"summaries of {self.name!r}: {key} {problem}; give each summary once")
         for key, value in summary.values.items():
             self.values[key] = MeasuredValue(**dict(value), kind=summary.kind)
         self.files.setdefault(summary.kind, []).append(path)
 
     def join_traits(self, traits: dict[str, Any]) -> None:
-        """Take over what another summary or seed says of the row; InputError where the two contradict."""
+        """Add the traits of another summary or seed; InputError where two contradict."""
         for key, value in traits.items():
             if value is not None and self.traits.setdefault(key, value) != value:
                 raise InputError(
@@ -97,7 +106,7 @@ class Measurement:
                 )
 
     def counts(self) -> "Measurement":
-        """Its counts and its speed alone, which can match a published row where its images do not."""
+        """Its counts and its decoding speed alone: they can match a published row where its images do not."""
         values = {key: value for key, value in self.values.items() if value.kind in COUNTED_KINDS}
         files = {kind: paths for kind, paths in self.files.items() if kind in COUNTED_KINDS}
         return replace(self, values=values, files=files)
@@ -105,36 +114,41 @@ class Measurement:
 
 @dataclass
 class Gathered:
-    """The measurements of a table: of its rows in their order, and those that only stand beside published rows."""
+    """The measurements of a table."""
 
     rows: list[Measurement]
+    """Of its rows, in their order."""
     counted: list[Measurement]
+    """Of models that appear only beside published rows."""
     each_seed: list[Measurement]
-    """Those of the rows, one for each training seed."""
+    """Of the rows, one for each training seed."""
 
 
 def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]) -> Gathered:
-    """Read the summaries and put each where it belongs; InputError on one that belongs nowhere."""
+    """Read the summaries and join those of each row; InputError for a summary of no row or of another kind."""
     rows = {row.name: row for row in [*job.rows, *job.counted]}
     if len(rows) < len(job.rows) + len(job.counted):
         raise InputError("settings: rows: a name comes twice; name each row once")
+    of_samples = kinds == {"generation"}
     found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
     for name, path in summaries:
-        row = name if name in rows else _row_of(name, job)
+        base, mark, seed = name.rpartition(SEED_MARK)
+        row = base if name not in rows and mark and seed in map(str, job.training_seeds[1:]) else name
         if row not in rows:
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         summary = read_history(path) if path.suffix == ".csv" else read_summary(path, rows[row].model or name)
         if summary.kind not in kinds:
-            told = " and ".join(sorted(kinds))
-            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {told}")
-        if summary.kind == "generation" and kinds != {"generation"}:  # the row is an autoencoder, not what samples
+            wanted = " and ".join(sorted(kinds))
+            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {wanted}")
+        if summary.kind == "generation" and not of_samples:
+            # The row is the autoencoder, not the model that made the samples.
             traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
             summary = summary.model_copy(update={"traits": traits})
         found[row].setdefault(name, _empty(rows[row], name)).add(summary, str(path))
     for measurement in (one for of_row in found.values() for one in of_row.values()):
         measurement.values |= ratios(measurement.values)
     for name in rows:
-        if not found[name] and kinds != {"generation"}:  # a sample set may lack all of its networks
+        if not found[name] and not of_samples:  # all networks of a sample set may be missing
             raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
     seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
     joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}
@@ -143,6 +157,11 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
         [joined[row.name] for row in job.counted],
         [measurement for row in job.rows for measurement in seeds[row.name]],
     )
+
+
+def _empty(row: TableRow, name: str) -> Measurement:
+    traits = row.model_dump(exclude={"name", "label", "model"}, exclude_none=True)
+    return Measurement(name, row.label, traits)
 
 
 def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
@@ -159,19 +178,8 @@ def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
     return found
 
 
-def _row_of(name: str, job: TableJob) -> str:
-    """The row that a summary's name speaks of: itself, or what stands before `#SEED`."""
-    row, mark, seed = name.rpartition(SEED_MARK)
-    return row if mark and seed in map(str, job.training_seeds[1:]) else name
-
-
-def _empty(row: TableRow, name: str) -> Measurement:
-    traits = row.model_dump(exclude={"name", "label", "model"}, exclude_none=True)
-    return Measurement(name, row.label, traits)
-
-
 def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
-    """One measurement of a row from one for each training seed; that itself where there is one alone."""
+    """The mean of a row's measurements with each training seed; a single one is unchanged."""
     if len(seeds) == 1:
         return seeds[0]
     joined = Measurement(row, seeds[0].label)
@@ -185,13 +193,61 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
 
 
 def _mean(values: list[MeasuredValue]) -> MeasuredValue:
-    """Mean and standard deviation (N - 1 in the denominator) over seeds; the images' deviation pooled.
+    """Mean and standard deviation (N - 1 in the denominator) over seeds; the deviation over images is pooled.
 
-    The intervals go: each is of one seed's number.
+    The mean has no interval: an interval belongs to the number of one seed.
     """
     if len(values) == 1:
         return values[0]
     numbers, deviations = [value.number for value in values], [value.std for value in values if value.std is not None]
     pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
-    joined = {"number": fmean(numbers), "std": pooled, "interval": None}
-    return values[0].model_copy(update=joined | {"seed_std": stdev(numbers), "seeds": len(values)})
+    mean = {"number": fmean(numbers), "std": pooled, "interval": None, "seed_std": stdev(numbers), "seeds": len(values)}
+    return values[0].model_copy(update=mean)
+
+
+def shared_protocols(gathered: Gathered, quantity: Quantity) -> dict[str, Protocol]:
+    """The protocol of a column for each dataset; InputError names two rows and the keys in which theirs differ."""
+    first: dict[str, tuple[str, Protocol]] = {}
+    for measurement in gathered.each_seed:
+        if quantity.compared not in measurement.values:
+            continue
+        dataset, protocol = measurement.traits["dataset"], measurement.values[quantity.compared].protocol
+        row, shared = first.setdefault(dataset, (measurement.name, protocol))
+        if differences := differing(shared, protocol):
+            raise InputError(
+                f"column {quantity.label}, dataset {dataset}: rows {row!r} and {measurement.name!r} have two"
+                f" protocols: {differences}; evaluate both alike or put them in two tables"
+            )
+    return {dataset: flat(protocol) for dataset, (_, protocol) in first.items()}
+
+
+def flat(protocol: Protocol, prefix: str = "") -> Protocol:
+    """Nested keys joined by dots, without those that are not compared."""
+    entries: Protocol = {}
+    for key, value in sorted(protocol.items()):
+        if key in NOT_COMPARED:
+            continue
+        if isinstance(value, dict):
+            entries |= flat(value, f"{prefix}{key}.")
+        else:
+            entries[f"{prefix}{key}"] = value
+    return entries
+
+
+def differing(one: Protocol, other: Protocol) -> str:
+    """The differences between two protocols, such as `count 1000 and 500`; empty where they are equal."""
+    first, second = flat(one), flat(other)
+    keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
+    return "; ".join(f"{key} {first.get(key)!r} and {second.get(key)!r}" for key in keys)
+
+
+def protocol_text(protocol: Protocol) -> str:
+    """A protocol in words for a footnote: hashes shortened to twelve digits, without the method of its intervals."""
+    parts = {key: value for key, value in protocol.items() if not key.endswith(INTERVAL)}
+    for key, value in parts.items():
+        if not isinstance(value, float | int | str):
+            parts[key] = json.dumps(value, sort_keys=True)
+        elif key.endswith("sha256"):
+            name = protocol.get("network", "") if key == "network_sha256" else key.removesuffix("_sha256")
+            parts[key] = f"{str(value)[:12]}{' (hash not checked)' if is_unchecked(str(name)) else ''}"
+    return ", ".join(f"{key} {value}" for key, value in parts.items())

@@ -1,18 +1,118 @@
-"""Which measured row stands beside which published one, and what that puts into each line's cells."""
+"""Published numbers as printed, and the measured row that belongs beside each.
 
-from collections.abc import Iterator
+Published numbers are strings throughout, so that no decimal is lost or invented. A difference needs everything that
+the paper's protocol fixes. The paper leaves open the resize filter of FFHQ, the network of LPIPS, and which images of
+FFHQ are the validation split; these fix nothing.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from pipeline.tables.layout import Layout
+from pipeline.base.errors import InputError
+from pipeline.settings.quantities import Quantity
+from pipeline.settings.tables import Table
 from pipeline.tables.measured import MeasuredValue, Measurement
-from pipeline.tables.published import Row, fixed_protocol, fixed_traits, row_name
-from pipeline.tables.quantities import Quantity
 
-# Traits that make two rows different things, not the same thing measured otherwise.
+AS_PUBLISHED = "as published"
+# Rows that differ in one of these are different experiments, not the same one under another protocol.
 IDENTITY_TRAITS = frozenset({"dataset", "method", "sample_kind"})
 PAPER_LOSSES = (None, "wgan_gp")
+
+Row = dict[str, str]
+
+
+class ImageSet(NamedTuple):
+    """A collection behind published numbers: images of each split, and how they were resized if that is known."""
+
+    train: int
+    validation: int
+    prepared: str | None = None
+
+
+RESOLUTION = 256  # "Images in both datasets are resized to 256 × 256" (section 4)
+IMAGE_SETS = {
+    "ffhq256": ImageSet(60_000, 10_000),  # the sizes of VQGAN's lists; the filter is unknown
+    # LSUN's own splits; LDM's numbers of Table 6 need reference images prepared like this.
+    "lsun_church256": ImageSet(126_227, 300, "center crop, Pillow bicubic, to 256"),
+}
+# The repository that appendix B names in its footnote 6.
+PAPER_REPOSITORY = {"precision_recall": "paper_repository"}
+FIXED_OF_METRICS = {"precision": PAPER_REPOSITORY, "recall": PAPER_REPOSITORY, "f1": PAPER_REPOSITORY}
+WITHOUT_REFERENCE = frozenset({"is"})
+GENERATION_CODE_SIZE = "64x64x4"  # "we apply diffusion on the key codes of size 64 × 64 × 4" (section 4)
+
+
+def read_published(folder: Path, name: str, table: Table) -> list[Row]:
+    """The rows of a published table, with empty strings where the paper prints nothing; [] for a table of our own."""
+    if not table.in_paper:
+        return []
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise InputError(f"published numbers of {name}: {path} is missing; --published names their folder")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def printed_decimals(printed: Iterable[str]) -> int | None:
+    """The most digits behind the point, 2 for 22.30; None where nothing is printed."""
+    return max((len(number.partition(".")[2]) for number in printed if number), default=None)
+
+
+def row_name(row: Row) -> str:
+    """Such as `BRIGHT 64x64x4`."""
+    return " ".join(part for part in (row["method"], row.get("code_size", "")) if part)
+
+
+def fixed_traits(row: Row, kind: str) -> dict[str, tuple[Any, ...]]:
+    """The values that a measurement's traits may have for its numbers of one kind to stand in a published row."""
+    bright = row["method"].startswith("BRIGHT")
+    dataset = row.get("dataset", "")
+    traits: dict[str, tuple[Any, ...]] = {"dataset": (dataset,) if dataset else tuple(IMAGE_SETS)}
+    if kind == "generation" and bright:
+        traits |= {"sample_kind": ("diffusion",), "method": ("BRIGHT (LDM)", "BRIGHT")}
+        traits["code_size"] = (GENERATION_CODE_SIZE,)
+    elif kind == "generation":
+        traits["method"] = (row["method"],)
+    else:
+        traits |= {"method": ("BRIGHT" if bright else row["method"],), "code_size": (row["code_size"],)}
+        if bright:
+            traits["key_length"] = (int(row.get("key_length", "1")),)
+            traits["feature_size"] = (int(row.get("feature_size", "64")),)
+            traits["ablation"] = (None,)
+    if kind == "reconstruction":
+        if bright:
+            traits["code_noise"] = ("none",) if "without noise" in row["method"] else ("after_tiling",)
+        if "train_images" in row:
+            traits["train_images"] = (int(row["train_images"]),)
+    traits["resolution"] = (RESOLUTION,)
+    if kind in ("reconstruction", "generation") and (prepared := image_set(row).prepared):
+        traits["prepared"] = (prepared,)
+    return traits
+
+
+def fixed_protocol(row: Row, table: Table, quantity: Quantity) -> dict[str, Any]:
+    """The protocol that a measured value needs for a difference from the published one."""
+    if quantity.kind == "reconstruction":
+        return {"count": image_set(row).validation, "reference": "validation"}
+    if quantity.kind != "generation":
+        return {}
+    samples = row.get("samples") or table.samples
+    fixed: dict[str, Any] = {"count": int(samples) if samples else None}
+    if quantity.key not in WITHOUT_REFERENCE:
+        # Whole training splits, like LDM's and StyleGAN2's numbers in the same columns.
+        fixed |= {"reference": "train", "reference_count": image_set(row).train}
+    return fixed | FIXED_OF_METRICS.get(quantity.key, {})
+
+
+def image_set(row: Row) -> ImageSet:
+    """The images behind a row; InputError where the paper's protocol on them is unknown."""
+    if row["dataset"] not in IMAGE_SETS:
+        raise InputError(f"published numbers: dataset {row['dataset']!r} is none of {', '.join(IMAGE_SETS)}")
+    return IMAGE_SETS[row["dataset"]]
 
 
 @dataclass(frozen=True)
@@ -22,16 +122,16 @@ class Cell:
     published: str | None = None
     published_two_std: str | None = None
     values: dict[str, MeasuredValue] = field(default_factory=dict)
-    """The measured values by variant, those that there are."""
+    """The measured values by variant."""
     compared: MeasuredValue | None = None
-    """The one of them that stands against the published number."""
+    """The value that is compared with the published number."""
     difference: float | None = None
     is_missing: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: a published row, a measured one, or both; a cell for each quantity, by its key."""
+    """One line of a table: a published row, a measured row, or both, with a cell for each quantity by its key."""
 
     published: Row | None
     measurement: Measurement | None
@@ -44,85 +144,84 @@ class Line:
         return [key for key, cell in self.cells.items() if cell.is_missing]
 
 
-def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], layout: Layout) -> list[Line]:
-    """The published rows in their order, each with what matches it, then the other measured rows."""
+def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
+    """The published rows in their order, each with the measurement that matches it, then the other measured rows."""
     placed: dict[int, Measurement] = {}
     own: dict[str, Line] = {}
     # The paper's adversarial loss goes first, so that a variant of it never takes the published row's place.
     for measurement in sorted(listed, key=lambda m: m.traits.get("adversarial") not in PAPER_LOSSES):
-        index = _matching(rows, placed, measurement, layout)
+        index = _matching(rows, placed, measurement, table)
         if index is None:
-            own[measurement.name] = _line(None, measurement, None, layout, _reasons(rows, measurement, layout))
+            own[measurement.name] = _line(None, measurement, None, table, _reasons(rows, measurement, table))
         elif index in placed:
             note = f"compared with the published {row_name(rows[index])}"
-            own[measurement.name] = _line(None, measurement, rows[index], layout, [note])
+            own[measurement.name] = _line(None, measurement, rows[index], table, [note])
         else:
             placed[index] = measurement
+    # Counts can match a published row where the images of the same row do not.
     for measurement in [*listed, *counted]:
         if "complexity" in measurement.kinds:
             counts = measurement.counts()
-            index = _matching(rows, placed, counts, layout)
-            if index is not None:
+            if (index := _matching(rows, placed, counts, table)) is not None:
                 placed.setdefault(index, counts)
-    lines = [_line(row, placed.get(index), row, layout, []) for index, row in enumerate(rows)]
+    lines = [_line(row, placed.get(index), row, table, []) for index, row in enumerate(rows)]
     return lines + [own[measurement.name] for measurement in listed if measurement.name in own]
 
 
-def _matching(rows: list[Row], placed: dict[int, Measurement], measurement: Measurement, layout: Layout) -> int | None:
+def _matching(rows: list[Row], placed: dict[int, Measurement], measurement: Measurement, table: Table) -> int | None:
     """The published row that a measurement matches: a free one, else a taken one, else None."""
-    matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, layout)]
+    matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, table)]
     return min(matching, key=lambda index: index in placed, default=None)
 
 
-def mismatches(row: Row, measurement: Measurement, layout: Layout) -> dict[str, str]:
-    """What differs between a published row and a measurement: trait -> `measured (published)`."""
+def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, str]:
+    """The differences between a published row and a measurement: trait -> `measured (published)`."""
     differing: dict[str, str] = {}
     if not measurement.kinds:
         return {"summaries": "none"}
     for kind in sorted(measurement.kinds):
         for trait, allowed in fixed_traits(row, kind).items():
             if (actual := measurement.traits.get(trait)) not in allowed:
-                differing[trait] = (
-                    f"{actual or 'unknown'} (published {' or '.join(str(one or 'none') for one in allowed)})"
-                )
-        first = next(quantity for quantity in layout.quantities if quantity.kind == kind)
-        wanted = fixed_protocol(row, layout, first).get("count")
-        counts = counts_of(measurement, layout, kind)
+                published = " or ".join(str(one or "none") for one in allowed)
+                differing[trait] = f"{actual or 'unknown'} (published {published})"
+        first = next(quantity for quantity in table.quantities if quantity.kind == kind)
+        wanted = fixed_protocol(row, table, first).get("count")
+        counts = image_counts(measurement, table, kind)
         if wanted is not None and wanted not in counts:
             differing["count"] = f"{', '.join(map(str, counts)) or 'unknown'} (published {wanted})"
     return differing
 
 
-def counts_of(measurement: Measurement, layout: Layout, kind: str) -> list[int]:
-    """The numbers of images behind a measurement's values of one kind; one, if all were measured alike."""
-    keys = {key for quantity in layout.quantities if quantity.kind == kind for key in quantity.measured.values()}
+def image_counts(measurement: Measurement, table: Table, kind: str) -> list[int]:
+    """The numbers of images behind a measurement's values of one kind."""
+    keys = {key for quantity in table.quantities if quantity.kind == kind for key in quantity.measured.values()}
     protocols = [value.protocol for key, value in measurement.values.items() if key in keys]
     return sorted({protocol["count"] for protocol in protocols if "count" in protocol})
 
 
-def _reasons(rows: list[Row], measurement: Measurement, layout: Layout) -> list[str]:
-    """Why a row on a published dataset has no difference: where it leaves the nearest published row."""
-    found = [(row, mismatches(row, measurement, layout)) for row in rows]
+def _reasons(rows: list[Row], measurement: Measurement, table: Table) -> list[str]:
+    """Why a row on a published dataset has no difference: how it differs from the nearest published row."""
+    found = [(row, mismatches(row, measurement, table)) for row in rows]
     alike = [(row, differing) for row, differing in found if measurement.kinds and not IDENTITY_TRAITS & set(differing)]
     if not alike:
         return []
     row, differing = min(alike, key=lambda pair: len(pair[1]))
-    told = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
-    return [f"not compared with the published {row_name(row)}: {told}"]
+    reasons = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
+    return [f"not compared with the published {row_name(row)}: {reasons}"]
 
 
 def _line(
-    published: Row | None, measurement: Measurement | None, compared: Row | None, layout: Layout, notes: list[str]
+    published: Row | None, measurement: Measurement | None, compared: Row | None, table: Table, notes: list[str]
 ) -> Line:
-    """The line of a published and a measured row; differences are taken from the numbers of `compared`.
+    """The line of a published and a measured row; differences are from the numbers of `compared`.
 
-    That is another line's row where several measured rows match one published row.
+    `compared` is another line's row where several measured rows match one published row.
     """
     if published is not None and published.get("note"):
         notes = [*notes, f"published: {published['note']}"]
     cells = {}
-    for quantity in layout.quantities:
-        differing = list(_protocol_mismatches(compared, measurement, quantity, layout))
+    for quantity in table.quantities:
+        differing = list(_protocol_mismatches(compared, measurement, quantity, table))
         cells[quantity.key] = _cell(published, measurement, None if differing else compared, quantity)
         if differing:
             notes = [*notes, f"{quantity.name}: no difference shown: {', '.join(differing)}"]
@@ -130,45 +229,40 @@ def _line(
 
 
 def _protocol_mismatches(
-    row: Row | None, measurement: Measurement | None, quantity: Quantity, layout: Layout
+    row: Row | None, measurement: Measurement | None, quantity: Quantity, table: Table
 ) -> Iterator[str]:
-    """What in a value's protocol keeps it from being subtracted from the number that the paper prints."""
+    """The entries of a value's protocol that exclude a difference from the number that the paper prints."""
     value = measurement.values.get(quantity.compared) if measurement else None
     if row is not None and value is not None and _printed(row, quantity):
-        for key, wanted in fixed_protocol(row, layout, quantity).items():
-            if (told := value.protocol.get(key, "unknown")) != wanted:
-                yield f"{key} {told} (published {wanted or 'unknown'})"
+        for key, wanted in fixed_protocol(row, table, quantity).items():
+            if (actual := value.protocol.get(key, "unknown")) != wanted:
+                yield f"{key} {actual} (published {wanted or 'unknown'})"
 
 
 def _cell(published: Row | None, measurement: Measurement | None, compared: Row | None, quantity: Quantity) -> Cell:
-    """What a line says of one quantity; `compared` has the number that a difference is taken from."""
-    told: dict[str, Any] = {
-        "published": _printed(published, quantity),
-        "published_two_std": _printed(published, quantity, "_pm"),
-    }
+    """One quantity on a line; the difference is from the number of `compared`."""
+    printed = (_printed(published, quantity), _printed(published, quantity, "_pm"))
     if measurement is None:
-        return Cell(**told)
+        return Cell(*printed)
     found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
     values = {variant: value for variant, value in found.items() if value is not None}
     value = measurement.values.get(quantity.compared)
     difference = None
-    if value is not None and (printed := _printed(compared, quantity)):
+    if value is not None and (number := _printed(compared, quantity)):
         # In decimal arithmetic, so that 0.11 - 0.12 is -0.01 and not -0.00999...
-        difference = float(Decimal(repr(value.number)) - Decimal(printed))
-    return Cell(**told, values=values, compared=value, difference=difference,
-                is_missing=value is None and _is_expected(measurement, quantity))  # fmt: skip
+        difference = float(Decimal(repr(value.number)) - Decimal(number))
+    return Cell(*printed, values, value, difference, is_missing=value is None and _is_expected(measurement, quantity))
 
 
 def _printed(row: Row | None, quantity: Quantity, ending: str = "") -> str | None:
-    """What the paper prints of a quantity in a row; of its ± with the ending `_pm`."""
+    """The number that the paper prints of a quantity in a row, or its ± with the ending `_pm`."""
     return (row.get(f"{quantity.key}{ending}") or None) if row is not None and quantity.is_published else None
 
 
 def _is_expected(measurement: Measurement, quantity: Quantity) -> bool:
-    """A reconstruction without its images' metrics is not yet made; one without LPIPS alone misses LPIPS.
+    """Whether an absent value is missing: its kind was measured, or all networks of a sample set are missing.
 
-    Counts come together, and so does what codes are measured by: one that is not there does not apply, such as
-    the hash tables of a VQGAN.
+    Counts and measurements of codes come together; an absent one does not apply, such as hash tables of a VQGAN.
     """
     if quantity.kind in ("complexity", "codes"):
         return False

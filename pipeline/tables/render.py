@@ -1,4 +1,4 @@
-"""A built table as csv (machines), Markdown and LaTeX (people), json (the page): the same table, the same bytes."""
+"""A table as csv (machines), Markdown and LaTeX (people) and json (the page); the same table gives the same bytes."""
 
 import json
 import re
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tabulate import tabulate
 
 from pipeline.base.atomic import write_text
 from pipeline.base.progress import logger
-from pipeline.tables.build import Table
-from pipeline.tables.claims import ClaimsTable, shown_claims
-from pipeline.tables.display import Shown, display
-from pipeline.tables.footnotes import footnotes, title
-from pipeline.tables.reading import entries, look
-from pipeline.tables.studies import StudyTable, shown_study
+from pipeline.tables.build import BuiltTable
+from pipeline.tables.claims import ClaimsTable, display_claims
+from pipeline.tables.display import display
+from pipeline.tables.display_table import DisplayTable, one_line
+from pipeline.tables.studies import StudyTable, display_study
 
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
 FORMULA = ("=", "+", "-", "@")  # how a formula begins
@@ -39,22 +39,14 @@ LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
 }
 
 
-AnyTable = Table | ClaimsTable | StudyTable
+AnyTable = BuiltTable | ClaimsTable | StudyTable
 
 
-def _shown(table: AnyTable) -> Shown:
-    """Words to the left, numbers to the right, the protocol last; every text is one line."""
+def displayed(table: AnyTable) -> DisplayTable:
+    """A table of any kind as people read it."""
     if isinstance(table, ClaimsTable):
-        told = shown_claims(table)
-    elif isinstance(table, StudyTable):
-        told = shown_study(table)
-    else:
-        cells, words = display(table), len(table.layout.identity) + 1
-        alignment = "l" * words + "r" * (cells.shape[1] - words - 1) + "l"
-        told = Shown(title(table), cells, footnotes(table), alignment, look(table), entries(table))
-    return told._replace(
-        title=one_line(told.title), cells=told.cells.map(one_line), notes=list(map(one_line, told.notes))
-    )
+        return display_claims(table)
+    return display_study(table) if isinstance(table, StudyTable) else display(table)
 
 
 def write_table(
@@ -68,20 +60,15 @@ def write_table(
             logger.info("wrote %s", path)
 
 
-def one_line(text: str) -> str:
-    """A text without line breaks and signs that have no shape, which names and notes of a config may have."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-
-
 def to_csv(table: AnyTable) -> str:
-    """One line per row, full precision, published strings as printed; nothing is an empty cell."""
+    """One line per row in full precision, published strings as printed; an absent value is an empty cell."""
     texts = table.frame.select_dtypes(include=["object", "string"])
     safe = {name: pd.Series(list(map(no_formula, texts[name])), texts.index, object) for name in texts}
     return table.frame.assign(**safe).to_csv(index=False, lineterminator="\n")
 
 
 def no_formula(value: Any) -> Any:
-    """A cell that a spreadsheet takes for text where it would take it for a formula; numbers stay."""
+    """A cell that a spreadsheet reads as text and not as a formula; numbers stay."""
     if not isinstance(value, str):
         return value
     text = one_line(value)
@@ -90,57 +77,45 @@ def no_formula(value: Any) -> Any:
 
 def to_markdown(table: AnyTable) -> str:
     """Title, table, footnotes."""
-    told = _shown(table)
-    cells = told.cells.copy()
-    cells.columns = pd.Index([" ".join(part for part in parts if part) for parts in cells.columns])
-    cells = cells.map(escape_markdown).rename(columns=escape_markdown)
-    body = cells.to_markdown(index=False, disable_numparse=True)
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in told.notes)
-    return f"# {escape_markdown(told.title)}\n\n{body}\n\n{notes}\n"
+    shown = displayed(table)
+    headings = [escape_markdown(" ".join(filter(None, heading))) for heading in shown.columns]
+    cells = [[escape_markdown(str(cell)) for cell in row] for row in shown.rows]
+    body = tabulate(cells, headings, tablefmt="pipe", disable_numparse=True)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in shown.notes)
+    return f"# {escape_markdown(shown.title)}\n\n{body}\n\n{notes}\n"
 
 
 def to_json(table: AnyTable) -> str:
-    """What the other two show, in parts: title, columns as (quantity, part), rows of strings, footnotes; and for the
-    page what to look at, the config's entry of each row, whether ± is over training seeds."""
-    parts = _shown(table)
-    told = {
-        "title": parts.title,
-        "look": parts.look,
-        "columns": [list(column) for column in parts.cells.columns],
-        "rows": parts.cells.to_numpy().tolist(),
-        "entries": parts.entries,
-        "notes": parts.notes,
-        "seeded": isinstance(table, Table) and table.seeded,
-    }
-    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+    """The displayed table, for the page."""
+    return json.dumps(displayed(table).as_json(), indent=1, ensure_ascii=False) + "\n"
 
 
 def escape_markdown(text: str) -> str:
-    """Keep what stands in a cell from being read as marks, links or HTML."""
+    """Keep a cell's text from being read as marks, links or HTML."""
     return MARKS.sub(r"\\\g<0>", text)
 
 
 def to_latex(table: AnyTable) -> str:
     """A table environment for `booktabs`, captioned and labelled, its footnotes below the tabular."""
-    told = _shown(table)
-    cells = told.cells.map(escape_latex)
-    cells.columns = pd.MultiIndex.from_tuples([tuple(map(escape_latex, parts)) for parts in cells.columns])
+    shown = displayed(table)
+    cells = pd.DataFrame([[escape_latex(str(cell)) for cell in row] for row in shown.rows], dtype=object)
+    cells.columns = pd.MultiIndex.from_tuples([tuple(map(escape_latex, heading)) for heading in shown.columns])
     text = (
         cells.style.hide(axis="index")
         .to_latex(
             hrules=True,
-            column_format=told.alignment,
+            column_format=shown.alignment,
             multicol_align="c",
             position="htbp",
             position_float="centering",
-            caption=escape_latex(told.title),
+            caption=escape_latex(shown.title),
             label=f"tab:{table.job.table}".replace("_", "-"),
             environment="table*",
         )
         .replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}", 1)
         .replace("\\end{tabular}", "\\end{tabular}}", 1)
     )
-    notes = "".join(f"\\item {escape_latex(note)}\n" for note in told.notes)
+    notes = "".join(f"\\item {escape_latex(note)}\n" for note in shown.notes)
     below = f"\\begin{{itemize}}\\footnotesize\n{notes}\\end{{itemize}}\n\\end{{table*}}"
     return "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n" + text.replace("\\end{table*}", below, 1)
 

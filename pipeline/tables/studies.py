@@ -1,4 +1,4 @@
-"""The record of a study: every trial's loss on the tuning images, the best of each autoencoder first."""
+"""The table of a study: the loss of every trial on the tuning images, the best of each autoencoder first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import pandas as pd
 from pipeline.base.errors import InputError
 from pipeline.settings.study import Grid
 from pipeline.stages.studies import StudyJob, Trial
-from pipeline.tables.display import Shown, rounded, under_headings
+from pipeline.tables.display import rounded
+from pipeline.tables.display_table import DisplayCell, DisplayTable, display_table
 
 METRICS = {"psnr": ("PSNR ↑", 2), "ssim": ("SSIM ↑", 3), "lpips_alex": ("LPIPS ↓", 4), "lpips_vgg": ("LPIPS-VGG ↓", 4)}
 PEAK = 2.0  # images are in [-1, 1]
@@ -27,25 +28,22 @@ class StudyTable:
 
 def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> StudyTable:
     """From the per-image metrics of each trial and seed, `ENTRY.NUMBER#SEED`."""
-    losses: dict[str, list[dict[str, float]]] = {}
+    measured: dict[str, list[dict[str, float]]] = {}
     for name, path in named:
-        losses.setdefault(name.partition("#")[0], []).append(_measured(job, path))
-    lines = []
+        measured.setdefault(name.partition("#")[0], []).append(_measured(job, path))
+    lines: dict[str, list[dict[str, Any]]] = {}
     for trial in job.trials:
-        if (found := losses.get(f"{trial.entry}.{trial.number}")) is None:
+        if (found := measured.get(f"{trial.entry}.{trial.number}")) is None:
             raise InputError(f"study {job.name}: no metrics of {trial.entry}.{trial.number} were given")
-        lines.append(_line(trial, pd.DataFrame(found)))
-    frame = pd.DataFrame(lines)
-    order = list(dict.fromkeys(frame["autoencoder"]))
-    place = frame["autoencoder"].map(order.index)
-    frame = frame.assign(place=place).sort_values(["place", "loss"], kind="stable").drop(columns="place")
-    best = ~frame["autoencoder"].duplicated()
-    frame.insert(1, "best", best)
-    return StudyTable(job, frame.reset_index(drop=True))
+        lines.setdefault(trial.entry, []).append(_line(trial, pd.DataFrame(found)))
+    ranked = [sorted(of_entry, key=lambda line: line["loss"]) for of_entry in lines.values()]
+    for of_entry in ranked:
+        of_entry[0]["best"] = True
+    return StudyTable(job, pd.DataFrame([line for of_entry in ranked for line in of_entry]))
 
 
 def _measured(job: StudyJob, path: Path) -> dict[str, float]:
-    """Means over the tuning images, and their loss: l2_weight times the mean square error, and LPIPS by its weight."""
+    """Means over the tuning images: the metrics, and the loss l2_weight MSE + perceptual_weight LPIPS."""
     try:
         images = pd.read_csv(path, usecols=list(METRICS))
     except (ValueError, OSError) as error:
@@ -57,47 +55,44 @@ def _measured(job: StudyJob, path: Path) -> dict[str, float]:
 
 
 def _line(trial: Trial, seeds: pd.DataFrame) -> dict[str, Any]:
-    spread = float(seeds["loss"].std(ddof=1)) if len(seeds) > 1 else None
-    changes = {key: str(value) if isinstance(value, list) else value for key, value in trial.changes.items()}
-    means = {str(name): float(value) for name, value in seeds.mean().items()}
+    """One row of the csv: the mean over training seeds."""
     return {
         "autoencoder": trial.entry,
+        "best": False,
         "trial": trial.number,
-        **changes,
-        **means,
-        "loss_std": spread,
+        **{key: str(value) if isinstance(value, list) else value for key, value in trial.changes.items()},
+        **{str(name): float(value) for name, value in seeds.mean().items()},
+        "loss_std": float(seeds["loss"].std(ddof=1)) if len(seeds) > 1 else None,
         "seeds": len(seeds),
     }
 
 
-def shown_study(table: StudyTable) -> Shown:
+def display_study(table: StudyTable) -> DisplayTable:
     """The table as people read it; the best trial of each autoencoder is marked."""
     job, frame = table.job, table.frame
-    columns: dict[tuple[str, str], list[str]] = {
+    searched = [key for key in Grid.model_fields if key in frame]
+    columns: dict[tuple[str, str], list[str | DisplayCell]] = {
         ("Autoencoder", ""): list(frame["autoencoder"]),
         ("Best", ""): ["best" if best else "" for best in frame["best"]],
     }
-    searched = [key for key in Grid.model_fields if key in frame]
     for key in searched:
-        columns[key.replace("_", " "), ""] = [
-            f"{value:g}" if isinstance(value, float) else str(value) for value in frame[key]
-        ]
-    spreads = frame["loss_std"].tolist()
+        values = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[key]]
+        columns[key.replace("_", " "), ""] = [*values]
+    losses = zip(frame["loss"], frame["loss_std"].tolist(), strict=True)
     columns["Loss ↓", ""] = [
-        rounded(loss, 4) + (f" ± {rounded(spread, 4)}" if spread == spread and spread is not None else "")
-        for loss, spread in zip(frame["loss"], spreads, strict=True)
+        DisplayCell(rounded(loss, 4), loss, "" if std is None or std != std else f"± {rounded(std, 4)}")
+        for loss, std in losses
     ]
     for name, (heading, decimals) in METRICS.items():
-        columns[heading, ""] = [rounded(value, decimals) for value in frame[name]]
+        columns[heading, ""] = [DisplayCell(rounded(value, decimals), value) for value in frame[name]]
     words = 2 + len(searched)
-    alignment = "l" * words + "r" * (len(columns) - words)
-    return Shown(
+    return display_table(
         f"Study {job.name}: the same search for each autoencoder",
-        under_headings(columns),
+        columns,
         _notes(table),
-        alignment,
-        f"The best row of each autoencoder: the {', '.join(searched).replace('_', ' ')} with the lowest loss.",
         [f"autoencoders.{name}" for name in frame["autoencoder"]],
+        look=f"The best row of each autoencoder: the {', '.join(searched).replace('_', ' ')} with the lowest loss.",
+        alignment="l" * words + "r" * (len(columns) - words),
     )
 
 

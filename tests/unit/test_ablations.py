@@ -125,7 +125,7 @@ def test_without_modulation_an_image_depends_on_no_pooled_features() -> None:
 def test_one_resolution_is_the_finest() -> None:
     (level,) = make(**ONE_RESOLUTION).tables.levels
     assert level.resolution == 8
-    with pytest.raises(ValidationError, match="one resolution needs coarsest_resolution = finest_resolution"):
+    with pytest.raises(ValidationError, match="a single resolution needs coarsest_resolution = finest_resolution"):
         settings(tables={"resolutions": 1})
 
 
@@ -181,7 +181,7 @@ def test_exploring_a_model_without_tables_gets_one_line(tmp_path: Path, tiny_ima
 
 
 def test_a_published_row_is_never_compared_with_an_ablation() -> None:
-    from pipeline.tables.published import fixed_traits
+    from pipeline.tables.pairing import fixed_traits
 
     row = {"method": "BRIGHT", "code_size": "64x64x4", "dataset": "ffhq256"}
     for kind in ("reconstruction", "complexity"):

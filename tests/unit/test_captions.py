@@ -1,4 +1,4 @@
-"""Figures and tables have their words in config/captions.yaml."""
+"""Every figure and table has a title and a caption in sentences."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,23 +6,27 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.root import read_config
-from pipeline.stages.captions import CAPTIONS
+from pipeline.settings.tables import TABLES, Tables
 from pipeline.stages.common import Jobs
-from pipeline.stages.figures import DRAWN_BY, FIGURES
+from pipeline.stages.figures import CAPTIONS, DRAWING_FUNCTIONS, FIGURES
 from pipeline.stages.page import page
-from pipeline.stages.tables import CLAIMS, TABLES, caption
+from pipeline.stages.studies import STUDY_CAPTION
+from pipeline.stages.tables import CLAIMS_CAPTION, caption
 
 DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 
-def test_every_figure_and_table_has_its_words_and_no_other_has() -> None:
-    assert CAPTIONS["figures"].keys() == DRAWN_BY.keys()
-    assert CAPTIONS["tables"].keys() == {*TABLES, CLAIMS, "study"}
+def test_every_figure_has_its_words_and_no_other_has() -> None:
+    assert CAPTIONS.keys() == DRAWING_FUNCTIONS.keys()
+
+
+def test_every_key_with_rows_is_a_table() -> None:
+    assert {*TABLES, "decoding", "claims"} == Tables.model_fields.keys()
 
 
 def test_captions_are_sentences() -> None:
-    assert all(figure.title and figure.caption.endswith(".") for figure in FIGURES.values())
-    assert all(CAPTIONS["tables"][name].endswith(".") for name in CAPTIONS["tables"])
+    assert all(one.title and one.caption.endswith(".") for one in (*FIGURES.values(), *TABLES.values()))
+    assert CLAIMS_CAPTION.endswith(".") and STUDY_CAPTION.endswith(".")
     assert caption("table2").startswith("Reconstruction of validation images. Published rows carry")
 
 

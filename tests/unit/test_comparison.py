@@ -3,19 +3,25 @@
 from dataclasses import replace
 
 import pytest
+from report_inputs import display_rows
 
 from pipeline.page.comparison import comparison
-from pipeline.page.shown_tables import ShownTable
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
+from pipeline.tables.display_table import DisplayTable
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
 
 
 def table(*rows, seeded=True):
     columns = [*COLUMNS, ("Encoder (M)", "measured")]
-    cells = [["measured", method, "8x8x4", psnr, lpips, "1.0"] for method, psnr, lpips in rows]
-    return ShownTable("equal_budget", "A title", columns, cells, [], "", seeded, "", [None] * len(cells))
+    return displayed(
+        columns, [["measured", method, "8x8x4", psnr, lpips, "1.0"] for method, psnr, lpips in rows], seeded
+    )
+
+
+def displayed(columns, rows, seeded):
+    return DisplayTable("A title", columns, display_rows(columns, rows, seeded), [], [None] * len(rows), seeded=seeded)
 
 
 def test_it_says_who_leads_in_what_and_by_how_much():
@@ -60,10 +66,9 @@ def test_rows_of_one_method_and_code_are_told_apart_by_their_names() -> None:
     assert told == "BRIGHT 8x8x4 (main) leads in PSNR (dB) (26.63, then BRIGHT 8x8x4 (short) with 25.61)."
 
 
-def ablations(*rows: tuple[str, str, str], seeded: bool = True) -> ShownTable:
+def ablations(*rows: tuple[str, str, str], seeded: bool = True) -> DisplayTable:
     columns = [("Source", ""), ("Method", ""), ("Changed", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
-    cells = [["measured", "BRIGHT", *row] for row in rows]
-    return ShownTable("ablations", "A title", columns, cells, [], "", seeded, "", [None] * len(cells))
+    return displayed(columns, [["measured", "BRIGHT", *row] for row in rows], seeded)
 
 
 def test_of_ablations_it_says_what_each_gains_and_loses_beyond_the_spread() -> None:

@@ -79,7 +79,6 @@ def test_a_contract_module_for_each_file_of_rules() -> None:
     assert {file.stem for file in (REPOSITORY / "pipeline" / "stages").glob("*.py")} == {
         *CONTRACTS,
         "__init__",
-        "captions",
         "common",
         "shelf",
     }

@@ -3,21 +3,23 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from finished_plan import TINY, tiny_plan, with_key
+from report_inputs import display_rows, json_rows
 
 from pipeline.base.errors import InputError
 from pipeline.commands.document import document
 from pipeline.config.root import read_config
 from pipeline.page.document import filled, table_block
-from pipeline.page.shown_tables import ShownTable
+from pipeline.page.page_table import PageTable
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
 
-TOLD = {
+TOLD: dict[str, Any] = {
     "title": "Equal budget",
     "columns": [
         ["Source", ""],
@@ -35,13 +37,17 @@ TOLD = {
         ["published", "BRIGHT", "64x64x4", "28.10", "", "", "", ""],
     ],
     "notes": ["A: 1,000 images.", "FID: missing: no network."],
-    "seeded": False,
+    "entries": [None] * 3,
 }
+TOLD_JSON = json.dumps(TOLD | {"rows": json_rows(TOLD["columns"], TOLD["rows"])})
+
+
+def page_table(columns: list[Any], rows: list[list[str]], **rest: Any) -> PageTable:
+    return PageTable(columns=list(map(tuple, columns)), rows=display_rows(columns, rows), **rest)
 
 
 def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
-    table = ShownTable("equal_budget", **TOLD | {"columns": list(map(tuple, TOLD["columns"]))},  # type: ignore[arg-type, call-overload]
-                       latex="", look="", entries=[None] * 3)  # fmt: skip
+    table = page_table(**TOLD)
     assert table_block(table, "What it shows.", "`name`").splitlines() == [
         "**Equal budget.** What it shows.",
         "",
@@ -64,7 +70,7 @@ def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
 
 def test_the_names_of_a_record_of_trials_are_to_the_left_as_those_of_other_tables() -> None:
     columns, trials = [("Autoencoder", ""), ("Best", ""), ("Loss ↓", "")], [["kl", "best", "0.7"], ["kl", "", "1.4"]]
-    table = ShownTable("study_rates", "Rates", columns, trials, [], "", False, "", ["autoencoders.kl"] * 2)
+    table = page_table(columns, trials, title="Rates", notes=[], entries=["autoencoders.kl"] * 2)
     assert table_block(table, "Trials.", "`name`").splitlines()[2:6] == [
         "| Autoencoder   |   Best |   Loss ↓ |",
         "|:--------------|-------:|---------:|",
@@ -96,7 +102,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
     table, figure = plan(tables)["table2"], plan(figures)["fig10"]
-    for job, told in ((table, json.dumps(TOLD)), (figure, "a picture")):
+    for job, told in ((table, TOLD_JSON), (figure, "a picture")):
         job.folder.mkdir(parents=True)
         for path in job.outputs:
             Path(path).write_text(told)
@@ -130,7 +136,7 @@ def test_the_record_of_a_study_is_told_as_a_table(tmp_path: Path, monkeypatch: p
     record = Jobs(read_config(config))(tables)["study_rates"]
     record.folder.mkdir(parents=True)
     for path in record.outputs:
-        Path(path).write_text(json.dumps(TOLD))
+        Path(path).write_text(TOLD_JSON)
     text = Path("a.md")
     text.write_text("<!-- table study_rates -->\n<!-- end -->\n")
     document(config, text)

@@ -34,7 +34,7 @@ from pipeline.models.metric_networks.manifest import (
     network,
     network_path,
 )
-from pipeline.tables.protocols import told
+from pipeline.tables.measured import protocol_text
 
 
 def test_the_manifest_names_every_metric_network() -> None:
@@ -136,7 +136,7 @@ def test_a_hash_that_nobody_knows_is_said_to_be_unchecked(
     assert state.status == "here"
     assert "here, hash not checked" in network_table([state], set())
     protocol = {"network": "inception", "network_sha256": "0123456789abcdef", "lpips_alex_sha256": "0" * 64}
-    assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in told(protocol)
+    assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in protocol_text(protocol)
 
 
 def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(

@@ -16,9 +16,9 @@ from pipeline.config.root import load_config, read_config
 from pipeline.estimation.devices import DEVICES
 from pipeline.estimation.report import text
 from pipeline.plan.shards import planned
+from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
-from pipeline.stages.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))

@@ -24,9 +24,9 @@ from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
 from pipeline.page.gallery import UNBROKEN
 from pipeline.page.pictures import image_uri
+from pipeline.settings.tables import HEADINGS, TABLES
 from pipeline.stages.figures import FIGURES
 from pipeline.stages.tables import caption
-from pipeline.tables.layout import HEADINGS, LAYOUTS
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +143,7 @@ def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -
 def write_widest(folder: Path) -> list[str]:
     """Every table with all that its layout can have, in a row that the paper has too and in one that it has not."""
     inputs = []
-    for name, layout in LAYOUTS.items():
+    for name, layout in TABLES.items():
         columns, beside = [["Source", ""]], ["published and measured"]
         for key in layout.identity:
             columns.append([HEADINGS[key], ""])
@@ -185,13 +185,13 @@ def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(brow
     make_report(json.dumps(settings), tmp_path / "report.html", inputs, tmp_path)
     page = visit(browser, (tmp_path / "report.html").as_uri(), width=WIDE).page
     measured, outside = {}, {}
-    for name in LAYOUTS:
+    for name in TABLES:
         table = page.locator(f"#{name} table")
         measured[name] = table.evaluate(NARROWED)
         outside[name] = table.evaluate(OUTSIDE, WIDE)
     page.screenshot(path=tmp_path / "widest.png", full_page=True)
     assert max(measured.values()) > 15, "the widest table is wide"
-    assert outside == dict.fromkeys(LAYOUTS, 0)
+    assert outside == dict.fromkeys(TABLES, 0)
     region = page.locator("#table5 .scroll")
     region.evaluate("region => { region.scrollLeft = region.scrollWidth; }")
     published = page.locator("#table5 tbody tr").first.locator("td.number").last.bounding_box()

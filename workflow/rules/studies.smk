@@ -3,7 +3,7 @@
 Requires: per-image metrics of their trials, which are trained and reconstruct like any autoencoder.
 """
 
-from pipeline.stages.captions import CAPTIONS
+from pipeline.stages.studies import STUDY_CAPTION
 
 
 rule make_study:
@@ -26,7 +26,7 @@ rule make_study:
     params:
         entry=entry,
         arguments=arguments,
-        caption=CAPTIONS["tables"]["study"],
+        caption=STUDY_CAPTION,
     message:
         "Comparing the trials of {params.entry}"
     shell:

@@ -1,25 +1,24 @@
 """Tables from made-up summaries."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import PUBLISHED_FOLDER, row_of, write_summary
+from made_summaries import PUBLISHED_FOLDER, Built, row_of, write_summary
 
 from pipeline.stages.tables import TableJob
-from pipeline.tables.build import Table, build_table
+from pipeline.tables.build import BuiltTable, build_table
 from pipeline.tables.measured import NamedSummary
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> Callable[..., Table]:
+def built(tmp_path: Path) -> Built:
     """Build a table from made-up summaries, whose rows are those of the summaries or those given.
 
     A summary of a further training seed is named `ROW#SEED`; counts that are of no row stand for other autoencoders'.
     """
 
-    def build(table: str, *summaries: dict[str, Any], **job: Any) -> Table:
+    def build(table: str, *summaries: dict[str, Any], **job: Any) -> BuiltTable:
         named = [
             NamedSummary(summary["name"], write_summary(tmp_path / f"{index}.json", summary))
             for index, summary in enumerate(summaries)

@@ -7,13 +7,16 @@ which the settings of a table have and no file has.
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.metrics import COLUMN_SPACES
-from pipeline.tables.build import Table
+from pipeline.tables.build import BuiltTable
 from pipeline.tables.render import to_csv
 
+Built = Callable[..., BuiltTable]
+"""The fixture `built`: a table from made-up summaries."""
 PUBLISHED_FOLDER = Path(__file__).parents[3] / "config" / "published"
 
 
@@ -147,11 +150,11 @@ def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
     return generation(name, network, protocol=protocol, **changes)
 
 
-def csv_rows(table: Table) -> list[dict[str, str]]:
+def csv_rows(table: BuiltTable) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(to_csv(table))))
 
 
-def row_named(table: Table, name: str) -> dict[str, str]:
+def row_named(table: BuiltTable, name: str) -> dict[str, str]:
     [row] = [row for row in csv_rows(table) if row["name"] == name]
     return row
 

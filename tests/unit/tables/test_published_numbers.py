@@ -4,8 +4,8 @@ import hashlib
 
 from made_summaries import PUBLISHED_FOLDER
 
-from pipeline.tables.layout import LAYOUTS
-from pipeline.tables.published import IMAGE_SETS, read_published
+from pipeline.settings.tables import TABLES
+from pipeline.tables.pairing import IMAGE_SETS, read_published
 
 # After a change on purpose: compare the file with the paper again, then put its new hash here.
 SHA256 = {
@@ -27,7 +27,7 @@ def test_no_published_number_or_claim_has_changed() -> None:
 
 
 def test_every_published_row_is_of_images_whose_protocol_is_known() -> None:
-    for name, layout in LAYOUTS.items():
+    for name, layout in TABLES.items():
         rows = read_published(PUBLISHED_FOLDER, name, layout)
         assert bool(rows) == layout.in_paper == (PUBLISHED_FOLDER / f"{name}.csv").is_file()
         assert {row["dataset"] for row in rows if "dataset" in row} <= IMAGE_SETS.keys()

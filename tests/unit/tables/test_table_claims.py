@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from made_summaries import (
     PUBLISHED_FOLDER,
+    Built,
     church,
     codes,
     complexity,
@@ -19,11 +20,10 @@ from made_summaries import (
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
+from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
-from pipeline.tables.build import Table, build_table
-from pipeline.tables.claim_list import read_claims
-from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims
-from pipeline.tables.layout import LAYOUTS
+from pipeline.tables.build import build_table
+from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims, read_claims
 from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 
@@ -32,7 +32,7 @@ PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
 
 
 @pytest.fixture
-def claimed(tmp_path: Path, built: Callable[..., Table]) -> Claims:
+def claimed(tmp_path: Path, built: Built) -> Claims:
     """The claims of tables from made-up summaries, {table: summaries}; the other tables are as published."""
 
     def claims(**measured: list[dict[str, Any]]) -> ClaimsTable:
@@ -163,7 +163,7 @@ def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
             assert len(rows) == 1, name
     for comparison in (one for claim in claims.claims for one in claim.comparisons):
         for side in filter(None, (comparison.ours, comparison.other)):
-            keys = {quantity.key for quantity in LAYOUTS[claims.rows[side].table].quantities}
+            keys = {quantity.key for quantity in TABLES[claims.rows[side].table].quantities}
             assert keys >= set(comparison.quantities), comparison.says
 
 

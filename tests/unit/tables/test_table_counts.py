@@ -1,9 +1,8 @@
 """Parameters and multiply-accumulates in the tables: they need no training."""
 
-from collections.abc import Callable
-
 import pytest
 from made_summaries import (
+    Built,
     church,
     complexity,
     csv_rows,
@@ -11,11 +10,11 @@ from made_summaries import (
     row_named,
 )
 
-from pipeline.tables.build import COUNTED, MEASURED, Table
+from pipeline.tables.build import COUNTED, MEASURED
 from pipeline.tables.render import to_markdown
 
 
-def test_counts_at_the_papers_sizes_stand_beside_the_published_ones(built: Callable[..., Table]) -> None:
+def test_counts_at_the_papers_sizes_stand_beside_the_published_ones(built: Built) -> None:
     table = built(
         "table3",
         complexity("demo", "fashion_mnist", "8x8x4", {"decoder_params": 0.312345}),
@@ -35,7 +34,7 @@ def test_counts_at_the_papers_sizes_stand_beside_the_published_ones(built: Calla
     assert "0.312" in to_markdown(table), "a small model's counts keep their digits"
 
 
-def test_counts_need_no_training_in_tables_7_and_8(built: Callable[..., Table]) -> None:
+def test_counts_need_no_training_in_tables_7_and_8(built: Built) -> None:
     longer_key = complexity("k2", "lsun_church256", "64x64x4", key_length=2)
     row = row_named(built("table7", longer_key), "k2")
     assert (row["hash_table_params_millions_published"], row["psnr_published"]) == ("30.5", "26.47")
@@ -45,7 +44,7 @@ def test_counts_need_no_training_in_tables_7_and_8(built: Callable[..., Table]) 
 
 
 def test_counts_stand_beside_published_ones_even_where_images_do_not_match(
-    built: Callable[..., Table],
+    built: Built,
 ) -> None:
     few = church("c64", "64x64x4", count=100)
     rows = csv_rows(built("table7", few, complexity("c64", "lsun_church256", "64x64x4")))

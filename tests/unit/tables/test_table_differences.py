@@ -1,12 +1,11 @@
 """A difference to a published number only where all that the paper's protocol fixes is the paper's."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from made_summaries import church, complexity, csv_rows, differences, ffhq, row_named, row_of, with_protocol
+from made_summaries import Built, church, complexity, csv_rows, differences, ffhq, row_named, row_of, with_protocol
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config, read_config
@@ -15,15 +14,15 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import prepared
 from pipeline.stages.evaluation import spaces
 from pipeline.stages.tables import tables
-from pipeline.tables.build import BOTH, MEASURED, Table
-from pipeline.tables.published import IMAGE_SETS, RESOLUTION
+from pipeline.tables.build import BOTH, MEASURED
+from pipeline.tables.pairing import IMAGE_SETS, RESOLUTION
 
 CONFIG = Path(__file__).parents[3] / "config"
 LANCZOS = "center crop, Pillow lanczos, to 256"
 UNCROPPED = "uncropped, Pillow bicubic, to 256"
 
 
-def test_a_reconstruction_of_the_papers_protocol_is_subtracted(built: Callable[..., Table]) -> None:
+def test_a_reconstruction_of_the_papers_protocol_is_subtracted(built: Built) -> None:
     row = row_named(built("table2", church("c", "64x64x4")), "c")
     assert row["source"] == BOTH and differences(row).keys() == {
         "lpips_difference",
@@ -43,7 +42,7 @@ def test_a_reconstruction_of_the_papers_protocol_is_subtracted(built: Callable[.
     ],
 )
 def test_a_church_of_other_images_stands_on_its_own_line_and_says_why(
-    changes: dict[str, Any], row: dict[str, Any], told: str, built: Callable[..., Table]
+    changes: dict[str, Any], row: dict[str, Any], told: str, built: Built
 ) -> None:
     summary = with_protocol(church("c", "64x64x4"), **changes)
     made = row_named(built("table2", summary, rows=[row_of(summary) | row]), "c")
@@ -51,7 +50,7 @@ def test_a_church_of_other_images_stands_on_its_own_line_and_says_why(
     assert made["notes"] == f"not compared with the published BRIGHT 64x64x4: {told}"
 
 
-def test_a_reconstruction_of_another_split_has_no_difference(built: Callable[..., Table]) -> None:
+def test_a_reconstruction_of_another_split_has_no_difference(built: Built) -> None:
     made = row_named(built("table2", with_protocol(church("c", "64x64x4"), reference="test")), "c")
     assert (
         not differences(made)
@@ -66,7 +65,7 @@ def samples(space: str, dataset: str = "ffhq256", **protocol: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize(("table", "dataset"), [("table5", "ffhq256"), ("table6", "lsun_church256")])
-def test_samples_of_the_papers_protocol_are_subtracted(table: str, dataset: str, built: Callable[..., Table]) -> None:
+def test_samples_of_the_papers_protocol_are_subtracted(table: str, dataset: str, built: Built) -> None:
     row = row_named(built(table, *[samples(space, dataset) for space in ("inception", "clip", "vgg16")]), "s")
     assert row["source"] == BOTH
     assert {key.removesuffix("_difference") for key in differences(row)} == {
@@ -88,9 +87,7 @@ def test_samples_of_the_papers_protocol_are_subtracted(table: str, dataset: str,
         ({"count": 10_240}, set()),
     ],
 )
-def test_a_metric_taken_otherwise_has_no_difference(
-    changes: dict[str, Any], kept: set[str], built: Callable[..., Table]
-) -> None:
+def test_a_metric_taken_otherwise_has_no_difference(changes: dict[str, Any], kept: set[str], built: Built) -> None:
     row = row_named(built("table5", *[samples(space, **changes) for space in ("inception", "clip", "vgg16")]), "s")
     assert {key.removesuffix("_difference") for key in differences(row)} == kept
     (key, value), *_ = changes.items()
@@ -109,7 +106,7 @@ def test_a_metric_taken_otherwise_has_no_difference(
     ],
 )
 def test_samples_of_images_prepared_otherwise_stand_on_their_own_line(
-    dataset: str, row: dict[str, Any], source: str, built: Callable[..., Table]
+    dataset: str, row: dict[str, Any], source: str, built: Built
 ) -> None:
     reference = {"reference_prepared": row["prepared"]} if "prepared" in row else {}
     summary = samples("inception", dataset, **reference)
@@ -118,19 +115,19 @@ def test_samples_of_images_prepared_otherwise_stand_on_their_own_line(
     assert made["source"] == source and bool(differences(made)) == (source == BOTH)
 
 
-def test_reference_images_prepared_otherwise_than_the_row_says_stop(built: Callable[..., Table]) -> None:
+def test_reference_images_prepared_otherwise_than_the_row_says_stop(built: Built) -> None:
     summary = samples("inception", reference_prepared="as they are")
     with pytest.raises(InputError, match=r"summaries of 's': prepared is .* in one and 'as they are' in another"):
         built("table5", summary)
 
 
-def test_counts_at_another_resolution_have_no_difference(built: Callable[..., Table]) -> None:
+def test_counts_at_another_resolution_have_no_difference(built: Built) -> None:
     small = complexity("c", "lsun_church256", "64x64x4", resolution=64)
     row = row_named(built("table3", small, rows=[row_of(small) | {"resolution": 64}]), "c")
     assert row["source"] == MEASURED and not differences(row)
 
 
-def test_a_renamed_dataset_is_not_the_papers(built: Callable[..., Table]) -> None:
+def test_a_renamed_dataset_is_not_the_papers(built: Built) -> None:
     summary = church("c", "64x64x4")
     table = built("table2", summary, rows=[row_of(summary) | {"dataset": "churches"}])
     assert row_named(table, "c")["dataset"] == "churches" and not any(map(differences, csv_rows(table)))

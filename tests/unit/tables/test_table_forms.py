@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_summaries import (
     PUBLISHED_FOLDER,
+    Built,
     church,
     codes,
     complexity,
@@ -30,13 +30,13 @@ from made_summaries import (
 from markdown_it import MarkdownIt
 
 from pipeline.make_table import make_table
-from pipeline.tables.build import MEASURED, Table
+from pipeline.settings.tables import TABLES
+from pipeline.tables.build import MEASURED
 from pipeline.tables.display import rounded
-from pipeline.tables.layout import LAYOUTS
 from pipeline.tables.render import escape_latex, no_formula, to_csv, to_latex, to_markdown
 
 
-def test_plus_minus_is_two_standard_deviations(built: Callable[..., Table]) -> None:
+def test_plus_minus_is_two_standard_deviations(built: Built) -> None:
     table = built("table2", reconstruction("main"))
     row = row_named(table, "main")
     assert float(row["psnr_measured_std"]) == 2.1234567
@@ -83,8 +83,8 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callable[..., Table], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Built, tmp_path: Path) -> None:
     built(name, *SUMMARIES[name])
     summaries = [f"{one['name']}={tmp_path / f'{index}.json'}" for index, one in enumerate(SUMMARIES[name])]
     rows = {one["name"]: row_of(one) for one in SUMMARIES[name]}
@@ -97,7 +97,7 @@ def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Callab
     assert made[0] == made[1]
     text, markdown, latex = (content.decode() for content in made[0])
     lines = list(csv.DictReader(io.StringIO(text)))
-    in_paper = LAYOUTS[name].in_paper
+    in_paper = TABLES[name].in_paper
     assert len(lines) >= (len(published_csv(name)) if in_paper else 0) + 1
     assert any(line["source"] == MEASURED and line["dataset"] == "fashion_mnist" for line in lines)
     assert markdown.startswith("# ") and ("as published" in markdown) == in_paper
@@ -142,7 +142,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_text_is_text_in_every_form(text: str, built: Callable[..., Table]) -> None:
+def test_a_text_is_text_in_every_form(text: str, built: Built) -> None:
     """Of a config's `method`, whatever stands there: one row, one cell, no markup, no formula."""
     plain, hostile = (
         built("table5", generation("main", "efficientnet_lite0", sample_kind="files", method=method))
@@ -163,7 +163,7 @@ def test_a_text_is_text_in_every_form(text: str, built: Callable[..., Table]) ->
 
 @pytest.mark.tex
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
-def test_tables_with_any_text_compile(built: Callable[..., Table], tmp_path: Path) -> None:
+def test_tables_with_any_text_compile(built: Built, tmp_path: Path) -> None:
     tables = [built(name, *summaries) for name, summaries in SUMMARIES.items()]
     for text in HOSTILE:
         row = generation("main", "efficientnet_lite0", sample_kind="files", method=text)

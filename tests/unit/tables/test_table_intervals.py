@@ -1,10 +1,8 @@
 """Intervals of generation metrics, and distances of reconstructions (rFID)."""
 
-from collections.abc import Callable
+from made_summaries import Built, church, ffhq, generation, reconstruction, reconstruction_distance, row_named
 
-from made_summaries import church, ffhq, generation, reconstruction, reconstruction_distance, row_named
-
-from pipeline.tables.build import BOTH, Table
+from pipeline.tables.build import BOTH
 from pipeline.tables.footnotes import footnotes
 from pipeline.tables.render import to_latex, to_markdown
 
@@ -12,7 +10,7 @@ HOW = {"frechet_distance_interval": "95%, jackknife over 20 groups", "score_inte
 INTERVALS = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
 
 
-def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Callable[..., Table]) -> None:
+def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Built) -> None:
     table = built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW))
     row = row_named(table, "main")
     assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
@@ -24,7 +22,9 @@ def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Callab
         assert "0.512" in form and "0.512 [" not in form
 
 
-def test_a_footnote_says_how_the_intervals_were_made_and_only_where_there_are_some(built: Callable[..., Table]) -> None:
+def test_a_footnote_says_how_the_intervals_were_made_and_only_where_there_are_some(
+    built: Built,
+) -> None:
     notes = footnotes(built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW)))
     assert [note for note in notes if note.startswith("[low, high]")] == [
         "[low, high] is an interval of the number before it: frechet distance 95%, jackknife over 20 groups;"
@@ -34,7 +34,7 @@ def test_a_footnote_says_how_the_intervals_were_made_and_only_where_there_are_so
     assert not [note for note in plain if note.startswith("[low, high]")]
 
 
-def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Callable[..., Table]) -> None:
+def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Built) -> None:
     clean = ffhq("main", "inception", space="inception_clean", numbers={"frechet_distance": 7.5})
     table = built("table5", ffhq("main", "inception", numbers={"frechet_distance": 7.25}), clean)
     row = row_named(table, "main")
@@ -45,7 +45,7 @@ def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Cal
 
 
 def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_reason(
-    built: Callable[..., Table],
+    built: Built,
 ) -> None:
     note = "network inception is missing (FID, IS): put it into results/networks"
     text = to_markdown(built("table2", reconstruction("main"), missing=[note]))
@@ -54,7 +54,7 @@ def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_re
     assert "FID (clean-fid) ↓" not in text and f"missing: {note}" in text
 
 
-def test_distances_of_reconstructions_stand_beside_table_2(built: Callable[..., Table]) -> None:
+def test_distances_of_reconstructions_stand_beside_table_2(built: Built) -> None:
     spaces = ("inception", "inception_clean", "efficientnet_lite0")
     table = built("table2", reconstruction("main"), *[reconstruction_distance("main", space) for space in spaces])
     row = row_named(table, "main")
@@ -67,13 +67,13 @@ def test_distances_of_reconstructions_stand_beside_table_2(built: Callable[..., 
     assert "87.65 [80.00, 95.00]" in to_markdown(table)
 
 
-def test_a_distance_of_reconstructions_keeps_the_row_beside_its_published_one(built: Callable[..., Table]) -> None:
+def test_a_distance_of_reconstructions_keeps_the_row_beside_its_published_one(built: Built) -> None:
     distance = reconstruction_distance("c", "inception", dataset="lsun_church256", code_size="64x64x4")
     assert row_named(built("table2", church("c", "64x64x4"), distance), "c")["source"] == BOTH
 
 
 def test_a_distance_of_reconstructions_only_some_rows_have_is_missing_from_the_others(
-    built: Callable[..., Table],
+    built: Built,
 ) -> None:
     table = built("table2", reconstruction("a"), reconstruction_distance("a", "inception"), reconstruction("b"))
     assert "rfid_clean" in row_named(table, "a")["missing"]

@@ -1,18 +1,17 @@
 """Other methods, measured by us, beside their published rows."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made_summaries import church, complexity, differences, ffhq, reconstruction, row_named
+from made_summaries import Built, church, complexity, differences, ffhq, reconstruction, row_named
 
-from pipeline.tables.build import BOTH, COUNTED, MEASURED, Table
+from pipeline.tables.build import BOTH, COUNTED, MEASURED
 
 
 @pytest.mark.parametrize("sample_kind", ["files", "diffusion"])
 @pytest.mark.parametrize(("method", "fid"), [("StyleGAN2", "4.16"), ("LDM", "4.98"), ("ImageBART", "10.81")])
 def test_measured_samples_of_another_method_stand_beside_its_published_row(
-    method: str, fid: str, sample_kind: str, built: Callable[..., Table]
+    method: str, fid: str, sample_kind: str, built: Built
 ) -> None:
     files = {"sample_kind": sample_kind, "method": method, "code_size": None}
     summaries = [ffhq("theirs", network, **files) for network in ("inception", "vgg16")]
@@ -25,7 +24,7 @@ def test_measured_samples_of_another_method_stand_beside_its_published_row(
         assert "is_difference" not in differences(row), "the paper prints no IS of StyleGAN2"
 
 
-def test_another_number_of_samples_or_another_dataset_is_not_subtracted(built: Callable[..., Table]) -> None:
+def test_another_number_of_samples_or_another_dataset_is_not_subtracted(built: Built) -> None:
     files: dict[str, Any] = {"sample_kind": "files", "method": "StyleGAN2", "code_size": None}
     few = row_named(built("table5", ffhq("few", "inception", protocol={"count": 10_000}, **files)), "few")
     assert few["source"] == MEASURED and not differences(few)
@@ -34,7 +33,7 @@ def test_another_number_of_samples_or_another_dataset_is_not_subtracted(built: C
     assert other["source"] == MEASURED and not differences(other)
 
 
-def test_bright_and_another_method_share_a_table(built: Callable[..., Table]) -> None:
+def test_bright_and_another_method_share_a_table(built: Built) -> None:
     theirs = ffhq("theirs", "inception", sample_kind="files", method="StyleGAN2", code_size=None)
     table = built("table5", ffhq("ours", "inception"), theirs)
     assert [row_named(table, name)["method"] for name in ("ours", "theirs")] == ["BRIGHT", "StyleGAN2"]
@@ -44,14 +43,14 @@ WITHOUT_KEY_CODES: dict[str, Any] = dict.fromkeys(("key_length", "feature_size",
 WITHOUT_TABLES = {"hash_tables.ngp": None, "hash_tables.tcnn": None}
 
 
-def test_a_measured_vqgan_stands_beside_its_published_reconstruction(built: Callable[..., Table]) -> None:
+def test_a_measured_vqgan_stands_beside_its_published_reconstruction(built: Built) -> None:
     vqgan = church("vqgan", "32x32", method="VQGAN", **WITHOUT_KEY_CODES)
     row = row_named(built("table2", vqgan, church("bright", "32x32x4")), "vqgan")
     assert (row["source"], row["method"], row["psnr_published"]) == (BOTH, "VQGAN", "19.81")
     assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
 
 
-def test_a_vqgan_has_no_hash_tables_and_misses_none(built: Callable[..., Table]) -> None:
+def test_a_vqgan_has_no_hash_tables_and_misses_none(built: Built) -> None:
     counts = complexity("vqgan", "ffhq256", "16x16", WITHOUT_TABLES, method="VQGAN", **WITHOUT_KEY_CODES)
     row = row_named(built("table3", counts), "vqgan")
     assert (row["source"], row["decoder_params_millions_published"]) == (COUNTED, "42.5")
@@ -59,7 +58,7 @@ def test_a_vqgan_has_no_hash_tables_and_misses_none(built: Callable[..., Table])
     assert row["missing"] == ""
 
 
-def test_a_measured_rq_vae_on_ffhq_needs_the_published_validation_images(built: Callable[..., Table]) -> None:
+def test_a_measured_rq_vae_on_ffhq_needs_the_published_validation_images(built: Built) -> None:
     few, all_images = (
         reconstruction("rq", "ffhq256", count, method="RQ-VAE", code_size="16x16x4", **WITHOUT_KEY_CODES)
         for count in (1000, 10_000)

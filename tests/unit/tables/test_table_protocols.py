@@ -3,15 +3,14 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import csv_rows, ffhq, generation, reconstruction, row_named, row_of, write_summary
+from made_summaries import Built, csv_rows, ffhq, generation, reconstruction, row_named, row_of, write_summary
 
 from pipeline.base.errors import InputError
-from pipeline.tables.build import PUBLISHED, Table
+from pipeline.tables.build import PUBLISHED
 from pipeline.tables.footnotes import footnotes
 from pipeline.tables.render import to_markdown
 
@@ -25,7 +24,7 @@ from pipeline.tables.render import to_markdown
         ({"count": 500}, "count 1000 and 500"),
     ],
 )
-def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, built: Callable[..., Table]) -> None:
+def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, built: Built) -> None:
     one, other = generation("a", "efficientnet_lite0"), generation("b", "efficientnet_lite0", protocol=change)
     with pytest.raises(InputError) as error:
         built("table5", one, other)
@@ -33,13 +32,13 @@ def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, bui
     assert "fashion_mnist" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_seeds_versions_and_datasets_may_differ_in_one_column(built: Callable[..., Table]) -> None:
+def test_seeds_versions_and_datasets_may_differ_in_one_column(built: Built) -> None:
     other_seed = generation("b", "efficientnet_lite0", protocol={"seed": 4, "versions": {"torch": "2.14"}})
     table = built("table5", generation("a", "efficientnet_lite0"), other_seed, ffhq("c", "efficientnet_lite0"))
     assert (table.frame["source"] != PUBLISHED).sum() == 3
 
 
-def test_a_footnote_tells_rows_with_other_versions_of_a_library(built: Callable[..., Table]) -> None:
+def test_a_footnote_tells_rows_with_other_versions_of_a_library(built: Built) -> None:
     def of(name: str, version: str) -> dict[str, Any]:
         return generation(name, "efficientnet_lite0", protocol={"versions": {"torch": version, "numpy": "2.4"}})
 
@@ -51,7 +50,7 @@ def test_a_footnote_tells_rows_with_other_versions_of_a_library(built: Callable[
     assert not [note for note in same if "versions of" in note]
 
 
-def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Callable[..., Table]) -> None:
+def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Built) -> None:
     notes = footnotes(built("table5", generation("a", "efficientnet_lite0"), ffhq("c", "efficientnet_lite0")))
     names = ("FD", "Score", "Precision", "Recall", "F1", "Density", "Coverage")
     columns = ", ".join(f"{name} (EfficientNet-Lite0)" for name in names)
@@ -62,7 +61,7 @@ def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: 
     assert ["count 1000," in words for _, _, words in told] == [True, False]
 
 
-def test_other_networks_hash_does_not_concern_a_metric(built: Callable[..., Table]) -> None:
+def test_other_networks_hash_does_not_concern_a_metric(built: Built) -> None:
     one, other = reconstruction("a"), reconstruction("b")
     other["values"]["lpips_vgg"]["protocol"]["lpips_vgg_sha256"] = "f" * 64
     with pytest.raises(InputError, match=r"column LPIPS-VGG"):
@@ -105,7 +104,7 @@ def vgg16(name: str, paper: bool) -> dict[str, Any]:
     return ffhq(name, "vgg16", space="vgg16_paper" if paper else "vgg16", numbers=metrics, protocol=protocol)
 
 
-def test_two_protocols_of_precision_do_not_share_its_column(built: Callable[..., Table]) -> None:
+def test_two_protocols_of_precision_do_not_share_its_column(built: Built) -> None:
     with pytest.raises(InputError) as error:
         built("table5", vgg16("a", paper=False), vgg16("b", paper=True))
     assert str(error.value).startswith("column Precision ↑, dataset ffhq256: rows 'a' and 'b' have two protocols: ")
@@ -117,13 +116,13 @@ def test_two_protocols_of_precision_do_not_share_its_column(built: Callable[...,
         assert differing in str(error.value)
 
 
-def test_one_row_with_two_protocols_of_precision_stops_too(built: Callable[..., Table]) -> None:
+def test_one_row_with_two_protocols_of_precision_stops_too(built: Built) -> None:
     with pytest.raises(InputError, match=r"summaries of 'a': .*f1 has two protocols: .*space 'vgg16' and"):
         built("table5", vgg16("a", paper=False), vgg16("a", paper=True))
 
 
 @pytest.mark.parametrize("paper", [False, True])
-def test_either_protocol_of_precision_fills_the_column_alone(paper: bool, built: Callable[..., Table]) -> None:
+def test_either_protocol_of_precision_fills_the_column_alone(paper: bool, built: Built) -> None:
     table = built("table5", vgg16("a", paper), vgg16("b", paper))
     for name in ("a", "b"):
         assert float(row_named(table, name)["precision_measured"]) == 0.8
@@ -131,7 +130,7 @@ def test_either_protocol_of_precision_fills_the_column_alone(paper: bool, built:
     assert f"precision_recall {word}" in to_markdown(table)
 
 
-def test_published_rows_read_as_published_beside_any_protocol(built: Callable[..., Table]) -> None:
+def test_published_rows_read_as_published_beside_any_protocol(built: Built) -> None:
     table = built("table5", vgg16("a", paper=True))
     words = {row["method"]: row["protocol"] for row in csv_rows(table)}
     assert words["StyleGAN2"] == "as published"

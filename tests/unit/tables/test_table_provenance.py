@@ -1,11 +1,10 @@
 """What made a row: in the csv row by row, in one footnote for the table."""
 
 import json
-from collections.abc import Callable
 
-from made_summaries import church, complexity, csv_rows, reconstruction, row_named
+from made_summaries import Built, church, complexity, csv_rows, reconstruction, row_named
 
-from pipeline.tables.build import COUNTED, MEASURED, Table
+from pipeline.tables.build import COUNTED, MEASURED
 from pipeline.tables.footnotes import footnotes
 
 PROVENANCE = {
@@ -20,7 +19,7 @@ PROVENANCE = {
 }
 
 
-def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Callable[..., Table]) -> None:
+def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Built) -> None:
     summaries = [reconstruction(name) for name in ("main", "main#1", "other")]
     table = built("table2", *summaries, training_seeds=[0, 1], provenance=PROVENANCE)
     made = json.loads(row_named(table, "main")["provenance"])
@@ -31,7 +30,7 @@ def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Callable[.
     assert json.loads(row_named(table, "other")["provenance"])["weights"] == PROVENANCE["weights"]["other"]
 
 
-def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Callable[..., Table]) -> None:
+def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Built) -> None:
     notes = footnotes(built("table2", reconstruction("main"), provenance=PROVENANCE))
     [note] = [note for note in notes if note.startswith("Provenance: ")]
     for told in (
@@ -44,7 +43,7 @@ def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Callabl
     assert not [note for note in footnotes(built("table2", reconstruction("main"))) if "Provenance" in note]
 
 
-def test_counts_alone_are_made_from_no_weights(built: Callable[..., Table]) -> None:
+def test_counts_alone_are_made_from_no_weights(built: Built) -> None:
     few, counts = church("main", "64x64x4", count=100), complexity("main", "lsun_church256", "64x64x4")
     table = built("table7", few, counts, provenance=PROVENANCE)
     made = {row["source"]: json.loads(row["provenance"]) for row in csv_rows(table) if row["name"]}

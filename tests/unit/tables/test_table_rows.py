@@ -1,12 +1,12 @@
 """Measured rows beside published ones: numbers as printed, a difference only between equals."""
 
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from made_summaries import (
+    Built,
     church,
     csv_rows,
     differences,
@@ -16,27 +16,27 @@ from made_summaries import (
     row_named,
 )
 
-from pipeline.tables.build import BOTH, MEASURED, PUBLISHED, Table
-from pipeline.tables.layout import LAYOUTS
+from pipeline.settings.tables import TABLES
+from pipeline.tables.build import BOTH, MEASURED, PUBLISHED
 from pipeline.tables.render import to_markdown
 
 
-@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.in_paper])
-def test_published_numbers_keep_their_decimals(name: str, built: Callable[..., Table]) -> None:
+@pytest.mark.parametrize("name", [name for name, layout in TABLES.items() if layout.in_paper])
+def test_published_numbers_keep_their_decimals(name: str, built: Built) -> None:
     table = built(name)
     rows = csv_rows(table)
     assert len(rows) == len(published_csv(name))
     markdown = to_markdown(table)
     for row, printed in zip(rows, published_csv(name), strict=True):
         assert (row["source"], row["protocol"]) == (PUBLISHED, "as published")
-        for quantity in table.layout.quantities:
+        for quantity in table.entry.quantities:
             if quantity.is_published:
                 assert row[f"{quantity.key}_published"] == printed.get(quantity.key, "")
             if quantity.is_published and printed.get(quantity.key):
                 assert re.search(rf"[ |]{re.escape(printed[quantity.key])}[ |]", markdown)
 
 
-def test_demo_row_subtracts_nothing_from_published_rows(built: Callable[..., Table]) -> None:
+def test_demo_row_subtracts_nothing_from_published_rows(built: Built) -> None:
     table = built("table2", reconstruction("main"))
     rows = csv_rows(table)
     assert [row["source"] for row in rows] == [PUBLISHED] * 8 + [MEASURED]
@@ -49,7 +49,7 @@ def test_demo_row_subtracts_nothing_from_published_rows(built: Callable[..., Tab
     assert "fashion_mnist" in to_markdown(table).splitlines()[0]
 
 
-def test_matching_row_shows_the_difference_in_the_published_row(built: Callable[..., Table]) -> None:
+def test_matching_row_shows_the_difference_in_the_published_row(built: Built) -> None:
     table = built("table2", church("c64", "64x64x4"), reconstruction("main"))
     row = row_named(table, "c64")
     assert (row["source"], row["psnr_published"]) == (BOTH, "26.34")
@@ -68,9 +68,7 @@ def test_matching_row_shows_the_difference_in_the_published_row(built: Callable[
         ({"code_size": "64x64x8"}, "code_size 64x64x8 (published 64x64x4)"),
     ],
 )
-def test_what_differs_keeps_a_row_from_being_subtracted(
-    change: dict[str, Any], told: str, built: Callable[..., Table]
-) -> None:
+def test_what_differs_keeps_a_row_from_being_subtracted(change: dict[str, Any], told: str, built: Built) -> None:
     table = built("table2", church("c64", **{"code_size": "64x64x4"} | change))
     row = row_named(table, "c64")
     assert row["source"] == MEASURED and not differences(row)
@@ -78,7 +76,7 @@ def test_what_differs_keeps_a_row_from_being_subtracted(
         assert told in row["notes"] and told in to_markdown(table)
 
 
-def test_table4_needs_the_papers_number_of_training_images(built: Callable[..., Table]) -> None:
+def test_table4_needs_the_papers_number_of_training_images(built: Built) -> None:
     as_paper = church("with", "32x32x4", train_images=800_000)
     without = church("without", "32x32x4", train_images=800_000, code_noise="none")
     table = built("table4", as_paper, without, church("short", "32x32x4", train_images=1000))
@@ -88,7 +86,7 @@ def test_table4_needs_the_papers_number_of_training_images(built: Callable[..., 
     assert not differences(row_named(table, "short"))
 
 
-def test_second_match_of_a_published_row_stands_on_its_own_line(built: Callable[..., Table]) -> None:
+def test_second_match_of_a_published_row_stands_on_its_own_line(built: Built) -> None:
     variant = church("r1", "64x64x4", adversarial="logistic_r1")
     table = built("table2", variant, church("paper", "64x64x4"))
     assert row_named(table, "paper")["source"] == BOTH
@@ -98,7 +96,7 @@ def test_second_match_of_a_published_row_stands_on_its_own_line(built: Callable[
     assert differences(other) and "compared with the published BRIGHT 64x64x4" in other["notes"]
 
 
-def test_generation_difference_needs_count_reference_and_code_size(built: Callable[..., Table]) -> None:
+def test_generation_difference_needs_count_reference_and_code_size(built: Built) -> None:
     assert "fid_difference" in differences(row_named(built("table5", ffhq("a", "inception")), "a"))
     fewer = built("table5", ffhq("a", "inception", protocol={"count": 10_000}))
     assert row_named(fewer, "a")["source"] == MEASURED
@@ -113,7 +111,7 @@ def test_generation_difference_needs_count_reference_and_code_size(built: Callab
     assert row_named(built("table5", real), "a")["source"] == MEASURED
 
 
-def test_text_numbers_match_10240_samples(built: Callable[..., Table]) -> None:
+def test_text_numbers_match_10240_samples(built: Built) -> None:
     table = built("text_10k", ffhq("a", "inception", protocol={"count": 10_240}))
     assert row_named(table, "a")["fid_published"] == "8.47"
     assert row_named(table, "a")["samples"] == "10240"

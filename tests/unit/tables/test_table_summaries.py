@@ -1,13 +1,13 @@
 """What a table is made of: summaries by row, and what is missing."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_summaries import (
     PUBLISHED_FOLDER,
+    Built,
     complexity,
     generation,
     reconstruction,
@@ -16,11 +16,10 @@ from made_summaries import (
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
-from pipeline.tables.build import Table
 from pipeline.tables.render import to_latex, to_markdown
 
 
-def test_missing_network_says_what_to_put_where(built: Callable[..., Table]) -> None:
+def test_missing_network_says_what_to_put_where(built: Built) -> None:
     note = "network clip is missing (CLIP-FID): put ViT-B-32.pt (from a server) into results/networks"
     named = "FID, IS: put weights-inception.pth into results/networks"
     table = built("table5", generation("main", "efficientnet_lite0"), missing=[note, named])
@@ -37,7 +36,7 @@ def test_missing_network_says_what_to_put_where(built: Callable[..., Table]) -> 
     assert "& missing &" in to_latex(table)
 
 
-def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Callable[..., Table]) -> None:
+def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Built) -> None:
     table = built("table5", rows=[{"name": "main", "dataset": "ffhq256", "label": "BRIGHT (LDM)"}])
     assert row_named(table, "main")["missing"].startswith("fid; fid_clean; clip_fid; is")
 
@@ -70,14 +69,14 @@ def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Cal
     ],
 )
 def test_wrong_summaries_get_one_line(
-    table: str, summaries: list[dict[str, Any]], rows: list[Any], told: str, built: Callable[..., Table]
+    table: str, summaries: list[dict[str, Any]], rows: list[Any], told: str, built: Built
 ) -> None:
     with pytest.raises(InputError) as error:
         built(table, *summaries, rows=rows)
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-def test_summaries_name_their_rows_on_the_command_line(tmp_path: Path, built: Callable[..., Table]) -> None:
+def test_summaries_name_their_rows_on_the_command_line(tmp_path: Path, built: Built) -> None:
     import typer
     from typer.testing import CliRunner
 

@@ -1,12 +1,12 @@
 """The tables beyond the paper's: codes (section 3.4), noise and generation, sizes of tables, equal budget."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_summaries import (
     PUBLISHED_FOLDER,
+    Built,
     codes,
     complexity,
     csv_rows,
@@ -20,16 +20,16 @@ from made_summaries import (
 
 from pipeline.base.errors import InputError
 from pipeline.stages.tables import TableJob
-from pipeline.tables.build import COUNTED, MEASURED, Table, build_table
+from pipeline.tables.build import COUNTED, MEASURED, BuiltTable, build_table
 from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import to_markdown
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[..., Table]:
+def made(tmp_path: Path) -> Built:
     """A table from summaries of these rows; a string is the text of a training's history."""
 
-    def build(table: str, rows: list[Any], *summaries: tuple[str, dict[str, Any] | str], **job: Any) -> Table:
+    def build(table: str, rows: list[Any], *summaries: tuple[str, dict[str, Any] | str], **job: Any) -> BuiltTable:
         named = []
         for index, (row, summary) in enumerate(summaries):
             path = tmp_path / f"{index}.{'csv' if isinstance(summary, str) else 'json'}"
@@ -50,7 +50,7 @@ def without_key_codes(name: str, **numbers: float | None) -> dict[str, Any]:
     return codes(name, numbers, method=name, code_size="8x8", **traits)
 
 
-def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> None:
+def test_section34_has_each_familys_own_numbers(built: Built) -> None:
     kl = without_key_codes("kl", **dict.fromkeys(("entries", "used_share", "perplexity", "evenness")))
     table = built("section34", codes("main"), without_key_codes("vqgan"), kl)
     main, other, without = (row_named(table, name) for name in ("main", "vqgan", "kl"))
@@ -63,7 +63,7 @@ def test_section34_has_each_familys_own_numbers(built: Callable[..., Table]) -> 
     assert "missing" not in text, "what a family has none of does not apply"
 
 
-def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Callable[..., Table]) -> None:
+def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Built) -> None:
     small = codes("small", {"table_megabytes": 0.08192, "kept_megabytes": 11.79792}, table_entries="2^10")
     table = built("table_sizes", codes("large"), small, reconstruction("large"), reconstruction("small"))
     row = row_named(table, "small")
@@ -86,7 +86,7 @@ def ablated(name: str, words: str | None, psnr: float, sampled: bool) -> list[tu
     return found
 
 
-def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(made: Callable[..., Table]) -> None:
+def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(made: Built) -> None:
     rows = [{"name": "base", "variant": "(the first row)"}, {"name": "bare", "variant": "features mlp"}]
     summaries = [*ablated("base", None, 24.0, sampled=True), *ablated("bare", "no tables", 25.0, sampled=False)]
     table = made("ablations", rows, *summaries, training_seeds=[0, 1, 2])
@@ -122,7 +122,7 @@ def sampled(name: str, of_samples: float, of_reconstructions: float, reference: 
 RATIO = "fd_efficientnet_lite0_over_rfd_efficientnet_lite0_measured"
 
 
-def test_a_distance_of_samples_stands_over_that_of_reconstructions(made: Callable[..., Table]) -> None:
+def test_a_distance_of_samples_stands_over_that_of_reconstructions(made: Built) -> None:
     seeds = [*sampled("main", 400, 200), *sampled("main#1", 600, 150)]
     table = made("latent_diffusion", [{"name": "main"}], *seeds, training_seeds=[0, 1])
     row = row_named(table, "main")
@@ -132,7 +132,7 @@ def test_a_distance_of_samples_stands_over_that_of_reconstructions(made: Callabl
     assert "FD (EfficientNet-Lite0) / rFD (EfficientNet-Lite0) ↓" in text and "3.00 ± 1.41" in text
 
 
-def test_distances_to_other_images_have_no_ratio(made: Callable[..., Table]) -> None:
+def test_distances_to_other_images_have_no_ratio(made: Built) -> None:
     row = row_named(made("latent_diffusion", [{"name": "main"}], *sampled("main", 400, 200, "2")), "main")
     assert float(row["fd_efficientnet_lite0_measured"]) == 400 and row[RATIO] == ""
 
@@ -140,7 +140,7 @@ def test_distances_to_other_images_have_no_ratio(made: Callable[..., Table]) -> 
 HISTORY = "step,images,seconds,l2\n1,16,0.5,1.0\n2000,32000,431.25,0.1\n"
 
 
-def test_equal_budget_has_quality_counts_speed_and_time(made: Callable[..., Table]) -> None:
+def test_equal_budget_has_quality_counts_speed_and_time(made: Built) -> None:
     counted = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
     table = made(
         "equal_budget",
@@ -162,7 +162,7 @@ def test_equal_budget_has_quality_counts_speed_and_time(made: Callable[..., Tabl
 
 
 def test_rows_with_one_name_have_a_column_of_what_changed(
-    made: Callable[..., Table],
+    made: Built,
 ) -> None:
     summaries = [("main", reconstruction("main")), ("slow", reconstruction("slow"))]
     other = {"name": "slow", "variant": "training.learning_rate 0.001"}
@@ -172,7 +172,7 @@ def test_rows_with_one_name_have_a_column_of_what_changed(
     assert "Changed" not in to_markdown(made("equal_budget", ["main", "slow"], *summaries))
 
 
-def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Callable[..., Table]) -> None:
+def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Built) -> None:
     table = made(
         "equal_budget",
         ["main"],
@@ -188,7 +188,7 @@ def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(made: Callable
     assert (row["decoded_per_second_measured"], row["decoded_per_second_measured_low"]) == ("100.0", "90.0")
 
 
-def test_table_3_has_the_speeds_that_were_measured(made: Callable[..., Table]) -> None:
+def test_table_3_has_the_speeds_that_were_measured(made: Built) -> None:
     counted = complexity("main", "ffhq256", "16x16x8")
     summary = decoding(main=3.25)
     summary["models"]["main"]["traits"] = counted["traits"]
@@ -203,18 +203,18 @@ def test_table_3_has_the_speeds_that_were_measured(made: Callable[..., Table]) -
     assert "0.200 [0.180, 0.220]" in slow, "less than one a second keeps its digits, and so do the ends"
 
 
-def test_a_row_that_was_not_timed_gets_one_line(made: Callable[..., Table]) -> None:
+def test_a_row_that_was_not_timed_gets_one_line(made: Built) -> None:
     with pytest.raises(InputError, match="'main' is none of the models measured \\(other\\)"):
         made("equal_budget", ["main"], ("main", decoding(other=1.0)))
 
 
 @pytest.mark.parametrize("text", ["", "step,images\n1,2\n", "step,seconds\n"])
-def test_a_history_without_seconds_gets_one_line(made: Callable[..., Table], text: str) -> None:
+def test_a_history_without_seconds_gets_one_line(made: Built, text: str) -> None:
     with pytest.raises(InputError, match="a training's csv"):
         made("equal_budget", ["main"], ("main", text))
 
 
-def test_generation_with_and_without_noise_says_which_is_which(built: Callable[..., Table]) -> None:
+def test_generation_with_and_without_noise_says_which_is_which(built: Built) -> None:
     rows = [
         {"name": "main", "label": "BRIGHT (LDM, with noise)"},
         {"name": "quiet", "label": "BRIGHT (LDM, without noise)"},

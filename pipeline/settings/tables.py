@@ -1,0 +1,290 @@
+"""The tables: one entry for each, with its key in a config, its title and caption, its rows and its columns.
+
+The kinds of a table's quantities decide which stages a run needs for it (`pipeline/stages/tables.py`). The published
+numbers of a table are in config/published, in a csv of its name.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.settings.fields import Section
+from pipeline.settings.quantities import (
+    BYTES,
+    CMMD,
+    CODE_BITS,
+    COUNTS,
+    DECODING_SPEED,
+    DISTANCE_RATIO,
+    EFFICIENTNET,
+    ENCODER,
+    FD_DINOV2,
+    FID,
+    FID_CLEAN,
+    GENERATION,
+    INCEPTION_SCORE,
+    KID,
+    NOISE,
+    RANGE,
+    RECONSTRUCTION,
+    RECONSTRUCTION_DISTANCE,
+    SAMPLE_DISTANCE,
+    TRAINING_SECONDS,
+    USAGE,
+    USED_SHARE,
+    Quantity,
+    unpublished,
+)
+
+HEADINGS = {
+    "dataset": "Dataset",
+    "method": "Method",
+    "code_size": "Code size",
+    "key_length": "C_key",
+    "feature_size": "H_d, W_d",
+    "train_images": "Train images",
+    "samples": "Samples",
+    "table_entries": "Entries of a table, at most",
+    "variant": "Changed",
+}
+"""The columns that identify a row, by key."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: title, caption, the columns that identify a row, and its quantities."""
+
+    title: str
+    caption: str
+    identity: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
+    samples: int | None = None
+    """Images behind each published number, where the paper's caption states it."""
+    states_noise: bool = False
+    """Whether a row's method also says that it was trained with noise."""
+    changed_from: Literal["first", "namesake"] | None = None
+    """The row from which the column `Changed` counts changed keys: the first, or the first with the same identity."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of summaries that the table needs."""
+        return frozenset(quantity.kind for quantity in self.quantities)
+
+    @property
+    def in_paper(self) -> bool:
+        """Whether there are published numbers: every run has such a table, and others only where they have rows."""
+        return any(quantity.is_published for quantity in self.quantities)
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether the rows are sample sets; autoencoders otherwise."""
+        return self.kinds == {"generation"}
+
+
+class GenerationRows(Section):
+    """Rows of a table of generation metrics."""
+
+    rows: list[str] = Field(default_factory=list, description="Names under `samples`.")
+    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
+
+
+class AutoencoderRows(Section):
+    """Rows that are autoencoders, with samples of their codes."""
+
+    autoencoders: list[str] = Field(
+        default_factory=list,
+        description="Names under `autoencoders`; `ablations` shows for each the keys that differ from the first.",
+    )
+    samples: list[str] = Field(
+        default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
+    )
+    count: int | None = Field(None, ge=2, description="Score their first so many images; by default all.")
+
+
+_IMAGES = ("dataset", "method", "code_size")
+_SAMPLES = ("dataset", "method", "samples")
+
+
+def _names(description: str) -> Any:
+    """A list of names under `autoencoders`."""
+    return Field(default_factory=list, description=description)
+
+
+class Tables(Section):
+    """The measured rows of each table, beside the published ones."""
+
+    table2: Annotated[
+        list[str],
+        Table(
+            "Table 2. Reconstruction of validation images",
+            "Reconstruction of validation images.",
+            _IMAGES,
+            (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE),
+        ),
+    ] = _names("Reconstruction: names under `autoencoders`.")
+    table3: Annotated[
+        list[str],
+        Table(
+            "Table 3. Parameters and cost of decoding",
+            "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
+            _IMAGES,
+            (*COUNTS, ENCODER, DECODING_SPEED),
+        ),
+    ] = _names("Parameters and GFLOPs.")
+    table4: Annotated[
+        list[str],
+        Table(
+            "Table 4. Reconstruction with and without noise on the key codes",
+            "Reconstruction with and without noise on the tiled key codes (section 3.4).",
+            (*_IMAGES, "train_images"),
+            RECONSTRUCTION,
+            states_noise=True,
+        ),
+    ] = _names("With and without noise.")
+    table5: Annotated[
+        GenerationRows,
+        Table(
+            "Table 5. Generation, FFHQ",
+            "Generation, beside the paper's FFHQ numbers.",
+            _SAMPLES,
+            GENERATION,
+            samples=50_000,
+        ),
+    ] = Field(GenerationRows(), description="Generation on FFHQ: names under `samples`.")
+    table6: Annotated[
+        GenerationRows,
+        Table(
+            "Table 6. Generation, LSUN-Church",
+            "Generation, beside the paper's LSUN-Church numbers.",
+            _SAMPLES,
+            GENERATION,
+            samples=50_000,
+        ),
+    ] = Field(GenerationRows(), description="Generation on LSUN-Church.")
+    table7: Annotated[
+        list[str],
+        Table(
+            "Table 7. Length of a unit key, C_key",
+            "The length of a unit key, C_key: reconstruction and counts.",
+            (*_IMAGES, "key_length"),
+            (*RECONSTRUCTION, *COUNTS),
+        ),
+    ] = _names("The length of a unit key.")
+    table8: Annotated[
+        list[str],
+        Table(
+            "Table 8. Size of the feature block, H_d and W_d",
+            "The size of the feature block, H_d and W_d: reconstruction and counts.",
+            (*_IMAGES, "feature_size"),
+            (*RECONSTRUCTION, *COUNTS),
+        ),
+    ] = _names("The size of the feature block.")
+    text_10k: Annotated[
+        GenerationRows,
+        Table(
+            "Generation from 10,240 samples (section 4)",
+            "Generation from fewer samples, as in the text of section 4.",
+            _SAMPLES,
+            (FID, FID_CLEAN, INCEPTION_SCORE, FD_DINOV2, CMMD, KID, *EFFICIENTNET),
+        ),
+    ] = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
+    section34: Annotated[
+        list[str],
+        Table(
+            "Section 3.4 measured: codes and what they use",
+            "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+            _IMAGES,
+            (*USAGE, *RANGE, *NOISE),
+        ),
+    ] = _names("Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.")
+    noise_generation: Annotated[
+        GenerationRows,
+        Table(
+            "Generation from codes trained with and without noise (section 3.4)",
+            "Diffusion on codes trained with and without noise (section 3.4).",
+            _SAMPLES,
+            unpublished(GENERATION),
+            states_noise=True,
+        ),
+    ] = Field(GenerationRows(), description="Diffusion on codes trained with and without noise: names under `samples`.")
+    table_sizes: Annotated[
+        list[str],
+        Table(
+            "Bytes against quality for sizes of the hash tables (section 5)",
+            "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
+            (*_IMAGES, "table_entries"),
+            (*BYTES, USED_SHARE, *unpublished(RECONSTRUCTION)),
+        ),
+    ] = _names("Bytes against quality: entries that differ in `tables.entries_log2`.")
+    ablations: Annotated[
+        AutoencoderRows,
+        Table(
+            "Ablations: parts left out or made otherwise",
+            "What a part of the model is good for: it is left out or made otherwise, as `Changed` says by the keys of"
+            " the config, and all else is as in the first row. Reconstruction, distances of samples from codes of the"
+            " same model, counts.",
+            (*_IMAGES, "variant"),
+            (
+                *(*unpublished(RECONSTRUCTION), CODE_BITS, *RECONSTRUCTION_DISTANCE),
+                *(*SAMPLE_DISTANCE, *unpublished(COUNTS)),
+            ),
+            changed_from="first",
+        ),
+    ] = Field(
+        AutoencoderRows(),
+        description="A model with a part left out or made otherwise: reconstruction, samples, counts.",
+    )
+    latent_diffusion: Annotated[
+        AutoencoderRows,
+        Table(
+            "Latent diffusion on the codes of each autoencoder",
+            "Samples of latent diffusion on the codes of each autoencoder: their distance, the distance of the"
+            " autoencoder's own reconstructions to the same images, and the first over the second. A ratio of 1 would"
+            " say that all of it is the decoder's.",
+            _IMAGES,
+            (*SAMPLE_DISTANCE, *RECONSTRUCTION_DISTANCE, *DISTANCE_RATIO),
+        ),
+    ] = Field(
+        AutoencoderRows(),
+        description="Distances of samples beside those of their autoencoder's own reconstructions, and over them: what"
+        " of a distance is the decoder's.",
+    )
+    equal_budget: Annotated[
+        list[str],
+        Table(
+            "Autoencoders at equal budget",
+            "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
+            (*_IMAGES, "variant", "train_images"),
+            (
+                *(*unpublished(RECONSTRUCTION), CODE_BITS, *unpublished((ENCODER, *COUNTS))),
+                *(DECODING_SPEED, TRAINING_SECONDS),
+            ),
+            changed_from="namesake",
+        ),
+    ] = _names("One dataset, the same number of training images: quality, counts, speed.")
+    decoding: list[str] = _names(
+        "Decoded images per second in Table 3, measured side by side (those of `equal_budget` always are)."
+    )
+    claims: bool = Field(
+        False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
+    )
+
+    @property
+    def sample_sets(self) -> list[str]:
+        """The sample sets of all tables, each once."""
+        found = [getattr(self, key) for key in type(self).model_fields]
+        named = [one.rows for one in found if isinstance(one, GenerationRows)]
+        named += [one.samples for one in found if isinstance(one, AutoencoderRows)]
+        return list(dict.fromkeys(name for names in named for name in names))
+
+    def rows_of(self, table: str) -> list[str]:
+        """The names of a table's rows, under `samples` or `autoencoders`."""
+        match getattr(self, table):
+            case GenerationRows(rows=rows) | AutoencoderRows(autoencoders=rows) | rows:
+                return list(rows)
+
+
+TABLES = {
+    name: entry for name, field in Tables.model_fields.items() for entry in field.metadata if isinstance(entry, Table)
+}
