@@ -12,7 +12,7 @@ from slurm_workflow import REPOSITORY, TINY, ClusterWorkflow
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Slurm for the session; tests are skipped, with the reason, where there can be none."""
+    """A Slurm for the session; tests are skipped, with the reason, where it cannot run."""
     try:
         started = Cluster(tmp_path_factory.mktemp("slurm"))
     except Unavailable as reason:

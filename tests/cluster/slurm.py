@@ -1,8 +1,7 @@
-"""Debian's Slurm on this machine, for a test session: a controller, two nodes, each with three GPUs that are none.
+"""Debian's Slurm on this machine, for a test session: a controller and two nodes, each with three simulated GPUs.
 
-It needs root, and a mount namespace, in which its configuration lies where Slurm looks for it (job steps ask nowhere
-else), its sockets are its own, and its nodes' names are known. No database, no munge, no cgroups; memory limits are
-kept by polling.
+It needs root and a mount namespace with its own configuration at Slurm's default path (job steps read no other), its
+own sockets, and its nodes' names. No database, no munge, no cgroups; memory limits are enforced by polling.
 """
 
 import os
@@ -17,7 +16,7 @@ import psutil
 from daemons import Unavailable, free_ports, install, wait_for
 
 DEFAULT_FOLDER = Path("/etc/slurm")
-SOCKETS = ("/run/slurm", "/run/slurmctld")  # of one Slurm: others on this machine have theirs there too
+SOCKETS = ("/run/slurm", "/run/slurmctld")  # shared paths if several Slurms run here
 NODES = ("n1", "n2")
 GPUS = 3  # of each node
 
@@ -73,11 +72,11 @@ class Cluster:
         self.wait_for_nodes()
 
     def inside(self, folder: Path) -> list[str]:
-        """What stands before a command so that it runs in `folder` and sees this Slurm."""
+        """The prefix of a command that runs in `folder` and uses this Slurm."""
         return ["nsenter", f"--mount=/proc/{self.namespace.pid}/ns/mnt", f"--wd={folder}", "--"]
 
     def call(self, *command: str) -> str:
-        """What one of Slurm's commands says."""
+        """The output of one of Slurm's commands."""
         words = [*self.inside(self.folder), *command]
         return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
 
@@ -86,16 +85,16 @@ class Cluster:
         return self.call("squeue", "--noheader", "--states=RUNNING", "--format=%A").split()
 
     def hurry(self) -> None:
-        """Start what waits: Slurm lets two minutes pass before it starts a requeued job."""
+        """Start pending jobs: Slurm waits two minutes before it starts a requeued job."""
         for job in self.call("squeue", "--noheader", "--states=PENDING", "--format=%A").split():
             self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def start_node(self, node: str) -> None:
-        """Start a node's daemon, also after its death."""
+        """Start a node's daemon, also after a failure."""
         self.nodes[node] = self._start("slurmd", "-D", "-N", node)
 
     def wait_for_nodes(self) -> None:
-        """Until all nodes can have jobs; a daemon that died while it started is started again."""
+        """Wait until all nodes accept jobs; a daemon that died during its start is started again."""
 
         def up() -> bool:
             for node, daemon in self.nodes.items():
@@ -108,9 +107,9 @@ class Cluster:
 
     @contextmanager
     def crashed(self, node: str) -> Iterator[None]:
-        """A node that is gone within the block: its daemon is killed, and what ran there says nothing any more.
+        """A node that fails within the block: its daemon is killed, and its processes are suspended.
 
-        As with a machine that lost its power, nobody hears that a connection is closed; after the block it is back.
+        As after a power failure, no connection is closed. After the block the node is back.
         """
         tasks = self._tasks(node)
         daemons = [each for task in tasks for each in task.parents() if each.name() == "slurmstepd"]
@@ -140,7 +139,7 @@ class Cluster:
             process.wait(30)
 
     def _tasks(self, node: str) -> list[psutil.Process]:
-        """What jobs started on a node of this Slurm: all nodes are one machine, which others may use too."""
+        """The processes of jobs on a node of this Slurm; all nodes are this machine, which may run other Slurms."""
         own = os.readlink(f"/proc/{self.namespace.pid}/ns/mnt")  # noqa: PTH115 - a link to no path
         found = []
         for process in psutil.process_iter():

@@ -1,4 +1,4 @@
-"""Trainings in two processes on a real Slurm, on one node and on two, side by side: a requeue and a node that dies."""
+"""Trainings in two processes on a real Slurm, on one node and on two, side by side: a requeue and a failing node."""
 
 import re
 import shutil
@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 from daemons import wait_for
-from interruptions import PATIENCE_S, TRAIN, going_on, resumed_step, saved_step, weights
 from safetensors.torch import load
-from slurm_workflow import ClusterWorkflow
+from slurm_workflow import PATIENCE_S, TRAIN, ClusterWorkflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
@@ -20,7 +19,7 @@ TOLERANCE = 1e-4
 
 
 def training(gpus: int, nodes: int = 1) -> Callable[[dict[str, Any]], None]:
-    """On so many GPUs of so many nodes; at higher rates, and with a smaller epsilon, the last bit grows each step."""
+    """On these GPUs and nodes; with higher rates or a smaller epsilon, differences in the last bit grow each step."""
 
     def change(config: dict[str, Any]) -> None:
         main = config["autoencoders"]["main"]
@@ -31,19 +30,19 @@ def training(gpus: int, nodes: int = 1) -> Callable[[dict[str, Any]], None]:
 
 
 def processes(run: ClusterWorkflow) -> dict[str, str]:
-    """The node of each process of the last attempt, by its log."""
+    """The node of each process of the last attempt, from its log."""
     return dict(re.findall(r"process (\d) of 2 on node (\w+),", run.log("train_autoencoder")))
 
 
 def tensors(run: ClusterWorkflow) -> torch.Tensor:
-    """A model's weights, one after the other; the header of its file names the GPUs and nodes of its training."""
-    named = load(weights(run))
+    """A model's weights, concatenated; the file's header differs, since it names GPUs and nodes."""
+    named = load(run.weights())
     return torch.cat([named[name].flatten() for name in sorted(named)])
 
 
 @pytest.fixture
 def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]:
-    """To be left alone, in one process, which is done, and in two; and to be disturbed, on the cluster."""
+    """Undisturbed in one process, already finished, and in two; to be disturbed, on one node and on two."""
     of = {"one": training(1), "two": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
     made = {name: workflow(name) for name in of}
     for name, run in made.items():
@@ -57,22 +56,22 @@ def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]
     return made
 
 
-def left_alone(run: ClusterWorkflow) -> None:
-    """The training in two processes of this machine."""
+def undisturbed(run: ClusterWorkflow) -> None:
+    """Train in two processes on this machine."""
     run.run(*TRAIN, "--resources", "gpu=2")
 
 
 def requeued(run: ClusterWorkflow) -> None:
-    """The training on one node, the one that stays: put back into the queue in the middle."""
-    with going_on(run, *TRAIN, "--slurm-exclude-failed-nodes", "n2"):
-        wait_for(lambda: saved_step(run) > STEPS // 10, PATIENCE_S, "no state was saved on one node")
+    """Train on the node that does not fail; the job is requeued in the middle."""
+    with run.running(*TRAIN, "--slurm-exclude-failed-nodes", "n2"):
+        wait_for(lambda: run.saved_step() > STEPS // 10, PATIENCE_S, "no state was saved on one node")
         run.cluster.call("scontrol", "requeue", fact(run, "JobId"))
 
 
-def bereft(run: ClusterWorkflow) -> None:
-    """The training on two nodes: one dies in the middle."""
-    with going_on(run, *TRAIN):
-        wait_for(lambda: saved_step(run) > STEPS // 10, PATIENCE_S, "no state was saved on two nodes")
+def crashed(run: ClusterWorkflow) -> None:
+    """Train on two nodes, one of which fails in the middle."""
+    with run.running(*TRAIN):
+        wait_for(lambda: run.saved_step() > STEPS // 10, PATIENCE_S, "no state was saved on two nodes")
         with run.cluster.crashed("n2"):
             wait_for(lambda: fact(run, "Restarts") == "1", PATIENCE_S, "the job was not requeued")
 
@@ -87,12 +86,12 @@ def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(
 ) -> None:
     on_one, on_two = runs["one node"], runs["two nodes"]
     with ThreadPoolExecutor(3) as threads:
-        ways = {bereft: on_two, requeued: on_one, left_alone: runs["two"]}
+        ways = {crashed: on_two, requeued: on_one, undisturbed: runs["two"]}
         for done in [threads.submit(way, run) for way, run in ways.items()]:
             done.result()
     for run in (on_one, on_two):
-        print(fact(run, "NodeList"), processes(run), "resumed at step", resumed_step(run))
-        assert fact(run, "Restarts") == "1" and STEPS // 10 < resumed_step(run) < STEPS
+        print(fact(run, "NodeList"), processes(run), "resumed at step", run.resumed_step())
+        assert fact(run, "Restarts") == "1" and STEPS // 10 < run.resumed_step() < STEPS
         assert torch.equal(tensors(run), tensors(runs["two"]))
     assert processes(on_one) == {"0": "n1", "1": "n1"} and sorted(processes(on_two).values()) == ["n1", "n2"]
     for run, nodes, cpus, memory in ((on_one, "1", "8", "32000M"), (on_two, "2", "8", "16000M")):

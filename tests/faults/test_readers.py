@@ -1,4 +1,4 @@
-"""One reader of images: the same files have the same pixels, or the same reason, whatever holds them."""
+"""One reader of images: a file has the same pixels, or the same error, in every container."""
 
 import io
 import os
@@ -28,30 +28,21 @@ def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
 
 
 def picture(seed: int, channels: int = 3) -> Image.Image:
-    """Smooth colours with an orientation of their own."""
+    """Smooth colours without symmetry."""
     values = np.random.default_rng(seed).integers(0, 256, (4, 4, channels), np.uint8)
     return Image.fromarray(values.squeeze()).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
 
-def exif(orientation: int) -> bytes:
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    return tags.tobytes()
-
-
-def sixteen_bits(seed: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 65536, (SIDE, SIDE), np.uint16))
-
-
 def pictures() -> dict[str, bytes]:
-    """Forty files of all kinds that people have."""
+    """Forty files of all usual kinds."""
     found = {}
     for seed in range(2):
         colours, gray, clear = picture(seed), picture(seed, 1), picture(seed, 4)
         palette = colours.convert("P", palette=Image.Palette.ADAPTIVE)
+        deep = Image.fromarray(np.random.default_rng(seed).integers(0, 65536, (SIDE, SIDE), np.uint16))
         found |= {
-            f"{seed}-16-bit.png": encoded(sixteen_bits(seed), "png"),
-            f"{seed}-16-bit.tif": encoded(sixteen_bits(seed), "tiff"),
+            f"{seed}-16-bit.png": encoded(deep, "png"),
+            f"{seed}-16-bit.tif": encoded(deep, "tiff"),
             f"{seed}-palette.png": encoded(palette, "png"),
             f"{seed}-palette-clear.png": encoded(palette, "png", transparency=3),
             f"{seed}-clear.png": encoded(clear, "png"),
@@ -67,7 +58,11 @@ def pictures() -> dict[str, bytes]:
             f"{seed}-plain.bmp": encoded(colours, "bmp"),
             f"{seed}-plain.ppm": encoded(colours, "ppm"),
         }
-    return found | {f"exif-{turn}.jpg": encoded(picture(9), "jpeg", exif=exif(turn)) for turn in range(1, 9)}
+    for turn in range(1, 9):
+        tags = Image.Exif()
+        tags[0x0112] = turn  # orientation
+        found[f"exif-{turn}.jpg"] = encoded(picture(9), "jpeg", exif=tags.tobytes())
+    return found
 
 
 def in_folder(path: Path, files: dict[str, bytes]) -> RawImages:
@@ -93,14 +88,14 @@ def in_lmdb(path: Path, files: dict[str, bytes]) -> RawImages:
 
 
 def rows(files: dict[str, bytes]) -> pyarrow.Table:
-    """As the package `datasets` stores images."""
+    """Images in the format of the package `datasets`."""
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     images = [{"bytes": content, "path": name} for name, content in files.items()]
     return pyarrow.table({"image": pyarrow.array(images, kind)})
 
 
 class Renamed:
-    """Rows under the names of the files that they hold."""
+    """Rows, by the names of the files in them."""
 
     def __init__(self, path: Path, files: dict[str, bytes]):
         self.images = open_source(HuggingFaceSource(kind="huggingface", path=path), "x")["all"]
@@ -128,7 +123,7 @@ HOLDERS = (in_folder, in_zip, in_lmdb, in_parquet, in_arrow)
 
 
 def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], np.ndarray]]:
-    """How each holder of the files reads one of them; the last two as `bright evaluate` does."""
+    """A reader for each container of the files; the last two read like `bright evaluate`."""
     found: dict[str, Callable[[str], np.ndarray]] = {}
     for hold in HOLDERS:
         images = hold(tmp_path / hold.__name__, files)
@@ -139,7 +134,7 @@ def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], n
     return found
 
 
-def test_forty_files_have_equal_pixels_whatever_holds_them_and_in_an_evaluation(tmp_path: Path) -> None:
+def test_forty_files_have_equal_pixels_in_every_container_and_in_an_evaluation(tmp_path: Path) -> None:
     files = pictures()
     assert len(files) == 40
     readers = held(tmp_path, {"!in-colour.png": encoded(picture(7), "png")} | files)
@@ -162,7 +157,7 @@ NO_PICTURES = {
 
 
 @pytest.mark.parametrize("what", NO_PICTURES)
-def test_what_is_no_picture_is_refused_alike_and_nothing_is_started(
+def test_files_that_are_no_pictures_give_one_error_and_start_no_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     programs = tmp_path / "programs"

@@ -1,4 +1,4 @@
-"""What `make mutations` changes: numbers, operators, calls, branches; no text."""
+"""`make mutations` changes numbers, operators, calls and branches, but no text."""
 
 import ast
 import sys
@@ -47,7 +47,7 @@ CHANGES = {
 }
 
 
-def test_every_kind_of_change_is_found_and_text_is_left_alone(tmp_path: Path) -> None:
+def test_every_kind_of_change_is_found_and_text_is_not_mutated(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text(SOURCE)
     assert {one.name.partition(": ")[2] for one in mutations(path, tmp_path)} == CHANGES
@@ -67,7 +67,7 @@ def test_the_seed_decides_which_are_drawn_and_every_part_has_some() -> None:
     assert len({mutation.name for _, mutation in again}) == 50
 
 
-def test_mutations_that_change_nothing_are_ones_of_todays_code_and_are_not_drawn() -> None:
+def test_equivalent_mutations_exist_and_are_not_drawn() -> None:
     equivalent = yaml.safe_load(EQUIVALENT.read_text()) or {}
     names = {one.name for pattern in PARTS.values() for one in candidates(ROOT, pattern)}
     assert equivalent.keys() <= names

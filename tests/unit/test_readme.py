@@ -1,4 +1,4 @@
-"""README.md and docs/ say what is so: configs load, commands parse, files and links and messages exist."""
+"""README.md and docs/ are correct: configs load, commands parse, files, links and messages exist."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import PAGES, blocks, commands
+from documented import PAGES, README, REFERENCE, ROOT, blocks, commands
 from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
@@ -20,11 +20,10 @@ from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 
-ROOT = Path(__file__).parents[2]
-README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 # Files of readers, in examples.
 EXAMPLES = {"mine.yaml", "mine-256.yaml"}
-# What other programs say.
+# Messages of other programs.
 FOREIGN_MESSAGES = {
     "ensurepip is not available",
     "snakemake: command not found",
@@ -38,17 +37,8 @@ FOREIGN_MESSAGES = {
 }
 
 
-def own_config() -> str:
-    return next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
-
-
 def test_the_readme_is_two_screens() -> None:
     assert len(README.splitlines()) < 150
-
-
-def make_targets() -> set[str]:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
 
 
 def rules() -> set[str]:
@@ -62,9 +52,10 @@ def rules() -> set[str]:
 def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(own_config().splitlines()) == 10
+    config = next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
+    assert len(config.splitlines()) == 10
     monkeypatch.chdir(tmp_path)
-    plan = Jobs(load_config(yaml.safe_load(own_config())))
+    plan = Jobs(load_config(yaml.safe_load(config)))
     stages = {stage for stage, _ in plan(planned)}
     assert {"prepare_dataset", "train_autoencoder", "train_diffusion", "generate", "nearest_neighbours"} <= stages
 
@@ -77,32 +68,25 @@ def test_the_dataset_examples_are_valid_datasets() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert missing == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_named_exist(page: Path) -> None:
-    quoted = re.findall(
-        r"`((?:pipeline|config|workflow|docs|tests|profiles)/[^`\s]*)`", page.read_text(encoding="utf-8")
-    )
+def test_relative_links_and_named_files_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", TEXTS[page])
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    quoted = re.findall(r"`((?:pipeline|config|workflow|docs|tests|profiles)/[^`\s]*)`", TEXTS[page])
     assert [path for path in quoted if not (ROOT / path).exists()] == []
 
 
 def test_make_targets_exist() -> None:
-    named = {word for page in PAGES for word in re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    named = {word for text in TEXTS.values() for word in re.findall(r"`make ([a-z-]+)", text)}
     in_blocks = {words[1] for words in commands() if words[0] == "make"}
-    assert {"demo", "test", "check"} <= named | in_blocks <= make_targets()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {"demo", "test", "check"} <= named | in_blocks <= set(targets)
 
 
 def test_modules_that_are_run_exist() -> None:
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
-    modules = {name for text in texts for name in re.findall(r"python -m pipeline\.([a-z_.]+)", text)}
+    modules = {name for text in TEXTS.values() for name in re.findall(r"python -m pipeline\.([a-z_.]+)", text)}
     assert [name for name in modules if not (ROOT / "pipeline" / f"{name.replace('.', '/')}.py").exists()] == []
     typed = {words[1] for words in split_commands() if words[0] == "bright" and len(words) > 1}
-    inline = {name for text in texts for name in re.findall(r"`bright ([a-z_-]+)", text)}
+    inline = {name for text in TEXTS.values() for name in re.findall(r"`bright ([a-z_-]+)", text)}
     named = {name.replace("-", "_") for name in typed | inline}
     assert {"reconstruct", "status", "doctor"} <= named <= bright_commands().keys()
 
@@ -123,7 +107,7 @@ def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: py
     assert shown.splitlines() == [command, *found.splitlines()]
 
 
-def test_the_first_page_tells_the_estimates_days() -> None:
+def test_the_readme_has_the_days_of_the_estimate() -> None:
     (days,) = re.findall(r"^At least ([\d.]+ days), the GPU-hours shared by 8 GPUs\.$", REFERENCE, flags=re.MULTILINE)
     assert f"estimated at {days} on eight A100s" in README
 
@@ -149,7 +133,7 @@ def test_dvc_commands_parse() -> None:
 
 
 def split_commands() -> list[list[str]]:
-    """The command lines, cut where the shell starts another command."""
+    """The command lines, split at the shell's `&&` and `|`."""
     parts = []
     for words in commands():
         found: list[list[str]] = [[]]
@@ -178,7 +162,7 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
 
 
 def messages() -> str:
-    """All string literals of the package, and the text of the Makefile and the rules, what is filled in left out."""
+    """All string literals of the package without their fields, and the text of the Makefile and the rules."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", *(ROOT / "workflow").rglob("*.smk"))]
     for path in (ROOT / "pipeline").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""The files that others' programs read of a repository: citation, actions, issue forms, hooks."""
+"""Files of the repository that other programs read: citation, actions, issue forms, hooks, the documentation."""
 
 import subprocess
 import sys
@@ -20,19 +20,31 @@ SCHEMAS = {
 }
 
 
+def checked(schema: str, path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
-def test_a_file_is_what_its_schema_says(path: Path) -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{SCHEMAS[path]}", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True)
+def test_a_file_has_its_schema(path: Path) -> None:
+    ended = checked(SCHEMAS[path], path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_schemas_are_looked_at(tmp_path: Path) -> None:
+def test_the_schemas_are_compared(tmp_path: Path) -> None:
     wrong = tmp_path / "CITATION.cff"
     wrong.write_text((ROOT / "CITATION.cff").read_text().replace("cff-version: 1.2.0\n", ""))
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.citation-file-format", str(wrong)]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = checked("citation-file-format", wrong)
     assert ended.returncode == 1 and "cff-version" in ended.stdout
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", ".", str(tmp_path / "html")]
+    done = subprocess.run([*command, "-d", str(tmp_path / "doctrees")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = {path.stem for path in (tmp_path / "html" / "docs").glob("*.html")}
+    assert pages == {path.stem for path in (ROOT / "docs").glob("*.md")} | {"contents"}
 
 
 def test_the_citation_has_the_packages_version_and_licence() -> None:
@@ -53,8 +65,8 @@ def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
     assert {line.removeprefix("make ") for line in called} <= targets
 
 
-def test_the_catalog_of_workflows_finds_what_standardized_usage_asks_for() -> None:
-    """Its page on adding workflows: the entry, the config's reference, the usage; the README's two words."""
+def test_the_workflow_catalog_finds_what_standardized_usage_needs() -> None:
+    """By its page on adding workflows: the entry, the config's reference, the usage; two words of the README."""
     assert (ROOT / "workflow" / "Snakefile").is_file()
     assert (ROOT / "config" / "README.md").is_file()
     assert list((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -71,4 +83,4 @@ def test_the_catalog_of_workflows_finds_what_standardized_usage_asks_for() -> No
 
 def test_the_catalogs_test_config_is_a_run() -> None:
     config = read_config(ROOT / ".test" / "config" / "config.yaml")
-    assert all(one.source.kind == "embedded" for one in config.datasets.values()), "it needs no images of anybody's"
+    assert all(one.source.kind == "embedded" for one in config.datasets.values()), "it needs no images"

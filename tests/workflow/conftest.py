@@ -1,4 +1,4 @@
-"""One tiny run of the whole workflow for all tests here, and copies of it to play with."""
+"""One tiny run of the whole workflow for all tests here, and copies of it."""
 
 import os
 import shutil
@@ -14,15 +14,21 @@ from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) -> Workflow:
     """The tiny run, made once per session; only to be read: `play` copies it.
 
-    BRIGHT_TINY_RUN names a folder that keeps it between sessions, for work on these tests.
+    BRIGHT_TINY_RUN names a folder that keeps it between sessions.
     """
     kept = os.environ.get("BRIGHT_TINY_RUN")
 
     def make(folder: Path) -> None:
-        folder = Path(kept) if kept else folder
+        if kept is None:
+            empty_workflow(folder, networks_folder).run()
+            return
+        folder = Path(kept)
         workflow = Workflow(folder) if folder.exists() else empty_workflow(folder, networks_folder)
         shutil.copy(TINY, folder / "config.yaml")
         workflow.run()
+        (folder / "results" / "work").rename(folder / "work")  # prune would remove the states of finished trainings
+        workflow.python("pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
+        (folder / "work").rename(folder / "results" / "work")
 
     made = made_once(tmp_path_factory, "tiny", make)
     return Workflow(Path(kept) if kept else made)
@@ -36,7 +42,7 @@ def play(tiny_run: Workflow, tmp_path: Path) -> Workflow:
 
 @pytest.fixture
 def changeable(play: Workflow, tmp_path: Path) -> Workflow:
-    """A copy of the tiny run with a checkout of its own, whose code can be changed."""
+    """A copy of the tiny run with its own checkout, whose code a test may change."""
     return Workflow(play.folder, copy_checkout(tmp_path / "checkout"))
 
 

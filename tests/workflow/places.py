@@ -1,6 +1,5 @@
 """Folders like those of the pages' readers, in which tests type the pages' commands."""
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -79,24 +78,6 @@ class Place(Workflow):
         assert "Traceback" not in run.text
         return run
 
-    def path(self, pattern: str) -> Path:
-        """The only file or folder that matches the pattern."""
-        found = sorted(self.folder.glob(pattern))
-        assert len(found) == 1, f"{pattern}: {len(found)} matches"
-        return found[0]
-
-    def text(self, pattern: str) -> str:
-        """The content of that file."""
-        return self.path(pattern).read_text(encoding="utf-8")
-
-    def files(self, pattern: str) -> dict[str, bytes]:
-        """All files whose paths match the pattern, or that are in a folder that does."""
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in self._matching(pattern)}
-
-    def _matching(self, pattern: str) -> list[Path]:
-        found = [path for match in self.folder.glob(pattern) for path in (match, *match.rglob("*"))]
-        return [path for path in found if path.is_file()]
-
 
 @dataclass
 class Places:
@@ -161,11 +142,6 @@ class Places:
         self._make_fresh(folder)
         shutil.copy(TINY, folder / "config" / "demo.yaml")
         shutil.copytree(self.run.folder / "results", folder / "results", symlinks=True)
-        if "BRIGHT_TINY_RUN" in os.environ:  # a kept run has results of older code, too
-            states = folder / "results" / "work"
-            states.rename(folder / "work")  # prune would remove the states of finished trainings
-            Place(folder).call("bright", "prune", "config/demo.yaml", "--yes")
-            (folder / "work").rename(states)
         assert Place(folder).type("snakemake --cores 2").nothing_to_do  # its copies name this config file
         for name in ("real", "generated"):
             _write_images(folder / "data" / name)

@@ -1,15 +1,13 @@
-"""Every kind of file of a finished run, damaged in every way: named before it is used, or of no use to anybody."""
+"""Every kind of file of a finished run, damaged in every way: it is named before it is used, unless nothing uses it."""
 
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from damage import DAMAGES
 from tiny_workflow import Workflow
 
-from pipeline.base.paths import NETWORKS, RESULTS, STORE
+from pipeline.base.paths import RESULTS, STORE
 from pipeline.config.root import read_config
 from pipeline.plan.arguments import arguments
 from pipeline.plan.shards import Shard, ordered, shards
@@ -17,7 +15,7 @@ from pipeline.stages.common import Jobs, Output
 
 pytestmark = pytest.mark.slow
 
-# Files that `bright verify` does not compare with what they were, and why that can make nothing wrong.
+# Files that `bright verify` does not check, and why their damage is harmless.
 OF_NO_USE = {
     r"logs/.*": "lines for people",
     r"(networks/\.lock|work/(claims|checksums\.lock))": "empty: a lock",
@@ -28,51 +26,59 @@ OF_NO_USE = {
 WRITTEN_AGAIN = r"tiny/(config\.yaml|dvc\.yaml|metrics\.json|published\.json)"
 PREVIEW = r"store/diffusions/.*/diffusion\.preview\.png"
 CHECKSUM = r".*/SHA256SUMS"
-# The same, of what no plan can be told without: `bright verify` says so alone.
+# Files that every plan needs: a damaged one is the only error that `bright verify` reports.
 FIRST = r"fingerprints/.*"
 
 
 def files(folder: Path) -> Iterator[str]:
-    """All files of results, by their paths in it."""
+    """The paths of all files in results."""
     for path in sorted((folder / RESULTS).rglob("*")):
         if path.is_file():
             yield str(path.relative_to(folder / RESULTS))
 
 
 def kind(path: str) -> str:
-    """Files of one kind differ in names and digests alone."""
+    """The path without names and digests."""
     return re.sub(r"(\w|[.-])*-[0-9a-f]{12}|\d+", "*", path)
 
 
 def one_of_each(folder: Path, wanted: str) -> list[str]:
-    """A file of each kind whose path this pattern describes."""
+    """One file of each kind whose path matches the pattern."""
     found = {kind(path): path for path in files(folder) if re.fullmatch(wanted, path)}
     return sorted(found.values())
 
 
 def unlike(folder: Path, path: str) -> Path:
-    """Another file of this kind, with another content; any other where there is none."""
+    """Another file with other content, of the same kind if possible."""
     own = (folder / RESULTS / path).read_bytes()
     others = sorted(files(folder), key=lambda other: kind(other) != kind(path))
     return next(place for other in others if (place := folder / RESULTS / other).read_bytes() != own)
 
 
+def flipped(content: bytes, other: bytes) -> bytes:
+    """One bit in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "flip": flipped,
+    "empty": lambda content, other: b"",
+    "zero": lambda content, other: bytes(len(content)),  # as after a power cut
+    "truncate": lambda content, other: content[: len(content) // 2],
+    "swap": lambda content, other: other,
+}
+"""Name -> the content after this damage, of the content and that of another file."""
+
+
 def damage(folder: Path, path: str, how: str) -> None:
-    DAMAGES[how](folder / RESULTS / path, unlike(folder, path))
-
-
-def with_own_networks(run: Workflow) -> Workflow:
-    """What is damaged here is nobody else's."""
-    networks = run.folder / NETWORKS
-    shared = networks.resolve()
-    networks.unlink()
-    shutil.copytree(shared, networks)
-    return run
+    file = folder / RESULTS / path
+    file.write_bytes(DAMAGES[how](file.read_bytes(), unlike(folder, path).read_bytes()))
 
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_verify_names_every_damaged_file(play: Workflow, how: str) -> None:
-    run = with_own_networks(play)
+    run = play.with_own_networks()
     apart = "|".join([*OF_NO_USE, WRITTEN_AGAIN, FIRST])
     chosen = one_of_each(run.folder, rf"(?!{CHECKSUM})(?!{apart}).*")
     assert {path.split("/")[0] for path in chosen} == {"store", "work", "networks", "identities", "tiny"}
@@ -85,11 +91,10 @@ def test_verify_names_every_damaged_checksum(play: Workflow, how: str) -> None:
 
 
 def check_named(run: Workflow, chosen: list[str], how: str) -> None:
-    sources = {path: unlike(run.folder, path).read_bytes() for path in chosen}
-    other = run.folder / "other"
-    for path, content in sources.items():
-        other.write_bytes(content)
-        DAMAGES[how](run.folder / RESULTS / path, other)
+    others = {path: unlike(run.folder, path).read_bytes() for path in chosen}  # all of them are read before any damage
+    for path, other in others.items():
+        file = run.folder / RESULTS / path
+        file.write_bytes(DAMAGES[how](file.read_bytes(), other))
     said = run.python("pipeline.commands.verify", "config.yaml", expect=1).text
     lines = [line for line in said.splitlines() if line.startswith("damaged: ")]
     unnamed = [path for path in chosen if not any(path in line for line in lines)]
@@ -121,7 +126,7 @@ def test_what_is_of_no_use_is_written_again_or_harms_nobody(play: Workflow, how:
 
 
 def readers(jobs: Jobs) -> Iterator[tuple[Shard, str]]:
-    """A shard of the workflow and a file of the store that it reads: each stage with each kind of file."""
+    """A shard and a file of the store that it reads: each stage with each kind of file."""
     seen: set[tuple[str, str]] = set()
     for job in ordered(jobs):
         for shard in shards(job)[:1]:
@@ -147,7 +152,7 @@ def test_no_stage_uses_a_damaged_file(play: Workflow, monkeypatch: pytest.Monkey
 
 
 def check_refused(play: Workflow, command: list[str], path: str, made: dict[str, bytes], where: str) -> None:
-    """The command ends with one line that names the file, or did not need what is damaged and makes the same."""
+    """The command ends with one line that names the file, or does not need it and writes the same outputs."""
     try:
         said = play.call(*command, expect=2)
     except AssertionError:
@@ -189,17 +194,15 @@ def test_after_repair_and_a_run_everything_is_as_it_was(tiny_run: Workflow, play
 
 
 def results(run: Workflow) -> dict[str, bytes]:
-    """All that a run leaves, but for what tells when and how it was made."""
+    """All results, without the records of when and how they were made."""
     apart = re.compile(r"(logs|records|damaged)/.*|work/.*(tensorboard|tfevents|lock).*|work/fingerprints.json")
     return {path: (run.folder / RESULTS / path).read_bytes() for path in files(run.folder) if not apart.fullmatch(path)}
 
 
 def test_a_damaged_result_replaces_no_good_copy(play: Workflow) -> None:
-    (stored,) = play.folder.glob(f"{STORE}/tables/table2-*/table.csv")
-    (copy,) = play.folder.glob(f"{RESULTS}/tiny/tables/table2.csv")
+    stored, copy = play.path(f"{STORE}/tables/table2-*/table.csv"), play.path(f"{RESULTS}/tiny/tables/table2.csv")
     before = copy.read_bytes()
     stored.write_bytes(before.replace(b"4x4x2", b"4x4x9", 1))
     assert stored.read_bytes() != before
-    said = play.run().text
-    assert f"{stored.relative_to(play.folder)}: damaged: sha256 is" in said
+    assert f"{stored.relative_to(play.folder)}: damaged: sha256 is" in play.run().text
     assert copy.read_bytes() == before

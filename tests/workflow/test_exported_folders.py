@@ -1,4 +1,4 @@
-"""A trained model handed over: the folder alone, outside the checkout, in a process of its own."""
+"""An exported model: the folder alone, outside the checkout, in a separate process."""
 
 import hashlib
 import subprocess
@@ -35,7 +35,7 @@ def folder(tiny_run: Workflow, tmp_path: Path) -> Path:
 
 def test_an_exported_folder_encodes_to_the_same_bits_in_a_fresh_process(tiny_run: Workflow, folder: Path) -> None:
     Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(folder / "picture.png")
-    (weights,) = tiny_run.folder.glob("results/store/autoencoders/main-*/autoencoder.safetensors")
+    weights = tiny_run.path("results/store/autoencoders/main-*/autoencoder.safetensors")
     codes = load_autoencoder(weights).encode([folder / "picture.png"])
     command = [sys.executable, "-P", "-c", LOADED]
     said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()

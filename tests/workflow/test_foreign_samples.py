@@ -1,16 +1,14 @@
-"""Only another program's samples in a config: a measured row, and an evaluation that goes on where it was killed."""
+"""A config with only another program's samples: a measured row, and an evaluation that resumes after a kill."""
 
 import csv
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from forkserver import REAL_PROCESSES
 from PIL import Image
 from tiny_workflow import TINY, Workflow, empty_workflow
 
@@ -21,7 +19,7 @@ COUNT, SHARD = 16, 8
 
 @pytest.fixture
 def scoring(tmp_path: Path, networks_folder: Path) -> Workflow:
-    """The tiny dataset, no model, and 16 pictures in a folder that pass for StyleGAN2's."""
+    """The tiny dataset, no model, and a folder of 16 pictures in place of StyleGAN2's."""
     workflow = empty_workflow(tmp_path / "run", networks_folder)
     theirs = workflow.folder / "theirs"
     theirs.mkdir()
@@ -40,21 +38,13 @@ def scoring(tmp_path: Path, networks_folder: Path) -> Workflow:
 
 
 def features(workflow: Workflow) -> dict[Path, tuple[int, int]]:
-    """The finished ranges of features, each with its clock and its place on the disk."""
+    """The finished ranges of features, each with its time and inode."""
     found = (workflow.folder / "results" / "store" / "features").rglob("features-*.npz")
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 
 
 def test_a_run_killed_in_its_evaluation_makes_no_finished_range_again(scoring: Workflow) -> None:
-    command = scoring.local_command("--cores", "1", "--", "table5")
-    process = subprocess.Popen(
-        command,
-        cwd=scoring.folder,
-        env=scoring.environment() | REAL_PROCESSES,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = scoring.start("--cores", "1", "--", "table5", start_new_session=True)
     while not features(scoring):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)

@@ -1,14 +1,12 @@
-"""A run that is killed leaves no training behind, and the next one goes on alone."""
+"""A run that is killed leaves no training behind, and the next run resumes it."""
 
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from forkserver import REAL_PROCESSES
 from tiny_workflow import Workflow
 
 from pipeline.base.records import read_record
@@ -23,24 +21,14 @@ def longer(config: dict[str, Any]) -> None:
 
 def record_of(run: Workflow, work: Path) -> dict[str, Any]:
     """The record of the job that trains in a work folder."""
-    digest = work.name.rpartition("-")[2]
-    found = list((run.folder / "results" / "records").glob(f"train_diffusion-*{digest}.json"))
+    found = list(run.folder.glob(f"results/records/train_diffusion-*{work.name.rpartition('-')[2]}.json"))
     return read_record(found[0]) if found else {}
 
 
-def log_of(run: Workflow, work: Path) -> str:
-    (path,) = (run.folder / "results" / "logs").glob(f"train_diffusion-*{work.name.rpartition('-')[2]}.log")
-    return path.read_text()
-
-
-def test_a_training_ends_with_its_killed_run_and_the_next_run_goes_on_from_what_it_saved(play: Workflow) -> None:
+def test_a_training_ends_with_its_killed_run_and_the_next_run_resumes_it(play: Workflow) -> None:
     play.configure(longer)
     before = set((play.folder / "results" / "work").iterdir())
-    command = [*play.local_command(), "--until", "train_diffusion"]
-    environment = play.environment() | REAL_PROCESSES
-    snakemake = subprocess.Popen(
-        command, cwd=play.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    snakemake = play.start("--until", "train_diffusion")
     try:
         deadline = time.monotonic() + 300
         found: list[Path] = []
@@ -50,13 +38,13 @@ def test_a_training_ends_with_its_killed_run_and_the_next_run_goes_on_from_what_
             time.sleep(0.05)
         stage = psutil.Process(record_of(play, found[0])["process"])
     finally:
-        snakemake.send_signal(signal.SIGKILL)  # it alone: a group of processes is not what one kills by hand
+        snakemake.send_signal(signal.SIGKILL)  # only Snakemake, not its group of processes
         snakemake.wait()
 
     psutil.wait_procs([stage], timeout=60)
     assert not stage.is_running()
-    assert "asked to end: state saved at step" in log_of(play, found[0])
-
+    log = f"results/logs/train_diffusion-*{found[0].name.rpartition('-')[2]}.log"
+    assert "asked to end: state saved at step" in play.text(log)
     play.run("--unlock")
     assert play.run("--until", "train_diffusion").jobs == {"train_diffusion": 1}
-    assert "resumed at step" in log_of(play, found[0])
+    assert "resumed at step" in play.text(log)

@@ -1,4 +1,4 @@
-"""A person with a folder of 300 images follows the README's lines and gets a page of their own."""
+"""The README's lines turn a folder of 300 images into a page."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from documented import ROOT, blocks, without_comment
+from documented import README, blocks, without_comment
 from PIL import Image
 from tiny_workflow import Workflow, copy_checkout
 
@@ -16,14 +16,8 @@ pytestmark = pytest.mark.slow
 IMAGES, VALIDATION = 300, 50
 
 
-def own_lines() -> list[str]:
-    """The first shell block of the README's section on one's own images."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Your own images\n")[2]
-    return [without_comment(line) for line in blocks(section, "sh")[0].splitlines()]
-
-
 def draw_images(folder: Path) -> None:
-    """Coloured boxes of many sizes, in two formats and two folders, and a note that is no image."""
+    """Coloured boxes of many sizes, in two formats and two folders, and a text file."""
     random = np.random.default_rng(0)
     for index in range(IMAGES):
         height, width = random.integers(70, 160, 2)
@@ -38,7 +32,7 @@ def draw_images(folder: Path) -> None:
 
 
 def shorten(config: dict[str, Any]) -> None:
-    """A moment instead of minutes: the models stay, they learn less and make fewer images."""
+    """Fewer steps and images with the same models: seconds instead of minutes."""
     config["autoencoders"]["main"]["training"]["images"] = 32
     config["diffusions"]["main"]["training"]["steps"] = 4
     for samples in config["samples"].values():
@@ -53,7 +47,8 @@ def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path:
     (folder / "results" / "networks").symlink_to(networks_folder.resolve())
     draw_images(tmp_path / "my images")
     checkout = Workflow(folder, folder)
-    copy, check, estimate, run = own_lines()
+    section = README.partition("\n## Your own images\n")[2]
+    copy, check, estimate, run = (without_comment(line) for line in blocks(section, "sh")[0].splitlines())
 
     checkout.call("bash", "-euc", copy)
     mine = folder / "mine.yaml"

@@ -1,16 +1,14 @@
-"""A stage of one's own takes four places: contract, command, rule, row of the reference; nothing else is told of it."""
-
-from pathlib import Path
+"""A new stage needs a contract, a command, a rule and a row of the reference, and nothing else."""
 
 import pytest
 from tiny_workflow import REPOSITORY, Workflow
 
 pytestmark = pytest.mark.slow
 
-CONTRACT = """
+CONTRACT = '''
 
 class Brightness(Section):
-    \"\"\"Measure the mean brightness of a validation split.\"\"\"
+    """Measure the mean brightness of a validation split."""
 
     images: int = Field(8, ge=1, description="Of the first so many images.")
 
@@ -26,10 +24,10 @@ MEASURE_BRIGHTNESS = Stage(
 
 
 def brightness(jobs: Jobs, name: str) -> Job:
-    \"\"\"The job that measures a dataset's brightness.\"\"\"
+    """The job that measures a dataset's brightness."""
     images = jobs(dataset, name)["validation.zip"]
     return jobs.job(MEASURE_BRIGHTNESS, f"datasets.{name}", {"images": 4}, inputs={"images": images})
-"""
+'''
 
 COMMAND = '''"""Stage: the mean brightness of a validation split."""
 
@@ -83,29 +81,22 @@ rule measure_brightness:
 '''
 
 
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text() + text)
+def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) -> None:
+    command, checkout = "pipeline/measure_brightness.py", changeable.checkout
+    files = {"pipeline/stages/datasets.py": CONTRACT, command: COMMAND, "workflow/rules/datasets.smk": RULE}
+    for file, text in files.items():
+        with (checkout / file).open("a") as module:
+            module.write(text)
 
-
-def test_a_stage_of_ones_own_runs_and_counts_like_any_other(changeable: Workflow) -> None:
-    checkout = changeable.checkout
-    append(checkout / "pipeline/stages/datasets.py", CONTRACT.replace('\\"', '"'))
-    (checkout / "pipeline/measure_brightness.py").write_text(COMMAND)
-    append(checkout / "workflow/rules/datasets.smk", RULE)
-
-    assert changeable.run().jobs == {"measure_brightness": 1, "make_report": 1}, "the page tells of all jobs"
-    (made,) = changeable.folders("brightness")
-    assert made.name.startswith("tiny-")
+    assert changeable.run().jobs == {"measure_brightness": 1, "make_report": 1}, "the page lists all jobs"
+    (folder,) = changeable.folders("brightness")
+    assert folder.name.startswith("tiny-")
     assert changeable.run().nothing_to_do
     assert "measure_brightness" in changeable.python("pipeline.status", "config.yaml").text
-    (made / "brightness.json").unlink()
+    (folder / "brightness.json").unlink()
     said = changeable.call("bright", "measure_brightness", "config.yaml", "datasets.tiny").text
-    assert (made / "brightness.json").exists(), said
-
-    append(checkout / "pipeline/measure_brightness.py", "\n\nANOTHER_NUMBER = 1\n")
+    assert (folder / "brightness.json").exists(), said
+    changeable.add_number(command)
     assert changeable.run("-n").jobs == {"measure_brightness": 1, "make_report": 1}, "its digest follows its code"
-
-
-def test_the_readme_has_a_row_for_each_stage_as_for_this_one() -> None:
     rows = (REPOSITORY / "docs" / "reference.md").read_text().partition("## Stages by hand")[2]
     assert "| `reconstruct` |" in rows

@@ -1,8 +1,7 @@
-"""The tiny workflow disturbed at random moments in random ways, and started again until it is done.
+"""The tiny workflow, interrupted at random moments in random ways and started again until it is done.
 
-Every final file is then that of the tiny run, which nobody disturbed, no process is left, and no temporary file.
-`make soak` does it twenty times with five disturbances each, `make test` once with two; SOAK_RUNS and SOAK_SEED choose
-other numbers.
+Every final file then equals that of the undisturbed run; no process and no temporary file is left. `make test` does it
+once with two interruptions, `make soak` twenty times with five; SOAK_RUNS and SOAK_SEED choose other numbers.
 """
 
 import csv
@@ -20,7 +19,6 @@ from typing import Any
 
 import psutil
 import pytest
-from forkserver import REAL_PROCESSES
 from tiny_workflow import Workflow, empty_workflow
 
 from pipeline.base.checksums import is_checksum
@@ -30,23 +28,23 @@ pytestmark = pytest.mark.slow
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 KILLS = 5 if "SOAK_RUNS" in os.environ else 2
-LATEST_S = 12.0  # what was done before stays done: the moments are spread over the whole run
-ENDS_WITHIN_S = 60.0  # of a run that was asked to; of one whose job was killed, the other jobs end first
+LATEST_S = 12.0  # finished jobs stay finished, so the moments are spread over the whole run
+ENDS_WITHIN_S = 60.0  # after a signal; the other jobs of a run with a killed job end first
 ORPHANS_END_WITHIN_S = 30.0
 TRAININGS = 3  # of the tiny config
-# Made for the time of a run: logs, what jobs took, saved states, records of progress.
+# Logs, records of jobs, saved states: no final files.
 PASSING = {"logs", "records", "work", "networks"}
 
 
 def without_speed(config: dict[str, Any]) -> None:
-    """Leave out what measures speed: no two runs share that."""
+    """Remove the tables that measure speed, which differs between runs."""
     for table in ("equal_budget", "decoding"):
         config["tables"].pop(table, None)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The tiny run without what measures speed."""
+    """The tiny run without measurements of speed."""
     run = tiny_run.copy(tmp_path_factory.mktemp("soak") / "undisturbed")
     run.configure(without_speed)
     assert run.run().jobs.keys() <= {"make_table", "make_report"}, "all else is there"
@@ -61,7 +59,7 @@ def duration(run: Workflow) -> float:
 
 
 def content(path: Path) -> str:
-    """The digest of a file; without times, which no two runs share: of a history its seconds, of the page its cost."""
+    """The digest of a file without times: the seconds of a history, the cost on the page."""
     if "histor" in path.as_posix():
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
@@ -76,7 +74,7 @@ def content(path: Path) -> str:
 
 
 def final_files(run: Workflow) -> dict[str, str]:
-    """Everything that a run leaves for good, with its content's digest; `bright verify` looks at the checksums."""
+    """The digests of all final files, without checksums, which `bright verify` checks."""
     results = run.folder / "results"
     kept = [path for part in results.iterdir() if part.name not in PASSING for path in part.rglob("*")]
     files = (path for path in kept if path.is_file() and not is_checksum(path.name))
@@ -84,33 +82,26 @@ def final_files(run: Workflow) -> dict[str, str]:
 
 
 def unlock(run: Workflow) -> None:
-    """What the README tells to do when a killed Snakemake left its lock."""
+    """Remove the lock of a killed Snakemake, as the README says."""
     locks = run.folder / ".snakemake" / "locks"
     if locks.exists() and any(locks.iterdir()):
         run.run("--unlock")
 
 
 def heed_signals() -> None:
-    """As in a terminal: what a shell runs in the background, or by nohup, has these ignored."""
+    """Handle signals as in a terminal; background jobs of a shell ignore them."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 class Disturbed:
-    """A started run, with all its processes."""
+    """A started run with all its processes."""
 
     def __init__(self, run: Workflow, draw: random.Random):
         self.run, self.draw = run, draw
         with (run.folder / "output.txt").open("ab") as output:
-            self.process = subprocess.Popen(
-                run.local_command(),
-                cwd=run.folder,
-                env=run.environment() | REAL_PROCESSES,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=heed_signals,
-            )
+            streams = {"stdout": output, "stderr": output}
+            self.process = run.start(start_new_session=True, preexec_fn=heed_signals, **streams)
 
     def ends_within(self, seconds: float) -> bool:
         try:
@@ -120,7 +111,7 @@ class Disturbed:
         return True
 
     def processes(self) -> list[psutil.Process]:
-        """All that run in its folder, whoever their parent is now."""
+        """All processes in its folder, whatever their parent."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -133,14 +124,14 @@ class Disturbed:
             os.killpg(self.process.pid, number)
 
     def kill_all(self) -> None:
-        """As a machine that dies."""
+        """As when the machine fails."""
         self.to_all(signal.SIGKILL)
 
     def kill_snakemake(self) -> None:
         self.process.kill()
 
     def kill_one_process(self) -> None:
-        """As the kernel does where memory ends: any but Snakemake itself."""
+        """As the kernel does when memory runs out: any process but Snakemake."""
         others = [process for process in self.processes() if process.pid != self.process.pid]
         with suppress(psutil.NoSuchProcess):
             (self.draw.choice(others) if others else self.process).kill()
@@ -172,12 +163,12 @@ DISTURBANCES: tuple[Callable[[Disturbed], None], ...] = (
     *(Disturbed.kill_all, Disturbed.kill_snakemake, Disturbed.kill_one_process, Disturbed.ask_snakemake),
     *(Disturbed.ask_all, Disturbed.interrupt_twice, Disturbed.hang_up, Disturbed.suspend),
 )
-# A job that died for memory is tried again.
+# A job that was killed for memory is retried.
 MAY_GO_ON = (Disturbed.suspend, Disturbed.kill_one_process)
 
 
 def survives(run: Workflow, seconds: float, disturb: Callable[[Disturbed], None], draw: random.Random) -> bool:
-    """Start the run, and disturb it after so many seconds; whether it ended, well, before."""
+    """Start the run and disturb it after some seconds; returns whether it had finished before."""
     started = Disturbed(run, draw)
     if not started.ends_within(seconds):
         disturb(started)

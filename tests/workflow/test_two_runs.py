@@ -1,4 +1,4 @@
-"""Two runs of one config on one store, each in a PID namespace of its own as in two containers, at the same time.
+"""Two simultaneous runs of one config on one store, each in its own PID namespace, as in two containers.
 
 `make test` does it once, `make soak` twenty times (SOAK_RUNS).
 """
@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from forkserver import REAL_PROCESSES
 from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
 
@@ -20,14 +19,8 @@ CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
 TARGET = "table4"
 
 
-def start(run: Workflow) -> "subprocess.Popen[str]":
-    words = [*CONTAINER, *run.local_command(TARGET, "--cores", "1")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(words, cwd=run.folder, env=run.environment() | REAL_PROCESSES, text=True, **pipes)
-
-
 def beside(run: Workflow, folder: Path) -> Workflow:
-    """Another checkout whose results are the same ones."""
+    """Another folder with the same results."""
     folder.mkdir()
     shutil.copy(run.folder / "config.yaml", folder)
     (folder / "results").symlink_to(run.folder / "results")
@@ -40,7 +33,8 @@ def test_both_end_well_with_the_files_of_a_lone_run(
 ) -> None:
     one = empty_workflow(tmp_path / "one", networks_folder)
     other = beside(one, tmp_path / "other")
-    processes = [start(run) for run in (one, other)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    processes = [run.start(TARGET, "--cores", "1", before=CONTAINER, **pipes) for run in (one, other)]
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert min(text.count("Finished jobid") for text in said) == 0, "one of them has made everything"

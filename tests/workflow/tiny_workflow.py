@@ -1,4 +1,4 @@
-"""Snakemake as people call it, in folders of their own, on the tiny config or another."""
+"""Calls of Snakemake in their own folders, on the tiny config or another one."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ TABLE2_ALONE = {"reconstruct": 1, "extract_features": 2, "score_features": 1, "m
 
 @dataclass
 class Run:
-    """What a call of Snakemake said."""
+    """The result of a command."""
 
     code: int
     text: str
@@ -43,14 +43,14 @@ class Run:
 
     @property
     def jobs(self) -> dict[str, int]:
-        """The table of job counts, without the target rule and the total; empty where there is nothing to do."""
+        """Snakemake's table of job counts, without the default target and the total; empty if nothing is to do."""
         table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
         rows = [line.split() for line in table[1].splitlines()] if table else []
         return {name: int(count) for name, count in rows if name not in ("all", "total")}
 
     @property
     def nothing_to_do(self) -> bool:
-        """Whether everything was there already."""
+        """Whether all results existed."""
         return "Nothing to be done" in self.text and not self.jobs
 
 
@@ -61,11 +61,17 @@ class Workflow:
         self.folder, self.checkout = folder, checkout
 
     def run(self, *arguments: str, expect: int = 0, **environment: str) -> Run:
-        """Run the workflow on this folder's config.yaml, with further arguments."""
+        """Run the workflow on this folder's config.yaml, with more arguments."""
         return self.call(*self.local_command(*arguments), expect=expect, **environment)
 
+    def start(self, *arguments: str, before: Iterable[str] = (), **options: Any) -> "subprocess.Popen[str]":
+        """Start the workflow as real processes; its output is dropped unless `options` of Popen say otherwise."""
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
+        environment = self.environment() | forkserver.REAL_PROCESSES
+        command = [*before, *self.local_command(*arguments)]
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **streams)
+
     def local_command(self, *arguments: str) -> list[str]:
-        """What one types to run it."""
         command = ["snakemake", "--snakefile", str(self.checkout / "Snakefile")]
         if (self.folder / "config.yaml").exists() and "--configfile" not in arguments:
             command += ["--configfile", "config.yaml"]
@@ -76,7 +82,7 @@ class Workflow:
         return self.call("python", "-m", module, *arguments, expect=expect)
 
     def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
-        """Run a command in this folder."""
+        """Run a command in this folder; `expect` is its exit code."""
         variables = self.environment() | environment
         start = time.monotonic()
         done = subprocess.run(
@@ -86,32 +92,69 @@ class Workflow:
         return Run(done.returncode, done.stdout, time.monotonic() - start)
 
     def environment(self) -> dict[str, str]:
-        """This environment, in which rules find this Python, forked, and the checkout's package first."""
+        """This environment, with the fork server's programs on the PATH and the checkout's package first."""
         path = os.pathsep.join([str(forkserver.commands()), str(Path(sys.executable).parent), os.environ["PATH"]])
         return os.environ | {"PATH": path, "PYTHONPATH": str(self.checkout)}
 
-    def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
+    def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Change this folder's config."""
         path = self.folder / "config.yaml"
         values = yaml.safe_load(path.read_text())
         change(values)
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
-    def edited(self, file: str, old: str, new: str) -> None:
-        """Change one place in the checkout's code."""
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that occurs once in a file of the checkout."""
         path = self.checkout / file
         text = path.read_text()
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
         path.write_text(text.replace(old, new))
 
+    def add_number(self, *files: str) -> None:
+        """Append an unused number to modules of the checkout, which changes their digests."""
+        for file in files:
+            with (self.checkout / file).open("a") as module:
+                module.write("\n\nANOTHER_NUMBER = 1\n")
+
     def folders(self, section: str) -> list[Path]:
-        """Result folders of a section of the store."""
-        return sorted((self.folder / "results" / "store" / section).iterdir())
+        """The result folders of a section of the store."""
+        return sorted(path for path in (self.folder / "results" / "store" / section).iterdir() if path.is_dir())
+
+    def path(self, pattern: str) -> Path:
+        """The only file or folder that matches the pattern."""
+        found = sorted(self.folder.glob(pattern))
+        assert len(found) == 1, f"{pattern}: {len(found)} matches"
+        return found[0]
+
+    def text(self, pattern: str) -> str:
+        """The content of that file."""
+        return self.path(pattern).read_text(encoding="utf-8")
+
+    def files(self, pattern: str) -> dict[str, bytes]:
+        """All files whose paths match the pattern, or that are in a folder that does."""
+        found = [path for match in self.folder.glob(pattern) for path in (match, *match.rglob("*"))]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.is_file()}
+
+    def remove(self, *patterns: str) -> None:
+        """Remove the files and folders that match the patterns."""
+        for pattern in patterns:
+            found = list(self.folder.glob(pattern))
+            assert found, f"nothing matches {pattern}"
+            for path in found:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def copy(self, folder: Path) -> "Workflow":
-        """A copy of this run, with its link to the networks and with Snakemake's own folder."""
+        """A copy of this run, with its link to the networks and Snakemake's own folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Workflow(folder, self.checkout)
+
+    def with_own_networks(self) -> "Workflow":
+        """Replace the link to the networks by a copy that a test may change."""
+        networks = self.folder / "results" / "networks"
+        source = networks.resolve()
+        networks.unlink()
+        shutil.copytree(source, networks)
+        return self
 
 
 def empty_workflow(folder: Path, networks: Path) -> Workflow:
@@ -123,7 +166,7 @@ def empty_workflow(folder: Path, networks: Path) -> Workflow:
 
 
 def copy_checkout(folder: Path) -> Path:
-    """What a checkout needs to run, with what is compiled of it: the copies have the times of their sources."""
+    """Copy the files that a checkout needs to run, compiled modules included."""
     for name in ("pipeline", "workflow", "config", "profiles"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))  # being written
     shutil.copy(REPOSITORY / "Snakefile", folder)
