@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.evaluation.feature_files import FeatureSet
-from pipeline.models.metric_networks.files import check_network
+from pipeline.models.metric_networks.files import read_network
 from pipeline.stages.evaluation import EvaluationJob, NeighboursJob
 
 
@@ -74,7 +74,7 @@ def reconstruction_protocols(
     }
     found = defaultdict(lambda: images, {name: images | {name: how} for name, how in OF_METRICS.items()})
     for name, path in networks.items():
-        own = {f"{name}_sha256": check_network(name, path), "lpips": "0.1, at the images' own resolution"}
+        own = {f"{name}_sha256": read_network(name, path, "numpy")[1], "lpips": "0.1, at the images' own resolution"}
         found[name] = images | own | {"versions": versions(("torch", "lpips"))}
     return found
 
@@ -102,7 +102,7 @@ def neighbours_protocol(job: NeighboursJob, train: ImageArchive, weights: Path) 
         "resize": "none",
         "resolution": train.resolution,
         "network": "lpips_alex",
-        "network_sha256": check_network("lpips_alex", weights),
+        "network_sha256": read_network("lpips_alex", weights, "numpy")[1],
         "lpips": "0.1, at the images' own resolution",
         "versions": versions(("torch", "lpips")),
     }

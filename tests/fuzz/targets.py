@@ -30,7 +30,7 @@ from pipeline.evaluation.feature_files import FeatureSet, read_features, write_f
 from pipeline.families import parse_autoencoder
 from pipeline.foreign.files import read_tensors
 from pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read_codes, save_autoencoder, write_codes
-from pipeline.models.metric_networks.files import check_network
+from pipeline.models.metric_networks.files import read_network
 from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import identity_problem
 from pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
@@ -151,7 +151,7 @@ TARGETS = [
     Target("state.safetensors", load_tree, lambda path: save_tree(path, {"step": 1, "parts": [{"a": torch.ones(3)}]})),
     Target(
         "inception.safetensors",
-        lambda path: check_network("inception", path),
+        lambda path: read_network("inception", path, "numpy")[1],
         lambda path: write_codes(path, torch.ones(2, 1, 2, 2)),
     ),
     Target("foreign.ckpt", read_tensors, lambda path: torch.save({"state_dict": {"a": torch.ones(3)}}, path)),

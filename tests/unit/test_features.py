@@ -96,7 +96,7 @@ def test_the_stage_writes_features_with_their_facts(networks_folder: Path, tmp_p
 
 def test_bad_requests_are_one_line(networks_folder: Path) -> None:
     weights = networks_folder / "efficientnet_lite0.safetensors"
-    with pytest.raises(InputError, match="space 'lpips_alex': use inception, inception_clean"):
+    with pytest.raises(InputError, match="space 'lpips_alex': should be one of inception, inception_clean"):
         load_feature_network("lpips_alex", networks_folder / "lpips_alex.safetensors")
     with pytest.raises(InputError, match=r"network clip: .* names and shapes of its tensors .* are not those of CLIP"):
         load_feature_network("clip", weights)

@@ -171,7 +171,7 @@ def test_pickles_with_anything_but_arrays_or_with_a_wrong_hash_are_refused_unexe
     arrays = {"layer": {"kernel": np.arange(6.0).reshape(2, 3)}}
     read = ArrayUnpickler(io.BytesIO(pickle.dumps(arrays))).load()
     np.testing.assert_array_equal(read["layer"]["kernel"], arrays["layer"]["kernel"])
-    with pytest.raises(InputError, match=r"holds .*mkdir; only numpy arrays"):
+    with pytest.raises(InputError, match=r"contains .*mkdir; only numpy arrays"):
         ArrayUnpickler(io.BytesIO(pickle.dumps([arrays, Trap()]))).load()
     assert not (tmp_path / "executed").exists()
 

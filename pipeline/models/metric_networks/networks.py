@@ -1,9 +1,9 @@
 """The networks of the feature spaces (appendix B), each with its own library's preprocessing.
 
-A network takes images (N, 3, S, S), uint8 or, where its library resizes to that, float32 in 0..255, and returns
-float32 features (N, D), and for classifiers logits (N, classes). `resize` says how images get to its size, for
-the protocol: `resizer` does it, one by one on the CPU, where the library does; else the network does. A library
-is imported by the space that needs it.
+A network takes images (N, 3, S, S), uint8 or float32 in 0..255 as its library's resizer returns them. Its outputs are
+float32 features (N, D) and, for classifiers, logits (N, classes). `resize` describes the resizing for the protocol:
+images are resized one by one on the CPU by `resizer` if the library does so, otherwise by the network. A library is
+imported by the space that needs it.
 """
 
 import tempfile
@@ -32,8 +32,8 @@ Weights = dict[str, Tensor]
 class FeatureNetwork(nn.Module):
     """A frozen metric network: images (N, 3, S, S) to (features, logits or None).
 
-    resizer: uint8 (R, R, 3) to (S, S, 3); None: images of any size are taken as they are.
-    prepare: images as `network` takes them.
+    resizer: uint8 (R, R, 3) to (S, S, 3); None: the network takes images of any size.
+    prepare: converts images to the input of `network`.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class FeatureNetwork(nn.Module):
 class EfficientNetFeatures(FeatureNetwork):
     """EfficientNet-Lite0: 1,280 pooled features, 1,000 logits, at 112 px.
 
-    The network is as its package builds it: its convolutions pad for 224 px. Padding made for 112 px
-    gives distances of another size.
+    The network is built as in its package, with convolutions padded for 224 px; padding for 112 px would change the
+    scale of the distances.
     """
 
     def __init__(self, weights: Weights):
@@ -72,7 +72,7 @@ class EfficientNetFeatures(FeatureNetwork):
 class TorchFidelityFeatures(FeatureNetwork):
     """InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU).
 
-    torch-fidelity's own extractors, which resize as TensorFlow 1 does, bilinearly.
+    The extractors of torch-fidelity, with the bilinear resizing of TensorFlow 1.
     """
 
     def __init__(self, name: str, outputs: list[str], size: int, weights: Weights):
@@ -85,10 +85,10 @@ class TorchFidelityFeatures(FeatureNetwork):
 
 
 def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> nn.Module:
-    """torch-fidelity's own extractor with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
+    """An extractor of torch-fidelity with these weights: uint8 images (N, 3, R, R) to a tuple of outputs."""
     from torch_fidelity.utils import create_feature_extractor
 
-    # Its loader wants a path, and unpickles: it gets a file that we made from checked tensors.
+    # Its loader needs a path and unpickles the file, so it gets a file made here from checked tensors.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         torch.save(weights, path)
@@ -97,9 +97,9 @@ def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> n
 
 
 def clean_fid_inception(weights: Weights) -> FeatureNetwork:
-    """InceptionV3's 2,048 features of images that clean-fid resized.
+    """InceptionV3's 2,048 features of images resized by clean-fid.
 
-    The graph is torch-fidelity's, whose modules stand in the order of its forward pass, without its resize.
+    The network is torch-fidelity's without its resizing; its modules are in the order of the forward pass.
     """
     from cleanfid.resize import build_resizer
 
@@ -110,7 +110,7 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
 
 
 def paper_vgg16(weights: Weights) -> FeatureNetwork:
-    """4,096 features of torchvision's VGG16, fc2 before its ReLU: the repository that the paper names."""
+    """torchvision's VGG16, 4,096 features of fc2 before its ReLU, as in the repository that the paper names."""
     import torchvision
     from cleanfid.resize import make_resizer
 
@@ -133,14 +133,14 @@ def clip_l14_336(weights: Weights) -> FeatureNetwork:
 
 
 def clip_image_network(weights: Weights) -> nn.Module:
-    """CLIP's image part as torch-fidelity has it, its sizes by the weights: normalized images to embeddings (N, D)."""
+    """CLIP's image encoder from torch-fidelity, sized by the weights: normalized images to embeddings (N, D)."""
     from torch_fidelity.feature_extractor_clip import build_model as build_clip
 
     return build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
 
 
 class UnitLength(nn.Module):
-    """Embeddings (N, D) divided by their lengths."""
+    """Scales embeddings (N, D) to length 1."""
 
     def forward(self, embeddings: Tensor) -> Tensor:
         return F.normalize(embeddings, dim=1)
@@ -167,7 +167,7 @@ def dinov2(weights: Weights) -> FeatureNetwork:
 
 
 def normalized(mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
-    """uint8 images with mean and standard deviation of their channels in 0..1 taken out."""
+    """Normalize uint8 images by the mean and standard deviation of their channels in 0..1."""
     from torchvision.transforms.functional import normalize
 
     return normalize(images.float() / 255, list(mean), list(std))
@@ -186,7 +186,7 @@ BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
 
 
 def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str]:
-    """The network of a feature space from its file, in evaluation mode, and the sha256 of its weights."""
+    """Load the network of a feature space in evaluation mode; returns it with the sha256 of its weights."""
     name = network_of(space)
     tensors, digest = read_network(name, weights)
     try:
@@ -194,5 +194,5 @@ def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str
             network = BUILDERS[space](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"network {name}: {weights} holds the weights of another network ({reason})") from None
+        raise InputError(f"network {name}: {weights} has the weights of another network ({reason})") from None
     return network.requires_grad_(False).eval(), digest

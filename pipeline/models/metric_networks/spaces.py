@@ -1,8 +1,8 @@
-"""Feature spaces: a metric network (a weights file) with a preprocessing and a layer.
+"""Feature spaces: a metric network (a weights file) with its preprocessing and layer.
 
-One file can serve several. InceptionV3 with torch-fidelity's resize gives FID and IS, with clean-fid's the
-FID that clean-fid reports; VGG16 gives precision and recall as torch-fidelity takes them or as the
-repository that the paper names does. Nothing here needs torch, so that a plan can be made with it.
+One file can serve several spaces. InceptionV3 with torch-fidelity's resizing gives FID and IS, with clean-fid's
+resizing the FID of clean-fid. VGG16 gives precision and recall as in torch-fidelity or as in the repository that the
+paper names. This module is used for planning and does not import torch.
 """
 
 from pipeline.base.errors import InputError
@@ -19,19 +19,19 @@ NETWORKS: dict[str, str] = {
     "efficientnet_lite0": "efficientnet_lite0",
 }
 
-# What a reconstruction's distance to its originals (rFID) is taken in.
+# Networks for the distance of reconstructions to their originals (rFID).
 DISTANCE_NETWORKS = ("inception", "efficientnet_lite0")
 
 
 def network_of(space: str) -> str:
-    """The network whose weights a feature space needs; an unknown space is an input error."""
+    """The network of a feature space; an unknown space is an input error."""
     try:
         return NETWORKS[space]
     except KeyError:
-        raise InputError(f"space {space!r}: use {', '.join(NETWORKS)}") from None
+        raise InputError(f"space {space!r}: should be one of {', '.join(NETWORKS)}") from None
 
 
 def spaces_of(network: str, precision_recall: PrecisionRecall) -> tuple[str, ...]:
-    """The feature spaces that a network's metrics are taken in (config key evaluation.precision_recall)."""
-    left_out = "vgg16_paper" if precision_recall == "torch_fidelity" else "vgg16"
-    return tuple(space for space, needed in NETWORKS.items() if needed == network and space != left_out)
+    """The feature spaces of a network's metrics, given the config key evaluation.precision_recall."""
+    unused = "vgg16_paper" if precision_recall == "torch_fidelity" else "vgg16"
+    return tuple(space for space, needed in NETWORKS.items() if needed == network and space != unused)
