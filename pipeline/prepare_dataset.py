@@ -1,4 +1,4 @@
-"""Stage: a raw collection becomes two archives of square PNGs, for training and validation (section 4)."""
+"""Stage: convert a raw collection to two archives of square PNGs, for training and validation (section 4)."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,12 @@ from pipeline.stages.datasets import DatasetJob
 @stage
 def prepare_dataset(
     job: DatasetJob,
-    train: Annotated[Path, typer.Option(help="Where the training images go (a zip of PNGs).")],
-    validation: Annotated[Path, typer.Option(help="Where the validation images go (a zip of PNGs).")],
-    manifest: Annotated[Path, typer.Option(help="Where counts, hashes, settings and skipped files go (json).")],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode; as many as CPUs.")] = None,
+    train: Annotated[Path, typer.Option(help="The archive of training images to write (a zip of PNGs).")],
+    validation: Annotated[Path, typer.Option(help="The archive of validation images to write (a zip of PNGs).")],
+    manifest: Annotated[
+        Path, typer.Option(help="The file of counts, hashes, settings and skipped files to write (json).")
+    ],
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes; by default one per CPU.")] = None,
 ) -> None:
     where = f"datasets.{job.name}"
     write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where))

@@ -1,6 +1,6 @@
-"""Archives of images: uncompressed zips of PNGs, as StyleGAN's, EDM2's and clean-fid's tools read them.
+"""Archives of images: uncompressed zips of PNGs, the format of StyleGAN's, EDM2's and clean-fid's tools.
 
-Pixels are uint8, (H, W, C) as arrays and (N, C, H, W) as tensors; models see them in [-1, 1] (appendix A).
+Pixels are uint8, (H, W, C) as arrays and (N, C, H, W) as tensors; models work in [-1, 1] (appendix A).
 Importing this module does not import torch.
 """
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-COMPRESSION = 6  # of the PNGs (zlib's default); fixed, so that equal images give equal bytes
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # zip's earliest time, for every member: the bytes tell no clock
+COMPRESSION = 6  # of the PNGs, zlib's default; fixed, so that equal images have equal bytes
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # zip's earliest time for all members: the bytes do not depend on time
 
 
 def image_name(index: int) -> str:
-    """The name of image `index` inside an archive, as EDM2's tools write it."""
+    """The name of image `index` in an archive, as in EDM2's tools."""
     return f"{index // 1000:05d}/img{index:08d}.png"
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """The PNG of uint8 pixels (H, W), (H, W, 1) or (H, W, 3)."""
     if pixels.dtype != np.uint8:
-        raise ValueError(f"pixels are uint8, not {pixels.dtype}")
+        raise ValueError(f"pixels must be uint8, not {pixels.dtype}")
     gray = pixels.ndim == 3 and pixels.shape[2] == 1
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if gray else pixels))
@@ -46,7 +46,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 class ArchiveWriter(ExitStack):
-    """Writes an archive atomically: it appears whole when the `with` block ends, or not at all."""
+    """Writes an archive atomically: the complete file appears when the `with` block ends without an exception."""
 
     def __init__(self, path: Path | str, channels: int):
         super().__init__()
@@ -62,7 +62,7 @@ class ArchiveWriter(ExitStack):
         """Add one image: uint8 (H, W) or (H, W, C) with the archive's channels."""
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if channels != self.channels:
-            raise ValueError(f"{self.path}: {name} has {channels} channels, the archive {self.channels}")
+            raise ValueError(f"{self.path}: {name} has {channels} channels, but the archive has {self.channels}")
         self.add_encoded(name, encode_png(pixels))
 
     def add_batch(self, images: "Tensor", first: int = 0) -> None:
@@ -71,9 +71,9 @@ class ArchiveWriter(ExitStack):
             self.add(image_name(index), image)
 
     def add_encoded(self, name: str, png: bytes) -> None:
-        """Add one image that `encode_png` made elsewhere, such as in a worker process."""
+        """Add one image that was encoded by `encode_png`, for example in a worker process."""
         if name in self._names:
-            raise ValueError(f"{self.path}: {name} is in the archive already")
+            raise ValueError(f"{self.path}: {name} is already in the archive")
         self._names.add(name)
         member = zipfile.ZipInfo(name, EARLIEST)
         member.create_system = 3  # Unix on every system
@@ -82,10 +82,10 @@ class ArchiveWriter(ExitStack):
 
 
 class Images(ABC):
-    """A sequence of square images: all have one size, and the channels of the first, 1 (gray) or 3 (RGB)."""
+    """A sequence of square images that all have the size and the channels, 1 (gray) or 3 (RGB), of the first."""
 
     names: list[str]
-    """In order."""
+    """Names of the images, in order."""
     resolution: int
     channels: int
 
@@ -97,7 +97,7 @@ class Images(ABC):
         return len(self.names)
 
     def tensor(self, indices: Sequence[int] | None = None) -> "Tensor":
-        """These images, or all, as a uint8 tensor (N, C, H, W)."""
+        """These images, by default all, as a uint8 tensor (N, C, H, W)."""
         import torch
 
         chosen = range(len(self)) if indices is None else indices
@@ -107,17 +107,17 @@ class Images(ABC):
         return torch.from_numpy(images)
 
     def check_size(self, image: Image.Image, where: str) -> None:
-        """InputError where an image has another size than the first."""
+        """InputError if an image has another size than the first."""
         if image.size != (self.resolution, self.resolution):
-            first = f"the first image {self.resolution}x{self.resolution}"
-            raise InputError(f"{where}: {image.width}x{image.height}, {first}; all must have one size")
+            first = f"but the first image is {self.resolution}x{self.resolution}"
+            raise InputError(f"{where}: {image.width}x{image.height}, {first}; all images must have the same size")
 
 
 class ImageArchive(Images):
-    """The images of one or several zips as one sequence: zips as given, names sorted inside each.
+    """The images of one or several zips as one sequence, ordered by zip and then by name.
 
-    Of zips that this package wrote; `RawSequence` reads those of others. It may be read from threads, and after a
-    fork or pickling: every process opens its own files.
+    It reads zips written by this package; `RawSequence` reads other ones. It supports threads, forks and pickling:
+    every process opens its own files.
     """
 
     def __init__(self, paths: Path | str | Sequence[Path | str]):
@@ -132,10 +132,10 @@ class ImageArchive(Images):
         ]
         self.names = [name for _, name in self._members]
         if not self.names:
-            raise InputError(f"{', '.join(map(str, self.paths)) or 'no archive'}: holds no images (PNG or JPEG)")
+            raise InputError(f"{', '.join(map(str, self.paths)) or 'no archive'}: contains no images (PNG or JPEG)")
         first = self._image(0)
         if first.width != first.height:
-            raise InputError(f"{self._where(0)}: {first.width}x{first.height}; prepared images are square")
+            raise InputError(f"{self._where(0)}: {first.width}x{first.height}; prepared images must be square")
         self.resolution = first.width
         self.channels = 1 if first.mode in ("1", "L") else 3
 
@@ -148,21 +148,24 @@ class ImageArchive(Images):
         if self.channels == 3:
             return np.array(image.convert("RGB"))
         if image.mode not in ("1", "L"):
-            raise InputError(f"{self._where(index)}: in colour ({image.mode}), the first image gray; use one of them")
+            raise InputError(
+                f"{self._where(index)}: in colour ({image.mode}), but the first image is gray; all images must have the"
+                " same channels"
+            )
         return np.array(image.convert("L"))[:, :, None]
 
     def _image(self, index: int) -> Image.Image:
         number, name = self._members[index]
-        if self._process != os.getpid():  # a file position shared with another process would garble both
+        if self._process != os.getpid():  # processes must not share a file position
             self._process, self._zips = os.getpid(), [_open(path) for path in self.paths]
         try:
             image = Image.open(io.BytesIO(self._zips[number].read(name)), formats=FORMATS)
             image.load()
         except MemoryError:
             raise
-        except Exception as error:  # readers raise whatever damaged bytes lead them to
+        except Exception as error:  # damaged bytes make readers raise various errors
             raise InputError(
-                f"{self._where(index)}: not a readable image ({error_text(error)}); make the archive again"
+                f"{self._where(index)}: not a readable image ({error_text(error)}); create the archive again"
             ) from None
         return image
 
@@ -176,15 +179,15 @@ def _open(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
-    except Exception as error:  # zipfile raises whatever damaged bytes lead it to
+    except Exception as error:  # damaged bytes make zipfile raise various errors
         line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
         raise InputError(line) from None
 
 
 def joined_digest(digests: Iterable[bytes]) -> str:
-    """sha256 of a sequence of images, from their `pixel_digest`s: of each one's index, size, channels and pixels.
+    """sha256 of a sequence of images from their `pixel_digest`s: it covers index, size, channels and pixels.
 
-    It does not depend on names or on how the images are encoded.
+    It depends neither on names nor on the encoding of the images.
     """
     joined = hashlib.sha256()
     for index, digest in enumerate(digests):
@@ -193,13 +196,13 @@ def joined_digest(digests: Iterable[bytes]) -> str:
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
-    """sha256 of one image's shape and pixels, uint8 (H, W, C)."""
+    """sha256 of the shape and the pixels, uint8 (H, W, C), of one image."""
     shape = np.array(pixels.shape, "<u8").tobytes()
     return hashlib.sha256(shape + np.ascontiguousarray(pixels).tobytes()).digest()
 
 
 def content_digest(archive: ImageArchive) -> str:
-    """The digest of a whole archive's images: what the manifest of a prepared dataset has as sha256."""
+    """The digest of all images of an archive, as in the manifest of a prepared dataset."""
     return joined_digest(pixel_digest(archive.read(index)) for index in range(len(archive)))
 
 
@@ -214,12 +217,14 @@ def to_model(images: "Tensor") -> "Tensor":
 
 
 def to_uint8(images: "Tensor") -> "Tensor":
-    """[-1, 1] to uint8, rounded to the nearest and clamped: the inverse of `to_model`; InputError where one is NaN."""
+    """[-1, 1] to uint8, rounded and clamped: the inverse of `to_model`. InputError for NaN or infinite values."""
     if not images.isfinite().all():
-        raise InputError("images with NaN or infinite values: the model that made them is damaged, or has diverged")
+        raise InputError(
+            "images with NaN or infinite values: the model that generated them is damaged, or its training diverged"
+        )
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 
 def to_rgb(images: "Tensor") -> "Tensor":
-    """(N, 1 or 3, H, W) to (N, 3, H, W): gray is repeated."""
+    """(N, 1 or 3, H, W) to (N, 3, H, W); gray is repeated."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

@@ -1,4 +1,4 @@
-"""Files of arrays (npz), read without pickle; one that is damaged or made up is refused in one line."""
+"""Files of arrays (npz), read without pickle. A damaged or forged file raises InputError."""
 
 import zipfile
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from pipeline.base.errors import InputError, error_text
 
 @contextmanager
 def arrays(path: Path, where: str, made_by: str) -> Iterator[Any]:
-    """The arrays of one file by name, read as they are asked for; InputError begins with `where`."""
+    """The arrays of a file by name, each read when it is accessed. The message of an InputError begins with `where`."""
     try:
         _check_sizes(path)
         with np.load(path, allow_pickle=False) as found:
             yield found
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # readers raise whatever damaged bytes lead them to
+    except Exception as error:  # damaged bytes make readers raise various errors
         raise InputError(f"{where} {path}: not a file of {made_by} ({error_text(error)})") from None
 
 
 def _check_sizes(path: Path) -> None:
-    """ValueError where an array's header asks for other bytes than follow it: what it asks for would be allocated."""
+    """ValueError if the header of an array announces another size than it has, which would be allocated."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:

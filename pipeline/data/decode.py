@@ -1,13 +1,13 @@
-"""One encoded image becomes an upright 8-bit picture, gray or RGB, then square pixels (section 4: the datasets).
+"""Decodes an image to an upright 8-bit gray or RGB picture, and crops and resizes it to a square (section 4).
 
 - The EXIF orientation is applied.
 - Transparency (RGBA, LA, palettes) is composited on white.
-- 16-bit gray is divided by 257, so that 65535 becomes 255; Pillow reads 16-bit RGB by its high byte.
-- CMYK and the like are converted by Pillow's formulas; colour profiles are ignored.
+- 16-bit gray is divided by 257, so that 65535 becomes 255. Pillow reads the high bytes of 16-bit RGB.
+- CMYK and similar modes are converted by Pillow's formulas. Colour profiles are ignored.
 - Gray is Pillow's L: 0.299 R + 0.587 G + 0.114 B.
-- Of an animation, the first frame is taken.
+- The first frame of an animation is used.
 
-Crop and filter are config keys and in the manifest: FID moves by a whole point with the resize filter alone.
+Crop and filter are config keys and part of the manifest: the resize filter changes FID by a whole point.
 """
 
 import io
@@ -20,27 +20,27 @@ from PIL import Image, ImageFile, ImageOps
 from pipeline.base.errors import error_text
 from pipeline.settings.dataset import Dataset
 
-# What may be decoded, whatever a file is called: Pillow would start Ghostscript for an EPS called .png.
+# Formats that are decoded, whatever the file name: Pillow would start Ghostscript for an EPS file named .png.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-LARGEST_FILE = 512 * 2**20  # bytes of one encoded image; what declares more is a bomb
-LARGEST_PIXELS = 178_956_970  # Pillow's own bound on decompression bombs, 2/3 GiB of RGB
+LARGEST_FILE = 512 * 2**20  # bytes of an encoded image; larger ones are treated as decompression bombs
+LARGEST_PIXELS = 178_956_970  # Pillow's own bound against decompression bombs
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 GRAY_MODES = ("1", "L", "LA", *WIDE_MODES)
-ONE_THREAD = Lock()  # what warnings are ignored holds for all threads
+WARNINGS_LOCK = Lock()  # warning filters are shared by all threads
 
 
 class BadImage(Exception):
-    """An image that can't be used, and why."""
+    """An unusable image; the message gives the reason."""
 
 
 def decode(encoded: bytes, channels: int) -> Image.Image:
-    """The picture in mode L (1 channel) or RGB (3 channels); BadImage says why there is none."""
+    """The picture in mode L (1 channel) or RGB (3 channels); BadImage if it cannot be decoded."""
     if not encoded:
         raise BadImage("empty: it has no bytes")
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other packages turn it on for the whole process
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other packages set it for the whole process
     try:
-        with ONE_THREAD, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is told by an exception, or does not matter
+        with WARNINGS_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # errors raise exceptions
             return to_channels(_open(encoded), channels)
     except (BadImage, MemoryError):
         raise
@@ -48,12 +48,12 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
         raise BadImage(f"not an image in a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise BadImage(f"too large: {error}") from None
-    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+    except Exception as error:  # damaged bytes make decoders raise various errors
         raise BadImage(f"damaged: {error_text(error)}") from None
 
 
 def is_stored_gray(encoded: bytes) -> bool:
-    """Whether a picture that `decode` reads is stored in gray, by its header."""
+    """Whether an image is stored in gray, according to its header."""
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         return image.mode in GRAY_MODES
 
@@ -61,17 +61,17 @@ def is_stored_gray(encoded: bytes) -> bool:
 def _open(encoded: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(encoded), formats=FORMATS)
     if image.width * image.height > LARGEST_PIXELS:
-        raise BadImage(f"too large: {image.width}x{image.height}, over {LARGEST_PIXELS} pixels")
+        raise BadImage(f"too large: {image.width}x{image.height}, more than {LARGEST_PIXELS} pixels")
     image.load()
     return ImageOps.exif_transpose(image)
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """A picture of any mode in L or RGB, by the rules above."""
+    """A picture of any mode converted to L or RGB by the rules above."""
     if image.mode in WIDE_MODES:
         image = _narrow(image)
     elif image.mode == "F":
-        raise BadImage("floating-point pixels, whose range is unknown; convert it to 8 or 16 bits")
+        raise BadImage("floating-point pixels of unknown range; convert it to 8 or 16 bits")
     elif image.has_transparency_data:
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour).convert("RGB")
@@ -87,7 +87,7 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 
 def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:
-    """uint8 (R, R, C) of a picture in mode L or RGB."""
+    """The pixels, uint8 (R, R, C), of a picture in mode L or RGB after crop and resize."""
     size = (dataset.resolution, dataset.resolution)
     match dataset.crop:
         case "pad":
@@ -95,7 +95,7 @@ def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:
         case "center":
             image = center_crop(image)
         case "none" if image.width != image.height:
-            raise BadImage(f"{image.width}x{image.height} is not square; crop: center would cut it")
+            raise BadImage(f"{image.width}x{image.height} is not square; crop: center would crop it")
     if image.size != size:
         image = image.resize(size, Image.Resampling[dataset.filter.upper()])
     pixels = np.array(image)
@@ -103,17 +103,17 @@ def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:
 
 
 def center_crop(image: Image.Image) -> Image.Image:
-    """The largest square in the middle; an odd remainder leaves one pixel more at the right or bottom."""
+    """The largest centered square. With an odd remainder, one more pixel is cut at the right or bottom."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
 
 def pad(image: Image.Image, resolution: int) -> Image.Image:
-    """The picture, unscaled, in the middle of a black square."""
+    """The unscaled picture in the middle of a black square."""
     if max(image.size) > resolution:
         raise BadImage(
-            f"{image.width}x{image.height} is larger than the resolution {resolution}, to which pad fills up"
+            f"{image.width}x{image.height} is larger than the resolution {resolution}; crop: pad only enlarges"
         )
     square = Image.new(image.mode, (resolution, resolution))
     square.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))

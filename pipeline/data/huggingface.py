@@ -1,7 +1,7 @@
-"""A Hugging Face dataset on disk: the arrow files that `save_to_disk` writes, or parquet files, read in place.
+"""A Hugging Face dataset on disk: the arrow files of `save_to_disk`, or parquet files, read in place.
 
-An image is a row of one column: encoded bytes, alone or as `bytes` beside a `path`, which is never opened. pyarrow
-reads the files; what they say of their own content is checked before it is believed.
+An image is a row of one column: encoded bytes, or a struct of `bytes` and a `path`, which is never opened. pyarrow
+reads the files, and their metadata is validated first.
 """
 
 import os
@@ -19,20 +19,20 @@ from pipeline.base.errors import InputError, error_text
 from pipeline.data.decode import LARGEST_FILE, BadImage, decode
 from pipeline.data.listing import RawFile
 
-LARGEST_GROUP = 4 * 2**30  # bytes of images that a parquet file keeps together, all of which are read for one of them
-END = b"\xff\xff\xff\xff\0\0\0\0"  # of an arrow file that was written to its end
+LARGEST_GROUP = 4 * 2**30  # bytes of a parquet row group, which is read as a whole
+END = b"\xff\xff\xff\xff\0\0\0\0"  # end mark of a complete arrow file
 ROW_DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one file, in the groups that are read at once: their numbers of rows, and how to read one."""
+    """The rows of one file in groups: their numbers of rows, and a function that reads a group."""
 
     counts: list[int]
     read: Callable[[int], Any]
 
     def find(self, row: int) -> tuple[int, int]:
-        """The group of a row, and the row's number in it."""
+        """The group of a row, and the row's index in it."""
         for group, end in enumerate(accumulate(self.counts)):
             if row < end:
                 return group, row - end + self.counts[group]
@@ -40,7 +40,7 @@ class Rows:
 
 
 class HuggingFaceImages:
-    """Images of a dataset's files; a name is the file's with the row's number behind it."""
+    """Images in the files of a dataset. A name is FILE:ROW."""
 
     ignored = 0
 
@@ -64,7 +64,7 @@ class HuggingFaceImages:
         return decode(self.encoded(name), channels)
 
     def encoded(self, name: str) -> bytes:
-        """One image as it is stored; BadImage says why it can't be read."""
+        """The stored bytes of one image; BadImage if it is unreadable."""
         file, _, row = name.rpartition(":")
         with self._file_errors(file):
             rows = self._rows_of(file)
@@ -73,30 +73,30 @@ class HuggingFaceImages:
         if hasattr(value, "keys"):
             value = value["bytes"]
         if not value.is_valid:
-            raise BadImage("no bytes: the dataset names a file in their place; save it with its images")
+            raise BadImage("no bytes: the dataset contains only a file name; save it with embedded images")
         size = value.as_buffer().size
         if size > LARGEST_FILE:
             raise BadImage(f"too large: {size} bytes, over {LARGEST_FILE}")
         return bytes(value.as_py())
 
     def _group(self, file: str, rows: Rows, group: int) -> Any:
-        """The column of a group of rows; the last one is kept, since its neighbours are asked for next."""
+        """The column of a group of rows. The last group is cached, since neighbouring rows are read next."""
         key = (os.getpid(), file, group)
         if self._last[0] != key:
-            self._last = (None, None)  # so that no two are held
+            self._last = (None, None)  # never hold two groups in memory
             try:
                 found = rows.read(group)
                 if len(found) != rows.counts[group]:
-                    raise BadImage(f"{len(found)} rows where the file says that there are {rows.counts[group]}")
+                    raise BadImage(f"{len(found)} rows, but the file's metadata says {rows.counts[group]}")
                 self._last = (key, found)
             except (MemoryError, BadImage):
                 raise
-            except Exception as error:  # decoders raise whatever damaged bytes lead them to
-                raise BadImage(f"damaged in the file, with all rows beside it: {error_text(error)}") from None
+            except Exception as error:  # damaged bytes make decoders raise various errors
+                raise BadImage(f"damaged, with all rows of its group: {error_text(error)}") from None
         return self._last[1]
 
     def _rows_of(self, file: str) -> Rows:
-        """Of a file that this process has open."""
+        """The rows of a file, opened once per process."""
         key = (os.getpid(), file)
         if self._rows[0] != key:
             read = _of_parquet if file.endswith(".parquet") else _of_arrow
@@ -111,14 +111,14 @@ class HuggingFaceImages:
             raise
         except _NoColumn as error:
             raise InputError(f"{self.where}.column: {self.files[file]}: {error_text(error)}") from None
-        except Exception as error:  # readers raise whatever damaged bytes lead them to
+        except Exception as error:  # damaged bytes make readers raise various errors
             kind = "parquet" if file.endswith(".parquet") else "arrow"
-            told = f"not a readable {kind} file ({error_text(error)}); fetch it again"
-            raise InputError(f"{self.where}.path: {self.files[file]}: {told}") from None
+            line = f"not a readable {kind} file ({error_text(error)}); download it again"
+            raise InputError(f"{self.where}.path: {self.files[file]}: {line}") from None
 
 
 class _NoColumn(Exception):
-    """A file has no such column of images."""
+    """A file has no such column, or the column has no images."""
 
 
 @cache
@@ -126,23 +126,22 @@ def _pyarrow(where: str) -> Any:
     try:
         import pyarrow
     except ImportError:
-        told = "the package pyarrow reads Hugging Face datasets and is not installed"
-        raise InputError(f"{where}: {told}; `pip install pyarrow` adds it") from None
+        raise InputError(f"{where}: reading a Hugging Face dataset needs pyarrow; run `pip install pyarrow`") from None
     return pyarrow
 
 
 def _checked(schema: Any, column: str) -> int:
-    """The index of a column, which must hold images as bytes."""
+    """The index of a column, which must contain images as bytes."""
     import pyarrow.types as types
 
     index = schema.get_field_index(column)
     if index < 0:
-        raise _NoColumn(f"no column {column!r}, or two of them; it has {', '.join(map(repr, schema.names))}")
+        raise _NoColumn(f"no column {column!r}, or two of them; the columns are {', '.join(map(repr, schema.names))}")
     found = schema.field(index).type
     names = [found.field(number).name for number in range(found.num_fields)] if types.is_struct(found) else []
     stored = found.field(names.index("bytes")).type if names.count("bytes") == 1 else found
     if not (types.is_binary(stored) or types.is_large_binary(stored)):
-        raise _NoColumn(f"the column {column!r} holds {found}, not images as bytes")
+        raise _NoColumn(f"the column {column!r} contains {found}, not images as bytes")
     return index
 
 
@@ -176,7 +175,7 @@ def _of_arrow(path: Path, column: str) -> Rows:
 
     def read(group: int) -> Any:
         found = batches[group].column(index)
-        found.validate(full=True)  # else an offset beyond the file would be followed
+        found.validate(full=True)  # an invalid offset would read beyond the file
         return found
 
     return Rows([len(batch) for batch in batches], read)

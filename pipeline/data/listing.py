@@ -1,4 +1,4 @@
-"""The files that a raw collection or a checkpoint consists of, found without opening them."""
+"""Lists the files of a raw collection or a checkpoint without opening them."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from pipeline.settings.weights import ForeignWeights, OwnWeights
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
 
-SHARD = re.compile(r"-\d+-of-\d+.*$|-?\d+$")  # which part of a split a file of a Hugging Face dataset is
+SHARD = re.compile(r"-\d+-of-\d+.*$|-?\d+$")  # the shard number in a file name of a Hugging Face dataset
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -24,23 +24,23 @@ class RawFile:
     """One file of a collection or a checkpoint."""
 
     name: str
-    """Relative to the collection, with slashes."""
+    """Relative to the collection, with forward slashes."""
     path: str | Path
-    """Text in a folder: a Path for each of 126,227 images takes a second of every plan."""
+    """A string for files of a folder: creating 126,227 Paths would add a second to every plan."""
     size: int
-    """Bytes; -1 of a file that is not there, such as a link to nowhere."""
+    """Bytes; -1 for a missing file, such as a broken link."""
     modified: int
     """Nanoseconds since 1970."""
     sha256: str | None = None
-    """Of its content, where that is known without reading it."""
+    """Of its content, if known without reading it."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A collection that comes with this package."""
+    """A collection shipped with this package."""
 
     images: str
-    """The file that holds them; SHA256SUMS has the sha256 of its content without gzip, whose bytes may differ."""
+    """The file of the images. SHA256SUMS has the sha256 of its uncompressed content, since gzip's bytes may differ."""
     license: str
 
 
@@ -51,19 +51,19 @@ EMBEDDED_COLLECTIONS = {
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name counts as an image; others are none of our business."""
+    """Whether a file of this name counts as an image. Other files are ignored."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def printable(name: str) -> str:
     """A file's name for logs and manifests: one line of valid Unicode."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
 
 
 def raw_files(source: Source, where: str) -> list[RawFile]:
-    """The files of a source in the order of their names; `where` is the config's key, for errors.
+    """The files of a source, ordered by name; `where` is the config's key, for errors.
 
-    InputError where it is not there or nothing in it can be read, as in the folder of a disk that is not mounted.
+    InputError if it is missing, or contains nothing readable, as the folder of a disk that is not mounted.
     """
     match source:
         case EmbeddedSource():
@@ -79,41 +79,39 @@ def raw_files(source: Source, where: str) -> list[RawFile]:
                 files.append(_raw_file("validation", path))
         case _:
             files = [_raw_file("", existing_file(source.path, f"{where}.path"))]
-    return _readable(files, f"{where}.path: {source.path} holds no images that can be read")
+    return _readable(files, f"{where}.path: {source.path} contains no readable images")
 
 
 def checkpoint_files(weights: ForeignWeights | OwnWeights, where: str) -> list[RawFile]:
-    """The checkpoint's file, or all files in its folder in the order of their names; InputError as of `raw_files`."""
+    """The file of a checkpoint, or all files in its folder, ordered by name; InputError as in `raw_files`."""
     path = Path(weights.path or "")
     if not path.exists():
-        what = weights.kind if isinstance(weights, ForeignWeights) else "file"
-        raise InputError(f"{where}.path: {path} does not exist; a run that reads it needs that {what}")
+        kind = weights.kind if isinstance(weights, ForeignWeights) else "file"
+        raise InputError(f"{where}.path: {path} does not exist; the run needs this {kind}")
     files = list(_walk(path, where)) if path.is_dir() else [_raw_file("", path)]
-    return _readable(
-        sorted(files, key=attrgetter("name")), f"{where}.path: {path} holds no checkpoint that can be read"
-    )
+    return _readable(sorted(files, key=attrgetter("name")), f"{where}.path: {path} contains no readable checkpoint")
 
 
-def _readable(files: list[RawFile], otherwise: str) -> list[RawFile]:
-    """The files, if one of them has content that can be read."""
+def _readable(files: list[RawFile], error: str) -> list[RawFile]:
+    """The files, if at least one of them is readable and not empty."""
     if any(file.size > 0 and os.access(file.path, os.R_OK) for file in files):
         return files
-    raise InputError(otherwise)
+    raise InputError(error)
 
 
 def embedded_path(source: EmbeddedSource) -> Path:
-    """The embedded images' file."""
+    """The file of the embedded images."""
     return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name].images
 
 
 def embedded_sha256(source: EmbeddedSource) -> str:
-    """What sha256 the embedded images have by SHA256SUMS."""
+    """The sha256 of the embedded images in SHA256SUMS."""
     lines = (EMBEDDED / source.name / "SHA256SUMS").read_text(encoding="ascii").splitlines()
     return dict(line.split()[::-1] for line in lines)[EMBEDDED_COLLECTIONS[source.name].images.removesuffix(".gz")]
 
 
 def existing_file(path: Path, where: str) -> Path:
-    """The path, if it is a file; else InputError naming the config's key."""
+    """The path if it is a file, otherwise InputError with the config's key."""
     if path.is_file():
         return path
     found = "is a folder" if path.is_dir() else "does not exist"
@@ -121,16 +119,16 @@ def existing_file(path: Path, where: str) -> Path:
 
 
 def existing_lmdb(path: Path, where: str) -> Path:
-    """The data file of an LMDB folder, if it is there."""
+    """The data file of an LMDB folder; InputError if it is missing."""
     if not path.is_dir():
-        raise InputError(f"{where}: {path} {_not_folder(path)}; the folder that holds {LMDB_FILE} is expected")
+        raise InputError(f"{where}: {path} {_not_folder(path)}; a folder with {LMDB_FILE} is expected")
     if not (path / LMDB_FILE).is_file():
-        raise InputError(f"{where}: {path} holds no {LMDB_FILE}; LSUN's unpacked LMDB folder is expected")
+        raise InputError(f"{where}: {path} contains no {LMDB_FILE}; LSUN's unpacked LMDB folder is expected")
     return path / LMDB_FILE
 
 
 def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[RawFile]]:
-    """The data files of each part of a Hugging Face dataset by name: "all", or "train" and "validation"."""
+    """The data files of each part of a Hugging Face dataset ("all", or "train" and "validation"), ordered by name."""
     path = source.path
     if path.is_file():
         files = [_raw_file(path.name, path)]
@@ -141,14 +139,14 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
             f"{where}.path: {path} does not exist; the folder of `save_to_disk` or a parquet file is expected"
         )
     if not files:
-        raise InputError(f"{where}.path: {path} holds no files of data (parquet, arrow)")
+        raise InputError(f"{where}.path: {path} contains no data files (parquet, arrow)")
     splits = sorted({_split_of(file.name) for file in files})
     wanted = {"split": source.split, "validation_split": source.validation_split}
     for key, split in wanted.items():
         if split is None and len(splits) > 1 and key == "split":
-            raise InputError(f"{where}.split: {path} holds {', '.join(splits)}; name one of them")
+            raise InputError(f"{where}.split: {path} contains {', '.join(splits)}; choose one of them")
         if split is not None and split not in splits:
-            raise InputError(f"{where}.{key}: {split!r} is none of those in {path}: {', '.join(splits)}")
+            raise InputError(f"{where}.{key}: {path} has no split {split!r}; use {', '.join(splits)}")
     if source.split is None:
         return {"all": files}
     found = {split: [file for file in files if _split_of(file.name) == split] for split in splits}
@@ -158,20 +156,20 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
 
 
 def _is_data(file: RawFile) -> bool:
-    """Whether a file is data: of arrow files some are what `datasets` keeps of earlier work."""
+    """Whether a file contains data: some arrow files are caches of the package `datasets`."""
     name = file.name.rpartition("/")[2]
     return name.endswith(".parquet") or (name.endswith(".arrow") and not name.startswith(("cache-", "indices")))
 
 
 def _split_of(name: str) -> str:
-    """The split that a file is of: `train` of train-00000-of-00002.parquet and of train/data-00000-of-00001.arrow."""
+    """The split of a file: `train` for train-00000-of-00002.parquet and train/data-00000-of-00001.arrow."""
     folder, _, file = name.rpartition("/")
     first = SHARD.sub("", file.rpartition(".")[0])
     return folder.rpartition("/")[2] or "all" if first in ("data", "dataset") else first
 
 
 def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
-    """The image files of a folder and its sub-folders by name, and how many other files were ignored."""
+    """The image files of a folder and its subfolders, ordered by name, and the number of other files."""
     if not folder.is_dir():
         raise InputError(f"{where}.path: {folder} {_not_folder(folder)}; a folder of images is expected")
     files = list(_walk(folder, where))
@@ -180,7 +178,7 @@ def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
 
 
 def _walk(folder: Path, where: str) -> Iterator[RawFile]:
-    """All files; links to folders are followed, each folder once, so that a loop of links ends."""
+    """All files. Links to folders are followed, but each folder is visited once, so that cycles end."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{where}.path: {error.filename}: not a readable folder ({error.strerror})")
@@ -201,7 +199,7 @@ def _not_folder(path: Path) -> str:
 
 def _raw_file(name: str, path: str | Path, sha256: str | None = None) -> RawFile:
     try:
-        status = os.stat(path)  # noqa: PTH116 - of text
-    except OSError:  # a link to nowhere: named as unreadable when it is prepared
+        status = os.stat(path)  # noqa: PTH116 - path may be a string
+    except OSError:  # a broken link: preparation reports it as unreadable
         return RawFile(name, path, -1, 0)
     return RawFile(name, path, status.st_size, status.st_mtime_ns, sha256)

@@ -1,4 +1,4 @@
-"""Pictures to look at, made from model tensors."""
+"""Pictures for people, from model tensors."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from torchvision.utils import make_grid
 
 from pipeline.base.atomic import atomic_path
 
-SMALLEST_SIDE = 96  # images below are enlarged by whole pixels, so that a person can see them
+SMALLEST_SIDE = 96  # smaller images are enlarged by an integer factor, to be visible
 
 
 def contact_sheet(rows: list[Tensor]) -> Image.Image:
-    """Rows of images, each (N, C, R, R) in [-1, 1], one above the other with two pixels between."""
+    """Rows of images, each (N, C, R, R) in [-1, 1], below each other with two pixels between them."""
     images = torch.cat([row.detach().float().cpu() for row in rows]).clamp(-1, 1)
     scale = -(-SMALLEST_SIDE // images.shape[-1])
     images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)

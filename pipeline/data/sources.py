@@ -1,7 +1,7 @@
-"""Raw collections: embedded, folder, zip, LSUN's LMDB, IDX, Hugging Face's; each lists names and reads one image.
+"""Raw collections: embedded, folder, zip, LSUN's LMDB, IDX, Hugging Face. Each lists names and reads single images.
 
-A reader opens its files when it first reads, and again in every process that it is sent to. Archives are
-read in place, never extracted. `RawSequence` is a sequence of others' images as `ImageArchive` is of our own.
+A reader opens its files at the first access, separately in every process. Archives are read in place and never
+extracted. `RawSequence` reads images of other programs, as `ImageArchive` reads the archives of this one.
 """
 
 import errno
@@ -48,27 +48,27 @@ IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-en
 READ_AT_A_TIME = 16 * 2**20
 GZIP = b"\x1f\x8b"
 
-# Errors that say something about one file; any other (a failing disk, no memory) ends the stage.
-OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+# Errors that concern a single file. Others, such as a failing disk, end the stage.
+SINGLE_FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
 class RawImages(Protocol):
     """A raw collection, or one of its parts."""
 
     ignored: int
-    """How many files are no images by their names; known after `names`."""
+    """Number of files that are not images by name; known after `names`."""
 
     def names(self) -> list[str]:
-        """The images' names, sorted: the order that splits go by."""
+        """The sorted names of the images; splits follow this order."""
 
     def image(self, name: str, channels: int) -> Image.Image:
-        """One image in mode L or RGB; BadImage says why it can't be used."""
+        """One image in mode L or RGB; BadImage if it is unusable."""
 
 
 def open_source(source: Source, where: str) -> dict[str, RawImages]:
-    """The collection's parts: "all" or, where the source has a split of its own, "train" and "validation".
+    """The parts of a collection: "all", or "train" and "validation" if the source has its own split.
 
-    `where` is the config's key of the source, for errors. Missing files raise InputError.
+    `where` is the source's key in the config, for errors. Missing files raise InputError.
     """
     match source:
         case EmbeddedSource():
@@ -92,18 +92,18 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
 
 
 def source_at(path: Path) -> FolderSource | ZipSource:
-    """A folder or a zip archive of images; the name decides, so that a plan can be made without them."""
+    """A folder or a zip archive of images. The suffix decides, so that a plan needs no files."""
     if path.suffix.lower() == ".zip":
         return ZipSource(kind="zip", path=path)
     return FolderSource(kind="folder", path=path)
 
 
 class _Reader:
-    """A file that every process opens for itself, when it first reads from it."""
+    """A file that every process opens separately at its first access."""
 
     ignored = 0
     check: Callable[[Path, str], Path] = staticmethod(existing_file)
-    """InputError where the file is not there."""
+    """Raises InputError if the file is missing."""
 
     def __init__(self, path: Path, where: str):
         self.check(path, where)
@@ -119,14 +119,14 @@ class _Reader:
 
     @property
     def handle(self) -> Any:
-        """The open file of this process."""
+        """The file as opened by this process."""
         if self._process != os.getpid():
             self._handle, self._process = self._open(), os.getpid()
         return self._handle
 
 
 class FolderImages:
-    """Image files in a folder and its sub-folders; names are relative, with slashes."""
+    """Image files in a folder and its subfolders; names are relative, with forward slashes."""
 
     def __init__(self, path: Path, where: str):
         self.path, self.where, self.ignored = path, where, 0
@@ -139,28 +139,30 @@ class FolderImages:
         return decode(self.encoded(name), channels)
 
     def encoded(self, name: str) -> bytes:
-        """One file as it is; BadImage says why it can't be read."""
+        """The bytes of one file; BadImage if it is unreadable."""
         path = self.path / name
         try:
-            if not path.is_file():  # opening a pipe would wait for ever
+            if not path.is_file():  # opening a pipe would block
                 raise BadImage("not a file" if path.exists() else "a link to a file that does not exist")
             if path.stat().st_size > LARGEST_FILE:
                 raise BadImage(f"too large: {path.stat().st_size} bytes, over {LARGEST_FILE}")
             return path.read_bytes()
         except OSError as error:
-            if error.errno in OF_ONE_FILE:
-                raise BadImage(f"can't be read: {error.strerror}") from None
+            if error.errno in SINGLE_FILE_ERRORS:
+                raise BadImage(f"unreadable: {error.strerror}") from None
             raise InputError(f"{self.where}.path: {path}: reading failed ({error.strerror})") from None
 
 
 class ZipImages(_Reader):
-    """Image members of a zip, by their names."""
+    """Image members of a zip."""
 
     def names(self) -> list[str]:
         members = [name for name in self.handle.namelist() if not name.endswith("/")]
         images = sorted(filter(is_image_name, members))
         if twice := next((name for name, following in pairwise(images) if name == following), None):
-            raise InputError(f"{self.where}: {self.path}: two members are named {printable(twice)}; make the zip again")
+            raise InputError(
+                f"{self.where}: {self.path}: two members are named {printable(twice)}; create the zip again"
+            )
         self.ignored = len(members) - len(images)
         return images
 
@@ -170,11 +172,11 @@ class ZipImages(_Reader):
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except Exception as error:  # zipfile raises whatever damaged bytes lead it to
+        except Exception as error:  # damaged bytes make zipfile raise various errors
             raise InputError(f"{self.where}: {self.path}: not a readable zip ({error_text(error)})") from None
 
     def encoded(self, name: str) -> bytes:
-        """One file as it is; BadImage says why it can't be read."""
+        """The bytes of one file; BadImage if it is unreadable."""
         member = self.handle.getinfo(name)
         if member.flag_bits & 1:
             raise BadImage("encrypted")
@@ -184,19 +186,19 @@ class ZipImages(_Reader):
             return self.handle.read(member)
         except MemoryError:
             raise
-        except Exception as error:  # decompressors raise whatever damaged bytes lead them to
+        except Exception as error:  # damaged bytes make decompressors raise various errors
             if isinstance(error, OSError) and error.errno is not None:
                 raise InputError(f"{self.where}: {self.path}: reading failed ({error.strerror})") from None
             raise BadImage(f"damaged in the zip: {error_text(error)}") from None
 
 
 class LmdbImages(_Reader):
-    """LSUN's LMDB: each value is an encoded image (webp), its key the name."""
+    """LSUN's LMDB: each value is an encoded image (webp), and its key is the name."""
 
     check = staticmethod(existing_lmdb)
 
     def names(self) -> list[str]:
-        # Opened and closed at once: an LMDB can't be open twice in one process.
+        # Closed again at once: a process cannot open an LMDB twice.
         with self._lmdb_errors(), self._open() as environment, environment.begin() as transaction:
             keys = transaction.cursor().iternext(values=False)
             return sorted(key.decode("utf-8", "surrogateescape") for key in keys)
@@ -213,10 +215,10 @@ class LmdbImages(_Reader):
             environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, max_readers=1)
         size = (self.path / LMDB_FILE).stat().st_size
         whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if size < whole:  # reading beyond the file's end would kill the process
+        if size < whole:  # reading beyond the end of the file would kill the process
             environment.close()
-            told = f"truncated: {LMDB_FILE} has {size} bytes of {whole}; fetch it again"
-            raise InputError(f"{self.where}: {self.path}: {told}")
+            truncated = f"truncated: {LMDB_FILE} has {size} of {whole} bytes; download it again"
+            raise InputError(f"{self.where}: {self.path}: {truncated}")
         return environment
 
     @contextmanager
@@ -230,7 +232,7 @@ class LmdbImages(_Reader):
 
 
 def _read_at_most(stream: BinaryIO, count: int) -> bytes:
-    """So many bytes, or fewer where it ends; nothing is allocated for what does not come."""
+    """Up to `count` bytes, without allocating memory for bytes that a damaged header only announces."""
     parts, missing = [], count
     while missing > 0 and (part := stream.read(min(missing, READ_AT_A_TIME))):
         parts.append(part)
@@ -239,7 +241,7 @@ def _read_at_most(stream: BinaryIO, count: int) -> bytes:
 
 
 class IdxImages(_Reader):
-    """An IDX file of gray images (N, H, W), gzipped or not; an image's name is its number."""
+    """An IDX file of gray images (N, H, W), gzipped or not. The name of an image is its number."""
 
     def names(self) -> list[str]:
         return [f"{index:08d}" for index in range(len(self.handle))]
@@ -271,43 +273,43 @@ class IdxImages(_Reader):
             )
         count, height, width = np.frombuffer(header, ">u4", 3, 4).tolist()
         if 0 in (count, height, width):
-            raise InputError(f"{self.where}: {self.path}: its header says {count} images of {height}x{width}")
+            raise InputError(f"{self.where}: {self.path}: its header announces {count} images of {height}x{width}")
         return count, height, width
 
     def _check_length(self, found: int, expected: int) -> None:
         if found != expected:
-            more = "more" if found > expected else f"{found}"
+            actual = "more" if found > expected else f"{found}"
             raise InputError(
-                f"{self.where}: {self.path}: its header asks for {expected} bytes of pixels, it holds {more};"
-                " get the file again"
+                f"{self.where}: {self.path}: its header announces {expected} bytes of pixels, but it has {actual};"
+                " download the file again"
             )
 
 
 def embedded_images(source: EmbeddedSource, where: str) -> RawImages:
-    """The images that come with this package, once their file has the sha256 of SHA256SUMS."""
+    """The images shipped with this package, after a check of their sha256."""
     path = existing_file(embedded_path(source), where)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{where}: {path}: not readable ({error}); install again") from None
+        raise InputError(f"{where}: {path}: not readable ({error}); reinstall the package") from None
     if hashlib.sha256(content).hexdigest() != embedded_sha256(source):
-        raise InputError(f"{where}: {path}: not the file of SHA256SUMS beside it; install again")
+        raise InputError(f"{where}: {path}: its sha256 is not that of SHA256SUMS; reinstall the package")
     return ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)
 
 
 class RawSequence(Images):
-    """The images of a folder or a zip in the order of their names, read and judged as those of datasets are."""
+    """The images of a folder or a zip, ordered by name, read with the rules for datasets."""
 
     def __init__(self, path: Path):
         self.path = path
         self._files = FolderImages(path, "images") if path.is_dir() else ZipImages(path, "images")
         self.names = self._files.names()
         if not self.names:
-            raise InputError(f"{path}: holds no images")
+            raise InputError(f"{path}: contains no images")
         self.channels = 3
         first = self._image(0)
         if first.width != first.height:
-            raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images are square")
+            raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images must be square")
         self.resolution = first.width
         self.channels = 1 if is_stored_gray(self._files.encoded(self.names[0])) else 3
 
@@ -317,7 +319,9 @@ class RawSequence(Images):
         if self.channels == 3:
             return np.asarray(image)
         if not _shows_gray(image):
-            raise InputError(f"{self._where(index)}: in colour, the first image gray; use one of them")
+            raise InputError(
+                f"{self._where(index)}: in colour, but the first image is gray; all images must have the same channels"
+            )
         return np.asarray(image)[:, :, :1]
 
     def _image(self, index: int) -> Image.Image:
@@ -331,6 +335,6 @@ class RawSequence(Images):
 
 
 def _shows_gray(image: Image.Image) -> bool:
-    """Whether all pixels of a picture in mode RGB are gray, however it was stored."""
+    """Whether all pixels of an RGB image are gray."""
     red, green, blue = image.split()
     return red.tobytes() == green.tobytes() == blue.tobytes()

@@ -143,8 +143,8 @@ def test_foreign_archives_are_read(tmp_path: Path) -> None:
         (lambda path: None, "does not exist"),
         (lambda path: path.write_bytes(b"no zip"), "not a readable zip"),
         (lambda path: path.write_bytes(write(path, [pixels(0)]).read_bytes()[:-30]), "not a readable zip"),
-        (lambda path: zip_of(path, {}), "holds no images"),
-        (lambda path: zip_of(path, {"a.txt": b"text"}), "holds no images"),
+        (lambda path: zip_of(path, {}), "contains no images"),
+        (lambda path: zip_of(path, {"a.txt": b"text"}), "contains no images"),
         (lambda path: zip_of(path, {"a.png": b"text"}), "a.png: not a readable image"),
         (lambda path: zip_of(path, {"a.png": encoded(Image.new("L", (4, 5)))}), "a.png: 4x5"),
     ],
@@ -169,7 +169,7 @@ def test_damaged_pixels_are_noticed(tmp_path: Path) -> None:
 
 def test_mixed_sizes_and_colour_among_gray_are_one_line(tmp_path: Path) -> None:
     sizes = {"a.png": encoded(Image.new("L", (8, 8))), "b.png": encoded(Image.new("L", (16, 16)))}
-    with pytest.raises(InputError, match=r"b.png: 16x16, the first image 8x8"):
+    with pytest.raises(InputError, match=r"b.png: 16x16, but the first image is 8x8"):
         ImageArchive(zip_of(tmp_path / "sizes.zip", sizes)).tensor()
     colours = {"a.png": encoded(Image.new("L", (8, 8))), "b.png": encoded(Image.new("RGB", (8, 8)))}
     with pytest.raises(InputError, match=r"b.png: in colour"):

@@ -97,7 +97,7 @@ def test_an_image_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path) 
         for index in range(9):
             writer.add_encoded(f"{index}.png", encode_png(pixels)[: 60 if index == 6 else None])
     seen = []
-    line = r"images\.zip: 6\.png: not a readable image .*; make the archive again$"
+    line = r"images\.zip: 6\.png: not a readable image .*; create the archive again$"
     with pytest.raises(InputError, match=line), rgb_batches(ImageArchive(tmp_path / "images.zip"), 0, 9, 2) as batches:
         for batch in batches:
             seen += batch.digests

@@ -43,7 +43,7 @@ def test_a_kept_fingerprint_stands_for_a_checkpoint_that_is_not_here():
     assert taken("a.ckpt") == before
     assert taken("never.ckpt") == {"absent": "never.ckpt"}
     told = missing_checkpoint(weights("a.ckpt"), WHERE)
-    assert told == f"{WHERE}.path: a.ckpt does not exist; a run that reads it needs that taming_vqgan"
+    assert told == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
 
 
 def test_a_changed_checkpoint_of_the_same_size_is_another_one():
@@ -64,7 +64,7 @@ def test_an_emptied_checkpoint_leaves_what_is_kept():
     Path("ddpm/unet.bin").unlink()
     assert taken("ddpm", "diffusers_ddpm") == before
     told = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
-    assert told == f"{WHERE}.path: ddpm holds no checkpoint that can be read"
+    assert told == f"{WHERE}.path: ddpm contains no readable checkpoint"
 
 
 def test_a_folder_is_all_of_its_files():

@@ -77,7 +77,7 @@ def test_a_colour_image_after_a_gray_one_does_not_turn_gray() -> None:
     for path in (Path("mixed"), zipped(Path("mixed"))):
         images = RawSequence(path)
         assert images.tensor([0, 1]).unique().tolist() == [7]
-        with pytest.raises(InputError, match=r"c\.png: in colour, the first image gray; use one of them"):
+        with pytest.raises(InputError, match=r"c\.png: in colour, but the first image is gray"):
             images.read(2)
 
 
@@ -101,10 +101,10 @@ def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> N
     with pytest.raises(InputError, match=r"some: 001\.png: not an image"):
         RawSequence(folder).tensor()
     Image.new("RGB", (64, 32)).save(folder / "000.png")
-    with pytest.raises(InputError, match=r"some: 000\.png: 64x32; images are square"):
+    with pytest.raises(InputError, match=r"some: 000\.png: 64x32; images must be square"):
         RawSequence(folder)
     Path("empty").mkdir()
-    with pytest.raises(InputError, match="empty: holds no images"):
+    with pytest.raises(InputError, match="empty: contains no images"):
         RawSequence(Path("empty"))
     with pytest.raises(InputError, match="images: nowhere does not exist"):
         RawSequence(Path("nowhere"))

@@ -130,7 +130,7 @@ def test_a_missing_path_is_one_line_with_the_key() -> None:
     with pytest.raises(InputError, match=r"^datasets.cats.source.path: /no/such does not exist; a folder"):
         raw_files(folder(Path("/no/such")), WHERE)
     source = LmdbSource(kind="lmdb", path=Path("/"), validation_path=Path("/no/such"))
-    with pytest.raises(InputError, match=r"^datasets.cats.source.path: / holds no data.mdb"):
+    with pytest.raises(InputError, match=r"^datasets.cats.source.path: / contains no data.mdb"):
         raw_files(source, WHERE)
 
 

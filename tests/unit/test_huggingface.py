@@ -97,9 +97,9 @@ def test_splits_are_folders_or_the_beginnings_of_names(tmp_path: Path) -> None:
             "validation": [6, 7, 8],
         }
         assert grays(open_source(source(tmp_path / name, split="test"), WHERE)["all"]) == [6, 7, 8]
-        with pytest.raises(InputError, match=rf"^{WHERE}\.split: .* holds test, train; name one of them$"):
+        with pytest.raises(InputError, match=rf"^{WHERE}\.split: .* contains test, train; choose one of them$"):
             open_source(source(tmp_path / name), WHERE)
-        with pytest.raises(InputError, match=rf"^{WHERE}\.split: 'val' is none of those in .*: test, train$"):
+        with pytest.raises(InputError, match=rf"^{WHERE}\.split: .* has no split 'val'; use test, train$"):
             open_source(source(tmp_path / name, split="val"), WHERE)
 
 
@@ -154,13 +154,15 @@ def test_names_of_columns_from_a_damaged_schema_leave_the_error_one_short_line(t
 def test_a_truncated_file_and_a_wrong_column_are_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     parquet.write_table(table(range(9)), path) if name == "a.parquet" else write_arrow(path, table(range(9)))
-    for column, told in (("picture", "no column 'picture'"), ("label", "the column 'label' holds int64")):
+    for column, told in (("picture", "no column 'picture'"), ("label", "the column 'label' contains int64")):
         with pytest.raises(InputError, match=rf"^{WHERE}\.column: .*{name}: {told}"):
             open_source(source(path, column=column), WHERE)["all"].names()
     whole = path.read_bytes()
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=rf"^{WHERE}\.path: .*{name}: not a readable \w+ file .*; fetch it again$"):
+        with pytest.raises(
+            InputError, match=rf"^{WHERE}\.path: .*{name}: not a readable \w+ file .*; download it again$"
+        ):
             open_source(source(path), WHERE)["all"].names()
     if name == "a.arrow":  # without its end mark, between two groups, the library would accept the rest as whole
         path.write_bytes(whole[: -len(huggingface.END)])
@@ -183,7 +185,7 @@ def test_a_group_of_rows_that_declares_too_much_is_not_read(tmp_path: Path, monk
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"^{WHERE}\.path: /no/such does not exist; the folder of"):
         raw_files(source(Path("/no/such")), WHERE)
-    with pytest.raises(InputError, match="holds no files of data"):
+    with pytest.raises(InputError, match="contains no data files"):
         raw_files(source(tmp_path), WHERE)
     with pytest.raises(ValueError, match="split: validation_split needs another split"):
         source(tmp_path, validation_split="test")
@@ -199,6 +201,4 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
-    assert last.endswith(
-        "x: the package pyarrow reads Hugging Face datasets and is not installed; `pip install pyarrow` adds it"
-    )
+    assert last.endswith("x: reading a Hugging Face dataset needs pyarrow; run `pip install pyarrow`")

@@ -98,8 +98,7 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
     jobs = plan({"path": "nowhere"})
     told = [line for line in obstacles(jobs, unfinished(jobs)) if "nowhere" in line]
     assert told == [
-        f"{sort}s.tuned.initial_weights.path: nowhere/{EXPORTED[sort]} does not exist; a run that reads it needs that"
-        " file"
+        f"{sort}s.tuned.initial_weights.path: nowhere/{EXPORTED[sort]} does not exist; the run needs this file"
         for sort in ("autoencoder", "diffusion")
     ]
     make(jobs(planned).values())

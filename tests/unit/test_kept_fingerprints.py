@@ -108,7 +108,7 @@ def test_a_collection_that_is_not_there_leaves_what_is_kept(lose: Any, caplog: p
     assert {path: path.read_bytes() for path in (*FINGERPRINTS.iterdir(), LAST_SEEN)} == files
     (line,) = lines(caplog)
     assert line.startswith(f"{WHERE}.path: cats ")
-    assert line.endswith("; its kept fingerprint stands")
+    assert line.endswith("; its stored fingerprint is used")
 
 
 @pytest.mark.parametrize("lose", [empty, remove, lose_the_images, lose_what_the_links_are_to])
@@ -148,9 +148,7 @@ def test_a_changed_image_of_the_same_size_is_another_collection(caplog: pytest.L
     Path("cats/2.png").write_bytes(content)
     after = kept()
     assert after["sha256"] != before["sha256"]
-    assert lines(caplog) == [
-        f"{WHERE}: other files than when its fingerprint was kept; what depends on them is made again"
-    ]
+    assert lines(caplog) == [f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"]
     assert looked() == after
 
 
@@ -185,7 +183,7 @@ def test_a_fingerprint_that_is_not_what_was_kept_is_named() -> None:
     ours = kept()
     (path,) = FINGERPRINTS.iterdir()
     path.write_text(path.read_text().replace(ours["sha256"], "0" * 64))
-    with pytest.raises(InputError, match=f"{path}: damaged: .* bring it back with git, or delete it"):
+    with pytest.raises(InputError, match=f"{path}: damaged: .* restore it with git, or delete it"):
         looked()
     path.unlink()
     assert looked()["sha256"] == ours["sha256"]
@@ -220,7 +218,7 @@ def test_a_damaged_kept_file_is_one_line(content: str) -> None:
     kept()
     (path,) = FINGERPRINTS.iterdir()
     path.write_text(content)
-    with pytest.raises(InputError, match=f"^{path}: not a readable fingerprint; bring it back with git, or delete it"):
+    with pytest.raises(InputError, match=f"^{path}: not a readable fingerprint; restore it with git, or delete it"):
         looked()
 
 

@@ -168,7 +168,7 @@ def test_an_image_that_does_not_fit_the_crop_is_skipped(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "images", 4, (16, 16))
     picture(0, (16, 12)).save(source / "flat.png")
     manifest = prepared(tmp_path, dataset(source, crop="none"))[2]
-    assert reasons(manifest) == {"flat.png": "16x12 is not square; crop: center would cut it"}
+    assert reasons(manifest) == {"flat.png": "16x12 is not square; crop: center would crop it"}
 
 
 # Splits

@@ -170,7 +170,7 @@ def test_lsun_brings_its_own_split(tmp_path: Path) -> None:
         # Reading it would end the process with SIGBUS.
         (
             lambda content: content[: len(content) // 2],
-            r"cut: truncated: data.mdb has \d+ bytes of \d+; fetch it again",
+            r"cut: truncated: data.mdb has \d+ of \d+ bytes; download it again",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
         for index in range(2):
             archive.writestr("a.png", encoded(picture(index)))
-    with pytest.raises(InputError, match=r"a\.zip: two members are named a\.png; make the zip again"):
+    with pytest.raises(InputError, match=r"a\.zip: two members are named a\.png; create the zip again"):
         only_part(ZipSource(kind="zip", path=tmp_path / "a.zip")).names()
 
 
@@ -222,10 +222,10 @@ IMAGES = np.zeros((2, 3, 4), np.uint8)
             b"\x00\x00\x08\x01" + idx(IMAGES)[4:],
             "starts with 00000801; an IDX file .* with 00000803",
         ),
-        (idx(IMAGES)[:-1], "asks for 24 bytes of pixels, it holds 23"),
-        (idx(IMAGES) + b"x", "asks for 24 bytes of pixels, it holds more"),
-        (gzip.compress(idx(IMAGES)[:-1]), "asks for 24 bytes of pixels, it holds 23"),
-        (gzip.compress(idx(IMAGES) + b"xyz"), "it holds more"),
+        (idx(IMAGES)[:-1], "announces 24 bytes of pixels, but it has 23"),
+        (idx(IMAGES) + b"x", "announces 24 bytes of pixels, but it has more"),
+        (gzip.compress(idx(IMAGES)[:-1]), "announces 24 bytes of pixels, but it has 23"),
+        (gzip.compress(idx(IMAGES) + b"xyz"), "it has more"),
         (gzip.compress(idx(IMAGES))[:-12], "not a readable IDX file"),
         (idx(np.zeros((0, 3, 4), np.uint8)), "0 images"),
     ],
@@ -255,7 +255,9 @@ def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, name: 
 def test_a_damaged_embedded_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "images.gz").write_bytes(b"no gzip")
     monkeypatch.setattr(sources, "embedded_path", lambda source: tmp_path / "images.gz")
-    with pytest.raises(InputError, match=r"datasets.cats.source: .*images.gz: not readable \(.*\); install again"):
+    with pytest.raises(
+        InputError, match=r"datasets.cats.source: .*images.gz: not readable \(.*\); reinstall the package"
+    ):
         only_part(EmbeddedSource(kind="embedded"))
 
 
@@ -270,8 +272,8 @@ def test_a_damaged_embedded_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tm
         (ZipSource(kind="zip", path=Path("/no/x.zip")), "/no/x.zip does not exist; the path of a file"),
         (ZipSource(kind="zip", path=Path("/")), "/ is a folder; the path of a file"),
         (IdxSource(kind="idx", path=Path("/no/x.gz")), "/no/x.gz does not exist; the path of a file"),
-        (LmdbSource(kind="lmdb", path=Path("/no/such")), "/no/such does not exist; the folder that holds"),
-        (LmdbSource(kind="lmdb", path=Path("/")), "/ holds no data.mdb"),
+        (LmdbSource(kind="lmdb", path=Path("/no/such")), "/no/such does not exist; a folder with data.mdb"),
+        (LmdbSource(kind="lmdb", path=Path("/")), "/ contains no data.mdb"),
     ],
 )
 def test_missing_paths_are_one_line_with_the_key(source: Source, line: str) -> None:

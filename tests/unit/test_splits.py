@@ -53,7 +53,7 @@ def test_where_all_validation_images_are_training_images_none_is_left(tmp_path: 
     folder = folder_of(tmp_path / "same", 3)
     for name in ("003.png", "004.png"):
         (folder / name).write_bytes((folder / "000.png").read_bytes())
-    with pytest.raises(InputError, match=r"all 2 validation images have .*; no validation image is left"):
+    with pytest.raises(InputError, match=r"all 2 validation images have .*; no validation image remains"):
         prepared(tmp_path, dataset(folder))
 
 
@@ -107,10 +107,10 @@ def test_splits_are_disjoint_and_of_the_asked_size(count: int, validation: int, 
 def test_nothing_usable_and_nothing_to_train_are_one_line(tmp_path: Path) -> None:
     source = tmp_path / "images"
     source.mkdir()
-    with pytest.raises(InputError, match=r"^datasets.cats.source: holds no images"):
+    with pytest.raises(InputError, match=r"^datasets.cats.source: contains no images"):
         prepared(tmp_path, dataset(source))
     (source / "a.png").touch()
-    with pytest.raises(InputError, match="none of its images can be used"):
+    with pytest.raises(InputError, match="none of its images is usable"):
         prepared(tmp_path, dataset(source))
     picture().save(source / "b.png")
     picture().save(source / "c.png")
@@ -124,5 +124,7 @@ def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_
     assert (len(train), len(validation)) == (5, 3)
     assert manifest["names"]["train"] == [f"{index:03d}.png" for index in range(5)]
     assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
-    with pytest.raises(InputError, match=r"datasets\.cats\.split\.tuning: below the 8 training images"):
+    with pytest.raises(
+        InputError, match=r"datasets\.cats\.split\.tuning: must be below the number of training images, 8"
+    ):
         prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))

@@ -68,11 +68,11 @@ def test_bad_input_ends_with_one_line_and_exit_code_2(monkeypatch, capsys, tmp_p
 
     def stage() -> None:
         log_to(log_file)
-        raise InputError("x.zip: holds no images;\nput some in")
+        raise InputError("x.zip: contains no images;\nput some in")
 
     assert run(stage, monkeypatch) == 2
-    assert capsys.readouterr().err == "error: x.zip: holds no images; put some in\n"
-    assert log_file.read_text().endswith("error: x.zip: holds no images; put some in\n")
+    assert capsys.readouterr().err == "error: x.zip: contains no images; put some in\n"
+    assert log_file.read_text().endswith("error: x.zip: contains no images; put some in\n")
 
 
 def test_a_stage_that_succeeds_exits_with_0(monkeypatch, restored_signals):
