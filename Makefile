@@ -103,8 +103,8 @@ fuzz: $(TEST)  ## feed damaged files to every reader for ten minutes
 mutations: $(TEST) $(NETWORKS)  ## make fifty small mistakes in the numerical code and report which test notices each
 	python tests/mutations/run.py
 
-gpu-check: setup  ## check training, decoding and sampling on this machine's GPU, or the rest on a CPU
-	bright gpu-check
+gpu-check: $(TEST)  ## check training, decoding and sampling on this machine's GPU, or the rest on a CPU
+	pytest -rA --show-capture=stdout tests/gpu
 
 benchmark: $(TEST) $(NETWORKS)  ## measure speeds, as ratios side by side
 	python tests/benchmarks/benchmark_retrieval.py

@@ -24,7 +24,7 @@ from pipeline.base.process import cores
 from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.estimation.devices import choose_card, this_device
-from pipeline.estimation.fitting import memory_warnings
+from pipeline.estimation.memory import memory_warnings
 from pipeline.estimation.report import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest

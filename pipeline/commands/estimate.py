@@ -1,4 +1,4 @@
-"""Before spending: the hours and GPU-hours of a config, per stage and in total, as far as they are known."""
+"""What a config costs: hours and GPU-hours by stage, memory of each training, disk; no GPU is needed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,21 +20,26 @@ from pipeline.stages.common import Jobs
 def estimate(
     config: ConfigArgument = DEMO,
     device: Annotated[
-        str | None, typer.Option(help=f"{', '.join(DEVICES)}, or a name for --tflops; this machine's without it.")
+        str | None,
+        typer.Option(
+            help=f"{', '.join(DEVICES)}, also with its memory (a100-40gb), or any name with --tflops."
+            " By default this machine's."
+        ),
     ] = None,
     tflops: Annotated[
-        float | None, typer.Option(min=1e-3, help="The rate that the device reaches, in place of the table's.")
+        float | None, typer.Option(min=1e-3, help="The rate that the device reaches, instead of the table's.")
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side, on all nodes together.")] = 1,
     all_networks: Annotated[
-        bool, typer.Option("--all-networks", help="Plan metrics too whose network has no weights here.")
+        bool, typer.Option("--all-networks", help="Also plan the metrics whose network has no weights here.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Also write it there, with every job.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the estimate to this file, with every job.")] = None,
 ) -> None:
-    """Say what a config costs: what is missing still, and the whole.
+    """Estimate the time, memory and disk of a config: of the missing jobs, and of the whole.
 
-    Times come from records of finished jobs; those of trainings, where there is none, from the operations of
-    their steps and a device's rate. The last column says which.
+    Times come from the records of finished jobs; those of trainings without a record, from a device's rate and the
+    operations of their steps, counted on a simulated GPU. The last column says which. Exit code 1 if a training does
+    not fit the GPU that --device names.
     """
     chosen = choose_device(device, tflops)
     jobs = Jobs(read_config(config), every_network=all_networks)
@@ -42,10 +47,12 @@ def estimate(
     print(text(found))
     if json is not None:
         write_json(json, facts(found))
+    if device is not None and found.too_large:
+        raise typer.Exit(1)
 
 
 def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
-    """The estimate of a config's run with so many GPUs; `config` is its name for people."""
+    """The estimate of a config's run on so many GPUs; config: its readable name."""
     times = job_times(jobs, device)
     chain_s, chain = longest_chain(jobs(planned).values(), times)
     networks = [] if jobs.every_network else jobs.config.evaluation.networks

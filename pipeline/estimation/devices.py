@@ -1,4 +1,4 @@
-"""Devices and the rates that an estimate reckons with: the makers' peaks, and an assumed share of them."""
+"""Devices of an estimate, and the work and memory of a training on them."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,16 +11,17 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations, apart because devices do them at different rates."""
+    """Floating-point operations, by kind, since devices run the two at different rates."""
 
     convolutions: float = 0.0
     products: float = 0.0
+    """Matrix products."""
 
     def __add__(self, other: "Work") -> "Work":
         return Work(self.convolutions + other.convolutions, self.products + other.products)
 
-    def __mul__(self, times: float) -> "Work":
-        return Work(self.convolutions * times, self.products * times)
+    def __mul__(self, factor: float) -> "Work":
+        return Work(self.convolutions * factor, self.products * factor)
 
     @property
     def total(self) -> float:
@@ -28,10 +29,45 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Work and memory of one call on the device; memory in bytes."""
+
+    operations: int
+    """About one kernel each."""
+    work: Work
+    """Floating-point operations, two for each multiply-accumulate of convolutions and matrix products."""
+    kept: int
+    """The largest amount that graphs keep for their backward passes at one time."""
+    peak: int
+    """The largest amount on the device at one time."""
+    to_device: int
+    to_host: int
+    """Copies."""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """The cost of a training."""
+
+    batch: int
+    """Of one process."""
+    processes: int
+    precision: str
+    parameters: int
+    """Of all trained networks."""
+    weights: int
+    """Bytes on the device between steps: weights, gradients, the states of Adam, the EMA, frozen networks."""
+    step: Cost
+    """Of the kind of step with the largest peak."""
+    work: Work
+    """Of all steps and all processes."""
+
+
+@dataclass(frozen=True)
 class Device:
     """Peak rates in TFLOP/s without sparsity, and the share of them that trainings here are assumed to reach.
 
-    PyTorch's defaults decide which peak counts in 32 bits: convolutions may use TF32, matrix products not.
+    The rates in 32 bits follow PyTorch's defaults: TF32 in convolutions, not in matrix products.
     """
 
     name: str
@@ -41,16 +77,16 @@ class Device:
     """In 16 bits (`execution.precision`)."""
     share: float
     matches: str
-    """What the name that the driver gives has in it."""
+    """Part of the name that the driver reports."""
     memory_gib: float | None = None
-    """None: not known, or the machine's."""
+    """None where it is unknown."""
 
     @property
     def is_gpu(self) -> bool:
         return self.name != CPU
 
     def seconds(self, work: Work, precision: str = "fp32") -> float:
-        """Seconds of one device, or of one core."""
+        """Seconds on one device, or on one core of a CPU."""
         if precision in ("fp16", "bf16"):
             return work.total / (self.half * self.share * TERA)
         if precision == "tf32":
@@ -80,43 +116,45 @@ DEVICES = {
 
 
 def this_device() -> str:
-    """This machine's device, as the driver names it."""
+    """This machine's device, by the driver's name."""
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
 
 
-def _told_memory(name: str) -> float | None:
-    """GiB that a name says."""
-    told = re.search(r"(\d+) ?gi?b", name.lower())
-    return float(told[1]) if told else None
+def choose_device(name: str | None, tflops: float | None) -> Device:
+    """The device of a name (the driver's or the table's), by default this machine's; tflops: the rate that it reaches.
+
+    A name may contain the memory, as the driver's names do: a100-40gb, NVIDIA A100-SXM4-40GB.
+    """
+    wanted = name or this_device()
+    if tflops is not None:
+        label = name or f"a GPU of {tflops:g} TFLOP/s"
+        return Device(label, tflops, tflops, tflops, 1.0, label, _memory_in(wanted))
+    if device := _in_table(wanted):
+        return device
+    known = ", ".join(DEVICES)
+    raise InputError(f"--device: {wanted!r} is not in the table, which has {known}; give the rate it reaches, --tflops")
 
 
 def choose_card(name: str) -> Device:
-    """A device for its memory alone: one of the table, or any GPU whose name says its memory."""
-    try:
-        return choose_device(name, None)
-    except InputError:
-        if told := _told_memory(name):
-            return Device(name, 0, 0, 0, 1, name, told)
-        known = ", ".join(one.name for one in DEVICES.values() if one.memory_gib)
-        raise InputError(
-            f"--device: {name!r} is not in the table, which has {known}; say its memory too, such as {name}-48gb"
-        ) from None
+    """A device whose memory alone matters: one of the table, or any GPU whose name contains its memory."""
+    if device := _in_table(name):
+        return device
+    if memory := _memory_in(name):
+        return Device(name, 0, 0, 0, 1, name, memory)
+    known = ", ".join(one.name for one in DEVICES.values() if one.memory_gib)
+    raise InputError(f"--device: {name!r} is not in the table, which has {known}; add its memory, such as {name}-48gb")
 
 
-def choose_device(name: str | None, tflops: float | None) -> Device:
-    """The device of a name (the driver's or the table's), else this machine's; `tflops`: a reached rate.
-
-    A name may say its memory, as the driver's do: a100-40gb, NVIDIA A100-SXM4-40GB.
-    """
-    if tflops is not None:
-        wanted = name or f"a GPU of {tflops:g} TFLOP/s"
-        return Device(wanted, tflops, tflops, tflops, 1.0, wanted)
-    wanted = name or this_device()
+def _in_table(name: str) -> Device | None:
     for device in DEVICES.values():
-        if device.matches.lower() in wanted.lower():
-            told = _told_memory(wanted)
-            return replace(device, memory_gib=told) if told else device
-    known = ", ".join(DEVICES)
-    raise InputError(f"--device: {wanted!r} is not in the table, which has {known}; give the rate it reaches, --tflops")
+        if device.matches.lower() in name.lower():
+            return replace(device, memory_gib=_memory_in(name) or device.memory_gib)
+    return None
+
+
+def _memory_in(name: str) -> float | None:
+    """The GiB that a device's name contains."""
+    found = re.search(r"(\d+) ?gi?b", name.lower())
+    return float(found[1]) if found else None

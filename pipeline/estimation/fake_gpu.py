@@ -1,10 +1,10 @@
-"""A GPU that is not there: its tensors have shapes, types and a device, but no numbers, so that any size costs nothing.
+"""A simulated GPU: its tensors have shapes, types and a device but no data, so models of any size cost nothing.
 
-Within `FakeGPU` the CPU's tensors are real and those on `device` are fake: the project's own code runs on it unchanged,
-with autograd and autocast. What a GPU refuses, it refuses: tensors of two devices in one operation, and a value of the
-device that Python asks for, on which the host would have to wait. It counts what the device does and what it holds.
+Within `FakeGPU` the CPU's tensors are real and those on `device` are fake. The project's own code runs unchanged on it,
+with autograd and autocast. It fails as on a GPU where one operation mixes tensors of two devices, and wherever the host
+would wait for a value of the device. It counts the device's operations and memory.
 
-The device is torch's private-use backend. Its autocast has CUDA's rules for the operations that are used here, its
+The device is torch's private-use backend. Its autocast has CUDA's rules for the operators that are used here; its
 attention is CUDA's memory-efficient one.
 """
 
@@ -12,7 +12,7 @@ import functools
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,37 +34,33 @@ from torch.utils.weak import WeakIdKeyDictionary
 from pipeline.estimation.devices import Work
 
 NAME = "fakegpu"
-BLOCK = 512  # bytes: what CUDA's allocator rounds up to
-DRAWN = 2**16  # numbers of a tensor on the CPU above which initial values are not drawn: they only travel to the device
+BLOCK = 512  # bytes: the granularity of CUDA's allocator
+DRAWN = 2**16  # larger tensors on the CPU get no random values: they are only copied to the device
 aten = torch.ops.aten
 
-# As torch.autocast does on CUDA ("CUDA ops that can autocast"), of what occurs here.
+# The rules of torch.autocast on CUDA ("CUDA ops that can autocast") for the operators that occur here.
 TO_HALF = ("conv2d", "conv_transpose2d.input", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm")
 TO_FLOAT = (
     *("layer_norm", "group_norm", "softmax.int", "log_softmax.int", "nll_loss", "kl_div", "mse_loss", "l1_loss"),
     *("softplus", "rsqrt", "exp", "log", "reciprocal", "pow.Tensor_Scalar", "cdist", "cumsum", "prod", "norm.Scalar"),
     *("sum", "sum.dim_IntList", "upsample_nearest2d", "upsample_bilinear2d"),
 )
-WIDEST = ("cat", "stack", "addcmul", "addcdiv")  # take the widest type among their tensors
-OPERATORS = ("aten", "bright")  # torch's, and kernels of this project
+WIDEST = ("cat", "stack", "addcmul", "addcdiv")  # run in the widest type of their tensors
+OPERATORS = ("aten", "bright")  # namespaces of torch and of this project's kernels
 NO_WORK = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "_unsafe_view", "lift_fresh")
 
 
-class HostWaits(RuntimeError):
-    """A step asks for a value that lies on the device."""
-
-
-class NoFakeGPU(RuntimeError):
-    """This PyTorch is too old for one."""
+class NotCounted(RuntimeError):
+    """The host waits for a value of the device, or this PyTorch is too old to simulate one."""
 
 
 @functools.cache
 def fake_device() -> torch.device:
-    """The device, registered at first use: once in a process, for good."""
+    """The device; it is registered at the first call and stays registered in this process."""
     try:
         from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
     except ImportError:
-        raise NoFakeGPU(f"torch {torch.__version__} has no Python backends; counting costs needs 2.10") from None
+        raise NotCounted(f"torch {torch.__version__} has no Python backends; counting needs 2.10 or newer") from None
 
     class Module(_DummyBackendModule):
         def get_amp_supported_dtype(self) -> list[torch.dtype]:
@@ -80,7 +76,7 @@ def fake_device() -> torch.device:
         )
     )
     others.fallback(fallthrough_kernel)
-    for names, choose in ((TO_HALF, _half), (TO_FLOAT, _float), (WIDEST, _widest)):
+    for names, choose in ((TO_HALF, _half), (TO_FLOAT, lambda tensors: torch.float32), (WIDEST, _widest)):
         for name in names:
             autocast.impl(name, _cast_first(_overload(name), choose))
     autocast.impl("scaled_dot_product_attention", _cast_first(aten.scaled_dot_product_attention.default, _half))
@@ -89,7 +85,7 @@ def fake_device() -> torch.device:
     return torch.device(f"{NAME}:0")
 
 
-_kept_alive: list[Library] = []  # a library's registrations end with it
+_kept_alive: list[Library] = []  # a registration ends when its library is collected
 
 
 def _overload(name: str) -> Any:
@@ -101,16 +97,12 @@ def _half(tensors: list[Tensor]) -> torch.dtype:
     return torch.get_autocast_dtype(NAME)
 
 
-def _float(tensors: list[Tensor]) -> torch.dtype:
-    return torch.float32
-
-
 def _widest(tensors: list[Tensor]) -> torch.dtype:
     return functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
 
 
 def _cast_first(operator: Any, choose: Callable[[list[Tensor]], torch.dtype]) -> Callable[..., Any]:
-    """The operator on tensors of one type, without autocast inside."""
+    """The operator with its tensors cast to one type, and without autocast inside."""
     off = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -142,31 +134,45 @@ def _fused_attention(
 
 
 def _swap_others(one: Tensor, other: Tensor) -> None:
-    """torch's, which fails on fake tensors, where `Module.to` comes to a weight that is on the device already."""
+    """`torch.utils.swap_tensors`, without swapping a fake tensor with itself, which fails (`Module.to` tries it)."""
     if one.untyped_storage()._cdata != other.untyped_storage()._cdata:
         swap_tensors(one, other)
 
 
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among an operator's arguments or results; pytree's functions are several times slower."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _device(tensor: Tensor) -> torch.device:
+    """`tensor.device`, which is a dispatched call of its own for a fake tensor."""
+    return tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
+
+
 class FakeGPU(TorchDispatchMode):
-    """Runs what happens on the device without numbers, and counts it; the rest runs as it always does."""
+    """Runs the device's operations without data and counts them; the CPU's run as usual."""
 
     def __init__(self) -> None:
         super().__init__()
         self.device = fake_device()
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.operations: Counter[str] = Counter()
-        """Work of the device by operator; views and allocations are none. One is about one kernel."""
+        """The device's operations by operator, without views and allocations; each is about one kernel."""
         self.work = Work()
         """Floating-point operations of convolutions and matrix products."""
         self.to_device = self.to_host = 0
         """Copies."""
         self.held = self.peak = self.kept = self.most_kept = 0
-        """Bytes on the device now and at most; those of them that a graph keeps for its backward pass."""
+        """Bytes on the device now and at most; those that graphs keep for backward passes now and at most."""
         self._known = WeakIdKeyDictionary()
         self._saved = WeakIdKeyDictionary()
 
     def __enter__(self) -> "FakeGPU":
-        # The engine's own threads know nothing of modes.
+        # Dispatch modes do not reach the autograd engine's own threads.
         self._threads = torch.autograd.is_multithreading_enabled()
         torch.autograd.set_multithreading_enabled(False)
         torch.utils.swap_tensors = _swap_others
@@ -179,7 +185,7 @@ class FakeGPU(TorchDispatchMode):
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """From here on everything counts from nothing; what lies on the device is held, not kept for a backward."""
+        """Reset the counts. Tensors that are on the device already do not count as kept for a backward pass."""
         self.operations, self.work, self.to_device, self.to_host = Counter(), Work(), 0, 0
         self.peak, self.kept, self.most_kept = self.held, 0, 0
         before = WeakIdKeyDictionary(dict.fromkeys(self._known.keys()))
@@ -193,19 +199,21 @@ class FakeGPU(TorchDispatchMode):
             yield
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.prim.device.default and isinstance(args[0], FakeTensor):
+            return args[0].fake_device  # most calls ask for the device of a tensor
         kwargs = kwargs or {}
-        tensors = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        tensors = list(_tensors((*args, *kwargs.values())))
         fake = [one for one in tensors if isinstance(one, FakeTensor)]
         if not fake and kwargs.get("device") != self.device:
             return self._on_the_host(func, tensors, args, kwargs)
-        args, kwargs = pytree.tree_map_only(Tensor, self._faked, (args, kwargs))
+        if len(fake) < len(tensors):
+            args, kwargs = pytree.tree_map_only(Tensor, self._faked, (args, kwargs))
         try:
             with self.fake:
                 out = func(*args, **kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
-            raise HostWaits(f"{func}: the host waits for a value of the device") from error
-        made = [one for one in pytree.tree_leaves(out) if isinstance(one, Tensor)]
-        self._count(func, args, kwargs, out, fake, made)
+            raise NotCounted(f"{func}: the host waits for a value of the device") from error
+        self._count(func, args, kwargs, out, fake, list(_tensors((out,))))
         return out
 
     def _on_the_host(self, func: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
@@ -221,11 +229,11 @@ class FakeGPU(TorchDispatchMode):
         return tensor if isinstance(tensor, FakeTensor) else self.fake.from_tensor(tensor)
 
     def _count(self, func: Any, args: Any, kwargs: Any, out: Any, fake: list[Tensor], made: list[Tensor]) -> None:
-        read, written = ({one.device == self.device for one in some} for some in (fake, made))
+        read, written = ({_device(one) == self.device for one in some} for some in (fake, made))
         if True not in read | written:
             return
         for one in made:
-            if one.device == self.device and (storage := one.untyped_storage()) not in self._known:
+            if _device(one) == self.device and (storage := one.untyped_storage()) not in self._known:
                 self._hold(storage)
         if func is aten._to_copy.default and read != written:
             self.to_device += written == {True}
@@ -247,10 +255,10 @@ class FakeGPU(TorchDispatchMode):
         self.held += size
         self.peak = max(self.peak, self.held)
 
-        def freed() -> None:
+        def free() -> None:
             self.held -= size
 
-        weakref.finalize(storage, freed)
+        weakref.finalize(storage, free)
 
     def _keep(self, storage: torch.UntypedStorage) -> None:
         if storage in self._saved or storage not in self._known:
@@ -259,7 +267,7 @@ class FakeGPU(TorchDispatchMode):
         self.kept += size
         self.most_kept = max(self.most_kept, self.kept)
 
-        def freed() -> None:
+        def free() -> None:
             self.kept -= size
 
-        weakref.finalize(storage, freed)
+        weakref.finalize(storage, free)

@@ -1,8 +1,8 @@
-"""An estimate as a table for people, and as JSON; its images are counted also before a dataset is prepared."""
+"""The estimate of a config's run: time, memory and disk, as tables for people and as JSON."""
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from tabulate import tabulate
 
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.data.fingerprint import split_counts
-from pipeline.estimation.devices import Device
+from pipeline.estimation.devices import TERA, Device, TrainingCost
+from pipeline.estimation.memory import CONTEXT_GIB, FRAGMENTATION, GIBI, fits, needed_gib, too_large
 from pipeline.estimation.times import JobTime, Known
 from pipeline.plan.shards import planned, shards
 from pipeline.settings.dataset import Dataset
@@ -18,12 +19,13 @@ from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.datasets import dataset, raw_images
 
-UNKNOWN = 10_000  # images for training, where nothing tells
+ASSUMED_IMAGES = 10_000  # for training, where no source has a count
+HOUR, MILLION = 3600, 1e6
 
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """Images of both splits, and how they are known."""
+    """Images of both splits, and the source of the counts."""
 
     train: int
     validation: int
@@ -31,7 +33,7 @@ class ImageCounts:
 
 
 def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manifest: Path) -> ImageCounts:
-    """From the manifest, else from the fingerprint, else from the config's `expected`, else an assumption."""
+    """From the manifest, else the fingerprint of the raw images, else the config's `expected`, else an assumption."""
     if manifest.exists():
         facts = json.loads(manifest.read_text(encoding="utf-8"))
         return ImageCounts(facts["train"]["count"], facts["validation"]["count"], "prepared")
@@ -39,16 +41,13 @@ def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manif
         return ImageCounts(found["train"], found["validation"], "raw images")
     if dataset.expected is not None:
         return ImageCounts(dataset.expected.train, dataset.expected.validation, f"datasets.{name}.expected")
-    validation = dataset.split.validation or UNKNOWN // 10
-    return ImageCounts(UNKNOWN, validation, f"assumed, since nothing tells; datasets.{name}.expected would")
-
-
-HOUR = 3600
+    validation = dataset.split.validation or ASSUMED_IMAGES // 10
+    return ImageCounts(ASSUMED_IMAGES, validation, f"assumed; set datasets.{name}.expected")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """All that the command prints."""
+    """All numbers of an estimate."""
 
     config: str
     device: Device
@@ -58,17 +57,38 @@ class Estimate:
     chain_s: float
     chain: list[Job]
     space: dict[str, int]
-    """Bytes that missing results will take at most, by their stages."""
+    """Upper bounds, in bytes, of the missing results by stage."""
     absent: list[str]
     """Metric networks without weights here, whose jobs are not in the plan."""
 
+    @property
+    def costs(self) -> dict[str, TrainingCost]:
+        """The counted trainings, by entry."""
+        found = {one.shard.job.entry: one.cost for one in self.times if isinstance(one.cost, TrainingCost)}
+        return dict(sorted(found.items()))
+
+    @property
+    def not_counted(self) -> dict[str, str]:
+        """Why the other trainings could not be counted, by entry."""
+        return {one.shard.job.entry: one.cost for one in self.times if isinstance(one.cost, str)}
+
+    @property
+    def too_large(self) -> list[str]:
+        """A line for each training that does not fit the device."""
+        return [
+            too_large(entry, cost, self.device)
+            for entry, cost in self.costs.items()
+            if fits(cost, self.device) is False
+        ]
+
 
 def facts(estimate: Estimate) -> dict[str, Any]:
-    """The estimate as JSON values; times in seconds."""
+    """The estimate as JSON values: seconds, bytes, floating-point operations."""
     by_stage = {stage: [one for one in estimate.times if one.shard.job.stage.name == stage] for stage in all_stages()}
     return {
         "config": estimate.config,
         "device": str(estimate.device),
+        "device_memory_gib": estimate.device.memory_gib,
         "gpus": estimate.gpus,
         "images": {name: vars(found) for name, found in estimate.images.items()},
         "longest_chain_s": estimate.chain_s,
@@ -80,6 +100,12 @@ def facts(estimate: Estimate) -> dict[str, Any]:
             | {"seconds_missing": None if one.seconds is None else one.missing_s}
             for one in estimate.times
         ],
+        "trainings": {
+            entry: asdict(cost) | {"needed_gib": needed_gib(cost), "fits": fits(cost, estimate.device)}
+            for entry, cost in estimate.costs.items()
+        },
+        "not_counted": estimate.not_counted,
+        "too_large": estimate.too_large,
         "disk_bytes": estimate.space,
         "notes": notes(estimate),
     }
@@ -100,23 +126,22 @@ def _sums(times: list[JobTime]) -> dict[str, Any]:
 def text(estimate: Estimate) -> str:
     """The estimate as lines for a terminal."""
     found = facts(estimate)
-    rows = [_row(stage, sums) for stage, sums in (found["stages"] | {"total": found["total"]}).items()]
+    rows = [_time_row(stage, sums) for stage, sums in (found["stages"] | {"total": found["total"]}).items()]
     header = ["stage", "jobs", "hours", "GPU-hours", "known by"]
     if not estimate.device.is_gpu:
         header, *rows = ([*row[:3], *row[4:]] for row in (header, *rows))
-    return "\n".join(
-        [
-            f"{estimate.config} on {estimate.device.name}; missing / whole where they differ",
-            "",
-            tabulate(rows, header, tablefmt="simple", stralign="right", colalign=("left",), disable_numparse=True),
-            "",
-            *_wall(estimate, found["total"]),
-            *(f"- {line}" for line in notes(estimate)),
-        ]
-    )
+    lines = [f"{estimate.config} on {estimate.device.name}; missing / whole where they differ", ""]
+    lines += [_table(header, rows), "", *_wall_clock(estimate, found["total"]), ""]
+    if estimate.costs:
+        lines += ["One step of each training on a GPU:", "", training_table(estimate), ""]
+    return "\n".join([*lines, *(f"- {line}" for line in (*estimate.too_large, *notes(estimate)))])
 
 
-def _row(name: str, sums: dict[str, Any]) -> list[str]:
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    return tabulate(rows, header, tablefmt="simple", stralign="right", colalign=("left",), disable_numparse=True)
+
+
+def _time_row(name: str, sums: dict[str, Any]) -> list[str]:
     known = sums["known"]
     basis = ", ".join(f"{count} {known_by}" for known_by, count in known.items()) if len(known) > 1 else "".join(known)
     return [name, _pair(sums["jobs"], str), _pair(sums["s"], _hours), _pair(sums["gpu_s"], _hours), basis]
@@ -132,8 +157,8 @@ def _hours(seconds: float) -> str:
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
 
 
-def _wall(estimate: Estimate, total: dict[str, Any]) -> list[str]:
-    """No shorter than the longest chain, nor than all work shared by all devices."""
+def _wall_clock(estimate: Estimate, total: dict[str, Any]) -> list[str]:
+    """Lower bounds: the longest chain, and all work shared by all devices."""
     if not total["jobs"]["missing"]:
         return ["Nothing is missing."]
     chain = " > ".join(f"{job.stage.name} {job.label}" for job in estimate.chain) or "none of known time"
@@ -146,28 +171,63 @@ def _wall(estimate: Estimate, total: dict[str, Any]) -> list[str]:
     return lines
 
 
+def training_table(estimate: Estimate) -> str:
+    """One step of each kind of training, on one GPU."""
+    entries: dict[int, list[str]] = {}
+    for entry, cost in estimate.costs.items():
+        entries.setdefault(id(cost), []).append(entry)
+    header = ["training", "batch", "precision", "parameters", "operations", "TFLOP", "kept", "memory"]
+    memory = estimate.device.memory_gib
+    if memory is not None:
+        header.append(f"fits {memory:g} GiB")
+    rows = []
+    for first, *others in entries.values():
+        cost = estimate.costs[first]
+        rows.append([
+            f"{first} and {len(others)} alike" if others else first,
+            str(cost.batch),
+            cost.precision,
+            f"{cost.parameters / MILLION:.1f}M",
+            f"{cost.step.operations:,}",
+            f"{cost.step.work.total / TERA:.1f}",
+            f"{cost.step.kept / GIBI:.1f} GiB",
+            f"{needed_gib(cost):.1f} GiB",
+            *([] if memory is None else ["yes" if fits(cost, estimate.device) else "no"]),
+        ])  # fmt: skip
+    return _table(header, rows)
+
+
 def notes(estimate: Estimate) -> list[str]:
-    """What the numbers rest on and what they leave out, a line each."""
+    """The assumptions behind the numbers, and what they leave out, a line each."""
     lines = [
         f"{name}: {found.train:,} images for training, {found.validation:,} for validation ({found.known_from})"
         for name, found in estimate.images.items()
     ]
     if any(one.known == Known.COUNTED for one in estimate.times):
-        counted = f"the operations of their steps at {estimate.device}; waiting for images and previews are left out"
-        lines.append(f"trainings without a record: {counted}")
+        lines.append(
+            f"trainings without a record: the operations of their steps at {estimate.device};"
+            " waiting for images and previews are left out"
+        )
+    if estimate.costs:
+        lines.append(
+            "a step: the share of one GPU, optimizer included; operations: about one kernel each; kept: for the"
+            f" backward pass; memory: the peak, {FRAGMENTATION - 1:.0%} and {CONTEXT_GIB:g} GiB (assumed) for PyTorch's"
+            " allocator and CUDA's libraries"
+        )
+    lines += [f"{entry}: not counted: {problem}" for entry, problem in estimate.not_counted.items()]
     if unknown := sum(one.known == Known.UNKNOWN and one.share_left > 0 for one in estimate.times):
-        lines.append(f"not in these numbers: {unknown} jobs that no record tells of yet")
+        lines.append(f"not in these numbers: {unknown} jobs without a record")
     if estimate.absent:
-        lines.append(f"not in the plan: metrics of {', '.join(estimate.absent)}, whose weights are not here")
+        lines.append(f"not in the plan: metrics of {', '.join(estimate.absent)}, whose weights are missing here")
     if estimate.space:
-        told = f"disk: at most {readable_bytes(sum(estimate.space.values()))} more under results"
+        total = f"disk: at most {readable_bytes(sum(estimate.space.values()))} more under results"
         most = max(estimate.space, key=lambda stage: estimate.space[stage])
-        lines.append(f"{told}, {readable_bytes(estimate.space[most])} of it by {most}")
+        lines.append(f"{total}, {readable_bytes(estimate.space[most])} of it by {most}")
     return [*lines, "never in these numbers: queues"]
 
 
 def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
-    """The images of each dataset of a config."""
+    """The image counts of each dataset of a config."""
     return {
         name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
         for name, settings in jobs.config.datasets.items()
@@ -175,8 +235,8 @@ def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
 
 
 def missing_space(jobs: Jobs) -> dict[str, int]:
-    """Bytes that what is missing of a plan will take at most, by stages."""
-    from pipeline.estimation.space import space_needed  # with torch, which a command's help can do without
+    """Upper bounds, in bytes, of the missing results of a plan, by stage."""
+    from pipeline.estimation.space import space_needed  # imports torch
 
     missing = [shard for job in jobs(planned).values() for shard in shards(job) if not shard.complete]
 

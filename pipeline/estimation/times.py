@@ -1,4 +1,4 @@
-"""What the jobs of a plan take, and how that is known: from records, else of trainings by counted operations."""
+"""The time of each job of a plan: from records, else, for trainings, from counted operations."""
 
 import csv
 from collections import defaultdict
@@ -8,19 +8,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.progress import Progress
 from pipeline.base.records import State, read_record, record_path
-from pipeline.config.root import Config
-from pipeline.estimation.devices import CPU, DEVICES, Device, Work
-from pipeline.families import parse_autoencoder, parse_generator
+from pipeline.estimation.devices import CPU, DEVICES, Device, TrainingCost
+from pipeline.estimation.memory import trainings
 from pipeline.plan.shards import Shard, planned, shards
-from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.settings.diffusion import Denoising, Diffusion
-from pipeline.settings.fields import CodeSize
 from pipeline.stages.common import Job, Jobs
 
 
 class Known(StrEnum):
-    """How a job's time is known."""
+    """The source of a job's time."""
 
     MEASURED = "measured"
     ALIKE = "like a measured one"
@@ -30,15 +27,18 @@ class Known(StrEnum):
 
 @dataclass(frozen=True)
 class JobTime:
-    """One job of the workflow, or one range of its images."""
+    """The time of one shard."""
 
     shard: Shard
     known: Known
     share_left: float
+    """The share of its work that is still to be done."""
     seconds: float | None = None
-    """Of the whole job on the clock."""
+    """Wall-clock time of the whole job."""
     gpus: int = 0
-    """On all its nodes."""
+    """On all nodes together."""
+    cost: TrainingCost | str | None = None
+    """Of a training, where it was counted; why it could not be counted."""
 
     @property
     def whole_s(self) -> float:
@@ -50,32 +50,41 @@ class JobTime:
 
 
 def job_times(jobs: Jobs, device: Device) -> list[JobTime]:
-    """All jobs of the plan, range by range, on a device."""
-    found = [_time(jobs, shard, device) for job in jobs(planned).values() for shard in shards(job)]
-    alike: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
-    for one in found:
+    """The times of all shards of a plan on a device."""
+    times = [_recorded(shard, device) for job in jobs(planned).values() for shard in shards(job)]
+    # Count the trainings that are still to run, for their memory, and those without a measured time.
+    to_count = [
+        number
+        for number, one in enumerate(times)
+        if one.shard.job.is_training and (one.known != Known.MEASURED or one.share_left > 0)
+    ]
+    with Progress("count operations", len(to_count), "trainings", visible=bool(to_count)) as progress:
+        for number in to_count:
+            times[number] = _counted(times[number], device)
+            progress.advance()
+    # A shard without a record takes as long per image as the measured shards of the same stage and model.
+    measured: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
+    for one in times:
         if one.known == Known.MEASURED and not one.shard.job.is_training:
-            alike[_kind(one)].append(one)
-    return [_like_measured(one, alike[_kind(one)]) if one.known == Known.UNKNOWN else one for one in found]
+            measured[_kind(one)].append(one)
+    return [_like_measured(one, measured[_kind(one)]) if one.known == Known.UNKNOWN else one for one in times]
 
 
-def _time(jobs: Jobs, shard: Shard, device: Device) -> JobTime:
+def _recorded(shard: Shard, device: Device) -> JobTime:
+    """The time in a shard's record, if it ran on such a device or needed none."""
     record, left = read_record(record_path(shard.log)), 0.0 if shard.complete else 1.0
-    here = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
+    comparable = not record.get("gpus") or device.matches.lower() in str(record.get("device")).lower()
     gpus = int(record.get("gpus") or 0) * int(record.get("nodes") or 1) * device.is_gpu
-    if shard.job.is_training:
-        if here and (trained := _trained(shard.job, record)):
-            seconds, share = trained
-            return JobTime(shard, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
-        counted, gpus = training_cost(shard.job.jobs.config, shard.job, device)
-        return JobTime(shard, Known.UNKNOWN if counted is None else Known.COUNTED, left, counted, gpus)
-    if here and record.get("state") == State.DONE:
+    if comparable and shard.job.is_training and (trained := _trained(shard.job, record)):
+        seconds, share = trained
+        return JobTime(shard, Known.MEASURED, min(left, 1 - share), seconds / share, gpus)
+    if comparable and not shard.job.is_training and record.get("state") == State.DONE:
         return JobTime(shard, Known.MEASURED, left, record["seconds"], gpus)
     return JobTime(shard, Known.UNKNOWN, left)
 
 
 def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
-    """Seconds of all attempts of a training, by its history, and the share of its steps that took them."""
+    """Seconds of all attempts of a training, by its history, and the share of its steps that they covered."""
     finished = [Path(output) for output in job.outputs if output.endswith(".history.csv")]
     for path in (*finished, job.work / "history.csv"):
         try:
@@ -88,21 +97,43 @@ def _trained(job: Job, record: dict[str, Any]) -> tuple[float, float] | None:
     return None
 
 
+def _counted(one: JobTime, device: Device) -> JobTime:
+    """A training with its cost and, where no record has it, its time at the device's rate."""
+    # These import torch, which a plan with records alone does not need.
+    from pipeline.estimation.costs import training_cost
+    from pipeline.estimation.fake_gpu import NotCounted
+
+    config = one.shard.job.jobs.config
+    settings = trainings(config)[one.shard.job.entry]
+    execution = settings.execution
+    device = device if execution.gpus else DEVICES[CPU]
+    try:
+        cost = training_cost(config, settings)
+    except NotCounted as error:
+        return replace(one, cost=str(error))
+    if one.known == Known.MEASURED:
+        return replace(one, cost=cost)
+    workers = execution.processes if device.is_gpu else execution.processes * execution.cpu_threads
+    seconds = device.seconds(cost.work, execution.precision) / workers
+    return replace(
+        one, known=Known.COUNTED, seconds=seconds, gpus=execution.processes if device.is_gpu else 0, cost=cost
+    )
+
+
 def _kind(one: JobTime) -> tuple[str, str]:
-    """Jobs of one kind do the same to the same model or dataset; their images may be other ones."""
+    """Equal for shards of one stage on one model or dataset."""
     return one.shard.job.stage.name, one.shard.job.label
 
 
-def _like_measured(one: JobTime, alike: list[JobTime]) -> JobTime:
-    """A job without a record takes for each of its images what the measured ones of its kind took."""
-    if not alike:
+def _like_measured(one: JobTime, measured: list[JobTime]) -> JobTime:
+    if not measured:
         return one
-    per_image = sum(other.whole_s for other in alike) / sum(other.shard.images for other in alike)
-    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=alike[0].gpus)
+    per_image = sum(other.whole_s for other in measured) / sum(other.shard.images for other in measured)
+    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=measured[0].gpus)
 
 
 def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:
-    """The seconds of missing jobs that need each other, which no number of devices shortens; and these jobs."""
+    """The longest sequence of missing jobs that need each other, and its seconds: a lower bound for any cluster."""
     own: dict[tuple[str, str], float] = defaultdict(float)
     for one in times:
         key = one.shard.job.key
@@ -117,64 +148,3 @@ def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, lis
         return chains[key]
 
     return max((chain(job) for job in jobs), key=lambda found: found[0], default=(0.0, []))
-
-
-def training_cost(config: Config, job: Job, device: Device) -> tuple[float | None, int]:
-    """Seconds that a training takes on a device, None where its operations are not counted; and its GPUs."""
-    settings = _settings(job.settings)
-    execution = settings.execution
-    device = device if execution.gpus else DEVICES[CPU]
-    workers = execution.processes if device.is_gpu else execution.processes * execution.cpu_threads
-    work = _work(config, settings)
-    seconds = None if work is None else device.seconds(work, execution.precision) / workers
-    return seconds, execution.processes if device.is_gpu else 0
-
-
-def _settings(settings: dict[str, Any]) -> Any:
-    """Of the model that a training's job trains."""
-    if "diffusion" in settings:
-        return Diffusion.model_validate(settings["diffusion"])
-    if "generator" in settings:
-        return parse_generator(settings["generator"], "generator")
-    return parse_autoencoder(settings["autoencoder"], "autoencoder")
-
-
-def _work(config: Config, settings: Any) -> Work | None:
-    """All operations, counted on networks without numbers; None where this PyTorch can't count them."""
-    # With torch, which a plan of records alone can do without.
-    from pipeline.estimation.costs import training_work
-    from pipeline.estimation.fake_gpu import NoFakeGPU
-    from pipeline.estimation.operations import RECOMPUTED, unet_training
-
-    if isinstance(settings, AutoencoderSettings):
-        return _autoencoder_work(config, settings)
-    if not isinstance(settings, Denoising):
-        try:
-            return training_work(config, settings)
-        except NoFakeGPU:
-            return None
-    model: Any = settings  # on the codes of an autoencoder, or on the images of a dataset
-    if model.autoencoder is not None:
-        size = config.autoencoders[model.autoencoder].code_size
-    else:
-        dataset = config.datasets[model.dataset]
-        size = CodeSize(dataset.resolution, dataset.resolution, dataset.channels)
-    again = RECOMPUTED if model.execution.checkpointing else 1
-    return unet_training(model.unet, size) * (model.training.steps * model.training.batch * again)
-
-
-def _autoencoder_work(config: Config, settings: AutoencoderSettings) -> Work:
-    """Images before the adversarial loss, those that train the critic alone, and the rest."""
-    from pipeline.estimation.operations import Phase, autoencoder_training
-
-    dataset, images = config.datasets[settings.dataset], settings.training.images
-    adversarial = settings.losses.adversarial
-    off = images if adversarial.kind == "none" else min(adversarial.start_images, images)
-    critic_only = min(adversarial.critic_only_images, images - off)
-    phases: dict[Phase, int] = {"off": off, "critic only": critic_only, "on": images - off - critic_only}
-    steps = [
-        autoencoder_training(settings, dataset.resolution, dataset.channels, phase) * count
-        for phase, count in phases.items()
-        if count
-    ]
-    return sum(steps, Work())

@@ -1,5 +1,6 @@
 """torch.compile of a model's networks (`execution.compile`): fewer and larger kernels, other roundings.
 
+Never measured on a GPU: docs/gpus.md lists all such code.
 Only trainings compile. Key codes and images are made by the networks as they are, so that they depend on weights alone.
 """
 

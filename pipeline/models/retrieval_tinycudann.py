@@ -1,8 +1,8 @@
-"""Retrieval by tiny-cuda-nn's HashGrid encoding: CUDA alone, `tcnn` convention, float32.
+"""Retrieval with tiny-cuda-nn's HashGrid encoding: CUDA only, `tcnn` convention, float32.
 
-The package keeps its parameters flat in the order level, entry, feature, as one row of our tables does, so
-our parameter is passed to its encoding in place of its own: one state dict for every strategy. docs/tiny-
-cuda-nn.md tells how to install it.
+The package stores its parameters flat in the order level, entry, feature, like one row of our tables. So our parameter
+replaces that of its encoding, and all strategies have one state dict. docs/tiny-cuda-nn.md has the installation.
+Never measured on a GPU: docs/gpus.md lists all such code.
 """
 
 import importlib

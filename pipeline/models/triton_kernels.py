@@ -1,4 +1,6 @@
-"""The kernels of `retrieval_triton.py`; imported at their first use, since only CUDA builds of torch bring Triton.
+"""The kernels of `retrieval_triton.py`, imported at their first use: only CUDA builds of torch bring Triton.
+
+Never measured on a GPU: docs/gpus.md lists all such code.
 
 A program has BLOCK queries of one group; a query is a pixel of an image, numbered image by image. Tiles are
 (BLOCK, CORNERS), or with WIDTH features a (BLOCK, CORNERS, WIDTH); WIDTH is C_v rounded up to a power of two.

@@ -44,8 +44,6 @@ class AutoencoderTask(TrainingTask):
         if (wanted := settings.losses.perceptual).network != "none":
             loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance)
             self.perceptual = loss.to(self.device)
-        first_full_step = -(-(adversarial.start_images + adversarial.critic_only_images) // self.batch)
-        self.fullest_step = min(first_full_step, self.steps - 1)
         half_life = training.ema_half_life_images
         self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)
         self._make_optimizers()
@@ -90,6 +88,8 @@ class AutoencoderTask(TrainingTask):
         if self.discriminator is None or seen < settings.start_images:
             return "off"
         return "discriminator only" if seen < settings.start_images + settings.critic_only_images else "on"
+
+    kind_of_step = _adversarial_phase
 
     def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
         """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""

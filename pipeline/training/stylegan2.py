@@ -59,12 +59,6 @@ class StyleGAN2Task(TrainingTask):
             how = {"lr": full_rate * share, "betas": betas, "eps": training.epsilon, "fused": self.fused}
             self.optimize(name, torch.optim.Adam(self.modules[name].parameters(), **how))
 
-    def kinds_of_steps(self) -> dict[int, float]:
-        lazy = self.settings.regularization
-        cycle = math.lcm(lazy.path_every, lazy.r1_every)
-        kinds = [self._penalties_due(step) for step in range(cycle)]
-        return {kinds.index(kind): kinds.count(kind) / cycle for kind in dict.fromkeys(kinds)}
-
     def _penalties_due(self, step: int) -> tuple[bool, bool]:
         """Whether this step includes the path-length penalty and R1."""
         lazy = self.settings.regularization
@@ -72,6 +66,8 @@ class StyleGAN2Task(TrainingTask):
             bool(lazy.path_weight) and step % lazy.path_every == 0,
             bool(lazy.r1_gamma) and step % lazy.r1_every == 0,
         )
+
+    kind_of_step = _penalties_due
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of generator, then discriminator, each followed by its lazy penalty when due; then of the EMA."""

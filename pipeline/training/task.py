@@ -4,7 +4,7 @@ Everything that a step draws at random is a function of (seed, step). The state 
 and optimizers, saved and restored by name, its EMA, and the number of the step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import cos, pi
 from pathlib import Path
@@ -53,8 +53,6 @@ class TrainingTask:
 
     name: str
     model: Any
-    fullest_step = 0
-    """A step that includes everything that any step of this training does."""
 
     def __init__(
         self,
@@ -77,9 +75,14 @@ class TrainingTask:
         self.batches: Iterator[Tensor] = iter(())
         torch.manual_seed(seed_for(seed, "initial weights"))
 
+    def kind_of_step(self, step: int) -> Hashable:
+        """Equal for steps that do the same operations."""
+        return None
+
     def kinds_of_steps(self) -> dict[int, float]:
-        """One step of each kind, and the fraction of all steps that are of this kind."""
-        return {self.fullest_step: 1.0}
+        """The first step of each kind, and the share of all steps that are of this kind."""
+        kinds = [self.kind_of_step(step) for step in range(self.steps)]
+        return {kinds.index(kind): kinds.count(kind) / self.steps for kind in dict.fromkeys(kinds)}
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Run one step; returns its numbers for the history, as scalars on the device."""

@@ -8,7 +8,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipeline.estimation.operations import autoencoder_training
 from pipeline.models.bright import Bright, perturb, tile
 from pipeline.models.complexity import counts, parameters
 from pipeline.models.traits import architecture_traits, hash_tables, traits
@@ -152,15 +151,6 @@ def test_a_row_says_what_was_left_out() -> None:
     assert told["ablation"] == "no tables, queries without (x, y), no modulation"
     assert told["code_noise"] == "after_tiling, 0.5 cells"
     assert architecture_traits(settings(**NO_TABLES))["ablation"] == "no tables"
-
-
-@pytest.mark.parametrize("changes", [NO_TABLES, NO_MODULATION])
-def test_what_is_left_out_is_not_reckoned_with_in_estimates(changes: dict[str, Any]) -> None:
-    whole, less = (autoencoder_training(settings(**c, losses=NO_LOSSES), 16, 1, "off") for c in ({}, changes))
-    assert less != whole
-
-
-NO_LOSSES = {"perceptual": {"network": "none"}, "adversarial": {"kind": "none"}}
 
 
 @pytest.mark.parametrize("retrieval", ["separable", "triton", "tinycudann"])

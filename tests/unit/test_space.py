@@ -10,13 +10,12 @@ from finished_plan import TINY, finish, tiny_plan
 
 from pipeline.commands import doctor as doctors
 from pipeline.config.root import load_config
+from pipeline.estimation.memory import trainings
 from pipeline.estimation.report import missing_space
 from pipeline.estimation.space import parameters
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
 from pipeline.plan.shards import planned
-from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
-from pipeline.stages.generation import TRAIN_DIFFUSION
 
 
 @pytest.fixture(autouse=True)
@@ -36,21 +35,21 @@ def test_images_codes_and_features_are_counted_by_their_sizes():
 
 def test_a_training_is_its_weights_and_two_states_of_them():
     plan = tiny_plan()
-    job = next(job for job in plan(planned).values() if job.stage is TRAIN_AUTOENCODER and job.label == "main")
     settings = plan.config.autoencoders["main"]
     numbers = [
         sum(tensor.numel() for tensor in network.state_dict().values())
         for network in (make_autoencoder(settings, 32, 1), Discriminator(settings.discriminator, 32, 1))
     ]
-    assert parameters(plan.config, job.settings) == tuple(numbers)
+    assert parameters(plan.config, settings) == tuple(numbers)
+    model, discriminator = numbers
+    assert missing_space(plan)["train_autoencoder"] >= 4 * (model + 2 * (4 * model + 3 * discriminator))
 
 
 def test_the_papers_unet_has_358_million_numbers_and_none_is_allocated():
     paper = TINY.parents[2] / "config" / "paper.yaml"
     config = load_config(yaml.safe_load(paper.read_text(encoding="utf-8")))
-    told = {"diffusion": config.diffusions["ffhq"].model_dump(mode="json")}
-    model, critic = parameters(config, told)
-    assert (round(model / 1e6), critic) == (358, 0)
+    model, discriminator = parameters(config, config.diffusions["ffhq"])
+    assert (round(model / 1e6), discriminator) == (358, 0)
 
 
 def test_what_is_there_takes_nothing_more():
@@ -72,7 +71,7 @@ def test_the_doctor_says_where_a_run_will_not_fit(monkeypatch, capsys, tmp_path)
 
 def test_every_training_of_a_plan_is_counted():
     plan = tiny_plan()
-    trained = [job for job in plan(planned).values() if job.stage in (TRAIN_AUTOENCODER, TRAIN_DIFFUSION)]
+    trained = [job for job in plan(planned).values() if job.is_training]
     assert len(trained) == 3
-    assert all(parameters(plan.config, job.settings)[0] > 1000 for job in trained)
+    assert all(parameters(plan.config, trainings(plan.config)[job.entry])[0] > 1000 for job in trained)
     assert torch.get_default_device().type == "cpu"
