@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageGenerator", "ImageModel", "load_autoencoder", "load_generator"]
 
-# `python -m pipeline.doctor` is `bright doctor`: the stages' commands lie on this shelf, the others
-# in a folder of it.
+# `python -m pipeline.doctor` is `bright doctor`: the stages' commands are modules of this package, the
+# other commands of a subpackage.
 __path__.append(str(Path(__file__).with_name("commands")))
 
 # numpy's and scipy's linear algebra on one thread: on many it is slower here, and sums depend on how many.

@@ -8,7 +8,7 @@ import typer
 from pipeline.base.command import run_stage, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
-from pipeline.stages.autoencoders import SORTS, ImportJob
+from pipeline.stages.autoencoders import MODEL_KINDS, ImportJob
 
 
 @stage
@@ -19,21 +19,21 @@ def import_weights(
     from pipeline.foreign.files import read_tensors
     from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
 
-    sort = next(name for name in SORTS if getattr(job, name) is not None)
-    entry = getattr(job, sort)
+    kind = next(name for name in MODEL_KINDS if getattr(job, name) is not None)
+    entry = getattr(job, kind)
     checkpoint = Path(entry.weights.path)
     if not checkpoint.exists():
-        raise InputError(f"{sort}.weights.path: {checkpoint} does not exist")
+        raise InputError(f"{kind}.weights.path: {checkpoint} does not exist")
     settings = entry.model_copy(update={"weights": None})  # as a training would have it
     shape = (job.channels, job.resolution or 0, job.resolution or 0)
     try:
-        if sort == "autoencoder":
+        if kind == "autoencoder":
             from pipeline.foreign.first_stages import import_first_stage
 
             model = make_autoencoder(settings, shape[1], job.channels)
             import_first_stage(model, read_tensors(checkpoint), checkpoint)
             save_autoencoder(weights, model, settings, shape[1], job.channels)
-        elif sort == "generator":
+        elif kind == "generator":
             from pipeline.foreign.diffusers_folders import import_unet_folder
 
             model = make_generator(settings, shape)

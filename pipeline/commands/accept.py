@@ -66,8 +66,8 @@ def earlier(job: Job, here: dict[str, dict[str, Any]], keys: tuple[str, ...]) ->
     """The digest of a finished result that differs from the job in the code and in these keys alone."""
     wanted = without(job.identity, keys)
     for digest, identity in here.items():
-        name = job.jobs.shelf.name(job.stage.folder, job.label, digest)
-        there = job.jobs.shelf.files(job.folder.with_name(name))
+        name = job.jobs.store.name(job.stage.folder, job.label, digest)
+        there = job.jobs.store.files(job.folder.with_name(name))
         if without(identity, keys) == wanted and there.issuperset(job.files):
             return digest
     return None

@@ -41,7 +41,7 @@ def status(
 
 def job_states(jobs: Jobs) -> list[JobState]:
     """The state of each job that the config needs, shard by shard, in the order that data flows."""
-    jobs.shelf.forget()
+    jobs.store.forget()
     return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
 
 

@@ -47,7 +47,7 @@ from pipeline.plan.publish import published_copies
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shard_of
 from pipeline.stages.common import Job, Jobs
-from pipeline.stages.shelf import listing
+from pipeline.stages.store import listing
 
 
 class Kind(StrEnum):

@@ -69,9 +69,9 @@ def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None])
             report(f"waiting for another run on this store, which makes {other}")
             reported = True
         time.sleep(RETRY_AFTER_S)
-        jobs.shelf.forget()
+        jobs.store.forget()
     # Results that another run finished between the look at the store and the claim are not made again.
-    jobs.shelf.forget()
+    jobs.store.forget()
     return plan(), claims
 
 

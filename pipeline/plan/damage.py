@@ -20,7 +20,7 @@ DAMAGED = RESULTS / "damaged"
 
 def wrong_sizes(job: Job, files: Iterable[str] | None = None) -> Iterator[str]:
     """One line for each of a job's files, or of these, whose size differs from its checksum's."""
-    here = job.jobs.shelf.files(job.folder)
+    here = job.jobs.store.files(job.folder)
     if SUMS in here:
         yield from problems((job.folder / file for file in files or job.files if file in here), read="size")
 
@@ -47,7 +47,7 @@ def add_missing_checksums(job: Job) -> None:
 
     These come from Snakemake's cache, from a process killed before it wrote the line, or from an older release.
     """
-    here = job.jobs.shelf.files(job.folder).intersection(job.files)
+    here = job.jobs.store.files(job.folder).intersection(job.files)
     with suppress(InputError):  # the next plan reports a damaged SHA256SUMS
         if missing := here and here - read_sums(job.folder).keys():
             taken = {name: take_checksum(job.folder / name) for name in missing}

@@ -32,7 +32,7 @@ def check_identities(made: Iterable[Job]) -> None:
     """InputError if an existing result was made from something else than the job that would use it."""
     for job in made:
         path = identity_path(*job.key)
-        known = None if job.jobs.shelf.files(job.folder).isdisjoint(job.files) else read_identity(path)
+        known = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
         if known is None or known == job.identity:
             continue
         if (line := identity_problem(path)) is not None:

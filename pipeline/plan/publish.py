@@ -49,7 +49,7 @@ def publish(jobs: Jobs, config_file: str) -> Published:
 
     Copies of results that the config no longer has are removed if the store still has those results.
     """
-    jobs.shelf.forget()
+    jobs.store.forget()
     found, recorded = Published(), published_copies(jobs)
     record = {place: str(stored) for place, stored in recorded.items()}
     for place, output in jobs(view).items():

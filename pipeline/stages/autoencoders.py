@@ -1,8 +1,8 @@
-"""Autoencoders: trained or imported, reconstructing, counted, their codes dumped, explored and measured (section 3)."""
+"""Autoencoders: training, import, reconstruction, counts; their codes dumped, explored and measured (section 3)."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +22,7 @@ from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
-SORTS = ("autoencoder", "diffusion", "generator")
-MONITORED_WITH = ("validation", "lpips_alex")
-"""Inputs of a training for `execution.validate_every`."""
+MODEL_KINDS = ("autoencoder", "diffusion", "generator")
 
 
 class AutoencoderJob(Section):
@@ -35,7 +33,7 @@ class AutoencoderJob(Section):
 
 
 class ImportJob(Section):
-    """Import the checkpoint of the one entry of the config that is given; its settings must be the checkpoint's."""
+    """Import the checkpoint of a config entry; the entry's settings must be those of the checkpoint."""
 
     autoencoder: AnyAutoencoder | None = None
     diffusion: Diffusion | None = None
@@ -46,13 +44,13 @@ class ImportJob(Section):
 
     @model_validator(mode="after")
     def _one_entry_with_weights(self) -> "ImportJob":
-        given = [name for name in SORTS if getattr(self, name) is not None]
+        given = [kind for kind in MODEL_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"one of {', '.join(SORTS)} is needed; given: {', '.join(given) or 'none'}")
-        (sort,) = given
-        if getattr(self, sort).weights is None:
-            raise ValueError(f"{sort}.weights: this key is missing")
-        needed = "code_size" if sort == "diffusion" else "resolution"
+            raise ValueError(f"one of {', '.join(MODEL_KINDS)} is needed; given: {', '.join(given) or 'none'}")
+        (kind,) = given
+        if getattr(self, kind).weights is None:
+            raise ValueError(f"{kind}.weights: this key is missing")
+        needed = "code_size" if kind == "diffusion" else "resolution"
         if getattr(self, needed) is None:
             raise ValueError(f"{needed}: this key is missing")
         return self
@@ -61,8 +59,8 @@ class ImportJob(Section):
 class SnapshotJob(Section):
     """Take a snapshot of a training."""
 
-    snapshot: Path = Field(description="The file that the training left.")
-    step: int = Field(ge=1, description="After which it did so.")
+    snapshot: Path = Field(description="The file that the training wrote.")
+    step: int = Field(ge=1, description="The number of training steps before it.")
 
 
 class Encoding(Section):
@@ -73,7 +71,7 @@ class Encoding(Section):
 
 
 class Reconstruction(Encoding):
-    """Reconstruct the validation split; the autoencoder's config is for the summary."""
+    """Reconstruct the validation split; the summary quotes the autoencoder's config."""
 
     autoencoder: AnyAutoencoder
 
@@ -86,7 +84,7 @@ class CodeMeasurement(Reconstruction):
 
 
 class Exploration(Section):
-    """Show what key codes and hash tables hold, on the first validation images."""
+    """Show the contents of key codes and hash tables, on the first validation images."""
 
     rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
     steps: int = Field(9, ge=2, description="Images from one of a pair to the other, both ends included.")
@@ -99,13 +97,13 @@ class Architecture(Section):
     autoencoder: AnyAutoencoder
     resolution: int
     channels: int
-    entry: str | None = Field(None, description="What the config calls it, for a line about what is wrong with it.")
+    entry: str | None = Field(None, description="Its config entry, for errors.")
 
 
 class Complexity(Section):
     """Count autoencoders."""
 
-    models: dict[str, Architecture] = Field(description="By the names that their counts get.")
+    models: dict[str, Architecture] = Field(description="By the names of their counts.")
 
 
 class Decoding(Section):
@@ -118,21 +116,15 @@ class Decoding(Section):
 
 
 TRAIN_AUTOENCODER = Stage(
-    "train_autoencoder",
-    folder="autoencoders",
-    settings=AutoencoderJob,
-    outputs=trained("autoencoder"),
-    gpu=True,
-    memory_mb=16_000,
+    "train_autoencoder", "autoencoders", AutoencoderJob, trained("autoencoder"), gpu=True, memory_mb=16_000
 )
-IMPORTED = {"weights": "{model}.safetensors"}
-IMPORT_WEIGHTS = Stage("import_weights", folder="imports", settings=ImportJob, outputs=IMPORTED, memory_mb=16_000)
-TAKE_SNAPSHOT = Stage("take_snapshot", folder="snapshots", settings=SnapshotJob, outputs=IMPORTED, local=True)
+IMPORT_WEIGHTS = Stage("import_weights", "imports", ImportJob, {"weights": "{model}.safetensors"}, memory_mb=16_000)
+TAKE_SNAPSHOT = Stage("take_snapshot", "snapshots", SnapshotJob, {"weights": "{model}.safetensors"}, local=True)
 RECONSTRUCT = Stage(
     "reconstruct",
-    folder="reconstructions",
-    settings=Reconstruction,
-    outputs={
+    "reconstructions",
+    Reconstruction,
+    {
         "reconstructions": "reconstructions.zip",
         "table": "per_image.csv",
         "summary": "summary.json",
@@ -141,22 +133,20 @@ RECONSTRUCT = Stage(
     gpu=True,
     memory_mb=8000,
 )
-COMPLEXITY = Stage(
-    "complexity", folder="complexity", settings=Complexity, outputs={"output": "complexity.json"}, local=True
-)
+COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True)
 DUMP_CODES = Stage(
     "dump_codes",
-    folder="codes",
-    settings=Encoding,
-    outputs={"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
+    "codes",
+    Encoding,
+    {"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
     gpu=True,
     memory_mb=16_000,
 )
 EXPLORE_CODES = Stage(
     "explore_codes",
-    folder="explorations",
-    settings=Exploration,
-    outputs={
+    "explorations",
+    Exploration,
+    {
         "interpolations": "interpolation.zip",
         "by_resolutions": "resolutions.zip",
         "by_groups": "groups.zip",
@@ -166,32 +156,22 @@ EXPLORE_CODES = Stage(
     memory_mb=8000,
 )
 MEASURE_CODES = Stage(
-    "measure_codes",
-    folder="code_measurements",
-    settings=CodeMeasurement,
-    outputs={"summary": "summary.json"},
-    gpu=True,
-    memory_mb=8000,
+    "measure_codes", "code_measurements", CodeMeasurement, {"summary": "summary.json"}, gpu=True, memory_mb=8000
 )
 MEASURE_DECODING = Stage(
-    "measure_decoding",
-    folder="decodings",
-    settings=Decoding,
-    outputs={"output": "decoding.json"},
-    gpu=True,
-    memory_mb=16_000,
+    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000
 )
 
 
 def autoencoder(jobs: Jobs, name: str) -> Job:
-    """The job that trains this autoencoder, or imports its weights."""
+    """The job that trains an autoencoder, imports its weights, or takes them from another training."""
     model = jobs.config.autoencoders[name]
     if model.weights is not None:
         return imported(jobs, "autoencoder", name, image_size(jobs.config, model.dataset))
     if model.snapshot_of is not None:
         return snapshot(jobs, "autoencoder", name, jobs(autoencoder, model.snapshot_of))
     images = jobs(dataset, model.dataset)
-    initial, facts = beginning(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
+    initial, facts = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
     inputs: Inputs = {"images": images["train.zip"], **initial}
     kind = model.losses.perceptual.network
     if kind != "none":
@@ -205,194 +185,182 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
         {"autoencoder": model, "seed": jobs.seed(model.seed, "autoencoder")},
         inputs=inputs,
         facts=facts,
-        families=family_code(model),
-        unhashed_inputs=MONITORED_WITH,
+        code=family_code(model),
+        unhashed_inputs=("validation", "lpips_alex"),  # for `execution.validate_every`
     )
 
 
-def snapshot(jobs: Jobs, sort: str, name: str, training: Job) -> Job:
-    """The weights that a training had after so many steps as this entry's would have."""
-    entry = getattr(jobs.config, f"{sort}s")[name]
-    step = training_steps(entry.training)
-    return jobs.job(
-        TAKE_SNAPSHOT,
-        f"{sort}s.{name}",
-        {"snapshot": snapshot_path(training.work, step), "step": step},
-        {"step": step},
-        inputs={"training": training[f"{sort}.safetensors"]},
-        model=sort,
-    )
+def snapshot(jobs: Jobs, kind: str, name: str, training: Job) -> Job:
+    """The weights of another training after the number of steps of this entry."""
+    step = training_steps(getattr(jobs.config, f"{kind}s")[name].training)
+    settings = {"snapshot": snapshot_path(training.work, step), "step": step}
+    inputs = {"training": training[f"{kind}.safetensors"]}
+    return jobs.job(TAKE_SNAPSHOT, f"{kind}s.{name}", settings, {"step": step}, inputs=inputs, model=kind)
 
 
 def missing_snapshot(path: Path) -> str:
-    """A line about a snapshot that is not there."""
+    """The error line of a missing snapshot."""
     return (
         f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
         " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
     )
 
 
-def beginning(
+def initial_weights(
     jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
 ) -> tuple[Inputs, dict[str, Any]]:
-    """What a training begins with: weights of another entry, which `make` trains, or a file; the file's facts."""
-    sort = make.__name__
+    """The input of a training's initial weights, of another entry (the job that `make` returns) or of a file.
+
+    Also the facts about the file.
+    """
+    kind = make.__name__
     if given is None:
         return {}, {}
     if given.entry is not None:
-        return {"initial": jobs(make, given.entry)[f"{sort}.safetensors"]}, {}
-    file = given.file_of(sort)
+        return {"initial": jobs(make, given.entry)[f"{kind}.safetensors"]}, {}
+    file = given.file_of(kind)
     facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
     return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
 
 
-def imported(jobs: Jobs, sort: str, name: str, size: dict[str, Any]) -> Job:
-    """The import of an entry's checkpoint in place of its training; its architecture is all that it depends on."""
-    entry = getattr(jobs.config, f"{sort}s")[name]
-    facts = jobs.fingerprints.checkpoint(entry.weights, f"{sort}s.{name}.weights")
+def imported(jobs: Jobs, kind: str, name: str, size: dict[str, Any]) -> Job:
+    """The import of an entry's checkpoint, which depends on the checkpoint and the entry's architecture alone."""
+    entry = getattr(jobs.config, f"{kind}s")[name]
+    facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
     checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
     return jobs.job(
         IMPORT_WEIGHTS,
-        f"{sort}s.{name}",
-        {sort: entry} | size,
-        {sort: entry.architecture()} | checkpoint | size,
-        model=sort,
-        families=() if sort == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
+        f"{kind}s.{name}",
+        {kind: entry} | size,
+        {kind: entry.architecture()} | checkpoint | size,
+        model=kind,
+        code=() if kind == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
     )
 
 
 def family_code(model: AutoencoderSettings) -> tuple[str, ...]:
-    """Modules of an autoencoder's family, whose code can change what is made with it."""
+    """The modules of an autoencoder's family."""
     return (family_module(model.family), *autoencoder_family(model.family).code)
 
 
-def on_images(jobs: Jobs, name: str, split: str) -> Inputs:
-    """The inputs of a job that reads a split's images and a trained autoencoder."""
-    images = jobs(dataset, jobs.config.autoencoders[name].dataset)[f"{split}.zip"]
-    return {"images": images, "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"]}
+def with_autoencoder(
+    jobs: Jobs,
+    stage: Stage,
+    name: str,
+    split: str,
+    settings: dict[str, Any],
+    numerical: dict[str, Any] | None = None,
+    inputs: Inputs | None = None,
+    networks: Sequence[str] = (),
+) -> Job:
+    """A job that reads a trained autoencoder, the images of a split, and metric networks."""
+    model = jobs.config.autoencoders[name]
+    read: Inputs = {
+        "images": jobs(dataset, model.dataset)[f"{split}.zip"],
+        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+        **(inputs or {}),
+        **{key: network(key) for key in networks},
+    }
+    facts = {key: network_digest(key) for key in networks}
+    entry, code = f"autoencoders.{name}", family_code(model)
+    return jobs.job(stage, entry, settings, numerical, inputs=read, facts=facts, code=code)
 
 
 def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
-    """How a trained autoencoder sees images."""
+    """The settings with which a trained autoencoder encodes images."""
     threads = jobs.config.autoencoders[name].execution.cpu_threads
     return {"micro_batch": jobs.config.evaluation.micro_batch, "cpu_threads": threads}
 
 
 def reconstruction(jobs: Jobs, name: str) -> Job:
-    """The job that reconstructs the validation split with this autoencoder."""
-    model, networks = jobs.config.autoencoders[name], ("lpips_alex", "lpips_vgg")
-    return jobs.job(
-        RECONSTRUCT,
-        f"autoencoders.{name}",
-        encoding(jobs, name) | {"autoencoder": model},
-        encoding(jobs, name),
-        inputs={**on_images(jobs, name, "validation"), **{key: network(key) for key in networks}},
-        facts={key: network_digest(key) for key in networks},
-        families=family_code(model),
-    )
+    """The job that reconstructs the validation split."""
+    numerical = encoding(jobs, name)
+    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
+    networks = ("lpips_alex", "lpips_vgg")
+    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, numerical, networks=networks)
 
 
 def codes(jobs: Jobs, name: str) -> Job:
-    """The job that dumps the codes of the training split. How many images are encoded at once is no part of what
-    they are, so that a smaller number for a full GPU trains no model on them again."""
+    """The job that dumps the codes of the training split.
+
+    Codes do not depend on the micro-batch: with a smaller one, for a full GPU, no model is trained again.
+    """
     settings = encoding(jobs, name)
-    numerical = {"cpu_threads": settings["cpu_threads"]}
-    inputs, families = on_images(jobs, name, "train"), family_code(jobs.config.autoencoders[name])
-    return jobs.job(DUMP_CODES, f"autoencoders.{name}", settings, numerical, inputs=inputs, families=families)
+    return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
 
 
 def exploration(jobs: Jobs, name: str) -> Job:
-    """The job that shows what this autoencoder's codes and tables hold."""
-    model = jobs.config.autoencoders[name]
-    settings, inputs = {"cpu_threads": model.execution.cpu_threads}, on_images(jobs, name, "validation")
-    return jobs.job(EXPLORE_CODES, f"autoencoders.{name}", settings, inputs=inputs, families=family_code(model))
+    """The job that shows the contents of codes and tables."""
+    settings = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
+    return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings)
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:
-    """The job that measures this autoencoder's codes."""
-    model, dumped = jobs.config.autoencoders[name], jobs(codes, name)
-    measured = encoding(jobs, name) | {
-        "images": jobs.config.evaluation.noise_images,
-        "seed": jobs.seed(0, "code noise"),
-    }
-    read: Inputs = {
-        "codes": dumped["codes.safetensors"],
-        "hits": dumped["hits.npz"],
-        "lpips_alex": network("lpips_alex"),
-    }
-    return jobs.job(
-        MEASURE_CODES,
-        f"autoencoders.{name}",
-        measured | {"autoencoder": model},
-        measured,
-        inputs={**on_images(jobs, name, "validation"), **read},
-        facts={"lpips_alex": network_digest("lpips_alex")},
-        families=family_code(model),
+    """The job that measures an autoencoder's codes."""
+    dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
+    numerical = encoding(jobs, name) | {"images": images, "seed": jobs.seed(0, "code noise")}
+    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
+    read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
+    return with_autoencoder(
+        jobs, MEASURE_CODES, name, "validation", settings, numerical, inputs=read, networks=["lpips_alex"]
     )
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
-    """The counts of a table's autoencoders, this config's and the paper's own; nothing is trained for them."""
+    """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained for them."""
     models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
     if paper is not None:
         models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
     families = {config.autoencoders[name].family for config, name, _ in models}
     counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
-    told, numerical = _several(models)
-    return jobs.job(
-        COMPLEXITY,
-        f"tables.{table}",
-        {"models": told},
-        {"models": numerical},
-        families=tuple(sorted({*map(family_module, families), *counting})),
-    )
+    settings, numerical = _several(models)
+    code = tuple(sorted({*map(family_module, families), *counting}))
+    return jobs.job(COMPLEXITY, f"tables.{table}", {"models": settings}, {"models": numerical}, code=code)
 
 
 def paper_config(jobs: Jobs) -> Config | None:
-    """The paper's own config; None where it is not at hand."""
+    """The paper's config; None where its file is missing."""
     return _read_paper(PAPER.read_text(encoding="utf-8")) if PAPER.exists() else None
 
 
 @cache
 def _read_paper(text: str) -> Config:
-    """Once in a process, which may make many plans; the model is only read."""
+    """Cached for processes that make many plans; the config is only read."""
     return load_config(yaml.safe_load(text), str(PAPER))
 
 
 def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
-    """Decoded images per second of these autoencoders, in turns; nothing is trained for it."""
+    """The job that measures decoded images per second of these autoencoders, in turns; nothing is trained for it."""
     evaluation, models = jobs.config.evaluation, jobs.config.autoencoders
-    settings = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
-    told, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])
-    return jobs.job(
-        MEASURE_DECODING,
-        "decoding",
-        settings | {"models": told},
-        settings | {"models": numerical},
-        families=tuple(dict.fromkeys(module for name in names for module in family_code(models[name]))),
-    )
+    how = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
+    settings, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])
+    code = tuple(dict.fromkeys(module for name in names for module in family_code(models[name])))
+    return jobs.job(MEASURE_DECODING, "decoding", how | {"models": settings}, how | {"models": numerical}, code=code)
 
 
 def timed_models(jobs: Jobs) -> tuple[str, ...]:
-    """The autoencoders that decode in turns."""
+    """The autoencoders whose decoding is timed."""
     wanted = jobs.config.tables_or_default
     return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget, *jobs.config.figures.rate_quality]))
 
 
 def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Models as a measurement of several is told them, and what its numbers depend on; of a config, by a name in it."""
-    told: dict[str, Any] = {}
+    """The settings of a measurement of several models, all and those that its numbers depend on.
+
+    models: config, name in it, and entry for errors.
+    """
+    settings: dict[str, Any] = {}
     numerical: dict[str, Any] = {}
     for config, name, entry in models:
-        model, key = config.autoencoders[name], called(config, name)
+        model, key = config.autoencoders[name], model_id(config, name)
         size = image_size(config, model.dataset)
-        told.setdefault(key, {"autoencoder": model, "entry": entry, **size})
+        settings.setdefault(key, {"autoencoder": model, "entry": entry, **size})
         numerical.setdefault(key, {"autoencoder": model.architecture(), **size})
-    return told, numerical
+    return settings, numerical
 
 
-def called(config: Config, name: str) -> str:
-    """What a measurement of several calls a model: by what it is, not by its name in the config."""
+def model_id(config: Config, name: str) -> str:
+    """The key of a model in a measurement of several: from its architecture, not from its name in the config."""
     model = config.autoencoders[name]
     architecture = model.architecture() | image_size(config, model.dataset)
     text = json.dumps(architecture, sort_keys=True)

@@ -1,4 +1,4 @@
-"""What the contracts share: a stage, a job of one, and the jobs of a config, each made once."""
+"""What the contracts share: a stage, a job of a stage, and the jobs of a config, each made once."""
 
 import hashlib
 import json
@@ -18,37 +18,38 @@ from pipeline.config.root import Config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.settings.fields import Section
-from pipeline.stages.shelf import Shelf
+from pipeline.stages.store import Store
 
 ACCEPTED = RESULTS / "accepted.json"
 DIGEST_LENGTH = 12  # hexadecimal digits
-CORES_PER_GPU = 4  # they read, decode and resize what a GPU's process works on; --set-threads asks for others
+CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads changes it
 
 Span = tuple[int, int]
+"""A range [first, last) of images."""
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of job. Its rule and its command, `pipeline.NAME`, have its name."""
+    """A kind of job. Its rule, and its command `pipeline.NAME`, have the same name."""
 
     name: str
     folder: str
-    """Under results/store."""
+    """The folder in results/store."""
     settings: type[Section]
-    """What its command is told."""
+    """The settings of its command."""
     outputs: dict[str, str] = field(default_factory=dict)
-    """The files in the job's folder by the command's options. A name with {first} and {last} is one file for each
-    range of images; {model} is the kind of model that the job makes."""
+    """The files in a job's folder by the command's options. A name with {first} and {last} stands for one file for
+    each range of images, {model} for the kind of model that the job makes."""
     gpu: bool = False
-    """Whether it runs on a GPU; of a training, its `execution` says on how many."""
+    """Whether it runs on a GPU; for a training, its `execution` says on how many."""
     memory_mb: int = 4000
-    """What a job asks for at first; a training, for each of its processes on a node."""
+    """The first request of a job; of a training, for each process on a node."""
     local: bool = False
-    """Takes seconds, or needs the internet: where jobs go to a cluster, it stays on the login node."""
+    """Whether it stays on the login node of a cluster, since it takes seconds or needs the internet."""
     shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()
-    """Its jobs that a run makes for people to look at, also where no other job reads them."""
+    """The jobs that every run makes, also if no other job reads them."""
 
     @property
     def is_training(self) -> bool:
@@ -57,7 +58,7 @@ class Stage:
 
     @property
     def is_sharded(self) -> bool:
-        """Whether each job is done in ranges of images."""
+        """Whether its jobs are done in ranges of images."""
         return any("{first}" in file for file in self.outputs.values())
 
     @property
@@ -79,16 +80,16 @@ class Output(NamedTuple):
 
     @property
     def path(self) -> str:
-        return str(self.job.folder / self.file)
+        return self.job.path(self.file)
 
     @property
     def content(self) -> str:
-        """The name of the file, or of the option that all ranges of a set have in common."""
+        """The name of the file; for a range of images, of the option that all ranges share."""
         return next(iter(self.job.stage.outputs)) if self.file in self.job.spans_of_files else self.file
 
 
 Source = Output | str
-"""What a command reads: another job's output, or a file that no job makes (a metric network)."""
+"""An input: the output of another job, or the path of a file that no job makes (a metric network)."""
 Inputs = dict[str, Source | list[Source]]
 
 
@@ -98,85 +99,78 @@ def path_of(source: Source) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A stage applied to settings and to other jobs' results."""
+    """A stage applied to settings and to the results of other jobs."""
 
     jobs: "Jobs"
     stage: Stage
     entry: str
-    """What the config calls it, such as autoencoders.main."""
+    """Its config entry, such as autoencoders.main."""
     label: str
     """The readable part of its folder's name."""
     settings: dict[str, Any]
-    """What the stage's command is told."""
+    """The settings that the command receives."""
     numerical: dict[str, Any]
-    """The settings that can change a number, and facts about inputs that are not jobs."""
+    """The settings that can change a number, and facts about inputs that no job makes."""
     inputs: dict[str, list[Source]]
-    """Files by the names that the rule's command uses."""
+    """Files by the command's options."""
     names: tuple[str, ...] = ()
-    """Names of the files of a single list of inputs, for commands that take `name=path`."""
+    """Names of the files in a single list of inputs, for commands that take `NAME=PATH`."""
     model: str = ""
-    """The kind of model of an import or a snapshot: {model} in its outputs."""
+    """The kind of model that an import or a snapshot makes: {model} in the outputs."""
     ranges: tuple[Span, ...] = ()
-    """The ranges [first, last) of images that it is done in."""
+    """The ranges of images of a sharded job."""
     unhashed_inputs: tuple[str, ...] = ()
-    """Inputs that can change no number: those that a training is monitored with."""
-    families: tuple[str, ...] = ()
-    """Modules whose code can change the numbers besides the command's: of model families, of a figure."""
-
-    @property
-    def code_key(self) -> str:
-        """The digest of the code that can change its numbers."""
-        return code_digest(self.code_roots)
+    """Inputs that cannot change a number: those that only monitor a training."""
+    code: tuple[str, ...] = ()
+    """Modules, besides the command's, whose code can change a number: of model families, of a figure."""
 
     @property
     def code_roots(self) -> tuple[str, ...]:
-        """The modules whose code, with all that they import, can change its numbers."""
-        return (self.stage.command, *self.families)
+        """The modules whose code, with everything that they import, can change a number."""
+        return (self.stage.command, *self.code)
+
+    @property
+    def sources(self) -> list[Source]:
+        """All inputs."""
+        return [source for sources in self.inputs.values() for source in sources]
 
     @cached_property
     def upstream(self) -> "tuple[Job, ...]":
         """The jobs that make the inputs, each once."""
-        sources = [source for files in self.inputs.values() for source in files]
-        found = {source.job.key: source.job for source in sources if isinstance(source, Output)}
-        return tuple(found.values())
+        return tuple({one.job.key: one.job for one in self.sources if isinstance(one, Output)}.values())
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that the digest is made from."""
-        return {
-            "stage": self.stage.name,
-            "settings": json.loads(json.dumps(self.numerical)),
-            "code": self.code_key,
-            "inputs": self._input_identities,
-        }
-
-    @property
-    def _input_identities(self) -> list[str]:
-        """`DIGEST FILE as NAME` of each input that a job makes; the ranges of one set are one input."""
+        """What the digest is made from."""
         names = iter(self.names)
-        identities = [
+        inputs = [
             f"{source.job.digest} {source.content} as {next(names, option)}"
             for option, sources in self.inputs.items()
             for source in sources
             if isinstance(source, Output) and option not in self.unhashed_inputs
         ]
-        return list(dict.fromkeys(identities))
+        return {
+            "stage": self.stage.name,
+            "settings": json.loads(json.dumps(self.numerical)),
+            "code": code_digest(self.code_roots),
+            "inputs": list(dict.fromkeys(inputs)),  # the ranges of a set are one input
+        }
 
     @cached_property
     def digest(self) -> str:
-        """Of the identity, or of the one whose results were accepted in its place (`bright accept`)."""
+        """The digest of the identity, or of another identity whose results were accepted (`bright accept`)."""
         own = digest_of(self.identity)
         return self.jobs.accepted.get(f"{self.stage.name} {own}", own)
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all other jobs."""
+        """Identifies the job among all jobs."""
         return self.stage.name, self.digest
 
     @cached_property
     def name(self) -> str:
-        """Of its folder: whatever stands before the digest there, or will stand."""
-        return self.jobs.shelf.name(self.stage.folder, self.label, self.digest)
+        """The name of its folder: that of a folder with this digest, else LABEL-DIGEST."""
+        return self.jobs.store.name(self.stage.folder, self.label, self.digest)
 
     @cached_property
     def folder(self) -> Path:
@@ -184,12 +178,11 @@ class Job:
 
     @property
     def work(self) -> Path:
-        """The folder of saved states; no rule declares it, so Snakemake never deletes it."""
+        """The folder of saved states; no rule declares it, so that Snakemake never deletes it."""
         return WORK / f"{self.stage.name}-{self.digest}"
 
     @property
     def is_training(self) -> bool:
-        """Whether it leaves a history; an imported model has none."""
         return self.stage.is_training
 
     def __getitem__(self, file: str) -> Output:
@@ -199,7 +192,7 @@ class Job:
         return str(self.folder / file)
 
     def output_files(self, span: Span | None = None) -> dict[str, str]:
-        """The files in its folder by option; of a sharded job, those of one range of images."""
+        """The files in its folder by option; for a sharded job, those of one range of images."""
         first, last = span or (0, 0)
         known = {"model": self.model, "first": f"{first:06d}", "last": f"{last:06d}"}
         return {option: file.format(**known) for option, file in self.stage.outputs.items()}
@@ -211,37 +204,37 @@ class Job:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """Its outputs in its folder."""
+        """The outputs in its folder."""
         return tuple(self.spans_of_files or self.output_files().values())
 
     @property
     def outputs(self) -> list[str]:
-        """Paths of its outputs."""
+        """The paths of the outputs."""
         return [self.path(file) for file in self.files]
 
     def has(self, *files: str) -> bool:
-        """Whether these outputs are here."""
-        return self.jobs.shelf.files(self.folder).issuperset(files)
+        """Whether these outputs exist."""
+        return self.jobs.store.files(self.folder).issuperset(files)
 
     @property
     def complete(self) -> bool:
-        """Whether all its outputs are here."""
+        """Whether all outputs exist."""
         return self.has(*self.files)
 
 
 def digest_of(identity: dict[str, Any]) -> str:
-    """The digest that names a folder."""
+    """The digest in a folder's name."""
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def spans(count: int, size: int) -> tuple[Span, ...]:
-    """Ranges [first, last) of `size` that are `count` images together."""
+    """Ranges of `size` images that cover `count` images."""
     return tuple((first, min(first + size, count)) for first in range(0, count, size))
 
 
 def closure(targets: Iterable[Job]) -> list[Job]:
-    """These jobs and all that they stand on, each once."""
+    """These jobs and everything that they depend on, each once."""
     found: dict[tuple[str, str], Job] = {}
     waiting = list(targets)
     while waiting:
@@ -253,46 +246,43 @@ def closure(targets: Iterable[Job]) -> list[Job]:
 
 
 def read_accepted() -> dict[str, str]:
-    """`STAGE DIGEST` of jobs, and the digests of the results that count as theirs (see `bright accept`)."""
+    """`STAGE DIGEST` of jobs -> the digests of the results that `bright accept` accepted for them."""
     if not ACCEPTED.exists():
         return {}
     found = read_json(ACCEPTED, str(ACCEPTED))
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
         raise InputError(f"{ACCEPTED}: digests by digests are expected; bring it back with git, or remove it")
     return found
 
 
-def is_complete(job: Job) -> bool:
-    """Whether a job's results are here."""
-    return job.complete
-
-
 class Jobs:
-    """The jobs of a config: `jobs(function, ...)` calls `function(jobs, ...)` once and keeps what it returned.
+    """The jobs of a config: `jobs(function, ...)` calls `function(jobs, ...)` once and caches its result.
 
-    With several training seeds, these are the jobs of the first one, and `other_seeds` has those of the others.
+    With several training seeds, these are the jobs of the first one; `other_seeds` has those of the others.
     """
 
     def __init__(
         self,
         config: Config,
         accepted: dict[str, str] | None = None,
-        at_hand: Callable[[Job], bool] = is_complete,
+        at_hand: Callable[[Job], bool] = lambda job: job.complete,
         every_network: bool = False,
         fingerprints: Fingerprints | None = None,
+        store: Store | None = None,
+        suffix: str = "",
     ):
         self.written = config
-        """As the user has it; `config` has the first training seed added to its seeds."""
+        """The user's config; `config` has the first training seed added to its seeds."""
         self.config = config.with_training_seed(config.training_seeds[0])
         self.accepted = read_accepted() if accepted is None else accepted
         self.at_hand = at_hand
-        """Which results need no network to be had."""
+        """Which results can be used without the network that measures them."""
         self.every_network = every_network
-        """Whether metrics count as possible whose network has no weights here."""
+        """Whether metrics are planned also if the weights of their network are missing."""
         self.fingerprints = fingerprints or Fingerprints()
-        self.shelf = Shelf()
-        self.suffix = ""
-        """Behind the label of whatever stands on a training: of a further training seed."""
+        self.store = store or Store()
+        self.suffix = suffix
+        """Appended to the labels of the jobs of another training seed."""
         self._made: dict[Any, Any] = {}
 
     def __call__(
@@ -305,31 +295,28 @@ class Jobs:
 
     @property
     def made(self) -> list[Job]:
-        """The jobs that functions returned so far, also where two have one digest."""
+        """The jobs that functions have returned, also several with the same digest."""
         return [made for made in self._made.values() if isinstance(made, Job)]
 
     @cached_property
     def other_seeds(self) -> "dict[int, Jobs]":
-        """The same jobs with each further training seed."""
-        return {seed: self._of_seed(seed) for seed in self.written.training_seeds[1:]}
-
-    def _of_seed(self, seed: int) -> "Jobs":
-        return self.of(self.written.with_training_seed(seed), f"-seed{seed}")
+        """The same jobs with each of the other training seeds."""
+        seeds = self.written.training_seeds[1:]
+        return {seed: self.of(self.written.with_training_seed(seed), f"-seed{seed}") for seed in seeds}
 
     def of(self, config: Config, suffix: str = "") -> "Jobs":
-        """The jobs of another config, with what is known here; its seeds are those that it says."""
+        """The jobs of another config, whose seeds are used as they are, with the same knowledge of the store."""
         one_seed = config.model_copy(update={"training_seeds": [0]})
-        made = Jobs(one_seed, self.accepted, self.at_hand, self.every_network, self.fingerprints)
-        made.shelf, made.suffix = self.shelf, suffix
-        return made
+        known = (self.accepted, self.at_hand, self.every_network, self.fingerprints, self.store)
+        return Jobs(one_seed, *known, suffix)
 
     @property
     def every_seed(self) -> "list[tuple[int | None, Jobs]]":
-        """The jobs of the first training seed (None: it goes unnamed) and of the further ones."""
+        """The jobs of the first training seed (as None: it has no name) and of the others."""
         return [(None, self), *self.other_seeds.items()]
 
     def seed(self, extra: int, *names: str) -> int:
-        """The seed of a stage: of the root seed, these names and what the entry adds."""
+        """The seed of a stage: from the root seed, these names and the entry's own seed."""
         return seed_for(self.config.seed, *names, extra)
 
     def job(
@@ -343,8 +330,8 @@ class Jobs:
         facts: dict[str, Any] | None = None,
         **rest: Any,
     ) -> Job:
-        """A job. Without `numerical`, the settings decide which of them can change a number; `facts` go with those."""
-        told = stage.settings.model_validate(settings)
+        """A job. Its digest covers `numerical`, by default all settings that can change a number, and `facts`."""
+        validated = stage.settings.model_validate(settings)
         given = {
             name: [files] if isinstance(files, Output | str) else list(files) for name, files in (inputs or {}).items()
         }
@@ -354,8 +341,8 @@ class Jobs:
             stage,
             entry,
             readable + self.suffix,
-            told.model_dump(mode="json", exclude_none=False),
-            (told.numerical() if numerical is None else numerical) | (facts or {}),
+            validated.model_dump(mode="json", exclude_none=False),
+            (validated.numerical() if numerical is None else numerical) | (facts or {}),
             given,
             **rest,
         )

@@ -29,8 +29,7 @@ from pipeline.stages.common import NETWORKS, Inputs, Job, Jobs, Source, Stage, n
 from pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from pipeline.stages.generation import sample_seed, samples
 
-RELEASED_LDM = "LDM*"  # Table 5's row of the released checkpoint
-GAUSSIAN, REAL = "Gaussian codes", "Real images"  # what the samples of models are held against
+GAUSSIAN, REAL = "Gaussian codes", "Real images"  # methods for comparison
 
 
 class Extraction(Section):
@@ -74,25 +73,14 @@ class NeighboursJob(Section):
 
 
 EXTRACT_FEATURES = Stage(
-    "extract_features",
-    folder="features",
-    settings=Extraction,
-    outputs={"features": "features-{first}-{last}.npz"},
-    gpu=True,
-    memory_mb=16_000,
+    "extract_features", "features", Extraction, {"features": "features-{first}-{last}.npz"}, gpu=True, memory_mb=16_000
 )
-SCORE_FEATURES = Stage(
-    "score_features",
-    folder="evaluations",
-    settings=EvaluationJob,
-    outputs={"summary": "summary.json"},
-    memory_mb=16_000,
-)
+SCORE_FEATURES = Stage("score_features", "evaluations", EvaluationJob, {"summary": "summary.json"}, memory_mb=16_000)
 NEAREST_NEIGHBOURS = Stage(
     "nearest_neighbours",
-    folder="neighbours",
-    settings=NeighboursJob,
-    outputs={"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
+    "neighbours",
+    NeighboursJob,
+    {"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
     gpu=True,
     memory_mb=16_000,
 )
@@ -103,66 +91,71 @@ def spaces(jobs: Jobs, name: str) -> tuple[str, ...]:
     return spaces_of(name, jobs.config.evaluation.precision_recall)
 
 
-def features(jobs: Jobs, images: list[Source], count: int, space: str, of: str) -> Job:
-    """Features of the first `count` images in these files, in ranges; image i's depend on image i alone.
+def features(
+    jobs: Jobs,
+    images: Source | list[Source],
+    count: int,
+    space: str,
+    entry: str,
+    label: str,
+    facts: dict[str, Any] | None = None,
+    networks: Path = NETWORKS,
+) -> Job:
+    """The features of the first `count` images in these files, in ranges; image i's depend on image i alone.
 
-    `of`: the entry whose images they are, and which.
+    facts: what identifies files that no job makes.
     """
-    evaluation = jobs.config.evaluation
-    entry, _, which = of.partition(" ")
+    how, name = jobs.config.evaluation, network_of(space)
     return jobs.job(
         EXTRACT_FEATURES,
-        f"{of} in {space}",
-        {"space": space, "micro_batch": evaluation.micro_batch, "cpu_threads": evaluation.cpu_threads},
-        inputs={"images": images, "weights": network(network_of(space))},
-        facts={"sha256": _sha256(space)},
-        label="-".join(filter(None, (entry.partition(".")[2], which, space.replace("_", "-")))),
-        ranges=spans(count, count if count == UNKNOWN else evaluation.shard),
+        f"{entry} in {space}",
+        {"space": space, "micro_batch": how.micro_batch, "cpu_threads": how.cpu_threads},
+        inputs={"images": images, "weights": str(network_path(name, networks))},
+        facts=(facts or {}) | {"sha256": network_digest(name)},
+        label=f"{label}-{space.replace('_', '-')}",
+        ranges=spans(count, count if count == UNKNOWN else how.shard),
     )
 
 
-def _sha256(space: str) -> str:
-    return network_digest(network_of(space))
-
-
 def sample_features(jobs: Jobs, name: str, space: str) -> Job:
-    """Features of a sample set."""
+    """The features of a sample set."""
     made = jobs(samples, name)
-    return features(jobs, [made[file] for file in made.files], jobs.config.samples[name].count, space, made.entry)
+    images: list[Source] = [made[file] for file in made.files]
+    return features(jobs, images, jobs.config.samples[name].count, space, made.entry, name)
 
 
 def split_features(jobs: Jobs, name: str, split: str, space: str, count: int | None = None) -> Job:
-    """Features of a split's first `count` images, of all for None."""
+    """The features of a split's first `count` images; of all for None."""
     most = split_count(jobs, name, split)
-    count = most if count is None else min(count, most)
-    return features(jobs, [jobs(dataset, name)[f"{split}.zip"]], count, space, f"datasets.{name} {split}")
+    images, count = jobs(dataset, name)[f"{split}.zip"], most if count is None else min(count, most)
+    return features(jobs, images, count, space, f"datasets.{name} {split}", f"{name}-{split}")
 
 
 def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
     """The metrics of a sample set's first `count` images in one space."""
     settings, how = jobs.config.samples[name], jobs.config.evaluation
     data = jobs.config.dataset_of(settings)
-    told = {
+    made = jobs(sample_features, name, space)
+    reference = jobs(split_features, data, how.reference, space, how.reference_count)
+    facts = {
         "sample_kind": settings.kind,
         "method": method(jobs, settings),
         "count": count,
         "reference": how.reference,
         "reference_count": how.reference_count,
         "seed": sample_seed(jobs, settings),
+        "prepared": prepared(jobs.config.datasets[data]),
     }
-    made = jobs(sample_features, name, space)
-    needed = made.files[: -(-count // how.shard)]
-    reference = jobs(split_features, data, how.reference, space, how.reference_count)
-    return score(jobs, f"samples.{name}", data, told, made, needed, reference)
+    return score(jobs, f"samples.{name}", name, facts, made, reference, ranges=-(-count // how.shard))
 
 
 def method(jobs: Jobs, settings: Samples) -> str:
-    """Who made a sample set, as the tables print it."""
+    """The method of a sample set, as the tables print it."""
     match settings:
         case DiffusionSamples():
             model = jobs.config.diffusions[settings.diffusion]
             if model.weights is not None:
-                return RELEASED_LDM
+                return "LDM*"  # Table 5's row of the released checkpoint
             return "BRIGHT (LDM)" if jobs.config.autoencoders[model.autoencoder].family == "bright" else "LDM"
         case GeneratorSamples():
             return generator_family(jobs.config.generators[settings.generator].family).method
@@ -175,42 +168,39 @@ def method(jobs: Jobs, settings: Samples) -> str:
 
 
 def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
-    """rFID: the distance of an autoencoder's reconstructions of the validation split to that split."""
+    """rFID: the distance between an autoencoder's reconstructions of the validation split and that split."""
     model, made = jobs.config.autoencoders[name], jobs(reconstruction, name)
     count = split_count(jobs, model.dataset, "validation")
-    generated = features(jobs, [made["reconstructions.zip"]], count, space, f"{made.entry} reconstructions")
-    told = {
+    images, entry = made["reconstructions.zip"], f"{made.entry} reconstructions"
+    generated = features(jobs, images, count, space, entry, f"{name}-reconstructions")
+    facts = {
         "kind": "reconstruction_distance",
         "sample_kind": "reconstruction",
         "method": autoencoder_family(model.family).method,
         "code_size": printed_code_size(model),
         "reference": "validation",
+        "prepared": prepared(jobs.config.datasets[model.dataset]),
     }
-    reference = jobs(split_features, model.dataset, "validation", space)
-    return score(jobs, made.entry, model.dataset, told, generated, generated.files, reference)
+    return score(jobs, made.entry, name, facts, generated, jobs(split_features, model.dataset, "validation", space))
 
 
 def score(
     jobs: Jobs,
     entry: str,
-    data: str,
-    settings: dict[str, Any],
+    label: str,
+    facts: dict[str, Any],
     generated: Job,
-    needed: tuple[str, ...],
     reference: Job,
+    ranges: int | None = None,
 ) -> Job:
-    """The metrics of these files of one set of features against another set."""
+    """The metrics of one set of features, or its first ranges, against another; `facts` describe both sets."""
     space = generated.settings["space"]
-    told = settings | {
-        "space": space,
-        "prepared": prepared(jobs.config.datasets[data]),
-    }
     inputs: Inputs = {
-        "generated": [generated[file] for file in needed],
+        "generated": [generated[file] for file in generated.files[:ranges]],
         "reference": [reference[file] for file in reference.files],
     }
-    label = f"{entry.partition('.')[2]}-{space.replace('_', '-')}"
-    return jobs.job(SCORE_FEATURES, f"{entry} in {space}", told, inputs=inputs, label=label)
+    label = f"{label}-{space.replace('_', '-')}"
+    return jobs.job(SCORE_FEATURES, f"{entry} in {space}", facts | {"space": space}, inputs=inputs, label=label)
 
 
 def neighbours(jobs: Jobs, name: str) -> Job:
@@ -232,60 +222,55 @@ def neighbours(jobs: Jobs, name: str) -> Job:
     )
 
 
-def usable(jobs: Jobs, name: str, of: list[str], count: int | None) -> bool:
-    """Whether a network's metrics can be had: its weights are here, can be fetched, or all results exist."""
-    return _usable(
-        jobs,
-        name,
-        [
-            jobs(evaluation, one, space, count or jobs.config.samples[one].count)
-            for one in of
-            for space in spaces(jobs, name)
-        ],
-    )
+def usable(jobs: Jobs, name: str, sets: list[str], count: int | None) -> bool:
+    """Whether a network's metrics of these sample sets can be had."""
+    scored = ((one, count or jobs.config.samples[one].count) for one in sets)
+    made = [jobs(evaluation, one, space, images) for one, images in scored for space in spaces(jobs, name)]
+    return _usable(jobs, name, made)
 
 
 def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
-    """The spaces that reconstructions' distances can be had in."""
+    """The spaces in which distances of reconstructions can be had."""
     found: list[str] = []
     for name in distance_networks(jobs):
-        there = spaces(jobs, name)
-        if _usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in there]):
-            found += there
+        own = spaces(jobs, name)
+        if _usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in own]):
+            found += own
     return found
 
 
 def distance_networks(jobs: Jobs) -> list[str]:
-    """The networks of this config that reconstructions' distances are taken in."""
+    """The networks of this config that measure distances of reconstructions."""
     return [name for name in jobs.config.evaluation.networks if name in DISTANCE_NETWORKS]
 
 
 def _usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
+    """Whether a network's weights are here or can be fetched, or all its results exist."""
     if jobs.every_network or available(name, NETWORKS) or fetchable(name):
         return True
     return bool(made) and all(jobs.at_hand(job) for job in made)
 
 
 def missing(name: str) -> str:
-    """One line: what a missing network costs and which file to put where."""
+    """One line: which metrics a missing network costs, and which file to put where."""
     return missing_line(name, NETWORKS)
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The first `count` images in a folder or a zip, outside any config, known by the sha256 of all its files."""
+    """The first `count` images in a folder or a zip, outside any config, identified by the sha256 of all files."""
 
     path: Path
     count: int
 
     @property
     def name(self) -> str:
-        """A file name for what is made of it."""
+        """The name of the images in file names and tables."""
         return re.sub(r"[^A-Za-z0-9_.]+", "_", self.path.stem) or "images"
 
     @cached_property
     def sha256(self) -> str:
-        """Taken anew each time: another program may write other images under the names of the last ones."""
+        """Computed anew in each process: another program may overwrite the images."""
         kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
         source = FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
         return fingerprint(raw_files(source, str(self.path)), str(self.path)).sha256
@@ -293,24 +278,10 @@ class ImageSet:
 
 def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Job:
     """The features of an image set in one space, in ranges."""
-    how = jobs.config.evaluation
-    return jobs.job(
-        EXTRACT_FEATURES,
-        f"images {images.path} in {space}",
-        {"space": space, "micro_batch": how.micro_batch, "cpu_threads": how.cpu_threads},
-        inputs={"images": str(images.path), "weights": str(network_path(network_of(space), networks))},
-        facts={"images": images.sha256, "sha256": _sha256(space)},
-        label=f"{images.name}-{space.replace('_', '-')}",
-        ranges=spans(images.count, how.shard),
-    )
+    entry, facts = f"images {images.path}", {"images": images.sha256}
+    return features(jobs, str(images.path), images.count, space, entry, images.name, facts, networks)
 
 
 def set_score(jobs: Jobs, facts: dict[str, Any], generated: Job, reference: Job) -> Job:
-    """The metrics of one image set against another; `facts` are the settings that say what they are."""
-    space = generated.settings["space"]
-    told = facts | {"space": space, "sample_kind": "files"}
-    inputs: Inputs = {
-        "generated": [generated[file] for file in generated.files],
-        "reference": [reference[file] for file in reference.files],
-    }
-    return jobs.job(SCORE_FEATURES, f"images in {space}", told, inputs=inputs, label=f"files-{space}")
+    """The metrics of one image set against another; `facts` are the settings that describe them."""
+    return score(jobs, "images", "files", facts | {"sample_kind": "files"}, generated, reference)

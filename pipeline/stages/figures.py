@@ -12,11 +12,11 @@ from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section, added
 from pipeline.stages.autoencoders import (
     autoencoder,
-    called,
     code_measurement,
     codes,
     decoding,
     exploration,
+    model_id,
     reconstruction,
     timed_models,
 )
@@ -117,7 +117,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
     drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
     if rated := rated_models(jobs):
-        models = {name: called(jobs.config, name) for name in rated}
+        models = {name: model_id(jobs.config, name) for name in rated}
         drawn["rate_quality"] = figure(jobs, "rate_quality", _rates(jobs, rated), models)
     return dict(sorted(drawn.items()))
 
@@ -132,7 +132,7 @@ def figure(jobs: Jobs, name: str, data: Data, models: dict[str, str] | None = No
         inputs=inputs,
         facts={"draw": FIGURES[name].draw},
         names=tuple(name for name, _ in data),
-        families=(FIGURES[name].module,),
+        code=(FIGURES[name].module,),
     )
 
 

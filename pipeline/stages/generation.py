@@ -1,4 +1,4 @@
-"""Models that generate: latent diffusion on codes and other families; samples in shards (section 4)."""
+"""Generative models: latent diffusion on codes and other families; sample sets in shards (section 4)."""
 
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from pipeline.settings.diffusion import (
 )
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
-from pipeline.stages.autoencoders import autoencoder, beginning, codes, family_code, imported, snapshot
+from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported, initial_weights, snapshot
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
@@ -41,31 +41,17 @@ class GenerationJob(Section):
 
     samples: Samples
     seed: int = 0
-    resolution: int | None = Field(None, description="Of the dataset that files imitate: theirs must be the same.")
-    channels: Literal[1, 3] = Field(3, description="Of that dataset: files are read as gray (1) or RGB (3).")
+    resolution: int | None = Field(None, description="Of the dataset that files imitate; files must have the same.")
+    channels: Literal[1, 3] = Field(3, description="Of that dataset; files are read as gray (1) or RGB (3).")
 
 
-TRAIN_DIFFUSION = Stage(
-    "train_diffusion",
-    folder="diffusions",
-    settings=DiffusionJob,
-    outputs=trained("diffusion"),
-    gpu=True,
-    memory_mb=24_000,
-)
-TRAIN_GENERATOR = Stage(
-    "train_generator",
-    folder="generators",
-    settings=GeneratorJob,
-    outputs=trained("generator"),
-    gpu=True,
-    memory_mb=24_000,
-)
+TRAIN_DIFFUSION = Stage("train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), gpu=True, memory_mb=24_000)
+TRAIN_GENERATOR = Stage("train_generator", "generators", GeneratorJob, trained("generator"), gpu=True, memory_mb=24_000)
 GENERATE = Stage(
     "generate",
-    folder="samples",
-    settings=GenerationJob,
-    outputs={"images": "images-{first}-{last}.zip"},
+    "samples",
+    GenerationJob,
+    {"images": "images-{first}-{last}.zip"},
     gpu=True,
     memory_mb=8000,
     shown=lambda jobs: jobs(sample_sets),
@@ -73,26 +59,26 @@ GENERATE = Stage(
 
 
 def diffusion(jobs: Jobs, name: str) -> Job:
-    """The job that trains this diffusion model, or imports its weights."""
+    """The job that trains a diffusion model, imports its weights, or takes them from another training."""
     settings = jobs.config.diffusions[name]
+    model = jobs.config.autoencoders[settings.autoencoder]
     if settings.weights is not None:
-        size = jobs.config.autoencoders[settings.autoencoder].code_size
-        return imported(jobs, "diffusion", name, {"code_size": str(size)})
+        return imported(jobs, "diffusion", name, {"code_size": str(model.code_size)})
     if settings.snapshot_of is not None:
         return snapshot(jobs, "diffusion", name, jobs(diffusion, settings.snapshot_of))
-    initial, facts = beginning(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
+    initial, facts = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
     return jobs.job(
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
         {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion")},
         inputs={**_codes_of(jobs, settings.autoencoder), **initial},
         facts=facts,
-        families=family_code(jobs.config.autoencoders[settings.autoencoder]),
+        code=family_code(model),
     )
 
 
 def _codes_of(jobs: Jobs, name: str) -> Inputs:
-    """Codes of the training split, and the autoencoder that decodes what is learned from them."""
+    """The codes of the training split, and the autoencoder that decodes samples."""
     return {
         "codes": jobs(codes, name)["codes.safetensors"],
         "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
@@ -100,7 +86,7 @@ def _codes_of(jobs: Jobs, name: str) -> Inputs:
 
 
 def generator(jobs: Jobs, name: str) -> Job:
-    """The job that trains this generator, or imports its weights."""
+    """The job that trains a generator, imports its weights, or takes them from another training."""
     settings = jobs.config.generators[name]
     family = generator_family(settings.family)
     if settings.weights is not None:
@@ -116,54 +102,47 @@ def generator(jobs: Jobs, name: str) -> Job:
         f"generators.{name}",
         {"generator": settings, "seed": jobs.seed(settings.seed, "generator")},
         inputs=inputs,
-        families=(family_module(settings.family), *family.training_code, *_code_of_decoder(jobs, settings)),
+        code=(family_module(settings.family), *family.training_code, *_code_of_decoder(jobs, settings)),
     )
 
 
 def _code_of_decoder(jobs: Jobs, settings: GeneratorSettings) -> tuple[str, ...]:
-    """Modules of the autoencoder whose codes a generator makes; none of one that makes images."""
+    """The modules of the autoencoder that decodes a generator's codes; none for a generator of images."""
     name = settings.autoencoder
     return family_code(jobs.config.autoencoders[name]) if name is not None else ()
 
 
 def samples(jobs: Jobs, name: str) -> Job:
-    """The job that makes a sample set. Image i depends on (seed, i) alone: how many there are changes none of them."""
+    """The job that makes a sample set. Image i depends on (seed, i) alone, so the count is not in the digest."""
     settings = jobs.config.samples[name]
     if isinstance(settings, FilesSamples):
         return jobs(files, name)
-    inputs, families = sample_inputs(jobs, settings)
+    inputs, code = _sample_inputs(jobs, settings)
     told = {"samples": settings, "seed": sample_seed(jobs, settings)}
     numerical = GenerationJob.model_validate(told).numerical()
     del numerical["samples"]["count"]
-    return jobs.job(
-        GENERATE,
-        f"samples.{name}",
-        told,
-        numerical,
-        inputs=inputs,
-        ranges=spans(settings.count, settings.shard),
-        families=families,
-    )
+    ranges = spans(settings.count, settings.shard)
+    return jobs.job(GENERATE, f"samples.{name}", told, numerical, inputs=inputs, ranges=ranges, code=code)
 
 
 def sample_sets(jobs: Jobs) -> list[Job]:
-    """The sample sets of all rows of tables, of every training seed."""
+    """The sample sets of all rows of tables, with every training seed."""
     names = jobs.config.tables_or_default.sample_sets
     return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
 
 
 def sample_seed(jobs: Jobs, settings: Samples) -> int:
-    """Images from elsewhere know no seed: with several training seeds they come once."""
+    """The seed of a sample set; images from files have none, so that several training seeds share them."""
     return 0 if isinstance(settings, FilesSamples) else jobs.seed(settings.seed, "samples")
 
 
 def files(jobs: Jobs, name: str) -> Job:
-    """Images from elsewhere, as shards; their content decides."""
+    """The job that copies images from files into shards; their content decides."""
     settings: Any = jobs.config.samples[name]
     facts = jobs.fingerprints.collection(source_at(settings.path), f"samples.{name}")
-    there = facts.get("images", {}).get("all", settings.count)
-    if there < settings.count:
-        raise InputError(f"samples.{name}.count: at most {there}, the images in {settings.path}, not {settings.count}")
+    most = facts.get("images", {}).get("all", settings.count)
+    if most < settings.count:
+        raise InputError(f"samples.{name}.count: at most {most}, the images in {settings.path}, not {settings.count}")
     size = image_size(jobs.config, settings.dataset)
     return jobs.job(
         GENERATE,
@@ -174,34 +153,30 @@ def files(jobs: Jobs, name: str) -> Job:
     )
 
 
-def sample_inputs(jobs: Jobs, settings: Samples) -> tuple[Inputs, tuple[str, ...]]:
-    """What a sample set is made from, and the modules of the families that are needed."""
+def _sample_inputs(jobs: Jobs, settings: Samples) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs of a sample set, and the modules of its models' families."""
+    config = jobs.config
     match settings:
         case DiffusionSamples():
-            name = jobs.config.diffusions[settings.diffusion].autoencoder
+            name = config.diffusions[settings.diffusion].autoencoder
             inputs: Inputs = {
                 "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
                 "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"],
             }
-            return inputs, family_code(jobs.config.autoencoders[name])
+            return inputs, family_code(config.autoencoders[name])
         case GeneratorSamples():
-            model = jobs.config.generators[settings.generator]
+            model = config.generators[settings.generator]
             inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
             if model.autoencoder is not None:
                 inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
-            return inputs, (
-                family_module(model.family),
-                *generator_family(model.family).code,
-                *_code_of_decoder(jobs, model),
-            )
+            own = (family_module(model.family), *generator_family(model.family).code)
+            return inputs, (*own, *_code_of_decoder(jobs, model))
         case GaussianSamples():
-            name = settings.autoencoder
-            inputs = _codes_of(jobs, name)
-            return inputs, family_code(jobs.config.autoencoders[name])
+            return _codes_of(jobs, settings.autoencoder), family_code(config.autoencoders[settings.autoencoder])
         case _:
             return {"train": jobs(dataset, settings.dataset)["train.zip"]}, ()
 
 
 def model_of(jobs: Jobs, name: str) -> str | None:
-    """The autoencoder behind a sample set; real images, and what is made of pixels, have none."""
+    """The autoencoder behind a sample set; None for real images and for models of pixels."""
     return jobs.config.autoencoder_of(jobs.config.samples[name])

@@ -18,10 +18,10 @@ from pipeline.stages.autoencoders import (
     COMPLEXITY,
     MEASURE_DECODING,
     autoencoder,
-    called,
     code_measurement,
     complexity,
     decoding,
+    model_id,
     paper_config,
     reconstruction,
     timed_models,
@@ -235,14 +235,14 @@ def _counted(jobs: Jobs, name: str) -> tuple[str, ...]:
 
 
 def _counted_as(config: Config, row: str) -> tuple[str, str]:
-    return called(config, row), config.autoencoders[row].dataset
+    return model_id(config, row), config.autoencoders[row].dataset
 
 
 def _of_paper(jobs: Jobs, row: str) -> dict[str, Any]:
     """What a table is told of the counts of one of the paper's architectures."""
     paper = jobs(paper_config)
     assert paper is not None
-    return {"name": f"paper: {row}", "model": called(paper, row), **_images(paper, paper.autoencoders[row].dataset)}
+    return {"name": f"paper: {row}", "model": model_id(paper, row), **_images(paper, paper.autoencoders[row].dataset)}
 
 
 def _images(config: Config, name: str) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         named |= {"label": label} if label is not None else {}
         return {"name": name, **_images(config, config.dataset_of(config.samples[name])), **named}
     autoencoders = config.autoencoders
-    named = {"model": called(config, name)} if entry.kinds & {"complexity", "decoding"} else {}
+    named = {"model": model_id(config, name)} if entry.kinds & {"complexity", "decoding"} else {}
     rows = config.tables_or_default.rows_of(table)
     # Where the identity columns do not distinguish rows, the changed keys of the config do.
     identity = {row: (autoencoders[row].family, traits(autoencoders[row])) for row in rows}

@@ -1,4 +1,4 @@
-"""The house: what lies on which shelf, and that planning stays light."""
+"""The layout of the package, and what planning imports."""
 
 import ast
 import subprocess

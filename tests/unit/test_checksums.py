@@ -196,5 +196,5 @@ def test_repair_of_a_damaged_list_keeps_the_files_that_it_still_proves(how: str)
     findings = [one for one in inspect(plan, whole_store=False)[0] if one.kind == Kind.DAMAGED]
     assert [one.line.partition(":")[0] for one in findings] == [str(listed)]
     assert move_away(findings) == 1 + (len(job.files) if how == "empty" else 0)
-    plan.shelf.forget()
+    plan.store.forget()
     assert job.complete == (how != "empty") and not listed.exists()

@@ -80,7 +80,7 @@ def test_a_contract_module_for_each_file_of_rules() -> None:
         *CONTRACTS,
         "__init__",
         "common",
-        "shelf",
+        "store",
     }
 
 

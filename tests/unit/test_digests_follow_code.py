@@ -180,7 +180,7 @@ USED = {
     "pipeline.settings.fields.is_power_of_two": "a check of settings",
     "pipeline.settings.fields.preset": "defaults of settings",
     "pipeline.stages.autoencoders.PAPER": "where the paper's config lies, printed where there are no settings",
-    "pipeline.stages.autoencoders.SORTS": "names of keys of the settings",
+    "pipeline.stages.autoencoders.MODEL_KINDS": "names of keys of the settings",
     "pipeline.stages.autoencoders.missing_snapshot": "the text of an error",
     "pipeline.stages.evaluation.GAUSSIAN": "a cell of the tables that the page reads, in their settings",
     "pipeline.stages.evaluation.REAL": "a cell of the tables that the page reads, in their settings",

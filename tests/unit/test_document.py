@@ -106,7 +106,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
         job.folder.mkdir(parents=True)
         for path in job.outputs:
             Path(path).write_text(told)
-    plan.shelf.forget()
+    plan.store.forget()
     return plan
 
 

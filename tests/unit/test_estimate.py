@@ -228,7 +228,7 @@ def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> Non
     assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
     assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
     put(tuple(plan(autoencoder, "main").outputs))
-    plan.shelf.forget()
+    plan.store.forget()
     assert longest_chain(plan(planned).values(), job_times(plan, CPU))[0] < seconds
 
 

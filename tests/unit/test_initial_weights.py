@@ -102,7 +102,7 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
         for sort in ("autoencoder", "diffusion")
     ]
     make(jobs(planned).values())
-    jobs.shelf.forget()
+    jobs.store.forget()
     assert obstacles(jobs, unfinished(jobs)) == []
 
 

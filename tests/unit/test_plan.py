@@ -230,7 +230,7 @@ def test_distances_of_reconstructions_are_had_where_their_network_is() -> None:
         job = jobs(reconstruction_distance, "main", space)
         job.folder.mkdir(parents=True)
         Path(job.path("summary.json")).touch()
-    jobs.shelf.forget()
+    jobs.store.forget()
     assert distance_spaces(jobs, ["main"]) == ["inception", "inception_clean"]
 
 
@@ -397,7 +397,7 @@ def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
 
 def test_the_function_that_draws_a_figure_is_in_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = tiny_plan()(figures)
-    monkeypatch.setitem(FIGURES, "fig10", replace(FIGURES["fig10"], draw="samples:comparison"))
+    monkeypatch.setitem(FIGURES, "fig10", replace(FIGURES["fig10"], draw="images:comparison"))
     after = tiny_plan()(figures)
     assert {name for name in after if after[name].digest != before[name].digest} == {"fig10"}
 

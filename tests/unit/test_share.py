@@ -40,7 +40,7 @@ def track(path: Path, files: int = 1) -> None:
 
 def test_every_finished_result_is_tracked_and_no_other(plan: Jobs) -> None:
     Path(plan(samples, "main").outputs[0]).unlink()
-    plan.shelf.forget()
+    plan.store.forget()
     stray = STORE / "tables" / "table2-000000000000"
     stray.mkdir()
     assert set(command.sharable([plan])) == {job.folder for job in plan(planned).values()} - {

@@ -115,7 +115,7 @@ def test_histories_of_further_seeds_are_published_beside_the_first_ones() -> Non
     assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
 
 
-@pytest.mark.parametrize(("seeds", "told"), [([], "at least 1 item"), ([0, 1, 1], "each seed once")])
+@pytest.mark.parametrize(("seeds", "told"), [([], "at least 1 item"), ([0, 1, 1], "must be distinct")])
 def test_wrong_seeds_get_one_line(seeds: list[int], told: str) -> None:
     with pytest.raises(InputError) as error:
         seeded(*seeds)

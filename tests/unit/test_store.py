@@ -11,7 +11,7 @@ from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.generation import samples
-from pipeline.stages.shelf import Shelf
+from pipeline.stages.store import Store
 
 DIGEST = "0123456789ab"
 
@@ -32,7 +32,7 @@ def folder(name: str, *files: str) -> Path:
 
 
 def named(label: str = "new") -> str:
-    return Shelf(Path("store")).name("models", label, DIGEST)
+    return Store(Path("store")).name("models", label, DIGEST)
 
 
 def test_without_a_folder_a_name_is_what_the_config_says() -> None:
@@ -59,17 +59,17 @@ def test_of_two_folders_with_one_digest_the_fuller_one_counts() -> None:
 
 
 def test_two_jobs_of_one_digest_have_one_folder() -> None:
-    shelf = Shelf(Path("store"))
-    assert shelf.name("models", "first", DIGEST) == shelf.name("models", "second", DIGEST) == f"first-{DIGEST}"
+    store = Store(Path("store"))
+    assert store.name("models", "first", DIGEST) == store.name("models", "second", DIGEST) == f"first-{DIGEST}"
 
 
-def test_a_file_that_comes_later_is_seen_when_the_shelf_is_asked_to_look_again() -> None:
-    place, shelf = folder(f"a-{DIGEST}", "weights"), Shelf(Path("store"))
-    assert shelf.files(place) == {"weights"}
+def test_a_file_that_comes_later_is_seen_when_the_store_is_asked_to_look_again() -> None:
+    place, store = folder(f"a-{DIGEST}", "weights"), Store(Path("store"))
+    assert store.files(place) == {"weights"}
     (place / "history").touch()
-    assert shelf.files(place) == {"weights"}
-    shelf.forget()
-    assert shelf.files(place) == {"weights", "history"}
+    assert store.files(place) == {"weights"}
+    store.forget()
+    assert store.files(place) == {"weights", "history"}
 
 
 def test_a_renamed_folder_is_its_jobs() -> None:
@@ -78,7 +78,7 @@ def test_a_renamed_folder_is_its_jobs() -> None:
     new = old.rename(old.with_name(f"by-hand-{old.name.rpartition('-')[2]}"))
     job = tiny_plan()(autoencoder, "main")
     assert job.folder == new and job.complete
-    assert not unfinished(tiny_plan()).parts
+    assert not unfinished(tiny_plan()).shards
 
 
 @pytest.fixture
@@ -114,9 +114,9 @@ def test_each_folder_is_looked_at_once_however_many_files_are_asked_for(shards: 
     Path(of_samples[-1]).unlink()
     looks.clear()
     jobs = tiny_plan(values)
-    (part,) = unfinished(jobs).parts.values()
-    assert part.outputs == of_samples[-1:]
-    assert all(one.complete for one in jobs(planned).values() if one is not part.job)
+    (shard,) = unfinished(jobs).shards.values()
+    assert shard.outputs == of_samples[-1:]
+    assert all(one.complete for one in jobs(planned).values() if one is not shard.job)
     folders = {str(job.folder) for job in jobs(planned).values()}
     sections = {str(job.folder.parent) for job in jobs(planned).values()}
     of_missing_networks = {place for place in looks if place.startswith("results/store/evaluations/")} - folders

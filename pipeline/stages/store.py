@@ -1,31 +1,31 @@
-"""What lies in results/store: each folder of it is read once, however many files are asked for."""
+"""The contents of results/store: each folder is read once, however many of its files are asked for."""
 
 from pathlib import Path
 
 from pipeline.base.paths import STORE
 
 
-class Shelf:
-    """The store as it was when it was first asked for; `forget` makes it look again."""
+class Store:
+    """The files of results/store at the time of the first question; `forget` makes it read them again."""
 
-    def __init__(self, store: Path = STORE):
-        self.store = store
+    def __init__(self, root: Path = STORE):
+        self.root = root
         self._names: dict[str, dict[str, str]] = {}
         self._files: dict[Path, frozenset[str]] = {}
 
     def name(self, folder: str, label: str, digest: str) -> str:
-        """The name of the folder with this digest, whatever stands before it; LABEL-DIGEST where there is none.
+        """The name of the folder with this digest, whatever its label; LABEL-DIGEST if there is none.
 
-        A folder that DVC tracks has its name, here or still to be pulled. Two jobs of one digest share the first's.
+        A folder that DVC tracks counts also before it is pulled. Two jobs with one digest have the name of the first.
         """
         if folder not in self._names:
             self._names[folder] = self._read_names(folder)
         return self._names[folder].setdefault(digest, f"{label}-{digest}")
 
     def _read_names(self, folder: str) -> dict[str, str]:
-        """Digest -> folder name; with two of one digest, the one that holds more files."""
+        """Digest -> folder name; of two with the same digest, the one with more files."""
         names: dict[str, str] = {}
-        place = self.store / folder
+        place = self.root / folder
         for name in sorted({entry.removesuffix(".dvc") for entry in listing(place)}):
             digest = name.rsplit("-", 1)[-1]
             known = names.get(digest)
@@ -34,18 +34,18 @@ class Shelf:
         return names
 
     def files(self, folder: Path) -> frozenset[str]:
-        """Names of the files in a folder; none where it is not here."""
+        """The names of the files in a folder; none if it is missing."""
         if folder not in self._files:
             self._files[folder] = frozenset(listing(folder))
         return self._files[folder]
 
     def forget(self) -> None:
-        """Look again at what is asked for from now on; names of folders stay."""
+        """Read folders again when they are asked for; their names stay."""
         self._files.clear()
 
 
 def listing(folder: Path) -> list[str]:
-    """Names in a folder; none where it cannot be read."""
+    """The names in a folder; none if it cannot be read."""
     try:
         return [path.name for path in folder.iterdir()]
     except OSError:
