@@ -12,13 +12,12 @@ from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 from pipeline.families import family_file
 from pipeline.models.checkpoints import AutoencoderFacts, GeneratorFacts, load_generator, load_model
-from pipeline.models.diffusion import load_diffusion, schedule_arguments
+from pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising
 from pipeline.settings.weights import EXPORTED
 
 UNET = "unet."  # begins the names of a generator's UNet
-PREDICTED = {"noise": "epsilon", "velocity": "v_prediction"}  # in diffusers' words
 
 
 def write_weights(folder: Path, files: dict[str, Path]) -> None:
@@ -54,7 +53,9 @@ def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: 
     """diffusers' own descriptions of the network and of the schedule that it was trained on."""
     unet.save_config(folder / "unet")
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
-    scheduler = DDPMScheduler(**schedule_arguments(settings), prediction_type=PREDICTED[settings.prediction], **clip)
+    scheduler = DDPMScheduler(
+        **schedule_arguments(settings), prediction_type=PREDICTION_TYPES[settings.prediction], **clip
+    )
     scheduler.save_config(folder / "scheduler")
 
 

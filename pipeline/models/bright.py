@@ -5,7 +5,7 @@ image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved feature
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 
 import torch
@@ -16,25 +16,24 @@ from pipeline.models.autoencoder import Draws, ImageAutoencoder, full_precision
 from pipeline.models.code_bits import CodeBits
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.encoder import KeyCodeEncoder
-from pipeline.models.features_mlp import TiledKeys
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.settings.autoencoder import Autoencoder
 
 
 class GroupMLPs(nn.Module):
-    """F_mlp of every group, side by side (equation 2): N_r C_v -> hidden -> hidden -> C_d / N_h, with ReLU between."""
+    """F_mlp of all groups in parallel (equation 2): N_r C_v -> hidden -> hidden -> C_d / N_h, with ReLU between."""
 
     def __init__(self, groups: int, retrieved: int, hidden: int, feature_channels: int):
         super().__init__()
         widths = [retrieved, hidden, hidden, feature_channels // groups]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(widths):
-            bound = 1 / math.sqrt(inputs)  # torch's own initialization of a linear layer
+            bound = 1 / math.sqrt(inputs)  # PyTorch's initialization of a linear layer
             self.weights.append(nn.Parameter(torch.empty(groups, outputs, inputs).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))
 
     def forward(self, retrieved: Tensor) -> Tensor:
-        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d), in float32 whatever autocast says."""
+        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d), in float32 even under autocast."""
         features = retrieved.flatten(3)
         with full_precision(features):
             for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -42,6 +41,41 @@ class GroupMLPs(nn.Module):
                 if number < len(self.weights) - 1:
                     features = features.relu()
         return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
+
+
+class TiledKeys(nn.Module):
+    """BRIGHT without hash tables, an ablation of section 3.2: the MLP reads the tiled key instead of features.
+
+    Equation 2 becomes f_ij = F_mlp([z_ij; x; y]): one MLP of three layers reads the C_z channels of the tiled key at
+    pixel (i, j), with the coordinates of equation 1 unless `tables.coordinates` is off, and returns the C_d numbers of
+    all groups. Its hidden layers are as wide as those of all groups together, N_h x `tables.hidden_width`. This module
+    takes the place of the tables: it returns the MLP's input, and has no weights and no entries.
+    """
+
+    def __init__(self, feature_size: int, coordinates: bool):
+        super().__init__()
+        self.coordinates = coordinates
+        centers = (torch.arange(feature_size, device="cpu") + 0.5) / feature_size
+        self.register_buffer("pixels", torch.stack(torch.meshgrid(centers, centers, indexing="ij")), persistent=False)
+
+    def retrieve(self, tiled_code: Tensor) -> Tensor:
+        """(N, C_z, H_d, W_d) in [0, 1] -> (N, 1, C_z + 2, H_d, W_d), or C_z numbers without coordinates."""
+        if not self.coordinates:
+            return tiled_code[:, None]
+        pixels = self.get_buffer("pixels").to(tiled_code.dtype).expand(len(tiled_code), -1, -1, -1)
+        return torch.cat([tiled_code, pixels], dim=1)[:, None]
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """It caches nothing."""
+        return nullcontext()
+
+    def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
+        """It has no entries: (0, 0)."""
+        return torch.zeros(0, 0)
+
+    def reachable_entries(self, level: int) -> Tensor:
+        """It has no entries: (0,)."""
+        return torch.zeros(0, dtype=torch.bool)
 
 
 class Bright(ImageAutoencoder):
@@ -62,8 +96,8 @@ class Bright(ImageAutoencoder):
     def decode(self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
 
-        perturbation: standard normal numbers of shape `perturbation_shape(N)`, while training (section 3.4).
-        noise: a source of standard normal numbers for the synthesis; without it, the constant noise.
+        perturbation: standard normal numbers of shape `perturbation_shape(N)`, in training (section 3.4).
+        noise: a source of standard normal numbers for the synthesis; by default its constant noise.
         """
         feature_block = self.retrieve(code, perturbation)
         return self.synthesis(feature_block, self.style_mlp(feature_block), noise)
@@ -83,7 +117,7 @@ class Bright(ImageAutoencoder):
         return tiled_code
 
     def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
-        """Shape of the normal numbers that `decode` takes while training; None without code noise."""
+        """The shape of `decode`'s perturbation in training; None without code noise."""
         side, _, channels = self.settings.code_size
         if self.settings.code_noise == "none":
             return None
@@ -95,13 +129,13 @@ class Bright(ImageAutoencoder):
         codes = self.encode(images)
         shape = self.perturbation_shape(len(images))
         perturbation = random.normal(shape) if shape is not None else None
-        # A key that is not a number has no place in a table, and an index out of range would end the process.
+        # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.
         reconstructions = self.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
-        # So it reads the first entry, and its image becomes NaN again for the loop's guard to see.
+        # Its image becomes NaN again, so that the training loop reports it.
         return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), {}
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
-        """Those that the noise of the training leaves to keys in [0, 1]."""
+        """The bits that training's noise leaves to keys in [0, 1]."""
         (height, width, channels), settings = self.settings.code_size, self.settings
         if settings.code_noise == "none":
             return super().code_bits(moments)
@@ -111,7 +145,7 @@ class Bright(ImageAutoencoder):
 
     @property
     def compiled_parts(self) -> list[nn.Module]:
-        """All but retrieval, which has kernels of its own, and the drawing of noise."""
+        """All but retrieval, which has its own kernels, and the drawing of noise."""
         return [self.encoder, self.group_mlps, self.style_mlp, *self.synthesis.blocks]
 
     @property
@@ -120,7 +154,7 @@ class Bright(ImageAutoencoder):
         return self.synthesis.blocks[-1].to_image.weight
 
     def frozen(self) -> AbstractContextManager[None]:
-        """Retrieval keeps what it reads from the tables for all codes."""
+        """Retrieval caches the parts of its result that do not depend on codes."""
         return self.tables.frozen()
 
     def count_hits(self, codes: Tensor) -> Tensor:
@@ -128,7 +162,7 @@ class Bright(ImageAutoencoder):
         return self.tables.count_hits(tile(codes, self.settings.feature_size), self.settings.tables.resolutions - 1)
 
     def reachable_entries(self) -> Tensor:
-        """Which entries (entries,) of the finest resolution any key can hit."""
+        """The entries (entries,) of the finest resolution that any key can hit, as booleans."""
         return self.tables.reachable_entries(self.settings.tables.resolutions - 1)
 
 
@@ -138,14 +172,14 @@ def groups(settings: Autoencoder) -> int:
 
 
 def make_tables(settings: Autoencoder) -> HashTableGroups | TiledKeys:
-    """The groups of hash tables, or what stands in their place."""
+    """The groups of hash tables, or their replacement in the ablation."""
     if settings.features == "mlp":
-        return TiledKeys(groups(settings), settings.feature_size, settings.tables.coordinates)
+        return TiledKeys(settings.feature_size, settings.tables.coordinates)
     return HashTableGroups(settings.tables, groups(settings), settings.feature_size)
 
 
 def retrieved_shape(settings: Autoencoder) -> tuple[int, int, int, int]:
-    """Of one image's numbers that F_mlp reads: groups, numbers, H_d, W_d."""
+    """The shape of F_mlp's input for one image: groups, numbers, H_d, W_d."""
     tables, size = settings.tables, settings.feature_size
     if settings.features == "mlp":
         return 1, settings.code_size.channels + 2 * tables.coordinates, size, size
@@ -153,10 +187,10 @@ def retrieved_shape(settings: Autoencoder) -> tuple[int, int, int, int]:
 
 
 def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
-    """F_mlp of every group, or the one MLP that stands in the place of tables, as wide as all of them."""
-    side_by_side, retrieved, *_ = retrieved_shape(settings)
-    hidden = settings.tables.hidden_width * groups(settings) // side_by_side
-    return GroupMLPs(side_by_side, retrieved, hidden, settings.feature_channels)
+    """F_mlp of every group; in the ablation without tables, one MLP that is as wide as all of them."""
+    parallel, retrieved, *_ = retrieved_shape(settings)
+    hidden = settings.tables.hidden_width * groups(settings) // parallel
+    return GroupMLPs(parallel, retrieved, hidden, settings.feature_channels)
 
 
 def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:
@@ -174,7 +208,7 @@ def tile(code: Tensor, feature_size: int) -> Tensor:
 def perturb(code: Tensor, finest_resolution: int, noise: Tensor, cells: float = 0.25) -> Tensor:
     """Relax the precision of a key code (section 3.4, figure 5c).
 
-    code: in [0, 1]; noise: standard normal numbers of the same shape. The standard deviation is so many cells of the
+    code: in [0, 1]; noise: standard normal numbers of the same shape. The standard deviation is `cells` cells of the
     finest resolution, by default a quarter: 1 / (4 r_max). The perturbed key stays in [0, 1].
     """
     return (code + noise / (finest_resolution / cells)).clamp(0, 1)

@@ -1,27 +1,27 @@
-"""How many bits of an image its code can carry to the decoder that was trained on such codes.
+"""The bits of an image that its code can carry to the decoder that was trained on such codes.
 
-A number of infinite precision carries infinitely many; noise or quantization in training makes them finite. All counts
-are upper bounds on the mutual information between an image and what the decoder is given of it in training:
+A number of infinite precision carries infinitely many bits; noise or quantization in training makes them finite. All
+counts are upper bounds on the mutual information between an image and the decoder's input in training:
 
-- **indices** (VQGAN, RQ-VAE): log2(entries) for each index; RQ-VAE has `depth` of them at a position.
+- **indices** (VQGAN, RQ-VAE): log2(entries) for each index; RQ-VAE has `depth` indices at a position.
 - **noise** (BRIGHT, section 3.4): a key in [0, 1] with normal noise of standard deviation s is a channel of bounded
   amplitude. McKellips bounds its capacity (Simple tight bounds on capacity for the peak-limited discrete-time
   channel, ISIT 2004):
 
       C <= min(log2(1 + 1 / (s sqrt(2 pi e))), 1/2 log2(1 + 1 / (4 s^2)))
 
-  The second is Shannon's, for a variance of at most 1/4. Uniform noise of the same differential entropy would lie
-  within d = s sqrt(2 pi e) / 2 of a key, and the first is log2(1 + 1 / (2 d)): the keys that can be told apart. Noise
-  that is drawn after tiling reaches the decoder k = (H_d / H_z)^2 times, each time anew; their mean has all that they
-  tell of the key, so s / sqrt(k) stands for s. Clamping the key to [0, 1] can only lose bits.
+  The second term is Shannon's, for a variance of at most 1/4. The first is log2(1 + 1 / (2 d)), the number of keys
+  that can be distinguished under uniform noise within d = s sqrt(2 pi e) / 2, which has the same differential entropy.
+  Noise after tiling reaches the decoder k = (H_d / H_z)^2 times, drawn independently; the mean of these keys has all
+  their information, so s / sqrt(k) replaces s. Clamping a key to [0, 1] can only lose bits.
 - **posterior** (KL autoencoder): the mean divergence of a number's posterior N(m, v), of which training draws a sample,
-  from a normal distribution that has the mean and the variance V of its channel over all images: E[1/2 log2(V / v)].
-  It is the least divergence from a normal distribution for each channel (from N(0, 1) it would be larger), and it needs
-  images: neither scale nor noise of such a code is bounded.
-- **float32**: 32 bits for each number where nothing of this bounds them.
+  from the normal distribution with the mean and variance V of its channel over all images: E[1/2 log2(V / v)]. No other
+  normal distribution per channel has a smaller divergence. It is measured on images, since neither the scale nor the
+  noise of such a code is bounded.
+- **float32**: 32 bits for each number where none of these bounds applies.
 
-After training a decoder reads such codes without noise: the count says how much of their digits it was trained to make
-use of, not how large a file is, which `storage` in `pipeline/evaluation/codes.py` says.
+After training a decoder reads codes without noise: the count is the precision that the decoder was trained to use, not
+the size of a file, which is `storage` in `pipeline/evaluation/codes.py`.
 """
 
 from collections.abc import Sequence
@@ -35,32 +35,32 @@ FLOAT_BITS = 32
 
 
 class CodeBits(NamedTuple):
-    """Bits of an image's code, and what bounds them."""
+    """The bits of an image's code, and the bound that applies."""
 
     per_image: float
     counted_by: Literal["indices", "noise", "posterior", "float32"]
 
 
 def of_floats(numbers: int) -> CodeBits:
-    """Of so many numbers that nothing bounds."""
+    """The bits of unbounded float32 numbers."""
     return CodeBits(float(FLOAT_BITS * numbers), "float32")
 
 
 def of_indices(indices: int, entries: int) -> CodeBits:
-    """Of so many indices into so many entries."""
+    """The bits of indices into a codebook of `entries` entries."""
     return CodeBits(indices * log2(entries), "indices")
 
 
 def of_bounded_numbers(numbers: int, deviation: float, copies: int = 1) -> CodeBits:
-    """Of so many numbers in [0, 1], each of which is read `copies` times with normal noise of this deviation."""
+    """The bits of numbers in [0, 1], each read `copies` times with normal noise of this standard deviation."""
     noise = deviation / sqrt(copies)
     return CodeBits(numbers * min(log2(1 + 1 / (noise * sqrt(2 * pi * e))), log2(1 + 1 / (4 * noise**2)) / 2), "noise")
 
 
 def posterior_moments(means: Tensor, log_variances: Tensor) -> Tensor:
-    """Sums (4, C_z) over images and positions of normal distributions (N, C_z, H_z, W_z), in float64.
+    """Sums (4, C_z), in float64, over images and positions of m, m^2 + v, ln v and 1.
 
-    Of the means m, of m^2 + v, of ln v, and of 1.
+    means m, log_variances ln v: (N, C_z, H_z, W_z).
     """
     mean, logarithm = (part.double().transpose(0, 1).flatten(1).cpu() for part in (means, log_variances))
     numbers = (mean, mean.square() + logarithm.exp(), logarithm, torch.ones_like(mean))
@@ -68,7 +68,7 @@ def posterior_moments(means: Tensor, log_variances: Tensor) -> Tensor:
 
 
 def of_posteriors(moments: Sequence[Tensor], positions: int) -> CodeBits:
-    """Of codes with so many positions, from the `posterior_moments` of all images."""
+    """The bits of codes with this number of positions, from the `posterior_moments` of all images."""
     mean, square, logarithm, count = sum(moments, torch.zeros(4, 1, dtype=torch.float64))
     mean, square, logarithm = mean / count, square / count, logarithm / count  # each (C_z,)
     nats = ((square - mean.square()).log() - logarithm) / 2

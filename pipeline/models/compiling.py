@@ -1,7 +1,7 @@
-"""torch.compile of a model's networks (`execution.compile`): fewer and larger kernels, other roundings.
+"""torch.compile of a model's networks (`execution.compile`): fewer and larger kernels, with different rounding.
 
 Never measured on a GPU: docs/gpus.md lists all such code.
-Only trainings compile. Key codes and images are made by the networks as they are, so that they depend on weights alone.
+Only trainings compile. Key codes and images come from uncompiled networks, so they depend on the weights alone.
 """
 
 from collections.abc import Iterable
@@ -11,31 +11,27 @@ from torch import nn
 
 from pipeline.base.errors import InputError, error_text
 
-MOST_SHAPES = 64  # of one block's code, which all blocks share: resolutions, previews and validation have their own
-
-
-def networks(model: nn.Module) -> Iterable[nn.Module]:
-    """What of a model is compiled, each for itself: `compiled_parts` where it names them, else all of it."""
-    return getattr(model, "compiled_parts", [model])
+MAX_SHAPES = 64  # compiled per class of blocks: each resolution, previews and validation have their own shapes
 
 
 def compile_networks(model: nn.Module, device: torch.device, backend: str = "inductor") -> None:
-    """From now on the model's networks are compiled when they are first called; InputError where that can't be."""
+    """Compile the model's `compiled_parts`, or all of it, at their first call; InputError where that is impossible."""
     import torch._dynamo.config
     import torch._functorch.config
 
     _check(device, backend)
-    torch._dynamo.config.recompile_limit = MOST_SHAPES
-    torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight goes back through one graph several times
-    for network in networks(model):
+    torch._dynamo.config.recompile_limit = MAX_SHAPES
+    torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight differentiates one graph several times
+    networks: Iterable[nn.Module] = getattr(model, "compiled_parts", [model])
+    for network in networks:
         network.compile(dynamic=False, backend=backend)
 
 
 def _check(device: torch.device, backend: str) -> None:
-    """Compile a small function, as only a machine with its compilers can."""
+    """Compile a small function, to see whether this machine has the compilers."""
     try:
         torch.compile(torch.sin, backend=backend)(torch.zeros(2, device=device))
-    except Exception as error:  # whatever the compilers say
+    except Exception as error:  # compilers raise many types
         raise InputError(
             f"execution.compile: torch.compile does not run on this machine ({error_text(error)}); leave it out, or"
             " install what it needs: a C++ compiler for CPUs, and Triton for GPUs"

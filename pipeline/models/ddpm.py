@@ -9,7 +9,7 @@ from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Sampler
 from pipeline.settings.fields import CodeSize
 
-PIXELS = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] as they are
+PIXELS = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] already
 
 
 class DDPM(Generator):
@@ -23,7 +23,7 @@ class DDPM(Generator):
 
     @property
     def compiled_parts(self) -> list[nn.Module]:
-        """The network that denoises."""
+        """The UNet."""
         return [self.unet]
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:

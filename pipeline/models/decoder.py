@@ -1,9 +1,9 @@
 """The decoder (section 3.3): StyleGAN2's synthesis network, from the feature block, with skip outputs.
 
-The feature block f (N, C_d, H_d, W_d) stands where StyleGAN2 has its learned constant. A style code, made from the
-average of f over its pixels by an MLP, modulates every convolution. At each resolution r above H_d there is an
-up-convolution, then two convolutions; every resolution adds its image to the upsampled image of the one before.
-With a style width of 0 (an ablation) there is no style code: nothing is modulated, weights are normalized as ever.
+The feature block f (N, C_d, H_d, W_d) takes the place of StyleGAN2's learned constant. An MLP turns the average of f
+over its pixels into a style code, which modulates every convolution. Each resolution above H_d has an up-convolution,
+then two convolutions; every resolution adds its image to the upsampled image of the resolution below.
+With a style width of 0 (an ablation) there is no style code and no modulation; weights are still normalized.
 """
 
 import math
@@ -25,7 +25,7 @@ EPSILON = 1e-8  # StyleGAN2's, under the root of the demodulation
 
 
 class StyleMLP(nn.Module):
-    """The style code from the pooled feature block: C_d -> s -> s (section 3.3); none with a width of 0."""
+    """The style code from the pooled feature block: C_d -> s -> s (section 3.3); no layers with a width of 0."""
 
     def __init__(self, feature_channels: int, style_width: int):
         super().__init__()
@@ -41,7 +41,7 @@ class StyleMLP(nn.Module):
 
 
 class Unmodulated(nn.Module):
-    """In the place of the layer that turns a style code into scales: every scale is 1."""
+    """Replaces the layer from a style code to scales where there is no style code: every scale is 1."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -53,15 +53,15 @@ class Unmodulated(nn.Module):
 
 
 def scales_of_style(style_width: int, inputs: int) -> nn.Module:
-    """The layer from a style code to a scale for each of a convolution's inputs, 1 at first."""
+    """The layer from a style code to a scale for each input of a convolution, initially 1."""
     return EqualizedLinear(style_width, inputs, bias=1.0) if style_width else Unmodulated(inputs)
 
 
 class ModulatedConv(nn.Module):
     """A 3 x 3 modulated convolution with noise, bias and activation; `up` doubles the resolution.
 
-    Inputs are modulated and outputs demodulated, which equals StyleGAN2's per-image weights without its
-    grouped convolutions: W_o,i,k s_i / sqrt(sum_i,k (W_o,i,k s_i)^2).
+    It modulates inputs and demodulates outputs. This equals StyleGAN2's weights per image,
+    W_o,i,k s_i / sqrt(sum_i,k (W_o,i,k s_i)^2), without its grouped convolutions.
     """
 
     noise_buffer: Tensor
@@ -79,13 +79,13 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_buffer", torch.randn(shape, generator=generator, device="cpu"))
 
     def drawn(self, images: int, noise: NoiseSource | None) -> Tensor | None:
-        """The noise (N, 1, r, r) of so many images; None stands for the constant one."""
+        """The noise (N, 1, r, r) of a batch of images; None: the constant noise."""
         return None if noise is None else noise((images, 1, *self.noise_buffer.shape[2:]))
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
         scale = self.affine(style)
-        if scale.dtype in (torch.float16, torch.bfloat16):  # which needs the room; demodulation undoes it
+        if scale.dtype in (torch.float16, torch.bfloat16):  # avoids overflow; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
         weight = self.weight * self.gain
         features = features * scale[:, :, None, None].to(features.dtype)
@@ -93,7 +93,7 @@ class ModulatedConv(nn.Module):
             features = F.conv2d(features, weight, padding=1)
         else:
             features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
-        # sqrt 2 goes through leaky ReLU; here it costs three small tensors, there a pass over all features
+        # Leaky ReLU commutes with the gain sqrt 2: applied here it scales three small tensors, not all features.
         dtype = features.dtype
         demodulation = (GAIN * self._demodulation(weight, scale)).to(dtype)[:, :, None, None]
         bias = (GAIN * self.bias).to(dtype)[:, None, None]
@@ -154,7 +154,7 @@ class SynthesisBlock(nn.Module):
 
     @property
     def convolutions(self) -> list[ModulatedConv]:
-        """In the order in which features pass them."""
+        """The convolutions, in order."""
         return [layer for layer in (self.up_conv, self.conv0, self.conv1) if layer is not None]
 
     def forward(
@@ -162,7 +162,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the resolution below -> features and image of this one.
 
-        styles: (N, s) for each convolution, and one for the image. noise: as drawn for each convolution.
+        styles: (N, s) for each convolution, and one for the image. noise: `drawn` of each convolution.
         """
         for layer, style, drawn in zip(self.convolutions, styles[:-1], noise, strict=True):
             features = layer(features, style, drawn)
@@ -186,10 +186,10 @@ class Synthesis(nn.Module):
     def forward(
         self, feature_block: Tensor, style: Tensor | Sequence[Tensor], noise: NoiseSource | None = None
     ) -> Tensor:
-        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); without `noise`, with the constant noise.
+        """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); the constant noise by default.
 
-        style: one for all layers, or a list of `layers`: one for each convolution, and one for the last image. As
-        in StyleGAN2, the image of a resolution has the style of the next resolution's first convolution.
+        style: one for all layers, or one for each of `layers`: all convolutions, and the last image. As in StyleGAN2,
+        the image of a resolution has the style of the next resolution's first convolution.
         """
         styles = [style] * self.layers if isinstance(style, Tensor) else style
         features, image = feature_block, None
@@ -202,6 +202,6 @@ class Synthesis(nn.Module):
 
 
 def synthesis_widths(given: list[int] | None, feature_channels: int, feature_size: int, resolution: int) -> list[int]:
-    """Channels at H_d, 2 H_d, ... R: those given, or C_d halved at each."""
+    """Channels at H_d, 2 H_d, ... R: as configured, or C_d halved at each resolution."""
     stages = int(math.log2(resolution // feature_size)) + 1
     return given or [feature_channels >> stage for stage in range(stages)]

@@ -1,9 +1,9 @@
-"""Diffusion models of codes or images: their network, their scale, sampling, and their files.
+"""Diffusion models of codes or images: network, sampling, and files.
 
-Samplers are DDIM and DPM-Solver++ of diffusers, on the training's schedule; DDPM is DDIM with all of its noise (Song et
-al. 2021, section 4.1). Image i's noise is a function of (seed, i) at the start, and of (seed, i, step) at every step:
+Samplers are DDIM and DPM-Solver++ of diffusers, on the schedule of the training; DDPM is DDIM with eta = 1 (Song et al.
+2021, section 4.1). The noise of image i is a function of (seed, i) at the start, and of (seed, i, step) at every step:
 batches, shards, processes and devices change nothing (promise 3). Key codes are bounded, so the predicted clean code is
-clipped at every step; codes without bounds are not.
+clipped at every step; unbounded codes are not clipped.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,15 +21,19 @@ from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising, Diffusion, Prediction, Sampler, UNet
 from pipeline.settings.fields import CodeSize, Section
 
-# LDM's are diffusers' defaults; DDPM's are those of its code (hojonathanho/diffusion), where the sine comes first.
+# LDM's values are diffusers' defaults; DDPM's are those of its code (hojonathanho/diffusion), with the sine first.
 VARIANTS: dict[str, dict[str, Any]] = {
     "ldm": {"flip_sin_to_cos": True, "freq_shift": 0, "norm_eps": 1e-5, "downsample_padding": 1},
     "ddpm": {"flip_sin_to_cos": False, "freq_shift": 1, "norm_eps": 1e-6, "downsample_padding": 0},
 }
 
 
+PREDICTION_TYPES: dict[Prediction, str] = {"noise": "epsilon", "velocity": "v_prediction"}
+"""diffusers' names of the predictions, for exported models."""
+
+
 def build_unet(settings: UNet, code_size: CodeSize) -> UNet2DModel:
-    """The network (section 4, appendix A.2) of codes (N, C_z, H_z, W_z) in [-1, 1]; attention at some resolutions."""
+    """The UNet (section 4, appendix A.2) for codes (N, C_z, H_z, W_z) in [-1, 1]."""
     levels = range(len(settings.multipliers))
     attends = [code_size.height // 2**level in settings.attention_resolutions for level in levels]
     return UNet2DModel(
@@ -47,28 +51,28 @@ def build_unet(settings: UNet, code_size: CodeSize) -> UNet2DModel:
 
 
 def schedule_arguments(settings: Denoising) -> dict[str, Any]:
-    """The noise schedule as diffusers' schedulers take it."""
+    """The noise schedule as arguments of diffusers' schedulers."""
     first, last = settings.beta_range
     steps = {"num_train_timesteps": settings.timesteps, "beta_schedule": settings.schedule}
     return {**steps, "beta_start": first, "beta_end": last}
 
 
 def make_scheduler(settings: Denoising, sampler: Sampler) -> Any:
-    """diffusers' scheduler, which takes the predicted clean code at every step and clips nothing itself."""
+    """diffusers' scheduler; it takes the predicted clean code at every step and does not clip it."""
     common = {**schedule_arguments(settings), "prediction_type": "sample"}
     match sampler.kind:
         case "ddpm" | "ddim":
             scheduler: Any = DDIMScheduler(**common, clip_sample=False)
         case "dpm_solver":
-            # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity: -5.1 is
-            # diffusers' advice.
+            # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity; diffusers
+            # recommends -5.1.
             scheduler = DPMSolverMultistepScheduler(**common, lambda_min_clipped=-5.1)
     scheduler.set_timesteps(sampler.steps)
     return scheduler
 
 
 def predicted_clean(kind: Prediction, predicted: Tensor, noisy: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The clean code in a noisy one, z = sqrt(a) x + sqrt(1 - a) n, from what the network predicts of it.
+    """The clean code x of a noisy one, z = sqrt(a) x + sqrt(1 - a) n, from the network's prediction.
 
     noise: n; velocity: sqrt(a) n - sqrt(1 - a) x (Salimans and Ho 2022, appendix D).
     """
@@ -89,7 +93,7 @@ def denoise(
 ) -> Tensor:
     """Codes or images (len(indices), *shape) with these indices; shape: (C, H, W).
 
-    They are on the scale that they had before `rescaling`, inside their bounds: key codes in [0, 1].
+    Rescaling is undone: key codes are in [0, 1].
     """
     device = next(unet.parameters()).device
     scheduler = make_scheduler(settings, sampler)
@@ -110,7 +114,7 @@ def denoise(
 
 @dataclass(frozen=True)
 class TrainedDiffusion:
-    """A diffusion model: its settings, the size of its codes, how they are rescaled, and its network."""
+    """A trained diffusion model: settings, size and rescaling of its codes, and its UNet."""
 
     settings: Diffusion
     code_size: CodeSize
@@ -118,13 +122,13 @@ class TrainedDiffusion:
     unet: Any
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
-        """Codes (len(indices), C_z, H_z, W_z) with these indices, as the autoencoder decodes them."""
+        """Codes (len(indices), C_z, H_z, W_z) with these indices, for the autoencoder to decode."""
         height, width, channels = self.code_size
         return denoise(self.unet, self.settings, sampler, indices, seed, (channels, height, width), self.rescaling)
 
 
 class DiffusionFacts(Section):
-    """What the file of a diffusion model says."""
+    """The config in the file of a diffusion model."""
 
     diffusion: Diffusion
     code_size: tuple[int, int, int]
@@ -132,12 +136,12 @@ class DiffusionFacts(Section):
 
 
 def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
-    """Weights and config of a diffusion model on codes of this size."""
+    """Save a diffusion model of codes of this size."""
     save_model(path, model, "diffusion", settings, code_size=list(code_size), rescaling=asdict(scale))
 
 
 def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
-    """The diffusion model in a file."""
+    """Load a diffusion model, ready to sample."""
     found, weights = load_model(path, "diffusion", DiffusionFacts)
     code_size = CodeSize(*found.code_size)
     unet = filled(build_unet(found.diffusion.unet, code_size), weights, path, device)

@@ -1,7 +1,7 @@
 """Discriminators: StyleGAN2's residual one, with its minibatch standard deviation as an option, and VQGAN's.
 
-The deviation is off under the gradient penalty (equation 5), which compares single images: a statistic over the batch
-would mix them.
+The deviation is off under the gradient penalty (equation 5), which needs scores of single images: a statistic over the
+batch would mix them.
 """
 
 import math
@@ -15,7 +15,7 @@ from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 LAST_RESOLUTION = 4
 DEVIATION_EPSILON = 1e-8  # under the root; StyleGAN2's
-WIDEST = 8  # of PatchGAN: channels grow up to so many times the first layer's
+MAX_WIDENING = 8  # PatchGAN's channels grow up to this multiple of the first layer's
 
 
 class ResidualBlock(nn.Module):
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to one number each: the critic of the Wasserstein loss."""
+    """StyleGAN2's discriminator: images to one score each."""
 
     def __init__(self, settings: DiscriminatorSettings, resolution: int, channels: int):
         super().__init__()
@@ -63,8 +63,8 @@ class Discriminator(nn.Module):
 def with_minibatch_deviation(features: Tensor, group: int) -> Tensor:
     """(N, c, r, r) -> (N, c + 1, r, r): the last channel is the deviation within a group (Karras et al. 2018).
 
-    That is the standard deviation over the group's images, averaged over channels and pixels. Neighbours in the
-    batch are a group, so that processes which share a batch have the same groups as one alone.
+    That is the standard deviation over the images of a group, averaged over channels and pixels. A group consists of
+    neighbours in the batch, so the number of processes does not change the groups.
     """
     images, _, *size = features.shape
     groups = features.unflatten(0, (-1, math.gcd(group, images))).float()
@@ -76,12 +76,12 @@ def with_minibatch_deviation(features: Tensor, group: int) -> Tensor:
 class PatchDiscriminator(nn.Module):
     """VQGAN's: PatchGAN (Isola et al. 2017), a score for every patch of an image.
 
-    4 x 4 convolutions: `layers` of stride 2, two of stride 1; weights start from N(0, 0.02^2).
+    4 x 4 convolutions: `layers` of stride 2, then two of stride 1; initial weights are N(0, 0.02^2).
     """
 
     def __init__(self, settings: DiscriminatorSettings, resolution: int, channels: int):
         super().__init__()
-        widths = [settings.channels * min(2**number, WIDEST) for number in range(settings.layers + 1)]
+        widths = [settings.channels * min(2**number, MAX_WIDENING) for number in range(settings.layers + 1)]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(SLOPE)]
         for number in range(1, settings.layers + 1):
             stride = 2 if number < settings.layers else 1
@@ -91,14 +91,14 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(SLOPE),
             ]
         self.network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-        self.network.apply(_start)
+        self.network.apply(_initialize)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, patches)."""
         return self.network(images).flatten(1).float()
 
 
-def _start(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -107,6 +107,6 @@ def _start(module: nn.Module) -> None:
 
 
 def make_discriminator(settings: DiscriminatorSettings, resolution: int, channels: int) -> nn.Module:
-    """The untrained discriminator of these settings, for images (channels, resolution, resolution)."""
+    """Make the untrained discriminator of these settings, for images (channels, resolution, resolution)."""
     kind = PatchDiscriminator if settings.kind == "patch" else Discriminator
     return kind(settings, resolution, channels)

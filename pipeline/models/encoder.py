@@ -21,7 +21,7 @@ def network_shape(
     attends: Callable[[int], bool],
     middle_attends: bool = True,
 ) -> Shape:
-    """The levels from the image's resolution down to H_z; `attends` says which resolutions have attention."""
+    """The levels from the image's resolution down to H_z, with attention at resolutions where `attends` is true."""
     sides = [resolution >> level for level in range(int(math.log2(resolution // code_size.height)) + 1)]
     widths = tuple(settings.channels * multiplier for multiplier in settings.multipliers or MULTIPLIERS[: len(sides)])
     groups = math.gcd(settings.norm_groups, *widths)

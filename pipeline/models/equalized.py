@@ -1,6 +1,6 @@
-"""What StyleGAN2's generator and discriminator share: layers of equalized learning rate, FIR filters.
+"""Layers that StyleGAN2's generator and discriminator share: equalized learning rate, FIR filters.
 
-Weights are drawn from N(0, 1) and scaled when used, so that Adam moves every layer at the same relative speed.
+Weights are drawn from N(0, 1) and scaled in the forward pass, so Adam moves every layer at the same relative speed.
 """
 
 import math
@@ -22,15 +22,15 @@ def activate(features: Tensor) -> Tensor:
 
 
 def fir_kernel(gain: float) -> Tensor:
-    """The 4 x 4 filter, whose sum is `gain`."""
+    """The 4 x 4 filter (4, 4), with sum `gain`."""
     kernel = torch.tensor(FIR).outer(torch.tensor(FIR))
     return kernel * (gain / kernel.sum())
 
 
 def transposed_fir(features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
-    """F.conv_transpose2d of each channel with a symmetric 4 x 4 kernel, by convolutions: cuDNN is slow at the former.
+    """F.conv_transpose2d of each channel with a symmetric 4 x 4 kernel, as convolutions, which cuDNN computes faster.
 
-    With stride 2, pixels of the four parities are four filters of 2 x 2, whose results are put between each other.
+    With stride 2, the output pixels of each parity come from a filter of 2 x 2; the four results are interleaved.
     """
     channels = features.shape[1]
     if stride == 1:
@@ -45,9 +45,9 @@ def transposed_fir(features: Tensor, kernel: Tensor, stride: int, padding: int) 
 class _Fir(torch.autograd.Function):
     """The FIR filter on each channel, in the features' own precision.
 
-    Its gradient is its transpose (with stride 2: zeros between the pixels, then the filter), whose gradient is the
-    filter again: the gradient penalty differentiates twice, where torch's own second derivative of a grouped
-    convolution takes ten times as long.
+    The gradient of the filter is its transpose (with stride 2: zeros between the pixels, then the filter), and the
+    gradient of that is the filter again. The gradient penalty differentiates twice; PyTorch's second derivative of a
+    grouped convolution would take ten times as long.
     """
 
     @staticmethod
@@ -69,7 +69,7 @@ class _Fir(torch.autograd.Function):
 
 
 class Filter(nn.Module):
-    """The FIR filter on each channel, with zero padding, keeping every `stride`-th pixel; or its transpose."""
+    """The FIR filter on each channel, with zero padding and a stride; or its transpose."""
 
     kernel: Tensor
 
@@ -83,14 +83,14 @@ class Filter(nn.Module):
 
 
 def upsample() -> Filter:
-    """To twice the resolution: zeros between the pixels, then the FIR filter."""
+    """Doubles the resolution: zeros between the pixels, then the FIR filter."""
     return Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
 
 class EqualizedLinear(nn.Module):
     """A linear layer; `bias` is the initial value of all biases.
 
-    speed: a factor of the learning rate. The weights are stored divided by it and used multiplied by it.
+    speed: a factor of the learning rate. Weights and biases are stored divided by it and multiplied by it in use.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, speed: float = 1.0):
@@ -105,7 +105,7 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """A convolution, with stride and zero padding."""
+    """A convolution with zero padding."""
 
     def __init__(
         self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int | None = None, bias: bool = True

@@ -3,8 +3,8 @@
 image (C, R, R) -> encoder (z, H_z, W_z) -> 1 x 1 convolution -> code (C_z, H_z, W_z) -> the family's bottleneck
 -> 1 x 1 convolution (z, H_z, W_z) -> decoder -> image
 
-z (`latent_channels`) is what VQGAN's code calls z_channels, C_z its embed_dim. Each level has residual blocks,
-with attention at some resolutions; the middle has attention always.
+z (`latent_channels`) is z_channels of VQGAN's code, and C_z is its embed_dim. Each level has residual blocks, with
+attention at some resolutions; the middle always has attention.
 """
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from pipeline.settings.first_stage import FirstStage
 
 
 class FirstStageEncoder(nn.Module):
-    """Images to what the bottleneck takes: codes, or `moments` = 2 numbers for each of a code's."""
+    """Images to the bottleneck's input: codes, or `moments` = 2 numbers for each number of a code."""
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int, moments: int):
         super().__init__()
@@ -30,7 +30,7 @@ class FirstStageEncoder(nn.Module):
 
 
 class FirstStageDecoder(nn.Module):
-    """What leaves the bottleneck to images."""
+    """The bottleneck's output to images."""
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()
@@ -43,10 +43,10 @@ class FirstStageDecoder(nn.Module):
 
 
 class FirstStageAutoencoder(ImageAutoencoder):
-    """Encoder and decoder; a family adds what lies between them. Codes are unbounded, before any quantization."""
+    """Encoder and decoder; a family adds the bottleneck. Codes are unbounded, before any quantization."""
 
     moments = 1
-    """Numbers that the encoder gives for each of a code's: 2 where it gives a mean and a variance."""
+    """Outputs of the encoder for each number of a code: 2 for a mean and a variance."""
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()
@@ -70,11 +70,11 @@ class FirstStageAutoencoder(ImageAutoencoder):
 
 
 def first_stage_shape(settings: FirstStage, resolution: int) -> Shape:
-    """Levels of encoder and decoder."""
+    """The levels of encoder and decoder."""
     attends = settings.network.attention_resolutions.__contains__
     return network_shape(settings.network, resolution, settings.code_size, attends)
 
 
 def latent_channels(settings: FirstStage) -> int:
-    """Channels of the encoder's output, before it is projected to the code."""
+    """Channels of the encoder's output before its projection to the code."""
     return settings.network.latent_channels or settings.code_size.channels

@@ -1,4 +1,4 @@
-"""What a network of any family of generators does (`pipeline/families`)."""
+"""The interface of generators of any family (`pipeline/families`)."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ class Generator(nn.Module):
     shape: tuple[int, int, int]
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
-        """What it makes (len(indices), *shape); number i depends on (seed, i) alone (promise 3)."""
+        """Samples (len(indices), *shape); sample i depends on (seed, i) alone (promise 3)."""
         raise NotImplementedError(f"{type(self).__name__}.sample")
 
 
 def noise_generators(seed: int, indices: list[int]) -> list[torch.Generator]:
-    """A source of noise for each sample, named by (seed, index); on the CPU, so that devices agree."""
+    """A random generator for each sample, seeded by (seed, index); on the CPU, so that devices agree."""
     return [torch.Generator().manual_seed(seed_for(seed, "image", index)) for index in indices]

@@ -1,10 +1,10 @@
 """ImageBART (Esser et al. 2021): a short chain of multinomial diffusion over VQGAN indices, inverted by transformers.
 
-p(x_{t-1} | x_t) = prod_i p(x_{t-1}^i | x_{t-1}^{<i}, x_t), a network of its own for each t: an encoder reads all of
-x_t, and a decoder predicts x_{t-1} index by index in raster order. x_T is noise alone, so the last one has no
-encoder. A sample starts there and ends with x_0, whose codebook entries an autoencoder decodes.
+p(x_{t-1} | x_t) = prod_i p(x_{t-1}^i | x_{t-1}^{<i}, x_t), with a separate network for each t: an encoder reads all
+of x_t, and a decoder predicts x_{t-1} index by index in raster order. x_T is pure noise, so the last network has no
+encoder. Sampling starts there and ends with x_0, whose codebook entries an autoencoder decodes.
 
-Assumed: all T networks have one width, where the authors' last one is wider; T is an index here, not a token.
+Assumed: all T networks have the same width (the authors' last one is wider), and t selects a network (no token for it).
 """
 
 import torch
@@ -36,7 +36,7 @@ class Attention(nn.Module):
         return self._split(keys), self._split(values)
 
     def forward(self, tokens: Tensor, pairs: Pairs, causal: bool = False) -> Tensor:
-        """What tokens (N, L, d) read from the pairs; `causal`: token i from pairs up to i."""
+        """Attention of tokens (N, L, d) to the pairs; `causal`: token i reads pairs up to i."""
         read = F.scaled_dot_product_attention(self._split(self.query(tokens)), *pairs, is_causal=causal)
         return self.output(read.transpose(1, 2).flatten(2))
 
@@ -47,7 +47,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A pre-norm block: self-attention, attention to a context where there is one, an MLP of four times the width.
 
-    Keys and values can be remembered: sampling then costs one token at a time.
+    `extend` caches keys and values, so that sampling computes one token at a time.
     """
 
     checkpointed = False
@@ -66,7 +66,7 @@ class Block(nn.Module):
         return self._rest(tokens + self.attention(normed, self.attention.pairs(normed), causal), context)
 
     def extend(self, token: Tensor, past: Pairs | None, context: Pairs | None = None) -> tuple[Tensor, Pairs]:
-        """One token (N, 1, d) behind those whose pairs are `past`: the same numbers as `forward`, causal."""
+        """One token (N, 1, d) after those with the pairs `past`: the same numbers as a causal `forward`."""
         normed = self.norm(token)
         keys, values = self.attention.pairs(normed)
         if past is not None:
@@ -83,18 +83,16 @@ class Block(nn.Module):
 class MultinomialDiffusion:
     """Multinomial diffusion of codebook indices (Hoogeboom et al. 2021), in ImageBART's short chain.
 
-    q(x_t | x_{t-1}) = Cat((1 - beta_t) x_{t-1} + beta_t / K): each index stays, or is drawn again among all K.
-    It is a chain of `steps` T over K indices with beta_t = 1 / (T - t + 1), from 1 / T to 1.
-
-    So the share of x_0 that is left falls linearly, 1 - t / T, and x_T is noise alone. These are the authors'
-    "geometric" betas, of their four-step models.
+    q(x_t | x_{t-1}) = Cat((1 - beta_t) x_{t-1} + beta_t / K): each index stays, or is drawn again from all K indices.
+    The chain has T `steps` with beta_t = 1 / (T - t + 1), from 1 / T to 1, so the share of x_0 in x_t falls linearly,
+    1 - t / T, and x_T is pure noise. These are the "geometric" betas of the authors' four-step models.
     """
 
     def __init__(self, steps: int, categories: int):
         self.steps, self.categories = steps, categories
         self.betas = torch.cat([torch.zeros(1), 1 / torch.arange(steps, 0, -1)])
         self.left = torch.cumprod(1 - self.betas, dim=0)
-        """How much of x_0 is left in x_t: the product of 1 - beta up to t."""
+        """The share of x_0 in x_t: the product of 1 - beta up to t."""
 
     def advance(self, indices: Tensor, t: int, chances: Tensor, others: Tensor) -> Tensor:
         """x_{t-1} -> x_t: `others`, uniform indices, where `chances`, uniform in [0, 1), are below beta_t."""
@@ -109,7 +107,7 @@ class MultinomialDiffusion:
         return self._mixed(indices, self.left[t].item())
 
     def posterior(self, noisy: Tensor, clean: Tensor, t: int) -> Tensor:
-        """q(x_{t-1} | x_t, x_0), (..., K), by Bayes' rule; the transition is symmetric in its two ends."""
+        """q(x_{t-1} | x_t, x_0), (..., K), by Bayes' rule; the transition is symmetric."""
         weights = self.transition(noisy, t) * self.marginal(clean, t - 1)
         return weights / weights.sum(dim=-1, keepdim=True)
 
@@ -121,7 +119,7 @@ INITIAL_DEVIATION = 0.02  # of weights and embeddings, as in GPT-2
 
 
 class Encoder(nn.Module):
-    """All of x_t at once, (N, L) -> (N, L, d)."""
+    """Reads all of x_t at once: (N, L) -> (N, L, d)."""
 
     def __init__(self, settings: Transformer, categories: int, length: int):
         super().__init__()
@@ -140,7 +138,7 @@ class Encoder(nn.Module):
 
 
 class ReverseStep(nn.Module):
-    """p(x_{t-1} | x_t) for one t; without an encoder where x_t holds no information."""
+    """p(x_{t-1} | x_t) for one t; without an encoder where x_t has no information."""
 
     def __init__(self, settings: Transformer, categories: int, length: int, with_encoder: bool):
         super().__init__()
@@ -148,7 +146,7 @@ class ReverseStep(nn.Module):
         self.encoder = Encoder(settings, categories, length) if with_encoder else None
         self.tokens = nn.Embedding(categories + 1, width)  # the last one starts a sequence
         self.positions = nn.Parameter(torch.randn(length, width) * INITIAL_DEVIATION)
-        # Without an encoder the decoder has its layers too.
+        # A decoder without an encoder has the encoder's layers in addition.
         layers = settings.decoder_layers + (0 if with_encoder else settings.encoder_layers)
         self.blocks = nn.ModuleList(Block(width, settings.heads, with_encoder) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -177,7 +175,7 @@ class ReverseStep(nn.Module):
         return torch.cat(drawn, dim=1)
 
     def _contexts(self, noisy: Tensor) -> list[Pairs | None]:
-        """What each block of the decoder reads from the encoder."""
+        """Keys and values of the encoder for each block of the decoder."""
         if self.encoder is None:
             return [None] * len(self.blocks)
         encoded = self.encoder(noisy)
@@ -199,7 +197,7 @@ class ImageBART(Generator):
             ReverseStep(settings.transformer, categories, self.length, with_encoder=t < settings.steps)
             for t in range(1, settings.steps + 1)
         )
-        # The autoencoder's codebook, (K, C_z): with it a sample is codes, as of every family.
+        # The autoencoder's codebook (K, C_z), so that samples are codes as in every other family.
         self.register_buffer("entries", torch.zeros(categories, shape[0]))
 
     @property
@@ -213,12 +211,12 @@ class ImageBART(Generator):
 
     @torch.no_grad()
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None) -> Tensor:
-        """The codes (N, C_z, H_z, W_z) with these indices, from all K entries, at temperature 1; needs no sampler."""
+        """Codes (N, C_z, H_z, W_z) from all K entries at temperature 1; it uses no sampler."""
         steps, device = self.settings.steps, self.entries.device
         generators = noise_generators(seed, indices)
         drawn = [torch.rand(steps, self.length, generator=generator) for generator in generators]
         chances = torch.stack(drawn).to(device)
-        # Where the chain starts is never read: the last network has no encoder.
+        # The values of x_T do not matter: the last network has no encoder.
         sequence = torch.zeros(len(indices), self.length, dtype=torch.long, device=device)
         for t in range(steps, 0, -1):
             sequence = self.reverse[t - 1].sample(sequence, chances[:, t - 1])
@@ -226,7 +224,7 @@ class ImageBART(Generator):
 
 
 def draw(logits: Tensor, chances: Tensor) -> Tensor:
-    """An index for each row of logits (..., K), by the inverse of the distribution function at `chances` (...)."""
+    """An index for each row of logits (..., K): the inverse distribution function at `chances` (...)."""
     cumulative = logits.float().softmax(dim=-1).cumsum(dim=-1)
     return (cumulative < chances[..., None] * cumulative[..., -1:]).sum(dim=-1)
 

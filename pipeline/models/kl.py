@@ -1,7 +1,7 @@
 """LDM's KL autoencoder (Rombach et al. 2022, section 3.1 and appendix G; Kingma and Welling 2014).
 
-The encoder gives each number of a code a normal distribution, of which training draws a sample; a small weight on
-the divergence from the standard normal keeps the codes' scale in check. Codes are the means.
+The encoder predicts a normal distribution for each number of a code, and training draws a sample of it. A small weight
+on the divergence from the standard normal distribution limits the scale of the codes. Codes are the means.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LOG_VARIANCES = (-30.0, 20.0)  # LDM's bounds
 
 
 class DiagonalGaussian:
-    """A normal distribution of each number, from `moments` (N, 2 C_z, H_z, W_z): means, logarithms of variances."""
+    """A normal distribution for each number, from `moments` (N, 2 C_z, H_z, W_z): means and log variances."""
 
     def __init__(self, moments: Tensor):
         self.mean, logarithm = moments.chunk(2, dim=1)
@@ -48,15 +48,15 @@ class KLAutoencoder(FirstStageAutoencoder):
         return code_bits.posterior_moments(distribution.mean[:count], distribution.logvar[:count])
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
-        """Those of the posteriors."""
+        """The bits of the posteriors."""
         height, width, _ = self.settings.code_size
         return code_bits.of_posteriors([found for found in moments if found is not None], height * width)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions of sampled codes, and the divergence.
 
-        LDM's code sums it over a code and the reconstruction losses over an image; ours are means, so it is divided
-        by the numbers in an image.
+        LDM's code sums the divergence over a code and the reconstruction losses over an image. Here losses are means
+        over an image, so the divergence is divided by the numbers in an image.
         """
         distribution = self.distribution(images)
         codes = distribution.mean + distribution.std * random.normal(tuple(distribution.mean.shape))

@@ -1,8 +1,8 @@
-"""Standard normal numbers that are a function of a name alone, made where they are used: on a GPU, by the GPU.
+"""Standard normal numbers as a function of a key, computed on the device that uses them.
 
-A number is a hash of its key and its place (SplitMix64, Steele et al. 2014, in integers of 64 bits, the same on every
-device), whose halves are the two uniform numbers of Box and Muller's transform, in 64 bits of floating point: where
-devices have other last bits of a logarithm, one of some millions of numbers is rounded otherwise.
+A number is a hash of its key and its position: SplitMix64 (Steele et al. 2014), in 64-bit integers on all devices.
+The halves of a hash are the two uniform numbers of the Box-Muller transform in float64. Devices differ in the last bits
+of a logarithm, so one in some millions of float32 results is rounded differently.
 """
 
 import math
@@ -19,13 +19,13 @@ HALF = 2**32
 
 
 def keys(seed: int, indices: Sequence[int], what: str, step: int, device: torch.device) -> Tensor:
-    """The keys (N,) of numbers that images with these indices need in a step, for what."""
+    """Keys (N,) for the numbers of images with these indices in a step; `what` names their purpose."""
     named = [seed_for(seed, what, index, step) for index in indices]
     return torch.tensor(named).to(device, non_blocking=True)
 
 
 def normal(keys: Tensor, shape: Sequence[int]) -> Tensor:
-    """Standard normal numbers (N, *shape), float32: those of a row are a function of its key alone."""
+    """Standard normal numbers (N, *shape), float32; each row is a function of its key alone."""
     count = math.prod(shape)
     places = torch.arange(1, (count + 1) // 2 + 1, device=keys.device)
     bits = _mixed(keys[:, None] + places * _signed(GOLDEN))
@@ -37,12 +37,12 @@ def normal(keys: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _signed(value: int) -> int:
-    """The integer of 64 bits with a sign that has these bits."""
+    """The signed 64-bit integer with these bits."""
     return value - 2**64 if value >= 2**63 else value
 
 
 def _shifted(bits: Tensor, by: int) -> Tensor:
-    """To the right, zeros coming in."""
+    """Logical shift to the right."""
     return (bits >> by) & (2 ** (64 - by) - 1)
 
 

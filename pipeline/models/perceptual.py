@@ -1,10 +1,9 @@
 """The perceptual loss of equation 5 (section 3.3), and LPIPS, which is a variant of it and a metric.
 
-- `vgg16`: Johnson's feature reconstruction loss (the paper's reference [15]): squared distances of VGG16
-  (ImageNet) features, each layer's averaged over channels and positions, the layers summed; or absolute ones, as
-  the authors' code has them. The paper names no layers; relu1_2, relu2_2, relu3_3 and relu4_3 are the four that
-  Johnson's paper draws on.
-- `lpips_alex`, `lpips_vgg`: LPIPS, by the lpips package, with its own heads and our copy of the backbone.
+- `vgg16`: Johnson's feature reconstruction loss (the paper's reference [15]): squared distances between VGG16
+  (ImageNet) features, or absolute ones as in the authors' code, averaged over channels and positions, and summed over
+  layers. The paper names no layers; relu1_2, relu2_2, relu3_3 and relu4_3 are the four of Johnson's paper.
+- `lpips_alex`, `lpips_vgg`: LPIPS of the lpips package, with the package's heads and our copy of the backbone.
 
 Images are (N, 1 or 3, H, W) in [-1, 1]; gray ones are repeated to three channels. The result is (N,).
 """
@@ -24,8 +23,8 @@ from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
 Weights = Path | str | dict[str, Tensor]
-"""A network's file, or its tensors themselves, by torchvision's names."""
-SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # below, the last layers have no positions left
+"""A network's file, or its tensors by torchvision's names."""
+SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # in smaller images the last layers have no positions left
 
 # Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.
 VGG16_LAYERS = (3, 8, 15, 22)
@@ -51,8 +50,8 @@ class FrozenModule(nn.Module):
 class PerceptualLoss(FrozenModule):
     """One number per image; differentiable in `images`.
 
-    `upsample` enlarges both images first, bilinearly (align_corners=False): networks that were trained on
-    224 x 224 say little about 32 x 32.
+    `upsample` first enlarges both images, bilinearly (align_corners=False): networks trained on 224 x 224 images are
+    poor judges of 32 x 32.
     """
 
     def __init__(self, kind: str, weights: Weights | None, upsample: int = 1, distance: str = "squared"):
@@ -74,7 +73,7 @@ class PerceptualLoss(FrozenModule):
 class LpipsDistance(FrozenModule):
     """LPIPS 0.1 of two batches of images in [-1, 1]: (N,), for the loss, the metric and the nearest neighbours.
 
-    `network` is the package's module, built without a download and without a trace in the random generators.
+    `network` is the package's module, built without a download and without a change of random generators.
     """
 
     def __init__(self, kind: str, weights: Weights):
@@ -85,7 +84,7 @@ class LpipsDistance(FrozenModule):
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
             self.network = lpips.LPIPS(net=kind.removeprefix("lpips_"), pnet_rand=True, pretrained=True, verbose=False)
-        # Its slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
+        # The package's slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
         own = self.network.net.state_dict()
         self.network.net.load_state_dict({name: tensors[f"features.{name.split('.', 1)[1]}"] for name in own})
         self.freeze()
@@ -94,7 +93,7 @@ class LpipsDistance(FrozenModule):
         side, smallest = min(images.shape[-2:]), SMALLEST_IMAGE[self.kind]
         if side < smallest:
             raise InputError(f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}")
-        # Full precision: in 16 bits the package's epsilon of 1e-10 is zero.
+        # Full precision: the package's epsilon of 1e-10 is zero in 16 bits.
         with full_precision(images), without_tf32():
             return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
 
@@ -113,21 +112,21 @@ class Vgg16Distance(FrozenModule):
         self.apart = torch.abs if distance == "absolute" else torch.square
 
         tensors = _tensors("lpips_vgg", weights)
-        with torch.device("meta"):  # no time and no random numbers for weights that are replaced
+        with torch.device("meta"):  # no time and no random numbers for weights that are replaced below
             features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]
         own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
         features.load_state_dict({name: own[name] for name in features.state_dict()}, assign=True)
         for layer in features:
             if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # the layer before may be needed for the gradient
+                layer.inplace = False  # the gradient may need the layer before
         self.features = features
-        # Of images in [-1, 1], so that one step normalises them.
+        # For images in [-1, 1], so that one step normalizes them.
         self.register_buffer("mean", 2 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) - 1)
         self.register_buffer("std", 2 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.freeze()
 
     def layers(self, images: Tensor) -> list[Tensor]:
-        """The features of the four layers."""
+        """The features of the four layers, of images (N, 1 or 3, H, W)."""
         found = []
         hidden = (to_rgb(images).float() - self.mean) / self.std
         for index, layer in enumerate(self.features):

@@ -1,4 +1,4 @@
-"""The scale on which diffusion sees codes (section 3.4), and where it clips them while it samples."""
+"""The rescaling of codes for diffusion (section 3.4), and their bounds while sampling."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from torch import Tensor
 class Rescaling:
     """codes (..., C_z, H_z, W_z) -> (codes - shift) * scale, with one number for all channels or one for each.
 
-    `bounds` are those of the codes themselves, which hold while sampling; None: they have none.
+    `bounds`: of the codes before rescaling, enforced while sampling; None: unbounded.
     """
 
     shift: tuple[float, ...] = (0.0,)
@@ -18,16 +18,16 @@ class Rescaling:
     bounds: tuple[float, float] | None = None
 
     def apply(self, codes: Tensor) -> Tensor:
-        """Codes as the diffusion model sees them."""
+        """Codes on the diffusion model's scale."""
         return (codes - _by_channel(self.shift, codes)) * _by_channel(self.scale, codes)
 
     def undo(self, rescaled: Tensor) -> Tensor:
-        """Codes as the autoencoder decodes them, inside their bounds."""
+        """Codes on the autoencoder's scale, within their bounds."""
         codes = rescaled / _by_channel(self.scale, rescaled) + _by_channel(self.shift, rescaled)
         return codes if self.bounds is None else codes.clamp(*self.bounds)
 
     def clip(self, rescaled: Tensor) -> Tensor:
-        """Rescaled codes inside of what the codes' bounds become."""
+        """Rescaled codes, clipped to the rescaled bounds."""
         if self.bounds is None:
             return rescaled
         low, high = (self.apply(torch.full_like(rescaled[..., :1, :1], bound)) for bound in self.bounds)
@@ -40,11 +40,11 @@ def _by_channel(numbers: tuple[float, ...], codes: Tensor) -> Tensor | float:
     return torch.tensor(numbers, dtype=codes.dtype).to(codes.device, non_blocking=True)[:, None, None]
 
 
-ROWS = 4096  # codes at once, where all are looked at
+ROWS = 4096  # codes per chunk
 
 
 def standardized(codes: Tensor, bounds: tuple[float, float] | None) -> Rescaling:
-    """Every channel of codes (count, C_z, H_z, W_z) to mean 0 and standard deviation 1; ValueError for a constant."""
+    """Rescale each channel of codes (count, C_z, H_z, W_z) to mean 0 and deviation 1; ValueError if it is constant."""
     count = codes.numel() // codes.shape[1]
     mean = torch.stack([part.double().sum((0, 2, 3)) for part in codes.split(ROWS)]).sum(0) / count
     squares = [(part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in codes.split(ROWS)]
@@ -56,10 +56,10 @@ def standardized(codes: Tensor, bounds: tuple[float, float] | None) -> Rescaling
 
 
 def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, first_batch: list[int]) -> Rescaling:
-    """Of codes (count, C_z, H_z, W_z) with these bounds; ValueError where the rule does not suit them.
+    """The rescaling of codes (count, C_z, H_z, W_z) with these bounds by a rule; ValueError where it does not apply.
 
-    Key codes have strict bounds, which become [-1, 1] (section 3.4); the codes of other families have none, and LDM
-    divides them by the standard deviation of the first batch (Rombach et al. 2022, appendix G).
+    Key codes have bounds, which become [-1, 1] (section 3.4). Codes of other families are unbounded, and LDM divides
+    them by the standard deviation of the first batch (Rombach et al. 2022, appendix G).
     """
     match rule:
         case "none":
@@ -68,7 +68,7 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
             return standardized(codes, bounds)
         case "range" if bounds is None:
             raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
-    # Codes with bounds are not about zero: the middle of those becomes it.
+    # The middle of the bounds becomes zero.
     low, high = bounds or (0.0, 0.0)
     middle = ((low + high) / 2,)
     if bounds is not None and rule != "first_batch":

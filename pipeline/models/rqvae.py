@@ -1,21 +1,95 @@
-"""RQ-VAE (Lee et al. 2022, section 3.1): each of a code's vectors becomes a sum of entries of one codebook.
+"""RQ-VAE (Lee et al. 2022, section 3.1): each vector of a code becomes a sum of entries of one codebook.
 
 With r_0 = z, and e_d the entry nearest to r_{d-1}: r_d = r_{d-1} - e_d, and the quantized vector is the sum of
-e_1 to e_D. The codebook follows the residuals nearest to its entries by moving averages, without a gradient;
-the commitment loss is the mean over d of |z - sg[e_1 + ... + e_d]|^2. The gradient passes straight through.
+e_1 to e_D. The entries are moving averages of the residuals nearest to them (van den Oord et al. 2017, appendix A.1),
+without a gradient. The commitment loss is the mean over d of |z - sg[e_1 + ... + e_d]|^2, and the gradient passes the
+quantization unchanged (straight-through).
 
-Unused entries restart (`pipeline.models.codebook`): what is drawn is a function of (seed, step).
+Unused entries restart at residuals of the batch (`pipeline.models.codebook`).
 """
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from pipeline.families.rqvae import RQVAE as Settings
-from pipeline.models.autoencoder import Draws
-from pipeline.models.codebook import CodebookAutoencoder, random_codes
-from pipeline.models.residual_quantizer import ResidualQuantizer
+from pipeline.models.autoencoder import Draws, full_precision
+from pipeline.models.codebook import CodebookAutoencoder, random_codes, summed_over_processes
 
-RESTARTED_USE = 1.0  # the average use that a restarted entry begins with, as in RQ-VAE's code
+EPSILON = 1e-5  # added to the uses, so that an entry without uses is not divided by zero
+RESTARTED_USE = 1.0  # the average use of an entry after its restart, as in RQ-VAE's code
+
+
+class ResidualQuantizer(nn.Module):
+    """`depth` entries of one codebook for each vector.
+
+    Bit-identical to vector-quantize-pytorch's ResidualVQ with a shared codebook and no random restarts; a test checks
+    it. The averages take the residuals of each depth in turn, over all processes; entries move at the end of a step.
+    """
+
+    entries: Tensor
+    """(K, C_z)."""
+    sums: Tensor
+    """(K, C_z), moving averages of the sums of the residuals nearest to each entry."""
+    uses: Tensor
+    """(K,), moving averages of the number of those residuals."""
+
+    def __init__(self, entries: int, channels: int, depth: int, decay: float):
+        super().__init__()
+        self.depth, self.decay = depth, decay
+        first = nn.init.kaiming_uniform_(torch.empty(1, entries, channels))[0]
+        self.register_buffer("entries", first)
+        self.register_buffer("sums", first.clone())
+        self.register_buffer("uses", torch.ones(entries))
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (N, positions, C_z) -> indices (N, positions, depth), and commitment losses (depth,) in training.
+
+        In training mode it also updates the entries.
+        """
+        with full_precision(vectors):
+            residual, indices, losses = vectors.float(), [], []
+            for _ in range(self.depth):
+                nearest = self.nearest(residual.detach())
+                chosen = self.entries[nearest]
+                indices.append(nearest)
+                if self.training:
+                    losses.append(F.mse_loss(chosen, residual))
+                    self._average(residual.detach(), nearest)
+                    chosen = residual.detach() + (chosen - residual.detach())  # rounded as the straight-through sum
+                residual = residual - chosen
+            if self.training:
+                self._update_entries()
+            return torch.stack(indices, -1), torch.stack(losses) if losses else vectors.new_zeros(0)
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """The entry with the smallest Euclidean distance: (N, positions, C_z) -> (N, positions)."""
+        flat, entries = vectors.flatten(0, 1)[None], self.entries[None]
+        products = torch.einsum("bid,bjd->bij", flat, entries) * -2
+        squares = (flat**2).sum(-1)[..., None] + (entries**2).sum(-1)[:, None] + products
+        return (-squares.clamp(min=1e-8).sqrt()).argmax(-1).view(vectors.shape[:-1])
+
+    @torch.no_grad()
+    def _average(self, residual: Tensor, nearest: Tensor) -> None:
+        """Add the residuals of one depth to the moving averages."""
+        picked = F.one_hot(nearest.flatten(), len(self.entries)).to(residual.dtype)[None]
+        uses, sums = picked.sum(1), torch.einsum("hnd,hnc->hcd", residual.flatten(0, 1)[None], picked).contiguous()
+        self.uses.lerp_(summed_over_processes(uses)[0], 1.0 - self.decay)
+        self.sums.lerp_(summed_over_processes(sums)[0], 1.0 - self.decay)
+
+    @torch.no_grad()
+    def _update_entries(self) -> None:
+        """Set the entries to the averages."""
+        total = self.uses.sum(-1, keepdim=True)
+        smoothed = (self.uses + EPSILON) / (total + len(self.uses) * EPSILON) * total
+        self.entries.copy_(self.sums / smoothed[:, None])
+
+    @torch.no_grad()
+    def restart(self, expired: Tensor, vectors: Tensor, uses: float) -> None:
+        """Restart the expired entries (K,) at vectors (K, C_z), with this average use."""
+        for buffer in (self.entries, self.sums):
+            buffer.copy_(torch.where(expired[:, None], vectors * uses, buffer))
+        self.uses.masked_fill_(expired, uses)
 
 
 class RQVAE(CodebookAutoencoder):
@@ -23,13 +97,11 @@ class RQVAE(CodebookAutoencoder):
 
     def __init__(self, settings: Settings, resolution: int, channels: int):
         super().__init__(settings, resolution, channels)
-        codebook = settings.codebook
-        self.quantizer = ResidualQuantizer(
-            codebook.entries, settings.code_size.channels, codebook.depth, codebook.decay
-        ).eval()
+        codebook, width = settings.codebook, settings.code_size.channels
+        self.quantizer = ResidualQuantizer(codebook.entries, width, codebook.depth, codebook.decay).eval()
 
     def train(self, mode: bool = True) -> "RQVAE":
-        """The quantizer, which changes its codebook when it is in training mode, is so in `training_pass` alone."""
+        """The quantizer updates its codebook in training mode, so only `training_pass` puts it into that mode."""
         super().train(mode)
         self.quantizer.eval()
         return self
@@ -49,25 +121,21 @@ class RQVAE(CodebookAutoencoder):
         return self.codebook[indices].sum(1).movedim(-1, 1)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstructions, and the commitment loss; the codebook's averages follow, and unused entries restart."""
-        codes = self.encode(images)
+        """Reconstructions, and the commitment loss; updates the codebook, and restarts unused entries."""
+        codes, settings = self.encode(images), self.settings.codebook
         vectors, entries = _vectors(codes), self.codebook.clone()
         self.quantizer.train()
         indices, commitment = self.quantizer(vectors)
         self.quantizer.eval()
         chosen = entries[indices]  # (N, positions, depth, C_z)
-        if self.settings.codebook.restart_below:
-            residuals = vectors.detach()[:, :, None] - chosen.cumsum(2) + chosen
-            self._restart(residuals.flatten(1, 2), random)
+        if settings.restart_below:
+            with torch.no_grad():
+                residuals = vectors.detach()[:, :, None] - chosen.cumsum(2) + chosen
+                drawn = random_codes(residuals.flatten(1, 2), self.codebook_size, random)
+                self.quantizer.restart(self.quantizer.uses < settings.restart_below, drawn, RESTARTED_USE)
         quantized = chosen.sum(2).movedim(1, 2).view_as(codes)
-        own_losses = {"commitment": self.settings.codebook.commitment_weight * commitment.mean()}
+        own_losses = {"commitment": settings.commitment_weight * commitment.mean()}
         return self.decoder(codes + (quantized - codes).detach()), own_losses
-
-    @torch.no_grad()
-    def _restart(self, residuals: Tensor, random: Draws) -> None:
-        vectors = random_codes(residuals, self.codebook_size, random)
-        expired = self.quantizer.uses < self.settings.codebook.restart_below
-        self.quantizer.restart(expired, vectors, RESTARTED_USE)
 
 
 def _vectors(codes: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """StyleGAN2's generator (Karras et al. 2020, config F), with skip outputs: z -> w -> images.
 
-A mapping network turns z (N, z) into w (N, s). A learned constant at 4 x 4 passes the same blocks that decode
-BRIGHT's feature block, with one convolution after the up-convolution instead of two.
+A mapping network turns z (N, z) into w (N, s). A learned constant at 4 x 4 passes the blocks of BRIGHT's decoder, with
+one convolution after the up-convolution instead of two.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from pipeline.models.generator import Generator, noise_generators
 from pipeline.settings.diffusion import Sampler
 
 FIRST_RESOLUTION = 4
-MAPPING_SPEED = 0.01  # the mapping network's learning rate, over that of the rest (Karras et al. 2019)
+MAPPING_SPEED = 0.01  # the mapping network's learning rate relative to the rest (Karras et al. 2019)
 EPSILON = 1e-8  # StyleGAN2's, under the root of the pixel norm
 
 
 class Mapping(nn.Module):
-    """z (N, z) -> w (N, s): pixel norm, then layers with leaky ReLU; keeps a running mean of w."""
+    """z (N, z) -> w (N, s): pixel norm, then layers with leaky ReLU; has a running mean of w."""
 
     w_average: Tensor
 
@@ -38,7 +38,7 @@ class Mapping(nn.Module):
         self.register_buffer("w_average", torch.zeros(settings.style_width))
 
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
-        """truncation: how far w stays from the average w; 1 is off."""
+        """truncation: scales the distance of w from the average w; 1: off."""
         features = latents * (latents.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
         for layer in self.layers:
             features = activate(layer(features))
@@ -65,12 +65,12 @@ class StyleGAN2(Generator):
 
     @property
     def compiled_parts(self) -> list[nn.Module]:
-        """The mapping, and the synthesis but for the drawing of noise."""
+        """The mapping, and the synthesis without the drawing of noise."""
         return [self.mapping, *self.synthesis.blocks]
 
     @property
     def layers(self) -> int:
-        """Layers with a style of their own: 2 log2 R - 2."""
+        """Layers with their own style: 2 log2 R - 2."""
         return self.synthesis.layers
 
     def synthesize(self, styles: Tensor | Sequence[Tensor], noise: NoiseSource | None = None) -> Tensor:
@@ -86,7 +86,7 @@ class StyleGAN2(Generator):
 
     @torch.no_grad()
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None, truncation: float = 1.0) -> Tensor:
-        """The images with these indices, with noise of their own; metrics take them without truncation."""
+        """Images with these indices, each with its own noise; metrics use them without truncation."""
         device, generators = self.constant.device, noise_generators(seed, indices)
 
         def normal(shape: tuple[int, ...]) -> Tensor:
@@ -99,6 +99,6 @@ class StyleGAN2(Generator):
 def mixed_styles(first: Tensor, second: Tensor, crossovers: Tensor, layers: int) -> list[Tensor]:
     """Style mixing: for each layer (N, s), the first w below an image's crossover layer, the second from there.
 
-    first, second: w (N, s). crossovers: (N,) integers; at `layers`, the second has no part.
+    first, second: w (N, s). crossovers: (N,) integers; `layers`: the first everywhere.
     """
     return [torch.where((layer < crossovers)[:, None], first, second) for layer in range(layers)]

@@ -1,4 +1,4 @@
-"""What tells rows of the tables apart, from an autoencoder's settings. No torch: the plan names results with it."""
+"""Traits: the settings of an autoencoder that distinguish rows of the tables. No torch: the plan uses them."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import Any
 from pipeline.families import autoencoder_family, load
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings, HashTables
 
-OF_NO_MODEL = ("dataset", "weights", "execution", "seed")  # keys
-OF_ARCHITECTURES = ("code_size", "key_length", "feature_size", "ablation")
+NOT_OF_THE_MODEL = ("dataset", "weights", "execution", "seed")
+ARCHITECTURE = ("code_size", "key_length", "feature_size", "ablation")
 
 
 def traits(settings: AutoencoderSettings) -> dict[str, Any]:
-    """What every family has, and what the family has of its own or otherwise."""
+    """The traits of every family, then those of this family, which may replace some."""
     own = autoencoder_family(settings.family).traits
     common = {
         "code_size": "x".join(map(str, settings.code_size)),
@@ -23,22 +23,22 @@ def traits(settings: AutoencoderSettings) -> dict[str, Any]:
 
 
 def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
-    """Those of the architecture alone, whatever it was trained with."""
-    return {key: value for key, value in traits(settings).items() if key in OF_ARCHITECTURES}
+    """The traits of the architecture, without those of its training."""
+    return {key: value for key, value in traits(settings).items() if key in ARCHITECTURE}
 
 
 def hash_tables(settings: Any) -> HashTables | None:
-    """The settings of a model's hash tables; None where it has none."""
+    """The settings of a model's hash tables; None without tables."""
     return settings.tables if isinstance(settings, Autoencoder) and settings.features == "hash_tables" else None
 
 
 def printed_code_size(settings: AutoencoderSettings) -> str:
-    """As the paper's tables print it."""
+    """The code size as the paper's tables print it."""
     return traits(settings)["code_size"]
 
 
 def bright(settings: Any) -> dict[str, Any]:
-    """BRIGHT's: what Tables 4, 7 and 8 vary, and what an ablation leaves out."""
+    """BRIGHT's traits: what Tables 4, 7 and 8 vary, and what an ablation removes."""
     tables, noise = settings.tables, settings.code_noise
     if settings.code_noise_cells != Autoencoder.model_fields["code_noise_cells"].default and noise != "none":
         noise = f"{noise}, {settings.code_noise_cells:g} cells"
@@ -48,30 +48,30 @@ def bright(settings: Any) -> dict[str, Any]:
         "no modulation": settings.decoder.style_width == 0,
     }
     ablation = ", ".join(words for words, is_so in without.items() if is_so)
-    told = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}
-    return told | ({"ablation": ablation} if ablation else {})
+    found = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}
+    return found | ({"ablation": ablation} if ablation else {})
 
 
 def vqgan(settings: Any) -> dict[str, Any]:
-    """Its code is H_z x W_z: one index at each position."""
+    """The code is H_z x W_z: one index at each position."""
     return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}"}
 
 
 def rqvae(settings: Any) -> dict[str, Any]:
-    """Its code is H_z x W_z x depth: so many indices at each position."""
+    """The code is H_z x W_z x depth: `depth` indices at each position."""
     return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}x{settings.codebook.depth}"}
 
 
 def changes(settings: AutoencoderSettings, base: AutoencoderSettings) -> str:
-    """The keys of a model's config that are not as those of another, with their values."""
+    """The keys of a model's config that differ from those of another, with their values."""
     own, other = dict(_flat(settings.model_dump(mode="json"))), dict(_flat(base.model_dump(mode="json")))
     return ", ".join(f"{key} {value}" for key, value in own.items() if other.get(key) != value)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Keys joined by points, and values as YAML has them, without those that make no other model."""
+    """Dotted keys and their values as in YAML, without keys that do not change the model."""
     for key, value in values.items():
-        if isinstance(value, dict) and key not in OF_NO_MODEL:
+        if isinstance(value, dict) and key not in NOT_OF_THE_MODEL:
             yield from _flat(value, f"{prefix}{key}.")
-        elif key not in OF_NO_MODEL:
+        elif key not in NOT_OF_THE_MODEL:
             yield f"{prefix}{key}", json.dumps(value).strip('"')

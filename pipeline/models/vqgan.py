@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from pipeline.families.vqgan import VQGAN as Settings
 from pipeline.models.autoencoder import Draws
-from pipeline.models.codebook import CodebookAutoencoder, EntryUse, random_codes
+from pipeline.models.codebook import CodebookAutoencoder, hits, random_codes, summed_over_processes
 
 
 class Quantizer(nn.Module):
-    """The codebook; its names, and its entries at first, are those of the authors' code."""
+    """The codebook, with the names and the initial entries of the authors' code."""
 
     def __init__(self, entries: int, channels: int):
         super().__init__()
@@ -30,14 +30,34 @@ class Quantizer(nn.Module):
         return torch.cdist(vectors.flatten(0, 2), self.embedding.weight).argmin(1).view(vectors.shape[:3])
 
 
+class EntryUse(nn.Module):
+    """The number of training images since each entry was last nearest to a code; saved with the weights."""
+
+    unused_images: Tensor
+
+    def __init__(self, entries: int):
+        super().__init__()
+        self.register_buffer("unused_images", torch.zeros(entries, dtype=torch.int64))
+
+    def count(self, indices: Tensor, images: int) -> None:
+        """Count a batch of `images` images over all processes; `indices`: the entries of this process's codes."""
+        used = summed_over_processes(hits(indices, len(self.unused_images))) > 0
+        self.unused_images.add_(images).masked_fill_(used, 0)
+
+    def expired(self, after_images: int) -> Tensor:
+        """The entries (entries,) without use for so many images; their count starts again."""
+        expired = self.unused_images >= after_images
+        self.unused_images.masked_fill_(expired, 0)
+        return expired
+
+
 class VQGAN(CodebookAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
 
     def __init__(self, settings: Settings, resolution: int, channels: int):
         super().__init__(settings, resolution, channels)
-        entries = settings.codebook.entries
-        self.quantize = Quantizer(entries, settings.code_size.channels)
-        self.use = EntryUse(entries)
+        self.quantize = Quantizer(settings.codebook.entries, settings.code_size.channels)
+        self.use = EntryUse(settings.codebook.entries)
 
     def indices(self, codes: Tensor) -> Tensor:
         """The nearest entry to each vector: (N, C_z, H_z, W_z) -> (N, H_z, W_z)."""
@@ -48,7 +68,7 @@ class VQGAN(CodebookAutoencoder):
         return self.quantize.embedding(indices).movedim(-1, 1)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstructions, and the two losses of the codebook; unused entries restart where the settings say so."""
+        """Reconstructions, and the two losses of the codebook; restarts unused entries where configured."""
         settings, codes = self.settings.codebook, self.encode(images)
         indices = self.indices(codes.detach())
         entries = self.codes_of(indices)
@@ -63,6 +83,7 @@ class VQGAN(CodebookAutoencoder):
 
     @torch.no_grad()
     def _restart(self, codes: Tensor, indices: Tensor, random: Draws) -> None:
+        """Restart entries that have been unused for long at random codes of the batch."""
         self.use.count(indices, random.batch)
         vectors = random_codes(codes.flatten(2).movedim(1, 2), self.codebook_size, random)
         expired = self.use.expired(self.settings.codebook.restart_after_images)

@@ -1,8 +1,8 @@
 """VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7; the network of DDPM without its time).
 
-At each resolution residual blocks, with attention behind each where the level attends, then a change of resolution;
-in the middle a residual block, attention and a residual block. Parameters have the names, the order and the initial
-values that diffusers' `Encoder` and `Decoder` have, and values and gradients are the same to the bit.
+Each resolution has residual blocks, each followed by attention at some resolutions, then a change of resolution. The
+middle has a residual block, attention and a residual block. Parameters have the names, order and initial values of
+diffusers' `Encoder` and `Decoder`, and outputs and gradients are bit-identical to theirs.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.models.checkpointing import run
 
 Change = Literal["down", "up"]
-"""Of the resolution."""
+"""The change of resolution."""
 EPSILON = 1e-6  # of group normalizations, as in the authors' code
 
 
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         hidden = self.conv1(F.silu(self.norm1(features)))
         hidden = self.conv2(F.silu(self.norm2(hidden)))
         if self.conv_shortcut is not None:
-            # Another layout in memory has other sums: as diffusers has it.
+            # Sums depend on the memory layout; this is diffusers' layout.
             features = self.conv_shortcut(features.contiguous() if self.training else features)
         return features + hidden
 
@@ -76,14 +76,14 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        # Where torch's kernel for channels that lie last has failed (diffusers issue 984, torch issue 141831).
+        # PyTorch's kernel for channels_last fails at such sizes (diffusers issue 984, torch issue 141831).
         if len(features) >= 64 or 2 * features.numel() > 2**31:
             features = features.contiguous()
         return self.conv(F.interpolate(features, scale_factor=2.0, mode="nearest"))
 
 
 class Level(nn.Module):
-    """Residual blocks, the first `attentions` of them with attention behind, then a change of resolution, if any."""
+    """Residual blocks, the first `attentions` of them followed by attention, then a change of resolution, if any."""
 
     def __init__(self, inputs: int, outputs: int, groups: int, blocks: int, attentions: int, change: Change | None):
         super().__init__()
@@ -107,7 +107,7 @@ class Level(nn.Module):
 
 @dataclass(frozen=True)
 class Shape:
-    """What encoder and decoder are made of."""
+    """The shape of encoder and decoder."""
 
     widths: tuple[int, ...]
     """Channels at each resolution, from the images' down."""
@@ -116,11 +116,11 @@ class Shape:
     blocks: int
     """Residual blocks at each resolution; the decoder has one more."""
     groups: int
-    """Of group normalization; they divide each width."""
+    """Groups of group normalization; they divide each width."""
     middle_attends: bool = True
 
     def levels(self, change: Change) -> list[Level]:
-        """All of the encoder, from the images down, or of the decoder, up to the images."""
+        """The levels of the encoder, from the images down, or of the decoder, up to the images."""
         order, blocks = (1, self.blocks) if change == "down" else (-1, self.blocks + 1)
         widths, attends = self.widths[::order], self.attends[::order]
         changes = [change] * (len(widths) - 1) + [None]
@@ -130,12 +130,12 @@ class Shape:
         ]
 
     def middle(self) -> Level:
-        """At the lowest resolution."""
+        """The blocks at the lowest resolution."""
         return Level(self.widths[-1], self.widths[-1], self.groups, 2, int(self.middle_attends), None)
 
 
 class Encoder(nn.Module):
-    """Images (N, inputs, R, R) to (N, outputs, H, W): at each level but the last, half the resolution."""
+    """Images (N, inputs, R, R) to (N, outputs, H, W); each level but the last halves the resolution."""
 
     def __init__(self, inputs: int, outputs: int, shape: Shape):
         super().__init__()
@@ -153,12 +153,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way back: (N, inputs, H, W) to images (N, outputs, R, R)."""
+    """(N, inputs, H, W) to images (N, outputs, R, R)."""
 
     def __init__(self, inputs: int, outputs: int, shape: Shape):
         super().__init__()
         self.conv_in = nn.Conv2d(inputs, shape.widths[-1], 3, padding=1)
-        self.up_blocks = nn.ModuleList()  # its name is before the middle's, its random numbers are drawn after
+        self.up_blocks = nn.ModuleList()  # named before the middle, but initialized after it
         self.mid_block = shape.middle()
         self.up_blocks.extend(shape.levels("up"))
         self.conv_norm_out = nn.GroupNorm(shape.groups, shape.widths[0], EPSILON)

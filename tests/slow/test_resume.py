@@ -16,7 +16,6 @@ from forkserver import REAL_PROCESSES, commands
 from safetensors.torch import load_file
 
 from pipeline.families.vqgan import VQGAN
-from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_autoencoder, save_autoencoder, write_codes
 from pipeline.settings.autoencoder import Autoencoder
 
@@ -172,53 +171,41 @@ def test_an_autoencoder_of_each_other_family_killed_ends_with_the_same_bits(
     check_resume(*stages, steps=steps)
 
 
-def test_a_diffusion_model_killed_ends_with_the_same_bits(
-    tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
+@pytest.mark.parametrize(
+    ("family", "steps"), [("diffusion", 200), ("stylegan2", 120), ("ddpm", 100), ("imagebart", 200)]
+)
+def test_a_generator_killed_ends_with_the_same_bits(
+    tmp_path: Path,
+    tiny_images: Path,
+    tiny_autoencoder: Any,
+    tiny_diffusion: Any,
+    tiny_stylegan2: Any,
+    tiny_imagebart: Any,
+    family: str,
+    steps: int,
 ) -> None:
-    steps = 200
-    autoencoder = Autoencoder.model_validate(tiny_autoencoder())
-    save_autoencoder(tmp_path / "autoencoder.safetensors", Bright(autoencoder, 32, 1), autoencoder, 32, 1)
-    write_codes(tmp_path / "codes.safetensors", torch.rand(30, 2, 4, 4))
-    settings = tiny_diffusion(training={"steps": steps}, execution={"save_every_s": SAVE_EVERY_S})
-    inputs = {"codes": tmp_path / "codes.safetensors", "autoencoder": tmp_path / "autoencoder.safetensors"}
-    job = {"diffusion": settings, "seed": 3}
-    stages = [Stage(tmp_path / name, "pipeline.train_diffusion", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
-
-
-def test_stylegan2_killed_ends_with_the_same_bits(tmp_path: Path, tiny_images: Path, tiny_stylegan2: Any) -> None:
-    """With both lazy penalties, flips, a ramp of the average and style mixing."""
-    steps = 120
-    training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
-    settings = tiny_stylegan2(training=training, execution={"save_every_s": SAVE_EVERY_S})
-    job = {"generator": settings, "seed": 3}
+    """With both lazy penalties, a ramp of the EMA and style mixing (StyleGAN2), and flips of images."""
+    often = {"save_every_s": SAVE_EVERY_S}
     inputs = {"images": tiny_images}
-    stages = [Stage(tmp_path / name, "pipeline.train_generator", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
-
-
-def test_ddpm_killed_ends_with_the_same_bits(tmp_path: Path, tiny_images: Path, tiny_diffusion: Any) -> None:
-    """The tiny network on pixels, with flips."""
-    steps = 100
-    like = tiny_diffusion(training={"steps": steps, "flip": True}, execution={"save_every_s": SAVE_EVERY_S})
-    settings = like | {"family": "ddpm", "dataset": "any", "autoencoder": None}
-    job = {"generator": settings, "seed": 3}
-    inputs = {"images": tiny_images}
-    stages = [Stage(tmp_path / name, "pipeline.train_generator", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
-
-
-def test_imagebart_killed_ends_with_the_same_bits(tmp_path: Path, tiny_imagebart: Any) -> None:
-    """On the codes of an untrained VQGAN."""
-    steps, entries = 200, 6
-    vqgan = VQGAN.model_validate(
-        FIRST_STAGE | {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": entries}}
-    )
-    save_autoencoder(tmp_path / "autoencoder.safetensors", make_autoencoder(vqgan, 32, 1), vqgan, 32, 1)
-    write_codes(tmp_path / "codes.safetensors", torch.randn(30, 2, 4, 4))
-    training = {"steps": steps}
-    settings = tiny_imagebart(codebook_size=entries, training=training, execution={"save_every_s": SAVE_EVERY_S})
-    job = {"generator": settings, "seed": 3}
-    inputs = {"codes": tmp_path / "codes.safetensors", "autoencoder": tmp_path / "autoencoder.safetensors"}
-    stages = [Stage(tmp_path / name, "pipeline.train_generator", job, **inputs) for name in ("whole", "killed")]
+    if family in ("diffusion", "imagebart"):  # on random codes of an untrained autoencoder
+        bright = Autoencoder.model_validate(tiny_autoencoder())
+        six = {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": 6}}
+        autoencoder = bright if family == "diffusion" else VQGAN.model_validate(FIRST_STAGE | six)
+        inputs = {name: tmp_path / f"{name}.safetensors" for name in ("codes", "autoencoder")}
+        save_autoencoder(inputs["autoencoder"], make_autoencoder(autoencoder, 32, 1), autoencoder, 32, 1)
+        write_codes(inputs["codes"], torch.randn(30, 2, 4, 4) if family == "imagebart" else torch.rand(30, 2, 4, 4))
+    match family:
+        case "stylegan2":
+            training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
+            settings = tiny_stylegan2(training=training, execution=often)
+        case "imagebart":
+            settings = tiny_imagebart(codebook_size=6, training={"steps": steps}, execution=often)
+        case "ddpm":
+            like = tiny_diffusion(training={"steps": steps, "flip": True}, execution=often)
+            settings = like | {"family": "ddpm", "dataset": "any", "autoencoder": None}
+        case _:
+            settings = tiny_diffusion(training={"steps": steps}, execution=often)
+    kind = "diffusion" if family == "diffusion" else "generator"
+    job = {kind: settings, "seed": 3}
+    stages = [Stage(tmp_path / name, f"pipeline.train_{kind}", job, **inputs) for name in ("whole", "killed")]
     check_resume(*stages, steps=steps)

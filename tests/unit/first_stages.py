@@ -1,4 +1,4 @@
-"""Small autoencoders of the families that share VQGAN's network, for tests."""
+"""Small autoencoders of all families, for tests."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.training.batches import StepRandom
 
 FAMILIES = ("vqgan", "rqvae", "kl")
+ALL_FAMILIES = (*FAMILIES, "bright")
 RESOLUTION, CODE = 16, (4, 4, 4)
 
 SMALL: dict[str, Any] = {
@@ -17,16 +18,26 @@ SMALL: dict[str, Any] = {
     "network": {"channels": 8, "multipliers": [1, 1, 2], "blocks": 1, "attention_resolutions": [4]},
     "losses": {"perceptual": {"network": "none"}},
 }
+SMALL_BRIGHT: dict[str, Any] = {
+    "dataset": "any",
+    "code_size": "4x4x4",
+    "feature_size": 8,
+    "feature_channels": 16,
+    "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
+    "encoder": {"channels": 8, "blocks": 1},
+    "decoder": {"style_width": 16},
+}
 CODEBOOKS: dict[str, Any] = {
     "vqgan": {"codebook": {"entries": 16}},
     "rqvae": {"codebook": {"entries": 16, "depth": 3}},
     "kl": {},
+    "bright": {},
 }
 
 
 def small_settings(family: str, **changes: Any) -> AutoencoderSettings:
     """Settings for 16 x 16 images; a section among `changes` adds to the small one."""
-    base = SMALL | {"family": family} | CODEBOOKS[family]
+    base = (SMALL_BRIGHT if family == "bright" else SMALL) | {"family": family} | CODEBOOKS[family]
     sections = {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in changes.items()}
     return autoencoder_family(family).settings.model_validate(base | sections)
 

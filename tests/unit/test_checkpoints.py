@@ -1,6 +1,7 @@
 """Trained models as files that carry their own config."""
 
 import json
+import math
 import re
 
 import pytest
@@ -104,49 +105,47 @@ def rewritten(path, change_config=lambda config: None, change_weights=lambda wei
     return path
 
 
-def test_weights_that_are_missing_or_too_many_are_named(autoencoder, diffusion, tmp_path):
-    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=lambda w: w.pop("tables.tables"))
-    assert "tables.tables" in told(load_autoencoder, path)
-    path = rewritten(tmp_path / "diffusion.safetensors", change_weights=lambda w: w.update(surplus=torch.zeros(1)))
-    assert "surplus" in told(load_diffusion, path)
-
-
-def test_a_config_of_another_version_is_named_with_its_key(autoencoder, diffusion, tmp_path):
-    path = rewritten(tmp_path / "autoencoder.safetensors", lambda config: config["autoencoder"].update(novelty=1))
-    assert "novelty" in told(load_autoencoder, path)
-    path = rewritten(tmp_path / "diffusion.safetensors", lambda config: config["diffusion"].update(timesteps=0))
-    assert "timesteps" in told(load_diffusion, path)
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_named(autoencoder, diffusion, tmp_path, number):
-    def damage(weights):
-        weights["tables.tables"].view(-1)[3] = number
-
-    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=damage)
-    assert told(load_autoencoder, path).endswith("weights that are NaN or infinite: tables.tables")
-
-
-def test_weights_of_another_shape_are_named_with_both(autoencoder, diffusion, tmp_path):
-    def cut(weights):
-        weights["tables.tables"] = weights["tables.tables"][:-1].contiguous()
-
-    path = rewritten(tmp_path / "autoencoder.safetensors", change_weights=cut)
-    assert re.search(r"1 of another shape: tables.tables: [\dx]+ in the file, [\dx]+ by", told(load_autoencoder, path))
-
-
-@pytest.mark.parametrize(("key", "value"), [("resolution", None), ("resolution", "big"), ("channels", 2), ("more", 1)])
-def test_what_a_file_says_of_an_autoencoder_is_checked(autoencoder, diffusion, tmp_path, key, value):
-    path = rewritten(tmp_path / "autoencoder.safetensors", lambda config: config.update({key: value}))
-    assert key in told(load_autoencoder, path)
+AUTOENCODER, DIFFUSION = ("autoencoder", load_autoencoder), ("diffusion", load_diffusion)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("code_size", [4, 4]), ("rescaling", {"scale": "x"}), ("rescaling", {"a": 1})]
+    ("model", "change", "named"),
+    [
+        (AUTOENCODER, lambda w: w.pop("tables.tables"), "1 missing: tables.tables"),
+        (DIFFUSION, lambda w: w.update(surplus=torch.zeros(1)), "1 unexpected: surplus"),
+        (AUTOENCODER, lambda w: w["tables.tables"].view(-1)[3].fill_(math.nan), "NaN or infinite: tables.tables$"),
+        (AUTOENCODER, lambda w: w["tables.tables"].view(-1)[3].fill_(math.inf), "NaN or infinite: tables.tables$"),
+        (
+            AUTOENCODER,
+            lambda w: w.update({"tables.tables": w["tables.tables"][:-1].contiguous()}),
+            r"1 of another shape: tables.tables: [\dx]+ in the file, [\dx]+ by",
+        ),
+    ],
 )
-def test_what_a_file_says_of_a_diffusion_model_is_checked(autoencoder, diffusion, tmp_path, key, value):
-    path = rewritten(tmp_path / "diffusion.safetensors", lambda config: config.update({key: value}))
-    assert key in told(load_diffusion, path)
+def test_wrong_weights_are_named(autoencoder, diffusion, tmp_path, model, change, named):
+    name, load = model
+    path = rewritten(tmp_path / f"{name}.safetensors", change_weights=change)
+    assert re.search(named, told(load, path))
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "key"),
+    [
+        (AUTOENCODER, lambda config: config["autoencoder"].update(novelty=1), "novelty"),
+        (DIFFUSION, lambda config: config["diffusion"].update(timesteps=0), "timesteps"),
+        (AUTOENCODER, {"resolution": None}, "resolution"),
+        (AUTOENCODER, {"resolution": "big"}, "resolution"),
+        (AUTOENCODER, {"channels": 2}, "channels"),
+        (AUTOENCODER, {"more": 1}, "more"),
+        (DIFFUSION, {"code_size": [4, 4]}, "code_size"),
+        (DIFFUSION, {"rescaling": {"scale": "x"}}, "rescaling"),
+        (DIFFUSION, {"rescaling": {"a": 1}}, "rescaling"),
+    ],
+)
+def test_a_wrong_config_is_named_with_its_key(autoencoder, diffusion, tmp_path, model, change, key):
+    name, load = model
+    change_config = change if callable(change) else lambda config: config.update(change)
+    assert key in told(load, rewritten(tmp_path / f"{name}.safetensors", change_config))
 
 
 @pytest.mark.parametrize("config", ["[]", "3", "{", '"autoencoder"', "null"])

@@ -1,5 +1,6 @@
 """The StyleGAN2-type decoder and discriminator."""
 
+import copy
 import math
 
 import pytest
@@ -65,40 +66,19 @@ def test_modulating_inputs_equals_modulating_weights(up):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-class AsPublished(torch.nn.Module):
-    """One modulated convolution and its activation in plain operations, in float64 where its inputs are."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, features, style):
-        layer = self.layer
-        scale = style @ layer.affine.weight.T.to(style) / math.sqrt(style.shape[1]) + layer.affine.bias.to(style)
-        weight = layer.weight.to(style)[None] * layer.gain * scale[:, None, :, None, None]
-        weight = weight / (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
-        found = torch.stack(
-            [
-                torch.nn.functional.conv2d(one[None], kernel, padding=1)[0]
-                for one, kernel in zip(features, weight, strict=True)
-            ]
-        )
-        found = found + layer.bias.to(style)[:, None, None]
-        return torch.where(found > 0, found, 0.2 * found) * math.sqrt(2)
-
-
 def test_second_gradients_of_a_modulated_convolution_are_those_of_plain_operations():
     """In-place additions and activations must not disturb what the path-length penalty differentiates."""
     torch.manual_seed(0)
     layer = ModulatedConv(3, 4, 6, 5, seed=1)
     torch.nn.init.normal_(layer.bias)
-    features, direction = torch.randn(2, 3, 6, 6), torch.randn(2, 4, 6, 6)
-    found = []
-    for dtype, compute in ((torch.float32, lambda f, s: layer(f, s, None)), (torch.float64, AsPublished(layer))):
+    features, direction, found = torch.randn(2, 3, 6, 6), torch.randn(2, 4, 6, 6), []
+    for used in (layer, copy.deepcopy(layer).double()):
+        dtype = used.weight.dtype
         style = torch.linspace(-1, 1, 10).reshape(2, 5).to(dtype).requires_grad_()
-        output = compute(features.to(dtype), style)
+        compute = per_image_convolution if dtype == torch.float64 else lambda layer, f, s, _: layer(f, s, None)
+        output = compute(used, features.to(dtype), style, False)
         (gradient,) = torch.autograd.grad((output * direction.to(dtype)).sum(), style, create_graph=True)
-        second = torch.autograd.grad(gradient.square().sum(), [style, layer.weight, layer.affine.weight])
+        second = torch.autograd.grad(gradient.square().sum(), [style, used.weight, used.affine.weight])
         found.append([gradient, *second])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one.double(), other.double(), rtol=2e-3, atol=1e-4)

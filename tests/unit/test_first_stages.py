@@ -1,10 +1,10 @@
-"""What the families with VQGAN's network share."""
+"""Facts of autoencoders of every family, and of those with VQGAN's network."""
 
 import copy
 
 import pytest
 import torch
-from first_stages import CODE, FAMILIES, RESOLUTION, draws, images, small_model, small_settings
+from first_stages import ALL_FAMILIES, CODE, FAMILIES, RESOLUTION, draws, images, small_model, small_settings
 from safetensors.torch import load_file, save_file
 
 from pipeline.families import autoencoder_family, load
@@ -13,17 +13,18 @@ from pipeline.models.traits import printed_code_size
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_go_in_and_images_of_the_same_shape_come_out(family, channels):
     model = small_model(family, channels)
     codes = model.encode(images(2, channels))
     assert codes.shape == (2, *CODE)
     assert model.decode(codes).shape == (2, channels, RESOLUTION, RESOLUTION)
-    assert model.code_range is None
+    assert model.code_range == ((0, 1) if family == "bright" else None)
+    assert family != "bright" or 0 <= codes.min() <= codes.max() <= 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_encoding_and_decoding_change_nothing_and_draw_nothing(family):
     model, pictures = small_model(family), images()
     before, state = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
@@ -33,7 +34,7 @@ def test_encoding_and_decoding_change_nothing_and_draw_nothing(family):
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_a_training_pass_draws_from_the_step_alone(family):
     first, second = small_model(family), small_model(family)
     one = first.training_pass(images(), draws(3))
@@ -44,24 +45,28 @@ def test_a_training_pass_draws_from_the_step_alone(family):
     assert all(torch.equal(first.state_dict()[name], second.state_dict()[name]) for name in first.state_dict())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_gradients_reach_every_parameter(family):
     model = small_model(family)
+    for name, parameter in model.named_parameters():
+        if name.endswith("noise_strength"):  # of BRIGHT's decoder, which starts at zero
+            torch.nn.init.ones_(parameter)
     reconstructions, own = model.training_pass(images(), draws())
     ((reconstructions - images()).square().mean() + sum(own.values())).backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert still == []
-    assert model.last_layer is dict(model.named_parameters())["decoder.network.conv_out.weight"]
+    last = "synthesis.blocks.1.to_image.weight" if family == "bright" else "decoder.network.conv_out.weight"
+    assert model.last_layer is dict(model.named_parameters())[last]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_an_image_does_not_depend_on_the_others_of_its_batch(family):
     model, pictures = small_model(family), images()
     alone = torch.cat([model(picture[None]) for picture in pictures])
     torch.testing.assert_close(model(pictures), alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_weights_hold_each_tensor_once_and_come_back(family, tmp_path):
     model = small_model(family)
     model.training_pass(images(), draws())

@@ -8,7 +8,6 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
 from pipeline.base.errors import InputError
-from pipeline.families import find_family, load
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.models.imagebart import ImageBART, MultinomialDiffusion, draw
 from pipeline.training.imagebart import ImageBARTTask
@@ -267,73 +266,8 @@ def test_training_learns_and_samples_look_like_the_data(make_task):
     assert float(share) > 0.9
 
 
-def bits(task):
-    tensors = [*task.model.parameters(), *task.model.buffers(), *task.ema.weights]
-    return [tensor.detach().clone() for tensor in tensors]
-
-
-def test_stopped_and_started_again_it_ends_with_the_same_bits(make_task):
-    """The learning rate follows the step's number, so that both know the whole length."""
-
-    class Stopped(BaseException):
-        pass
-
-    whole, loop = make_task("whole", training={"steps": 12})
-    rows = loop.run().rows
-    stopped, loop = make_task("parts", training={"steps": 12}, execution={"save_every_s": 1e-9})
-    step = stopped.step
-
-    def step_until_7(number):
-        if number == 7:
-            raise Stopped
-        return step(number)
-
-    stopped.step = step_until_7
-    with pytest.raises(Stopped):
-        loop.run()
-    resumed, loop = make_task("parts", training={"steps": 12})
-    history = loop.run().rows
-    assert all(map(torch.equal, bits(whole), bits(resumed)))
-    assert [{**row, "seconds": 0} for row in rows[7:]] == [{**row, "seconds": 0} for row in history[7:]]
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_steps_stay_finite(make_task, precision):
-    task, _ = make_task(execution={"precision": precision})
-    task.start(0)
-    for step in range(3):
-        assert all(math.isfinite(float(value)) for value in task.step(step).values())
-
-
-def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(make_task):
-    task, _ = make_task()
-    task.start(0)
-    for step in range(3):
-        task.step(step)
-    assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.ema.weights]
-    assert all(map(torch.equal, averages, task.final_model().parameters()))
-
-
-def test_the_family_is_found_by_its_name():
-    family = find_family("imagebart")
-    assert (family.method, family.reads) == ("ImageBART", "codes")
-    assert load(family.model) is ImageBART
-    assert load(family.task) is ImageBARTTask
-
-
 def test_settings_that_cannot_be_are_told(settings):
     with pytest.raises(ValidationError, match="width: must be divisible by heads = 3, not 8"):
         settings(transformer={"heads": 3})
     with pytest.raises(ValidationError, match="dataset"):
         settings(dataset="any")
-
-
-def test_a_step_takes_the_learning_rate_of_its_number(make_task):
-    task, _ = make_task()
-    task.start(0)
-    rates = []
-    for step in range(3):
-        task.step(step)
-        rates += [group["lr"] for group in task.optimizers["model"].param_groups]
-    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])

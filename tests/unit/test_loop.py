@@ -232,16 +232,6 @@ def test_previews_and_tensorboard_files_appear(tmp_path):
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_tensorboard_has_the_history(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    history = loop(Line(), tmp_path).run()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    read = [(event.step, event.value) for event in events.Scalars("loss")]
-    assert read == [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in history.rows]
-
-
 def watched(task, work, **execution):
     """A loop whose model is measured by its first weight, and kept as a file of its bits."""
 
@@ -330,17 +320,6 @@ def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_imag
     assert "0:00:00 left" in log
 
 
-def test_an_adversary_that_joins_late_has_its_columns_in_the_history(tmp_path, tiny_images, tiny_autoencoder):
-    adversarial = {"start_images": 8, "critic_only_images": 8}
-    settings = tiny_autoencoder(training={"images": 24}, losses={"adversarial": adversarial})
-    paths = arguments(tmp_path, tiny_images)
-    train_autoencoder(settings_file(tmp_path, settings), **paths)
-    with paths["history"].open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [bool(row["critic_estimate"]) for row in rows] == [False] * 2 + [True] * 4
-    assert [bool(row["adversarial"]) for row in rows] == [False] * 4 + [True] * 2
-
-
 def stage(tmp_path, settings, images, **changes):
     options = [f"--{name}={value}" for name, value in (arguments(tmp_path, images) | changes).items()]
     command = [sys.executable, "-m", "pipeline.train_autoencoder", settings_file(tmp_path, settings), *options]
@@ -387,10 +366,6 @@ def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
     told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or remove it from the list"
     with pytest.raises(InputError, match=told):
         make_accelerator(Execution(trackers=["swanlab"]), tmp_path)
-
-
-def test_trackers_are_in_no_digest():
-    assert Execution(trackers=["mlflow"]).numerical() == Execution().numerical()
 
 
 FAKE = """

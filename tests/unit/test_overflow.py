@@ -42,40 +42,37 @@ class Scaled:
 
 
 @pytest.fixture
-def diffusion(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> Any:
-    def make(scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, DiffusionTask]:
+def make(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_images: Path) -> Any:
+    def made(kind: str, scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, TrainingTask]:
         how = {"precision": "fp16", "previews": 0}
-        settings = Diffusion.model_validate(tiny_diffusion(training={"steps": STEPS}, execution=how))
-        scaled = Scaled(settings, tmp_path, scale, backoff)
+        autoencoder = Autoencoder.model_validate(tiny_autoencoder(training={"images": 4 * STEPS}, execution=how))
+        diffusion = Diffusion.model_validate(tiny_diffusion(training={"steps": STEPS}, execution=how))
+        scaled = Scaled(autoencoder if kind == "autoencoder" else diffusion, tmp_path, scale, backoff)
+        if kind == "autoencoder":
+            return scaled, AutoencoderTask(autoencoder, TrainingImages(tiny_images), None, 0, scaled.accelerator)
         codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-        data = TrainingCodes(codes, Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1))
-        return scaled, DiffusionTask(settings, data, 0, scaled.accelerator)
+        return scaled, DiffusionTask(diffusion, TrainingCodes(codes, Bright(autoencoder, 32, 1)), 0, scaled.accelerator)
 
-    return make
-
-
-@pytest.fixture
-def autoencoder(tmp_path: Path, tiny_autoencoder: Any, tiny_images: Path) -> Any:
-    def make(scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, AutoencoderTask]:
-        how = {"precision": "fp16", "previews": 0}
-        settings = Autoencoder.model_validate(tiny_autoencoder(training={"images": 4 * STEPS}, execution=how))
-        scaled = Scaled(settings, tmp_path, scale, backoff)
-        return scaled, AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, scaled.accelerator)
-
-    return make
+    return made
 
 
-def test_an_overflow_ends_no_training_and_leaves_the_norms_of_its_step_empty(diffusion: Any) -> None:
-    scaled, task = diffusion(LARGEST)
+@pytest.mark.parametrize(
+    ("kind", "norm", "losses"),
+    [("diffusion", "gradient_norm", ("loss", "error")), ("autoencoder", "gradient_ratio", ("l2", "adversarial"))],
+)
+def test_an_overflow_ends_no_training_and_leaves_the_norm_of_its_step_empty(
+    make: Any, kind: str, norm: str, losses: tuple[str, str]
+) -> None:
+    scaled, task = make(kind, LARGEST)
     rows = scaled.train(task)
     assert len(rows) == STEPS
-    assert rows[0]["gradient_norm"] == ""
-    assert float(rows[-1]["gradient_norm"]) > 0
-    assert all(row["loss"] and row["error"] for row in rows)
+    assert rows[0][norm] == ""
+    assert float(rows[-1][norm]) > 0
+    assert all(row[name] for row in rows for name in losses)
 
 
-def test_a_step_that_overflows_moves_no_weight(diffusion: Any) -> None:
-    _, task = diffusion(LARGEST)
+def test_a_step_that_overflows_moves_no_weight(make: Any) -> None:
+    _, task = make("diffusion", LARGEST)
     task.start(0)
     before = [p.detach().clone() for p in task.model.parameters()]
     task.step(0)
@@ -83,22 +80,13 @@ def test_a_step_that_overflows_moves_no_weight(diffusion: Any) -> None:
     assert all(map(torch.equal, before, task.model.parameters()))
 
 
-def test_an_autoencoder_goes_on_after_an_overflow_too(autoencoder: Any) -> None:
-    scaled, task = autoencoder(LARGEST)
-    rows = scaled.train(task)
-    assert len(rows) == STEPS
-    assert rows[0]["gradient_ratio"] == ""
-    assert float(rows[-1]["gradient_ratio"]) > 0
-    assert all(row["l2"] and row["adversarial"] for row in rows)
-
-
-def test_a_scale_that_is_small_enough_leaves_out_no_step(diffusion: Any) -> None:
-    scaled, task = diffusion(1024.0)
+def test_a_scale_that_is_small_enough_skips_no_step(make: Any) -> None:
+    scaled, task = make("diffusion", 1024.0)
     assert all(row["gradient_norm"] for row in scaled.train(task))
 
 
-def test_gradients_that_overflow_however_small_their_scale_end_the_training_with_one_line(diffusion: Any) -> None:
-    scaled, task = diffusion(2.0**-20, backoff=0.5)
+def test_gradients_that_overflow_at_any_scale_end_the_training_with_one_line(make: Any) -> None:
+    scaled, task = make("diffusion", 2.0**-20, backoff=0.5)
     weight = next(task.model.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(InputError, match=r"fp16 .*; set execution\.precision to bf16") as error:
@@ -106,8 +94,8 @@ def test_gradients_that_overflow_however_small_their_scale_end_the_training_with
     assert "\n" not in str(error.value)
 
 
-def test_a_loss_that_is_not_a_number_ends_an_fp16_training_too(autoencoder: Any) -> None:
-    scaled, task = autoencoder(LARGEST)
+def test_a_loss_that_is_not_a_number_ends_an_fp16_training_too(make: Any) -> None:
+    scaled, task = make("autoencoder", LARGEST)
     next(task.model.encoder.parameters()).data.fill_(float("nan"))
     with pytest.raises(InputError, match="l2"):
         scaled.train(task)

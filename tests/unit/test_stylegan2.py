@@ -7,7 +7,6 @@ import torch
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
-from pipeline.families import find_family, load
 from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
@@ -51,13 +50,6 @@ def test_at_1024_both_networks_have_the_authors_parameters():
     with torch.device("meta"):
         assert count(StyleGAN2(settings, (3, 1024, 1024))) == 30_370_060
         assert count(Discriminator(settings.discriminator, 1024, 3)) == 29_012_513
-
-
-def test_the_family_is_found_by_its_name():
-    family = find_family("stylegan2")
-    assert (family.method, family.reads) == ("StyleGAN2", "images")
-    assert load(family.model) is StyleGAN2
-    assert load(family.task) is StyleGAN2Task
 
 
 def test_z_of_any_length_gives_the_same_w(generator):
@@ -221,11 +213,6 @@ def make_task(tmp_path, tiny_images, settings):
     return make
 
 
-def bits(task):
-    tensors = [t for module in task.modules.values() for t in (*module.parameters(), *module.buffers())]
-    return [t.detach().clone() for t in (*tensors, *task.ema.weights)]
-
-
 def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
     task, _ = make_task(training={"betas": [0.5, 0.99]})
     for name, every in (("model", 2), ("discriminator", 3)):
@@ -282,37 +269,6 @@ def test_the_average_has_its_half_life_in_images_and_a_ramp_where_asked(make_tas
         task.step(step)
         decays.append(task.ema.decay)
     assert decays == pytest.approx([0.5**2, 0.5**1, 0.5 ** (2 / 3)])
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_steps_stay_finite(make_task, precision):
-    task, _ = make_task(execution={"precision": precision}, training={"flip": True})
-    task.start(0)
-    for step in range(3):
-        assert all(math.isfinite(float(value)) for value in task.step(step).values())
-
-
-def test_stopped_and_started_again_it_ends_with_the_same_bits(make_task):
-    whole, loop = make_task("whole", training={"images": 32})
-    rows = loop.run().rows
-    make_task("parts", training={"images": 20})[1].run()
-    resumed, loop = make_task("parts", training={"images": 32})
-    history = loop.run().rows
-    assert all(map(torch.equal, bits(whole), bits(resumed)))
-    assert [{**row, "seconds": 0} for row in rows[5:]] == [{**row, "seconds": 0} for row in history[5:]]
-
-
-def test_a_preview_is_the_same_every_time_and_the_final_model_has_the_averages(make_task):
-    task, _ = make_task()
-    task.start(0)
-    for step in range(3):
-        task.step(step)
-    assert task.preview().tobytes() == task.preview().tobytes()
-    averages = [p.detach().clone() for p in task.ema.weights]
-    trained = [p.detach().clone() for p in task.model.parameters()]
-    final = list(task.final_model().parameters())
-    assert all(map(torch.equal, averages, final))
-    assert not all(map(torch.equal, trained, final))
 
 
 # Settings.

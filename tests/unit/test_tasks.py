@@ -1,5 +1,6 @@
-"""Parts of a batch, blocks that are computed again, compiled networks: `execution` changes roundings alone."""
+"""The trainings of all families: precision, resume, previews, EMA; `execution` changes rounding alone."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +27,14 @@ from pipeline.training.batches import TrainingCodes, TrainingImages
 from pipeline.training.ddpm import DDPMTask
 from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.imagebart import ImageBARTTask
-from pipeline.training.loop import make_accelerator
+from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.stylegan2 import StyleGAN2Task
 from pipeline.training.task import TrainingTask
 
 BATCH = 4
 FOUR_LEVELS = {"multipliers": [1, 1, 1, 1]}
 Make = Callable[..., TrainingTask]
+FAMILIES = ("bright", "kl", "vqgan", "rqvae", "diffusion", "ddpm", "stylegan2", "imagebart")
 
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -47,7 +49,7 @@ def make(
     tiny_stylegan2: Any,
     tiny_imagebart: Any,
 ) -> Make:
-    """A task of a family on little data, with what `execution` says; what draws at random is on."""
+    """A task of a family on little data with these settings of `execution`; everything that draws at random is on."""
     codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
     def started(task: TrainingTask) -> TrainingTask:
@@ -65,14 +67,14 @@ def make(
         training: dict[str, Any] = {"batch": BATCH}
         match family:
             case "bright":
-                # As of any sum that is rounded otherwise, Adam would make much of gradients that are nearly zero.
+                # Adam amplifies differently rounded gradients that are nearly zero.
                 smooth = {"betas": [0.5, 0.9], "epsilon": 1e-4, "discriminator_epsilon": 1e-4, "learning_rate": 3e-4}
                 flips = training | {"flip": True} | smooth
                 return autoencoder(parse_autoencoder(tiny_autoencoder(training=flips, execution=execution), "bright"))
             case "vqgan" | "rqvae" | "kl":
                 how = {"training": training | {"epsilon": 1e-4}, "execution": execution, "network": FOUR_LEVELS}
-                no_critic = {"adversarial": {"kind": "none"}}
-                return autoencoder(small_settings(family, losses=no_critic, **how))
+                alone = {"adversarial": {"kind": "none"}}
+                return autoencoder(small_settings(family, losses=alone, **how))
             case "diffusion":
                 settings: Any = Diffusion.model_validate(tiny_diffusion(training=training, execution=execution))
                 torch.manual_seed(0)
@@ -104,6 +106,70 @@ def make(
     return made
 
 
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    [*((family, "bf16") for family in FAMILIES), ("stylegan2", "fp32"), ("diffusion", "fp16"), ("bright", "fp16")],
+)
+def test_steps_stay_finite_in_every_precision(make: Make, family: str, precision: str) -> None:
+    task = make(family, precision=precision)
+    rows = [task.step(step) for step in range(3)]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert all(torch.isfinite(p).all() and p.dtype == torch.float32 for p in task.model.parameters())
+
+
+class Killed(BaseException):
+    """Ends a training without any of its own code running, as SIGKILL does."""
+
+
+@pytest.mark.parametrize("family", ["bright", "diffusion", "ddpm", "stylegan2", "imagebart"])
+def test_a_killed_training_resumes_bit_identically(make: Make, tmp_path: Path, family: str) -> None:
+    def run(folder: str, kill_at: int | None = None) -> tuple[list[Tensor], list[dict[str, float]]]:
+        task = make(family, save_every_s=1e-9, log_every=1)
+        task.steps, step = 8, task.step
+
+        def step_or_die(number: int) -> dict[str, Tensor]:
+            if number == kill_at:
+                raise Killed
+            return step(number)
+
+        task.step = step_or_die  # type: ignore[method-assign]
+        rows = Loop(task, task.execution, task.accelerator, tmp_path / folder).run().rows
+        states = [tensor for module in task.modules.values() for tensor in module.state_dict().values()]
+        return [*states, *task.ema.weights], [row | {"seconds": 0} for row in rows]
+
+    weights, rows = run("whole")
+    with pytest.raises(Killed):
+        run("killed", kill_at=5)
+    again, resumed = run("killed")
+    assert all(map(torch.equal, weights, again))
+    assert [row["step"] for row in resumed] == list(range(1, 9))
+    assert resumed[5:] == rows[5:]  # earlier rows come from the csv, with nine digits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_preview_is_repeatable_and_changes_no_weight_and_the_final_model_has_the_ema(make: Make, family: str) -> None:
+    task = make(family)
+    for step in range(3):
+        task.step(step)
+    trained = [p.detach().clone() for p in task.model.parameters()]
+    one, again = task.preview(), task.preview()
+    assert one.tobytes() == again.tobytes() and min(one.size) >= 32
+    assert all(map(torch.equal, trained, task.model.parameters()))
+    final = list(task.final_model().parameters())
+    assert all(map(torch.equal, task.ema.weights, final))
+    averaged = family not in ("kl", "vqgan", "rqvae")  # whose default is no EMA
+    assert all(map(torch.equal, trained, final)) != averaged
+
+
+@pytest.mark.parametrize("family", ["diffusion", "ddpm", "imagebart"])
+def test_a_step_has_the_learning_rate_of_its_number(make: Make, family: str) -> None:
+    task, rates = make(family), []
+    for step in range(3):
+        task.step(step)
+        rates += [group["lr"] for group in task.optimizers["model"].param_groups]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
+
+
 def trained(task: TrainingTask, steps: int) -> tuple[Tensor, list[dict[str, float]]]:
     """All weights in a row, and the numbers of each step."""
     numbers = [{key: float(value) for key, value in task.step(step).items()} for step in range(steps)]
@@ -114,44 +180,43 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def test_accumulation_over_2_and_4_parts_gives_the_weights_of_1_after_20_steps(make: Make) -> None:
-    whole, numbers = trained(make("bright"), 20)
-    start, _ = trained(make("bright"), 0)
-    assert difference(start, whole) > 1e-3  # they have moved by a hundred times what is allowed
+def check_close(
+    one: tuple[Tensor, list[dict[str, float]]], other: tuple[Tensor, list[dict[str, float]]], name: str = ""
+) -> None:
+    """Weights and numbers of `trained` differ by rounding alone."""
+    print(name, difference(one[0], other[0]))
+    assert difference(one[0], other[0]) < 1e-5
+    for row, expected in zip(one[1], other[1], strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_accumulation_over_2_and_4_micro_batches_gives_the_weights_of_1_after_20_steps(make: Make) -> None:
+    whole, (start, _) = trained(make("bright"), 20), trained(make("bright"), 0)
+    assert difference(start, whole[0]) > 1e-3  # they have moved by a hundred times the tolerance
     for micro_batch in (2, 1):
-        weights, own = trained(make("bright", micro_batch=micro_batch), 20)
-        print(micro_batch, difference(weights, whole))
-        assert difference(weights, whole) < 1e-5
-        for row, expected in zip(own, numbers, strict=True):
-            assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        check_close(trained(make("bright", micro_batch=micro_batch), 20), whole, str(micro_batch))
 
 
 @pytest.mark.parametrize(
     ("family", "micro_batch"),
     [("kl", 3), ("vqgan", 3), ("diffusion", 3), ("ddpm", 3), ("stylegan2", 2), ("imagebart", 3)],
 )
-def test_shards_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
+def test_micro_batches_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
     make: Make, family: str, micro_batch: int
 ) -> None:
-    whole, numbers = trained(make(family), 4)
-    weights, own = trained(make(family, micro_batch=micro_batch), 4)
-    print(family, difference(weights, whole))
-    assert difference(weights, whole) < 1e-5
-    for row, expected in zip(own, numbers, strict=True):
-        assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    check_close(trained(make(family, micro_batch=micro_batch), 4), trained(make(family), 4), family)
 
 
 @pytest.mark.parametrize("family", ["bright", "kl", "diffusion", "stylegan2", "imagebart"])
 def test_checkpointing_gives_the_same_bits(make: Make, family: str) -> None:
-    steps = 3  # of StyleGAN2: both penalties are taken in the first
-    whole, numbers = trained(make(family), steps)
-    weights, own = trained(make(family, checkpointing=True), steps)
+    steps = 3  # the first of StyleGAN2 includes both penalties
+    (whole, numbers), (weights, own) = trained(make(family), steps), trained(make(family, checkpointing=True), steps)
     assert torch.equal(weights, whole)
     assert own == numbers
 
 
-def kept_for_the_way_back(task: TrainingTask) -> int:
-    """Numbers that a pass of the model keeps."""
+def saved_for_backward(task: TrainingTask) -> int:
+    """Numbers that a forward pass of the model saves for its backward pass."""
     sizes: list[int] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -164,7 +229,7 @@ def kept_for_the_way_back(task: TrainingTask) -> int:
 
 
 def test_checkpointing_keeps_less(make: Make) -> None:
-    assert kept_for_the_way_back(make("bright", checkpointing=True)) < 0.6 * kept_for_the_way_back(make("bright"))
+    assert saved_for_backward(make("bright", checkpointing=True)) < 0.6 * saved_for_backward(make("bright"))
 
 
 def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) -> None:
@@ -176,15 +241,12 @@ def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) 
 
 @pytest.mark.parametrize("family", ["bright", "vqgan", "ddpm"])
 def test_channels_last_are_another_order_of_the_same_numbers(make: Make, family: str) -> None:
-    plain, expected = trained(make(family), 2)
     task = make(family, channels_last=True)
-    weights, numbers = trained(task, 2)
+    found = trained(task, 2)
     convolutions = [weight for weight in task.model.parameters() if weight.dim() == 4 and min(weight.shape[1:3]) > 1]
     assert convolutions
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions)
-    assert difference(weights, plain) < 1e-5
-    for row, other in zip(numbers, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+    check_close(found, trained(make(family), 2))
 
 
 @pytest.mark.slow
@@ -203,12 +265,9 @@ def test_a_compiled_training_and_its_decoder_agree_with_plain_ones(make: Make, m
             return weights, task.model.decode(codes), numbers
 
     (plain, images, expected), (weights, found, numbers) = result(), result(compile=True)
-    print("compiled", difference(weights, plain), difference(found, images))
-    assert difference(weights, plain) < 1e-5
+    check_close((weights, numbers), (plain, expected), "compiled")
     assert difference(found, images) < 1e-5
     assert not torch.equal(found, images), "nothing was compiled"
-    for row, other in zip(numbers, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("family", ["bright", "vqgan", "ddpm", "stylegan2", "imagebart"])
@@ -227,13 +286,11 @@ def test_networks_of_every_kind_can_be_compiled(
         lambda model, device: compile_networks(model, device, backend=traced),
     )
     lazy = {"path_weight": 0.0} if family == "stylegan2" else {}
-    plain, expected = trained(make(family, **lazy), 2)
+    plain = trained(make(family, **lazy), 2)
     assert graphs == []
-    weights, numbers = trained(make(family, compile=True, **lazy), 2)
+    compiled = trained(make(family, compile=True, **lazy), 2)
     assert sum(graphs) > 30
-    assert difference(weights, plain) < 1e-5
-    for row, other in zip(numbers, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+    check_close(compiled, plain)
 
 
 def test_an_adaptive_adversary_goes_back_through_a_compiled_decoder(tmp_path: Path, tiny_images: Path) -> None:
@@ -292,13 +349,13 @@ def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(
         if family == "bright":
             parse_autoencoder(tiny_autoencoder(execution=execution, **changes), "config")
         else:
-            no_critic = {"adversarial": {"kind": "none"}}
-            small_settings(family, execution=execution, training={"batch": 4}, losses=no_critic, **changes)
+            alone = {"adversarial": {"kind": "none"}}
+            small_settings(family, execution=execution, training={"batch": 4}, losses=alone, **changes)
 
 
 def test_none_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
     plain, lean = (
         parse_autoencoder(tiny_autoencoder(execution=execution), "config").numerical()
-        for execution in ({}, {"micro_batch": 2, "checkpointing": True, "compile": True})
+        for execution in ({}, {"micro_batch": 2, "checkpointing": True, "compile": True, "trackers": ["mlflow"]})
     )
     assert plain == lean
