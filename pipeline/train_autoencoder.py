@@ -1,4 +1,4 @@
-"""Stage: train one autoencoder (section 3.3). Killed and started again, it goes on where it was."""
+"""Stage: train one autoencoder (section 3.3). A killed training resumes at its last saved state."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,16 @@ from pipeline.stages.autoencoders import AutoencoderJob
 def train_autoencoder(
     job: AutoencoderJob,
     images: Annotated[Path, typer.Option(help="The training split, a zip of PNGs.")],
-    weights: Annotated[Path, typer.Option(help="Where the trained autoencoder goes (safetensors).")],
-    history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
-    preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
-    work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
+    weights: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors), written at the end.")],
+    history: Annotated[Path, typer.Option(help="The history of the training (csv), written at the end.")],
+    preview: Annotated[Path, typer.Option(help="The last preview (png), written at the end.")],
+    work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
     validation: Annotated[Path | None, typer.Option(help="The validation split, for execution.validate_every.")] = None,
-    lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for the LPIPS of that.")] = None,
-    initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
+    lpips_alex: Annotated[
+        Path | None, typer.Option(help="LPIPS's AlexNet weights, for execution.validate_every.")
+    ] = None,
+    initial: Annotated[Path | None, typer.Option(help="Trained weights to start from (`initial_weights`).")] = None,
 ) -> None:
     from pipeline.evaluation.validation import Validation
     from pipeline.models.checkpoints import AutoencoderFacts, load_model, save_autoencoder
@@ -32,7 +34,7 @@ def train_autoencoder(
     data = TrainingImages(images)
     task = AutoencoderTask(job.autoencoder, data, perceptual, job.seed, accelerator)
     if job.autoencoder.initial_weights is not None:
-        initial = needed(initial, "--initial", "initial_weights names what the training begins with")
+        initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")
         task.load_initial_weights(load_model(initial, "autoencoder", AutoencoderFacts)[1], initial)
 
     def save(path: Path) -> None:
@@ -40,7 +42,7 @@ def train_autoencoder(
 
     execution, measured = job.autoencoder.execution, None
     if execution.validate_every and accelerator.is_main_process:
-        reason = "execution.validate_every measures with it"
+        reason = "execution.validate_every needs it"
         split, network = needed(validation, "--validation", reason), needed(lpips_alex, "--lpips-alex", reason)
         measured = Validation(split, network, accelerator.device)
     loop = Loop(task, execution, accelerator, work, measured, save)

@@ -1,4 +1,4 @@
-"""Stage: train a diffusion model on codes (section 4). Killed and started again, it goes on where it was."""
+"""Stage: train a diffusion model on codes (section 4). A killed training resumes at its last saved state."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,12 @@ from pipeline.stages.generation import DiffusionJob
 def train_diffusion(
     job: DiffusionJob,
     codes: Annotated[Path, typer.Option(help="Key codes of the training split (safetensors).")],
-    autoencoder: Annotated[Path, typer.Option(help="The autoencoder that made them, for previews.")],
-    weights: Annotated[Path, typer.Option(help="Where the trained model goes (safetensors).")],
-    history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
-    preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
-    work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
-    initial: Annotated[Path | None, typer.Option(help="Trained weights to begin with (`initial_weights`).")] = None,
+    autoencoder: Annotated[Path, typer.Option(help="The autoencoder of these codes, for previews.")],
+    weights: Annotated[Path, typer.Option(help="The trained model (safetensors), written at the end.")],
+    history: Annotated[Path, typer.Option(help="The history of the training (csv), written at the end.")],
+    preview: Annotated[Path, typer.Option(help="The last preview (png), written at the end.")],
+    work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
+    initial: Annotated[Path | None, typer.Option(help="Trained weights to start from (`initial_weights`).")] = None,
 ) -> None:
     from pipeline.models.checkpoints import load_model
     from pipeline.models.diffusion import DiffusionFacts, save_diffusion
@@ -30,7 +30,7 @@ def train_diffusion(
     data = TrainingCodes.read(codes, autoencoder, accelerator.device)
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
     if job.diffusion.initial_weights is not None:
-        initial = needed(initial, "--initial", "initial_weights names what the training begins with")
+        initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")
         task.load_initial_weights(load_model(initial, "diffusion", DiffusionFacts)[1], initial)
 
     def save(path: Path) -> None:

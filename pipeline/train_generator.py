@@ -1,4 +1,4 @@
-"""Stage: train a generator of any family. Killed and started again, it goes on where it was."""
+"""Stage: train a generator of any family. A killed training resumes at its last saved state."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +13,15 @@ from pipeline.stages.generation import GeneratorJob
 @stage
 def train_generator(
     job: GeneratorJob,
-    weights: Annotated[Path, typer.Option(help="Where the trained generator goes (safetensors).")],
-    history: Annotated[Path, typer.Option(help="Where the training's history goes (csv).")],
-    preview: Annotated[Path, typer.Option(help="Where the last preview picture goes (png).")],
-    work: Annotated[Path, typer.Option(help="Folder of saved states, previews and TensorBoard logs.")],
+    weights: Annotated[Path, typer.Option(help="The trained generator (safetensors), written at the end.")],
+    history: Annotated[Path, typer.Option(help="The history of the training (csv), written at the end.")],
+    preview: Annotated[Path, typer.Option(help="The last preview (png), written at the end.")],
+    work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     images: Annotated[Path | None, typer.Option(help="The training split, for a family that reads images.")] = None,
-    codes: Annotated[Path | None, typer.Option(help="Codes of the training split, for one that reads codes.")] = None,
-    autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder that made the codes.")] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Codes of the training split, for a family that reads codes.")
+    ] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder of the codes.")] = None,
 ) -> None:
     from pipeline.models.checkpoints import save_generator
     from pipeline.training.batches import TrainingCodes, TrainingImages
@@ -29,7 +31,7 @@ def train_generator(
     family = generator_family(generator.family)
     accelerator = make_accelerator(generator.execution, work)
     data: Any
-    reason = f"{family.method} is trained on it"
+    reason = f"{family.method} needs it for training"
     if family.reads == "images":
         data = TrainingImages(needed(images, "--images", reason))
     else:

@@ -1,6 +1,6 @@
-"""Training state as one safetensors file: tensors, and JSON for the rest. Nothing is pickled.
+"""The state of a training in one safetensors file: tensors, and JSON for everything else. Nothing is pickled.
 
-One file, written atomically, is either the whole state of one step or absent.
+The file is written atomically: it contains the whole state of one step, or does not exist.
 """
 
 import json
@@ -18,7 +18,7 @@ from pipeline.base.errors import InputError
 
 
 def save_tree(path: Path, tree: dict[str, Any]) -> None:
-    """Save nested dicts and lists whose leaves are tensors or JSON values (state dicts are such trees)."""
+    """Save nested dicts and lists of tensors and JSON values, such as state dicts."""
     tensors: dict[str, Tensor] = {}
     skeleton = _take_tensors(tree, "", tensors)
     with atomic_path(path) as temporary:
@@ -26,7 +26,7 @@ def save_tree(path: Path, tree: dict[str, Any]) -> None:
 
 
 def load_tree(path: Path) -> dict[str, Any]:
-    """The tree that `save_tree` wrote, its tensors on the CPU; InputError where it is another file."""
+    """Load the tree that `save_tree` wrote, with tensors on the CPU; InputError where it is another file."""
     check(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -36,15 +36,15 @@ def load_tree(path: Path) -> dict[str, Any]:
 
 
 def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """A node as its kind and what it holds, its tensors put aside."""
+    """A node as {type: content} in JSON; its tensors are added to `tensors`, and replaced by their names."""
     if isinstance(node, Tensor):
-        # A number: the paths of {"a/b": t} and {"a": {"b": t}}, or of keys 1 and "1", are the same.
+        # The number makes it unique: the paths of {"a/b": t} and {"a": {"b": t}}, or of keys 1 and "1", are equal.
         name = f"{len(tensors)}{path}"
         # A clone: safetensors refuses tensors that share memory.
         tensors[name] = node.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(node, dict):
-        # JSON has no integer keys, but an optimizer's state has.
+        # Pairs, since JSON has no integer keys, and the state of an optimizer does.
         return {"dict": [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in node.items()]}
     if isinstance(node, list | tuple):
         items = [_take_tensors(value, f"{path}/{number}", tensors) for number, value in enumerate(node)]
@@ -66,5 +66,5 @@ def _put_tensors(node: dict[str, Any], file: Any) -> Any:
 
 
 def all_finite(modules: dict[str, torch.nn.Module]) -> bool:
-    """Whether every weight is a number: a state with NaN must never replace a good one."""
+    """Whether every weight is finite: a state with NaN must never replace a good one."""
     return all(bool(torch.isfinite(p).all()) for module in modules.values() for p in module.parameters())

@@ -43,12 +43,6 @@ def test_indices_and_codes_go_around(family):
         assert torch.equal(model.indices(quantized), indices)
 
 
-def test_vqgan_takes_the_nearest_entry():
-    model = spread(small_model("vqgan"))
-    distances = (codes()[:, None] - entries_of(model)[None, :, :, None, None]).square().sum(2)
-    assert torch.equal(model.indices(codes()), distances.argmin(1))
-
-
 def test_rqvae_takes_the_nearest_entry_to_each_residual():
     model, residual = spread(small_model("rqvae")), codes()
     for depth in range(3):
@@ -98,24 +92,6 @@ def test_rqvaes_loss_is_the_mean_of_the_distances_at_every_depth():
     expected = torch.stack([F.mse_loss(held, chosen[:, : depth + 1].sum(1)) for depth in range(3)]).mean()
     _, own = model.training_pass(images(), draws())
     torch.testing.assert_close(own["commitment"], expected / 2)
-
-
-def test_rqvaes_entries_follow_the_residuals_nearest_to_them():
-    """One step of the moving averages, written out (Lee et al. 2022; van den Oord et al. 2017, appendix A.1)."""
-    model = spread(small_model("rqvae", codebook={"restart_below": 0.0, "decay": 0.9}))
-    held = model.encode(images()).detach()
-    before, indices = entries_of(model).clone(), model.indices(held)
-    size, sums = model.quantizer.uses.clone(), model.quantizer.sums.clone()
-    residual = held
-    for depth in range(3):
-        vectors, nearest = residual.movedim(1, -1).reshape(-1, 4), indices[:, depth].flatten()
-        picked = F.one_hot(nearest, 16).float()
-        size = 0.9 * size + 0.1 * picked.sum(0)
-        sums = 0.9 * sums + 0.1 * picked.T @ vectors
-        residual = residual - before[indices[:, depth]].movedim(-1, 1)
-    model.training_pass(images(), draws())
-    smoothed = (size + 1e-5) / (size.sum() + 16e-5) * size.sum()
-    torch.testing.assert_close(entries_of(model), sums / smoothed[:, None])
 
 
 def reference(quantizer):
