@@ -1,21 +1,21 @@
-"""A syntax tree as text, without what moves no number: two modules with one such text compute the same.
+"""The canonical form of a module: two modules with the same canonical form compute the same numbers.
 
-It is the same in every Python version and for every formatting. Left out are comments, docstrings, log lines and
-progress, the help of options, descriptions of fields, the text of errors and what is imported for types alone.
-A log line that calls anything that could draw a random number stays. In modules of families the declarations of
-settings are left out too: their values are in a digest by value.
+It is text that does not depend on the Python version and the formatting. It omits comments, docstrings, log lines and
+progress, the help of options, descriptions of fields, error messages and imports for types. A log line with a call that
+could draw a random number stays. In modules of families it also omits the declarations of settings, which are in a
+digest by value.
 """
 
 import ast
 from collections.abc import Iterator
 
-# Of no effect on numbers: where a constant is in the source (`kind`), whether a name is read or written (`ctx`,
-# which its place says), types in comments.
-FIELDS_WITHOUT_NUMBERS = {"ctx", "kind", "type_comment"}
+# Without effect on numbers: the prefix of a string (`kind`), whether a name is read or written (`ctx`, which follows
+# from its position), types in comments.
+OMITTED_FIELDS = {"ctx", "kind", "type_comment"}
 
-HOLD_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
-LESS_COUNTS = (ast.Call, ast.Raise, ast.Assert)
-"""Nodes with a field, other than statements in a list, of which less counts."""
+STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+REDUCED = (ast.Call, ast.Raise, ast.Assert)
+"""Nodes with fields, other than lists of statements, that are partly omitted."""
 
 HARMLESS_CALLS = {"abs", "dict", "float", "int", "len", "list", "max", "min", "repr", "round", "sorted", "str", "sum"}
 HARMLESS_METHODS = {"encode", "format", "items", "join", "keys", "values"}
@@ -26,7 +26,7 @@ VALIDATORS = {"field_validator", "model_validator"}
 
 
 def canonical(tree: ast.Module, declares_settings: bool = False) -> str:
-    """The text of a module, which may be one that declares the settings of a family."""
+    """The canonical form of a module; `declares_settings`: of a family."""
     if declares_settings:
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.bases:
@@ -35,38 +35,38 @@ def canonical(tree: ast.Module, declares_settings: bool = False) -> str:
 
 
 def running_statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """All statements of a module, in whatever they stand, but for what is imported for types alone."""
+    """All nodes that contain the statements of a module, and the statements, except imports for types."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         yield node
         for name in node._fields:
             within = getattr(node, name, None)
-            if isinstance(within, list) and within and isinstance(within[0], HOLD_STATEMENTS):
+            if isinstance(within, list) and within and isinstance(within[0], STATEMENT_HOLDERS):
                 waiting += [one for one in within if not _is_for_types(one)]
 
 
 def _text(node: object) -> str:
     if isinstance(node, ast.AST):
-        kind, told = type(node), []
+        kind, fields = type(node), []
         for name in node._fields:
-            if name in FIELDS_WITHOUT_NUMBERS:
+            if name in OMITTED_FIELDS:
                 continue
             value = getattr(node, name, None)
-            if kind in LESS_COUNTS or isinstance(value, list):
+            if kind in REDUCED or isinstance(value, list):
                 value = _value(node, name)
             if isinstance(value, str):
-                told.append(f"{name}={value!r},")
+                fields.append(f"{name}={value!r},")
             elif value is not None and value != []:
-                told.append(f"{name}={_text(value)},")
-        return f"{kind.__name__}({''.join(told)})"
+                fields.append(f"{name}={_text(value)},")
+        return f"{kind.__name__}({''.join(fields)})"
     if isinstance(node, list):
         return f"[{''.join([f'{_text(item)},' for item in node])}]"
     return repr(node)
 
 
 def _value(node: ast.AST, name: str) -> object:
-    """A field of a node, less what moves no number."""
+    """A field of a node without the parts that cannot change a number."""
     value = getattr(node, name, None)
     if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
         return [statement for statement in value if _counts(statement)]
@@ -89,20 +89,20 @@ def _arguments(function: str, call: ast.Call, name: str) -> list[ast.expr] | lis
 
 
 def _counts(statement: ast.stmt) -> bool:
-    """Whether a statement can move a number."""
+    """Whether a statement can change a number."""
     match statement:
         case ast.Pass() | ast.Expr(value=ast.Constant()):
             return False
         case ast.Import(names=[]) | ast.ImportFrom(names=[]):
             return False
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=subject), attr=method)) as call):
-            tells = subject == "logger" or (subject == "progress" and method == "advance")
-            return not (tells and _is_harmless(call))
+            reports = subject == "logger" or (subject == "progress" and method == "advance")
+            return not (reports and _is_harmless(call))
     return not _is_for_types(statement)
 
 
 def _is_harmless(call: ast.Call) -> bool:
-    """Whether to compute the call's arguments has no effect but their values."""
+    """Whether the call's arguments have no side effects."""
     for argument in (*call.args, *call.keywords):
         for node in ast.walk(argument):
             match node:
@@ -116,7 +116,7 @@ def _is_harmless(call: ast.Call) -> bool:
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    """Whether it is an `if TYPE_CHECKING:`, which no running program enters."""
+    """Whether it is an `if TYPE_CHECKING:`, which no program enters."""
     return isinstance(node, ast.If) and not node.orelse and _last_name(node.test) == "TYPE_CHECKING"
 
 
@@ -131,5 +131,5 @@ def _is_declaration(statement: ast.stmt) -> bool:
 
 
 def _last_name(node: ast.AST) -> str:
-    """`Option` of `typer.Option` and of `Option`; empty for what is no name."""
+    """`Option` for `typer.Option` and `Option`; empty if the node is not a name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -1,7 +1,7 @@
-"""Leases of this machine's GPUs: two jobs never share one.
+"""Leases of this machine's GPUs: two jobs never share a GPU.
 
-A lease is a lock (flock) on one file per GPU. The kernel ends it with the last process that holds the file
-open, however that dies; nothing is left to clean up.
+A lease is a lock (flock) on one file per GPU. The kernel releases it when the last process that holds the file open has
+ended, however it ends.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import InputError
+from pipeline.base.locks import try_lock
 from pipeline.base.progress import logger
 
 POLL_S = 0.5
@@ -20,17 +21,17 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Lease:
-    """GPUs by their UUIDs, and the open locks, which a child must inherit to hold them too."""
+    """The UUIDs of GPUs, and the descriptors of their locks, which a child process must inherit."""
 
     gpus: tuple[str, ...] = ()
     locks: tuple[int, ...] = ()
 
 
 def visible_gpus() -> list[str]:
-    """UUIDs of the GPUs that this process may use, in its order; none where nvidia-smi is missing or fails.
+    """The UUIDs of the GPUs that this process may use, in its order; none if nvidia-smi is missing or fails.
 
-    CUDA_VISIBLE_DEVICES counts as in CUDA: indices or UUIDs, cut off at the first that does not exist. What a
-    scheduler hides or renumbers, nvidia-smi hides or renumbers too.
+    CUDA_VISIBLE_DEVICES has the meaning that CUDA gives it: indices or UUIDs, up to the first that does not exist.
+    nvidia-smi follows a scheduler that hides or renumbers GPUs.
     """
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
@@ -43,7 +44,7 @@ def visible_gpus() -> list[str]:
         return list(present.values())
     gpus: list[str] = []
     for name in (entry.strip() for entry in chosen.split(",")):
-        # As CUDA allows: a UUID may be cut short where one GPU alone has such a one.
+        # As in CUDA, a prefix of a UUID is enough if it is the prefix of one GPU only.
         of_uuid = [uuid for uuid in present.values() if name.startswith("GPU-") and uuid.startswith(name)]
         found = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
         if len(found) != 1:
@@ -53,11 +54,10 @@ def visible_gpus() -> list[str]:
 
 
 def lease_gpus(count: int) -> Lease:
-    """Wait until `count` GPUs are free, and lease them; an empty lease where this machine has none.
+    """Wait until `count` GPUs are free, and lease them; an empty lease if this machine has none.
 
-    Jobs wait in a queue: the first one keeps what comes free until it has enough, so that a job for many
-    GPUs is not passed by jobs for one, and no two jobs wait for what the other holds. More GPUs than there
-    are raise InputError.
+    Jobs wait in a queue. The first one keeps each GPU that becomes free until it has enough: a job for many GPUs is not
+    overtaken by jobs for one, and no two jobs wait for each other. InputError if the machine has fewer GPUs.
     """
     present = visible_gpus() if count else []
     if not present:
@@ -68,14 +68,14 @@ def lease_gpus(count: int) -> Lease:
     folder.mkdir(mode=0o700, exist_ok=True)
     queue = _open(folder / "queue")
     held: dict[str, int] = {}
-    if waiting := not _lock(queue):
+    if waiting := not try_lock(queue):
         logger.info("waiting for %d of %d GPUs", count, len(present))
         fcntl.flock(queue, fcntl.LOCK_EX)
     while True:
         for gpu in present:
             if len(held) < count and gpu not in held:
                 descriptor = _open(folder / gpu)
-                if _lock(descriptor):
+                if try_lock(descriptor):
                     held[gpu] = descriptor
                 else:
                     os.close(descriptor)
@@ -90,12 +90,3 @@ def lease_gpus(count: int) -> Lease:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _lock(descriptor: int) -> bool:
-    """Whether the lock was free; it is held then."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,9 +1,8 @@
-"""Start a stage: on GPUs that it has for itself, in one process or in several, with its memory watched.
+"""Start a stage on GPUs that no other job uses, in one or several processes, and record its memory.
 
-The launcher stays as the stage's parent: asked to end, it asks the stage to; it tells how the stage ended, and knows of
-a child that was killed. Leases of GPUs are passed on, so they end with the last of the two. A stage whose launcher or
-whose run was killed ends by itself (`heartbeat`). A training whose Slurm job comes to its time limit goes on in the
-same job, which is put back into the queue.
+The launcher stays as the stage's parent: it passes SIGTERM on, and records how the stage ended, also if it was killed.
+The stage inherits the leases of its GPUs, which end with the last of the two processes. A stage whose launcher or run
+was killed ends by itself (`heartbeat`). A training whose Slurm job reaches its time limit is requeued and resumes.
 """
 
 import os
@@ -13,7 +12,7 @@ import sys
 import time
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -37,26 +36,26 @@ from pipeline.base.records import (
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
-FAMILY_EVERY = 8  # samples of the memory, until processes that the stage has started since are among them
-GROWN = 1.03  # the record is written again when the peak grew by this factor
-SHUTDOWN_S = 600  # torchrun kills processes that are not done so long after SIGTERM; saving must fit in
-MEETING_S = 600  # so long a node waits for the others: Python can start slowly from a file system that all share
+LIST_PROCESSES_EVERY = 8  # samples of the memory, to include processes that the stage has started since
+GROWTH = 1.03  # the record is updated when the peak has grown by this factor
+SHUTDOWN_S = 600  # torchrun kills processes that run so long after SIGTERM; saving must take less
+RENDEZVOUS_S = 600  # a node waits so long for the others: Python can start slowly from a shared file system
 
 
 def launch(
     stage: Annotated[list[str], typer.Argument(help="Behind `--`: the stage's module and its arguments.")],
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs on each node; one process each. 0: the CPU.")] = 0,
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job that take part.")] = 1,
-    memory: Annotated[int | None, typer.Option(help="MB that the job asked for, for its record.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Log of launcher and stage; it names the job's record.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs on each node, with one process each. 0: the CPU.")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to use.")] = 1,
+    memory: Annotated[int | None, typer.Option(help="MB that the job requested, for its record.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Log of launcher and stage, which names the record.")] = None,
     requeue: Annotated[
-        bool, typer.Option("--requeue", help="Asked to end after progress, put this Slurm job back into the queue.")
+        bool, typer.Option("--requeue", help="After SIGTERM, requeue this Slurm job if the stage made progress.")
     ] = False,
 ) -> None:
-    """Start a stage on GPUs of its own, one process each; on a machine without GPUs they run on its CPU."""
+    """Start a stage with one process per GPU, which no other job uses; without GPUs, on the CPU."""
     log_to(log)
     arguments = [*stage, *(["--log", str(log)] if log else [])]
-    earlier = told(log)
+    earlier = steps_done(log)
     lease = lease_gpus(gpus) if nodes == 1 else Lease()
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}"}
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
@@ -68,40 +67,31 @@ def launch(
     record.write(state=State.RUNNING)
     attempt = slurm.attempt() if requeue or nodes > 1 else None
     code = supervise(command(arguments, gpus, nodes), environment, lease, record, gpus, nodes, attempt)
-    if requeue and code == TERMINATED and steps_done(told(log)) > steps_done(earlier) and slurm.requeue(attempt):
-        logger.info("%s: Slurm job %s goes on from here, back in the queue", stage[0], slurm.job())
+    if requeue and code == TERMINATED and steps_done(log) > earlier and slurm.requeue(attempt):
+        logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
     sys.exit(code)
 
 
-def told(log: Path | None) -> dict[str, Any]:
-    """The job's record."""
-    return read_record(record_path(log)) if log else {}
-
-
-def steps_done(record: dict[str, Any]) -> float:
-    """How far a stage was; 0 where that is not known."""
-    done = record.get("done")
+def steps_done(log: Path | None) -> float:
+    """The steps of a stage by its job's record; 0 if unknown."""
+    done = read_record(record_path(log)).get("done") if log else None
     return done if isinstance(done, int | float) else 0
 
 
 def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
-    """The command that runs a stage in one process, in several, or on several nodes of a Slurm job."""
+    """The command that runs a stage in one process, in several processes, or on several nodes of a Slurm job."""
     if max(1, gpus) * nodes == 1:
         return [sys.executable, "-m", *stage]
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={max(1, gpus)}"]
     torchrun += [f"--shutdown-timeout={SHUTDOWN_S}"]
-    module = ["-m", "--", *stage]  # behind `--`, or torchrun takes --log for the beginning of an option of its own
+    module = ["-m", "--", *stage]  # without `--`, torchrun reads --log as an abbreviation of its own option
     if nodes == 1:
         return [*torchrun, "--standalone", *module]
-    meeting = ["--rdzv-backend=c10d", f"--rdzv-id={slurm.job()}", f"--rdzv-endpoint={slurm.first_node()}:{free_port()}"]
-    meeting += [f"--rdzv-conf=join_timeout={MEETING_S},read_timeout={MEETING_S}"]
-    return [*slurm.on_all_nodes(nodes), *torchrun, f"--nnodes={nodes}", *meeting, *module]
-
-
-def free_port() -> int:
-    """A port that nobody listens on here: two trainings on one node must not meet."""
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
+    with socket.create_server(("", 0)) as server:  # a free port: two trainings on one node must not connect
+        endpoint = f"{slurm.first_node()}:{server.getsockname()[1]}"
+    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-id={slurm.job()}", f"--rdzv-endpoint={endpoint}"]
+    rendezvous += [f"--rdzv-conf=join_timeout={RENDEZVOUS_S},read_timeout={RENDEZVOUS_S}"]
+    return [*slurm.on_all_nodes(nodes), *torchrun, f"--nnodes={nodes}", *rendezvous, *module]
 
 
 def supervise(
@@ -114,31 +104,32 @@ def supervise(
     attempt: str | None,
 ) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
-    asked: list[int] = []
-    on_end_request(lambda number, frame: asked.append(number))
+    signals: list[int] = []
+    on_end_request(lambda number, frame: signals.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
     passed_on, written_mb = False, 0
     for sample in count():
-        if asked and not passed_on:
+        if signals and not passed_on:
             process.terminate() if nodes == 1 else slurm.terminate_steps(attempt)
             passed_on = True
         try:
             code = process.wait(SAMPLE_EVERY_S)
             break
         except subprocess.TimeoutExpired:
-            if sample % FAMILY_EVERY == 0:
+            if sample % LIST_PROCESSES_EVERY == 0:
                 processes = family()
             peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
-            if peak_mb > GROWN * written_mb:
+            if peak_mb > GROWTH * written_mb:
                 record.write()
                 written_mb = peak_mb
     if code < 0:
         code = 128 - code
-    # Of several processes torchrun tells only that one failed, not how; the first one tells it in the record.
+    # torchrun reports that a process failed, but not how; the first process writes it into the record.
     several = max(gpus, nodes) > 1
-    if code and (asked or (several and told(record.log).get("state") == State.INTERRUPTED)):
+    recorded = read_record(record_path(record.log)).get("state") if record.log and several else None
+    if code and (signals or recorded == State.INTERRUPTED):
         code = TERMINATED
-    # The kernel knows the largest process also of a stage too short for a sample.
+    # For a stage too short for a sample, the kernel knows the peak.
     record.own |= (known := used()) | {"peak_mb": max(record.own["peak_mb"], known["peak_mb"])}
     hidden = several and code == 1 and near_limit(record.own)
     record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))

@@ -19,7 +19,7 @@ LOCK = "lock"
 PATIENCE_S = 60.0  # a training whose run was killed may be about to end
 
 
-def try_lock(file: IO[str] | IO[bytes]) -> bool:
+def try_lock(file: IO[str] | IO[bytes] | int) -> bool:
     """Lock an open file unless another process holds the lock; returns whether it is free for this process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The Slurm job that a launcher runs in: a step on all its nodes, signals to that, and its way back into the queue."""
+"""The Slurm job in which a launcher runs: a step on all its nodes, signals to the step, and requeueing the job."""
 
 import os
 import subprocess
@@ -7,26 +7,24 @@ from pipeline.base.errors import InputError
 
 
 def job() -> str:
-    """The number of this Slurm job; InputError where there is none."""
+    """The number of this Slurm job; InputError outside of one."""
     try:
         return os.environ["SLURM_JOB_ID"]
     except KeyError:
-        raise InputError(
-            "--nodes: several nodes need a Slurm job, and this is none; set execution.nodes to 1"
-        ) from None
+        raise InputError("--nodes: several nodes need a Slurm job; outside of one, set execution.nodes to 1") from None
 
 
 def first_node() -> str:
-    """The job's first node, where the processes of all nodes meet.
+    """The job's first node, to which the processes of all nodes connect.
 
-    Slurm is asked for it: Snakemake's job step hides SLURM_JOB_NODELIST from what it starts.
+    squeue knows it; Snakemake's job step hides SLURM_JOB_NODELIST from its processes.
     """
-    nodes = _said("squeue", "--noheader", "--format=%N", f"--jobs={job()}")
-    return _said("scontrol", "show", "hostnames", nodes).split()[0]
+    nodes = _output("squeue", "--noheader", "--format=%N", f"--jobs={job()}")
+    return _output("scontrol", "show", "hostnames", nodes).split()[0]
 
 
 def on_all_nodes(nodes: int) -> list[str]:
-    """What stands before a command that runs once on each node, with all that the job has there.
+    """The beginning of a command that runs once on each node, with all resources of the job there.
 
     A process that fails ends those of the other nodes, which would wait for it.
     """
@@ -35,41 +33,41 @@ def on_all_nodes(nodes: int) -> list[str]:
 
 
 def attempt() -> str | None:
-    """Which attempt of this job runs, by the number of its restarts; None where none does: it ends, waits, is unknown.
+    """The running attempt of this job, as the number of its restarts; None if none is running.
 
-    Where Slurm keeps track of processes without cgroups, a launcher outlives the attempt that it belongs to, and would
-    disturb the next one, which has the same number of job and step.
+    Where Slurm tracks processes without cgroups, a launcher outlives its attempt, and would disturb the next one, which
+    has the same job and step number.
     """
     try:
-        state, restarts = _said("squeue", "--noheader", "--Format=State,RestartCnt", f"--jobs={job()}").split()
+        state, restarts = _output("squeue", "--noheader", "--Format=State,RestartCnt", f"--jobs={job()}").split()
     except InputError:
         return None
     return restarts if state == "RUNNING" else None
 
 
 def terminate_steps(own: str | None) -> None:
-    """SIGTERM to what `on_all_nodes` started in this attempt; srun itself, asked to end, kills it.
+    """Send SIGTERM to the processes of `on_all_nodes` in this attempt; srun itself would kill them.
 
-    Slurm ends by itself what is left of an attempt that is over; scancel would wait for the next one.
+    Slurm ends the processes of a finished attempt by itself; scancel would act on the next attempt.
     """
     if own is not None and attempt() == own:
         subprocess.run(["scancel", "--signal=TERM", job()], capture_output=True)
 
 
 def requeue(own: str | None) -> bool:
-    """Put this job back into the queue, from where it starts again with the same number.
+    """Put this job back into the queue, where it keeps its number.
 
-    False where this attempt ends in any case (cancelled, preempted, requeued already), or may not be requeued.
+    False if this attempt ends anyway (cancelled, preempted, already requeued), or must not be requeued.
     """
     return own is not None and attempt() == own and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
-        told = (getattr(error, "stderr", None) or str(error)).strip()
-        raise InputError(f"Slurm job {job()}: {command[0]} does not know it ({told})") from None
-    if not said:
-        raise InputError(f"Slurm job {job()}: {command[0]} says nothing of it")
-    return said
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        raise InputError(f"Slurm job {job()}: unknown to {command[0]} ({reason})") from None
+    if not output:
+        raise InputError(f"Slurm job {job()}: {command[0]} printed nothing")
+    return output

@@ -26,7 +26,8 @@ def arguments(shard: Shard) -> list[str]:
     if job.names:
         words += named_arguments(job)
     else:
-        words += [word for name in shard.inputs for path in shard.paths(name) for word in (option(name), path)]
+        inputs = [(name, source) for name, sources in shard.inputs.items() for source in sources]
+        words += [word for name, source in inputs for word in (option(name), path_of(source))]
     words += [word for name, file in job.output_files(shard.span).items() for word in (option(name), job.path(file))]
     if shard.span is not None:
         words += ["--first", str(shard.span[0]), "--last", str(shard.span[1])]
@@ -65,8 +66,7 @@ def write_arguments(made: Iterable[Job]) -> None:
 
 
 def _pairs(job: Job) -> list[str]:
-    paths = [path_of(source) for sources in job.inputs.values() for source in sources]
-    return [f"{name}={path}" for name, path in zip(job.names, paths, strict=False)]
+    return [f"{name}={path_of(source)}" for name, source in zip(job.names, job.sources, strict=False)]
 
 
 def _fits(text: str) -> bool:
@@ -89,10 +89,9 @@ def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
 
 def commands(job: Job) -> list[list[str]]:
     """Module and arguments of a job's command, for each of its shards; InputError where an input is missing."""
-    for shard in shards(job):
-        for name in shard.inputs:
-            for path in shard.paths(name):
-                if not Path(path).exists():
-                    raise InputError(f"{job.stage.name} {job.entry}: {name} {path} is not here: snakemake {path}")
+    for name, sources in job.inputs.items():
+        for path in map(path_of, sources):
+            if not Path(path).exists():
+                raise InputError(f"{job.stage.name} {job.entry}: {name} {path} is missing: snakemake {path}")
     write_arguments([job])
     return [[job.stage.command, *arguments(shard)] for shard in shards(job)]

@@ -1,7 +1,7 @@
-"""Which jobs people name on the command line, by digest, rule or file, and what has to be made for them.
+"""The jobs that the command line names, by digest, rule or file, and the shards that have to be made for them.
 
-Upstream of what is there, nothing is needed (promise 1). Completeness is asked of the files in question: a lost preview
-or a lost shard concerns who reads it, and nobody else.
+Nothing upstream of an existing result is needed (promise 1). Only the files in question have to exist: a missing
+preview or shard is made again only if a pending job reads it.
 """
 
 from collections.abc import Iterable
@@ -45,12 +45,12 @@ def headline(jobs: Jobs) -> list[Job]:
 
 
 def outputs_of(made: Iterable[Job]) -> list[Output]:
-    """All files that these jobs make."""
+    """All outputs of these jobs."""
     return [job[file] for job in made for file in job.files]
 
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
-    """What Snakemake's targets stand for: rules and files; everything without any, or with one that is unknown."""
+    """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
     groups = {
         "tables": list(jobs(tables).values()),
         "figures": list(jobs(figures).values()),
@@ -70,12 +70,12 @@ def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
 
 
 def everything(jobs: Jobs) -> list[Output]:
-    """What a run without targets makes, also of what was damaged and is only read by what is there."""
+    """The outputs of a run without targets; also damaged ones that only existing results have read."""
     return [*outputs_of(jobs(targets)), *moved_away(jobs)]
 
 
 def output_of(jobs: Jobs, path: str) -> Output | None:
-    """The file of the store that this path names, itself or what is published of it; None where it names none."""
+    """The output with this path in the store or in results/RUN; None if there is none."""
     if path in jobs(view):
         return jobs(view)[path]
     parts = Path(path).parts
@@ -85,9 +85,9 @@ def output_of(jobs: Jobs, path: str) -> Output | None:
     return None if job is None else job[parts[-1]]
 
 
-def forced(jobs: Jobs, names: Iterable[str]) -> set[tuple[str, str]]:
-    """The jobs that --forcerun and its like name: by rule, or by a file of the store."""
-    found: set[tuple[str, str]] = set()
+def forced(jobs: Jobs, names: Iterable[str]) -> set[Key]:
+    """The jobs that --forcerun and similar options name, by rule or by a file of the store."""
+    found: set[Key] = set()
     for name in names:
         found |= {key for key in jobs(planned) if key[0] == name}
         if name not in jobs(view) and (output := output_of(jobs, name)) is not None:
@@ -96,13 +96,13 @@ def forced(jobs: Jobs, names: Iterable[str]) -> set[tuple[str, str]]:
 
 
 class Needed:
-    """The shards that a run has to make for its targets, and why a job that is complete is made again."""
+    """The shards that a run has to make for its targets, and the jobs that it makes again."""
 
     def __init__(self, wanted: Iterable[Output], forced: Iterable[Key] = ()):
         self.forced = set(forced)
         waiting = list(wanted)
         self.asked = {output.job.key for output in waiting}
-        """The jobs that the targets are of."""
+        """The jobs of the targets."""
         self._again: dict[Key, bool] = {}
         self.shards: dict[tuple[str, str, tuple[int, int] | None], Shard] = {}
         while waiting:
@@ -110,10 +110,10 @@ class Needed:
             shard = shard_of(output)
             if shard.key not in self.shards and (not output.job.has(output.file) or self.again(output.job)):
                 self.shards[shard.key] = shard
-                waiting += [one for sources in shard.inputs.values() for one in sources if isinstance(one, Output)]
+                waiting += [source for source in shard.sources if isinstance(source, Output)]
 
     def again(self, job: Job) -> bool:
-        """Whether a job is made again because the user asked for it or for what it stands on."""
+        """Whether a job is made again since the user forced it or a job upstream of it."""
         if not self.forced:
             return False
         if job.key not in self._again:
@@ -121,7 +121,7 @@ class Needed:
         return self._again[job.key]
 
     def among(self, shards: Iterable[Shard]) -> "Needed":
-        """The same of these shards alone: what Snakemake will make of it."""
+        """The same with these shards only, those that Snakemake will make."""
         found = Needed((), self.forced)
         found.asked = self.asked
         found.shards = {shard.key: shard for shard in shards}
@@ -132,10 +132,10 @@ class Needed:
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs that have a shard among them."""
+        """The jobs of the shards."""
         return list({shard.job.key: shard.job for shard in self.shards.values()}.values())
 
 
 def unfinished(jobs: Jobs) -> Needed:
-    """What a run of everything has to make."""
+    """The shards that a run of everything has to make."""
     return Needed(jobs(everything))

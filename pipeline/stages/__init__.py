@@ -1,8 +1,7 @@
-"""What the workflow knows of its stages: one contract module for each file of workflow/rules, in the order data flows.
+"""The contracts of the stages: one module for each file of rules in workflow/rules, in the order of the data flow.
 
-A contract holds, of each of its stages, the name, the folder in the store, the outputs, the settings that its command
-is told, GPU and memory, and the function that makes its job. What a stage does is its command: `pipeline/STAGE.py`.
-Nothing here imports torch.
+A contract gives the name of a stage, its folder in the store, its outputs, the settings of its command, GPU and memory,
+and the function that makes its job. The command, `pipeline/STAGE.py`, does the work. Nothing here imports torch.
 """
 
 from functools import cache
@@ -17,7 +16,7 @@ CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "studies", 
 
 @cache
 def all_stages() -> "dict[str, Stage]":
-    """Every stage by its name, in the order data flows."""
+    """Every stage by its name, in the order of the data flow."""
     from pipeline.stages.common import Stage
 
     modules = [import_module(f"{__name__}.{contract}") for contract in CONTRACTS]

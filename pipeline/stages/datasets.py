@@ -9,7 +9,7 @@ from pipeline.settings.fields import Section, operational
 from pipeline.stages.common import Job, Jobs, Stage
 
 UNKNOWN = 10**9
-"""Images of a split whose raw images nobody has counted: they are one range."""
+"""The size of a split whose raw images have not been counted: all of it is one range."""
 
 
 class DatasetJob(Dataset):
@@ -19,51 +19,49 @@ class DatasetJob(Dataset):
 
 
 class FetchJob(Section):
-    """Fetch a metric network; its name is an argument of its own."""
+    """Fetch a metric network; the command takes its name as an argument."""
 
     name: str = Field("", description="A name in config/weights.yaml.")
 
 
 PREPARE_DATASET = Stage(
     "prepare_dataset",
-    folder="datasets",
-    settings=DatasetJob,
-    outputs={"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
+    "datasets",
+    DatasetJob,
+    {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
 )
-
-FETCH_NETWORK = Stage("fetch_network", folder="networks", settings=FetchJob, local=True)
+FETCH_NETWORK = Stage("fetch_network", "networks", FetchJob, local=True)
 
 
 def dataset(jobs: Jobs, name: str) -> Job:
-    """The job that prepares a dataset. The content of its raw images decides, not where they lie."""
+    """The job that prepares a dataset; its digest depends on the content of the raw images, not on their path."""
     settings, facts = jobs.config.datasets[name], jobs(raw_images, name)
     numerical = settings.numerical()
     numerical["source"] = facts["sha256"] if "sha256" in facts else {"absent": facts["absent"]}
     if settings.split.list is not None:
         numerical["split"]["list"] = facts["list"]
-    told = settings.model_dump() | {"name": name}
-    return jobs.job(PREPARE_DATASET, f"datasets.{name}", told, numerical)
+    return jobs.job(PREPARE_DATASET, f"datasets.{name}", settings.model_dump() | {"name": name}, numerical)
 
 
 def raw_images(jobs: Jobs, name: str) -> dict[str, object]:
-    """What is known of a dataset's raw images."""
+    """The fingerprint of a dataset's raw images."""
     settings = jobs.config.datasets[name]
     return jobs.fingerprints.collection(settings.source, f"datasets.{name}.source", settings.split.list)
 
 
 def split_count(jobs: Jobs, name: str, split: str) -> int:
-    """At most how many images a split has."""
+    """The largest possible number of images in a split."""
     return split_counts(jobs(raw_images, name), jobs.config.datasets[name]).get(split, UNKNOWN)
 
 
 def image_size(config: Config, name: str) -> dict[str, int]:
-    """Resolution and channels of a dataset's images, as stages are told them."""
+    """Resolution and channels of a dataset's images, as settings of stages."""
     images = config.datasets[name]
     return {"resolution": images.resolution, "channels": images.channels}
 
 
 def prepared(settings: Dataset) -> str:
-    """How a dataset's images got their size, for the protocol: FID moves by a point with the filter alone."""
+    """Crop and filter of a dataset's images, for the protocol: the filter alone changes FID by a point."""
     crop = {"center": "center crop", "none": "uncropped", "pad": "padded with black, unscaled"}[settings.crop]
     resize = "" if settings.crop == "pad" else f", Pillow {settings.filter}"
     return f"{crop}{resize}, to {settings.resolution}"

@@ -96,7 +96,7 @@ def test_two_trainings_on_one_node_meet_at_ports_of_their_own(job: Path) -> None
 
 def test_a_job_that_slurm_does_not_know_is_one_line(job: Path) -> None:
     (job / "bin" / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id' >&2; exit 1\n")
-    with pytest.raises(InputError, match=r"job 20007: squeue does not know it .*Invalid job id"):
+    with pytest.raises(InputError, match=r"job 20007: unknown to squeue .*Invalid job id"):
         command(["pipeline.x"], 1, nodes=2)
 
 

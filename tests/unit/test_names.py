@@ -1,4 +1,4 @@
-"""Names are names, and keys of a later version say what was done before: neither moves a digest (promise 1)."""
+"""Renamed entries, and new keys whose value means the earlier behaviour, keep the digests (promise 1)."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ ABOUT_SAMPLES = {"table5", "table6", "text_10k", "noise_generation"}
         ("samples", "main", {*(f"tables.{name}" for name in ABOUT_SAMPLES), "figures.fig07", "figures.fig08"}),
     ],
 )  # fmt: skip
-def test_a_name_moves_the_tables_figures_and_page_that_print_it_and_nothing_else(
+def test_a_name_changes_only_the_tables_figures_and_page_that_print_it(
     section: str, old: str, printed: set[str]
 ) -> None:
     moved = {job.entry for job in new_jobs(rename(tiny_values(), section, old, "other"))}
@@ -73,22 +73,16 @@ def test_a_name_moves_the_tables_figures_and_page_that_print_it_and_nothing_else
 
 
 @pytest.mark.parametrize("section", ["run", "datasets", "autoencoders", "diffusions", "samples"])
-def test_what_a_name_does_not_move_is_found_under_the_name_it_had(section: str) -> None:
-    make(tiny_plan()(planned).values())
-    renamed = tiny_plan(rename(tiny_values(), section, "main" if section != "datasets" else "tiny", "other"))
-    old = tiny_plan()(planned)
-    for key, job in renamed(planned).items():
+def test_results_keep_their_folders_when_an_entry_is_renamed(section: str) -> None:
+    old, name = tiny_plan()(planned), "main" if section != "datasets" else "tiny"
+    before = tiny_plan(rename(tiny_values(), section, name, "other"))(planned)
+    make(old.values())
+    after = tiny_plan(rename(tiny_values(), section, name, "other"))(planned)
+    assert after.keys() == before.keys(), "whatever the store contains"
+    for key, job in after.items():
         assert job.complete == (key in old)
         if key in old:
             assert job.folder == old[key].folder
-
-
-@pytest.mark.parametrize("section", ["run", "datasets", "autoencoders", "diffusions", "samples"])
-def test_digests_are_the_same_whatever_lies_in_the_store(section: str) -> None:
-    values = rename(tiny_values(), section, "main" if section != "datasets" else "tiny", "other")
-    before = tiny_plan(values)(planned).keys()
-    make(tiny_plan()(planned).values())
-    assert tiny_plan(values)(planned).keys() == before
 
 
 def test_which_of_two_models_has_a_name_is_in_the_digest_of_what_prints_it() -> None:
@@ -137,10 +131,13 @@ def blurred(settings: type[Section], **told: Any) -> str:
 NEUTRAL = {"kind": "box", "edges": [0, 0]}
 
 
-def test_a_key_of_a_later_version_moves_nothing_while_it_says_what_was_done_before() -> None:
+def test_a_new_key_with_the_earlier_behaviour_keeps_the_digest() -> None:
     before = blurred(Blur)
     assert blurred(LaterBlur, filter=NEUTRAL) == before
     assert blurred(LaterBlur, filter=NEUTRAL | {"width": 3}, rounds=1, passes=1) == before
+    jobs = Jobs(load_config(tiny_values()))
+    job = jobs.job(Stage("reconstruct", "blurs", LaterBlur), "blurs.one", {"filter": NEUTRAL})
+    assert job.settings == {"filter": {"width": 3, **NEUTRAL}, "passes": 1, "rounds": 1}, "the command has all keys"
 
 
 @pytest.mark.parametrize(
@@ -159,12 +156,6 @@ def test_with_another_value_it_moves_what_has_it(told: dict[str, Any]) -> None:
     assert blurred(LaterBlur, **told) != blurred(Blur)
 
 
-def test_what_a_command_is_told_has_the_key_in_any_case() -> None:
-    jobs = Jobs(load_config(tiny_values()))
-    job = jobs.job(Stage("reconstruct", "blurs", LaterBlur), "blurs.one", {"filter": NEUTRAL})
-    assert job.settings == {"filter": {"width": 3, **NEUTRAL}, "passes": 1, "rounds": 1}
-
-
 class LaterAutoencoder(Autoencoder):
     padding: str = added("zeros", before="reflect", description="Of convolutions.")
 
@@ -177,7 +168,7 @@ class LaterDiffusion(Diffusion):
     unet: LaterUNet = Field(LaterUNet())
 
 
-def test_nor_does_it_move_what_is_made_from_an_architecture_alone() -> None:
+def test_nor_does_it_change_what_depends_on_an_architecture_alone() -> None:
     """Counts, timings, and imported checkpoints, with all images that are generated from those."""
     told = {"dataset": "tiny", "code_size": "64x64x4"}
     before = Autoencoder.model_validate(told).architecture()

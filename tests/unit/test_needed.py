@@ -1,4 +1,4 @@
-"""What a run makes again: the lost file alone, or a line that says what that needs; no training for a lost curve."""
+"""What a run makes again: a missing file alone, or a line that says what it needs; no training for a lost curve."""
 
 import shutil
 from pathlib import Path
@@ -45,10 +45,6 @@ def stages(needed: Needed) -> list[str]:
     return sorted({job.stage.name for job in needed.jobs})
 
 
-def test_nothing_is_made_where_all_is_there(finished: Jobs) -> None:
-    assert not remake().shards
-
-
 def test_everything_is_made_where_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     jobs = tiny_plan()
@@ -56,11 +52,14 @@ def test_everything_is_made_where_nothing_is_there(tmp_path: Path, monkeypatch: 
     assert not lost_models(unfinished(jobs))
 
 
-def test_upstream_of_what_is_there_nothing_is_made(finished: Jobs) -> None:
+def test_upstream_of_existing_results_nothing_is_made(finished: Jobs) -> None:
+    assert not remake().shards
+    lose(finished(autoencoder, "main"), "autoencoder.preview.png", "autoencoder.history.csv")
+    assert not remake().shards, "no pending job reads these files"
     results = {job.key for job in finished(targets)}
     for job in finished(planned).values():
         if job.key not in results:
-            lose(job)
+            shutil.rmtree(job.folder)
     assert not remake().shards
 
 
@@ -74,17 +73,6 @@ def test_weights_alone_are_a_trained_model(tmp_path: Path, monkeypatch: pytest.M
     assert not lost_models(needed)
 
 
-def test_a_lost_preview_is_nobodys_matter(finished: Jobs) -> None:
-    lose(finished(autoencoder, "main"), "autoencoder.preview.png")
-    lose(finished(diffusion, "main"), "diffusion.preview.png")
-    assert not remake().shards
-
-
-def test_a_lost_history_that_nobody_reads_is_not_missed(finished: Jobs) -> None:
-    lose(finished(autoencoder, "main"), "autoencoder.history.csv")
-    assert not remake().shards
-
-
 def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> None:
     trained = finished(autoencoder, "main")
     lose(trained, "autoencoder.history.csv")
@@ -95,12 +83,8 @@ def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> Non
         f"autoencoders.main: autoencoder.history.csv is missing in {trained.folder}, while its weights are here:"
         f" restore it (dvc pull {trained.folder}), or train again: snakemake --forcerun train_autoencoder"
     )
-    assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
-
-
-def test_a_lost_history_is_no_problem_for_who_trains_again(finished: Jobs) -> None:
-    lose(finished(autoencoder, "main"), "autoencoder.history.csv")
     jobs = tiny_plan(values())
+    assert line in obstacles(jobs, needed), "the run stops before its first job"
     assert not lost_models(Needed(wanted(jobs, []), forced(jobs, ["train_autoencoder"])))
 
 
@@ -138,15 +122,15 @@ def test_a_whole_set_whose_model_is_absent_is_made_with_all_it_needs(finished: J
     assert [job.key for job in trainings_behind(needed, made)] == [model.key]
 
 
-def test_a_forced_stage_is_made_again_with_what_stands_on_it_and_nothing_else(finished: Jobs) -> None:
+def test_a_forced_stage_is_made_again_with_everything_downstream(finished: Jobs) -> None:
     jobs = tiny_plan(values())
     again = forced(jobs, ["train_diffusion"])
     needed = Needed(wanted(jobs, []), again)
     model = jobs(diffusion, "main")
     assert again == {model.key}
-    standing_on = {job.key for job in jobs(planned).values() if model.key in {one.key for one in closure([job])}}
-    assert {job.key for job in needed.jobs} == standing_on
-    assert jobs(reconstruction, "main").key not in standing_on
+    downstream = {job.key for job in jobs(planned).values() if model.key in {one.key for one in closure([job])}}
+    assert {job.key for job in needed.jobs} == downstream
+    assert jobs(reconstruction, "main").key not in downstream
     shards = [shard.span for shard in needed.shards.values() if shard.job.key == jobs(samples, "main").key]
     assert sorted(shards, key=str) == [(0, 8), (16, 24), (24, 32), (8, 16)]
 
@@ -154,11 +138,12 @@ def test_a_forced_stage_is_made_again_with_what_stands_on_it_and_nothing_else(fi
 def test_a_forced_file_is_its_jobs(finished: Jobs) -> None:
     jobs = tiny_plan(values())
     made = jobs(samples, "main")
+    assert [output.path for output in outputs_of([made])] == made.outputs
     assert forced(jobs, [made.outputs[0]]) == {made.key}
     assert forced(jobs, ["results/tiny/tables/table2.md"]) == set(), "copying again makes no table again"
 
 
-def test_among_keeps_the_parts_that_snakemake_makes(finished: Jobs) -> None:
+def test_among_keeps_the_shards_that_snakemake_makes(finished: Jobs) -> None:
     made = finished(samples, "main")
     lose(made, *made.files[:2])
     needed = remake()
@@ -166,8 +151,3 @@ def test_among_keeps_the_parts_that_snakemake_makes(finished: Jobs) -> None:
     kept = needed.among([first])
     assert first in kept and second not in kept
     assert [job.key for job in kept.jobs] == [made.key]
-
-
-def test_outputs_of_a_job_are_all_its_files(finished: Jobs) -> None:
-    made = finished(samples, "main")
-    assert [output.path for output in outputs_of([made])] == made.outputs

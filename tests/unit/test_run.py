@@ -1,4 +1,4 @@
-"""Which jobs people name on the command line, and what stops a run before its first job."""
+"""The jobs that the command line names, and the checks before the first job of a run."""
 
 import errno
 import json
@@ -15,11 +15,11 @@ from pipeline.base.errors import InputError
 from pipeline.plan.checks import claimed_run, set_back
 from pipeline.plan.identities import check_identities, identity_path
 from pipeline.plan.publish import publish
-from pipeline.plan.run import find_job, headline, output_of, outputs_of, wanted
+from pipeline.plan.run import find_job, headline, output_of, wanted
 from pipeline.plan.shards import planned, targets
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import ACCEPTED, Jobs
+from pipeline.stages.common import ACCEPTED, Job, Jobs
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import samples
@@ -35,64 +35,49 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
 
 
 def paths(jobs: Jobs, *names: str) -> set[str]:
-    """The files that these targets stand for."""
+    """The files of these targets."""
     return {output.path for output in wanted(jobs, names)}
 
 
-def test_no_target_is_every_result(jobs: Jobs) -> None:
-    every = {output.path for output in outputs_of(jobs(targets))}
-    assert paths(jobs) == paths(jobs, "all") == every
+def outputs(*jobs: Job) -> set[str]:
+    return {path for job in jobs for path in job.outputs}
 
 
-@pytest.mark.parametrize("name", ["table2", "claims", "text_10k"])
-def test_a_tables_name_is_that_table(jobs: Jobs, name: str) -> None:
-    assert paths(jobs, name) == set(jobs(tables)[name].outputs)
-
-
-def test_groups_are_what_their_rules_say(jobs: Jobs) -> None:
-    assert paths(jobs, "tables") == {path for job in jobs(tables).values() for path in job.outputs}
-    assert paths(jobs, "figures") == {path for job in jobs(figures).values() for path in job.outputs}
-    assert paths(jobs, "page") == set(jobs(page).outputs)
-    main = [jobs(reconstruction, "main"), jobs(tables)["table5"], jobs(figures)["fig09"]]
+def test_a_target_names_a_group_of_results_a_table_or_a_file(jobs: Jobs) -> None:
+    made, shard = jobs(tables), jobs(samples, "main").outputs[1]
+    main = (jobs(reconstruction, "main"), made["table5"], jobs(figures)["fig09"])
     assert {job.key for job in headline(jobs)} == {job.key for job in main}
-    assert paths(jobs, "headline", "table2") == {
-        path for job in (*main, jobs(tables)["table2"]) for path in job.outputs
-    }
+    everything = outputs(*jobs(targets))
+    for names, expected in {
+        (): everything,
+        ("all",): everything,
+        ("a-typing-error",): everything,  # Snakemake itself reports it
+        ("table2",): outputs(made["table2"]),
+        ("claims",): outputs(made["claims"]),
+        ("tables",): outputs(*made.values()),
+        ("figures",): outputs(*jobs(figures).values()),
+        ("page",): outputs(jobs(page)),
+        ("headline", "table2"): outputs(*main, made["table2"]),
+        (shard,): {shard},
+        ("results/tiny/tables/table2.md",): {made["table2"].path("table.md")},
+    }.items():
+        assert paths(jobs, *names) == expected, names
 
 
-def test_a_file_is_that_file_alone(jobs: Jobs) -> None:
-    shard = jobs(samples, "main").outputs[1]
-    assert paths(jobs, shard) == {shard}
-    assert paths(jobs, "results/tiny/tables/table2.md") == {jobs(tables)["table2"].path("table.md")}
-
-
-def test_what_is_unknown_is_no_reason_to_make_less(jobs: Jobs) -> None:
-    """Snakemake itself complains about it, with its own words, or knows better."""
-    assert paths(jobs, "nothing-of-that-name") == paths(jobs)
-
-
-def test_every_published_path_names_its_file_of_the_store(jobs: Jobs) -> None:
+def test_a_path_in_the_run_or_the_store_names_its_output(jobs: Jobs) -> None:
     for place, output in jobs(view).items():
-        assert output_of(jobs, place) == output
-        assert output_of(jobs, output.path) == output
-
-
-def test_a_file_of_the_store_is_known_by_its_digest_whatever_stands_before_it(jobs: Jobs) -> None:
+        assert output_of(jobs, place) == output_of(jobs, output.path) == output
     job = jobs(autoencoder, "main")
-    found = output_of(jobs, f"results/store/autoencoders/any-name-{job.digest}/autoencoder.safetensors")
+    found = output_of(jobs, f"results/store/autoencoders/any-label-{job.digest}/autoencoder.safetensors")
     assert found == job["autoencoder.safetensors"]
-
-
-@pytest.mark.parametrize(
-    "path", ["autoencoder.safetensors", "results/store/autoencoders/main-0123456789ab/a", "results/tiny/x.md", ""]
-)
-def test_other_paths_name_no_file_of_this_config(jobs: Jobs, path: str) -> None:
-    assert output_of(jobs, path) is None
-
-
-def test_a_digest_of_another_folder_names_no_file(jobs: Jobs) -> None:
-    digest = jobs(autoencoder, "main").digest
-    assert output_of(jobs, f"results/store/codes/main-{digest}/codes.safetensors") is None
+    for path in (
+        "autoencoder.safetensors",
+        "results/store/autoencoders/main-0123456789ab/a",
+        f"results/store/codes/main-{job.digest}/codes.safetensors",
+        "results/tiny/x.md",
+        "",
+    ):
+        assert output_of(jobs, path) is None
 
 
 def test_a_job_is_found_by_its_digest(jobs: Jobs) -> None:
@@ -113,26 +98,16 @@ def test_a_run_is_of_one_config(jobs: Jobs) -> None:
         " (or remove results/tiny/config.yaml)"
     )
     assert claimed_run(tiny_plan(tiny_values() | {"run": "other"}), "b.yaml") is None
+    assert claimed_run(tiny_plan(with_key("seed", 1)), "a.yaml") is None, "a changed config keeps its run"
     Path("a.yaml").unlink()
     assert claimed_run(jobs, "b.yaml") is None, "the config was renamed"
-
-
-def test_a_changed_config_keeps_its_run(jobs: Jobs) -> None:
-    Path("a.yaml").touch()
-    make(jobs(planned).values())
-    publish(jobs, "a.yaml")
-    assert claimed_run(tiny_plan(with_key("seed", 1)), "a.yaml") is None
-
-
-def test_results_of_the_jobs_that_they_are_used_for_pass(jobs: Jobs) -> None:
-    finish(jobs)
-    check_identities(tiny_plan()(planned).values())
 
 
 def test_a_result_of_something_else_under_the_same_digest_is_refused(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish(jobs)
+    check_identities(tiny_plan()(planned).values())
     job = jobs(autoencoder, "main")
     other = identity_path(*job.key)
     write_json(other, job.identity | {"settings": {"seed": 123}})
@@ -143,15 +118,9 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
         f"{job.folder}: was made from something else than autoencoders.main asks for, although the digests are equal"
         f" (see {other}); move the folder and that file away, and run again"
     )
-
-
-def test_what_something_else_was_made_from_is_no_matter_once_it_is_gone(jobs: Jobs) -> None:
-    finish(jobs)
-    job = jobs(autoencoder, "main")
-    write_json(identity_path(*job.key), job.identity | {"settings": {"seed": 123}})
     for output in job.outputs:
         Path(output).unlink()
-    check_identities(tiny_plan()(planned).values())
+    check_identities(tiny_plan()(planned).values())  # without the result, its identity does not matter
 
 
 def test_accepted_results_were_made_from_something_else_and_pass(jobs: Jobs) -> None:

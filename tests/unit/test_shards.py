@@ -16,11 +16,12 @@ from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, write_codes
 from pipeline.models.diffusion import build_unet, save_diffusion
 from pipeline.models.rescaling import Rescaling
-from pipeline.plan.shards import shard_of, shards
+from pipeline.plan.shards import Shard, shard_of, shards
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSize
 from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import path_of
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import evaluation, sample_features, split_features
 from pipeline.stages.generation import samples
@@ -80,11 +81,13 @@ def png_bytes(paths):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_three_or_seven_shards_are_the_same_images_byte_for_byte(make, kind):
+def test_one_three_or_seven_shards_are_the_same_images_of_the_seed(make, kind):
     whole = png_bytes(make(kind, [0, 14]))
     assert len(whole) == len(set(whole.values())) == COUNT
     assert png_bytes(make(kind, [0, 5, 9, 14])) == whole
     assert png_bytes(make(kind, range(0, 15, 2))) == whole
+    other = png_bytes(make(kind, [0, 14], seed=1))
+    assert list(other) == list(whole) and other != whole
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "ddpm", "gaussian_codes"])
@@ -94,13 +97,6 @@ def test_another_micro_batch_gives_almost_the_same_pixels(make, kind):
     for micro_batch in (1, 5, 64):
         other = ImageArchive(make(kind, [0, 14], micro_batch)).tensor().numpy().astype(int)
         assert np.mean(np.abs(usual - other) <= 2) >= 0.999
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_decides_the_images(make, kind):
-    one, other = png_bytes(make(kind, [0, 4])), png_bytes(make(kind, [0, 4], seed=1))
-    assert list(one) == list(other)
-    assert one != other
 
 
 def test_real_samples_are_training_images_none_twice(make, tiny_images):
@@ -125,14 +121,8 @@ def test_more_real_samples_than_images_is_one_line(sources, tmp_path):
 def test_a_missing_option_is_named(sources, tmp_path, kind, option):
     given = {key: path for key, path in sources.items() if key != option}
     with pytest.raises(InputError, match=f"--{option} is missing"):
-        generate_shard(
-            json.dumps({"samples": KINDS[kind]}),
-            first=0,
-            last=2,
-            images=tmp_path / "a.zip",
-            log=tmp_path / "log",
-            **given,
-        )
+        job, files = json.dumps({"samples": KINDS[kind]}), {"images": tmp_path / "a.zip", "log": tmp_path / "log"}
+        generate_shard(job, first=0, last=2, **files, **given)
 
 
 @pytest.fixture
@@ -144,56 +134,41 @@ def jobs(tmp_path, monkeypatch):
     return tiny_plan(values)
 
 
-def test_a_job_is_done_in_parts_of_its_ranges_or_at_once(jobs):
-    made = jobs(samples, "main")
+def paths(shard: Shard, option: str) -> list[str]:
+    return [path_of(source) for source in shard.inputs[option]]
+
+
+def test_a_job_is_done_in_the_shards_of_its_ranges_or_at_once(jobs):
+    made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
     assert [shard.span for shard in shards(made)] == [(0, 8), (8, 16), (16, 24), (24, 32)]
     assert [output for shard in shards(made) for output in shard.outputs] == made.outputs
     assert {shard.images for shard in shards(made)} == {8}
-    (whole,) = shards(jobs(autoencoder, "main"))
-    assert (whole.span, whole.outputs) == (None, jobs(autoencoder, "main").outputs)
+    (whole,) = shards(trained)
+    assert (whole.span, whole.outputs) == (None, trained.outputs)
     assert len({shard.key for shard in [*shards(made), whole]}) == 5
+    assert [shard_of(made[file]) for file in made.files] == shards(made)
+    assert [shard_of(trained[file]) for file in trained.files] == [whole] * 3
+    assert str(shards(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
+    assert str(whole.log) == f"results/logs/train_autoencoder-main-{trained.digest}.log"
 
 
-def test_a_part_reads_the_shards_that_hold_its_images_and_knows_where_they_begin(jobs):
-    made, features = jobs(samples, "main"), jobs(sample_features, "main", "clip")
-    first, second, third = shards(features)
-    assert [shard.paths("images") for shard in (first, second, third)] == [
-        made.outputs[:2],
-        made.outputs[1:3],
-        made.outputs[3:],
-    ]
-    assert [shard.starts_at for shard in (first, second, third)] == [0, 8, 24]
-    assert all(shard.paths("weights") == first.paths("weights") for shard in (second, third))
-
-
-def test_a_part_of_images_in_one_file_reads_it_from_its_beginning(jobs):
+def test_a_shard_reads_the_files_that_overlap_with_its_range(jobs):
+    made, features = jobs(samples, "main"), shards(jobs(sample_features, "main", "clip"))
+    outputs = made.outputs
+    assert [paths(shard, "images") for shard in features] == [outputs[:2], outputs[1:3], outputs[3:]]
+    assert [shard.starts_at for shard in features] == [0, 8, 24]
+    assert len({tuple(paths(shard, "weights")) for shard in features}) == 1
     *_, last = shards(jobs(split_features, "tiny", "validation", "clip"))
-    assert last.span == (24, 32)
-    assert last.paths("images") == [jobs(dataset, "tiny").path("validation.zip")]
-    assert last.starts_at == 0
-
-
-def test_a_whole_job_reads_all_of_its_inputs(jobs):
+    assert (last.span, last.starts_at) == ((24, 32), 0)
+    assert paths(last, "images") == [jobs(dataset, "tiny").path("validation.zip")]
     (score,) = shards(jobs(evaluation, "main", "clip", 32))
-    assert score.paths("generated") == jobs(sample_features, "main", "clip").outputs
+    assert paths(score, "generated") == jobs(sample_features, "main", "clip").outputs
 
 
-def test_an_identity_names_a_set_of_parts_once_by_what_they_hold(jobs):
+def test_an_identity_names_a_set_of_ranges_once(jobs):
     made, real = jobs(samples, "main"), jobs(dataset, "tiny")
     features = jobs(sample_features, "main", "clip"), jobs(split_features, "tiny", "validation", "clip")
     assert features[0].identity["inputs"] == [f"{made.digest} images as images"]
     assert features[1].identity["inputs"] == [f"{real.digest} validation.zip as images"]
-    told = [f"{one.digest} features as {name}" for one, name in zip(features, ("generated", "reference"), strict=True)]
-    assert jobs(evaluation, "main", "clip", 32).identity["inputs"] == told
-
-
-def test_a_file_tells_the_part_that_makes_it(jobs):
-    made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
-    assert [shard_of(made[file]) for file in made.files] == shards(made)
-    assert [shard_of(trained[file]) for file in trained.files] == shards(trained) * 3
-
-
-def test_each_part_has_a_log_of_its_own(jobs):
-    made = jobs(samples, "main")
-    assert str(shards(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
-    assert str(shards(jobs(autoencoder, "main"))[0].log).endswith(f"main-{jobs(autoencoder, 'main').digest}.log")
+    both = [f"{one.digest} features as {name}" for one, name in zip(features, ("generated", "reference"), strict=True)]
+    assert jobs(evaluation, "main", "clip", 32).identity["inputs"] == both

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -46,21 +47,17 @@ def test_settings_are_inline_json_or_a_json_or_yaml_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argument", "told"),
+    ("argument", "message"),
     [
         ('{"steps": "many"}', "settings: steps: "),
         ('{"rate": 1}', "settings: steps: "),
         ('{"steps": ', "not a readable JSON"),
+        ("nowhere.json", r"settings 'nowhere\.json': neither JSON nor a readable file"),
     ],
 )
-def test_wrong_settings_name_the_key(argument, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_settings_are_one_line(argument, message):
+    with pytest.raises(InputError, match=message):
         read_settings(Numbers, argument)
-
-
-def test_a_settings_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
-        read_settings(Numbers, str(tmp_path / "nowhere.json"))
 
 
 def test_bad_input_ends_with_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, restored_signals):
@@ -104,20 +101,18 @@ def test_sigterm_unwinds_and_exits_with_143(monkeypatch, restored_signals):
     assert unwound == [True]
 
 
-STAGES = {
-    "train_autoencoder": "train_autoencoder",
-    "train_diffusion": "train_diffusion",
-    "dump_codes": "dump_codes",
-    "generate": "generate_shard",
-    "reconstruct": "reconstruct",
-}
-
-
-@pytest.mark.parametrize(("module", "function"), STAGES.items())
-def test_a_stage_is_a_command_with_help(module, function, monkeypatch, capsys, restored_signals):
-    command = getattr(importlib.import_module(f"pipeline.{module}"), function)
+def test_a_stage_is_a_command_with_help(monkeypatch, capsys, restored_signals):
+    command = importlib.import_module("pipeline.generate").generate_shard
     assert run(command, monkeypatch, "--help") == 0
-    shown = capsys.readouterr().out
-    assert command.__doc__ in " ".join(shown.split())
-    assert "settings" in shown.lower()
-    assert "--log" in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    assert command.__doc__ in shown and "[OPTIONS] SETTINGS" in shown and "--log" in shown
+
+
+def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
+    """As in `bright --help | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "pipeline.commands", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")

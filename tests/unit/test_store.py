@@ -1,4 +1,4 @@
-"""What lies in the store: folders are found by their digests, and each is read once."""
+"""The store: folders are found by their digests, and each is read once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -31,39 +31,29 @@ def folder(name: str, *files: str) -> Path:
     return place
 
 
-def named(label: str = "new") -> str:
-    return Store(Path("store")).name("models", label, DIGEST)
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        ({}, "new"),
+        *(({old: []}, old) for old in ("old", "a-b-c", "v1.5", "")),
+        ({"a": ["weights"], "b": ["weights", "history"], "c": ["history"]}, "b"),  # the one with most files
+    ],
+)
+def test_a_folder_is_found_by_its_digest(folders: dict[str, list[str]], name: str) -> None:
+    for label, files in folders.items():
+        folder(f"{label}-{DIGEST}", *files)
+    store = Store(Path("store"))
+    assert store.name("models", "new", DIGEST) == f"{name}-{DIGEST}"
+    assert store.name("models", "second", DIGEST) == f"{name}-{DIGEST}", "two jobs of one digest have one folder"
 
 
-def test_without_a_folder_a_name_is_what_the_config_says() -> None:
-    assert named() == f"new-{DIGEST}"
-
-
-@pytest.mark.parametrize("name", ["old", "a-b-c", "v1.5", ""])
-def test_whatever_stands_before_the_digest_a_folder_is_found(name: str) -> None:
-    folder(f"{name}-{DIGEST}")
-    assert named() == f"{name}-{DIGEST}"
-
-
-def test_a_folder_that_is_still_to_be_pulled_has_its_name() -> None:
+def test_a_folder_that_is_not_pulled_yet_has_its_name() -> None:
     Path("store/models").mkdir(parents=True)
     Path(f"store/models/old-{DIGEST}.dvc").touch()
-    assert named() == f"old-{DIGEST}"
+    assert Store(Path("store")).name("models", "new", DIGEST) == f"old-{DIGEST}"
 
 
-def test_of_two_folders_with_one_digest_the_fuller_one_counts() -> None:
-    folder(f"a-{DIGEST}", "weights")
-    folder(f"b-{DIGEST}", "weights", "history")
-    folder(f"c-{DIGEST}", "history")
-    assert named() == f"b-{DIGEST}"
-
-
-def test_two_jobs_of_one_digest_have_one_folder() -> None:
-    store = Store(Path("store"))
-    assert store.name("models", "first", DIGEST) == store.name("models", "second", DIGEST) == f"first-{DIGEST}"
-
-
-def test_a_file_that_comes_later_is_seen_when_the_store_is_asked_to_look_again() -> None:
+def test_a_later_file_is_seen_after_forget() -> None:
     place, store = folder(f"a-{DIGEST}", "weights"), Store(Path("store"))
     assert store.files(place) == {"weights"}
     (place / "history").touch()
@@ -72,7 +62,7 @@ def test_a_file_that_comes_later_is_seen_when_the_store_is_asked_to_look_again()
     assert store.files(place) == {"weights", "history"}
 
 
-def test_a_renamed_folder_is_its_jobs() -> None:
+def test_a_renamed_folder_still_belongs_to_its_job() -> None:
     make(tiny_plan()(planned).values())
     old = tiny_plan()(autoencoder, "main").folder
     new = old.rename(old.with_name(f"by-hand-{old.name.rpartition('-')[2]}"))
@@ -102,7 +92,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
 
 @pytest.mark.parametrize("shards", [4, 400])
-def test_each_folder_is_looked_at_once_however_many_files_are_asked_for(shards: int, looks: Counter[str]) -> None:
+def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int, looks: Counter[str]) -> None:
     values = with_key("samples.main.shard", 1)
     values["samples"]["main"]["count"] = shards
     values["evaluation"]["shard"] = 1

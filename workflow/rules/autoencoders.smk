@@ -5,7 +5,7 @@ Requires: prepared datasets and the networks of the perceptual loss and of LPIPS
 
 
 rule train_autoencoder:
-    """Train one autoencoder (section 3.3). Killed and started again, it goes on."""
+    """Train one autoencoder (section 3.3). Killed and started again, it resumes."""
     input:
         upstream,
     output:
@@ -30,7 +30,7 @@ rule train_autoencoder:
 
 
 rule import_weights:
-    """Take over a checkpoint of another program in place of a training: an autoencoder or what generates."""
+    """Import a checkpoint of another program instead of a training: an autoencoder or a generative model."""
     output:
         **outputs("import_weights"),
     log:
@@ -47,7 +47,7 @@ rule import_weights:
 
 
 rule take_snapshot:
-    """Take the weights that a training had on its way, in place of a training that ends there."""
+    """Take the weights of an unfinished training, instead of a training that ends there."""
     input:
         upstream,
     output:
@@ -131,7 +131,7 @@ rule dump_codes:
 
 
 rule explore_codes:
-    """Interpolate in key-code space, and show what each resolution and each group tells (beyond the paper)."""
+    """Interpolate in key-code space; show the effect of each resolution and each group (beyond the paper)."""
     input:
         upstream,
     output:
@@ -153,7 +153,7 @@ rule explore_codes:
 
 
 rule measure_codes:
-    """What section 3.4 says of codes: usage of entries, range, variance, reconstruction under noise, bytes."""
+    """Measure codes (section 3.4): usage of entries, range, variance, reconstruction under noise, bytes."""
     input:
         upstream,
     output:
@@ -175,7 +175,7 @@ rule measure_codes:
 
 
 rule measure_decoding:
-    """Decoded images per second of several autoencoders in turns; it has all cores, so that nothing runs beside it."""
+    """Decoded images per second of several autoencoders in turns; all cores, so that no job runs in parallel."""
     output:
         **outputs("measure_decoding"),
     log:

@@ -158,7 +158,7 @@ def upstream(wildcards):
     shard = find(wildcards)
     if workflow.is_main_process and shard not in needed():
         return []
-    return [given(source) for sources in shard.inputs.values() for source in sources]
+    return [given(source) for source in shard.sources]
 
 
 def given(source):

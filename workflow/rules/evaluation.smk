@@ -1,4 +1,4 @@
-"""Metrics of sample sets (appendix B): features once per image set, then everything from them.
+"""Metrics of sample sets (appendix B), all from the features of each image set, computed once.
 
 Requires: sample shards, prepared datasets, metric networks.
 """

@@ -34,6 +34,6 @@ rule make_figure:
 
 
 rule figures:
-    """Every figure that this config has something to show for."""
+    """Every figure for which this config has results."""
     input:
         [job.outputs for job in jobs(figures).values()],

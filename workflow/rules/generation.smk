@@ -1,11 +1,11 @@
-"""Models that generate: latent diffusion on codes and other families; samples in shards (section 4).
+"""Generative models: latent diffusion on codes and other families; samples in shards (section 4).
 
 Requires: codes of a training split and the autoencoder that decodes samples, or images.
 """
 
 
 rule train_diffusion:
-    """Train a diffusion model on key codes. Killed and started again, it goes on."""
+    """Train a diffusion model on key codes. Killed and started again, it resumes."""
     input:
         upstream,
     output:
@@ -30,7 +30,7 @@ rule train_diffusion:
 
 
 rule train_generator:
-    """Train a generator of another family, on images or on codes. Killed and started again, it goes on."""
+    """Train a generator of another family, on images or on codes. Killed and started again, it resumes."""
     input:
         upstream,
     output:

@@ -1,4 +1,4 @@
-"""The page of a run, and what people find in results/RUN.
+"""The page of a run, and the readable copies in results/RUN.
 
 Requires: tables and figures.
 """
@@ -26,7 +26,7 @@ rule make_report:
 
 
 rule publish:
-    """A result under the name that stays: results/RUN has copies of what the store keeps."""
+    """Copy a result of the store to its readable name in results/RUN."""
     input:
         published,
     output:

@@ -1,4 +1,4 @@
-"""Studies: the same search for training settings for several autoencoders.
+"""Studies: the same search of training settings for several autoencoders.
 
 Requires: per-image metrics of their trials, which are trained and reconstruct like any autoencoder.
 """
@@ -7,7 +7,7 @@ from pipeline.stages.studies import STUDY_CAPTION
 
 
 rule make_study:
-    """The record of a study: every trial's loss, the best of each autoencoder first."""
+    """The table of a study: the loss of each trial, the best of each autoencoder first."""
     input:
         upstream,
     output:

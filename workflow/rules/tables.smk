@@ -1,4 +1,4 @@
-"""Tables from summaries: each measured number beside the published one.
+"""Tables from summaries: each measured number next to the published one.
 
 Requires: summaries of the stages before, and the published numbers in config/published.
 """
@@ -7,7 +7,7 @@ from pipeline.stages.tables import caption, tables
 
 
 rule make_table:
-    """One table: measured rows beside published ones, as csv, markdown and LaTeX."""
+    """One table: measured rows next to published ones, as csv, markdown and LaTeX."""
     input:
         upstream,
     output:
@@ -39,7 +39,7 @@ rule tables:
         [job.outputs for job in jobs(tables).values()],
 
 
-# table2 to table8 and text_10k, and those beyond the paper's that have rows: one target each.
+# table2 to table8 and text_10k, and tables beyond the paper that have rows: one target each.
 for name, job in jobs(tables).items():
 
     rule:
