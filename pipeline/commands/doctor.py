@@ -1,6 +1,6 @@
-"""Command: whether a run of a config can go through here, and what it will leave out.
+"""Command: check whether a config can run on this machine, and what it will skip.
 
-Exit code 0 when it can; 1 with what stops it, a line each.
+The exit code is 0 if it can, else 1, with one line for each problem.
 """
 
 import os
@@ -48,8 +48,8 @@ EXECUTOR = "snakemake-executor-plugin-"
 WIDEST_CELL = 60
 UNCHECKED = "here, hash not checked"
 STATES = {
-    "here": "here, right",
-    "fetchable": "a run makes it from {}",
+    "here": "here, sha256 is right",
+    "fetchable": "a run fetches it from {}",
     "wrong": "wrong hash, see below",
     "missing": "missing, see below",
 }
@@ -59,10 +59,10 @@ def doctor(
     config: ConfigArgument = CONFIG / "demo.yaml",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     device: Annotated[
-        str | None, typer.Option(help="The GPU that trainings will run on, such as a100-40gb; this machine's without.")
+        str | None, typer.Option(help="The GPU for trainings, such as a100-40gb; default: this machine's.")
     ] = None,
 ) -> None:
-    """Say whether a run can go through: metric networks, machine, datasets; exit code 1 if it can't."""
+    """Check metric networks, datasets and the machine for a run; exit code 1 if it cannot run."""
     if device is not None:
         choose_card(device)
     jobs = Jobs(read_config(config))
@@ -74,7 +74,7 @@ def doctor(
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     kernels = {
-        f"retrieval by {name}": "can be used" if problem is None else f"not used: {problem}"
+        f"retrieval by {name}": "available" if problem is None else f"not used: {problem}"
         for name, problem in unavailable_kernels().items()
     }
     needed, free = sum(missing_space(jobs).values()), free_disk(Path("results"))
@@ -83,8 +83,8 @@ def doctor(
     print(f"Machine\n{_table(list(facts.items()), ())}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
-            left_out = state.name in asked and state.status == "missing"
-            print(f"{'left out' if left_out else 'not needed now'}: {state.line}")
+            skipped = state.name in asked and state.status == "missing"
+            print(f"{'skipped' if skipped else 'not needed now'}: {state.line}")
     if needed > free:
         print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
     entries = [job.entry for job in to_do.jobs if job.is_training and job.jobs is jobs]
@@ -93,24 +93,23 @@ def doctor(
     for line in stopping:
         print(f"stops a run: {line}")
     if stopping:
-        print(f"A run of {config.name} can't go through.")
+        print(f"{config.name} cannot run.")
         raise typer.Exit(1)
-    print(f"A run of {config.name} can go through; it has {len(to_do.shards)} jobs to do.")
+    print(f"{config.name} can run: {len(to_do.shards)} jobs to do.")
 
 
 def network_table(states: list[NetworkState], asked: set[str]) -> str:
-    """Each network: state, what is missing without it, whether this config asks for it."""
+    """Each network: its state, the metrics that need it, and whether this config uses it."""
     rows = []
     for one in states:
-        without = ", ".join(manifest()[one.name].metrics)
-        asked_for = "yes" if one.name in asked else "no"
+        metrics, used = ", ".join(manifest()[one.name].metrics), "yes" if one.name in asked else "no"
         state = UNCHECKED if one.status == "here" and is_unchecked(one.name) else STATES[one.status].format(one.line)
-        rows.append((one.name, state, without, asked_for))
-    return _table(rows, ("network", "state", "without it, these are missing", "asked for"))
+        rows.append((one.name, state, metrics, used))
+    return _table(rows, ("network", "state", "metrics that need it", "used"))
 
 
 def dataset_table(jobs: Jobs) -> str:
-    """Each dataset, and each sample set from elsewhere: raw images, how many, whether prepared."""
+    """Each dataset and each external sample set: its source, its number of raw images, and whether it is prepared."""
     rows = []
     for name, settings in jobs.config.datasets.items():
         job = jobs(dataset, name)
@@ -130,7 +129,7 @@ def dataset_table(jobs: Jobs) -> str:
 
 
 def raw_images(source: Source, where: str) -> str:
-    """How many raw images a source lists, or that it is not here; opens none of them."""
+    """The number of raw images of a source, or "not here"; opens none of them."""
     try:
         parts = open_source(source, where)
         return " + ".join(str(len(part.names())) for part in parts.values())
@@ -144,7 +143,7 @@ def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
 
 
 def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
-    """Lines by what they are of; `results` is the folder whose disk counts; `optional`: lines on further packages."""
+    """Facts about this machine. results: a folder on the disk to report. optional: lines about optional packages."""
     memory = psutil.virtual_memory()
     return {
         "devices": devices(),
@@ -159,15 +158,15 @@ def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict
 
 
 def devices() -> str:
-    """The GPUs with their memory; else that there is none."""
+    """The GPUs with their memory."""
     if not torch.cuda.is_available():
-        return "no CUDA device: the CPU does everything"
+        return "no CUDA device: everything runs on the CPU"
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in found)
 
 
 def free_disk(folder: Path) -> int:
-    """Free bytes where a folder is or will be."""
+    """Free bytes on the disk of a folder, which need not exist yet."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
@@ -175,7 +174,7 @@ def free_disk(folder: Path) -> int:
 
 
 def executors() -> list[str]:
-    """Snakemake's executor plugins that are installed, by the names that --executor takes."""
+    """The installed executor plugins of Snakemake, by the names for --executor."""
     names = [str(package.metadata["Name"]) for package in distributions()]
     return sorted({name.removeprefix(EXECUTOR) for name in names if name.startswith(EXECUTOR)})
 

@@ -62,7 +62,7 @@ def evaluate(
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
     print(metrics_table(summaries.values()))
     for line in missing:
-        print(f"left out: {line}")
+        print(f"skipped: {line}")
     print(f"Summaries with their protocols: {output / made.name}")
 
 

@@ -1,4 +1,4 @@
-"""Command: take and keep the fingerprints of a config's raw collections and checkpoints."""
+"""Command: compute and store the fingerprints of a config's raw collections and checkpoints."""
 
 import json
 
@@ -11,9 +11,9 @@ from pipeline.settings.diffusion import FilesSamples
 
 
 def fingerprint(config: ConfigArgument) -> None:
-    """Take the fingerprints of a config's raw images and checkpoints, keep them, and print them as JSON.
+    """Compute the fingerprints of a config's raw images and checkpoints, store them, and print them as JSON.
 
-    A run does so by itself; before dry runs on a large collection, which keep nothing, this reads it once.
+    A run does this itself. Dry runs store nothing: for a large collection, this command saves them the reading.
     """
     log_to(None)
     settings, fingerprints, facts = read_config(config), Fingerprints(), {}

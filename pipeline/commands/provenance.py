@@ -1,6 +1,6 @@
-"""Tell what a result was made from: the config keys, code, data and results behind its digest, back to the images.
+"""Show the provenance of a result: the config keys, code, data and inputs behind its digest, back to the images.
 
-The tables' csv names the folders of each row; results/identities has one small file for each finished job.
+The csv of a table names the folders of each row; results/identities has a small file for each finished job.
 """
 
 import re
@@ -20,85 +20,85 @@ from pipeline.stages import all_stages
 from pipeline.stages.common import DIGEST_LENGTH
 
 COMPARED = ("libraries", "code", "settings")
-"""What of two results is compared, and in which order it is told; what is behind them is compared itself."""
+"""The keys that are compared for two results, in this order; their inputs are compared as results."""
 FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
 
 
 def provenance(
     results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, metavar="FOLDER...")],
     differences: Annotated[
-        bool, typer.Option("--differences", help="Of two results: what differs in them, and in what is behind them.")
+        bool,
+        typer.Option(
+            "--differences", help="Of two results: print the differences between them and between their inputs."
+        ),
     ] = False,
 ) -> None:
-    """Print what results were made from, as YAML: one entry for each result and for each one behind it."""
-    entries = behind(results)
+    """Print the provenance of results as YAML: one entry for each result and for each of its inputs."""
+    entries = upstream(results)
     if differences and len(results) != 2:
-        raise InputError(f"--differences: {len(results)} results are given; name the two to compare")
+        raise InputError(f"--differences: needs two results to compare, not {len(results)}")
     shown = differing(entries, *map(digest_of, results)) if differences else entries
     flow = None if differences else False  # both values on the key's line
     print(yaml.safe_dump(shown, sort_keys=False, width=120, default_flow_style=flow).rstrip())
 
 
-def behind(results: list[str]) -> dict[str, Any]:
-    """Digest -> what is told of it, of these results and of all that they were made from."""
+def upstream(results: list[str]) -> dict[str, Any]:
+    """Digest -> its entry, for these results and all results that they depend on."""
     entries: dict[str, Any] = {}
     for result in results:
         waiting = [digest_of(result)]
         while waiting:
             digest = waiting.pop(0)
             if digest not in entries:
-                entries[digest] = told(digest)
-                waiting += [told_input.split()[0] for told_input in entries[digest].get("inputs", [])]
+                entries[digest] = entry_of(digest)
+                waiting += [line.split()[0] for line in entries[digest].get("inputs", [])]
         if not entries[digest_of(result)].get("stage"):
             raise InputError(f"{result}: no finished result with this digest is recorded in results/identities")
     return entries
 
 
 def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dict[str, list[Any]]]:
-    """`STAGE DIGEST, DIGEST` -> key -> both values, where they differ: of two results, then of their inputs alike."""
+    """`STAGE DIGEST, DIGEST` -> key -> both values where they differ, for two results and their inputs of one name."""
     found: dict[str, dict[str, list[Any]]] = {}
     waiting = [(first, second)]
     for pair in waiting:
         one, other = (entries[digest] for digest in pair)
         stages = [entry.get("stage", "not recorded") for entry in (one, other)]
-        # Of two stages everything differs: which they are says it.
+        # Everything differs between two stages, so only their names are shown.
         compared = COMPARED if stages[0] == stages[1] else ("stage",)
         both = [flattened({key: entry.get(key, {}) for key in compared}) for entry in (one, other)]
         keys = sorted(set().union(*both), key=lambda key: (compared.index(key.partition(".")[0]), key))
-        values = {key: [told.get(key, "none") for told in both] for key in keys}
+        values = {key: [values.get(key, "none") for values in both] for key in keys}
         name = f"{stages[0]} {', '.join(pair)}"
         if unequal := {key: pair for key, pair in values.items() if pair[0] != pair[1]}:
             found[name] = unequal
-        alike = [dict(reversed(told.split(" ", 1)) for told in entry.get("inputs", [])) for entry in (one, other)]
-        pairs = [(alike[0][name], alike[1][name]) for name in alike[0] if name in alike[1]]
+        inputs = [dict(reversed(line.split(" ", 1)) for line in entry.get("inputs", [])) for entry in (one, other)]
+        pairs = [(inputs[0][name], inputs[1][name]) for name in inputs[0] if name in inputs[1]]
         waiting += [pair for pair in pairs if pair not in waiting]
     return found
 
 
-def flattened(told: Any, before: str = "") -> dict[str, Any]:
-    """`a.b` -> value of what stands under `a` and there under `b`."""
-    if not isinstance(told, dict):
-        return {before: told}
-    return {
-        name: value
-        for key, under in told.items()
-        for name, value in flattened(under, f"{before}.{key}" if before else str(key)).items()
-    }
+def flattened(value: Any, path: str = "") -> dict[str, Any]:
+    """`a.b` -> value, for nested dictionaries."""
+    if not isinstance(value, dict):
+        return {path: value}
+    nested = [flattened(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
+    return {name: inner for part in nested for name, inner in part.items()}
 
 
 def digest_of(result: str) -> str:
-    """The digest in a path of the store, in a folder's name, or itself; InputError where there is none."""
+    """The digest in a path of the store or in a folder's name, or the digest itself; InputError without one."""
     parts = Path(result).parts
     sections = {stage.folder for stage in all_stages().values()}
     name = next((parts[i + 1] for i, part in enumerate(parts[:-1]) if part in sections), parts[-1] if parts else "")
     digest = name.rsplit("-", 1)[-1]
     if not re.fullmatch(rf"[0-9a-f]{{{DIGEST_LENGTH}}}", digest):
-        raise InputError(f"{result!r}: names no result; give a folder such as autoencoders/main-3fa9c1d20b7e")
+        raise InputError(f"{result!r}: not a result; give a folder such as autoencoders/main-3fa9c1d20b7e")
     return digest
 
 
-def told(digest: str) -> dict[str, Any]:
-    """What a digest was made from, and where its result lies."""
+def entry_of(digest: str) -> dict[str, Any]:
+    """The recorded identity of a digest, and the place of its result."""
     identity = recorded(digest)
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
@@ -108,14 +108,14 @@ def told(digest: str) -> dict[str, Any]:
 
 
 def libraries(section: str, digest: str) -> dict[str, dict[str, str]]:
-    """The versions of the libraries that made a result, where its files tell: "2.12.0 and 2.13.0" of several."""
+    """The versions of the libraries that made a result, if recorded; "2.12.0 and 2.13.0" for several."""
     made_with = [one for folder in STORE.glob(f"{section}/*-{digest}") for one in result_libraries(folder)]
     found = {name: sorted({one[name] for one in made_with if name in one}) for name in sorted(set().union(*made_with))}
     return {"libraries": {name: " and ".join(versions) for name, versions in found.items()}} if found else {}
 
 
 def place(section: str, digest: str) -> dict[str, str]:
-    """Where a result lies, and the hash of its content where DVC tracks it."""
+    """The folder of a result, and the hash of its content if DVC tracks it."""
     folders = sorted(STORE.glob(f"{section}/*-{digest}"))
     tracked = [path.with_suffix("") for path in sorted(STORE.glob(f"{section}/*-{digest}.dvc"))]
     elsewhere = f"not here; dvc pull {tracked[0]}" if tracked else "not here"

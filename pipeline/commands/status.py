@@ -1,6 +1,6 @@
-"""While a run goes on: what runs, how far each training is, images per second, time left.
+"""Command: the state of a run: running jobs, progress of each training, images per second, time left.
 
-Reads the jobs' records, here or on another machine that shares the file system.
+It reads the jobs' records, also on another machine that shares the file system.
 """
 
 import time
@@ -27,9 +27,9 @@ BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT, State.DAMAGED)
 
 def status(
     config: ConfigArgument = DEMO,
-    every: Annotated[float | None, typer.Option(min=1, help="Show it again every so many seconds.")] = None,
+    every: Annotated[float | None, typer.Option(min=1, help="Print the state again every so many seconds.")] = None,
 ) -> None:
-    """Show what runs, how far each training is, images per second and time left; what failed, and why."""
+    """Print running jobs, the progress of each training, images per second and time left; failed jobs with reasons."""
     jobs = Jobs(read_config(config))
     while True:
         print(text(str(config), jobs, job_states(jobs)), flush=True)
@@ -46,11 +46,11 @@ def job_states(jobs: Jobs) -> list[JobState]:
 
 
 def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
-    """All of it, as lines for a terminal."""
+    """The whole state as text."""
     counts = Counter(state.state for state in states)
-    told = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
+    others = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
     parts = [
-        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *told])}",
+        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *others])}",
         _trainings(jobs, states),
         _running([state for state in states if state.state == State.RUNNING and not state.job.is_training]),
         _broken([state for state in states if state.state in BROKEN]),
@@ -60,7 +60,7 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
 
 
 def _trainings(jobs: Jobs, states: list[JobState]) -> str:
-    """Every training, also those that wait or are done, by its names in the config."""
+    """Every training by its names in the config, also waiting and finished ones."""
     names = training_names(jobs)
     rows = [
         [
@@ -78,7 +78,7 @@ def _trainings(jobs: Jobs, states: list[JobState]) -> str:
 
 
 def training_names(jobs: Jobs) -> dict[tuple[str, str], list[str]]:
-    """What the config calls each training: (stage, digest) -> names."""
+    """(stage, digest) -> the names of a training in the config."""
     names: dict[tuple[str, str], list[str]] = {}
     for kind, name, job in jobs(trainings):
         names.setdefault(job.key, []).append(f"{kind}s.{name}")
@@ -86,7 +86,7 @@ def training_names(jobs: Jobs) -> dict[tuple[str, str], list[str]]:
 
 
 def _running(states: list[JobState]) -> str:
-    """Running jobs that train nothing."""
+    """Running jobs other than trainings."""
     rows = [
         [state.shard.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
         for state in states
@@ -102,14 +102,14 @@ def _progress(state: JobState) -> str:
     return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
 
 
-def _speed(state: JobState, *further: str) -> list[str]:
-    """Images per second, further rates, time left, and the device and host of a running job."""
+def _speed(state: JobState, *other_rates: str) -> list[str]:
+    """Images per second, other rates, time left, and the device and host of a running job."""
     if state.state != State.RUNNING:
-        return ["", *further, "", ""]
+        return ["", *other_rates, "", ""]
     images, left = state.images_per_s, state.left_s
     return [
         _rate(images),
-        *further,
+        *other_rates,
         "" if left is None else readable_duration(left),
         " on ".join(str(state.record[key]) for key in ("device", "host") if state.record.get(key)),
     ]
@@ -120,16 +120,16 @@ def _rate(per_s: float | None) -> str:
 
 
 def _broken(states: list[JobState]) -> str:
-    """Jobs that failed or died without a word; started again, a run makes them."""
+    """Jobs that failed, died silently or have damaged results; the next run repeats them."""
     rows = [
         [state.shard.log_name, readable_duration(state.silent_s), state.problem, str(state.shard.log)]
         for state in states
     ]
-    return _table(["not well", "since", "why", "log"], rows)
+    return _table(["failed", "since", "reason", "log"], rows)
 
 
 def _stages(states: list[JobState]) -> str:
-    """How many jobs of each stage are done."""
+    """The number of finished jobs of each stage."""
     rows = []
     for stage in dict.fromkeys(state.job.stage.name for state in states):
         counts = Counter(state.state for state in states if state.job.stage.name == stage)
@@ -138,7 +138,7 @@ def _stages(states: list[JobState]) -> str:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns that are empty in every row are left out."""
+    """A table without the columns that are empty in every row."""
     kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
     cells = [[row[index] for index in kept] for row in rows]
     names = [header[index] for index in kept]

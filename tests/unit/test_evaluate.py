@@ -116,7 +116,7 @@ def test_metrics_protocol_and_what_is_left_out(capsys: pytest.CaptureFixture[str
     for part in (
         "theirs (11 images) against real (14 images)",
         "FD (EfficientNet-Lite0)",
-        "left out: network clip is missing (CLIP-FID)",
+        "skipped: network clip is missing (CLIP-FID)",
     ):
         assert part in printed
     summary = summary_of("theirs")

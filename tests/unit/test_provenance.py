@@ -85,7 +85,7 @@ def test_a_tracked_result_tells_the_hash_of_its_content_and_how_to_get_it(
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"), [("0" * 12, "no finished result"), ("table2.md", "names no result"), ("", "names no result")]
+    ("told", "problem"), [("0" * 12, "no finished result"), ("table2.md", "not a result"), ("", "not a result")]
 )
 def test_what_is_no_result_gets_one_line(plan: Jobs, told: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):

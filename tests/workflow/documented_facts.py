@@ -106,7 +106,7 @@ def without_networks(jobs: dict[str, int]) -> dict[str, int]:
 
 
 def jobs_are_as_many_as_the_doctor_counts(run: Run, place: Place, places: Places, line: str) -> None:
-    (shown,) = re.findall(r"it has (\d+) jobs to do", REFERENCE)
+    (shown,) = re.findall(r"can run: (\d+) jobs to do", REFERENCE)
     assert sum(run.jobs.values()) - run.jobs["fetch_network"] == int(shown)
     assert not (place.folder / "results").exists()
 
@@ -247,8 +247,8 @@ def doctor_prints_the_rows_of_the_page(run: Run, place: Place, places: Places, l
 
     assert rows(printed) == rows(shown)
     assert printed[-1] == shown[-1]
-    left_out = [[line for line in lines if line.startswith("left out: ")] for lines in (printed, shown)]
-    assert left_out[0] == left_out[1]
+    skipped = [[line for line in lines if line.startswith("skipped: ")] for lines in (printed, shown)]
+    assert skipped[0] == skipped[1]
 
 
 def counts_are_the_published_ones(run: Run, place: Place, places: Places, line: str) -> None:
@@ -302,7 +302,7 @@ def table_has_the_number_of_its_summary(run: Run, place: Place, places: Places, 
 
 
 def evaluation_has_its_protocol_and_missing_networks(run: Run, place: Place, places: Places, line: str) -> None:
-    missing = re.findall(r"^left out: network (\w+) is missing", run.text, re.MULTILINE)
+    missing = re.findall(r"^skipped: network (\w+) is missing", run.text, re.MULTILINE)
     assert missing == ["inception", "clip", "vgg16", "dinov2", "clip_l14_336"]
     summary = json.loads(place.text("results/evaluations/generated/summary-efficientnet_lite0.json"))
     assert (summary["traits"]["method"], summary["details"]["dataset"]) == ("StyleGAN2", "ffhq256")
