@@ -41,7 +41,11 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
     try:
         with WARNINGS_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # errors raise exceptions
-            return to_channels(_open(encoded), channels)
+            image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+            if image.width * image.height > LARGEST_PIXELS:
+                raise BadImage(f"too large: {image.width}x{image.height}, more than {LARGEST_PIXELS} pixels")
+            image.load()
+            return to_channels(ImageOps.exif_transpose(image), channels)
     except (BadImage, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -58,32 +62,19 @@ def is_stored_gray(encoded: bytes) -> bool:
         return image.mode in GRAY_MODES
 
 
-def _open(encoded: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(encoded), formats=FORMATS)
-    if image.width * image.height > LARGEST_PIXELS:
-        raise BadImage(f"too large: {image.width}x{image.height}, more than {LARGEST_PIXELS} pixels")
-    image.load()
-    return ImageOps.exif_transpose(image)
-
-
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
     """A picture of any mode converted to L or RGB by the rules above."""
     if image.mode in WIDE_MODES:
-        image = _narrow(image)
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise BadImage(f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits")
+        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # rounded to the nearest
     elif image.mode == "F":
         raise BadImage("floating-point pixels of unknown range; convert it to 8 or 16 bits")
     elif image.has_transparency_data:
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour).convert("RGB")
     return image.convert("L" if channels == 1 else "RGB")
-
-
-def _narrow(image: Image.Image) -> Image.Image:
-    """16-bit gray to 8 bits, rounded to the nearest."""
-    wide = np.asarray(image).astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
-        raise BadImage(f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits")
-    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
 
 
 def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:

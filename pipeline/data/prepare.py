@@ -157,7 +157,12 @@ def _read(
     for part, listed in names.items():
         if not listed:
             raise InputError(f"{where}.source: contains no images" + ("" if part == "all" else f" for {part}"))
-    _check_listed_names([name for listed in names.values() for name in listed], dataset.split, where)
+    everything = [name for listed in names.values() for name in listed]
+    if dataset.split.rule == "list" and (absent := sorted(listed_names(dataset.split.list, where) - set(everything))):
+        raise InputError(
+            f"{where}.split.list: {dataset.split.list}: {len(absent)} of its names are not in the collection, such as"
+            f" {absent[0]!r}; names look like {everything[0]!r}"
+        )
     kept: list[Prepared] = []
     skipped: list[Prepared] = []
     make = partial(ImagePreparer, dataset, where)
@@ -253,13 +258,3 @@ def listed_names(path: Path | None, where: str) -> set[str]:
     except OSError as error:
         raise InputError(f"{where}.split.list: {path}: not a readable text file ({error.strerror})") from None
     return {line for line in text.replace("\r\n", "\n").split("\n") if line.strip()}
-
-
-def _check_listed_names(names: list[str], split: Split, where: str) -> None:
-    """InputError if the list of a split names an image that the collection does not have."""
-    absent = sorted(listed_names(split.list, where) - set(names)) if split.rule == "list" else []
-    if absent:
-        raise InputError(
-            f"{where}.split.list: {split.list}: {len(absent)} of its names are not in the collection, such as"
-            f" {absent[0]!r}; names look like {names[0]!r}"
-        )

@@ -108,7 +108,7 @@ def test_unusable_drawings_are_skipped_and_the_others_put_on_white_squares(drawi
 
 
 def test_a_folder_without_drawings_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no drawing of use in it; the package's folder usr/share/openclipart/png"):
+    with pytest.raises(InputError, match=r"contains no usable drawing; give the package's folder usr/share/openclipart/png"):
         OPENCLIPART.openclipart(tmp_path, tmp_path / "openclipart.zip")
 
 
@@ -158,7 +158,7 @@ def test_tiles_are_parts_of_resized_photographs_each_on_one_side_of_the_split(
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "1 of 6 photographs are not there, such as nature/hill-3"),
+        (None, "1 of 6 photographs are missing, such as nature/hill-3"),
         (b"no photograph", "hill-3.png: not an image in a known format .*; unpack its package again"),
     ],
 )
@@ -174,7 +174,7 @@ def test_an_incomplete_package_is_one_line_and_leaves_nothing(
 
 
 def test_a_collection_that_is_there_is_not_written_into(backgrounds: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         PHOTOGRAPHS.photographs(backgrounds, tmp_path)
 
 

@@ -65,7 +65,7 @@ def test_a_changed_pyproject_without_new_locks_is_one_line(checkout: Path, old: 
     ended = check(checkout)
     assert ended.returncode == 1
     assert ended.stderr == (
-        "test.txt, run.txt, torch.txt in environments: not of what pyproject.toml asks now; run `make lock`\n"
+        "test.txt, run.txt, torch.txt in environments: does not match pyproject.toml; run `make lock`\n"
     )
 
 

@@ -3,10 +3,10 @@
     apt-get download openclipart-png && dpkg-deb -x openclipart-png_*.deb /tmp/openclipart
     python workflow/collections/openclipart.py /tmp/openclipart/usr/share/openclipart/png
 
-Each drawing goes on white, in the middle of a white square as long as its longer side, and is resized. Left out are
-links and LEFT_OUT, what is too long, nearly empty or nearly gray, and what looks like a drawing before it in the order
-of names. Lossless WebP takes 60% of the bytes of PNG. Version 1:0.18+dfsg-19 of the package and Pillow 13.0 gave the
-zip that is here; another Pillow may pack the same pixels into other bytes.
+Each drawing is composited on white, centered in a white square with the length of its longer side, and resized. Links,
+the folders EXCLUDED, drawings that are too elongated, nearly empty or nearly gray, and drawings similar to an earlier
+one (by name) are excluded. Lossless WebP takes 60% of the bytes of PNG. The shipped zip was made with version
+1:0.18+dfsg-19 of the package and Pillow 13.0; another Pillow may encode the same pixels differently.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ from pipeline.data.sources import FolderImages
 from pipeline.settings.dataset import EmbeddedSource
 
 SIDE = 64  # pixels
-LEFT_OUT = ("logos/", "recreation/games/cards/", "special/examples/", "unsorted/duplicates/")
-LONGEST = 2.5  # the longer side over the shorter one
-WHITE, LEAST_DRAWN = 240, 0.05  # a pixel with a channel below WHITE is drawn; the least share of these
-GRAY, LEAST_COLOURED = 16, 0.02  # a pixel whose channels differ by more than GRAY is coloured; the least share of these
-THUMBNAIL, NEAREST = 16, 10  # pixels; the least root mean square difference of two drawings at that size, of 255
+EXCLUDED = ("logos/", "recreation/games/cards/", "special/examples/", "unsorted/duplicates/")
+LONGEST = 2.5  # largest ratio of the sides
+WHITE, LEAST_DRAWN = 240, 0.05  # a pixel with a channel below WHITE is drawn; least share of drawn pixels
+GRAY, LEAST_COLOURED = 16, 0.02  # a pixel whose channels differ by more than GRAY is coloured; least share
+THUMBNAIL, NEAREST = 16, 10  # pixels; least root mean square difference of two drawings at this size, of 255
 
 SHIPPED = embedded_path(EmbeddedSource(kind="embedded", name="openclipart"))
 
@@ -43,15 +43,13 @@ Drawing = tuple[str, np.ndarray]
 
 
 def openclipart(
-    drawings: Annotated[Path, typer.Argument(help="The package's folder usr/share/openclipart/png, unpacked.")],
-    output: Annotated[Path, typer.Option(help="The zip; SHA256SUMS goes beside it.")] = SHIPPED,
+    drawings: Annotated[Path, typer.Argument(help="The unpacked folder usr/share/openclipart/png of the package.")],
+    output: Annotated[Path, typer.Option(help="The zip to write, with SHA256SUMS in the same folder.")] = SHIPPED,
 ) -> None:
-    """Make the zip of the embedded collection `openclipart` from Debian's openclipart-png, and its SHA256SUMS."""
+    """Create the zip of the embedded collection `openclipart`, and its SHA256SUMS, from Debian's openclipart-png."""
     chosen = list(different(worthwhile(drawings)))
     if not chosen:
-        raise InputError(
-            f"{drawings}: no drawing of use in it; the package's folder usr/share/openclipart/png is meant"
-        )
+        raise InputError(f"{drawings}: contains no usable drawing; give the package's folder usr/share/openclipart/png")
     with ArchiveWriter(output, channels=3) as archive:
         for name, pixels in chosen:
             archive.add_encoded(str(Path(name).with_suffix(".webp")), lossless(pixels))
@@ -61,9 +59,9 @@ def openclipart(
 
 
 def worthwhile(folder: Path) -> Iterator[Drawing]:
-    """The drawings that show something in colour, by name."""
+    """The drawings with enough colour, ordered by name."""
     images = FolderImages(folder, "drawings")
-    names = [name for name in images.names() if not name.startswith(LEFT_OUT) and not (folder / name).is_symlink()]
+    names = [name for name in images.names() if not name.startswith(EXCLUDED) and not (folder / name).is_symlink()]
     with Progress("openclipart", len(names), "drawings") as progress:
         for name in names:
             progress.advance()
@@ -78,7 +76,7 @@ def worthwhile(folder: Path) -> Iterator[Drawing]:
 
 
 def on_square(image: Image.Image) -> np.ndarray:
-    """The pixels of a drawing in the middle of a white square."""
+    """The pixels of a drawing, centered in a white square and resized."""
     side = max(image.size)
     square = Image.new("RGB", (side, side), "white")
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
@@ -86,14 +84,14 @@ def on_square(image: Image.Image) -> np.ndarray:
 
 
 def shows_colour(pixels: np.ndarray) -> bool:
-    """Whether enough is drawn, and in colour."""
+    """Whether enough pixels are drawn and coloured."""
     drawn = pixels.min(axis=2) < WHITE
     coloured = np.ptp(pixels, axis=2) > GRAY
     return bool(drawn.mean() >= LEAST_DRAWN and coloured.mean() >= LEAST_COLOURED)
 
 
 def different(drawings: Iterable[Drawing]) -> Iterator[Drawing]:
-    """The drawings that look like none before them."""
+    """The drawings that differ from all earlier ones."""
     seen: list[np.ndarray] = []
     for name, pixels in drawings:
         small = thumbnail(pixels)
@@ -103,13 +101,13 @@ def different(drawings: Iterable[Drawing]) -> Iterator[Drawing]:
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """The means over squares of a drawing's pixels, float32 (768)."""
+    """Means over blocks of a drawing's pixels, float32 (768)."""
     size = SIDE // THUMBNAIL
     return pixels.reshape(THUMBNAIL, size, THUMBNAIL, size, 3).mean(axis=(1, 3), dtype=np.float32).ravel()
 
 
 def lossless(pixels: np.ndarray) -> bytes:
-    """A WebP with these very pixels."""
+    """The pixels as lossless WebP."""
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "webp", lossless=True)
     return encoded.getvalue()

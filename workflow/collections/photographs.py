@@ -1,13 +1,13 @@
-"""A collection of photographs that no setting was tuned on: tiles of 64 x 64 of desktop backgrounds in Debian.
+"""A collection of photographs on which no setting was tuned: 64 x 64 tiles of Debian's desktop backgrounds.
 
     apt-get download budgie-backgrounds lomiri-wallpapers-16.04 mate-backgrounds
     for package in *.deb; do dpkg-deb -x $package /tmp/backgrounds; done
     python workflow/collections/photographs.py /tmp/backgrounds/usr/share/backgrounds data/photographs
 
-A photograph is resized so that its shorter side has 8 tiles, and cut into tiles that do not overlap. Of those that are
-not flat or blurred, up to 72, evenly spaced, are kept in a folder of its own. `validation.txt` names the tiles of every
-fifth photograph: no photograph is on both sides of the split. Versions 3.0-1, 20.04.0-4 and 1.26.0-1 of the packages
-give 2,182 tiles of 38 photographs, 387 of them for validation.
+A photograph is resized so that its shorter side has 8 tiles, and cut into disjoint tiles. Up to 72 evenly spaced tiles
+that are neither flat nor blurred are written to one folder per photograph. `validation.txt` lists the tiles of every
+fifth photograph, so that no photograph is on both sides of the split. Versions 3.0-1, 20.04.0-4 and 1.26.0-1 of the
+packages give 2,182 tiles of 38 photographs, 387 of them for validation.
 """
 
 from pathlib import Path
@@ -26,12 +26,12 @@ from pipeline.data.decode import BadImage
 from pipeline.data.sources import FolderImages
 
 SIDE = 64  # pixels of a tile
-TILES = 8  # along a photograph's shorter side
-KEPT = 72  # tiles of a photograph, at most
-LEAST_DETAIL = 1.5  # the mean difference of neighbouring pixels of a tile's gray, of 255: below it is flat or blurred
-EVERY = 5  # photographs, of which the last one is for validation
+TILES = 8  # along the shorter side of a photograph
+KEPT = 72  # the most tiles of a photograph
+LEAST_DETAIL = 1.5  # mean difference of neighbouring gray pixels, of 255: tiles below are flat or blurred
+EVERY = 5  # every fifth photograph is for validation
 
-# What in these packages is a photograph, by folder. Their files debian/copyright have the licences.
+# The photographs in these packages, by folder. Licences are in their files debian/copyright.
 PHOTOGRAPHS = {
     # budgie-backgrounds: CC0-1.0
     "budgie": (
@@ -55,17 +55,17 @@ PHOTOGRAPHS = {
 
 
 def photographs(
-    backgrounds: Annotated[Path, typer.Argument(help="The packages' folder usr/share/backgrounds, unpacked.")],
-    output: Annotated[Path, typer.Argument(help="The folder of the tiles, with a sub-folder for each photograph.")],
+    backgrounds: Annotated[Path, typer.Argument(help="The unpacked folder usr/share/backgrounds of the packages.")],
+    output: Annotated[Path, typer.Argument(help="The folder to write, with a subfolder of tiles for each photograph.")],
 ) -> None:
-    """Cut the photographs of three Debian packages into tiles of 64 x 64."""
+    """Cut the photographs of three Debian packages into 64 x 64 tiles."""
     if output.exists():
-        raise InputError(f"{output}: is there already; a collection is made anew, name another folder or delete it")
+        raise InputError(f"{output}: already exists; choose another folder, or delete it")
     images = FolderImages(backgrounds, "backgrounds")
     found = {str(Path(name).with_suffix("")): name for name in images.names()}
     named = sorted(f"{folder}/{name}".lstrip("/") for folder, names in PHOTOGRAPHS.items() for name in names)
     if absent := [name for name in named if name not in found]:
-        raise InputError(f"{backgrounds}: {len(absent)} of {len(named)} photographs are not there, such as {absent[0]}")
+        raise InputError(f"{backgrounds}: {len(absent)} of {len(named)} photographs are missing, such as {absent[0]}")
     names: dict[str, list[str]] = {}
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -84,7 +84,7 @@ def photographs(
 
 
 def image(images: FolderImages, name: str) -> Image.Image:
-    """A photograph in RGB; InputError where it can't be read."""
+    """A photograph in RGB; InputError if it is unreadable."""
     try:
         return images.image(name, 3)
     except BadImage as error:
@@ -92,7 +92,7 @@ def image(images: FolderImages, name: str) -> Image.Image:
 
 
 def tiles(photograph: Image.Image) -> list[tuple[int, np.ndarray]]:
-    """Up to KEPT of a photograph's tiles with detail, evenly spaced: number in reading order, uint8 (64, 64, 3)."""
+    """Up to KEPT evenly spaced tiles with detail: number in reading order, and pixels, uint8 (64, 64, 3)."""
     scale = TILES * SIDE / min(photograph.size)
     size = (round(photograph.width * scale), round(photograph.height * scale))
     pixels = np.asarray(photograph.resize(size, Image.Resampling.LANCZOS))
@@ -106,13 +106,13 @@ def tiles(photograph: Image.Image) -> list[tuple[int, np.ndarray]]:
 
 
 def detail(tile: np.ndarray) -> float:
-    """The mean absolute difference of neighbouring pixels of a tile's gray, of 255."""
+    """The mean absolute difference of neighbouring gray pixels of a tile, of 255."""
     gray = tile.mean(axis=2)
     return float(np.mean([np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)]))
 
 
 def write(folder: Path, photograph: str, number: int, tile: np.ndarray) -> str:
-    """Write a tile; its name in the collection."""
+    """Write a tile and return its name in the collection."""
     name = f"{photograph.replace('/', '-')}/{number:03d}.png"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(encode_png(tile))

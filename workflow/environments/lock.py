@@ -1,11 +1,11 @@
-"""Lock files: the version and the hashes of everything that an environment has, from what pyproject.toml asks.
+"""Lock files: the version and hashes of every package of an environment, resolved from pyproject.toml.
 
     python workflow/environments/lock.py [--upgrade]     # `make lock`: needs uv and the package index
-    python workflow/environments/lock.py --check         # `make lint`: whether the locks are pyproject's
+    python workflow/environments/lock.py --check         # `make lint`: whether the locks match pyproject.toml
 
-run.txt is for runs, test.txt for tests too, for every system and Python that pyproject allows, one version of each
-package. torch.txt has PyTorch by version alone: its builds differ by machine, and each brings its own CUDA libraries.
-Without --upgrade, versions stay where pyproject still allows them.
+run.txt is for runs, test.txt also for tests. Both have one version of each package, for every system and Python version
+that pyproject.toml allows. torch.txt has only PyTorch's version: its builds differ by machine and bring their own CUDA
+libraries. Without --upgrade, versions stay as they are if pyproject.toml still allows them.
 """
 
 import hashlib
@@ -19,29 +19,31 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
-ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest decides on versions
+ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
 MARK = "# of pyproject.toml's dependencies "
 HEADER = f"# Made by `make lock`; change pyproject.toml, not this file.\n{MARK}"
 PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)(?P<marker> ;[^\\]*)?")
 
 
-def asked() -> str:
-    """A digest of what pyproject.toml asks of these environments."""
+def requirements_digest() -> str:
+    """A digest of the requirements of these environments in pyproject.toml."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     extras = {name: project["optional-dependencies"][name] for names in ENVIRONMENTS.values() for name in names}
-    told = json.dumps([project["requires-python"], project["dependencies"], extras], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    requirements = json.dumps([project["requires-python"], project["dependencies"], extras], sort_keys=True)
+    return hashlib.sha256(requirements.encode()).hexdigest()[:16]
 
 
 def stale() -> list[str]:
-    """Lock files that are not of this pyproject.toml."""
+    """Lock files that do not match this pyproject.toml."""
     files = [HERE / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
-    return [file.name for file in files if not file.exists() or f"{MARK}{asked()}\n" not in file.read_text()]
+    return [
+        file.name for file in files if not file.exists() or f"{MARK}{requirements_digest()}\n" not in file.read_text()
+    ]
 
 
 def resolved(name: str, upgrade: bool) -> dict[str, str]:
-    """uv's lines of each package of an environment, by name."""
+    """uv's lines for each package of an environment, by name."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder, "found.txt")
@@ -60,35 +62,35 @@ def resolved(name: str, upgrade: bool) -> dict[str, str]:
 
 
 def brought_by_builds(packages: dict[str, str]) -> set[str]:
-    """PyTorch, and what it alone asks for on some machines: CUDA's libraries, Triton."""
+    """PyTorch and the packages that only PyTorch requires on some machines: CUDA libraries, Triton."""
     found = set(BUILDS)
     while True:
         more = {
             name
             for name, block in packages.items()
-            if (match := PACKAGE.match(block)) and match["marker"] and found.issuperset(_asked_by(block))
+            if (match := PACKAGE.match(block)) and match["marker"] and found.issuperset(_required_by(block))
         }
         if more <= found:
             return found
         found |= more
 
 
-def _asked_by(block: str) -> list[str]:
+def _required_by(block: str) -> list[str]:
     via = re.search(r"# via (.*)", block)
     names = [name.strip() for name in via.group(1).split(",")] if via else []
     return [name for name in names if not name.startswith("-c ")]
 
 
 def write(name: str, blocks: list[str]) -> None:
-    (HERE / f"{name}.txt").write_text(f"{HEADER}{asked()}\n" + "".join(blocks), encoding="utf-8")
+    (HERE / f"{name}.txt").write_text(f"{HEADER}{requirements_digest()}\n" + "".join(blocks), encoding="utf-8")
 
 
 def lock(upgrade: bool) -> None:
     """Write all lock files."""
     for name in ENVIRONMENTS:
         packages = resolved(name, upgrade)
-        left_out = brought_by_builds(packages)
-        write(name, [block for package, block in packages.items() if package not in left_out])
+        excluded = brought_by_builds(packages)
+        write(name, [block for package, block in packages.items() if package not in excluded])
         if name == "test":
             matches = [PACKAGE.match(packages[package]) for package in BUILDS]
             write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])
@@ -97,6 +99,6 @@ def lock(upgrade: bool) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if found := stale():
-            sys.exit(f"{', '.join(found)} in {HERE.name}: not of what pyproject.toml asks now; run `make lock`")
+            sys.exit(f"{', '.join(found)} in {HERE.name}: does not match pyproject.toml; run `make lock`")
     else:
         lock(upgrade=sys.argv[1:] == ["--upgrade"])
