@@ -108,7 +108,7 @@ def test_unusable_drawings_are_skipped_and_the_others_put_on_white_squares(drawi
 
 
 def test_a_folder_without_drawings_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"contains no usable drawing; give the package's folder usr/share/openclipart/png"):
+    with pytest.raises(InputError, match=r"contains no usable drawing; give the package's folder usr/share"):
         OPENCLIPART.openclipart(tmp_path, tmp_path / "openclipart.zip")
 
 

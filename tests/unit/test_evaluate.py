@@ -95,7 +95,7 @@ def test_a_gray_photograph_in_rgb_leaves_a_set_in_colour() -> None:
 def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> None:
     folder = pictures("some", 2, 0)
     Image.new("RGB", (64, 64)).save(folder / "001.png")
-    with pytest.raises(InputError, match=r"some: 001\.png: 64x64, but the first image is 32x32; all images must have the same size"):
+    with pytest.raises(InputError, match=r"some: 001\.png: 64x64, but the first image is 32x32; all images must"):
         RawSequence(folder).tensor()
     (folder / "001.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"some: 001\.png: not an image"):
