@@ -185,6 +185,10 @@ class Loop:
         state = load_tree(self.state_path)
         for kind, parts in self._stateful().items():
             for name, part in parts.items():
+                if name not in state.get(kind, {}):
+                    raise InputError(
+                        f"{self.state_path}: a training state without {kind}.{name}; delete it to start again"
+                    )
                 part.load_state_dict(state[kind][name])
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]

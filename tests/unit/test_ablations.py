@@ -6,24 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from first_stages import small_settings
 from pydantic import ValidationError
 
 from pipeline.models.bright import Bright, perturb, tile
 from pipeline.models.complexity import counts, parameters
 from pipeline.models.traits import architecture_traits, hash_tables, traits
-from pipeline.settings.autoencoder import Autoencoder
 
 torch.set_num_threads(1)
 
-BASE: dict[str, Any] = {
-    "dataset": "any",
-    "code_size": "4x4x4",
-    "feature_size": 8,
-    "feature_channels": 16,
-    "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
-    "encoder": {"channels": 8, "blocks": 1},
-    "decoder": {"style_width": 16},
-}
 NO_TABLES = {"features": "mlp"}
 NO_COORDINATES = {"tables": {"coordinates": False}}
 NEITHER = {"features": "mlp", "tables": {"coordinates": False}}
@@ -32,11 +23,8 @@ NO_MODULATION = {"decoder": {"style_width": 0}}
 ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION]
 
 
-def settings(**changes: Any) -> Autoencoder:
-    parts = {
-        key: {**BASE.get(key, {}), **value} if isinstance(value, dict) else value for key, value in changes.items()
-    }
-    return Autoencoder(**{**BASE, **parts})
+def settings(**changes: Any) -> Any:
+    return small_settings("bright", **changes)
 
 
 def make(**changes: Any) -> Bright:

@@ -50,13 +50,6 @@ def test_logistic_losses_are_cross_entropies(real, fake):
     assert float(generator_loss("logistic_r1", fake)) == pytest.approx(minus_log_sigmoid(fake), rel=1e-4, abs=1e-4)
 
 
-def test_both_critics_win_by_telling_real_from_fake_and_the_generator_by_fooling_them():
-    low, high = torch.full((3,), -2.0), torch.full((3,), 2.0)
-    for kind in ("wgan_gp", "logistic_r1"):
-        assert discriminator_loss(kind, high, low) < discriminator_loss(kind, low, high)
-        assert generator_loss(kind, high) < generator_loss(kind, low)
-
-
 @pytest.mark.parametrize("norm", [0.25, 1.0, 3.0])
 def test_penalties_of_a_linear_critic_are_functions_of_its_norm(norm):
     critic = LinearCritic(norm)

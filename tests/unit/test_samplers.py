@@ -160,9 +160,6 @@ def test_timesteps_fall_from_noise_to_the_clean_code(settings, kind):
     assert timesteps == sorted(timesteps, reverse=True)
     assert timesteps[0] >= 850
     assert timesteps[-1] <= 100
-
-
-def test_all_steps_of_ddpm_are_all_timesteps(settings):
     assert make_scheduler(settings, Sampler()).timesteps.tolist() == list(range(999, -1, -1))
 
 

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
-from pipeline.training.ema import EMA
 from pipeline.training.state import all_finite, load_tree, save_tree
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -56,49 +55,6 @@ def test_keys_that_look_alike_as_paths_stay_apart(tmp_path):
     tree = {"a/b": torch.tensor([1]), "a": {"b": torch.tensor([2])}, 1: torch.tensor([3]), "1": torch.tensor([4])}
     save_tree(tmp_path / "state.safetensors", tree)
     assert same(load_tree(tmp_path / "state.safetensors"), tree)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.0, 0.99), eps=1e-15),
-        lambda p: torch.optim.AdamW([{"params": p[:1], "lr": 1e-2}, {"params": p[1:]}], amsgrad=True),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
-    ],
-)
-def test_an_optimizer_goes_on_with_the_same_bits(tmp_path, make):
-    def steps(model, optimizer, first, last):
-        for step in range(first, last):
-            inputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
-            optimizer.zero_grad()
-            model(inputs).square().sum().backward()
-            optimizer.step()
-
-    torch.manual_seed(0)
-    model, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    optimizer = make(list(model.parameters()))
-    steps(model, optimizer, 0, 5)
-    save_tree(tmp_path / "state.safetensors", {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
-    steps(model, optimizer, 5, 10)
-    state = load_tree(tmp_path / "state.safetensors")
-    other.load_state_dict(state["model"])
-    other_optimizer = make(list(other.parameters()))
-    other_optimizer.load_state_dict(state["optimizer"])
-    steps(other, other_optimizer, 5, 10)
-    assert torch.equal(model.weight, other.weight)
-    assert torch.equal(model.bias, other.bias)
-
-
-def test_averaged_weights_come_back(tmp_path):
-    model = torch.nn.Linear(3, 2)
-    average = EMA(model.parameters(), decay=0.9)
-    for _ in range(5):
-        torch.nn.init.normal_(model.weight)
-        average.step(model.parameters())
-    save_tree(tmp_path / "state.safetensors", average.state_dict())
-    other = EMA(torch.nn.Linear(3, 2).parameters(), decay=0.5)
-    other.load_state_dict(load_tree(tmp_path / "state.safetensors"))
-    assert same(other.state_dict(), average.state_dict())
 
 
 def test_tensors_that_share_memory_are_saved(tmp_path):
