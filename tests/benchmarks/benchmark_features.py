@@ -1,19 +1,17 @@
-"""Features of an image set in every space, from its archive on, against the bare forward passes of the same networks.
+"""Features of an image set in every space, from its archive, against bare forward passes of the same networks.
 
     PYTHONPATH=tests python tests/benchmarks/benchmark_features.py [--count 100] [--size 256] [--threads 2]
 
-A bare pass starts from batches that lie decoded, resized and normalised in memory. Both take turns in one
-process, network by network, on a CPU; true architectures, random weights. What is no pass (decoding, resizing,
-digests, copies) may add a tenth: the bar is on CPU seconds, since clocks mean little where others compute.
-Loading a network, once per job of 10,000 images, is told beside it. Both ways must give the same bits.
+A bare pass starts from decoded, resized and normalised batches in memory. Both take turns in one process, network by
+network, on a CPU; true architectures, random weights. All other work (decoding, resizing, digests, copies) may add a
+tenth of the CPU seconds. Loading a network, once per job of 10,000 images, is printed too. The bits must be equal.
 """
 
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from unittest.mock import patch
 
 import numpy as np
@@ -21,9 +19,9 @@ import torch
 import torch.nn.functional as F
 import typer
 from cleanfid.resize import build_resizer, make_resizer
-from numpy.typing import NDArray
 from PIL import Image
 from reference_metrics import BATCH, CPU, save_networks
+from timing import Took, timed
 from torch import Tensor, nn
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torchvision.transforms.functional import normalize
@@ -44,17 +42,6 @@ from pipeline.models.metric_networks.spaces import network_of
 BAR = 1.1
 
 
-class Took(NamedTuple):
-    seconds: float
-    cpu_seconds: float
-
-
-def timed(what: Callable[[], NDArray[np.float32]]) -> tuple[NDArray[np.float32], Took]:
-    started, worked = time.perf_counter(), time.process_time()
-    found = what()
-    return found, Took(time.perf_counter() - started, time.process_time() - worked)
-
-
 def images(path: Path, count: int, size: int) -> ImageArchive:
     """Smooth pictures with some noise, RGB."""
     rng = np.random.default_rng(0)
@@ -67,27 +54,21 @@ def images(path: Path, count: int, size: int) -> ImageArchive:
     return ImageArchive(path)
 
 
-def _as_tensorflow(batch: Tensor, side: int) -> Tensor:
-    return interpolate_bilinear_2d_like_tensorflow1x(batch.float(), size=(side, side), align_corners=False)
+SPACES = ("inception", "inception_clean", "clip", "vgg16")
 
 
-def _by_pillow(batch: Tensor, resizer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Tensor:
+def prepared(space: str, batch: Tensor) -> Tensor:
+    """A batch, resized and normalised for a network."""
+    if space in ("inception", "vgg16"):
+        side = 299 if space == "inception" else 224
+        batch = interpolate_bilinear_2d_like_tensorflow1x(batch.float(), size=(side, side), align_corners=False)
+        if space == "inception":
+            return (batch - 128) / 128
+        return normalize(batch, [255 * value for value in IMAGENET_MEAN], [255 * value for value in IMAGENET_STD])
+    resizer = build_resizer("clean") if space == "inception_clean" else make_resizer("PIL", True, "bicubic", (224, 224))
     pictures = [resizer(picture) for picture in batch.permute(0, 2, 3, 1).numpy()]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
-
-
-def _of_8_bits(values: tuple[float, ...]) -> list[float]:
-    return [255 * value for value in values]
-
-
-PREPARED: dict[str, Callable[[Tensor], Tensor]] = {
-    "inception": lambda batch: (_as_tensorflow(batch, 299) - 128) / 128,
-    "inception_clean": lambda batch: (_by_pillow(batch, build_resizer("clean")) - 128) / 128,
-    "clip": lambda batch: normalize(
-        _by_pillow(batch, make_resizer("PIL", True, "bicubic", (224, 224))) / 255, list(CLIP_MEAN), list(CLIP_STD)
-    ),
-    "vgg16": lambda batch: normalize(_as_tensorflow(batch, 224), _of_8_bits(IMAGENET_MEAN), _of_8_bits(IMAGENET_STD)),
-}
+    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    return (batch - 128) / 128 if space == "inception_clean" else normalize(batch / 255, [*CLIP_MEAN], [*CLIP_STD])
 
 
 def bare(space: str, network: FeatureNetwork) -> Callable[[Tensor], Tensor]:
@@ -113,7 +94,7 @@ def measure(space: str, weights: Path, archive: ImageArchive, rounds: int) -> tu
     """Features from the archive and bare passes, the sums of the rounds, which take turns."""
     (network, digest), loading = timed(lambda: load_feature_network(space, weights))
     indices = np.arange(-(-len(archive) // BATCH) * BATCH).clip(max=len(archive) - 1)
-    batches = [PREPARED[space](archive.tensor(some.tolist())) for some in np.split(indices, len(indices) // BATCH)]
+    batches = [prepared(space, archive.tensor(some.tolist())) for some in np.split(indices, len(indices) // BATCH)]
     passes = bare(space, network)
     whole, alone = [], []
     for _ in range(rounds):
@@ -148,11 +129,9 @@ def benchmark(
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         networks, archive = save_networks(Path(folder, "networks")), images(Path(folder, "images.zip"), count, size)
-        measured = [measure(space, network_path(network_of(space), networks), archive, rounds) for space in PREPARED]
+        measured = [measure(space, network_path(network_of(space), networks), archive, rounds) for space in SPACES]
     whole, alone = (Took(*map(sum, zip(*some, strict=True))) for some in zip(*measured, strict=True))
-    print(
-        told(f"{rounds} times {count} images of {size} px in {len(PREPARED)} spaces, {threads} threads", whole, alone)
-    )
+    print(told(f"{rounds} times {count} images of {size} px in {len(SPACES)} spaces, {threads} threads", whole, alone))
     if whole.cpu_seconds > BAR * alone.cpu_seconds:
         raise SystemExit(f"should be at most {BAR} times the CPU seconds of the bare passes")
 

@@ -1,9 +1,9 @@
-"""Time of retrieval strategies over gather's, forward plus backward, at the paper's sizes.
+"""Time of retrieval strategies relative to gather, forward plus backward, at the paper's sizes.
 
     python tests/benchmarks/benchmark_retrieval.py [--batches 1,8,32] [--repeats 5] [--key-length 2] [--device cpu]
 
-On two CPU threads, or on a GPU where there is one: all strategies that can run there. They take turns in one process,
-so that a machine's other work falls on all.
+All strategies that can run on two CPU threads, or on a GPU if there is one. They take turns in one process, so that
+other work on the machine affects all.
 """
 
 import statistics
@@ -21,36 +21,32 @@ FEATURE_SIZE, CHANNELS = 64, 4  # 64x64x4
 COARSEST = {1: 4, 2: 16}  # of Tables 2 and 7
 
 
-def groups_of_tables(retrieval: str, key_length: int, device: str) -> HashTableGroups:
-    """The paper's groups: 16 resolutions up to 64, four floats an entry, at most 2^18 entries."""
-    torch.manual_seed(0)
-    settings = HashTables(
-        retrieval=retrieval,  # type: ignore[arg-type]
-        key_length=key_length,
-        coarsest_resolution=COARSEST.get(key_length, 16),
-    )
-    return HashTableGroups(settings, CHANNELS // key_length, FEATURE_SIZE).to(device)
-
-
-def can_run(key_length: int, device: str) -> list[str]:
-    """The strategies to compare, gather first."""
+def strategies_of(key_length: int, device: str) -> dict[str, HashTableGroups]:
+    """The strategies that can run here, gather first: 16 resolutions up to 64, four floats and at most 2^18 entries."""
     names = ["gather", *(["separable"] if key_length == 1 else [])]
-    settings = HashTables(key_length=key_length)
-    return names + [name for name in KERNELS if device != "cpu" and KERNELS[name].unavailable(settings) is None]
+    if device != "cpu":
+        names += [name for name in KERNELS if KERNELS[name].unavailable(HashTables(key_length=key_length)) is None]
+    found = {}
+    for name in names:
+        torch.manual_seed(0)
+        coarsest = COARSEST.get(key_length, 16)
+        settings = HashTables(retrieval=name, key_length=key_length, coarsest_resolution=coarsest)  # type: ignore[arg-type]
+        found[name] = HashTableGroups(settings, CHANNELS // key_length, FEATURE_SIZE).to(device)
+    return found
 
 
 def seconds(tables: HashTableGroups, code: torch.Tensor, upstream: torch.Tensor) -> float:
     """One forward and backward pass, with gradients of tables and code."""
-    started = finished(code)
+
+    def now() -> float:
+        if code.is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    started = now()
     code.grad = tables.tables.grad = None
     tables.retrieve(code).backward(upstream)
-    return finished(code) - started
-
-
-def finished(code: torch.Tensor) -> float:
-    if code.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    return now() - started
 
 
 def benchmark(
@@ -62,7 +58,7 @@ def benchmark(
 ) -> None:
     """Print a line per batch size."""
     torch.set_num_threads(threads)
-    strategies = {name: groups_of_tables(name, key_length, device) for name in can_run(key_length, device)}
+    strategies = strategies_of(key_length, device)
     where = f"{threads} threads" if device == "cpu" else torch.cuda.get_device_name()
     print(f"retrieval 64x64x4, C_key {key_length}, N_r 16 up to 64, C_v 4, 2^18 entries, {where}, forward + backward")
     for batch in (int(part) for part in batches.split(",")):
