@@ -1,4 +1,4 @@
-"""Trainings killed at any moment and started again end with the same bits (promise 2)."""
+"""Trainings that are killed at any moment and started again end with the same bits (promise 2)."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ SAVE_EVERY_S = 0.05
 
 
 class Stage:
-    """A training command with its files in one folder; what runs it is a fork where nothing else is asked for."""
+    """A training command with its files in one folder, run by a fork unless `start` asks for a real process."""
 
     def __init__(self, folder: Path, module: str, settings: dict[str, Any], **inputs: Path):
         self.folder = folder
@@ -51,10 +51,10 @@ class Stage:
 
     def kill(self, step: int, seconds: float) -> None:
         """SIGKILL `seconds` after the first state that this process saved, at `step` or later."""
-        step = max(step, self.saved_step() + 1)  # the last one may have been killed later than planned
+        step = max(step, self.saved_step() + 1)  # the last kill may have been later than planned
         process = self.start(**REAL_PROCESSES)
         try:
-            until = time.monotonic() + 300  # of a machine with much else to do
+            until = time.monotonic() + 300  # the machine may be busy
             while self.saved_step() < step:
                 assert process.poll() is None, "it ended before it could be killed: give it more steps"
                 assert time.monotonic() < until
@@ -63,12 +63,12 @@ class Stage:
             process.send_signal(signal.SIGKILL)
         finally:
             process.kill()
-            process.communicate()  # its output is closed with its last writer, which may be a fork
+            process.communicate()  # a fork may still have its output open
         assert process.returncode == -signal.SIGKILL, "it ended before it could be killed: give it more steps"
         assert not any(path.exists() for path in self.outputs.values())
 
     def saved_step(self) -> int:
-        """The history is saved just before the state; before the first state there is nothing to go on from."""
+        """The last step of the history, which is saved just before the state; 0 before the first state."""
         work = self.folder / "work"
         return logged_steps(work / "history.csv")[-1] if (work / "state.safetensors").exists() else 0
 
@@ -87,9 +87,12 @@ def numbers(history: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
-def check_resume(uninterrupted: Stage, killed: Stage, steps: int, kills: int = KILLS) -> None:
-    """What is killed is a process of its own, from its first line; those that nothing happens to may be forks."""
-    expected = uninterrupted.finish()
+def check_resume(
+    folder: Path, module: str, job: dict[str, Any], inputs: dict[str, Path], steps: int, kills: int = KILLS
+) -> tuple[Stage, Stage]:
+    """Train without an interruption and with kills, of real processes; returns both stages."""
+    whole, killed = (Stage(folder / name, module, job | {"seed": 3}, **inputs) for name in ("whole", "killed"))
+    expected = whole.finish()
     moments = random.Random()
     for kill in range(kills):
         first = kill * steps // (kills + 1)
@@ -101,19 +104,19 @@ def check_resume(uninterrupted: Stage, killed: Stage, steps: int, kills: int = K
     assert resumed_at == sorted(resumed_at)
     assert resumed_at[0] > 0
     assert found.keys() == expected.keys()
-    different = [name for name in expected if not torch.equal(found[name], expected[name])]
-    assert different == []
-    for stage in (uninterrupted, killed):
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+    for stage in (whole, killed):
         assert logged_steps(stage.outputs["history"]) == list(range(1, steps + 1))
-    assert killed.outputs["preview"].read_bytes() == uninterrupted.outputs["preview"].read_bytes()
+    assert killed.outputs["preview"].read_bytes() == whole.outputs["preview"].read_bytes()
+    return whole, killed
 
 
-def test_an_autoencoder_killed_again_and_again_ends_with_the_same_bits(
+def test_a_killed_autoencoder_ends_with_the_same_bits(
     tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path
 ) -> None:
-    """With a perceptual network, an adversary that joins late, averages, flips and the noise of section 3.4.
+    """With a perceptual network, a late adversary, an EMA, flips and the noise of section 3.4.
 
-    Snapshots and what is measured on validation images on the way are the same too.
+    Snapshots and metrics on validation images are the same, too.
     """
     steps, lpips = 100, networks_folder / "lpips_alex.safetensors"
     settings = tiny_autoencoder(
@@ -122,22 +125,21 @@ def test_an_autoencoder_killed_again_and_again_ends_with_the_same_bits(
         execution={"save_every_s": SAVE_EVERY_S, "validate_every": 10, "keep_every": 20},
     )
     inputs = {"images": tiny_images, "perceptual": lpips, "validation": tiny_images, "lpips_alex": lpips}
-    job = {"autoencoder": settings, "seed": 3}
-    whole, killed = (
-        Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")
+    stages = check_resume(
+        tmp_path, "pipeline.train_autoencoder", {"autoencoder": settings}, inputs, steps, kills=max(KILLS, 2)
     )
-    check_resume(whole, killed, steps=steps, kills=max(KILLS, 2))
-    found, expected = (numbers(stage.outputs["history"]) for stage in (killed, whole))
+    expected, found = (numbers(stage.outputs["history"]) for stage in stages)
     assert found == expected
     assert [row["step"] for row in expected if row["validation_psnr"]] == [str(step) for step in range(10, 101, 10)]
     names = [f"{step:08d}.safetensors" for step in range(20, 101, 20)]
-    for stage in (whole, killed):
-        assert sorted(path.name for path in (stage.folder / "work" / "snapshots").glob("*.safetensors")) == names
+    snapshots = [stage.folder / "work" / "snapshots" for stage in stages]
+    for folder in snapshots:
+        assert sorted(path.name for path in folder.glob("*.safetensors")) == names
     for name in names:
-        one, other = (load_file(stage.folder / "work" / "snapshots" / name) for stage in (whole, killed))
+        one, other = (load_file(folder / name) for folder in snapshots)
         assert all(torch.equal(other[key], one[key]) for key in one)
-    last = load_file(whole.folder / "work" / "snapshots" / names[-1])
-    assert all(torch.equal(last[key], one) for key, one in load_file(whole.outputs["weights"]).items())
+    weights = load_file(stages[0].outputs["weights"])
+    assert all(torch.equal(one[key], weight) for key, weight in weights.items()), "the last snapshot"
 
 
 FIRST_STAGE: dict[str, Any] = {
@@ -158,54 +160,50 @@ FIRST_STAGE: dict[str, Any] = {
         ("kl", {}),
     ],
 )
-def test_an_autoencoder_of_each_other_family_killed_ends_with_the_same_bits(
+def test_a_killed_autoencoder_of_another_family_ends_with_the_same_bits(
     tmp_path: Path, tiny_images: Path, family: str, codebook: dict[str, Any]
 ) -> None:
-    """With restarts of codebook entries all the way, averages, flips and the adaptive adversary."""
+    """With continual restarts of codebook entries, an EMA, flips and the adaptive adversary."""
     steps = 100
     training = {"images": 4 * steps, "batch": 4, "learning_rate": 1e-3, "flip": True, "ema_half_life_images": 50}
     settings = FIRST_STAGE | {"family": family, "training": training} | codebook
-    job = {"autoencoder": settings, "seed": 3}
-    inputs = {"images": tiny_images}
-    stages = [Stage(tmp_path / name, "pipeline.train_autoencoder", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
+    check_resume(tmp_path, "pipeline.train_autoencoder", {"autoencoder": settings}, {"images": tiny_images}, steps)
 
 
-@pytest.mark.parametrize(
-    ("family", "steps"), [("diffusion", 200), ("stylegan2", 120), ("ddpm", 100), ("imagebart", 200)]
-)
-def test_a_generator_killed_ends_with_the_same_bits(
-    tmp_path: Path,
-    tiny_images: Path,
-    tiny_autoencoder: Any,
-    tiny_diffusion: Any,
-    tiny_stylegan2: Any,
-    tiny_imagebart: Any,
-    family: str,
-    steps: int,
+EXECUTION = {"save_every_s": SAVE_EVERY_S}
+
+
+@pytest.mark.parametrize(("family", "steps"), [("stylegan2", 120), ("ddpm", 100)])
+def test_a_killed_generator_of_images_ends_with_the_same_bits(
+    tmp_path: Path, tiny_images: Path, tiny_stylegan2: Any, tiny_diffusion: Any, family: str, steps: int
 ) -> None:
-    """With both lazy penalties, a ramp of the EMA and style mixing (StyleGAN2), and flips of images."""
-    often = {"save_every_s": SAVE_EVERY_S}
-    inputs = {"images": tiny_images}
-    if family in ("diffusion", "imagebart"):  # on random codes of an untrained autoencoder
-        bright = Autoencoder.model_validate(tiny_autoencoder())
-        six = {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": 6}}
-        autoencoder = bright if family == "diffusion" else VQGAN.model_validate(FIRST_STAGE | six)
-        inputs = {name: tmp_path / f"{name}.safetensors" for name in ("codes", "autoencoder")}
-        save_autoencoder(inputs["autoencoder"], make_autoencoder(autoencoder, 32, 1), autoencoder, 32, 1)
-        write_codes(inputs["codes"], torch.randn(30, 2, 4, 4) if family == "imagebart" else torch.rand(30, 2, 4, 4))
-    match family:
-        case "stylegan2":
-            training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
-            settings = tiny_stylegan2(training=training, execution=often)
-        case "imagebart":
-            settings = tiny_imagebart(codebook_size=6, training={"steps": steps}, execution=often)
-        case "ddpm":
-            like = tiny_diffusion(training={"steps": steps, "flip": True}, execution=often)
-            settings = like | {"family": "ddpm", "dataset": "any", "autoencoder": None}
-        case _:
-            settings = tiny_diffusion(training={"steps": steps}, execution=often)
-    kind = "diffusion" if family == "diffusion" else "generator"
-    job = {kind: settings, "seed": 3}
-    stages = [Stage(tmp_path / name, f"pipeline.train_{kind}", job, **inputs) for name in ("whole", "killed")]
-    check_resume(*stages, steps=steps)
+    """StyleGAN2 with both lazy penalties, flips, an EMA ramp and style mixing; DDPM with flips."""
+    if family == "stylegan2":
+        training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
+        settings = tiny_stylegan2(training=training, execution=EXECUTION)
+    else:
+        settings = tiny_diffusion(training={"steps": steps, "flip": True}, execution=EXECUTION)
+        settings |= {"family": "ddpm", "dataset": "any", "autoencoder": None}
+    check_resume(tmp_path, "pipeline.train_generator", {"generator": settings}, {"images": tiny_images}, steps)
+
+
+@pytest.mark.parametrize("family", ["diffusion", "imagebart"])
+def test_a_killed_generator_of_codes_ends_with_the_same_bits(
+    tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_imagebart: Any, family: str
+) -> None:
+    """A diffusion model on BRIGHT's codes, ImageBART on those of VQGAN; both autoencoders are untrained."""
+    steps, channels = 200, 2
+    of_training = {"training": {"steps": steps}, "execution": EXECUTION}
+    if family == "diffusion":
+        decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
+        module, job = "pipeline.train_diffusion", {"diffusion": tiny_diffusion(**of_training)}
+        codes = torch.rand(30, channels, 4, 4)
+    else:
+        changes = {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": 6}}
+        decoder = VQGAN.model_validate(FIRST_STAGE | changes)
+        module, job = "pipeline.train_generator", {"generator": tiny_imagebart(codebook_size=6, **of_training)}
+        codes = torch.randn(30, channels, 4, 4)
+    inputs = {name: tmp_path / f"{name}.safetensors" for name in ("codes", "autoencoder")}
+    save_autoencoder(inputs["autoencoder"], make_autoencoder(decoder, 32, 1), decoder, 32, 1)
+    write_codes(inputs["codes"], codes)
+    check_resume(tmp_path, module, job, inputs, steps)

@@ -183,7 +183,7 @@ def test_a_problem_that_entries_take_over_is_told_once() -> None:
     assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
 
 
-def test_like_takes_over_all_keys_and_changes_the_named_ones() -> None:
+def test_like_takes_over_all_keys_and_leaves_the_given_values_alone() -> None:
     config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
     config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}
     config["autoencoders"]["third"] = {"like": "second", "seed": 1}
@@ -191,9 +191,6 @@ def test_like_takes_over_all_keys_and_changes_the_named_ones() -> None:
     third = loaded.autoencoders["third"]
     assert (third.training.batch, third.training.images, third.seed) == (8, 400, 1)
     assert loaded.autoencoders["main"].training.batch == 4
-
-
-def test_loading_leaves_the_given_values_alone() -> None:
     config = changed("autoencoders.second", {"like": "main"})
     before = copy.deepcopy(config)
     load_config(config)

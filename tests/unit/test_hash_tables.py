@@ -73,50 +73,26 @@ def slow_features(tables, code):
     return output + stacked.permute(0, 1, 4, 2, 3)
 
 
-def test_resolutions_from_4_to_64_are_the_papers():
+def test_levels_of_the_paper() -> None:
+    """The resolutions, exact also where floats miss; the last level is hashed under ngp alone."""
     levels = make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))
-    assert [level.resolution for level in levels] == [
-        4,
-        5,
-        6,
-        7,
-        9,
-        11,
-        13,
-        15,
-        18,
-        22,
-        26,
-        31,
-        37,
-        45,
-        54,
-        64,
-    ]
-
-
-def test_resolutions_from_4_to_32_are_exact_where_floats_miss():
+    exact = [4, 5, 6, 7, 9, 11, 13, 15, 18, 22, 26, 31, 37, 45, 54, 64]
+    assert [level.resolution for level in levels] == exact
     levels = make_levels(table_settings(16, 4, 32, 3, 18, "tcnn"))
     exact = [4, 5, 6, 7, 7, 8, 10, 11, 13, 14, 16, 19, 22, 25, 28, 32]
     assert [level.resolution for level in levels] == exact
     assert [levels[number].scale for number in (0, 5, 10, 15)] == [3, 7, 15, 31]
-
-
-def test_the_last_level_is_hashed_under_ngp_and_dense_under_tcnn():
     assert make_levels(table_settings(16, 4, 64, 3, 18, "ngp"))[-1].hashed
     assert not make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))[-1].hashed
 
 
-def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn():
+def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn_and_none_under_ngp() -> None:
     past = 0
     for level in make_levels(table_settings(16, 4, 64, 3, 18, "tcnn")):
         cell, _ = level.pixel_cells(8)
         beyond = cell + 1 >= level.nodes
         past += int((beyond[:, None] | beyond[None, :]).sum())
     assert past == 45
-
-
-def test_no_ngp_level_reads_past_its_row():
     for level in make_levels(table_settings(16, 4, 64, 3, 18, "ngp")):
         assert level.cells < level.nodes
 

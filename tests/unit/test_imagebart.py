@@ -120,13 +120,10 @@ def test_sampling_token_by_token_draws_from_the_predictions_of_the_whole_sequenc
         assert torch.equal(draw(model.reverse[t - 1](found, noisy), chances), found)
 
 
-def test_a_draw_has_the_probabilities_of_its_logits():
+def test_a_draw_has_the_probabilities_of_its_logits_also_at_the_ends() -> None:
     logits = torch.tensor([0.0, 2.0, -1.0, 1.0])
     drawn = draw(logits.expand(100_000, 4), torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(torch.bincount(drawn, minlength=4) / 100_000, logits.softmax(0), atol=5e-3, rtol=0)
-
-
-def test_a_draw_at_the_ends_is_an_index_that_can_be():
     logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]]).expand(2, 4)
     assert draw(logits, torch.tensor([1e-9, 1 - 2**-24])).tolist() == [1, 2]
 

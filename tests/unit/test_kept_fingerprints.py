@@ -82,7 +82,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_nothing_is_written_before_keep_is_called() -> None:
+def test_a_fingerprint_is_kept_and_printed() -> None:
     fingerprints = Fingerprints()
     facts = fingerprints.collection(SOURCE, WHERE, LIST)
     assert (facts["files"], facts["images"]) == (2, {"all": 2})
@@ -93,7 +93,7 @@ def test_nothing_is_written_before_keep_is_called() -> None:
     assert json.loads(path.read_text())["sha256"] == facts["sha256"]
 
 
-def test_what_is_unchanged_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_collection_is_read_once_also_in_a_clone(monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept()
     monkeypatch.setattr(module, "fingerprint", None)
     assert looked() == before
@@ -170,16 +170,13 @@ def test_a_clone_reads_the_images_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looked() == before
 
 
-def test_a_fingerprint_that_git_brought_is_not_taken_for_other_images() -> None:
+def test_a_damaged_or_wrong_fingerprint_is_named() -> None:
     ours = kept()
     (path,) = FINGERPRINTS.iterdir()
     found = read_fingerprint(path)
     assert found is not None
     write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))
     assert looked()["sha256"] == ours["sha256"]
-
-
-def test_a_fingerprint_that_is_not_what_was_kept_is_named() -> None:
     ours = kept()
     (path,) = FINGERPRINTS.iterdir()
     path.write_text(path.read_text().replace(ours["sha256"], "0" * 64))
@@ -196,21 +193,18 @@ def test_a_cluster_job_trusts_what_is_kept() -> None:
     assert looked(trusted=True) == before != looked()
 
 
-def test_a_missing_list_leaves_what_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_list_is_part_of_the_fingerprint_and_kept_if_missing(caplog: pytest.LogCaptureFixture) -> None:
+    before = kept()
+    LIST.write_text("a/1.png\n")
+    after = kept()
+    assert after["list"] != before["list"]
+    assert after | {"list": None} == before | {"list": None}
     before = kept()
     LIST.unlink()
     assert kept() == before
     (line,) = lines(caplog)
     assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
     assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
-
-
-def test_a_changed_list_changes_nothing_but_itself() -> None:
-    before = kept()
-    LIST.write_text("a/1.png\n")
-    after = kept()
-    assert after["list"] != before["list"]
-    assert after | {"list": None} == before | {"list": None}
 
 
 @pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"])

@@ -149,16 +149,13 @@ def test_bytes_of_weights_and_codes(tiny_autoencoder: Any) -> None:
     assert found["tables"] < found["decoding"]
 
 
-def test_models_take_turns_and_the_first_round_is_not_timed() -> None:
+def test_models_take_turns_after_an_untimed_round_and_rates_are_medians() -> None:
     order: list[int] = []
     ticks = iter(range(1000))
     seconds = take_turns([lambda: order.append(0), lambda: order.append(1), lambda: order.append(2)], 3,
                          clock=lambda: float(next(ticks)))  # fmt: skip
     assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2], "each round begins one further"
     assert [len(one) for one in seconds] == [3, 3, 3]
-
-
-def test_images_per_second_are_a_median_between_slowest_and_fastest() -> None:
     assert images_per_second([2.0, 0.5, 1.0], batch=8) == {"median": 8.0, "low": 4.0, "high": 16.0}
 
 

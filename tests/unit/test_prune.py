@@ -34,12 +34,16 @@ def complete(seed: int) -> bool:
     return all(job.complete for job in tiny_plan(tiny_values() | {"seed": seed})(planned).values())
 
 
-def test_what_any_of_the_configs_uses_is_not_listed(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_of_the_configs_are_not_listed(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.prune([TINY, other])
+    assert capsys.readouterr().out == "nothing to remove\n"
+    folder = tiny_plan()(autoencoder, "main").folder
+    folder.rename(folder.with_name(f"first-{folder.name.rpartition('-')[2]}"))
     command.prune([TINY, other])
     assert capsys.readouterr().out == "nothing to remove\n"
 
 
-def test_the_list_has_sizes_and_removes_nothing(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_removes_nothing_nor_does_yes_during_a_run(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = tiny_plan(OTHER)(autoencoder, "main")
     job.work.mkdir(parents=True)
     command.prune([TINY])
@@ -49,6 +53,13 @@ def test_the_list_has_sizes_and_removes_nothing(other: Path, capsys: pytest.Capt
     assert not any("results/store/datasets" in line for line in lines), "both runs have the dataset"
     assert f"in {len(lines)} folders; --yes removes them" in last
     assert complete(1)
+    LOCKS.mkdir(parents=True)
+    (LOCKS / "0.input.lock").touch()
+    with pytest.raises(InputError, match="a run is active here"):
+        command.prune([TINY], yes=True)
+    assert complete(1)
+    command.prune([TINY])
+    assert "--yes removes them" in capsys.readouterr().out
 
 
 def test_yes_removes_what_is_listed_and_its_records(other: Path) -> None:
@@ -89,25 +100,6 @@ def test_saved_states_stay_while_their_training_is_not_done(other: Path, capsys:
     assert not finished.work.exists()
     assert killed.work.exists()
     assert capsys.readouterr().out.splitlines()[-1] == "0 B in 1 folders removed"
-
-
-def test_a_renamed_result_is_its_configs(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tiny_plan()(autoencoder, "main").folder
-    folder.rename(folder.with_name(f"first-{folder.name.rpartition('-')[2]}"))
-    command.prune([TINY, other])
-    assert capsys.readouterr().out == "nothing to remove\n"
-
-
-def test_while_a_run_goes_on_nothing_is_removed_but_the_list_is_told(
-    other: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    LOCKS.mkdir(parents=True)
-    (LOCKS / "0.input.lock").touch()
-    with pytest.raises(InputError, match="a run is active here"):
-        command.prune([TINY], yes=True)
-    assert complete(1)
-    command.prune([TINY])
-    assert "--yes removes them" in capsys.readouterr().out
 
 
 def test_a_config_whose_digests_cannot_be_known_is_refused(other: Path, tmp_path: Path) -> None:

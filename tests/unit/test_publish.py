@@ -34,15 +34,12 @@ def with_seed(seed: int) -> Jobs:
     return tiny_plan(tiny_values() | {"seed": seed})
 
 
-def test_every_place_of_the_view_has_its_copy() -> None:
+def test_a_finished_plan_publishes_each_file_of_its_view_once() -> None:
     jobs = tiny_plan()
     finish(jobs)
     places = {str(path) for path in files()}
     of_the_run = {str(RUN / name) for name in (RECORD, "metrics.json", "config.yaml", "dvc.yaml")}
     assert places - of_the_run == jobs(view).keys()
-
-
-def test_what_is_published_is_all_of_this_config() -> None:
     finish(tiny_plan())
     jobs = tiny_plan()
     shown = publish(jobs, "tiny.yaml")
@@ -121,7 +118,7 @@ def test_earlier_copies_are_told_in_one_line() -> None:
     ]
 
 
-def test_clocks_decide_nothing() -> None:
+def test_content_decides_and_not_clocks() -> None:
     jobs = tiny_plan()
     finish(jobs)
     stored, shown = Path(jobs(tables)["table2"].path("table.md")), RUN / "tables" / "table2.md"
@@ -139,7 +136,12 @@ def test_what_is_as_it_should_be_is_not_written_again() -> None:
     assert {path.stat().st_mtime for path in files()} == {1}
 
 
-def test_while_jobs_are_only_made_nothing_is_written_or_removed() -> None:
+def test_looking_at_a_plan_writes_and_removes_nothing() -> None:
+    jobs = tiny_plan()
+    assert jobs(planned) and jobs(view)
+    assert not list(Path().iterdir())
+    assert publish(jobs, "tiny.yaml") == Published()
+    assert not list(Path().iterdir())
     finish(tiny_plan())
     values = tiny_values()
     del values["tables"]["section34"]
@@ -148,11 +150,3 @@ def test_while_jobs_are_only_made_nothing_is_written_or_removed() -> None:
         assert jobs(planned) and jobs(view)
         assert [job.complete for job in jobs(planned).values()]
     assert {path: path.stat().st_mtime_ns for path in files(Path())} == before
-
-
-def test_nor_is_anything_where_there_is_nothing() -> None:
-    jobs = tiny_plan()
-    assert jobs(planned) and jobs(view)
-    assert not list(Path().iterdir())
-    assert publish(jobs, "tiny.yaml") == Published()
-    assert not list(Path().iterdir())

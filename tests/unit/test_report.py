@@ -102,7 +102,7 @@ def test_a_rows_name_and_its_measured_numbers_stand_before_the_published_ones(pa
     assert rows[1] == cells
 
 
-def test_a_table_says_what_to_look_at_and_a_row_which_entry_of_the_config_it_comes_from(page: Page) -> None:
+def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
     assert re.findall(r'<p class="look">(.*?)</p>', page.source) == [
         "what to look at in table2",
         "what to look at in table5",
@@ -110,6 +110,12 @@ def test_a_table_says_what_to_look_at_and_a_row_which_entry_of_the_config_it_com
     entry = [attrs for tag, attrs in page.tags if tag == "a" and attrs.get("class") == "entry"]
     assert [attrs["href"] for attrs in entry] == ["#autoencoders.main"] * 4, "of measured rows alone"
     assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text["pre"]
+    (reason,) = set(re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL))
+    assert reason == "missing: network x is missing (LPIPS): put x.pth into results/networks"
+    assert "a remark" not in reason
+    assert "BRIGHT <short>" in page.text["th"]
+    assert "<short>" not in page.source
+    assert "table2 & <more>" in page.text["pre"]
 
 
 def test_every_number_of_the_main_result_is_in_a_table_or_a_summary(page: Page) -> None:
@@ -122,28 +128,13 @@ def test_every_number_of_the_main_result_is_in_a_table_or_a_summary(page: Page) 
     assert "1.10 times as far" in header or "1.11 times as far" in header
 
 
-def test_what_is_missing_is_explained_outside_the_folded_notes(page: Page) -> None:
-    (reason,) = set(re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL))
-    assert reason == "missing: network x is missing (LPIPS): put x.pth into results/networks"
-    assert "a remark" not in reason
-
-
-def test_text_from_files_is_escaped(page: Page) -> None:
-    assert "BRIGHT <short>" in page.text["th"]
-    assert "<short>" not in page.source
-    assert "table2 & <more>" in page.text["pre"]
-
-
-def test_costs_are_sums_of_this_runs_records_and_of_the_histories(page: Page) -> None:
+def test_costs_are_sums_and_provenance_names_digests_seeds_and_versions(page: Page) -> None:
     (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
     assert [row[:4] for row in costs[1:]] == [
         ["train autoencoder", "1", "1", "0:01:24"],
         ["generate", "1", "1", "0:01:10"],
     ]
     assert costs[2][5:] == ["0:00:40", "671 MB"]
-
-
-def test_provenance_names_digests_code_seeds_and_versions(page: Page) -> None:
     for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
         assert told in page.source
     assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
@@ -166,7 +157,7 @@ def test_provenance_names_the_results_that_other_versions_made(tmp_path: Path, m
     assert "<summary>2.13.0 in 1 result</summary><code>main-00000000000a</code>" in source
 
 
-def test_the_page_asks_for_nothing_outside(page: Page) -> None:
+def test_the_page_loads_nothing_and_is_accessible(page: Page) -> None:
     for tag, attrs in page.tags:
         for name in ("src", "href", "srcset", "action", "poster", "data"):
             value = attrs.get(name)
@@ -178,9 +169,6 @@ def test_the_page_asks_for_nothing_outside(page: Page) -> None:
     (policy,) = (attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
     assert policy is not None
     assert policy.startswith("default-src 'none'; img-src data:;")
-
-
-def test_images_have_alternative_texts_and_ids_are_unique(page: Page) -> None:
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert len(images) == 2 * 24 + 40 + 2
     assert all(attrs.get("alt") for attrs in images)
@@ -188,16 +176,13 @@ def test_images_have_alternative_texts_and_ids_are_unique(page: Page) -> None:
     assert max(ids.values()) == 1
     targets = {href[1:] for href in page.attributes("a", "href")}
     assert targets <= ids.keys()
-
-
-def test_headings_go_down_one_level_at_a_time(page: Page) -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_each_sample_has_the_neighbours_of_the_csv_with_their_images(page: Page, tmp_path: Path) -> None:
+def test_samples_have_their_neighbours_and_pairs_their_metrics(page: Page, tmp_path: Path) -> None:
     data = viewer_data(page)
     train = ImageArchive(tmp_path / "in" / "train.zip")
     assert len(data["neighbours"]) == 40
@@ -207,9 +192,6 @@ def test_each_sample_has_the_neighbours_of_the_csv_with_their_images(page: Page,
     assert data["neighbours"][10:] == [[]] * 30
     assert data["train"] == {name: image_uri(train.read(index)) for index, name in enumerate(train.names)}
     assert "The first 10 open with their nearest training images" in page.text["p"].replace("\n  ", " ")
-
-
-def test_pairs_carry_the_metrics_of_each_image(page: Page) -> None:
     assert (
         re.findall(r'<span class="words">(.*?)</span>', page.source)
         == ["PSNR~24.50~dB, SSIM~0.875, LPIPS~0.0125".replace("~", UNBROKEN)] * 24

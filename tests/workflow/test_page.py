@@ -1,7 +1,7 @@
-"""The tiny run's page in a browser, from disk and with the network off; and Snakemake's own report.
+"""The tiny run's page in a browser, from disk and without a network; and Snakemake's own report.
 
-BRIGHT_PAGE=results/demo/report.html takes another run's page instead; what counts the tiny run's images or reads its
-files is left out by -k "not samples and not scripts and not latex and not snakemakes".
+BRIGHT_PAGE=results/demo/report.html tests another run's page; -k "not samples and not scripts and not latex and not
+snakemakes" deselects the tests that need the tiny run.
 """
 
 import json
@@ -37,7 +37,7 @@ CUT = "element => Number(getComputedStyle(element).getPropertyValue('--cut').rep
 
 @dataclass
 class Visit:
-    """An opened page, with what it said and asked for."""
+    """An opened page, its console lines and its requests."""
 
     page: Page
     said: list[str] = field(default_factory=list)
@@ -58,12 +58,11 @@ def address(request: pytest.FixtureRequest) -> str:
     """The page, on disk."""
     if page := os.environ.get("BRIGHT_PAGE"):
         return Path(page).resolve().as_uri()
-    tiny_run: Workflow = request.getfixturevalue("tiny_run")
-    return (tiny_run.folder / "results" / "tiny" / "report.html").as_uri()
+    return request.getfixturevalue("tiny_run").path("results/tiny/report.html").as_uri()
 
 
 def visit(browser: Browser, address: str, scheme: str = "light", width: int = DESK) -> Visit:
-    """Open the page with the network off, and keep what it says and asks for."""
+    """Open the page without a network."""
     context = browser.new_context(
         offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )
@@ -78,16 +77,16 @@ def visit(browser: Browser, address: str, scheme: str = "light", width: int = DE
 
 @pytest.fixture
 def opened(browser: Browser, address: str) -> Iterator[Page]:
-    """The page at a desk, in light."""
+    """The page on a wide, light screen; whatever a test does, the console stays empty."""
     opened = visit(browser, address)
     yield opened.page
-    assert opened.said == [], "no line in the console, whatever was done"
+    assert opened.said == []
     opened.page.context.close()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [PHONE, DESK])
-def test_it_opens_from_disk_says_nothing_asks_for_nothing_and_fits(
+def test_it_opens_from_disk_without_messages_requests_or_scrolling(
     browser: Browser, address: str, scheme: str, width: int, tmp_path: Path
 ) -> None:
     opened = visit(browser, address, scheme, width)
@@ -125,9 +124,10 @@ def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -
     box = pair.bounding_box()
     assert box is not None
     assert pair.evaluate(CUT) == 50
-    opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    middle = box["y"] + box["height"] / 2
+    opened.mouse.move(box["x"] + box["width"] / 2, middle)
     opened.mouse.down()
-    opened.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2)
+    opened.mouse.move(box["x"] + 0.2 * box["width"], middle)
     opened.mouse.up()
     moved = pair.evaluate(CUT)
     assert moved == pytest.approx(20, abs=2)
@@ -141,7 +141,7 @@ def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -
 
 
 def write_widest(folder: Path) -> list[str]:
-    """Every table with all that its layout can have, in a row that the paper has too and in one that it has not."""
+    """Every table with all columns of its layout, in a row that the paper has and in one that it has not."""
     inputs = []
     for name, layout in TABLES.items():
         columns, beside = [["Source", ""]], ["published and measured"]
@@ -204,7 +204,10 @@ def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(brow
     page.context.close()
 
 
-def test_a_row_leads_to_its_entry_of_the_config(opened: Page) -> None:
+def test_a_table_says_what_to_look_at_and_a_row_leads_to_its_entry_of_the_config(opened: Page) -> None:
+    looks = opened.locator(".table .look").all_inner_texts()
+    assert len(looks) == opened.locator(".table").count() >= 8
+    assert all(look.endswith(".") for look in looks)
     link = opened.locator("#table2 .entry").first
     entry = link.inner_text()
     link.click()
@@ -213,12 +216,6 @@ def test_a_row_leads_to_its_entry_of_the_config(opened: Page) -> None:
     section, _, name = entry.partition(".")
     assert row.locator("pre").inner_text().startswith(f"{section}:\n  {name}:\n")
     assert opened.evaluate("document.querySelector(':target').id") == entry
-
-
-def test_every_table_says_in_one_line_what_to_look_at(opened: Page) -> None:
-    looks = opened.locator(".table .look").all_inner_texts()
-    assert len(looks) == opened.locator(".table").count() >= 8
-    assert all(look.endswith(".") for look in looks)
 
 
 PLACE = """heading => {
@@ -264,8 +261,7 @@ def test_a_table_copies_as_the_latex_of_its_file(opened: Page, tiny_run: Workflo
     opened.locator("#table2 .copy").click()
     opened.locator("#status", has_text="Copied").wait_for(state="attached")
     copied = opened.evaluate("navigator.clipboard.readText()")
-    latex = (tiny_run.folder / "results" / "tiny" / "tables" / "table2.tex").read_text(encoding="utf-8")
-    assert copied.strip() == latex.strip()
+    assert copied.strip() == tiny_run.text("results/tiny/tables/table2.tex").strip()
 
 
 def test_samples_page_and_open_with_their_neighbours_by_keyboard(opened: Page) -> None:
@@ -297,7 +293,7 @@ def test_samples_page_and_open_with_their_neighbours_by_keyboard(opened: Page) -
     opened.keyboard.press("Escape")
     assert not viewer.is_visible()
     focused = opened.evaluate("document.activeElement.dataset.title")
-    assert focused == "Sample 31", "the focus is on the image that was last seen, and its page is shown"
+    assert focused == "Sample 31", "the last image has the focus, and its page is shown"
     assert opened.locator("#page-number").inner_text() == "24 to 31, page 2 of 2"
 
 
@@ -335,7 +331,7 @@ HOSTILE = """<img src=x onerror="window.ran=1"><script>window.ran=1</script>"'&{
 
 
 def marked(value: Any) -> Any:
-    """A JSON value whose texts have markup behind them, but for those that are no words for people."""
+    """A JSON value with markup behind all texts except identifiers."""
     if isinstance(value, dict):
         return {key: one if key in ("kind", "stage", "code") else marked(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -350,8 +346,7 @@ def test_markup_in_any_text_is_text(browser: Browser, tmp_path: Path) -> None:
         path = folder / f"{name}.json"
         path.write_text(json.dumps(marked(json.loads(path.read_text()))))
     settings = json.loads(made.settings())
-    for key in ("run", "config", "figures", "jobs"):
-        settings[key] = marked(settings[key])
+    settings |= {key: marked(settings[key]) for key in ("run", "config", "figures", "jobs")}
     make_report(json.dumps(settings), tmp_path / "report.html", inputs, tmp_path)
     opened = visit(browser, (tmp_path / "report.html").as_uri())
     assert opened.page.evaluate("window.ran") is None
