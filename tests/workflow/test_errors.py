@@ -17,7 +17,7 @@ WRONG = {
         3,
         "code_size: C_z must be divisible by tables.key_len",
     ),
-    "resolution": ("datasets.tiny.resolution", 48, "resolution: a power of two, such as 256, not 48"),
+    "resolution": ("datasets.tiny.resolution", 48, "resolution: must be a power of two, such as 256, not 48"),
     "unknown like": ("autoencoders.without-noise.like", "nobody", "another entry of `autoencoders`, not 'nobody'"),
     "unknown row": ("tables.table2", ["nobody"], "'nobody' is not under `autoencoders`"),
 }

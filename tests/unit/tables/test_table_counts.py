@@ -34,18 +34,13 @@ def test_counts_at_the_papers_sizes_stand_beside_the_published_ones(built: Built
     assert "0.312" in to_markdown(table), "a small model's counts keep their digits"
 
 
-def test_counts_need_no_training_in_tables_7_and_8(built: Built) -> None:
+def test_counts_stand_beside_published_ones_without_a_training_or_equal_images(built: Built) -> None:
     longer_key = complexity("k2", "lsun_church256", "64x64x4", key_length=2)
     row = row_named(built("table7", longer_key), "k2")
     assert (row["hash_table_params_millions_published"], row["psnr_published"]) == ("30.5", "26.47")
     assert row["psnr_measured"] == "" and row["missing"] == ""
     small = complexity("h32", "lsun_church256", "32x32x8", feature_size=32)
     assert row_named(built("table8", small), "h32")["decoder_params_millions_published"] == "35.1"
-
-
-def test_counts_stand_beside_published_ones_even_where_images_do_not_match(
-    built: Built,
-) -> None:
     few = church("c64", "64x64x4", count=100)
     rows = csv_rows(built("table7", few, complexity("c64", "lsun_church256", "64x64x4")))
     assert [row["source"] for row in rows if row["name"] == "c64"] == [COUNTED, MEASURED]

@@ -193,11 +193,14 @@ def test_numbers_stay_numbers(value: Any, cell: Any) -> None:
     assert no_formula(value) == cell
 
 
-def test_latex_escapes_what_latex_would_read() -> None:
+def test_latex_escapes_its_signs_and_rounded_zero_has_none() -> None:
     assert escape_latex("50% of a_b & c#1 {x} ~ ^ $") == (
         r"50\% of a\_b \& c\#1 \{x\} \textasciitilde{} \textasciicircum{} \$"
     )
     assert escape_latex("\\end") == r"\textbackslash{}end"
+    assert rounded(-0.001, 2) == "0.00"
+    assert rounded(0.0106076, 1, 3) == "0.0106"
+    assert rounded(10.6076, 1, 3) == "10.6"
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 6))
@@ -205,9 +208,3 @@ def test_rounded_differs_by_at_most_half_a_last_digit(value: float, decimals: in
     text = rounded(value, decimals).replace("−", "-")
     assert abs(Decimal(text) - Decimal(value)) <= Decimal(1).scaleb(-decimals) / 2
     assert len(text.partition(".")[2]) == decimals
-
-
-def test_rounded_zero_has_no_sign() -> None:
-    assert rounded(-0.001, 2) == "0.00"
-    assert rounded(0.0106076, 1, 3) == "0.0106"
-    assert rounded(10.6076, 1, 3) == "10.6"

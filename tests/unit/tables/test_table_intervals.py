@@ -10,7 +10,7 @@ HOW = {"frechet_distance_interval": "95%, jackknife over 20 groups", "score_inte
 INTERVALS = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
 
 
-def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Built) -> None:
+def test_an_interval_stands_behind_its_number_and_a_footnote_says_how(built: Built) -> None:
     table = built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW))
     row = row_named(table, "main")
     assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
@@ -20,11 +20,6 @@ def test_an_interval_stands_behind_its_number_and_whole_in_the_csv(built: Built)
     for form in (to_markdown(table), to_latex(table)):
         assert "539.0 [551.2, 581.9]" in form and "3.46 [3.10, 3.90]" in form
         assert "0.512" in form and "0.512 [" not in form
-
-
-def test_a_footnote_says_how_the_intervals_were_made_and_only_where_there_are_some(
-    built: Built,
-) -> None:
     notes = footnotes(built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW)))
     assert [note for note in notes if note.startswith("[low, high]")] == [
         "[low, high] is an interval of the number before it: frechet distance 95%, jackknife over 20 groups;"
@@ -54,7 +49,7 @@ def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_re
     assert "FID (clean-fid) ↓" not in text and f"missing: {note}" in text
 
 
-def test_distances_of_reconstructions_stand_beside_table_2(built: Built) -> None:
+def test_distances_of_reconstructions_stand_in_table_2_beside_published_rows(built: Built) -> None:
     spaces = ("inception", "inception_clean", "efficientnet_lite0")
     table = built("table2", reconstruction("main"), *[reconstruction_distance("main", space) for space in spaces])
     row = row_named(table, "main")
@@ -65,16 +60,8 @@ def test_distances_of_reconstructions_stand_beside_table_2(built: Built) -> None
     for heading in ("rFID ↓ measured", "rFID (clean-fid) ↓ measured", "rFD (EfficientNet-Lite0) ↓ measured"):
         assert heading in header
     assert "87.65 [80.00, 95.00]" in to_markdown(table)
-
-
-def test_a_distance_of_reconstructions_keeps_the_row_beside_its_published_one(built: Built) -> None:
     distance = reconstruction_distance("c", "inception", dataset="lsun_church256", code_size="64x64x4")
     assert row_named(built("table2", church("c", "64x64x4"), distance), "c")["source"] == BOTH
-
-
-def test_a_distance_of_reconstructions_only_some_rows_have_is_missing_from_the_others(
-    built: Built,
-) -> None:
     table = built("table2", reconstruction("a"), reconstruction_distance("a", "inception"), reconstruction("b"))
     assert "rfid_clean" in row_named(table, "a")["missing"]
     [line] = [line for line in to_markdown(table).splitlines() if line.startswith("| measured") and "87.65" not in line]

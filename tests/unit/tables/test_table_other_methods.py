@@ -43,22 +43,16 @@ WITHOUT_KEY_CODES: dict[str, Any] = dict.fromkeys(("key_length", "feature_size",
 WITHOUT_TABLES = {"hash_tables.ngp": None, "hash_tables.tcnn": None}
 
 
-def test_a_measured_vqgan_stands_beside_its_published_reconstruction(built: Built) -> None:
+def test_measured_first_stages_stand_beside_their_published_rows(built: Built) -> None:
     vqgan = church("vqgan", "32x32", method="VQGAN", **WITHOUT_KEY_CODES)
     row = row_named(built("table2", vqgan, church("bright", "32x32x4")), "vqgan")
     assert (row["source"], row["method"], row["psnr_published"]) == (BOTH, "VQGAN", "19.81")
     assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
-
-
-def test_a_vqgan_has_no_hash_tables_and_misses_none(built: Built) -> None:
     counts = complexity("vqgan", "ffhq256", "16x16", WITHOUT_TABLES, method="VQGAN", **WITHOUT_KEY_CODES)
     row = row_named(built("table3", counts), "vqgan")
     assert (row["source"], row["decoder_params_millions_published"]) == (COUNTED, "42.5")
     assert row["hash_table_params_millions_measured_ngp"] == "" and row["decoder_params_millions_measured"]
     assert row["missing"] == ""
-
-
-def test_a_measured_rq_vae_on_ffhq_needs_the_published_validation_images(built: Built) -> None:
     few, all_images = (
         reconstruction("rq", "ffhq256", count, method="RQ-VAE", code_size="16x16x4", **WITHOUT_KEY_CODES)
         for count in (1000, 10_000)

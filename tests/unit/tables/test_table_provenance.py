@@ -19,7 +19,7 @@ PROVENANCE = {
 }
 
 
-def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Built) -> None:
+def test_a_row_names_its_origins_and_one_footnote_the_digests(built: Built) -> None:
     summaries = [reconstruction(name) for name in ("main", "main#1", "other")]
     table = built("table2", *summaries, training_seeds=[0, 1], provenance=PROVENANCE)
     made = json.loads(row_named(table, "main")["provenance"])
@@ -28,9 +28,6 @@ def test_a_row_names_its_summaries_weights_data_code_and_seeds(built: Built) -> 
     assert (made["data_sha256"], made["seed"], made["training_seeds"]) == ("ef" * 32, 7, [0, 1])
     assert made["code"] == PROVENANCE["code"]
     assert json.loads(row_named(table, "other")["provenance"])["weights"] == PROVENANCE["weights"]["other"]
-
-
-def test_one_footnote_has_the_digests_and_says_how_to_expand_them(built: Built) -> None:
     notes = footnotes(built("table2", reconstruction("main"), provenance=PROVENANCE))
     [note] = [note for note in notes if note.startswith("Provenance: ")]
     for told in (

@@ -11,21 +11,15 @@ from pipeline.tables.display_table import read_display
 from pipeline.tables.render import to_json
 
 
-def test_it_names_the_columns_by_their_arrows_and_what_tells_rows_apart(built: Built) -> None:
+def test_the_line_of_what_to_look_at_names_or_counts_the_columns(built: Built) -> None:
     told = look(built("table2", reconstruction("main"), church("c", "32x32x8")))
     assert told == (
         "Rows of one dataset, by Method and Code size: lower is better in LPIPS and LPIPS-VGG;"
         " higher is better in SSIM and PSNR (dB)."
     )
-
-
-def test_counts_without_an_arrow_are_costs(built: Built) -> None:
     told = look(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
     assert told.endswith("; less is cheaper in Hash tables (M), Decoder (M) and Decoding GFLOPs.")
     assert "C_key" in told
-
-
-def test_many_columns_are_counted(built: Built) -> None:
     told = look(built("table5", generation("main", "efficientnet_lite0")))
     assert "lower is better in FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
     assert told.endswith("higher is better in IS, Precision, Recall and 7 more.")

@@ -40,30 +40,24 @@ def test_a_cell_is_mean_and_deviation_over_seeds_and_the_csv_says_how_many(built
     assert len([row for row in csv_rows(table) if row["name"]]) == 1
 
 
-def test_one_seed_leaves_table_and_columns_as_they_are(built: Built) -> None:
+def test_tables_of_one_seed_and_counts_have_no_columns_of_seeds(built: Built) -> None:
     table = built("table2", reconstruction("main"))
     assert not [column for column in table.frame if "seed" in column]
     assert "training seed" not in to_markdown(table)
     assert "23.81 ± 4.25" in to_markdown(table)
-
-
-def test_the_deviation_over_images_is_pooled_over_seeds(built: Built) -> None:
-    summaries = [with_psnr("main", 24.0, std=1.0), with_psnr("main#1", 24.0, std=3.0)]
-    row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "main")
-    assert float(row["psnr_measured_std"]) == pytest.approx(5**0.5)
-
-
-def test_differences_are_taken_from_the_mean(built: Built) -> None:
-    summaries = [church(name, "64x64x4", numbers={"psnr": psnr}) for name, psnr in (("c", 26.0), ("c#1", 27.0))]
-    row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "c")
-    assert row["source"] == BOTH and float(differences(row)["psnr_difference"]) == pytest.approx(26.5 - 26.34)
-
-
-def test_counts_are_of_no_seed(built: Built) -> None:
     counts = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
     table = built("table7", *of_seeds("main", PSNR), counts, training_seeds=SEEDS)
     assert "hash_table_params_millions_measured_seeds" not in table.frame
     assert float(row_named(table, "main")["decoder_params_millions_measured"]) == 9.612345
+
+
+def test_deviations_are_pooled_and_differences_taken_from_the_mean(built: Built) -> None:
+    summaries = [with_psnr("main", 24.0, std=1.0), with_psnr("main#1", 24.0, std=3.0)]
+    row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "main")
+    assert float(row["psnr_measured_std"]) == pytest.approx(5**0.5)
+    summaries = [church(name, "64x64x4", numbers={"psnr": psnr}) for name, psnr in (("c", 26.0), ("c#1", 27.0))]
+    row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "c")
+    assert row["source"] == BOTH and float(differences(row)["psnr_difference"]) == pytest.approx(26.5 - 26.34)
 
 
 def test_what_one_seed_alone_has_keeps_its_interval(built: Built) -> None:
@@ -77,17 +71,11 @@ def test_what_one_seed_alone_has_keeps_its_interval(built: Built) -> None:
     assert "539.0 [500.0, 600.0]" in to_markdown(table) and "539.0 ± 0.0 " in to_markdown(table)
 
 
-def test_seeds_measured_by_two_protocols_stop(built: Built) -> None:
+def test_summaries_of_other_seeds_protocols_or_models_stop(built: Built) -> None:
     other = generation("main#1", "efficientnet_lite0", protocol={"count": 500})
     with pytest.raises(InputError, match=r"rows 'main' and 'main#1' have two protocols: count 1000 and 500"):
         built("table5", generation("main", "efficientnet_lite0"), other, training_seeds=[0, 1])
-
-
-def test_seeds_of_two_models_stop(built: Built) -> None:
     with pytest.raises(InputError, match=r"summaries of 'main': code_size is '8x8x4' in one and '4x4x8'"):
         built("table2", reconstruction("main"), reconstruction("main#1", code_size="4x4x8"), training_seeds=[0, 1])
-
-
-def test_a_seed_that_the_table_does_not_have_is_none_of_its_rows(built: Built) -> None:
     with pytest.raises(InputError, match=r"'main#5' is none of the table's rows \(main\)"):
         built("table2", reconstruction("main"), reconstruction("main#5"), training_seeds=[0, 1])
