@@ -1,4 +1,4 @@
-"""The page of a run: everything that it made for people to look at, in one HTML file."""
+"""The page of a run: all results that people look at, in one HTML file."""
 
 import hashlib
 from functools import cache
@@ -19,9 +19,7 @@ from pipeline.stages.generation import diffusion, generator, samples
 from pipeline.stages.tables import tables
 
 SAMPLES = 480
-"""The first so many of a sample set can be paged."""
-KINDS = {"autoencoders": "autoencoder", "diffusions": "diffusion", "generators": "generator"}
-"""What one entry of a section is called, where that is not the section's own name."""
+"""The page has at most this many images of a sample set."""
 TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
 
 
@@ -43,15 +41,15 @@ class JobRow(Section):
     seed: int | None = None
 
 
-class ShownSamples(Section):
-    """The sample set that can be paged."""
+class PageSamples(Section):
+    """The sample set that the page shows."""
 
     name: str
     count: int = Field(ge=1, description="How many images the whole set has.")
 
 
-class ShownFigure(Section):
-    """A figure as the page shows it."""
+class FigureWords(Section):
+    """The words of a figure."""
 
     title: str
     caption: str
@@ -65,8 +63,8 @@ class ReportJob(Section):
         {}, description="The config's keys that differ from their defaults and can change a number."
     )
     models: list[ModelRow] = Field([], description="Models and sample sets, in the config's order.")
-    samples: ShownSamples | None = Field(None, description="The sample set that can be paged.")
-    figures: dict[str, ShownFigure] = Field({}, description="Figures by name.")
+    samples: PageSamples | None = Field(None, description="The sample set shown.")
+    figures: dict[str, FigureWords] = Field({}, description="Figures by name.")
     jobs: list[JobRow] = Field([], description="All jobs behind the page.")
 
 
@@ -81,16 +79,16 @@ MAKE_REPORT = Stage(
 
 
 def shown_results(jobs: Jobs) -> list[Job]:
-    """What a run makes for people to look at beside the page: tables, figures, and sample sets, scored or not."""
+    """The results for people besides the page: tables, figures, and sample sets, scored or not."""
     return [job for stage in all_stages().values() if stage is not MAKE_REPORT for job in stage.shown(jobs)]
 
 
 def page(jobs: Jobs) -> Job:
-    """The page: its inputs by name, and what it says of the run."""
+    """The job of the page: its inputs by name, and the facts about the run."""
     order = list(all_stages())
     behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
     chosen = shown_samples(jobs)
-    shown = [*_results(jobs), *_pictures(jobs, chosen), *_histories(jobs, behind), *_facts(behind)]
+    shown = _results(jobs, chosen, behind)
     settings: dict[str, Any] = {
         "run": jobs.config.run,
         "config": numerical_keys(jobs),
@@ -102,7 +100,7 @@ def page(jobs: Jobs) -> Job:
             for job in behind
         ],
     }
-    # Folders are found by their digests: what stands before those, here or elsewhere, makes no other page.
+    # A folder is found by its digest, so the readable part of its name does not change the page.
     numerical = ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]}
     return jobs.job(
         MAKE_REPORT,
@@ -116,34 +114,39 @@ def page(jobs: Jobs) -> Job:
     )
 
 
-def _results(jobs: Jobs) -> Data:
-    parts = (("table", "table.json"), ("latex", "table.tex"))
-    shown = [(f"{what}:{name}", job[file]) for name, job in jobs(tables).items() for what, file in parts]
-    return shown + [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
-
-
-def _pictures(jobs: Jobs, chosen: str | None) -> Data:
-    """Reconstructions of the models that Figure 6 compares, first samples, and their neighbours."""
+def _results(jobs: Jobs, chosen: str | None, behind: list[Job]) -> Data:
+    """The results that the page shows: tables, figures, images, histories, manifests and summaries."""
     shown: Data = []
+    for name, job in jobs(tables).items():
+        shown += [(f"table:{name}", job["table.json"]), (f"latex:{name}", job["table.tex"])]
+    shown += [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
     if compared := compared_models(jobs):
-        shown += pairs(jobs, compared)
-        shown += [
-            (f"per_image:{name.partition(':')[2]}", file.job["per_image.csv"])
-            for name, file in shown
-            if name != "validation"
-        ]
+        compared_pairs = pairs(jobs, compared)
+        shown += compared_pairs
+        made = [(name.partition(":")[2], file.job) for name, file in compared_pairs if name != "validation"]
+        shown += [(f"per_image:{name}", job["per_image.csv"]) for name, job in made]
     if chosen is not None:
-        made, settings = jobs(samples, chosen), jobs.config.samples[chosen]
-        shown += [("samples", made[file]) for file in made.files[: -(-SAMPLES // settings.shard)]]
+        sample_set, settings = jobs(samples, chosen), jobs.config.samples[chosen]
+        shown += [("samples", sample_set[file]) for file in sample_set.files[: -(-SAMPLES // settings.shard)]]
         if "fig09" in jobs(figures):
-            near, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(settings))
-            shown += [("neighbours", near["neighbours.csv"]), ("neighbours_summary", near["summary.json"])]
+            nearest, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(settings))
+            shown += [("neighbours", nearest["neighbours.csv"]), ("neighbours_summary", nearest["summary.json"])]
             shown.append(("train", data["train.zip"]))
-    return shown
+    # One history for each training of the first training seed, under the first of its names.
+    planned, histories = {job.key for job in behind}, dict[tuple[str, str], tuple[str, Output]]()
+    for kind, name, job in jobs(trainings):
+        if job.key in planned and job.jobs is jobs:
+            histories.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
+    shown += histories.values()
+    for job in behind:
+        if job.stage is PREPARE_DATASET:
+            shown.append((f"manifest:{job.settings['name']}", job["manifest.json"]))
+    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
+    return shown + [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
 
 
 def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
-    """The config's trainings: kind of model, its name (a further training seed's ends with it), its job."""
+    """The config's trainings: kind of model, name (with the suffix of a further training seed), job."""
     return [
         (kind, f"{name}{of_seed.suffix}", job)
         for _, of_seed in jobs.every_seed
@@ -157,50 +160,24 @@ def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
     ]
 
 
-def _histories(jobs: Jobs, behind: list[Job]) -> Data:
-    """One for each training of the first training seed, under the first of its names."""
-    planned, once = {job.key for job in behind}, dict[tuple[str, str], tuple[str, Output]]()
-    for kind, name, job in jobs(trainings):
-        if job.key in planned and job.jobs is jobs:
-            once.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
-    return list(once.values())
-
-
-def _facts(behind: list[Job]) -> Data:
-    """Manifests of the datasets, and the summaries that tell versions and networks."""
-    manifests = [
-        (f"manifest:{job.settings['name']}", job["manifest.json"]) for job in behind if job.stage is PREPARE_DATASET
-    ]
-    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
-    return manifests + [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
-
-
 def models(jobs: Jobs) -> list[dict[str, str]]:
     """Models and sample sets in words."""
     config = jobs.config
-    told = [
-        (
-            "autoencoders",
-            name,
-            f"{one.family} {one.code_size} on {one.dataset}, {one.training.images:,} training images",
-        )
-        for name, one in config.autoencoders.items()
-    ]
-    told += [
-        ("diffusions", name, f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps")
-        for name, denoiser in config.diffusions.items()
-    ]
+    facts: dict[tuple[str, str], str] = {}
+    for name, model in config.autoencoders.items():
+        trained = f"{model.training.images:,} training images"
+        facts["autoencoder", name] = f"{model.family} {model.code_size} on {model.dataset}, {trained}"
+    for name, denoiser in config.diffusions.items():
+        facts["diffusion", name] = f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps"
     for name, made in config.generators.items():
         on = made.dataset or f"the codes of {made.autoencoder}"
-        facts = f"{generator_family(made.family).method} on {on}, batches of {made.training.batch}"
-        told.append(("generators", name, facts))
-    told += [
-        ("samples", name, f"{images.kind.replace('_', ' ')}, {images.count:,} images")
-        for name, images in config.samples.items()
-    ]
+        method = generator_family(made.family).method
+        facts["generator", name] = f"{method} on {on}, batches of {made.training.batch}"
+    for name, images in config.samples.items():
+        facts["samples", name] = f"{images.kind.replace('_', ' ')}, {images.count:,} images"
     return [
-        {"kind": KINDS.get(section, section), "name": name, "entry": f"{section}.{name}", "facts": facts}
-        for section, name, facts in told
+        {"kind": kind, "name": name, "entry": f"{kind.removesuffix('s')}s.{name}", "facts": words}
+        for (kind, name), words in facts.items()
     ]
 
 
@@ -212,9 +189,10 @@ def numerical_keys(jobs: Jobs) -> dict[str, Any]:
 
 
 def _kept(written: Any, part: Any) -> Any:
+    """The written values without operational keys, at every depth."""
     if isinstance(part, Section):
-        apart = part.operational()
-        return {key: _kept(value, getattr(part, key)) for key, value in written.items() if key not in apart}
+        operational = part.operational()
+        return {key: _kept(value, getattr(part, key)) for key, value in written.items() if key not in operational}
     if isinstance(part, dict):
         return {key: _kept(value, part[key]) for key, value in written.items()}
     return written
@@ -222,6 +200,6 @@ def _kept(written: Any, part: Any) -> Any:
 
 @cache
 def page_digest() -> str:
-    """The digest of what the page is made of beside code: templates, style, script."""
+    """The digest of the page's templates, style and script."""
     text = "".join(file.name + file.read_text(encoding="utf-8") for file in sorted(TEMPLATES.iterdir()))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,18 +1,17 @@
-"""Studies: the same search for training settings for several autoencoders, on images kept from their training."""
+"""Studies: the same search for training settings for several autoencoders, on images held out from their training."""
 
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 from pydantic import Field
 
-from pipeline.config.root import Config
 from pipeline.settings.fields import Section
-from pipeline.settings.study import Study
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Inputs, Job, Jobs, Stage
 
 
 class Trial(Section):
-    """A trial: an entry with some keys of its training changed, and its number among that entry's trials."""
+    """An entry with some keys of its training changed, and the trial's number among those of the entry."""
 
     entry: str = Field(description="The name under `autoencoders`.")
     number: int
@@ -20,7 +19,7 @@ class Trial(Section):
 
 
 class StudyJob(Section):
-    """The record of one study, from the per-image metrics `ENTRY.NUMBER` (`ENTRY.NUMBER#SEED`) of its trials."""
+    """The table of one study, from the per-image metrics `ENTRY.NUMBER#SEED` of its trials."""
 
     name: str = Field(description="The study's name in the config.")
     table: str = Field(description="The name of the table of its trials.")
@@ -47,7 +46,7 @@ STUDY_CAPTION = (
 
 
 def table_name(study: str) -> str:
-    """Of the table of a study's trials, as of a target."""
+    """The name of a study's table, which is also a target."""
     return f"study_{study}"
 
 
@@ -56,64 +55,38 @@ def studies(jobs: Jobs) -> dict[str, Job]:
     return {table_name(name): jobs(study, name) for name in jobs.config.studies}
 
 
-class Measured(NamedTuple):
-    """A trial with one training seed, and its name among the entries of the config that has all of them."""
-
-    trial: Trial
-    seed: int
-    place: str
-
-    @property
-    def name(self) -> str:
-        """As the study's stage is told it."""
-        return f"{self.trial.entry}.{self.trial.number}#{self.seed}"
-
-
-def trials(wanted: Study, name: str) -> list[Measured]:
-    """Every trial of a study with every seed."""
-    found = [
+def study(jobs: Jobs, name: str) -> Job:
+    """The job that compares the trials of a study, which are ordinary entries of an expanded config."""
+    config, wanted = jobs.config, jobs.config.studies[name]
+    data = config.autoencoders[wanted.autoencoders[0]].dataset
+    split = config.datasets[data].split.model_copy(update={"tuning": wanted.tuning})
+    tuned = f"{data}.tuning{wanted.tuning}"  # its validation images are the tuning images
+    trials = [
         Trial(entry=entry, number=number, changes=changes)
         for entry in wanted.autoencoders
         for number, changes in enumerate(wanted.grid.combinations())
     ]
-    return [
-        Measured(trial, seed, f"{name}.{trial.entry}.{trial.number}{f'.seed{seed}' if seed else ''}")
-        for trial in found
-        for seed in wanted.seeds
-    ]
-
-
-def with_trials(config: Config, name: str) -> Config:
-    """The config with a study's trials as its autoencoders, on a dataset that has tuning images for validation."""
-    wanted = config.studies[name]
-    data = config.autoencoders[wanted.autoencoders[0]].dataset
-    split = config.datasets[data].split.model_copy(update={"tuning": wanted.tuning})
-    tuned = f"{data}.tuning{wanted.tuning}"
-    entries = {}
-    for trial, seed, place in trials(wanted, name):
+    entries, names = {}, []
+    for trial, seed in product(trials, wanted.seeds):
         entry = config.autoencoders[trial.entry]
         training = entry.training.model_copy(update=trial.changes | {"images": wanted.images})
         changes = {"dataset": tuned, "training": training, "seed": entry.seed + seed}
-        entries[place] = entry.model_copy(update=changes)
+        entries[f"{name}.{trial.entry}.{trial.number}{f'.seed{seed}' if seed else ''}"] = entry.model_copy(
+            update=changes
+        )
+        names.append(f"{trial.entry}.{trial.number}#{seed}")
     datasets = {tuned: config.datasets[data].model_copy(update={"split": split})}
-    return config.model_copy(update={"datasets": datasets, "autoencoders": entries})
-
-
-def study(jobs: Jobs, name: str) -> Job:
-    """The job that compares the trials of a study."""
-    wanted, of_trials = jobs.config.studies[name], jobs.of(with_trials(jobs.config, name))
-    measured = trials(wanted, name)
-    losses = jobs.config.autoencoders[wanted.autoencoders[0]].losses
+    expanded = jobs.of(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
+    losses = config.autoencoders[wanted.autoencoders[0]].losses
     settings = {
         "name": name,
         "table": table_name(name),
-        "trials": [one.trial for one in measured if one.seed == wanted.seeds[0]],
+        "trials": trials,
         "images": wanted.images,
         "tuning": wanted.tuning,
         "l2_weight": losses.l2_weight,
         "perceptual_weight": losses.perceptual_weight,
         "perceptual": losses.perceptual.network,
     }
-    inputs: Inputs = {"trials": [of_trials(reconstruction, one.place)["per_image.csv"] for one in measured]}
-    names = tuple(one.name for one in measured)
-    return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=names)
+    inputs: Inputs = {"trials": [expanded(reconstruction, entry)["per_image.csv"] for entry in entries]}
+    return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=tuple(names))

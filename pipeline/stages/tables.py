@@ -1,4 +1,7 @@
-"""Tables from summaries, each measured number beside the published one; of every training seed."""
+"""Tables from summaries of every training seed, each measured number beside the published one.
+
+The entry of a table (`pipeline/settings/tables.py`) decides which summaries its rows need.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,7 +29,7 @@ from pipeline.stages.autoencoders import (
     reconstruction,
     timed_models,
 )
-from pipeline.stages.common import Inputs, Job, Jobs, Source, Stage, closure
+from pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, prepared
 from pipeline.stages.evaluation import (
     distance_networks,
@@ -43,6 +46,7 @@ from pipeline.stages.studies import studies
 
 CLAIMS = "claims"
 FIRST_ROW = "(the first row)"
+OF_PAPER = "paper: "  # begins the names of rows that are the paper's architectures
 
 
 class TableRow(Section):
@@ -50,22 +54,18 @@ class TableRow(Section):
 
     name: str = Field(description="The name under `autoencoders` or `samples` in the config.")
     dataset: str = Field(description="The name under `datasets` in the config; a difference needs the paper's.")
-    label: str | None = Field(None, description="What stands under Method, if not the summary's own words.")
-    code_size: str | None = Field(
-        None, description="Code size behind a sample set; a difference needs it, where the summary lacks it."
-    )
-    resolution: int | None = Field(
-        None, description="Of the dataset's images; a difference needs it, where the summary lacks it."
-    )
-    variant: str | None = Field(None, description="What its config has otherwise than the first row's, or one above.")
+    label: str | None = Field(None, description="The text under Method, in place of the summary's.")
+    code_size: str | None = Field(None, description="Code size behind a sample set; a difference needs it.")
+    resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
+    variant: str | None = Field(None, description="The config keys that differ from those of another row.")
     prepared: str | None = Field(
-        None, description="How the images got their size, `CROP, FILTER, to RESOLUTION`; likewise."
+        None, description="How the images were resized, `CROP, FILTER, to RESOLUTION`; a difference needs it."
     )
-    model: str | None = Field(None, description="What counts and measurements of decoding speed call its model.")
+    model: str | None = Field(None, description="The model's name in files of several models.")
 
 
 class Provenance(Section):
-    """What the numbers were made from, besides the summaries themselves."""
+    """The origin of the numbers, besides the summaries."""
 
     seed: int | None = Field(None, description="The root seed; counts have none.")
     code: dict[str, str] = Field(description="The digest of the code of each stage behind the table.")
@@ -81,14 +81,14 @@ class TableJob(Section):
     table: str = Field(description="A table's name, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
     counted: list[TableRow] = Field(
-        [], description="Autoencoders without a row: their counts stand beside the published ones that they match."
+        [], description="Autoencoders without a row, whose counts stand beside the published ones that they match."
     )
     training_seeds: list[int] = Field(
         [0],
         description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",
     )
     missing: list[str] = Field([], description="Notes, `METRICS: what is missing: where to put it`.")
-    provenance: Provenance | None = Field(None, description="What the numbers were made from.")
+    provenance: Provenance | None = Field(None, description="The origin of the numbers.")
 
 
 MAKE_TABLE = Stage(
@@ -116,7 +116,7 @@ def caption(table: str) -> str:
 
 
 class Summary(NamedTuple):
-    """A summary file of a job, the row that it is of, and the training seed where that is a further one."""
+    """A summary file of a job, its row, and the training seed if that is a further one."""
 
     row: str
     job: Job
@@ -125,36 +125,34 @@ class Summary(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the table stage is told it."""
+        """The argument of `make_table`."""
         return self.row if self.seed is None else f"{self.row}#{self.seed}"
 
 
 def tables(jobs: Jobs) -> dict[str, Job]:
-    """The job of each table, by the table's name; studies have one each."""
+    """The job of each table, of each study and of the claims, by the table's name."""
     wanted = jobs.config.tables_or_default
     named = tuple(name for name, entry in TABLES.items() if entry.in_paper or wanted.rows_of(name))
-    made = {name: jobs(table, name) for name in named}
-    made |= jobs(studies)
+    made = {name: jobs(table, name) for name in named} | jobs(studies)
     return made | ({CLAIMS: jobs(claims, named)} if wanted.claims else {})
 
 
 def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
     """The claims of the paper's text, recomputed from the other tables."""
-    sources: list[Source] = [jobs(table, name)["table.csv"] for name in names]
+    inputs: Inputs = {"summaries": [jobs(table, name)["table.csv"] for name in names]}
     facts = {"claims": file_digest("claims.yaml")}
-    inputs: Inputs = {"summaries": sources}
     return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)
 
 
 def table(jobs: Jobs, name: str) -> Job:
     """The job that makes a table from the summaries of its rows."""
     found, notes = (_of_samples if TABLES[name].of_samples else _of_models)(jobs, name)
-    # What a training seed does not change comes once.
+    # A summary that no training seed changes comes once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
         "rows": [_row(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
-        "counted": [_of_paper(jobs, row) for row in jobs(_counted, name)],
+        "counted": jobs(_of_paper, name),
         "missing": notes,
         "provenance": _provenance(summaries),
     }
@@ -163,7 +161,7 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
-    # Code and folders behind it are told for people; in its digest are the inputs', or those accepted in their place.
+    # Code and folders in the provenance are for people; the digest has those of the inputs, or of results accepted.
     numerical = TableJob.model_validate(settings).numerical()
     del numerical["provenance"]["code"], numerical["provenance"]["weights"]
     facts = {"published": file_digest("*.csv")}
@@ -192,9 +190,10 @@ def _provenance(summaries: list[Summary]) -> dict[str, Any]:
 
 
 def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
-    """Summaries of rows that are autoencoders, of the kinds that the table's quantities need; notes on missing ones."""
+    """Summaries of rows that are autoencoders, by the kinds of the table's quantities; notes on missing metrics."""
     rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
     found: list[Summary] = []
+    notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
         if "reconstruction" in kinds:
             found += [Summary(row, of_seed(reconstruction, row), seed=seed) for row in rows]
@@ -209,55 +208,22 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
         timed = timed_models(jobs)
         found += [Summary(row, jobs(decoding, timed), "decoding.json") for row in rows if row in timed]
     if "complexity" in kinds:
-        of_paper = jobs(_counted, name)
-        counted = [*rows, *(_of_paper(jobs, row)["name"] for row in of_paper)]
-        found += [Summary(row, jobs(complexity, name, tuple(rows), of_paper), "complexity.json") for row in counted]
-    notes = _missing_distances(jobs, rows) if "reconstruction_distance" in kinds else []
+        of_paper = [row["name"] for row in jobs(_of_paper, name)]
+        counts = jobs(complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
+        found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
+    if "reconstruction_distance" in kinds:
+        measured = set(distance_spaces(jobs, rows))
+        notes = [missing(one) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))]
     if "generation" in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
-        of_samples, missing_too = _scores(jobs, distance_networks(jobs), sets, wanted.count)
-        found, notes = found + of_samples, list(dict.fromkeys([*notes, *missing_too]))
+        scores, missing_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
+        found, notes = found + scores, list(dict.fromkeys([*notes, *missing_scores]))
     return found, notes
 
 
-def _counted(jobs: Jobs, name: str) -> tuple[str, ...]:
-    """The paper's own architectures, whose counts stand beside the published ones in every run, by the paper's config.
-
-    A row of this run has them where architecture and dataset are the paper's.
-    """
-    paper = jobs(paper_config)
-    if paper is None or not ("complexity" in TABLES[name].kinds and TABLES[name].in_paper):
-        return ()
-    known = {_counted_as(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(name)}
-    further = {_counted_as(paper, row): row for row in reversed(getattr(paper.tables_or_default, name))}
-    return tuple(row for key, row in reversed(further.items()) if key not in known)
-
-
-def _counted_as(config: Config, row: str) -> tuple[str, str]:
-    return model_id(config, row), config.autoencoders[row].dataset
-
-
-def _of_paper(jobs: Jobs, row: str) -> dict[str, Any]:
-    """What a table is told of the counts of one of the paper's architectures."""
-    paper = jobs(paper_config)
-    assert paper is not None
-    return {"name": f"paper: {row}", "model": model_id(paper, row), **_images(paper, paper.autoencoders[row].dataset)}
-
-
-def _images(config: Config, name: str) -> dict[str, Any]:
-    """What a row is told of its dataset."""
-    images = config.datasets[name]
-    return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
-
-
-def _missing_distances(jobs: Jobs, rows: list[str]) -> list[str]:
-    there = set(distance_spaces(jobs, rows))
-    return [missing(name) for name in distance_networks(jobs) if not there & set(spaces(jobs, name))]
-
-
 def _of_samples(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
-    """Summaries of rows that are sample sets, and notes on what is missing."""
+    """Summaries of rows that are sample sets, and notes on missing metrics."""
     wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
     return _scores(jobs, jobs.config.evaluation.networks, {row: row for row in wanted.rows}, wanted.count)
 
@@ -265,7 +231,7 @@ def _of_samples(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
 def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
 ) -> tuple[list[Summary], list[str]]:
-    """Summaries of the sample set of each row in these networks, and notes on what is missing."""
+    """Summaries of the sample set of each row in these networks, and notes on missing metrics."""
     found: list[Summary] = []
     notes: dict[str, str] = {}
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
@@ -278,43 +244,60 @@ def _scores(
     return found, list(notes.values())
 
 
+def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
+    """Rows for the paper's own architectures, whose counts stand beside the published ones in every run.
+
+    A row of this run with the paper's architecture and dataset has them instead.
+    """
+    paper = jobs(paper_config)
+    if paper is None or not ("complexity" in TABLES[table].kinds and TABLES[table].in_paper):
+        return []
+
+    def counted(config: Config, row: str) -> tuple[str, str]:
+        return model_id(config, row), config.autoencoders[row].dataset
+
+    known = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
+    rows = {counted(paper, row): row for row in reversed(paper.tables_or_default.rows_of(table))}
+    return [
+        {"name": f"{OF_PAPER}{row}", "model": model, **_images(paper, dataset)}
+        for (model, dataset), row in reversed(rows.items())
+        if (model, dataset) not in known
+    ]
+
+
+def _images(config: Config, name: str) -> dict[str, Any]:
+    """The settings of a row about its dataset."""
+    images = config.datasets[name]
+    return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
+
+
 def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
-    """The settings of a row: its dataset, and what its summaries do not say."""
+    """The settings of a row: its dataset, and what its summaries do not contain."""
     config, entry = jobs.config, TABLES[table]
-    if entry.of_samples:
-        model = model_of(jobs, name)
-        named = {"code_size": printed_code_size(config.autoencoders[model])} if model is not None else {}
-        label = _noise_label(jobs, name) if entry.states_noise else _label(jobs, name)
-        named |= {"label": label} if label is not None else {}
-        return {"name": name, **_images(config, config.dataset_of(config.samples[name])), **named}
     autoencoders = config.autoencoders
-    named = {"model": model_id(config, name)} if entry.kinds & {"complexity", "decoding"} else {}
+    if entry.of_samples:
+        row = {"name": name, **_images(config, config.dataset_of(config.samples[name]))}
+        if (model := model_of(jobs, name)) is None:
+            return row | ({"label": name} if entry.states_noise else {})
+        row["code_size"] = printed_code_size(autoencoders[model])
+        settings, family = config.samples[name], autoencoders[model].family
+        codes_of = autoencoder_family(family).method
+        if entry.states_noise:
+            noise = "without" if getattr(autoencoders[model], "code_noise", "none") == "none" else "with"
+            row["label"] = f"{codes_of} (LDM, {noise} noise)"
+        elif isinstance(settings, DiffusionSamples) and family != "bright":
+            row["label"] = f"{method(jobs, settings)} (codes of {codes_of})"
+        return row
+    row = {"name": name, **_images(config, autoencoders[name].dataset)}
+    if entry.kinds & {"complexity", "decoding"}:
+        row["model"] = model_id(config, name)
+    # Where the identity columns do not distinguish two rows, the changed keys of the config do.
     rows = config.tables_or_default.rows_of(table)
-    # Where the identity columns do not distinguish rows, the changed keys of the config do.
     identity = {row: (autoencoders[row].family, traits(autoencoders[row])) for row in rows}
     compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
     base = next(iter(compared[entry.changed_from]), name)
     if name != base:
-        named["variant"] = changes(autoencoders[name], autoencoders[base])
+        row["variant"] = changes(autoencoders[name], autoencoders[base])
     elif entry.changed_from == "first":
-        named["variant"] = FIRST_ROW
-    return {"name": name, **_images(config, autoencoders[name].dataset), **named}
-
-
-def _label(jobs: Jobs, name: str) -> str | None:
-    """The method of latent diffusion on codes that are not BRIGHT's, with the method whose codes they are."""
-    settings, model = jobs.config.samples[name], model_of(jobs, name)
-    if not isinstance(settings, DiffusionSamples) or model is None:
-        return None
-    family = jobs.config.autoencoders[model].family
-    return None if family == "bright" else f"{method(jobs, settings)} (codes of {autoencoder_family(family).method})"
-
-
-def _noise_label(jobs: Jobs, name: str) -> str:
-    """Whether the codes behind a sample set were trained with noise."""
-    model = model_of(jobs, name)
-    if model is None:
-        return name
-    settings = jobs.config.autoencoders[model]
-    with_noise = "without" if getattr(settings, "code_noise", "none") == "none" else "with"
-    return f"{autoencoder_family(settings.family).method} (LDM, {with_noise} noise)"
+        row["variant"] = FIRST_ROW
+    return row
