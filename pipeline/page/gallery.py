@@ -9,15 +9,13 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.figures.images import read_neighbours
 from pipeline.page.pictures import Budget, image_uri
+from pipeline.settings.quantities import RECONSTRUCTION
 from pipeline.stages.page import SAMPLES
 
 PAIRS = 24
 UNBROKEN = "\N{NO-BREAK SPACE}"
-METRICS = {
-    "psnr": ("PSNR", "{:.2f} dB"),
-    "ssim": ("SSIM", "{:.3f}"),
-    "lpips_alex": ("LPIPS", "{:.4f}"),
-}
+METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTRUCTION) if quantity.on_page}
+"""Column of per_image.csv -> its format below an image."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,8 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
 def _metric_words(path: Path, count: int) -> list[str]:
     """Such as `PSNR 24.07 dB, SSIM 0.859` for each of the first images; lines break behind a comma alone."""
     frame = pd.read_csv(path).head(count)
-    known = {column: METRICS[column] for column in METRICS if column in frame}
-    return [
-        ", ".join(
-            f"{label} {form.format(row[column])}".replace(" ", UNBROKEN) for column, (label, form) in known.items()
-        )
-        for _, row in frame.iterrows()
-    ]
+    known = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
+    return [", ".join(form.format(row[column]) for column, form in known.items()) for _, row in frame.iterrows()]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Quantity:
     two_std: bool = False  # shown as mean ± two standard deviations, as the authors' code prints it
     has_interval: bool = False  # shown as number [low, high]
     network: str | None = None
+    on_page: str = ""  # format below an image of the page, such as `PSNR {:.2f} dB`
     significant: int = 0  # at least so many significant digits: small models' counts would round to nothing
 
     @property
@@ -44,17 +45,22 @@ def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
     return tuple(replace(quantity, is_published=False) for quantity in quantities)
 
 
-def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True) -> Quantity:
+def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True, on_page: str = "") -> Quantity:
+    """A metric of each reconstruction."""
     network = metric if metric.startswith("lpips") else None
     return Quantity(
-        key, label, "reconstruction", {"": metric}, published, decimals, has_std=True, two_std=True, network=network
+        *(key, label, "reconstruction", {"": metric}, published, decimals),
+        has_std=True,
+        two_std=True,
+        network=network,
+        on_page=on_page,
     )
 
 
-LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4)
+LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4, on_page="LPIPS {:.4f}")
 LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=False)
-SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4)
-PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2)
+SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
+PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
 
 CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", "reconstruction", {"": "code_bits"}, decimals=0)

@@ -5,6 +5,7 @@ The entry of a table (`pipeline/settings/tables.py`) decides which summaries its
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from pipeline.families import autoencoder_family
 from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
 from pipeline.settings.fields import Section
-from pipeline.settings.tables import TABLES, AutoencoderRows, GenerationRows
+from pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from pipeline.stages.autoencoders import (
     COMPLEXITY,
     MEASURE_DECODING,
@@ -164,13 +165,20 @@ def table(jobs: Jobs, name: str) -> Job:
     # Code and folders in the provenance are for people; the digest has those of the inputs, or of results accepted.
     numerical = TableJob.model_validate(settings).numerical()
     del numerical["provenance"]["code"], numerical["provenance"]["weights"]
-    facts = {"published": file_digest("*.csv")}
+    facts = {"published": file_digest("*.csv"), "entry": _entry_digest(name)}
     return jobs.job(MAKE_TABLE, f"tables.{name}", settings, numerical, inputs=inputs, facts=facts, names=names)
 
 
 def file_digest(pattern: str) -> str:
     """The digest of published files."""
     text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(PUBLISHED.glob(pattern)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _entry_digest(name: str) -> str:
+    """The digest of a table's entry without its caption: code digests exclude the modules of settings."""
+    entry = TABLES[name]
+    text = repr((replace(entry, caption=""), [HEADINGS[key] for key in entry.identity]))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -36,7 +36,7 @@ AGAIN = {
 def follow(root: Path) -> None:
     """Do what the page's code blocks say, in their order."""
     steps = STEP.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(steps) == 5
+    assert len(steps) == 4
     for file, how, name, block in steps:
         path = root / file
         path.write_text(placed(path.read_text(encoding="utf-8"), how, name, block), encoding="utf-8")
