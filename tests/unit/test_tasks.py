@@ -15,20 +15,17 @@ from torch import Tensor
 from torch._dynamo.backends.debugging import aot_eager
 
 from pipeline.base.errors import InputError
-from pipeline.families import parse_autoencoder, parse_generator
+from pipeline.families import generator_family, load, parse_autoencoder, parse_generator
 from pipeline.models.bright import Bright
 from pipeline.models.checkpointing import enable_checkpointing
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.compiling import compile_networks
-from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.batches import TrainingCodes, TrainingImages
-from pipeline.training.ddpm import DDPMTask
 from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.imagebart import ImageBARTTask
 from pipeline.training.loop import Loop, make_accelerator
-from pipeline.training.stylegan2 import StyleGAN2Task
 from pipeline.training.task import TrainingTask
 
 BATCH = 4
@@ -50,58 +47,45 @@ def make(
     tiny_imagebart: Any,
 ) -> Make:
     """A task of a family on little data with these settings of `execution`; everything that draws at random is on."""
+    images = TrainingImages(tiny_images)
     codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
-    def started(task: TrainingTask) -> TrainingTask:
-        task.start(0)
-        return task
-
-    def accelerator(settings: Any) -> Any:
-        AcceleratorState._reset_state(True)
-        return make_accelerator(settings.execution, tmp_path)
-
-    def autoencoder(settings: Any) -> TrainingTask:
-        return started(AutoencoderTask(settings, TrainingImages(tiny_images), None, 0, accelerator(settings)))
-
     def made(family: str, path_weight: float = 2.0, **execution: Any) -> TrainingTask:
-        training: dict[str, Any] = {"batch": BATCH}
+        common: dict[str, Any] = {"training": {"batch": BATCH}, "execution": execution}
+        flips = {"training": {"batch": BATCH, "flip": True}, "execution": execution}
+        decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
         match family:
             case "bright":
                 # Adam amplifies differently rounded gradients that are nearly zero.
                 smooth = {"betas": [0.5, 0.9], "epsilon": 1e-4, "discriminator_epsilon": 1e-4, "learning_rate": 3e-4}
-                flips = training | {"flip": True} | smooth
-                return autoencoder(parse_autoencoder(tiny_autoencoder(training=flips, execution=execution), "bright"))
+                settings: Any = parse_autoencoder(
+                    tiny_autoencoder(**flips | {"training": flips["training"] | smooth}), ""
+                )
             case "vqgan" | "rqvae" | "kl":
-                how = {"training": training | {"epsilon": 1e-4}, "execution": execution, "network": FOUR_LEVELS}
-                alone = {"adversarial": {"kind": "none"}}
-                return autoencoder(small_settings(family, losses=alone, **how))
+                how = common | {"training": {"batch": BATCH, "epsilon": 1e-4}, "network": FOUR_LEVELS}
+                settings = small_settings(family, losses={"adversarial": {"kind": "none"}}, **how)
             case "diffusion":
-                settings: Any = Diffusion.model_validate(tiny_diffusion(training=training, execution=execution))
-                torch.manual_seed(0)
-                data = TrainingCodes(codes, make_autoencoder(Autoencoder.model_validate(tiny_autoencoder()), 32, 1))
-                return started(DiffusionTask(settings, data, 0, accelerator(settings)))
+                settings = Diffusion.model_validate(tiny_diffusion(**common))
             case "ddpm":
                 own = {"family": "ddpm", "dataset": "any", "autoencoder": None}
-                flips = training | {"flip": True}
-                settings = parse_generator(tiny_diffusion(training=flips, execution=execution) | own, "ddpm")
-                return started(DDPMTask(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
+                settings = parse_generator(tiny_diffusion(**flips) | own, "ddpm")
             case "stylegan2":
-                settings = parse_generator(
-                    tiny_stylegan2(
-                        training=training,
-                        execution=execution,
-                        discriminator={"minibatch_deviation": 2},
-                        regularization={"path_weight": path_weight},
-                    ),
-                    "stylegan2",
-                )
-                return started(StyleGAN2Task(settings, TrainingImages(tiny_images), 0, accelerator(settings)))
+                groups, lazy = {"minibatch_deviation": 2}, {"path_weight": path_weight}
+                settings = parse_generator(tiny_stylegan2(**common, discriminator=groups, regularization=lazy), family)
             case _:
-                settings = parse_generator(tiny_imagebart(training=training, execution=execution), "imagebart")
-                vqgan = small_settings("vqgan", code_size="4x4x2", network=FOUR_LEVELS, codebook={"entries": 6})
-                torch.manual_seed(0)
-                data = TrainingCodes(codes, make_autoencoder(vqgan, 32, 1))
-                return started(ImageBARTTask(settings, data, 0, accelerator(settings)))
+                settings = parse_generator(tiny_imagebart(**common), "imagebart")
+                decoder = small_settings("vqgan", code_size="4x4x2", network=FOUR_LEVELS, codebook={"entries": 6})
+        AcceleratorState._reset_state(True)
+        accelerator = make_accelerator(settings.execution, tmp_path)
+        if isinstance(settings, AutoencoderSettings):
+            task: Any = AutoencoderTask(settings, images, None, 0, accelerator)
+        else:
+            torch.manual_seed(0)
+            data = images if settings.autoencoder is None else TrainingCodes(codes, make_autoencoder(decoder, 32, 1))
+            kind = DiffusionTask if family == "diffusion" else load(generator_family(family).task)
+            task = kind(settings, data, 0, accelerator)
+        task.start(0)
+        return task
 
     return made
 
