@@ -71,9 +71,7 @@ rule reconstruct:
     output:
         **outputs(
             "reconstruct",
-            picture=partial(
-                report, caption="../report/pairs.rst", category="Reconstructions"
-            ),
+            picture=in_report("../report/pairs.rst", "Reconstructions"),
         ),
     log:
         "results/logs/reconstruct-{name}-{digest}.log",

@@ -193,6 +193,11 @@ def cached_outputs(stage):
     )
 
 
+def in_report(caption, category, **labels):
+    """A flag for `outputs`: the file is shown in `snakemake --report`."""
+    return partial(report, caption=caption, category=category, labels=labels or None)
+
+
 def arguments(wildcards):
     """The arguments of a job's command: settings, digest of its code, inputs and outputs."""
     return shlex.join(arguments_of(find(wildcards)))

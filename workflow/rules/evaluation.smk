@@ -55,9 +55,7 @@ rule nearest_neighbours:
     output:
         **outputs(
             "nearest_neighbours",
-            figure=partial(
-                report, caption="../report/caption.rst", category="Figures"
-            ),
+            figure=in_report("../report/caption.rst", "Figures"),
         ),
     log:
         "results/logs/nearest_neighbours-{name}-{digest}.log",

@@ -13,12 +13,7 @@ rule make_figure:
     output:
         **outputs(
             "make_figure",
-            png=partial(
-                report,
-                caption="../report/caption.rst",
-                category="Figures",
-                labels={"figure": "{name}"},
-            ),
+            png=in_report("../report/caption.rst", "Figures", figure="{name}"),
         ),
     log:
         "results/logs/make_figure-{name}-{digest}.log",

@@ -13,12 +13,7 @@ rule make_study:
     output:
         **outputs(
             "make_study",
-            csv=partial(
-                report,
-                caption="../report/caption.rst",
-                category="Studies",
-                labels={"study": "{name}"},
-            ),
+            csv=in_report("../report/caption.rst", "Studies", study="{name}"),
         ),
     log:
         "results/logs/make_study-{name}-{digest}.log",

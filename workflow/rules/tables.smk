@@ -13,12 +13,7 @@ rule make_table:
     output:
         **outputs(
             "make_table",
-            csv=partial(
-                report,
-                caption="../report/caption.rst",
-                category="Tables",
-                labels={"table": "{name}"},
-            ),
+            csv=in_report("../report/caption.rst", "Tables", table="{name}"),
         ),
     log:
         "results/logs/make_table-{name}-{digest}.log",
