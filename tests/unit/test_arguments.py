@@ -1,4 +1,4 @@
-"""Commands of jobs with hundreds of rows: what no command line can hold lies in files."""
+"""Commands of jobs with hundreds of rows: arguments too long for a command line are in files."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ MOST_BYTES = 131_072  # Linux' MAX_ARG_STRLEN
 
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """Table 2 of many rows with three training seeds, in a folder of its own."""
+    """Table 2 of many rows with three training seeds, in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     values = tiny_values() | {"training_seeds": [0, 1000, 2000]}
     values["autoencoders"] |= {f"row{index}": {"like": "main", "seed": index + 1} for index in range(ROWS)}
@@ -39,7 +39,7 @@ def pairs(job: Job) -> list[str]:
     return [f"{name}={path}" for name, path in zip(job.names, paths, strict=True)]
 
 
-def test_short_ones_stand_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_arguments_are_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     job = tiny_plan()(tables)["table5"]
     write_arguments([job])
@@ -48,13 +48,15 @@ def test_short_ones_stand_on_the_command_line(tmp_path: Path, monkeypatch: pytes
     assert not job.work.exists()
 
 
-def test_long_ones_stand_in_files_that_the_command_reads(many: Job) -> None:
-    write_arguments([many])
+def test_long_arguments_are_in_files_that_the_start_of_a_run_writes(many: Job) -> None:
     settings, inputs = settings_argument(many), named_arguments(many)
-    command = shlex.join([settings, *inputs])
-    assert len(command) < 500 and len(json.dumps(many.settings)) > LONGEST
+    assert not many.work.exists(), "a dry run writes no file"
+    write_arguments([many])
+    assert (settings, inputs) == (settings_argument(many), named_arguments(many))
+    assert len(shlex.join([settings, *inputs])) < 500 and len(json.dumps(many.settings)) > LONGEST
     assert json.loads(Path(settings).read_text()) == many.settings
     assert taken(inputs) == pairs(many)
+    assert 2 * LONGEST * 1.2 < MOST_BYTES, "both at their longest fit one command"
 
 
 def taken(arguments: list[str]) -> list[str]:
@@ -69,18 +71,6 @@ def taken(arguments: list[str]) -> list[str]:
     return received
 
 
-def test_both_at_their_longest_fit_one_command() -> None:
-    assert 2 * LONGEST * 1.2 < MOST_BYTES
-
-
-def test_a_dry_run_writes_no_file(many: Job) -> None:
-    """The arguments are told as they will be; a run's start alone writes the files."""
-    told = settings_argument(many), named_arguments(many)
-    assert not many.work.exists()
-    write_arguments([many])
-    assert told == (settings_argument(many), named_arguments(many))
-
-
 def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"table": "table3", "rows": [{"name": "a", "dataset": "d"}]}))
     (tmp_path / "inputs.txt").write_text("a=absent.json\n")
@@ -89,12 +79,12 @@ def test_the_stage_takes_its_arguments_from_files(tmp_path: Path) -> None:
     assert stopped.returncode == 2 and "summary absent.json: not a readable JSON file" in stopped.stderr
 
 
-def test_a_file_of_arguments_that_is_not_there_gets_one_line() -> None:
+def test_a_missing_file_of_arguments_is_one_line() -> None:
     with pytest.raises(InputError, match=r"@absent\.txt: no readable file of arguments"):
         taken(["a=b", "@absent.txt"])
 
 
-def test_an_entry_is_found_whose_job_another_entry_has_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_is_found_if_another_has_the_same_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pipeline.stages.autoencoders.PAPER", tmp_path / "absent.yaml")
     jobs = tiny_plan()

@@ -214,7 +214,7 @@ def test_it_is_the_same_in_every_version_of_python(package: Path) -> None:
     assert digest(package)[:16] == "95d60ff5ccf9ccf1"
 
 
-def test_a_command_is_told_roots_and_digest() -> None:
+def test_a_command_receives_roots_and_digest() -> None:
     roots = ("pipeline.complexity", "pipeline.models.bright")
     assert expected_code(roots) == f"pipeline.complexity+pipeline.models.bright={code_digest(roots)[:16]}"
 

@@ -37,7 +37,7 @@ TEXTS = rules()
 
 
 def section(rule: str, name: str) -> str:
-    """What stands under `output:`, `params:` and the like in a rule."""
+    """The section `output:`, `params:` and so on of a rule."""
     found = re.search(rf"^    {name}:\n((?: {{8,}}.*\n)+)", TEXTS[rule], re.MULTILINE)
     return found[1] if found is not None else ""
 
@@ -150,7 +150,7 @@ def test_a_rules_log_is_where_its_shard_looks_for_it(name: str, one_of_each: dic
 
 
 def test_every_stage_has_jobs_but_the_one_that_fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what is asked of one of each here is asked of all."""
+    """The tests of this module cover every stage."""
     monkeypatch.chdir(tmp_path)
     made = {job.stage.name for job in tiny_plan(tiny_values())(planned).values()}
     assert all_stages().keys() - made == {"train_generator", "import_weights", "fetch_network", "make_study"}

@@ -1,7 +1,7 @@
-"""What a stage may import: for its help nothing that takes time, at work the libraries that it uses.
+"""The imports of a stage: nothing slow for its help, and at work only the libraries that it uses.
 
-Imports of the package's own modules are read from their text, those inside functions too; what libraries import in
-their turn is seen in processes that import all of it.
+Imports of the package's own modules are read from their source, also inside functions. Imports by libraries are
+observed in processes that import them.
 """
 
 import ast
@@ -46,7 +46,7 @@ USERS = {
 """The stages that may import a library, for any family, feature space or kind of samples."""
 
 ASKED_FOR = {("pipeline.data.archive", "torch")}
-"""Imports that are for callers who use the library themselves: images as tensors."""
+"""Imports for callers that use the library themselves: images as tensors."""
 
 
 IMPORT = ast.Import | ast.ImportFrom
@@ -54,7 +54,7 @@ IMPORT = ast.Import | ast.ImportFrom
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The modules that one of the package imports anywhere, but for types alone."""
+    """The modules that a module of the package imports anywhere, except for types."""
     path = PROJECT.file(module)
     assert path is not None, module
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -64,7 +64,7 @@ def imports(module: str) -> frozenset[str]:
 
 
 def closure(roots: Iterable[str]) -> set[str]:
-    """These modules and all that they import, directly or not; of libraries what the package's modules import."""
+    """These modules and all that they import, directly or not, up to libraries."""
     found, waiting = set(), list(roots)
     while waiting:
         if (name := waiting.pop()) not in found:
@@ -75,7 +75,7 @@ def closure(roots: Iterable[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Of each stage its command and the modules of the families that its jobs are of, on a config that has all."""
+    """The command of each stage and the modules of its jobs' families, on a config with all families."""
     values = tiny_values()
     for section, entries in yaml.safe_load(FAMILIES.read_text(encoding="utf-8")).items():
         values[section] = values.get(section, {}) | entries
@@ -100,12 +100,12 @@ for group in json.loads(sys.stdin.read()):
             assert error.name in ("tinycudann", "triton"), error
     print(json.dumps(list(sys.modules)))
 """
-"""A program that imports one group of modules after the other, and says after each what is loaded."""
+"""A program that imports groups of modules one after the other, and prints after each which are loaded."""
 
 
 @pytest.fixture(scope="module")
 def loaded(roots: dict[str, set[str]]) -> dict[str, set[str]]:
-    """What is loaded in a process of its own for more and more: help, then all that groups of stages import at work."""
+    """The modules loaded in one process for growing groups: help, then all imports of groups of stages."""
     commands = [stage.command for stage in all_stages().values()]
     others = roots.keys() - USERS["diffusers"]
     groups = {
@@ -114,12 +114,12 @@ def loaded(roots: dict[str, set[str]]) -> dict[str, set[str]]:
         "decoding": closure([*(all_stages()[name].command for name in DECODING), "pipeline.models.bright"]),
         "without diffusers": closure(set().union(*(roots[name] for name in others))),
     }
-    told = run(IN_GROUPS, standard_input=json.dumps([sorted(group) for group in groups.values()]))
-    return dict(zip(groups, (set(json.loads(line)) for line in told.splitlines()), strict=True))
+    printed = run(IN_GROUPS, standard_input=json.dumps([sorted(group) for group in groups.values()]))
+    return dict(zip(groups, (set(json.loads(line)) for line in printed.splitlines()), strict=True))
 
 
 def run(program: str, *arguments: str, standard_input: str = "") -> str:
-    """What a process of its own says."""
+    """The output of a process."""
     command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, input=standard_input)
     assert done.returncode == 0, done.stderr

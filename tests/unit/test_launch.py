@@ -1,4 +1,4 @@
-"""The launcher: leases that never overlap, exit codes, and its part of records."""
+"""The launcher: leases that never overlap, exit codes, and its entries in records."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pipeline.base.records import NEAR, State, family, read_record, record_path,
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
-# Says on which GPUs it is, works, says that it is done; of several processes the first one speaks.
+# Writes its GPUs, works, writes that it is done; of several processes only the first.
 WORKER = """
 import os, sys, time
 if os.environ.get("RANK", "0") != "0":
@@ -28,7 +28,7 @@ with open(sys.argv[1], "a") as file:
     print("end", os.getpid(), gpus, file=file, flush=True)
 """
 
-# Ends as its argument says: an exit code, SIGKILL, a failed allocation, or by SIGTERM after a word.
+# Ends as its argument says: an exit code, SIGKILL, a failed allocation, or SIGTERM after a line.
 ENDER = """
 import os, signal, sys, time
 import typer
@@ -93,7 +93,7 @@ def test_no_gpu_ever_has_two_jobs_and_jobs_for_many_get_theirs(machine: Path) ->
     assert sorted(sizes) == sorted(wants)
 
 
-def test_a_lease_ends_with_the_stage_however_that_dies(machine: Path) -> None:
+def test_a_lease_ends_with_the_stage_even_if_it_is_killed(machine: Path) -> None:
     story = machine / "story"
     first = launch("--gpus", "3", "--", "worker", str(story), "60")
     wait_for(lambda: events(story))
@@ -141,8 +141,8 @@ def test_cuda_visible_devices_counts_as_in_cuda(
 
 def test_more_gpus_than_there_are_is_an_error_in_one_line(machine: Path) -> None:
     process = launch("--gpus", "4", "--", "worker", "x", "0", stderr=subprocess.PIPE)
-    told = process.communicate(timeout=20)[1].splitlines()
-    assert told[-1] == "error: --gpus: at most the 3 GPUs that this machine shows, not 4"
+    lines = process.communicate(timeout=20)[1].splitlines()
+    assert lines[-1] == "error: --gpus: at most the 3 GPUs that this machine shows, not 4"
     assert process.returncode == 2
 
 
@@ -173,18 +173,18 @@ def test_no_gpus_means_the_cpu(machine: Path) -> None:
         ("143", 143, State.INTERRUPTED),
     ],
 )
-def test_a_stages_end_is_told_and_recorded(machine: Path, how: str, code: int, state: State) -> None:
+def test_the_end_of_a_stage_is_passed_on_and_recorded(machine: Path, how: str, code: int, state: State) -> None:
     process = launch("--memory", "3000", "--log", "x-1.log", "--", "ender", how, stderr=subprocess.DEVNULL)
     assert process.wait(60) == code
     path = record_path(Path("x-1.log"))
     record = read_record(path)
     assert record["state"] == state and record["limit_mb"] == 3000 and 5 < record["peak_mb"] < 3000
     assert record["cpu_seconds"] > 0 and 0 < record["seconds"] < 60 and record["gpus"] == 0
-    assert ("MemoryError" in record.get("error", "")) == (how == "allocate"), "what the stage told stays"
+    assert ("MemoryError" in record.get("error", "")) == (how == "allocate"), "the stage's own entry stays"
     assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
 
 
-def test_the_peak_is_not_that_of_whoever_started_the_process() -> None:
+def test_the_peak_is_not_that_of_the_parent_process() -> None:
     peak = "from pipeline.base.records import used; print(used()['peak_mb'])"
     large = f"import subprocess, sys; held = b'x' * (400 << 20); subprocess.run([sys.executable, '-c', {peak!r}])"
     said = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True).stdout
@@ -227,13 +227,11 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
         ("out of memory", 0.1, 2000),
     ],
 )
-def test_only_a_death_for_memory_asks_for_more(tmp_path: Path, state: str, share: float, asks: int) -> None:
+def test_only_a_job_that_ran_out_of_memory_asks_for_more(tmp_path: Path, state: str, share: float, asks: int) -> None:
     record = tmp_path / "record.json"
     record.write_text(json.dumps({"state": state, "limit_mb": 1000, "peak_mb": share * 1000}))
     assert request_mb(record, 800) == asks
     assert request_mb(record, 5000) == 5000
-
-
-def test_without_a_readable_record_a_job_asks_for_what_its_rule_says(tmp_path: Path) -> None:
-    (tmp_path / "record.json").write_text("{")
-    assert request_mb(tmp_path / "record.json", 7) == request_mb(tmp_path / "none.json", 7) == 7
+    assert request_mb(tmp_path / "none.json", 7) == 7
+    record.write_text("{")
+    assert request_mb(record, 7) == 7

@@ -1,4 +1,4 @@
-"""The launcher in a Slurm job: several nodes, the way back into the queue; Slurm's programs are made up here."""
+"""The launcher in a Slurm job, with simulated programs of Slurm: several nodes, and requeueing."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ echo ready
 while true; do sleep 0.05; done""",
     "scancel": 'echo "$*" >> asked; kill -USR1 "$(cat srun.pid)"',
 }
-# Goes so many steps, is told to end, and says so in its record.
+# Makes so many steps, then ends as after SIGTERM.
 STAGE = """
 import os
 import sys
@@ -80,13 +80,13 @@ def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("gpus", "per_node"), [(4, 4), (0, 1)])
-def test_several_nodes_have_their_own_processes_and_meet_at_the_first(job: Path, gpus: int, per_node: int) -> None:
+def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Path, gpus: int, per_node: int) -> None:
     words = command(["pipeline.x"], gpus, nodes=2)
     assert words[0] == "srun" and {"--nodes=2", "--ntasks-per-node=1"} <= set(words)
     assert {"--nnodes=2", f"--nproc-per-node={per_node}", "--rdzv-id=20007"} <= set(words)
 
 
-def test_two_trainings_on_one_node_meet_at_ports_of_their_own(job: Path) -> None:
+def test_two_trainings_on_one_node_use_different_ports(job: Path) -> None:
     def place() -> str:
         (found,) = (word for word in command(["pipeline.x"], 1, nodes=2) if word.startswith("--rdzv-endpoint=node3:"))
         return found
@@ -111,13 +111,13 @@ def test_sigterm_goes_to_the_processes_on_all_nodes_and_not_to_srun_which_would_
 
 
 @pytest.mark.parametrize("state", ["COMPLETING 1", "PENDING 1", "RUNNING 1"])
-def test_a_launcher_that_outlives_its_attempt_lets_the_next_one_alone(job: Path, state: str) -> None:
+def test_a_launcher_that_outlives_its_attempt_does_not_disturb_the_next(job: Path, state: str) -> None:
     process = launched("--requeue", "--gpus", "1", "--nodes", "2", "--", "pipeline.x")
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     (job / "state").write_text(f"{state}\n")
     (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
     process.terminate()
-    wait_for(lambda: len((job / "looked").read_text()) > 1, 60, "it did not ask whether its attempt goes on")
+    wait_for(lambda: len((job / "looked").read_text()) > 1, 60, "it did not ask for the running attempt")
     os.kill(int((job / "srun.pid").read_text()), signal.SIGUSR1)
     process.communicate(timeout=60)
     assert process.returncode == 143
@@ -134,7 +134,7 @@ def test_a_launcher_that_outlives_its_attempt_lets_the_next_one_alone(job: Path,
         (1, "RUNNING 0", [], False),
     ],
 )
-def test_a_job_that_runs_goes_back_into_the_queue_if_it_came_further(
+def test_a_running_job_is_requeued_if_it_made_progress(
     job: Path, steps: int, later: str, option: list[str], requeues: bool
 ) -> None:
     (job / "later").write_text(f"{later}\n")
@@ -149,9 +149,9 @@ def test_cores_are_the_jobs_and_processes_share_them(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(12)))
     monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert (cores(), own_cores()) == (12, 12), "what it is bound to"
+    assert (cores(), own_cores()) == (12, 12), "the CPU affinity"
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert (cores(), own_cores()) == (8, 4), "a Slurm that binds nothing says what it gave"
+    assert (cores(), own_cores()) == (8, 4), "the allocation, where Slurm sets no affinity"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
     assert own_cores() == 1

@@ -24,7 +24,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rename(values: dict[str, Any], section: str, old: str, new: str) -> dict[str, Any]:
-    """The config with an entry of a section, or the run, under another name, wherever that stands."""
+    """The config with an entry of a section, or the run, renamed everywhere."""
     key = section.removesuffix("s")
     if section == "run":
         return values | {"run": new}
@@ -85,8 +85,8 @@ def test_results_keep_their_folders_when_an_entry_is_renamed(section: str) -> No
             assert job.folder == old[key].folder
 
 
-def test_which_of_two_models_has_a_name_is_in_the_digest_of_what_prints_it() -> None:
-    """Of three rows the second is the first's twin, or the third's: both times two models stand behind them."""
+def test_the_model_behind_a_printed_name_is_in_the_digest() -> None:
+    """Of three rows, the second is a twin of the first or of the third; both tables have the same two models."""
     found = []
     for twin in ("main", "without-noise"):
         values = tiny_values()
@@ -106,7 +106,7 @@ class Filter(Section):
 
 
 class LaterFilter(Filter):
-    """The same in a later version, whose new keys have other defaults than what was done before."""
+    """The same in a later version, whose new keys have defaults other than the earlier behaviour."""
 
     kind: str = added("lanczos", before="box", description="How it weighs.")
     edges: list[int] = added([1, 1], before=[0, 0], description="What it adds.")
@@ -122,10 +122,10 @@ class LaterBlur(Blur):
     rounds: int = added(1, before=1, description="How often.")
 
 
-def blurred(settings: type[Section], **told: Any) -> str:
+def blurred(settings: type[Section], **values: Any) -> str:
     """The digest of a job with these settings, and nothing else."""
     jobs = Jobs(load_config(tiny_values()))
-    return jobs.job(Stage("reconstruct", "blurs", settings), "blurs.one", told).digest
+    return jobs.job(Stage("reconstruct", "blurs", settings), "blurs.one", values).digest
 
 
 NEUTRAL = {"kind": "box", "edges": [0, 0]}
@@ -141,7 +141,7 @@ def test_a_new_key_with_the_earlier_behaviour_keeps_the_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "values",
     [
         {},
         {"filter": {"kind": "box"}},
@@ -152,8 +152,8 @@ def test_a_new_key_with_the_earlier_behaviour_keeps_the_digest() -> None:
         {"filter": NEUTRAL | {"width": 4}},
     ],
 )
-def test_with_another_value_it_moves_what_has_it(told: dict[str, Any]) -> None:
-    assert blurred(LaterBlur, **told) != blurred(Blur)
+def test_another_value_changes_the_digest(values: dict[str, Any]) -> None:
+    assert blurred(LaterBlur, **values) != blurred(Blur)
 
 
 class LaterAutoencoder(Autoencoder):
@@ -170,10 +170,10 @@ class LaterDiffusion(Diffusion):
 
 def test_nor_does_it_change_what_depends_on_an_architecture_alone() -> None:
     """Counts, timings, and imported checkpoints, with all images that are generated from those."""
-    told = {"dataset": "tiny", "code_size": "64x64x4"}
-    before = Autoencoder.model_validate(told).architecture()
-    assert LaterAutoencoder.model_validate(told | {"padding": "reflect"}).architecture() == before
-    assert LaterAutoencoder.model_validate(told).architecture() != before
+    values = {"dataset": "tiny", "code_size": "64x64x4"}
+    before = Autoencoder.model_validate(values).architecture()
+    assert LaterAutoencoder.model_validate(values | {"padding": "reflect"}).architecture() == before
+    assert LaterAutoencoder.model_validate(values).architecture() != before
     unet = Diffusion(autoencoder="main").architecture()
     later = {"autoencoder": "main", "unet": {"padding": "reflect"}}
     assert LaterDiffusion.model_validate(later).architecture() == unet

@@ -18,7 +18,7 @@ from pipeline.stages.generation import diffusion, samples
 
 @pytest.fixture
 def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """A finished plan in a folder of its own."""
+    """A finished plan in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     make(tiny_plan(values())(planned).values())
     return tiny_plan(values())

@@ -217,7 +217,7 @@ def test_the_content_of_raw_images_decides_not_their_time_nor_their_presence(tmp
     assert tiny_plan(config)(dataset, "tiny").digest != before
 
 
-def test_a_plan_only_has_what_the_rows_need() -> None:
+def test_a_plan_has_only_the_jobs_of_its_rows() -> None:
     config = tiny_values()
     config["tables"] = {"table3": ["main"]}
     config["figures"] = {}
@@ -274,7 +274,7 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
-def test_at_equal_budget_a_row_that_is_called_as_one_above_has_what_tells_it_apart() -> None:
+def test_at_equal_budget_a_row_with_the_name_of_one_above_states_the_difference() -> None:
     values = tiny_values()
     values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}}
     values["tables"] = {"equal_budget": ["main", "without-noise", "slower"]}

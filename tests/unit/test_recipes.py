@@ -19,7 +19,7 @@ PATCH = {"kind": "patch"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
         ({"discriminator": PATCH}, "discriminator.kind: must be stylegan2 with the gradient penalty of wgan_gp"),
@@ -33,10 +33,10 @@ PATCH = {"kind": "patch"}
         ),
     ],
 )
-def test_an_adversary_that_would_not_be_what_it_says_is_refused(
-    tiny_autoencoder: Any, changes: dict[str, Any], told: str
+def test_an_inconsistent_adversarial_loss_is_refused(
+    tiny_autoencoder: Any, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         parse_autoencoder(tiny_autoencoder(**changes), "config")
 
 

@@ -29,7 +29,7 @@ from pipeline.stages.tables import tables
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """A plan in a folder of its own."""
+    """A plan in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     return tiny_plan()
 
@@ -146,7 +146,7 @@ def test_a_damaged_record_gets_one_line(jobs: Jobs) -> None:
         check_identities(tiny_plan()(planned).values())
 
 
-def test_what_a_result_was_made_from_is_written_once(jobs: Jobs) -> None:
+def test_an_identity_is_written_once(jobs: Jobs) -> None:
     finish(jobs)
     path = identity_path(*jobs(autoencoder, "main").key)
     assert json.loads(path.read_text()) == jobs(autoencoder, "main").identity

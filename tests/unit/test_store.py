@@ -79,10 +79,10 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     def counted(name: str) -> None:
         usual = getattr(Path, name)
 
-        def look(path: Path, *told: object, **more: object) -> object:
+        def look(path: Path, *args: object, **kwargs: object) -> object:
             if "store" in path.parts:
                 found[str(path)] += 1
-            return usual(path, *told, **more)
+            return usual(path, *args, **kwargs)
 
         monkeypatch.setattr(Path, name, look)
 

@@ -1,4 +1,4 @@
-"""Several training seeds: replicas of the tables' models and samples, and their numbers one by one."""
+"""Several training seeds: replicas of the tables' models and samples, and the numbers of each."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def seeded(*seeds: int, **changes: Any) -> Jobs:
     return tiny_plan(tiny_values() | {"training_seeds": list(seeds)} | changes)
 
 
-def test_the_first_seed_has_the_jobs_that_a_run_without_further_seeds_has() -> None:
+def test_the_first_seed_has_the_jobs_of_a_run_with_one_seed() -> None:
     alone, several = tiny_plan(), seeded(0, 1, 2)
     new = several(planned).keys() - alone(planned).keys()
     moved = [alone(planned)[key] for key in alone(planned).keys() - several(planned).keys()]
@@ -46,11 +46,11 @@ def test_the_first_seed_has_the_jobs_that_a_run_without_further_seeds_has() -> N
     assert not {"prepare_dataset", "complexity", "nearest_neighbours"} & set(made)
 
 
-def test_one_seed_told_or_not_is_the_same_run() -> None:
+def test_one_explicit_seed_is_the_same_run_as_the_default() -> None:
     assert seeded(0)(planned).keys() == tiny_plan()(planned).keys()
 
 
-def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
+def test_another_training_seed_is_the_seed_of_every_model_and_sample_set() -> None:
     values = tiny_values()
     for section in ("autoencoders", "diffusions", "samples"):
         for entry in values[section].values():
@@ -60,7 +60,7 @@ def test_a_further_seed_is_the_seed_of_every_model_and_sample_set() -> None:
     assert replica(evaluation, "main", NETWORK, 32).digest == by_hand(evaluation, "main", NETWORK, 32).digest
 
 
-def test_a_jobs_seed_is_of_the_root_seed_of_what_is_drawn_and_of_what_the_entry_adds() -> None:
+def test_a_jobs_seed_comes_from_the_root_seed_its_purpose_and_the_entrys_seed() -> None:
     values = tiny_values() | {"seed": 7}
     for section in ("autoencoders", "diffusions", "samples"):
         values[section]["main"]["seed"] = 3
@@ -70,7 +70,7 @@ def test_a_jobs_seed_is_of_the_root_seed_of_what_is_drawn_and_of_what_the_entry_
     assert plan(code_measurement, "main").settings["seed"] == seed_for(7, "code noise", 0)
 
 
-def test_the_order_of_seeds_says_which_goes_unnamed() -> None:
+def test_the_first_of_the_seeds_has_no_name() -> None:
     assert seeded(3, 0)(reconstruction, "main").digest == seeded(0, 3).other_seeds[3](reconstruction, "main").digest
     assert seeded(3, 0)(tables)["table2"].names[:1] == ("main",)
     assert "main#0" in seeded(3, 0)(tables)["table2"].names
@@ -109,14 +109,14 @@ def test_metrics_have_the_numbers_of_each_seed() -> None:
     }
 
 
-def test_histories_of_further_seeds_are_published_beside_the_first_ones() -> None:
+def test_histories_of_all_seeds_are_published() -> None:
     plan = seeded(0, 1)
     names = {Path(place).name for place in plan(view) if "histories" in place}
     assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
 
 
-@pytest.mark.parametrize(("seeds", "told"), [([], "at least 1 item"), ([0, 1, 1], "must be distinct")])
-def test_wrong_seeds_get_one_line(seeds: list[int], told: str) -> None:
+@pytest.mark.parametrize(("seeds", "message"), [([], "at least 1 item"), ([0, 1, 1], "must be distinct")])
+def test_wrong_seeds_get_one_line(seeds: list[int], message: str) -> None:
     with pytest.raises(InputError) as error:
         seeded(*seeds)
-    assert "training_seeds" in str(error.value) and told in str(error.value) and "\n" not in str(error.value)
+    assert "training_seeds" in str(error.value) and message in str(error.value) and "\n" not in str(error.value)
