@@ -71,21 +71,17 @@ def _value(node: ast.AST, name: str) -> object:
     if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
         return [statement for statement in value if _counts(statement)]
     match node:
-        case ast.Call(func=function) if name in ("args", "keywords"):
-            return _arguments(_last_name(function), node, name)
+        case ast.Call(func=function, args=args, keywords=keywords) if name in ("args", "keywords"):
+            called = _last_name(function)
+            if called == "Progress" and _is_harmless(node):
+                return []
+            omitted = WORDS_OF_CALLS.get(called, set())
+            return args if name == "args" else [keyword for keyword in keywords if keyword.arg not in omitted]
         case ast.Raise(exc=ast.Call(func=function)) if name == "exc" and _last_name(function) == "InputError":
             return function
         case ast.Assert() if name == "msg":
             return None
     return value
-
-
-def _arguments(function: str, call: ast.Call, name: str) -> list[ast.expr] | list[ast.keyword]:
-    if function == "Progress" and _is_harmless(call):
-        return []
-    if name == "args":
-        return call.args
-    return [keyword for keyword in call.keywords if keyword.arg not in WORDS_OF_CALLS.get(function, ())]
 
 
 def _counts(statement: ast.stmt) -> bool:

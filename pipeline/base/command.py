@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -100,7 +99,8 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
     with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this process updates its
     job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
     """
-    on_end_request(_terminate)
+    # Unwind, so that temporary files are removed; training loops install a handler that saves first.
+    on_end_request(lambda number, frame: sys.exit(TERMINATED))
     keep_freed_memory()
     collect_garbage_rarely()
     code, arguments = split_arguments(sys.argv[1:])
@@ -132,11 +132,6 @@ def _end_with(problem: str) -> NoReturn:
     logger.info(line)
     print(line, file=sys.stderr)
     sys.exit(2)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Unwind, so that temporary files are removed; training loops install a handler that saves first."""
-    sys.exit(TERMINATED)
 
 
 def read_settings(kind: type[Settings], argument: str) -> Settings:

@@ -118,11 +118,11 @@ def samples(jobs: Jobs, name: str) -> Job:
     if isinstance(settings, FilesSamples):
         return jobs(files, name)
     inputs, code = _sample_inputs(jobs, settings)
-    told = {"samples": settings, "seed": sample_seed(jobs, settings)}
-    numerical = GenerationJob.model_validate(told).numerical()
+    values = {"samples": settings, "seed": sample_seed(jobs, settings)}
+    numerical = GenerationJob.model_validate(values).numerical()
     del numerical["samples"]["count"]
     ranges = spans(settings.count, settings.shard)
-    return jobs.job(GENERATE, f"samples.{name}", told, numerical, inputs=inputs, ranges=ranges, code=code)
+    return jobs.job(GENERATE, f"samples.{name}", values, numerical, inputs=inputs, ranges=ranges, code=code)
 
 
 def sample_sets(jobs: Jobs) -> list[Job]:
