@@ -1,10 +1,16 @@
-"""Put a run's tables and figures into a Markdown document, such as a paper's supplement or docs/comparison.md."""
+"""Put a run's tables and figures into a Markdown document, such as a paper's supplement or docs/comparison.md.
 
+A block is the text between `<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`.
+"""
+
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from tabulate import tabulate
 
 from pipeline.base.atomic import atomic_path, write_text
 from pipeline.base.checksums import problem
@@ -12,15 +18,23 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.config.root import read_config
-from pipeline.page.document import figure_block, filled, table_block
-from pipeline.page.page_table import read_table
+from pipeline.page.comparison import comparison
+from pipeline.page.page_table import PageTable, read_table
 from pipeline.settings.tables import TABLES
-from pipeline.stages.common import Job, Jobs
+from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.studies import STUDY_CAPTION
 from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, tables
+from pipeline.tables.render import escape_markdown
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
+BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
+END = "<!-- end -->"
+LONG = 30
+"""A table with more rows is folded."""
+
+Fill = Callable[[str, str], str | None]
+"""Kind and name of a block -> its content; None keeps the present content."""
 
 
 def document(
@@ -29,7 +43,7 @@ def document(
 ) -> None:
     """Fill each block `<!-- table NAME -->` or `<!-- figure NAME -->`, up to its `<!-- end -->`, with that result.
 
-    What the run has not made yet, or what is damaged, is named, and what stands in its block stays.
+    A missing or damaged result is reported, and its block keeps its content.
     """
     jobs = Jobs(read_config(config))
     made = {"table": jobs(tables), "figure": jobs(figures)}
@@ -38,40 +52,75 @@ def document(
         job = made[kind].get(name)
         if job is None:
             raise InputError(f"{text}: {kind} {name}: {config} has none; it has {', '.join(made[kind])}")
-        if (why := _unusable(job)) is not None:
+        problems = (why for path in job.outputs if (why := problem(Path(path))) is not None)
+        if (why := next(problems, None) if job.complete else f"{job.folder} is not made yet") is not None:
             logger.warning("%s %s stays as it is: %s", kind, name, why)
             return None
         logger.info("%s %s: %s", kind, name, job.name)
         by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
-        return _table(job, name, by) if kind == "table" else _figure(job, name, by, text, jobs.config.run)
+        if kind == "table":
+            table = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
+            return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
+        picture, figure = text.parent / "images" / f"{jobs.config.run}-{name}.png", FIGURES[name]
+        with atomic_path(picture) as temporary:
+            shutil.copyfile(job.path("figure.png"), temporary)
+        return f"**{figure.title}.** {figure.caption}\n\n![{figure.title}](images/{picture.name})\n\nMade by {by}."
 
-    write_text(text, filled(_read(text), fill, str(text)))
-
-
-def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        content = text.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a text that can be read ({error}); a Markdown file with blocks") from None
+        raise InputError(f"{text}: not a text that can be read ({error}); a Markdown file with blocks") from None
+    write_text(text, filled(content, fill, str(text)))
 
 
-def _unusable(job: Job) -> str | None:
-    """Why a result can't be shown; None where it can."""
-    if not job.complete:
-        return f"{job.folder} is not made yet"
-    return next((why for path in job.outputs if (why := problem(Path(path))) is not None), None)
+def filled(text: str, fill: Fill, where: str) -> str:
+    """The document with the content that `fill` returns for each block; all other text is unchanged.
+
+    A block without an end is an InputError that names the document (`where`) and the block's line.
+    """
+    parts, place = [], 0
+    while (begin := BEGIN.search(text, place)) is not None:
+        end, other = text.find(END, begin.end()), BEGIN.search(text, begin.end())
+        if end < 0 or (other is not None and other.start() < end):
+            line = text.count("\n", 0, begin.start()) + 1
+            raise InputError(f"{where}, line {line}: {begin.group()} has no {END} behind it")
+        inside = fill(begin["kind"], begin["name"])
+        kept = text[begin.end() : end] if inside is None else f"\n{inside.strip()}\n"
+        parts += [text[place : begin.end()], kept]
+        place = end
+    return "".join([*parts, text[place:]])
 
 
-def _table(job: Job, name: str, by: str) -> str:
-    shown = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
-    return table_block(shown, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
+def table_block(table: PageTable, caption: str, made_by: str) -> str:
+    """The measured rows of a table and their comparison; published numbers are left out."""
+    parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
+    parts.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
+    if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
+        parts.append(_folded("Notes and protocols", "\n".join(notes)))
+    return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
 
 
-def _figure(job: Job, name: str, by: str, text: Path, run: str) -> str:
-    picture = text.parent / "images" / f"{run}-{name}.png"
-    with atomic_path(picture) as temporary:
-        shutil.copyfile(job.path("figure.png"), temporary)
-    return figure_block(FIGURES[name].title, FIGURES[name].caption, f"images/{picture.name}", by)
+def _folded(summary: str, text: str) -> str:
+    """Text that opens on a click."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def _cells(table: PageTable) -> str:
+    """The measured rows: the columns in which they differ, and every quantity that one of them has."""
+    rows = table.measured_rows() if table.has_numbers else table.rows
+    measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]
+    numbers = [place for place in measured if any(row[place].number is not None for row in rows)]
+    words = table.identity if table.has_numbers else [one for one in range(len(table.columns)) if one != table.subject]
+    differing = [place for place in words if len({row[place] for row in rows}) > 1]
+    places = [table.subject, *differing, *numbers]
+    # Behind the quantity stands its variant, such as the convention of a count.
+    headings = [
+        f"{name} {part.partition(' ')[2]}".rstrip() for name, part in (table.columns[place] for place in places)
+    ]
+    body = [[escape_markdown(str(row[place])) for place in places] for row in rows]
+    to_the_left = [table.subject, *(differing if table.has_numbers else ())]
+    sides = ["left" if place in to_the_left else "right" for place in places]
+    return tabulate(body, list(map(escape_markdown, headings)), tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,100 @@
-"""What can be looked at closely: reconstructions beside their originals, samples beside their neighbours."""
+"""The images of the page: reconstructions with their originals, samples with their nearest training images, figures.
 
+All images are data URIs within fixed budgets, so that the page stays below 25 MB for any run: base64 makes 4 bytes of
+3, and the budgets below, 17 MB, are 22.7 MB of page; text takes the rest.
+"""
+
+import base64
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ImageArchive, encode_png
 from pipeline.figures.images import read_neighbours
-from pipeline.page.pictures import Budget, image_uri
 from pipeline.settings.quantities import RECONSTRUCTION
 from pipeline.stages.page import SAMPLES
 
+FIGURES_BYTES = 8_000_000
+SAMPLES_BYTES = 6_000_000
+PAIRS_BYTES = 3_000_000
+
+LOSSLESS_SIDE = 64  # larger images are WebP: a 256 x 256 photograph takes 20 kB, as PNG 110 kB
+QUALITY = 90
+FIGURE_QUALITY = 85
+FIGURE_SIDES = (2400, 1800, 1200, 800, 400, 200)
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """The `data:` URI of an image (png, webp)."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def image_uri(pixels: np.ndarray) -> str:
+    """uint8 (R, R, 1 or 3): exact up to 64 pixels, WebP above."""
+    if pixels.shape[0] <= LOSSLESS_SIDE:
+        return data_uri("png", encode_png(pixels))
+    return data_uri("webp", _webp(Image.fromarray(pixels.squeeze()), QUALITY))
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "webp", quality=quality)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure's picture in the page, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def figure_picture(path: Path, limit: int) -> Figure:
+    """A figure's own bytes, or a smaller copy where they are more than `limit`."""
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except OSError as error:
+        raise InputError(f"figure {path}: not a readable picture ({error})") from None
+    if len(content) <= limit:
+        return Figure(data_uri("png", content), *image.size)
+    for side in FIGURE_SIDES:
+        smaller = image.copy()
+        smaller.thumbnail((side, side))
+        content = _webp(smaller, FIGURE_QUALITY)
+        if len(content) <= limit:
+            break
+    return Figure(data_uri("webp", content), *smaller.size)
+
+
+class Budget:
+    """A limit of bytes for images of one kind; an image that is shown several times counts once."""
+
+    def __init__(self, size: int):
+        self.left = size
+        self.images: dict[str, str] = {}
+
+    def add(self, images: dict[str, str]) -> bool:
+        """Add these images (name -> data URI) if all of them fit; returns whether they do."""
+        new = {name: uri for name, uri in images.items() if name not in self.images}
+        size = sum(len(uri) * 3 // 4 for uri in new.values())
+        if size > self.left:
+            return False
+        self.left -= size
+        self.images |= new
+        return True
+
+
 PAIRS = 24
+"""The page has at most this many pairs."""
 UNBROKEN = "\N{NO-BREAK SPACE}"
 METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTRUCTION) if quantity.on_page}
 """Column of per_image.csv -> its format below an image."""
@@ -20,7 +102,7 @@ METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTR
 
 @dataclass(frozen=True)
 class Pairs:
-    """The first validation images, and each model's reconstructions of them with their metrics, in words."""
+    """The first validation images, and each model's reconstructions of them with their metrics as text."""
 
     originals: list[str]
     reconstructions: dict[str, list[str]]
@@ -29,9 +111,9 @@ class Pairs:
     resolution: int
 
 
-def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: dict[str, Path], size: int) -> Pairs:
-    """As many of the first images as fit into `size` bytes, at most PAIRS."""
-    originals, budget = ImageArchive(validation), Budget(size)
+def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: dict[str, Path]) -> Pairs:
+    """As many of the first images as fit into PAIRS_BYTES, at most PAIRS."""
+    originals, budget = ImageArchive(validation), Budget(PAIRS_BYTES)
     archives = {model: ImageArchive(path) for model, path in reconstructions.items()}
     for model, archive in archives.items():
         if len(archive) != len(originals):
@@ -81,10 +163,13 @@ class Samples:
         return sum(bool(sample.neighbours) for sample in self.shown)
 
 
-def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None, size: int) -> Samples:
-    """As many of the first samples as fit into `size` bytes with their neighbours, at most SAMPLES."""
-    made, budget = ImageArchive(shards), Budget(size)
-    near = _neighbours(neighbours)
+def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
+    """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""
+    made, budget = ImageArchive(shards), Budget(SAMPLES_BYTES)
+    near: dict[str, list[tuple[str, float]]] = {}
+    if neighbours is not None:
+        for image, rows in read_neighbours(neighbours).sort_values("rank").groupby("image"):
+            near[str(image)] = list(zip(rows["train_image"], rows["lpips"], strict=True))
     seen = ImageArchive(train) if near and train is not None else None
     places = {name: index for index, name in enumerate(seen.names)} if seen is not None else {}
     shown = []
@@ -100,14 +185,3 @@ def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | No
         shown.append(Sample(sample[f"sample {index}"], found))
     used = {name for sample in shown for name, _ in sample.neighbours}
     return Samples(shown, {name: budget.images[name] for name in sorted(used)})
-
-
-def _neighbours(path: Path | None) -> dict[str, list[tuple[str, float]]]:
-    """Generated image -> its neighbours, as the neighbours stage wrote them."""
-    if path is None:
-        return {}
-    generated = read_neighbours(path).sort_values("rank")
-    return {
-        str(image): list(zip(rows["train_image"], rows["lpips"], strict=True))
-        for image, rows in generated.groupby("image")
-    }

@@ -1,4 +1,4 @@
-"""The page: everything gathered, then one template with its style and script inside."""
+"""The page of a run: gather its parts and render one template, which contains style and script."""
 
 import base64
 import hashlib
@@ -14,12 +14,18 @@ from markupsafe import Markup
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.page.comparison import comparison
-from pipeline.page.costs import gather_costs, read_trainings
-from pipeline.page.gallery import Pairs, Samples, gather_pairs, gather_samples
+from pipeline.page.gallery import (
+    FIGURES_BYTES,
+    Figure,
+    Pairs,
+    Samples,
+    figure_picture,
+    gather_pairs,
+    gather_samples,
+)
 from pipeline.page.headline import key_numbers, main_result, read_ratio
-from pipeline.page.page_table import PageTable, read_table
-from pipeline.page.pictures import FIGURES_BYTES, PAIRS_BYTES, SAMPLES_BYTES, Figure, figure_picture
-from pipeline.page.provenance import gather_provenance, read_dataset
+from pipeline.page.page_table import read_table
+from pipeline.page.run_facts import gather_costs, gather_provenance, read_dataset, read_trainings
 from pipeline.stages.page import ReportJob
 
 CURVES = "curves"
@@ -29,12 +35,17 @@ SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
 def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
-    """The page's HTML; InputError where an input is not what its stage writes."""
-    tables, figures = gather_tables(inputs), gather_figures(inputs)
-    pairs, samples = find_pairs(inputs), find_samples(job, inputs)
-    ratio = None
-    if "neighbours_summary" in inputs:
-        ratio = read_ratio(paths_of(inputs, "neighbours_summary")[0])
+    """The page's HTML; InputError for an input that its stage did not write."""
+    latex = _single(inputs, "latex")
+    tables = {name: read_table(name, path, latex[name]) for name, path in _single(inputs, "table").items()}
+    figures, pairs, samples = gather_figures(_single(inputs, "figure")), None, None
+    if reconstructions := _single(inputs, "reconstructions"):
+        (validation,) = paths_of(inputs, "validation")
+        pairs = gather_pairs(validation, reconstructions, _single(inputs, "per_image"))
+    if job.samples is not None:
+        near, train = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
+        samples = gather_samples(paths_of(inputs, "samples"), near, train)
+    ratio = read_ratio(paths_of(inputs, "neighbours_summary")[0]) if "neighbours_summary" in inputs else None
     histories = _single(inputs, "history")
     trainings = read_trainings(histories)
     by_stage = {
@@ -64,18 +75,18 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
 
 
 def as_yaml(keys: dict[str, Any]) -> str:
-    """Keys of a config as one writes them there."""
+    """Keys of a config as YAML."""
     return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True)
 
 
 def entry_keys(config: dict[str, Any], entry: str) -> dict[str, Any]:
-    """The part of a config that an entry such as `autoencoders.main` is, under its own keys."""
+    """An entry of a config, such as `autoencoders.main`, under its keys."""
     section, _, name = entry.partition(".")
     return {section: {name: config.get(section, {}).get(name, {})}}
 
 
 def template() -> Any:
-    """The page's template with what it needs to know of Python."""
+    """The page's template with its filters."""
     environment = Environment(
         loader=PackageLoader("pipeline.page"),
         autoescape=True,
@@ -95,12 +106,12 @@ def template() -> Any:
 
 
 def breakable(heading: str) -> Markup:
-    """A text whose long words may break where a capital letter follows a small one, or behind a full stop."""
+    """A text whose long words may break between a small and a capital letter, or behind a full stop."""
     return Markup("<wbr>").join(WITHIN_WORD.split(heading))
 
 
 def source_digest(script: str) -> str:
-    """What a Content-Security-Policy calls a script by."""
+    """The source expression of a script in a Content-Security-Policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
@@ -111,39 +122,15 @@ def _single(inputs: Inputs, name: str) -> dict[str, Path]:
     return {label: paths[0] for label, paths in labelled_paths(inputs, name).items()}
 
 
-def gather_tables(inputs: Inputs) -> dict[str, PageTable]:
-    """The tables by name, in the order given."""
-    latex = _single(inputs, "latex")
-    return {name: read_table(name, path, latex[name]) for name, path in _single(inputs, "table").items()}
-
-
-def gather_figures(inputs: Inputs) -> dict[str, Figure]:
-    """The figures by name, the paper's first, each within its part of the page's size."""
-    pictures = _single(inputs, "figure")
+def gather_figures(pictures: dict[str, Path]) -> dict[str, Figure]:
+    """The figures by name, the paper's first, each within its share of FIGURES_BYTES."""
     limit = FIGURES_BYTES // max(1, len(pictures))
     names = sorted(pictures, key=lambda name: (not name.startswith("fig"), name))
     return {name: figure_picture(pictures[name], limit) for name in names}
 
 
-def find_pairs(inputs: Inputs) -> Pairs | None:
-    """Reconstructions beside their originals, where the run has them."""
-    reconstructions = _single(inputs, "reconstructions")
-    if not reconstructions:
-        return None
-    (validation,) = paths_of(inputs, "validation")
-    return gather_pairs(validation, reconstructions, _single(inputs, "per_image"), PAIRS_BYTES)
-
-
-def find_samples(job: ReportJob, inputs: Inputs) -> Samples | None:
-    """Samples beside their neighbours, where the run has them."""
-    if job.samples is None:
-        return None
-    near, train = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
-    return gather_samples(paths_of(inputs, "samples"), near, train, SAMPLES_BYTES)
-
-
 def viewer_data(pairs: Pairs | None, samples: Samples | None) -> dict[str, Any]:
-    """What the script needs beside the page's own images."""
+    """The data of the page's script, besides the images in the page."""
     data: dict[str, Any] = {"reconstructions": {}, "words": {}, "neighbours": [], "train": {}}
     if pairs is not None:
         others = list(pairs.reconstructions)[1:]  # the first model's are in the page itself

@@ -1,11 +1,11 @@
-"""What the tables' columns hold: each quantity as the paper prints it and as we measure it."""
+"""The columns of the tables: each quantity as the paper prints it and as a run measures it."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity: a published column, the measured ones beside it, their difference.
+    """One quantity: its published column, its measured columns and their difference.
 
     `measured` maps a variant (a convention or a rule; "" where there is one way only) to the name of the
     measurement's value. The first variant is the one that the published number is compared with.

@@ -24,7 +24,7 @@ from pipeline.tables.build import MEASURED, measured_column, published_column
 from pipeline.tables.display import cell_text, rounded
 from pipeline.tables.display_table import DisplayTable, display_table
 from pipeline.tables.measured import NamedSummary
-from pipeline.tables.pairing import row_name
+from pipeline.tables.pairing import printed_decimals, row_name
 
 HOLDS, FAILS = "holds", "does not hold"
 NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"
@@ -133,7 +133,7 @@ class ClaimsTable:
 
 
 class Number(NamedTuple):
-    """A quantity of a row: its value, as people read it, and the row."""
+    """A quantity of a row: value, text and row."""
 
     value: float
     text: str
@@ -146,7 +146,7 @@ class Number(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A comparison recomputed: the words, the number behind them, the verdict, and what it is of."""
+    """A recomputed comparison: text, number, verdict and the two sides."""
 
     text: str
     number: float
@@ -156,15 +156,15 @@ class Outcome(NamedTuple):
 
 
 def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> ClaimsTable:
-    """Every claim, from the csv of each table, named by the table."""
+    """A line for each comparison of each claim, from the csv of the other tables by name."""
     read = {name: _read_table(path) for name, path in tables}
-    told = read_claims(published_folder)
+    listed = read_claims(published_folder)
     records = [
-        {"claim": index, "section": claim.section, "sentence": claim.sentence} | _record(comparison, told.rows, read)
-        for index, claim in enumerate(told.claims, start=1)
+        {"claim": index, "section": claim.section, "sentence": claim.sentence} | _record(comparison, listed.rows, read)
+        for index, claim in enumerate(listed.claims, start=1)
         for comparison in claim.comparisons
     ]
-    sentences = [(claim.section, claim.sentence) for claim in told.claims]
+    sentences = [(claim.section, claim.sentence) for claim in listed.claims]
     return ClaimsTable(job, pd.DataFrame(records, dtype=object), sentences)
 
 
@@ -179,6 +179,7 @@ def _read_table(path: Path) -> list[Cells]:
 
 
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
+    """One row of the csv."""
     sides = [rows[name] for name in (comparison.ours, comparison.other) if name is not None]
     published, measured = _from_published(comparison, sides, tables), _from_measured(comparison, sides, tables)
     return {
@@ -190,7 +191,7 @@ def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -
         **_columns("published", published, NOT_PUBLISHED),
         **_columns("measured", measured, NOT_MEASURED),
         "measured_on": measured.ours.row.get("dataset") if measured else None,
-        "on_other_features": None if measured else _elsewhere_named(comparison, sides, tables),
+        "on_other_features": None if measured else _on_other_features(comparison, sides, tables),
     }
 
 
@@ -205,17 +206,23 @@ def _columns(source: str, outcome: Outcome | None, absent: str) -> dict[str, Any
 
 
 def _from_published(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
-    """From the published numbers alone."""
-    numbers = []
+    """The outcome from the published numbers alone."""
+    numbers: list[Number | None] = []
     for side in sides:
-        found = (_published(cells, comparison.quantities) for cells in _published_rows(side, tables))
-        numbers.append(next((number for number in found if number is not None), None))
+        for cells in _published_rows(side, tables):
+            printed = [cells.get(published_column(key), "") for key in comparison.quantities]
+            if printed[0]:
+                value = sum(float(text) for text in printed if text)
+                numbers.append(Number(value, rounded(value, printed_decimals(printed) or 0), cells))
+                break
+        else:
+            numbers.append(None)
     return _outcome(comparison, numbers)
 
 
 def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
-    """From the rows that are the paper's experiment; where they are not, from the like of them on other images."""
-    for rows_of in (_published_rows, _alike):
+    """The outcome from the rows that are the paper's experiment, else from their counterparts on other images."""
+    for rows_of in (_published_rows, _counterparts):
         candidates = [list(_numbers(rows_of(side, tables), comparison, side)) for side in sides]
         for numbers in product(*candidates):
             one_dataset = len({number.row.get("dataset") for number in numbers}) == 1
@@ -225,18 +232,19 @@ def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables
 
 
 def _published_rows(row: ClaimRow, tables: Tables) -> list[Cells]:
+    """The published rows of a claim, and the measured rows that stand in them."""
     wanted = row.columns | {"method": row.method}
     rows = (cells for cells in tables.get(row.table, []) if cells["source"] != MEASURED)
     return [cells for cells in rows if all(cells.get(key) == value for key, value in wanted.items())]
 
 
-def _alike(row: ClaimRow, tables: Tables) -> list[Cells]:
-    """Measured rows of the same method, those that the claim would take first."""
+def _counterparts(row: ClaimRow, tables: Tables) -> list[Cells]:
+    """Measured rows of the same method on other images, in the order in which the claim takes them."""
     method, words = _method(row.method)
     found = []
     for cells in tables.get(row.table, []):
-        base, told = _method(cells["method"])
-        same = cells["source"] == MEASURED and base == method and words <= told
+        base, variant = _method(cells["method"])
+        same = cells["source"] == MEASURED and base == method and words <= variant
         if same and all(cells.get(key) == value for key, value in row.elsewhere.items()):
             found.append(cells)
     column, sign = row.order.removeprefix("-"), -1 if row.order.startswith("-") else 1
@@ -244,7 +252,7 @@ def _alike(row: ClaimRow, tables: Tables) -> list[Cells]:
 
 
 def _method(text: str) -> tuple[str, set[str]]:
-    """`BRIGHT (without noise, ...)` as the method and what makes it a variant."""
+    """`BRIGHT (without noise, ...)` as the method and the words for its variant."""
     base, _, words = text.removesuffix(")").partition(" (")
     return base, {word for word in words.split(", ") if word}
 
@@ -254,28 +262,19 @@ def _quantity(table: str, key: str) -> Quantity | None:
     return next((one for one in quantities if one.key == key), None)
 
 
-def _published(cells: Cells, keys: list[str]) -> Number | None:
-    printed = [cells.get(published_column(key), "") for key in keys]
-    if not printed[0]:
-        return None
-    decimals = max(len(text.partition(".")[2]) for text in printed)
-    value = sum(float(text) for text in printed if text)
-    return Number(value, rounded(value, decimals), cells)
-
-
 def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow) -> Iterator[Number]:
     """The measured number of each row that has one."""
     quantities = [_quantity(row.table, key) for key in comparison.quantities]
     for cells in rows:
-        told = [cells.get(measured_column(one, next(iter(one.measured))), "") if one else "" for one in quantities]
+        texts = [cells.get(measured_column(one, next(iter(one.measured))), "") if one else "" for one in quantities]
         first = quantities[0]
-        if told[0] and first is not None:
-            value = sum(float(text) for text in told if text)
+        if texts[0] and first is not None:
+            value = sum(float(text) for text in texts if text)
             yield Number(value, rounded(value, first.decimals, first.significant), cells)
 
 
-def _elsewhere_named(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> str | None:
-    """The comparison on other features, under the metric's own name, where the run has that."""
+def _on_other_features(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> str | None:
+    """The comparison on other features under that metric's name, for a run that has it."""
     (key, *rest) = comparison.quantities
     if rest or key not in ON_OTHER_FEATURES:
         return None
@@ -300,7 +299,7 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
 
 
 def _relation(relation: str, ours: float, other: float, asserted: float) -> tuple[float, str, float]:
-    """The recomputed number, its words where it is not one of the two, and by how much the claim holds."""
+    """The recomputed number, its text unless it is one of the two sides, and the margin by which the claim holds."""
     more = ours - other
     match relation:
         case "lower_by_percent" | "higher_by_percent" | "costs_percent_more":
@@ -322,7 +321,7 @@ def _relation(relation: str, ours: float, other: float, asserted: float) -> tupl
 
 
 def display_claims(table: ClaimsTable) -> DisplayTable:
-    """The table as people read it: a line for each comparison, the sentences below."""
+    """The table as people read it: a line for each comparison, the sentences in the notes."""
     frame = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
     return display_table(
         "Claims of the paper's text",

@@ -11,9 +11,8 @@ from finished_plan import TINY, tiny_plan, with_key
 from report_inputs import display_rows, json_rows
 
 from pipeline.base.errors import InputError
-from pipeline.commands.document import document
+from pipeline.commands.document import document, filled, table_block
 from pipeline.config.root import read_config
-from pipeline.page.document import filled, table_block
 from pipeline.page.page_table import PageTable
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures

@@ -19,8 +19,7 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
 from pipeline.make_table import make_table
-from pipeline.page.gallery import UNBROKEN
-from pipeline.page.pictures import figure_picture, image_uri
+from pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from pipeline.stages.figures import FIGURES
 from pipeline.stages.page import SAMPLES
 from pipeline.tables.display_table import DisplayCell

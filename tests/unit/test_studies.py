@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from matplotlib.axes import Axes
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config
@@ -16,7 +15,7 @@ from pipeline.figures.inputs import parse_inputs
 from pipeline.figures.studies import studies as draw
 from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs, closure
-from pipeline.stages.datasets import PREPARE_DATASET
+from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.figures import FigureJob
 from pipeline.stages.studies import StudyJob, study
 from pipeline.tables.render import to_csv, to_latex, to_markdown
@@ -62,13 +61,7 @@ def test_trials_are_trained_and_measured_on_a_dataset_without_validation_images(
     jobs = Jobs(load_config(values))
     (data,) = [job for job in closure([jobs(study, "rates")]) if job.stage is PREPARE_DATASET]
     assert data.settings["split"]["tuning"] == 20
-    assert data.digest != jobs_dataset(jobs).digest
-
-
-def jobs_dataset(jobs):
-    from pipeline.stages.datasets import dataset
-
-    return jobs(dataset, "tiny")
+    assert data.digest != jobs(dataset, "tiny").digest
 
 
 @pytest.mark.parametrize(
@@ -160,48 +153,49 @@ def test_a_trial_without_metrics_and_a_file_of_something_else_are_named(job, mea
         build_study(job, list(measured.items()))
 
 
+def drawn(folder, columns, **studies):
+    """The figure and its panels by title, of studies given as rows of their tables."""
+    for name, rows in studies.items():
+        pd.DataFrame(rows, columns=columns[name] if isinstance(columns, dict) else columns).to_csv(
+            folder / f"{name}.csv", index=False
+        )
+    inputs = parse_inputs([f"study:{name}={folder / f'{name}.csv'}" for name in studies])
+    figure = draw(FigureJob(figure="studies"), inputs)
+    return figure, {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
+
+
+RATES = ["autoencoder", "trial", "learning_rate", "loss"]
+
+
 def test_the_figure_has_a_panel_for_each_autoencoder_and_its_losses(job, measured, tmp_path):
-    path = tmp_path / "table.csv"
-    table = build_study(job, list(measured.items()))
-    path.write_text(to_csv(table))
-    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
-    panels: list[Axes] = [axis for axis in figure.axes if axis.get_visible()]
-    assert [axis.get_title() for axis in panels] == ["plain", "small"]
-    for axis, (_, rows) in zip(panels, table.frame.groupby("autoencoder"), strict=True):
-        (line,) = axis.get_lines()
+    frame = build_study(job, list(measured.items())).frame
+    _, panels = drawn(tmp_path, list(frame), rates=frame.to_numpy().tolist())
+    assert list(panels) == ["plain", "small"]
+    for name, rows in frame.groupby("autoencoder"):
+        (line,) = panels[name].get_lines()
         assert sorted(line.get_ydata()) == pytest.approx(sorted(rows["loss"]))
         assert list(line.get_xdata()) == [1e-3, 1e-2]
 
 
 def test_one_colour_says_the_same_in_every_panel(tmp_path):
     """Whichever trial was the best of an autoencoder, and stands first in the record."""
-    path = tmp_path / "table.csv"
     rows = [("plain", 0, 0.001, 0.5, 1.0), ("plain", 1, 0.01, 0.5, 2.0), ("plain", 2, 0.001, 0.9, 3.0)]
     rows += [("small", 2, 0.001, 0.9, 1.0), ("small", 0, 0.001, 0.5, 2.0), ("small", 1, 0.01, 0.5, 3.0)]
     columns = ["autoencoder", "trial", "learning_rate", "betas", "encoder_learning_rate", "loss"]
-    pd.DataFrame([(*row[:4], 0.1, row[4]) for row in rows], columns=columns).to_csv(path, index=False)
-    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={path}"]))
-    first, second = (
-        {line.get_label(): line.get_color() for line in axis.get_lines()} for axis in figure.axes if axis.get_visible()
-    )
+    figure, panels = drawn(tmp_path, columns, rates=[(*row[:4], 0.1, row[4]) for row in rows])
+    first, second = ({line.get_label(): line.get_color() for line in axis.get_lines()} for axis in panels.values())
     assert first == second and len(set(first.values())) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
 
 
 def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
     """Each line joins the trials of its own study that differ in the rate alone."""
-    searched, longer = tmp_path / "rates.csv", tmp_path / "longer.csv"
-    rows = [
-        ("plain", number, rate, betas, 1.0) for number, (rate, betas) in enumerate(product((1e-3, 1e-2), (0.5, 0.9)))
-    ]
-    pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "betas", "loss"]).to_csv(searched, index=False)
-    rows = [("plain", number, rate, 1.0) for number, rate in enumerate((1e-3, 1e-2))]
-    pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(longer, index=False)
-    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:rates={searched}", f"study:longer={longer}"]))
+    grid = enumerate(product((1e-3, 1e-2), (0.5, 0.9)))
+    searched = [("plain", number, rate, betas, 1.0) for number, (rate, betas) in grid]
+    columns = {"rates": ["autoencoder", "trial", "learning_rate", "betas", "loss"], "longer": RATES}
+    figure, panels = drawn(tmp_path, columns, rates=searched, longer=[("plain", 0, 1e-3, 1.0), ("plain", 1, 1e-2, 1.0)])
     first, second = (
-        [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()]
-        for axis in figure.axes
-        if axis.get_visible()
+        [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()] for axis in panels.values()
     )
     assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9"]
@@ -209,17 +203,15 @@ def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
 
 
 def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp_path):
-    found = {}
-    for name, losses in {"rates": (1.0, 9.0), "longer": (0.4, 0.5)}.items():
-        path = found[name] = tmp_path / f"{name}.csv"
-        rows = [
+    found = {
+        name: [
             (entry, number, 10.0**-number, loss * scale)
             for entry, scale in (("plain", 1), ("small", 2))
             for number, loss in enumerate(losses)
         ]
-        pd.DataFrame(rows, columns=["autoencoder", "trial", "learning_rate", "loss"]).to_csv(path, index=False)
-    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:{name}={path}" for name, path in found.items()]))
-    limits = {axis.get_title(): axis.get_ylim() for axis in figure.axes if axis.get_visible()}
+        for name, losses in {"rates": (1.0, 9.0), "longer": (0.4, 0.5)}.items()
+    }
+    limits = {title: axis.get_ylim() for title, axis in drawn(tmp_path, RATES, **found)[1].items()}
     assert limits["rates: plain"] == limits["rates: small"] and limits["longer: plain"] == limits["longer: small"]
     assert limits["rates: plain"][0] < 1.0 and limits["rates: plain"][1] > 18
     assert limits["longer: plain"][0] < 0.4 and 1.0 < limits["longer: plain"][1] < 1.1
@@ -227,15 +219,12 @@ def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp
 
 def test_a_study_of_the_encoders_rate_is_drawn_across_that_rate(tmp_path):
     """Beside one of the decoder's, which keeps its own."""
-    found = {}
-    for name, key in (("longer", "learning_rate"), ("encoder", "encoder_learning_rate"), ("adam", "betas")):
-        path = found[name] = tmp_path / f"{name}.csv"
-        rows = [("plain", number, value, 1.0) for number, value in enumerate((1e-3, 1e-2))]
-        pd.DataFrame(rows, columns=["autoencoder", "trial", key, "loss"]).to_csv(path, index=False)
-    figure = draw(FigureJob(figure="studies"), parse_inputs([f"study:{name}={path}" for name, path in found.items()]))
-    drawn = {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
-    across = {title: (axis.get_xlabel(), axis.get_xscale()) for title, axis in drawn.items()}
+    keys = {"longer": "learning_rate", "encoder": "encoder_learning_rate", "adam": "betas"}
+    columns = {name: ["autoencoder", "trial", key, "loss"] for name, key in keys.items()}
+    rows = [("plain", number, value, 1.0) for number, value in enumerate((1e-3, 1e-2))]
+    _, panels = drawn(tmp_path, columns, **dict.fromkeys(keys, rows))
+    across = {title: (axis.get_xlabel(), axis.get_xscale()) for title, axis in panels.items()}
     assert across["longer: plain"] == ("learning rate", "log")
     assert across["encoder: plain"] == ("encoder learning rate", "log")
     assert across["adam: plain"] == ("trial", "linear")
-    assert [list(axis.get_lines()[0].get_xdata()) for axis in drawn.values()] == [[1e-3, 1e-2], [1e-3, 1e-2], [0, 1]]
+    assert [list(axis.get_lines()[0].get_xdata()) for axis in panels.values()] == [[1e-3, 1e-2], [1e-3, 1e-2], [0, 1]]

@@ -22,8 +22,7 @@ from tiny_workflow import Workflow
 
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
-from pipeline.page.gallery import UNBROKEN
-from pipeline.page.pictures import image_uri
+from pipeline.page.gallery import UNBROKEN, image_uri
 from pipeline.settings.tables import HEADINGS, TABLES
 from pipeline.stages.figures import FIGURES
 from pipeline.stages.tables import caption
