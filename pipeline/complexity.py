@@ -1,6 +1,6 @@
-"""Stage: what the decoding of a table's autoencoders costs (Tables 3, 7 and 8); nothing is trained.
+"""Stage: count parameters and multiply-accumulates of a table's autoencoders (Tables 3, 7 and 8), without training.
 
-Without settings it prints the paper's architectures, each beside the published numbers.
+Without settings it prints the paper's architectures with the published numbers.
 """
 
 import csv
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from tabulate import tabulate
 
 from pipeline.base.command import LogOption, read_settings, run_stage
 from pipeline.base.errors import InputError
@@ -27,9 +28,9 @@ TABLES = ("table3", "table7", "table8")
 def complexity(
     settings: Annotated[
         str | None,
-        typer.Argument(help="Models, by name; each its autoencoder, resolution and channels: JSON, or a file."),
+        typer.Argument(help="Models by name, each with autoencoder, resolution and channels: JSON, or a file."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The JSON file for the counts.")] = None,
     log: LogOption = None,
 ) -> None:
     """Count parameters and multiply-accumulates; without settings, print the paper's architectures."""
@@ -67,44 +68,33 @@ def published_comparison() -> str:
     """A line per architecture of the paper (config/paper.yaml); published numbers in parentheses."""
     from pipeline.models.complexity import counts
 
-    paper = read_config(PAPER)
-    lines = [
-        "Decoding at 256 x 256, counted (published); parameters in millions, multiply-accumulates in 10^9.",
-        f"{'':8}{'code':10}{'C_key':>6}{'H_d':>5}  {'tables ngp':>10} {'tcnn':>7} {'':8}{'decoder':>8} {'':8}"
-        f"{'paper rule':>10} {'':9}{'true':>7}",
-    ]
+    paper, rows = read_config(PAPER), []
     for table in TABLES:
         for name in getattr(paper.tables_or_default, table):
             model, images = paper.autoencoders[name], paper.datasets[paper.autoencoders[name].dataset]
-            if isinstance(model, Autoencoder) and (row := published_row(table, architecture_traits(model))):
-                lines.append(_line(table, model, counts(model, images.resolution, images.channels), row))
-    return "\n".join(lines)
-
-
-def _line(table: str, model: Autoencoder, found: dict[str, Any], row: dict[str, str]) -> str:
-    tables = found["hash_table_params"]
-    return (
-        f"{table:8}{model.code_size!s:10}{model.tables.key_length:6}{model.feature_size:5}"
-        f"  {tables['ngp'] / MILLION:10.3f} {tables['tcnn'] / MILLION:7.3f}"
-        f" {_published(row, 'hash_table_params_millions'):8}"
-        f"{found['decoder_params'] / MILLION:8.3f} {_published(row, 'decoder_params_millions'):8}"
-        f"{found['gmacs']['paper_rule']:10.4f} {_published(row, 'decoder_gflops'):9}"
-        f"{found['gmacs']['true']:7.2f}"
-    )
+            if not isinstance(model, Autoencoder) or not (row := published_row(table, architecture_traits(model))):
+                continue
+            found = counts(model, images.resolution, images.channels)
+            ngp, tcnn = (found["hash_table_params"][name] / MILLION for name in ("ngp", "tcnn"))
+            columns = ("hash_table_params_millions", "decoder_params_millions", "decoder_gflops")
+            tables, decoder, rule = (f"({row.get(column) or '-'})" for column in columns)
+            ours, gmacs = found["decoder_params"] / MILLION, found["gmacs"]
+            shape = (table, model.code_size, model.tables.key_length, model.feature_size)
+            counted = (f"{ngp:.3f}", f"{tcnn:.3f}", tables, f"{ours:.3f}", decoder, f"{gmacs['paper_rule']:.4f}", rule)
+            rows.append([*shape, *counted, f"{gmacs['true']:.2f}"])
+    header = ["", "code", "C_key", "H_d", "tables ngp", "tcnn", "", "decoder", "", "paper rule", "", "true"]
+    title = "Decoding at 256 x 256, counted (published); parameters in millions, multiply-accumulates in 10^9."
+    return f"{title}\n{tabulate(rows, header, tablefmt='plain', disable_numparse=True, stralign='right')}"
 
 
 def published_row(table: str, traits: dict[str, Any]) -> dict[str, str]:
-    """BRIGHT's row of a published table with these traits, as far as it prints them; empty where there is none."""
+    """BRIGHT's row of a published table with those of these traits that the table prints; empty if it has none."""
     path = PUBLISHED / f"{table}.csv"
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] == "BRIGHT"]
     return next((row for row in rows if all(row[key] == str(traits[key]) for key in traits if key in row)), {})
-
-
-def _published(row: dict[str, str], column: str) -> str:
-    return f"({row[column]})" if row.get(column) else "(-)"
 
 
 if __name__ == "__main__":

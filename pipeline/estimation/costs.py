@@ -60,8 +60,15 @@ def image_shape(config: Config, settings: Any) -> tuple[int, int, int]:
 
 def make_task(config: Config, settings: Any, perceptual: Weights | None, accelerator: Any) -> TrainingTask:
     """The training of these settings, an entry of the config, on noise."""
-    reads_codes = getattr(settings, "autoencoder", None) is not None
-    data: Any = _codes(config, settings, accelerator.device) if reads_codes else Images(image_shape(config, settings))
+    data: Any
+    if getattr(settings, "autoencoder", None) is None:
+        data = Images(image_shape(config, settings))
+    else:  # random codes, and the untrained autoencoder that decodes them
+        first_stage = config.autoencoders[settings.autoencoder]
+        channels, resolution, _ = image_shape(config, first_stage)
+        decoder = make_autoencoder(first_stage, resolution, channels).to(accelerator.device)
+        height, width, depth = first_stage.code_size
+        data = TrainingCodes(torch.rand(ITEMS, depth, height, width), decoder.eval().requires_grad_(False))
     if isinstance(settings, AutoencoderSettings):
         from pipeline.training.autoencoder import AutoencoderTask
 
@@ -71,15 +78,6 @@ def make_task(config: Config, settings: Any, perceptual: Weights | None, acceler
 
         return DiffusionTask(settings, data, 0, accelerator)
     return load(generator_family(settings.family).task)(settings, data, 0, accelerator)
-
-
-def _codes(config: Config, settings: Any, device: torch.device) -> TrainingCodes:
-    """Random codes, and the untrained autoencoder that decodes them."""
-    decoder_settings = config.autoencoders[settings.autoencoder]
-    channels, resolution, _ = image_shape(config, decoder_settings)
-    decoder = make_autoencoder(decoder_settings, resolution, channels).to(device).eval().requires_grad_(False)
-    height, width, depth = decoder_settings.code_size
-    return TrainingCodes(torch.rand(ITEMS, depth, height, width), decoder)
 
 
 class Accelerator:
@@ -169,12 +167,8 @@ def training_cost(config: Config, settings: Any) -> TrainingCost:
     decoder = config.autoencoders[reads].architecture() if reads else None
     own = settings.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
     key = json.dumps([own, decoder, image_shape(config, settings)], sort_keys=True)
-    if key not in _costs:
-        _costs[key] = _training_cost(config, settings)
-    return _costs[key]
-
-
-def _training_cost(config: Config, settings: Any) -> TrainingCost:
+    if key in _costs:
+        return _costs[key]
     execution, steps, work = settings.execution, [], Work()
     with FakeGPU() as gpu:
         task = simulated_task(config, settings, gpu)
@@ -184,6 +178,6 @@ def _training_cost(config: Config, settings: Any) -> TrainingCost:
             steps.append(counted(gpu, partial(task.step, step)))
             work += steps[-1].work * (share * task.steps * execution.processes)
     parameters = sum(one.numel() for module in task.modules.values() for one in module.parameters())
-    largest = max(steps, key=lambda cost: cost.peak)
-    batch = task.batch // execution.processes
-    return TrainingCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
+    largest, batch = max(steps, key=lambda cost: cost.peak), task.batch // execution.processes
+    cost = TrainingCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
+    return _costs.setdefault(key, cost)

@@ -149,7 +149,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _device(tensor: Tensor) -> torch.device:
-    """`tensor.device`, which is a dispatched call of its own for a fake tensor."""
+    """`tensor.device`, without the dispatched call that it takes for a fake tensor."""
     return tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
 
 

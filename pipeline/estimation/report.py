@@ -206,7 +206,7 @@ def notes(estimate: Estimate) -> list[str]:
     if any(one.known == Known.COUNTED for one in estimate.times):
         lines.append(
             f"trainings without a record: the operations of their steps at {estimate.device};"
-            " waiting for images and previews are left out"
+            " without waits for images, and without previews"
         )
     if estimate.costs:
         lines.append(

@@ -1,6 +1,6 @@
 """The disk that the missing results of a plan take: images, codes, features, models, and the states of trainings.
 
-These are upper bounds. Tables, figures and summaries are left out: they are small.
+These are upper bounds. Tables, figures and summaries are not counted: they are small.
 """
 
 from collections import Counter
@@ -80,7 +80,7 @@ def _png(config: Config, name: str) -> int:
 
 
 def parameters(config: Config, settings: Any) -> tuple[int, int]:
-    """Numbers in the model of a training, and in the discriminator beside it; nothing is allocated."""
+    """Numbers in the model of a training, and in its discriminator; nothing is allocated."""
     dataset = config.datasets[config.dataset_of(settings)]
     resolution, channels = dataset.resolution, dataset.channels
     adversary = getattr(settings, "discriminator", None)

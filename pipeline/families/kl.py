@@ -42,5 +42,5 @@ FAMILY = AutoencoderFamily(
     method="KL autoencoder",
     settings=KL,
     model="pipeline.models.kl:KLAutoencoder",
-    counts="pipeline.models.first_stage_counts:counts",
+    counts="pipeline.models.complexity:first_stage_counts",
 )

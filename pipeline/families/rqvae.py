@@ -56,6 +56,6 @@ FAMILY = AutoencoderFamily(
     method="RQ-VAE",
     settings=RQVAE,
     model="pipeline.models.rqvae:RQVAE",
-    counts="pipeline.models.first_stage_counts:counts",
+    counts="pipeline.models.complexity:first_stage_counts",
     traits="pipeline.models.traits:rqvae",
 )

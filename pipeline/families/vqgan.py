@@ -52,6 +52,6 @@ FAMILY = AutoencoderFamily(
     method="VQGAN",
     settings=VQGAN,
     model="pipeline.models.vqgan:VQGAN",
-    counts="pipeline.models.first_stage_counts:counts",
+    counts="pipeline.models.complexity:first_stage_counts",
     traits="pipeline.models.traits:vqgan",
 )

@@ -5,7 +5,7 @@ tables. At pixel (i, j), counted from 1, a unit key becomes the query q = [key, 
 
     x = (i - 0.5) / H_d,   y = (j - 0.5) / W_d,
 
-which its group answers with N_r interpolated features of C_v numbers; without `coordinates` (an ablation) the query is
+to which its group returns N_r interpolated features of C_v numbers. Without `coordinates` (an ablation) the query is
 the key alone. `levels.py` has the geometry, `retrieval.py` the strategies.
 """
 
@@ -21,7 +21,7 @@ from pipeline.models.retrieval_gather import corners
 from pipeline.models.retrieval_separable import SeparableRetrieval
 from pipeline.settings.autoencoder import HashTables
 
-INITIAL_RANGE = 1e-4  # instant-NGP: entries start uniform in ± this
+INITIAL_RANGE = 1e-4  # as in instant-NGP: initial entries are uniform in ± this
 
 
 class HashTableGroups(nn.Module):
@@ -47,11 +47,11 @@ class HashTableGroups(nn.Module):
         return self.strategies[device]
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:
-        """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32 whatever autocast says."""
+        """(N, C_z, H_d, W_d) in [0, 1] -> (N, N_h, N_r C_v, H_d, W_d), in float32, also under autocast."""
         keys = self._unit_keys(tiled_code)
         with full_precision(tiled_code):
             features = self.strategy(keys)(self.tables.float(), keys)
-            if self.settings.convention == "ngp":  # where keys outside of [0, 1] read nothing
+            if self.settings.convention == "ngp":  # keys outside of [0, 1] read zeros
                 features = features * ((keys >= 0) & (keys <= 1)).all(dim=2, keepdim=True)
             return features
 
@@ -81,7 +81,7 @@ class HashTableGroups(nn.Module):
         cell, weight = geometry.pixel_cells(self.feature_size)
         pixel_nodes = torch.unique(torch.cat([cell, cell[weight > 0] + 1]))
         coordinates = [pixel_nodes] * (geometry.dimensions - self.settings.key_length)
-        # a key reaches position scale + 0.5, which reads the node above its cell unless it lies on a node
+        # the largest position, scale + 0.5, reads the node above its cell unless it is on a node
         last = geometry.cells - 1 + int(geometry.scale + 0.5 > geometry.cells - 1)
         key_nodes = torch.arange(last + 1, device="cpu")
         reachable = torch.zeros(geometry.entries, dtype=torch.bool, device="cpu")

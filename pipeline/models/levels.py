@@ -6,12 +6,12 @@ r_min to r_max:
     r_l = ceil(r_min b^l),   b = (r_max / r_min)^(1 / (N_r - 1)),   scale_l = r_min b^l - 1
     position p = scale_l q + 0.5,   cell = floor(p),   weight = p - cell        in every dimension
 
-A level is a grid of n nodes per dimension whose entries lie in one row: dimension 0 (the key) varies fastest.
+A level is a grid of n nodes per dimension, stored as one row of entries in which dimension 0 (the key) varies fastest.
 It is dense where n^D entries fit into 2^T, else hashed. Two conventions differ in n:
 
-- `tcnn` (tiny-cuda-nn's own, and the formula of appendix E.1): n = r_l. A position near 1 reads one node past
-  the row: into the next row, at the end into the padding, then entry 0.
-- `ngp` (the counts that Tables 3, 7 and 8 print): n = r_l + 1, and nothing is read past a row.
+- `tcnn` (tiny-cuda-nn's, and the formula of appendix E.1): n = r_l. A position near 1 reads one node past the row: in
+  the next row, at the end in the padding, then entry 0.
+- `ngp` (gives the counts that Tables 3, 7 and 8 print): n = r_l + 1, and no position reads past a row.
 """
 
 import math
@@ -27,12 +27,12 @@ from pipeline.settings.autoencoder import HashTables
 # tiny-cuda-nn's spatial hash, one prime per dimension
 PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437)
 UINT32 = 0xFFFFFFFF
-SNAP = 1e-9  # a pixel's position this close to a node lies on it: doubles miss integers by less
+SNAP = 1e-9  # a pixel's position this close to a node is on it; rounding errors of doubles are smaller
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of a group: `entries` entries from `offset` on in the group's row of entries."""
+    """One resolution of a group: `entries` entries, from `offset` on, of the group's row."""
 
     resolution: int
     scale: float
@@ -47,7 +47,7 @@ class Level:
 
     @property
     def cells(self) -> int:
-        """Cells per dimension that inputs in [0, 1] fall into; they read nodes 0 to `cells`."""
+        """Cells per dimension for inputs in [0, 1], which read nodes 0 to `cells`."""
         return math.floor(self.scale + 0.5) + 1
 
     def of(self, tables: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Level:
         return tables[:, self.offset : self.offset + self.entries]
 
     def index(self, nodes: list[Tensor]) -> Tensor:
-        """Entries of grid nodes: one int64 tensor of node numbers per dimension, which broadcast."""
+        """Entries of grid nodes; nodes: an int64 tensor of node numbers per dimension, which broadcast."""
         if self.hashed:
             total = reduce(
                 xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES[: len(nodes)], strict=True))

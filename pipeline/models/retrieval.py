@@ -19,7 +19,7 @@ from pipeline.models.retrieval_separable import SeparableRetrieval
 from pipeline.settings.autoencoder import HashTables
 
 TOLERANCE = 1e-4  # of the largest number, or of 1
-NODE_SHARE = 1e-3  # of the keys may lie within rounding of a node and have the gradient of its other side
+NODE_SHARE = 1e-3  # of the keys may be within rounding of a node and have the gradient of its other side
 SMALL_LOG2, LARGE_LOG2 = 12, 18  # the largest tables of the comparison; 18 is the paper's
 
 

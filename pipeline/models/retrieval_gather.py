@@ -1,4 +1,4 @@
-"""Retrieval by definition, for any C_key: the readable reference (section 3.2, equation 4).
+"""Retrieval by its definition, for any C_key: the readable reference (section 3.2, equation 4).
 
 A query reads the M = 2^(C_key + 2) corners of its cell at each resolution; F_inp is their weighted sum.
 """
@@ -38,14 +38,12 @@ class GatherRetrieval:
         self.levels, self.feature_size = levels, feature_size
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `retrieval.Retrieval` says."""
+        """See `retrieval.Retrieval`."""
         by_level = tables.split([level.entries for level in self.levels], dim=1)
-        features = [self._level(level, table, code) for level, table in zip(self.levels, by_level, strict=True)]
+        features = []
+        for level, table in zip(self.levels, by_level, strict=True):
+            entries, weights = corners(level, code, self.feature_size)
+            first = torch.arange(len(table), device=code.device)[:, None, None, None] * level.entries  # of each group
+            nodes = table.flatten(0, 1).index_select(0, (entries + first).view(-1)).view(*entries.shape, -1)
+            features.append((nodes * weights[..., None]).sum(-2))  # (N, N_h, H_d, W_d, C_v)
         return torch.cat(features, dim=-1).movedim(-1, 2)
-
-    def _level(self, level: Level, table: Tensor, code: Tensor) -> Tensor:
-        """One level of all groups: (N, N_h, H_d, W_d, C_v)."""
-        entries, weights = corners(level, code, self.feature_size)
-        first = torch.arange(len(table), device=code.device)[:, None, None, None] * level.entries
-        nodes = table.flatten(0, 1).index_select(0, (entries + first).view(-1)).view(*entries.shape, -1)
-        return (nodes * weights[..., None]).sum(-2)

@@ -1,16 +1,16 @@
-"""Retrieval in two steps, for C_key = 1: exact, and cheaper than gathering eight corners per query.
+"""Retrieval in two steps, for C_key = 1: exact, and cheaper than eight corners per query.
 
-The coordinates (x, y) of a feature block are the same for every image. So each level is interpolated over
-(x, y) onto the H_d x W_d grid once per batch, which leaves one row of key nodes for every pixel,
+The coordinates (x, y) of a feature block are the same for every image. So each level is interpolated over (x, y) onto
+the H_d x W_d grid once per batch. This gives every pixel one row of key nodes,
 
     G[i, j, k] = sum over 4 corners (a, b) of  w_a(x_i) w_b(y_j)  T[k, a, b]
 
 and a key then reads two neighbours of its pixel's row: (1 - w) G[i, j, cell] + w G[i, j, cell + 1].
-A hashed level, or a node past a row's end, is read out into the dense grid T[k, a, b] by a list of entries.
+A list of entries reads a hashed level, and nodes past a row's end, into the dense grid T[k, a, b].
 
-All of it is linear in the tables, and fixed but for the last step: sparse matrix products with constant
-matrices, written as `embedding_bag` (a row of the matrix is a bag), forward with the matrix and backward with
-its transpose. On a CPU no sum depends on the order in which threads finish.
+All steps are linear in the tables, and all but the last are constant: products with sparse matrices, written as
+`embedding_bag` (a row of the matrix is a bag), forward with the matrix and backward with its transpose. On a CPU no sum
+depends on the order in which threads finish.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from pipeline.models.levels import Level
 
 @dataclass(frozen=True)
 class SparseMatrix:
-    """A constant sparse matrix by rows: bag `r` holds `columns[offsets[r]:offsets[r + 1]]` with `weights`."""
+    """A constant sparse matrix by rows: row `r` has `columns[offsets[r]:offsets[r + 1]]` with `weights`."""
 
     columns: Tensor
     offsets: Tensor
@@ -44,7 +44,7 @@ class SparseMatrix:
 
 
 def sparse_matrix(rows: Tensor, columns: Tensor, weights: Tensor | None, height: int) -> SparseMatrix:
-    """From coordinates (row, column, weight); the order within a row is fixed."""
+    """A matrix from coordinates (row, column, weight); the order within a row is fixed."""
     order = torch.argsort(rows, stable=True)
     offsets = torch.zeros(height + 1, dtype=torch.int64, device="cpu")
     offsets[1:] = torch.bincount(rows, minlength=height).cumsum(0)
@@ -70,7 +70,7 @@ class LevelPlan:
         return LevelPlan(self.level, self.key_nodes, *(part.to(device) for part in parts))
 
     def grid(self, tables: Tensor) -> Tensor:
-        """G of some groups: tables (groups, entries, C_v) -> (H_d W_d groups key_nodes, C_v)."""
+        """G of the groups of tables (groups, entries, C_v): (H_d W_d groups key_nodes, C_v)."""
         groups, _, features = tables.shape
         dense = tables.index_select(1, self.read_out).view(groups, -1, self.key_nodes * features)
         return (self.spread @ dense.transpose(0, 1).flatten(1)).view(-1, features)
@@ -84,7 +84,7 @@ class LevelPlan:
         return by_entry.view(-1, groups, features).transpose(0, 1)
 
     def rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Of keys (H_d W_d, groups, N): G's row with the lower neighbour, and the upper one's weight."""
+        """For keys (H_d W_d, groups, N): the row of G with the lower neighbour, and the weight of the upper one."""
         cell, weight = self.level.key_cells(keys)
         first = torch.arange(0, keys[..., 0].numel() * self.key_nodes, self.key_nodes, device=keys.device)
         return (first.view(-1, keys.shape[1], 1) + cell).view(-1), weight.view(-1, 1)
@@ -92,8 +92,8 @@ class LevelPlan:
     def scatter(self, keys: Tensor, gradient: Tensor) -> Tensor:
         """The gradient of G from that of the features read from it, (H_d W_d, groups, N, C_v).
 
-        On a CPU each pixel's row takes its images one after the other: the same sum at every run. CUDA adds them in
-        whatever order its threads finish, and weights trained there differ in their last bits.
+        On a CPU a pixel's row adds its images in order, so the sum is the same at every run. CUDA adds them in the
+        order in which its threads finish, so weights trained there differ in their last bits.
         """
         pixels, groups, _, features = gradient.shape
         cell, weight = self.level.key_cells(keys)
@@ -106,12 +106,12 @@ class LevelPlan:
 
 
 def plan_level(level: Level, feature_size: int) -> LevelPlan:
-    """Work out the matrices of one level."""
+    """Compute the matrices of one level."""
     cell, weight = level.pixel_cells(feature_size)
     used, position = torch.unique(torch.cat([cell, cell + 1]), return_inverse=True)
-    corner = position.view(2, feature_size)  # of every pixel row or column: its two nodes among the used ones
+    corner = position.view(2, feature_size)  # the two nodes of every pixel row or column, among the used ones
     corner_weight = torch.stack([1 - weight, weight])
-    # pairs are numbered y-major, as the entries lie
+    # pairs are numbered y-major, in the order of the entries
     pairs = corner[None, :, None, :] * len(used) + corner[:, None, :, None]
     weights = corner_weight[:, None, :, None] * corner_weight[None, :, None, :]
     pixels = torch.arange(feature_size**2, device="cpu").view(feature_size, feature_size).expand_as(weights)
@@ -130,7 +130,7 @@ def plan_level(level: Level, feature_size: int) -> LevelPlan:
 
 
 class _SeparableLookup(torch.autograd.Function):
-    """Tables and keys to interpolated features, level by level, so that no more than one level's grids are held."""
+    """Tables and keys to interpolated features, level by level: one level's grids are in memory at a time."""
 
     @staticmethod
     def forward(
@@ -138,7 +138,7 @@ class _SeparableLookup(torch.autograd.Function):
     ) -> Tensor:
         images, groups, pixels = code.shape
         parts = groups_at_once(groups, code.device)
-        keys = [code[:, part].permute(2, 1, 0).contiguous() for part in parts]  # a pixel's images share a row of G
+        keys = [code[:, part].permute(2, 1, 0).contiguous() for part in parts]  # the images of a pixel share a row of G
         output = code.new_empty(images, groups, len(plans), tables.shape[2], pixels)
         slope = torch.empty_like(output) if code.requires_grad else None
         for number, plan in enumerate(plans):
@@ -169,7 +169,7 @@ class _SeparableLookup(torch.autograd.Function):
             table_gradient = gradient.new_empty(ctx.shape)
             for number, plan in enumerate(plans):
                 for part, own in zip(ctx.parts, keys, strict=True):
-                    # (H_d W_d, N_h, N, C_v), as the keys lie
+                    # (H_d W_d, N_h, N, C_v), in the order of the keys
                     rows = upstream[:, part, number].permute(3, 1, 0, 2).contiguous()
                     found = plan.grid_transposed(plan.scatter(own, rows), own.shape[1])
                     plan.level.of(table_gradient)[part].copy_(found)
@@ -177,7 +177,7 @@ class _SeparableLookup(torch.autograd.Function):
 
 
 def groups_at_once(groups: int, device: torch.device) -> list[slice]:
-    """The groups that are worked on together: all, but on a CPU one after the other, since its caches hold one."""
+    """The groups of one step: all, but on a CPU one at a time, since its caches hold one."""
     step = 1 if device.type == "cpu" else groups
     return [slice(first, first + step) for first in range(0, groups, step)]
 
@@ -199,14 +199,14 @@ class SeparableRetrieval:
         self._grids: list[list[Tensor]] | None = None
 
     def plans(self, device: torch.device) -> list[LevelPlan]:
-        """The constant matrices, worked out at first use."""
+        """The constant matrices, computed at the first use."""
         if device not in self._plans:
             self._plans[device] = [plan_level(level, self.feature_size).to(device) for level in self.levels]
         return self._plans[device]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Within it the tables don't change: G of every level and group is worked out at the first call."""
+        """A context in which the tables do not change: G of every level and group is computed at the first call."""
         self._keeps = True
         try:
             yield
@@ -220,7 +220,7 @@ class SeparableRetrieval:
         return [[plan.grid(plan.level.of(tables)[part]) for part in parts] for plan in self.plans(tables.device)]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `retrieval.Retrieval` says."""
+        """See `retrieval.Retrieval`."""
         if self._keeps and self._grids is None:
             self._grids = self.make_grids(tables)
         output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self._grids)

@@ -20,7 +20,7 @@ KEY_LENGTHS = (1, 2)  # its grids have 2 to 4 dimensions, ours C_key + 2
 
 
 def load_package() -> ModuleType | str:
-    """The package, or why it can't be used (importing it without CUDA raises)."""
+    """The package, or why it cannot be used: importing it without CUDA raises."""
     try:
         return importlib.import_module("tinycudann")
     except ModuleNotFoundError:
@@ -30,7 +30,7 @@ def load_package() -> ModuleType | str:
 
 
 def unavailable(settings: HashTables) -> str | None:
-    """Why tiny-cuda-nn can't do this retrieval here; None if it can."""
+    """Why tiny-cuda-nn cannot read these tables here; None if it can."""
     if settings.convention != "tcnn":
         return f"its tables follow the convention tcnn, not {settings.convention}"
     if settings.key_length not in KEY_LENGTHS:
@@ -69,10 +69,10 @@ class TinyCudaNNRetrieval:
         expected = sum(level.entries for level in levels) * settings.features_per_entry
         found = sum(parameter.numel() for parameter in self.encoding.parameters())
         if found != expected:
-            raise RuntimeError(f"tinycudann keeps {found} numbers in a group's tables, expected {expected}")
+            raise RuntimeError(f"tinycudann has {found} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `retrieval.Retrieval` says."""
+        """See `retrieval.Retrieval`."""
         batch, groups, _, height, width = code.shape
         axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")

@@ -1,10 +1,11 @@
-"""Retrieval by kernels of our own, in Triton: any C_key, both conventions, all groups and levels in one launch.
+"""Retrieval with Triton kernels: any C_key, both conventions, all groups and levels in one launch.
 
-Triton comes with torch's CUDA builds. The kernels, one forward and one each for the gradients of tables and keys, stand
-behind torch operators that know their shapes, so that they are counted, traced and compiled as others are.
+Triton comes with torch's CUDA builds. There is a kernel for the features, and one each for the gradients of tables and
+keys. They are torch operators with known shapes, so that they can be counted, traced and compiled.
 
-Many queries read one entry, and threads add up their gradients in an order that changes. So they are added as whole
-numbers, in a unit so small that an entry's sum just fits into 63 bits: the same bits at every run.
+Many queries read one entry, and threads add their gradients in an order that changes. Integers make the sum independent
+of the order: gradients are added in a unit so small that an entry's sum just fits into 63 bits.
+Never measured on a GPU: docs/gpus.md lists all such code.
 """
 
 from functools import cache
@@ -22,7 +23,7 @@ from pipeline.settings.autoencoder import HashTables
 TILE = 2048  # numbers in a tile (queries, corners, features): 16 for each of a program's 128 threads
 SMALLEST_BLOCK = 16
 SUM_BITS = 62
-SMALLEST_EXPONENT = -60  # of the largest gradient that the unit is made for: the unit and its inverse are floats
+SMALLEST_EXPONENT = -60  # of the largest gradient, so that the unit and its inverse are finite floats
 
 
 def unavailable(settings: HashTables) -> str | None:
@@ -45,7 +46,7 @@ def launch(
     kernel: str, over: tuple[int, ...], read: list[Tensor], keys: Tensor, geometry: list[Tensor], written: list[Tensor],
     entries: int, features: int, **widths: int,
 ) -> None:  # fmt: skip
-    """Start a kernel on blocks of queries, over so many levels or groups.
+    """Launch a kernel on blocks of queries; over: the rest of its grid.
 
     entries: of all levels of a group; features: C_v.
     """
@@ -56,19 +57,19 @@ def launch(
     constants = {"KEYS": length, "DIMENSIONS": dimensions, "CORNERS": 1 << dimensions, "BLOCK": block}
     constants |= {"FEATURES": features, "WIDTH": columns} | widths
     start = getattr(kernels(), kernel)[(-(-queries // block), *over)]
-    # A fused key x scale + 0.5 would be another position than torch's, and near a node another cell.
+    # Fusing key x scale + 0.5 would round differently from torch, and near a node choose another cell.
     with torch.cuda.device_of(keys):
         start(*read, keys, *geometry, *written, *sizes, **constants, enable_fp_fusion=False)
 
 
 def power_of_two(number: int) -> int:
-    """The smallest one that is not below."""
+    """The smallest power of two that is not below a number."""
     return 1 << (number - 1).bit_length()
 
 
 @torch.library.custom_op("bright::retrieve", mutates_args=())
 def retrieve(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
-    """Features of keys, as `retrieval.Retrieval` says; geometry: `TritonRetrieval.geometry`."""
+    """Features of keys, with the shapes of `retrieval.Retrieval`; geometry: `TritonRetrieval.geometry`."""
     groups, entries, features = tables.shape
     levels = len(geometry[0])
     output = keys.new_empty(len(keys), groups, levels * features, *keys.shape[-2:])
@@ -84,7 +85,7 @@ def tables_gradient(upstream: Tensor, keys: Tensor, geometry: list[Tensor], entr
 
 @torch.library.custom_op("bright::retrieve_table_sums", mutates_args=())
 def table_sums(upstream: Tensor, unit: Tensor, keys: Tensor, geometry: list[Tensor], entries: int) -> Tensor:
-    """The gradient of the tables in whole units, int64."""
+    """The gradient of the tables as int64 multiples of the unit."""
     levels, groups = len(geometry[0]), keys.shape[1]
     features = upstream.shape[2] // levels
     sums = torch.zeros(groups, entries, features, dtype=torch.int64, device=keys.device)
@@ -93,9 +94,10 @@ def table_sums(upstream: Tensor, unit: Tensor, keys: Tensor, geometry: list[Tens
 
 
 def sum_unit(upstream: Tensor, queries: int) -> Tensor:
-    """The power of two in which the gradients of so many queries, each of weights that sum to 1, fit into 63 bits.
+    """The smallest power of two in whose multiples the sum over so many queries fits into 63 bits.
 
-    NaN where an upstream gradient is not finite, so that no gradient of the tables is.
+    The weights of a query sum to 1. Where an upstream gradient is not finite, the unit and so the tables' gradients are
+    NaN.
     """
     largest = torch.linalg.vector_norm(upstream, float("inf"))
     exponent = torch.frexp(largest).exponent.clamp(min=SMALLEST_EXPONENT) + (queries - 1).bit_length() - SUM_BITS
@@ -104,7 +106,7 @@ def sum_unit(upstream: Tensor, queries: int) -> Tensor:
 
 @torch.library.custom_op("bright::retrieve_keys_gradient", mutates_args=())
 def keys_gradient(upstream: Tensor, tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
-    """The gradient of the keys, as they are, from that of the features."""
+    """The gradient of the keys from that of the features."""
     groups, entries, features = tables.shape
     gradient, wide = torch.empty_like(keys), power_of_two(keys.shape[2])
     read = [upstream, tables]
@@ -155,7 +157,7 @@ class TritonRetrieval:
         self._geometry: dict[torch.device, list[Tensor]] = {}
 
     def geometry(self, device: torch.device) -> list[Tensor]:
-        """What the kernels know of the levels (`triton_kernels.py`), worked out at first use."""
+        """The levels as tensors for the kernels (`triton_kernels.py`), made at the first use."""
         if device not in self._geometry:
             fields = [
                 [level.cells - 1, level.entries, level.offset, int(level.hashed), *multipliers(level)]
@@ -168,12 +170,12 @@ class TritonRetrieval:
         return self._geometry[device]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """As `retrieval.Retrieval` says."""
+        """See `retrieval.Retrieval`."""
         return retrieve(tables.contiguous(), code.contiguous(), self.geometry(tables.device))
 
 
 def multipliers(level: Level) -> tuple[int, ...]:
-    """What a node's number is multiplied by in each dimension, in 32 bits: primes, or the strides of a dense level."""
+    """The 32-bit multiplier of a node's number in each dimension: a prime, or the stride of a dense level."""
     if level.hashed:
         return PRIMES[: level.dimensions]
     return tuple(level.nodes**dimension for dimension in range(level.dimensions))

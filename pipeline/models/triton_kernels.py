@@ -2,8 +2,8 @@
 
 Never measured on a GPU: docs/gpus.md lists all such code.
 
-A program has BLOCK queries of one group; a query is a pixel of an image, numbered image by image. Tiles are
-(BLOCK, CORNERS), or with WIDTH features a (BLOCK, CORNERS, WIDTH); WIDTH is C_v rounded up to a power of two.
+A program handles BLOCK queries of one group; a query is a pixel of an image, numbered image by image. Tiles are
+(BLOCK, CORNERS), with features (BLOCK, CORNERS, WIDTH), where WIDTH is C_v rounded up to a power of two.
 
     levels   (N_r, 4 + D) int64: last cell, entries, offset, whether hashed, then a multiplier per dimension
     scales   (N_r,) float32
@@ -58,21 +58,21 @@ def corner_tiles(
             weight *= (2 * step - 1).to(tl.float32)[None, :]
         else:
             weight *= tl.where(step[None, :] == 1, high_weight[:, None], 1 - high_weight[:, None])
-    # A hashed level has 2^T entries; what runs over a dense one's rows stays below twice its entries.
+    # A hashed level has 2^T entries; past a dense level's rows the index stays below twice its entries.
     beyond = tl.where(index >= entries, index - entries, index)
     return tl.where(hashed, index & (entries - 1), beyond), weight
 
 
 @triton.jit
 def entry_tile(levels, level, group, row_entries, index, DIMENSIONS: tl.constexpr):
-    """Of entries within a level: where they stand in tables (N_h, entries, C_v), counted in entries."""
+    """Positions, in entries, of a level's entries in tables (N_h, entries, C_v)."""
     offset = tl.load(levels + level * (LEVEL_FIELDS + DIMENSIONS) + 2)
     return group.to(tl.int64) * row_entries + offset + index.to(tl.int64)
 
 
 @triton.jit
 def feature_tile(level, group, groups, query, pixels, count, feature, FEATURES: tl.constexpr):
-    """Where the features of queries stand in (N, N_h, N_r C_v, H_d, W_d): (BLOCK, WIDTH)."""
+    """Positions of the features of queries in (N, N_h, N_r C_v, H_d, W_d): (BLOCK, WIDTH)."""
     row = (query // pixels).to(tl.int64) * groups + group
     return ((row * count + level)[:, None] * FEATURES + feature[None, :]) * pixels + (query % pixels)[:, None]
 
@@ -147,13 +147,13 @@ def keys_backward(
                          mask=feature[None, None, :] < FEATURES, other=0.0)  # fmt: skip
         place = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
         given = tl.load(upstream + place, mask=there, other=0.0)
-        pull = tl.sum(values * given[:, None, :], axis=2) * tl.load(scales + level)
+        slope = tl.sum(values * given[:, None, :], axis=2) * tl.load(scales + level)
         for along in tl.static_range(KEYS):
             index, weight = corner_tiles(
                 keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
                 KEYS, DIMENSIONS, CORNERS, BLOCK, along,
             )  # fmt: skip
-            total += tl.where((key == along)[None, :], tl.sum(pull * weight, axis=1)[:, None], 0.0)
+            total += tl.where((key == along)[None, :], tl.sum(slope * weight, axis=1)[:, None], 0.0)
     row = (query // pixels).to(tl.int64) * groups + group
     at = (row[:, None] * KEYS + key[None, :]) * pixels + (query % pixels)[:, None]
     tl.store(gradient + at, total, mask=inside[:, None] & (key < KEYS)[None, :])

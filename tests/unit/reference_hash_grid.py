@@ -1,4 +1,4 @@
-"""Multi-resolution hash tables written once more, slowly, from the definitions: the tests' reference."""
+"""A slow second implementation of multi-resolution hash tables from their definition, as the tests' reference."""
 
 import itertools
 import math
@@ -29,6 +29,31 @@ def hash_tables(groups, key_length, resolutions, coarsest, finest, features, siz
     return HashTableGroups(settings, groups, feature_size)
 
 
+def make_tables(retrieval="gather", groups=2, key_length=1, resolutions=5, coarsest=3, finest=11, features=2, size=18,
+                convention="tcnn", feature_size=4):  # fmt: skip
+    """Groups whose tables hold fixed numbers of order one."""
+    made = hash_tables(
+        groups, key_length, resolutions, coarsest, finest, features, size, convention, feature_size, retrieval
+    )
+    random = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        made.tables.copy_(torch.rand(made.tables.shape, generator=random) * 2 - 1)
+    return made
+
+
+def unit_keys(*shape: int, seed: int = 0) -> Tensor:
+    """Keys, some of them 0 or 1."""
+    code = torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+    code.view(-1)[::7] = 1.0
+    code.view(-1)[::11] = 0.0
+    return code
+
+
+def assert_equal_to_1e_5(one: Tensor, other: Tensor) -> None:
+    """Within 1e-5, of the largest number where that is above one (keys' gradients sum steep slopes)."""
+    torch.testing.assert_close(one, other, atol=1e-5 * max(1.0, other.abs().max().item()), rtol=0)
+
+
 def geometry(
     resolutions: int, coarsest: int, finest: int, dimensions: int, entries_log2: int, convention: str
 ) -> list[tuple[float, int, int]]:
@@ -45,7 +70,7 @@ def geometry(
 
 
 def entry(node: tuple[int, ...], nodes: int, entries: int) -> int:
-    """Where a node lies in its level."""
+    """The entry of a node in its level."""
     if nodes ** len(node) <= entries:
         return sum(part * nodes**dimension for dimension, part in enumerate(node)) % entries
     value = 0

@@ -266,7 +266,7 @@ def test_a_measured_training_is_counted_only_while_steps_are_missing(plan: Jobs)
     training = half_trained(plan)
     assert isinstance(times(plan)[training.log_name].cost, TrainingCost)
     put(tuple(training.outputs))
-    plan.shelf.forget()
+    plan.store.forget()
     assert times(plan)[training.log_name].cost is None
 
 

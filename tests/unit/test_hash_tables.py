@@ -1,12 +1,22 @@
 """Groups of hash tables: geometry, and that every strategy reads what the definition says."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_hash_grid import entry, geometry, hash_tables, lookup, table_settings
+from reference_hash_grid import (
+    assert_equal_to_1e_5,
+    entry,
+    geometry,
+    hash_tables,
+    lookup,
+    make_tables,
+    table_settings,
+    unit_keys,
+)
 
 from pipeline.models import retrieval_separable
 from pipeline.models.levels import make_levels
@@ -14,26 +24,6 @@ from pipeline.models.levels import make_levels
 torch.set_num_threads(1)
 
 CONVENTIONS = ("tcnn", "ngp")
-
-
-def make(retrieval="gather", groups=2, key_length=1, resolutions=5, coarsest=3, finest=11, features=2,
-         size=18, convention="tcnn", feature_size=4):  # fmt: skip
-    """Groups whose tables hold numbers of order one."""
-    generator = torch.Generator().manual_seed(7)
-    groups_of_tables = hash_tables(
-        groups, key_length, resolutions, coarsest, finest, features, size, convention, feature_size, retrieval
-    )
-    with torch.no_grad():
-        groups_of_tables.tables.copy_(torch.rand(groups_of_tables.tables.shape, generator=generator) * 2 - 1)
-    return groups_of_tables
-
-
-def keys(batch, channels, feature_size, seed=0):
-    """Keys of which some lie on both ends of [0, 1]."""
-    code = torch.rand(batch, channels, feature_size, feature_size, generator=torch.Generator().manual_seed(seed))
-    code.view(-1)[::7] = 1.0
-    code.view(-1)[::11] = 0.0
-    return code
 
 
 def differentiated(tables, code, upstream_seed=1):
@@ -46,55 +36,50 @@ def differentiated(tables, code, upstream_seed=1):
     return features.detach(), tables.tables.grad, code.grad
 
 
-def assert_equal_to_1e_5(one, other):
-    """Within 1e-5, of the largest number where that is above one (keys' gradients sum steep slopes)."""
-    torch.testing.assert_close(one, other, atol=1e-5 * max(1.0, other.abs().max().item()), rtol=0)
-
-
 def slow_features(tables, code):
     """The reference: one query after the other."""
-    size = tables.feature_size
+    chosen, size = tables.settings, tables.feature_size
     levels = geometry(
         len(tables.levels), tables.levels[0].resolution, tables.levels[-1].resolution,
-        tables.settings.key_length + 2, tables.settings.entries_log2, tables.settings.convention,
+        chosen.key_length + 2, chosen.entries_log2, chosen.convention,
     )  # fmt: skip
-    batch = len(code)
-    output = torch.zeros(batch, tables.groups, len(levels) * tables.tables.shape[-1], size, size)
-    unit_keys = code.view(batch, tables.groups, tables.settings.key_length, size, size)
-    columns = []
-    for n in range(batch):
-        for group in range(tables.groups):
-            for i in range(size):
-                for j in range(size):
-                    pixel = torch.tensor([(i + 0.5) / size, (j + 0.5) / size])
-                    query = torch.cat([unit_keys[n, group, :, i, j], pixel])
-                    columns.append(lookup(tables.tables[group], query, levels, tables.settings.convention))
-    stacked = torch.stack(columns).view(batch, tables.groups, size, size, -1)
-    return output + stacked.permute(0, 1, 4, 2, 3)
+    unit = code.view(len(code), tables.groups, chosen.key_length, size, size)
+    columns = [
+        lookup(tables.tables[group], query(unit[n, group, :, i, j], i, j, size), levels, chosen.convention)
+        for n, group, i, j in itertools.product(range(len(code)), range(tables.groups), range(size), range(size))
+    ]
+    return torch.stack(columns).view(len(code), tables.groups, size, size, -1).permute(0, 1, 4, 2, 3)
 
 
-def test_levels_of_the_paper() -> None:
-    """The resolutions, exact also where floats miss; the last level is hashed under ngp alone."""
-    levels = make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))
-    exact = [4, 5, 6, 7, 9, 11, 13, 15, 18, 22, 26, 31, 37, 45, 54, 64]
-    assert [level.resolution for level in levels] == exact
-    levels = make_levels(table_settings(16, 4, 32, 3, 18, "tcnn"))
-    exact = [4, 5, 6, 7, 7, 8, 10, 11, 13, 14, 16, 19, 22, 25, 28, 32]
-    assert [level.resolution for level in levels] == exact
-    assert [levels[number].scale for number in (0, 5, 10, 15)] == [3, 7, 15, 31]
-    assert make_levels(table_settings(16, 4, 64, 3, 18, "ngp"))[-1].hashed
-    assert not make_levels(table_settings(16, 4, 64, 3, 18, "tcnn"))[-1].hashed
+def query(key, i, j, size):
+    """[key, x, y] of pixel (i, j), counted from 0."""
+    return torch.cat([key, torch.tensor([(i + 0.5) / size, (j + 0.5) / size], dtype=key.dtype)])
 
 
-def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn_and_none_under_ngp() -> None:
+def levels_of_16(finest, convention):
+    return make_levels(table_settings(16, 4, finest, 3, 18, convention))
+
+
+def test_resolutions_from_4_are_the_papers_and_exact_where_floats_miss():
+    to_64, to_32 = (levels_of_16(finest, "tcnn") for finest in (64, 32))
+    assert [level.resolution for level in to_64] == [4, 5, 6, 7, 9, 11, 13, 15, 18, 22, 26, 31, 37, 45, 54, 64]
+    assert [level.resolution for level in to_32] == [4, 5, 6, 7, 7, 8, 10, 11, 13, 14, 16, 19, 22, 25, 28, 32]
+    assert [to_32[number].scale for number in (0, 5, 10, 15)] == [3, 7, 15, 31]
+
+
+def test_the_last_level_is_hashed_under_ngp_and_dense_under_tcnn():
+    assert levels_of_16(64, "ngp")[-1].hashed
+    assert not levels_of_16(64, "tcnn")[-1].hashed
+
+
+def test_45_of_1024_pixel_levels_read_past_their_row_under_tcnn_and_none_under_ngp():
     past = 0
-    for level in make_levels(table_settings(16, 4, 64, 3, 18, "tcnn")):
+    for level in levels_of_16(64, "tcnn"):
         cell, _ = level.pixel_cells(8)
         beyond = cell + 1 >= level.nodes
         past += int((beyond[:, None] | beyond[None, :]).sum())
     assert past == 45
-    for level in make_levels(table_settings(16, 4, 64, 3, 18, "ngp")):
-        assert level.cells < level.nodes
+    assert all(level.cells < level.nodes for level in levels_of_16(64, "ngp"))
 
 
 @given(
@@ -136,9 +121,9 @@ def test_every_coordinate_moves_the_entry_of_a_hashed_level(key_length):
 @pytest.mark.parametrize("size", [18, 8], ids=["dense", "hashed"])
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_every_strategy_equals_the_slow_reference(retrieval, size, convention):
-    tables = make(retrieval, size=size, convention=convention)
+    tables = make_tables(retrieval, size=size, convention=convention)
     assert any(level.hashed for level in tables.levels) == (size == 8)
-    code = keys(1, 2, 4)
+    code = unit_keys(1, 2, 4, 4)
     values, table_gradient, code_gradient = differentiated(tables, code)
     code.requires_grad_()
     tables.tables.grad = None
@@ -151,37 +136,24 @@ def test_every_strategy_equals_the_slow_reference(retrieval, size, convention):
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_gather_of_longer_keys_equals_the_slow_reference(convention):
-    tables = make(key_length=2, groups=1, resolutions=3, finest=7, convention=convention, size=9, feature_size=2)
-    code = keys(2, 2, 2)
+    tables = make_tables(key_length=2, groups=1, resolutions=3, finest=7, convention=convention, size=9, feature_size=2)
+    code = unit_keys(2, 2, 2, 2)
     torch.testing.assert_close(tables.retrieve(code), slow_features(tables, code), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("size", [18, 10], ids=["dense", "hashed"])
-def test_separable_retrieval_equals_gather(size, convention):
-    gather = make("gather", groups=3, resolutions=8, coarsest=4, finest=32, features=4, size=size,
-                  convention=convention, feature_size=16)  # fmt: skip
-    separable = make("separable", groups=3, resolutions=8, coarsest=4, finest=32, features=4, size=size,
-                     convention=convention, feature_size=16)  # fmt: skip
-    assert any(level.hashed for level in gather.levels) == (size == 10)
-    code = keys(3, 3, 16)
-    for one, other in zip(differentiated(gather, code), differentiated(separable, code), strict=True):
-        assert_equal_to_1e_5(one, other)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 4), st.integers(2, 6), st.integers(0, 12), st.sampled_from([1, 2, 4]),
-    st.integers(5, 14), st.sampled_from(CONVENTIONS), st.sampled_from([1, 2, 4, 8]), st.integers(0, 99),
+    st.integers(5, 16), st.sampled_from(CONVENTIONS), st.sampled_from([1, 2, 4, 8, 16]), st.integers(0, 99),
 )  # fmt: skip
-def test_separable_equals_gather_for_any_geometry(
+def test_separable_retrieval_equals_gather(
     groups, resolutions, coarsest, span, features, size, convention, feature_size, seed
 ):
     pair = [
-        make(name, groups, 1, resolutions, coarsest, coarsest + span, features, size, convention, feature_size)
+        make_tables(name, groups, 1, resolutions, coarsest, coarsest + span, features, size, convention, feature_size)
         for name in ("gather", "separable")
     ]
-    code = keys(2, groups, feature_size, seed)
+    code = unit_keys(2, groups, feature_size, feature_size, seed=seed)
     for one, other in zip(*(differentiated(tables, code) for tables in pair), strict=True):
         assert_equal_to_1e_5(one, other)
 
@@ -189,26 +161,26 @@ def test_separable_equals_gather_for_any_geometry(
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(["gather", "separable"]), st.floats(-3, 3), st.integers(0, 99))
 def test_retrieval_is_linear_in_the_tables(retrieval, factor, seed):
-    one, other, mixed = make(retrieval), make(retrieval), make(retrieval)
+    one, other, mixed = make_tables(retrieval), make_tables(retrieval), make_tables(retrieval)
     with torch.no_grad():
         other.tables.copy_(torch.randn(other.tables.shape, generator=torch.Generator().manual_seed(seed)))
         mixed.tables.copy_(one.tables + factor * other.tables)
-        code = keys(1, 2, 4, seed)
+        code = unit_keys(1, 2, 4, 4, seed=seed)
         expected = one.retrieve(code) + factor * other.retrieve(code)
         torch.testing.assert_close(mixed.retrieve(code), expected, atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_constant_tables_give_their_constant(retrieval):
-    tables = make(retrieval, convention="ngp")
+    tables = make_tables(retrieval, convention="ngp")
     torch.nn.init.constant_(tables.tables, 0.75)
-    features = tables.retrieve(keys(2, 2, 4))
+    features = tables.retrieve(unit_keys(2, 2, 4, 4))
     torch.testing.assert_close(features, torch.full_like(features, 0.75))
 
 
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_ngp_answers_zero_outside_the_unit_interval(retrieval):
-    tables = make(retrieval, convention="ngp")
+    tables = make_tables(retrieval, convention="ngp")
     code = torch.full((1, 2, 4, 4), 0.5)
     code[0, 0, 0, 0], code[0, 1, 1, 1] = 1.01, -0.01
     features = tables.retrieve(code)
@@ -217,17 +189,10 @@ def test_ngp_answers_zero_outside_the_unit_interval(retrieval):
     assert (features[0, 0, :, 1, 1] != 0).any()
 
 
-def test_weights_move_between_strategies():
-    gather, separable = make("gather"), make("separable")
-    torch.nn.init.normal_(separable.tables)
-    assert list(separable.state_dict()) == ["tables"]
-    gather.load_state_dict(separable.state_dict())
-    code = keys(2, 2, 4)
-    torch.testing.assert_close(gather.retrieve(code), separable.retrieve(code), atol=1e-5, rtol=0)
-
-
-def test_entries_start_uniform_within_1e_4():
-    tables = hash_tables(2, 1, 4, 4, 16, 4, 18, "tcnn", 8).tables
+def test_entries_start_uniform_within_1e_4_and_are_all_of_the_state():
+    groups = hash_tables(2, 1, 4, 4, 16, 4, 18, "tcnn", 8)
+    tables = groups.tables
+    assert list(groups.state_dict()) == ["tables"]
     assert tables.abs().max() <= 1e-4
     assert math.isclose(tables.std().item(), 1e-4 / math.sqrt(3), rel_tol=0.02)
 
@@ -235,12 +200,12 @@ def test_entries_start_uniform_within_1e_4():
 def test_auto_is_separable_for_unit_keys_of_length_one_else_gather(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for key_length, name in ((1, "separable"), (2, "gather")):
-        tables = make("auto", key_length=key_length)
+        tables = make_tables("auto", key_length=key_length)
         assert tables.strategy(torch.rand(1, 2, key_length, 4, 4)).name == name
 
 
 def test_frozen_tables_give_the_same_features_and_then_follow_changes_again():
-    tables, code = make("separable"), keys(2, 2, 4)
+    tables, code = make_tables("separable"), unit_keys(2, 2, 4, 4)
     before = tables.retrieve(code).detach()
     with tables.frozen():
         assert torch.equal(tables.retrieve(code), before)
@@ -251,8 +216,8 @@ def test_frozen_tables_give_the_same_features_and_then_follow_changes_again():
 
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_two_threads_give_the_same_bits_every_time(retrieval):
-    tables = make(retrieval, resolutions=6, finest=32, features=4, feature_size=16)
-    code = keys(16, 2, 16)
+    tables = make_tables(retrieval, resolutions=6, finest=32, features=4, feature_size=16)
+    code = unit_keys(16, 2, 16, 16)
     torch.set_num_threads(2)
     try:
         first, second = differentiated(tables, code), differentiated(tables, code)
@@ -262,7 +227,7 @@ def test_two_threads_give_the_same_bits_every_time(retrieval):
 
 
 def test_separable_retrieval_of_all_groups_at_once_gives_the_bits_of_one_after_the_other(monkeypatch):
-    tables, code = make("separable", groups=3, size=8), keys(3, 3, 4)
+    tables, code = make_tables("separable", groups=3, size=8), unit_keys(3, 3, 4, 4)
     one_by_one = differentiated(tables, code)
     asked = []
     monkeypatch.setattr(
@@ -275,14 +240,14 @@ def test_separable_retrieval_of_all_groups_at_once_gives_the_bits_of_one_after_t
 
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_an_image_does_not_depend_on_the_others_of_its_batch(retrieval):
-    tables, code = make(retrieval), keys(5, 2, 4)
+    tables, code = make_tables(retrieval), unit_keys(5, 2, 4, 4)
     together = tables.retrieve(code)
     for n in range(5):
         assert torch.equal(together[n : n + 1], tables.retrieve(code[n : n + 1]))
 
 
 def test_retrieval_stays_in_float32_under_autocast():
-    tables, code = make("separable"), keys(1, 2, 4)
+    tables, code = make_tables("separable"), unit_keys(1, 2, 4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(tables.retrieve(code), tables.retrieve(code).float())
         assert tables.retrieve(code).dtype == torch.float32
@@ -292,25 +257,20 @@ def slow_hits(tables, code, level):
     """Entries with a weight above zero, counted corner by corner."""
     size, found = tables.feature_size, tables.levels[level]
     hits = torch.zeros(tables.groups, found.entries, dtype=torch.int64)
-    unit_keys = code.view(len(code), tables.groups, tables.settings.key_length, size, size)
+    unit = code.view(len(code), tables.groups, tables.settings.key_length, size, size).double()
     row = torch.zeros(found.entries, 1, requires_grad=True)
-    geometry_of_level = [(found.scale, found.nodes, found.entries)]
-    for n in range(len(code)):
-        for group in range(tables.groups):
-            for i in range(size):
-                for j in range(size):
-                    pixel = torch.tensor([(i + 0.5) / size, (j + 0.5) / size], dtype=torch.float64)
-                    query = torch.cat([unit_keys[n, group, :, i, j].double(), pixel])
-                    (weights,) = torch.autograd.grad(lookup(row, query, geometry_of_level, "tcnn"), row)
-                    hits[group] += weights[:, 0] > 1e-9
+    for n, group, i, j in itertools.product(range(len(code)), range(tables.groups), range(size), range(size)):
+        at = query(unit[n, group, :, i, j], i, j, size)
+        read = lookup(row, at, [(found.scale, found.nodes, found.entries)], "tcnn")
+        hits[group] += torch.autograd.grad(read, row)[0][:, 0] > 1e-9
     return hits
 
 
 @pytest.mark.parametrize("key_length", [1, 2])
 def test_hits_are_the_entries_with_weight_above_zero(key_length):
     # levels are dense here, so that no two corners of a query share an entry
-    tables = make("gather", groups=1, key_length=key_length, resolutions=2, coarsest=4, finest=6, feature_size=4)
-    code = keys(2, key_length, 4)
+    tables = make_tables("gather", groups=1, key_length=key_length, resolutions=2, coarsest=4, finest=6, feature_size=4)
+    code = unit_keys(2, key_length, 4, 4)
     for level in range(2):
         assert torch.equal(tables.count_hits(code, level), slow_hits(tables, code, level))
 
@@ -318,7 +278,7 @@ def test_hits_are_the_entries_with_weight_above_zero(key_length):
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize(("key_length", "size"), [(1, 18), (1, 7), (2, 18)])
 def test_reachable_entries_are_those_that_a_sweep_of_keys_hits(key_length, size, convention):
-    tables = make("gather", groups=1, key_length=key_length, resolutions=3, coarsest=3, finest=7, size=size,
+    tables = make_tables("gather", groups=1, key_length=key_length, resolutions=3, coarsest=3, finest=7, size=size,
                   convention=convention, feature_size=4)  # fmt: skip
     sweep = torch.linspace(0, 1, 41)
     points = torch.cartesian_prod(*[sweep] * key_length).view(-1, key_length)
@@ -329,6 +289,6 @@ def test_reachable_entries_are_those_that_a_sweep_of_keys_hits(key_length, size,
 
 
 def test_nodes_that_only_weight_zero_touches_are_not_reachable():
-    # r = 5: scale 4, pixels of a 4 x 4 grid lie on nodes 1 to 4; the nodes above them have weight zero
-    tables = make("gather", groups=1, resolutions=1, coarsest=5, finest=5, convention="ngp", feature_size=4)
+    # r = 5: scale 4, pixels of a 4 x 4 grid are on nodes 1 to 4; the nodes above them have weight zero
+    tables = make_tables("gather", groups=1, resolutions=1, coarsest=5, finest=5, convention="ngp", feature_size=4)
     assert int(tables.reachable_entries(0).sum()) == 6 * 4 * 4

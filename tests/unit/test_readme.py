@@ -98,6 +98,7 @@ def test_the_reference_lists_every_stage() -> None:
     assert all_stages().keys() == on_the_shelf <= listed
 
 
+@pytest.mark.slow
 def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", REFERENCE, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)

@@ -1,14 +1,16 @@
 """The choice of the retrieval strategy of a GPU, with stand-ins for kernels, on the CPU."""
 
 import logging
+import sys
+from types import ModuleType
 
 import pytest
 import torch
-from reference_hash_grid import hash_tables
+from reference_hash_grid import StandIn, hash_tables, make_tables
 
 from pipeline.base.progress import logger
 from pipeline.models import retrieval
-from pipeline.models.retrieval import Kernels, choose, comparison_levels
+from pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
 from pipeline.models.retrieval_gather import GatherRetrieval
 
 torch.set_num_threads(1)
@@ -137,3 +139,95 @@ def test_the_comparison_leaves_the_training_s_random_numbers_alone(monkeypatch):
     torch.set_rng_state(before)
     assert retrieval.difference(kernels, tables.settings, 4, torch.device("cpu")) is None
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# The adapter to tiny-cuda-nn, with a stand-in that has the package's signature and parameter layout.
+
+
+def of_package(tables):
+    """The adapter for these tables."""
+    return KERNELS["tinycudann"].make(tables.levels, tables.settings, tables.feature_size)
+
+
+def with_package(retrieval, **geometry):
+    """The strategy that is chosen for keys of a GPU, which are on the CPU here."""
+    tables = make_tables(retrieval, **geometry)
+    return choose(tables.settings, tables.fallback, tables.feature_size, torch.device("cpu")).name
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """A machine that seems to have CUDA and the package."""
+    module = ModuleType("tinycudann")
+    module.Encoding = StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tinycudann", module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    return module
+
+
+@pytest.mark.parametrize("key_length", [1, 2])
+@pytest.mark.parametrize("size", [18, 7], ids=["dense", "hashed"])
+def test_the_adapter_passes_our_tables_as_the_packages_parameters(package, size, key_length):
+    groups = make_tables("gather", key_length=key_length, size=size, feature_size=2)
+    tables, code = torch.randn(groups.tables.shape), torch.rand(2, 2, key_length, 2, 2)
+    results = [differentiated(strategy, tables, code) for strategy in (of_package(groups), groups.fallback)]
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_the_state_dict_holds_our_tables_alone(package):
+    tables = make_tables("tinycudann")
+    tables.strategies[torch.device("cpu")] = of_package(tables)
+    assert list(tables.state_dict()) == ["tables"]
+    assert [name for name, _ in tables.named_parameters()] == ["tables"]
+
+
+def test_the_package_is_taken_where_it_can_run(package, lines):
+    assert with_package("tinycudann") == "tinycudann"
+    assert lines == []
+    assert with_package("tinycudann", convention="ngp") == "separable"
+    assert with_package("tinycudann", features=3) == "separable"
+    assert with_package("tinycudann", key_length=3) == "gather"
+    assert [line.partition(":")[0] for line in lines] == ["retrieval"] * 3
+
+
+def test_tensors_on_the_cpu_do_not_go_to_the_package(package):
+    tables = make_tables("tinycudann")
+    expected = make_tables("separable")
+    expected.load_state_dict(tables.state_dict())
+    code = torch.rand(1, 2, 4, 4)
+    assert torch.equal(tables.retrieve(code), expected.retrieve(code))
+
+
+def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
+    class Larger(StandIn):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            self.params = torch.nn.Parameter(torch.zeros(self.params.numel() + 8))
+
+    monkeypatch.setattr(package, "Encoding", Larger)
+    with pytest.raises(RuntimeError, match="expected"):
+        with_package("tinycudann")
+
+
+def test_without_cuda_the_fallback_is_one_line(monkeypatch, lines):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    tables, code = make_tables("tinycudann"), torch.rand(1, 2, 4, 4)
+    assert torch.equal(tables.retrieve(code), tables.retrieve(code))
+    assert lines == ["retrieval: separable in place of tinycudann: there is no CUDA device"]
+    assert with_package("tinycudann", key_length=2) == "gather"
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(("installed", "line"), [(False, "docs/tiny-cuda-nn.md"), (True, "Unknown compute capability")])
+def test_a_package_that_is_missing_or_does_not_load_is_a_fallback(monkeypatch, lines, tmp_path, installed, line):
+    if installed:
+        (tmp_path / "tinycudann.py").write_text("raise EnvironmentError('Unknown compute capability')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "tinycudann", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "tinycudann", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert with_package("tinycudann") == "separable"
+    assert len(lines) == 1
+    assert line in lines[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_hash_grid import hash_tables
+from reference_hash_grid import assert_equal_to_1e_5, make_tables, unit_keys
 
 from pipeline.models.retrieval import KERNELS, difference, differentiated
 from pipeline.models.retrieval_triton import (
@@ -31,27 +31,16 @@ torch.set_num_threads(1)
 CONVENTIONS = ("tcnn", "ngp")
 
 
-def case(key_length=1, groups=2, images=2, resolutions=4, coarsest=3, finest=9, features=2, size=18,
-         convention="tcnn", feature_size=4, seed=0):  # fmt: skip
-    """Groups, tables of order one, and keys of which some lie on both ends of [0, 1]."""
-    of_groups = hash_tables(
-        groups, key_length, resolutions, coarsest, finest, features, size, convention, feature_size, "gather"
-    )
-    random = torch.Generator().manual_seed(seed)
-    tables = torch.rand(of_groups.tables.shape, generator=random) * 2 - 1
-    keys = torch.rand(images, groups, key_length, feature_size, feature_size, generator=random)
-    keys.view(-1)[::7] = 1.0
-    keys.view(-1)[::11] = 0.0
-    return of_groups, tables.to(DEVICE), keys.to(DEVICE)
+def case(images=2, seed=0, **geometry):
+    """Groups, their tables, and keys, on the device of the kernels."""
+    groups = make_tables(**{"resolutions": 4, "finest": 9} | geometry)
+    size = groups.feature_size
+    keys = unit_keys(images, groups.groups, groups.settings.key_length, size, size, seed=seed)
+    return groups, groups.tables.detach().to(DEVICE), keys.to(DEVICE)
 
 
 def kernels(groups):
     return TritonRetrieval(groups.levels, groups.feature_size)
-
-
-def assert_equal_to_1e_5(one, other):
-    """Within 1e-5, of the largest number where that is above one (keys' gradients sum steep slopes)."""
-    torch.testing.assert_close(one, other, atol=1e-5 * max(1.0, other.abs().max().item()), rtol=0)
 
 
 def assert_as_gather(groups, tables, keys):
@@ -64,7 +53,7 @@ def assert_as_gather(groups, tables, keys):
 @pytest.mark.parametrize("size", [18, 8], ids=["dense", "hashed"])
 @pytest.mark.parametrize("key_length", [1, 2, 3])
 def test_values_and_gradients_are_those_of_gather(key_length, size, convention):
-    groups, tables, keys = case(key_length, size=size, convention=convention)
+    groups, tables, keys = case(key_length=key_length, size=size, convention=convention)
     assert any(level.hashed for level in groups.levels) == (size == 8)
     past = [level.cells >= level.nodes for level in groups.levels]
     assert any(past) == (convention == "tcnn")  # rows that run over
@@ -86,9 +75,10 @@ def test_the_kernels_pass_the_comparison_before_their_first_use(convention):
 def test_kernels_equal_gather_for_any_geometry(
     key_length, groups, resolutions, coarsest, span, features, size, convention, feature_size, seed
 ):
-    given = case(key_length, groups, 2, resolutions, coarsest, coarsest + span, features, size, convention,
-                 feature_size, seed)  # fmt: skip
-    assert_as_gather(*given)
+    assert_as_gather(*case(
+        groups=groups, key_length=key_length, resolutions=resolutions, coarsest=coarsest, finest=coarsest + span,
+        features=features, size=size, convention=convention, feature_size=feature_size, seed=seed,
+    ))  # fmt: skip
 
 
 def test_the_gradient_of_the_tables_does_not_depend_on_the_order_of_its_sum():
