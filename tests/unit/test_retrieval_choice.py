@@ -16,46 +16,44 @@ from pipeline.models.retrieval_gather import GatherRetrieval
 torch.set_num_threads(1)
 
 
-class Right(GatherRetrieval):
-    """What kernels should be."""
+def kernel(compute=lambda gather, tables, code: gather(tables, code)):
+    """A strategy in place of the kernels; compute: from gather's own function, tables and code."""
 
-    name = "triton"
+    class Kernel(GatherRetrieval):
+        name = "triton"
 
+        def __call__(self, tables, code):
+            return compute(super().__call__, tables, code)
 
-class WrongFeatures(Right):
-    def __call__(self, tables, code):
-        return super().__call__(tables, code) * 1.001
-
-
-class WrongOfTables(Right):
-    def __call__(self, tables, code):
-        return super().__call__(tables, code) + 0.01 * (tables - tables.detach()).sum()
+    return Kernel
 
 
-class WrongOfKeys(Right):
-    def __call__(self, tables, code):
-        return super().__call__(tables, code.detach()) + 0 * code.sum()
+def no_compiler(gather, tables, code):
+    raise RuntimeError("Failed to find C compiler.\nPlease specify it.")
 
 
-class NotNumbers(Right):
-    def __call__(self, tables, code):
-        return super().__call__(tables, code) * torch.nan
+def without_entries_above_65536(gather, tables, code):
+    levels, parts, first = gather.__self__.levels, [], 0
+    for level in levels:
+        parts.append(tables[:, first : first + level.entries] * (torch.arange(level.entries) < 2**16)[:, None])
+        first += level.entries
+    return gather(torch.cat(parts, 1), code)
 
 
-class WrongAbove65536(Right):
-    """Entries beyond the first 2^16 of a level cannot be addressed."""
-
-    def __call__(self, tables, code):
-        found = []
-        for level, table in zip(self.levels, tables.split([level.entries for level in self.levels], 1), strict=True):
-            reachable = table * (torch.arange(level.entries) < 2**16)[:, None]
-            found.append(GatherRetrieval((level,), self.feature_size)(reachable, code))
-        return torch.cat(found, dim=2)
-
-
-class NoCompiler(Right):
-    def __call__(self, tables, code):
-        raise RuntimeError("Failed to find C compiler.\nPlease specify it.")
+WRONG = [
+    (lambda gather, tables, code: gather(tables, code) * 1.001, "its features differ from gather's by up to"),
+    (lambda gather, tables, code: gather(tables, code) * torch.nan, "its features differ from gather's by up to nan"),
+    (without_entries_above_65536, "its features differ from gather's by up to"),
+    (
+        lambda gather, tables, code: gather(tables, code) + 0.01 * (tables - tables.detach()).sum(),
+        "its tables' gradient differ from gather's by up to",
+    ),
+    (
+        lambda gather, tables, code: gather(tables, code.detach()) + 0 * code.sum(),
+        "its keys' gradient differ from gather's by up to",
+    ),
+    (no_compiler, "it does not run here (RuntimeError: Failed to find C compiler.)"),
+]
 
 
 @pytest.fixture
@@ -81,38 +79,28 @@ def chosen(monkeypatch, strategy, asked="triton", problem=None, key_length=1):
 @pytest.mark.parametrize("asked", ["triton", "auto"])
 @pytest.mark.parametrize("key_length", [1, 2])
 def test_kernels_that_agree_with_gather_are_used(monkeypatch, lines, key_length, asked):
-    assert chosen(monkeypatch, Right, asked, key_length=key_length) == "triton"
+    assert chosen(monkeypatch, kernel(), asked, key_length=key_length) == "triton"
     assert lines == []
 
 
 @pytest.mark.parametrize("asked", ["triton", "auto"])
-@pytest.mark.parametrize(
-    ("strategy", "line"),
-    [
-        (WrongFeatures, "its features differ from gather's by up to"),
-        (WrongOfTables, "its tables' gradient differ from gather's by up to"),
-        (WrongOfKeys, "its keys' gradient differ from gather's by up to"),
-        (WrongAbove65536, "its features differ from gather's by up to"),
-        (NotNumbers, "its features differ from gather's by up to nan"),
-        (NoCompiler, "it does not run here (RuntimeError: Failed to find C compiler.)"),
-    ],
-)
-def test_kernels_that_differ_from_gather_give_way_to_torch_with_one_line(monkeypatch, lines, strategy, line, asked):
-    assert chosen(monkeypatch, strategy, asked) == "separable"
+@pytest.mark.parametrize(("compute", "line"), WRONG)
+def test_kernels_that_differ_from_gather_are_replaced_with_one_line(monkeypatch, lines, compute, line, asked):
+    assert chosen(monkeypatch, kernel(compute), asked) == "separable"
     assert len(lines) == 1
     assert lines[0].startswith(f"retrieval: separable in place of triton: {line}")
 
 
 def test_kernels_that_cannot_run_are_named_where_they_are_asked_for(monkeypatch, lines):
-    assert chosen(monkeypatch, Right, "auto", "no card") == "separable"
+    assert chosen(monkeypatch, kernel(), "auto", "no card") == "separable"
     assert lines == []
-    assert chosen(monkeypatch, Right, "triton", "no card", key_length=2) == "gather"
+    assert chosen(monkeypatch, kernel(), "triton", "no card", key_length=2) == "gather"
     assert lines == ["retrieval: gather in place of triton: no card"]
 
 
 @pytest.mark.parametrize("asked", ["gather", "separable"])
 def test_a_strategy_of_torch_that_is_asked_for_is_used_on_every_device(monkeypatch, lines, asked):
-    assert chosen(monkeypatch, NoCompiler, asked) == asked
+    assert chosen(monkeypatch, kernel(no_compiler), asked) == asked
     assert lines == []
 
 
@@ -135,7 +123,7 @@ def test_a_strategy_is_chosen_once_for_a_device(lines):
 def test_the_comparison_leaves_the_training_s_random_numbers_alone(monkeypatch):
     before = torch.get_rng_state()
     tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4)
-    kernels = Kernels(lambda settings: None, lambda levels, settings, size: Right(levels, size), True)
+    kernels = Kernels(lambda settings: None, lambda levels, settings, size: kernel()(levels, size), True)
     torch.set_rng_state(before)
     assert retrieval.difference(kernels, tables.settings, 4, torch.device("cpu")) is None
     assert torch.equal(torch.get_rng_state(), before)
