@@ -1,5 +1,6 @@
 """The comparison of a table's rows in one paragraph: who leads in which quantity, and whether beyond the spread."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from pipeline.tables.display_table import DisplayCell, DisplayTable
 
 BETTER = {"↑": 1, "↓": -1}
 """Whether a larger number is the better one, by the arrow of the heading."""
+VARIANT = re.compile(r"(.+) \((.+)\)")
+"""A method and the last words in brackets, such as `LDM (codes of VQGAN) (without adversarial loss)`."""
 Row = list[DisplayCell]
 
 
@@ -42,7 +45,8 @@ def _variants(table: DisplayTable) -> list[tuple[str, DisplayTable]]:
     subject = table.columns.index(("Method", "")) if ("Method", "") in table.columns else 0
     for row, entry in zip(table.rows, table.entries, strict=True):
         if table.is_measured(row):
-            method, _, words = row[subject].text.removesuffix(")").partition(" (")
+            variant = VARIANT.fullmatch(row[subject].text)
+            method, words = variant.groups() if variant else (row[subject].text, "")
             named = [*row[:subject], DisplayCell(method), *row[subject + 1 :]]
             parts.setdefault(words, []).append((named, entry))
     if len(parts) < 2 or any(len(rows) < 2 for rows in parts.values()):

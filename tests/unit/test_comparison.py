@@ -107,6 +107,17 @@ def test_rows_trained_otherwise_are_compared_with_their_like() -> None:
     assert told.startswith("KL (without adversarial loss) 8x8x4 leads in PSNR (dB)"), "one alone has no like"
 
 
+def test_the_last_words_in_brackets_are_those_of_the_training() -> None:
+    bare = [
+        (f"LDM (codes of {name}) (without noise)", psnr, "") for name, psnr in (("KL", "24.16"), ("VQGAN", "24.36"))
+    ]
+    others = [("BRIGHT (LDM) b", "24.13", ""), ("KL", "23.21", "")]
+    assert comparison(table(*bare, *others)) == (
+        "Of those without noise, LDM (codes of VQGAN) 8x8x4 leads in PSNR (dB) (24.36, then LDM (codes of KL) 8x8x4"
+        " with 24.16). Of the others, BRIGHT (LDM) b 8x8x4 leads in PSNR (dB) (24.13, then KL 8x8x4 with 23.21)."
+    )
+
+
 def test_real_images_and_gaussian_codes_are_no_rivals() -> None:
     told = comparison(table((REAL, "40.00", ""), ("BRIGHT", "26.63", ""), ("KL", "25.61", ""), (GAUSSIAN, "9.00", "")))
     assert told == "BRIGHT 8x8x4 leads in PSNR (dB) (26.63, then KL 8x8x4 with 25.61)."
