@@ -1,4 +1,4 @@
-"""Stage: what key codes and hash tables hold, as pictures: interpolation, resolutions, groups."""
+"""Stage: the content of key codes and hash tables as pictures: interpolation, resolutions, groups."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def explore_codes(
     interpolations: Annotated[Path, typer.Option(help="Where images between two others go (a zip of PNGs).")],
     by_resolutions: Annotated[Path, typer.Option(help="Where images from the first k resolutions go (a zip of PNGs).")],
     by_groups: Annotated[Path, typer.Option(help="Where images without one group go (a zip of PNGs).")],
-    columns: Annotated[Path, typer.Option(help="Where it is written what each column shows (json).")],
+    columns: Annotated[Path, typer.Option(help="Where the captions of the columns go (json).")],
 ) -> None:
     import torch
 
@@ -31,10 +31,10 @@ def explore_codes(
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
     if len(archive) < 2 * job.rows:
-        raise InputError(f"{images}: {len(archive)} images, where {job.rows} pairs are to be interpolated; lower rows")
+        raise InputError(f"{images}: {len(archive)} images, too few for {job.rows} pairs; lower rows")
     model = load_autoencoder(autoencoder)
     if hash_tables(model.settings) is None:
-        raise InputError(f"{autoencoder}: a model without hash tables; there is nothing in them to show")
+        raise InputError(f"{autoencoder}: a model without hash tables; explore a model that has them")
     device = next(model.parameters()).device
     codes = model.encode(to_model(archive.tensor(range(2 * job.rows)).to(device)))
     sheets = {

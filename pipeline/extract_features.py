@@ -1,4 +1,4 @@
-"""Stage: the features of a range of an image set in one feature space, taken once and kept."""
+"""Stage: the features of a range of an image set in one feature space, extracted once and stored."""
 
 from pathlib import Path
 from typing import Annotated

@@ -14,7 +14,7 @@ from pipeline.stages.autoencoders import MODEL_KINDS, ImportJob
 @stage
 def import_weights(
     job: ImportJob,
-    weights: Annotated[Path, typer.Option(help="Where the weights go (safetensors), as a training would write them.")],
+    weights: Annotated[Path, typer.Option(help="Where the weights go (safetensors), as from a training.")],
 ) -> None:
     from pipeline.foreign.files import read_tensors
     from pipeline.models.checkpoints import make_autoencoder, make_generator, save_autoencoder, save_generator
@@ -24,7 +24,7 @@ def import_weights(
     checkpoint = Path(entry.weights.path)
     if not checkpoint.exists():
         raise InputError(f"{kind}.weights.path: {checkpoint} does not exist")
-    settings = entry.model_copy(update={"weights": None})  # as a training would have it
+    settings = entry.model_copy(update={"weights": None})  # as from a training
     shape = (job.channels, job.resolution or 0, job.resolution or 0)
     try:
         if kind == "autoencoder":

@@ -1,4 +1,4 @@
-"""Stage: what section 3.4 says of codes, measured on any autoencoder: usage, range, variance, noise, bytes."""
+"""Stage: the properties of codes in section 3.4, measured on any autoencoder: usage, range, variance, noise, bytes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,8 @@ import typer
 
 from pipeline.base.command import run_stage, stage
 from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.data.archive import ImageArchive
+from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.data.arrays import arrays
-from pipeline.evaluation.protocol import noise_protocol
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import hash_tables, traits
 from pipeline.stages.autoencoders import CodeMeasurement
@@ -29,6 +28,7 @@ def measure_codes(
 
     from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
     from pipeline.evaluation.codes import code_numbers, code_statistics, storage, usage
+    from pipeline.evaluation.reconstruction import reconstruction_protocols
     from pipeline.models.checkpoints import load_autoencoder, read_codes
 
     torch.set_num_threads(job.cpu_threads)
@@ -39,7 +39,15 @@ def measure_codes(
     with arrays(hits, "hits", "`pipeline.dump_codes`") as counted:
         used = usage(counted["hits"], counted["reachable"])
     tables = hash_tables(job.autoencoder)
-    protocol = noise_protocol(originals, min(job.images, len(originals)), len(dumped), lpips_alex, job.seed)
+    protocols = reconstruction_protocols(originals, content_digest(originals), {"lpips_alex": lpips_alex})
+    protocol = {
+        **protocols["psnr"],
+        **protocols["lpips_alex"],
+        "count": min(job.images, len(originals)),
+        "codes": len(dumped),
+        "noise": "uniform within ± size, on the codes before tiling, within their bounds",
+        "seed": job.seed,
+    }
     numbers = code_numbers(statistics, used, noise_numbers(curve), storage(model, dumped))
     method = {"method": autoencoder_family(job.autoencoder.family).method}
     facts = Summary(

@@ -1,4 +1,4 @@
-"""Stage: decoded images per second of several autoencoders, side by side; their weights need not be trained."""
+"""Stage: decoded images per second of several autoencoders, in turns; their weights need not be trained."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import run_stage, stage
-from pipeline.base.summary import Summary, Value, write_summaries
-from pipeline.evaluation.protocol import versions
+from pipeline.base.summary import Summary, Value, versions, write_summaries
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import architecture_traits
 from pipeline.stages.autoencoders import Decoding
@@ -35,7 +34,7 @@ def measure_decoding(
         "batch": job.batch,
         "rounds": job.rounds,
         "images_per_second_interval": "the slowest and the fastest round",
-        "versions": versions(("torch",)),
+        "versions": versions("torch"),
     }
     found = {}
     for (name, one), speed in zip(job.models.items(), speeds, strict=True):

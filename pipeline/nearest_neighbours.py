@@ -8,9 +8,9 @@ import typer
 from pipeline.base.atomic import atomic_path
 from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import logger
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.protocol import neighbours_protocol
+from pipeline.base.summary import Summary, Value, versions, write_summary
+from pipeline.data.archive import ImageArchive, content_digest
+from pipeline.models.metric_networks.files import read_network
 from pipeline.stages.evaluation import NeighboursJob
 
 PICTURE_ROWS = 8
@@ -43,10 +43,20 @@ def nearest_neighbours(
         frame.to_csv(temporary, index=False)
     with atomic_path(figure) as temporary:
         neighbours.neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
-    medians = neighbours.memorisation(found["generated"], found["validation"])
-    logger.info("median LPIPS to the nearest training image, over validation images': %s", medians)
-    protocol = neighbours_protocol(job, seen, weights)
-    numbers = medians | {"share_nearer": neighbours.share_nearer(found["generated"], found["validation"])}
+    numbers = neighbours.memorization(found["generated"], found["validation"])
+    logger.info("LPIPS to the nearest training image: %s", numbers)
+    protocol = {
+        "count": job.count,
+        "reference": "train",
+        "reference_count": len(seen),
+        "reference_sha256": content_digest(seen),
+        "resize": "none",
+        "resolution": seen.resolution,
+        "network": "lpips_alex",
+        "network_sha256": read_network("lpips_alex", weights, "numpy")[1],
+        "lpips": "0.1, at the images' own resolution",
+        "versions": versions("torch", "lpips"),
+    }
     facts = Summary(
         kind="neighbours",
         traits={"method": job.method},

@@ -10,7 +10,6 @@ from pipeline.base.command import run_stage, stage
 from pipeline.base.progress import Progress
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
-from pipeline.evaluation.protocol import reconstruction_protocols
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import traits
 from pipeline.stages.autoencoders import Reconstruction
@@ -34,7 +33,12 @@ def reconstruct(
     import torch
 
     from pipeline.data.pictures import contact_sheet, save_picture
-    from pipeline.evaluation.reconstruction import MICRO_BATCH, exact_images, image_metrics, reconstruction_values
+    from pipeline.evaluation.reconstruction import (
+        MICRO_BATCH,
+        image_metrics,
+        reconstruction_protocols,
+        reconstruction_values,
+    )
     from pipeline.models.autoencoder import pad
     from pipeline.models.checkpoints import load_autoencoder, pick_device
     from pipeline.models.perceptual import LpipsDistance
@@ -77,7 +81,10 @@ def reconstruct(
         kind="reconstruction",
         traits={"method": method, **traits(job.autoencoder), "resolution": originals.resolution},
         values=values | {"code_bits": Value(number=code_bits.per_image)},
-        details={"code_bits_counted_by": code_bits.counted_by, "exact_images": exact_images(frame)},
+        details={
+            "code_bits_counted_by": code_bits.counted_by,
+            "exact_images": int(frame["psnr"].eq(float("inf")).sum()),
+        },
     )
     write_summary(summary, facts)
 

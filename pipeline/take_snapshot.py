@@ -1,4 +1,4 @@
-"""Stage: take the weights that a training had on its way, which it left beside its saved states."""
+"""Stage: copy intermediate weights that a training stored next to its saved states."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.stages.autoencoders import SnapshotJob, missing_snapshot
 @stage
 def take_snapshot(
     job: SnapshotJob,
-    training: Annotated[Path, typer.Option(help="The weights that the training ended with: it is done.")],
+    training: Annotated[Path, typer.Option(help="The final weights of the training, which must be done.")],
     weights: Annotated[Path, typer.Option(help="Where the snapshot goes (safetensors).")],
 ) -> None:
     if not job.snapshot.exists():

@@ -10,6 +10,7 @@ by the names that `pipeline/settings/quantities.py` lists: `psnr`, `inception.fr
 space), `rfid.inception.frechet_distance` (the same metric of reconstructions), `hash_tables.ngp` (a count).
 """
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ class Summary(BaseModel):
             for key, entry in value.protocol.items():
                 merged[key] = {**merged.get(key, {}), **entry} if isinstance(entry, dict) else entry
         return merged
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """The installed versions of these libraries, for a protocol."""
+    return {library: version(library) for library in libraries}
 
 
 def write_summary(path: Path | str, summary: Summary) -> None:

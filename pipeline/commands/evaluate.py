@@ -1,7 +1,7 @@
 """Command: score any image set against another: folders or zips, such as StyleGAN2's samples.
 
-Every metric whose network is here, with its interval; the protocol goes into the summaries. Started again, it
-goes on where it was killed: features and metrics that are in the store are not made again.
+Every metric whose network is available, with its interval; the protocol goes into the summaries. A killed command
+resumes when it is started again: stored features and metrics are not computed again.
 """
 
 from collections.abc import Iterable
@@ -45,18 +45,21 @@ def evaluate(
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     log: LogOption = None,
 ) -> None:
-    """Score an image set against a reference set in every network that is here."""
+    """Score an image set against a reference set in every available network."""
     log_to(log)
     evaluation = read_settings(Evaluation, settings)
     made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
-    told: dict[str, Any] = {"method": method or made.name, "reference": real.name, "prepared": prepared}
-    told |= {"count": made.count, "reference_count": real.count}
-    here, missing = networks_here(evaluation, networks)
+    facts: dict[str, Any] = {"method": method or made.name, "reference": real.name, "prepared": prepared}
+    facts |= {"count": made.count, "reference_count": real.count}
+    here: list[str] = [name for name in evaluation.networks if available(name, networks) or fetchable(name)]
+    missing = [missing_line(name, networks) for name in evaluation.networks if name not in here]
+    if not here:
+        raise InputError("; ".join(missing))
     jobs = Jobs(Config(run=RUN, datasets={}, autoencoders={}, evaluation=evaluation))
     summaries = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
         of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
-        found = scored(set_score(jobs, told, of_made, of_real), evaluation)
+        found = scored(set_score(jobs, facts, of_made, of_real), evaluation)
         summaries[space] = found.model_copy(update={"details": {"dataset": dataset or real.name}})
         write_summary(output / made.name / f"summary-{space}.json", summaries[space])
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
@@ -68,23 +71,14 @@ def evaluate(
 
 def image_set(path: Path, count: int | None) -> ImageSet:
     """The first `count` images of a folder or a zip, all for None."""
-    there = len(RawSequence(path))
-    if count is not None and count > there:
-        raise InputError(f"{path}: {there} images, not {count}")
-    return ImageSet(path, count or there)
-
-
-def networks_here(evaluation: Evaluation, folder: Path) -> tuple[list[str], list[str]]:
-    """The networks that can be had, and a line for each of the others; InputError where there is none."""
-    here: list[str] = [name for name in evaluation.networks if available(name, folder) or fetchable(name)]
-    missing = [missing_line(name, folder) for name in evaluation.networks if name not in here]
-    if not here:
-        raise InputError("; ".join(missing))
-    return here, missing
+    found = len(RawSequence(path))
+    if count is not None and count > found:
+        raise InputError(f"{path}: {found} images, not {count}")
+    return ImageSet(path, count or found)
 
 
 def scored(job: Job, evaluation: Evaluation) -> Summary:
-    """The summary of a score, from the store or made now."""
+    """The summary of a score, from the store or computed now."""
     from pipeline.evaluation.feature_files import read_features
     from pipeline.evaluation.metrics import feature_summary
 
@@ -98,7 +92,7 @@ def scored(job: Job, evaluation: Evaluation) -> Summary:
 
 
 def extract_missing(job: Job, evaluation: Evaluation) -> None:
-    """Take those ranges of an image set's features that are not in the store."""
+    """Extract those ranges of an image set's features that are not in the store."""
     from pipeline.evaluation.feature_files import write_features
     from pipeline.evaluation.features import extract
     from pipeline.models.metric_networks.fetching import fetch
@@ -116,7 +110,7 @@ def extract_missing(job: Job, evaluation: Evaluation) -> None:
 
 
 def metrics_table(summaries: Iterable[Summary]) -> str:
-    """A line for each metric, by the name that the tables' columns have."""
+    """A line for each metric, under the name of the tables' columns."""
     values: dict[str, Value] = {}
     for summary in summaries:
         values |= summary.values

@@ -1,9 +1,10 @@
 """Hand a trained model over: a folder with weights, settings, a model card made from the results, and samples.
 
-The folder is whole or absent, and nothing is ever replaced. Python reads it again wherever this package is installed:
-`load_autoencoder(FOLDER)` or `load_generator(FOLDER)`. It is what one uploads to a hub.
+The folder appears whole or not at all, and nothing is ever replaced. It is what one uploads to a hub; Python loads it
+wherever this package is installed: `load_autoencoder(FOLDER)` or `load_generator(FOLDER)`.
 """
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ WEIGHTS = {
     "generator": "the generator's weights, with its settings",
 }
 SUMMARY = "summary.json"
-SHOWN, ROW = 16, 8  # images of a sample set, and how many stand side by side
+SHOWN, ROW = 16, 8  # images of a sample set, and images in a row
 
 
 def export(
@@ -42,9 +43,9 @@ def export(
         str | None, typer.Option("--license", help="Of the weights, such as cc-by-4.0; by default unknown.")
     ] = None,
 ) -> None:
-    """Write a trained model into a folder of its own, with its results as a model card.
+    """Write a trained model into a new folder, with its results as a model card.
 
-    An autoencoder takes the diffusion model on its codes along where that is trained, a generator of codes its decoder.
+    An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     """
     jobs = Jobs(read_config(config))
     models = chosen(jobs, name)
@@ -54,7 +55,7 @@ def export(
 
 
 def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
-    """The models of an entry, by what they are of; InputError where there is no such entry, or no weights."""
+    """The models of an entry, by model type; InputError if there is no such entry, or if it is not trained."""
     section, _, rest = name.partition(".")
     if section in SECTIONS and rest:
         found, name = [section] * (rest in getattr(jobs.config, section)), rest
@@ -66,63 +67,64 @@ def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
         raise InputError(f"{name!r}: no trained model of the config, which has {known}")
     if len(found) > 1:
         raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in found)}")
-    models = _models(jobs, found[0], name)
-    for sort, job in models.items():
-        if not job.has(f"{sort}.safetensors"):
+    models: dict[str, Job] = {}
+    decoder = name if found == ["autoencoders"] else getattr(jobs.config, found[0])[name].autoencoder
+    if decoder is not None:
+        models["autoencoder"] = jobs(autoencoder, decoder)
+    match found[0]:
+        case "generators":
+            models["generator"] = jobs(generator, name)
+        case "diffusions":
+            models["diffusion"] = jobs(diffusion, name)
+        case _:
+            on_it = [jobs(diffusion, key) for key, one in jobs.config.diffusions.items() if one.autoencoder == name]
+            trained = [job for job in on_it if job.has("diffusion.safetensors")]
+            models |= {"diffusion": trained[0]} if trained else {}
+    for model_type, job in models.items():
+        if not job.has(f"{model_type}.safetensors"):
             raise InputError(f"{job.entry}: not trained yet ({job.folder}): run snakemake, or dvc pull")
     return models
 
 
-def _models(jobs: Jobs, section: str, name: str) -> dict[str, Job]:
-    config = jobs.config
-    match section:
-        case "generators":
-            decoder = config.generators[name].autoencoder
-            return ({"autoencoder": jobs(autoencoder, decoder)} if decoder else {}) | {
-                "generator": jobs(generator, name)
-            }
-        case "diffusions":
-            decoder = config.diffusions[name].autoencoder
-            return {"autoencoder": jobs(autoencoder, decoder), "diffusion": jobs(diffusion, name)}
-    on_its_codes = [jobs(diffusion, key) for key, one in config.diffusions.items() if one.autoencoder == name]
-    trained = [job for job in on_its_codes if job.has("diffusion.safetensors")]
-    return {"autoencoder": jobs(autoencoder, name)} | ({"diffusion": trained[0]} if trained else {})
-
-
 def write_folder(jobs: Jobs, folder: Path, models: dict[str, Job], folder_name: str, licence: str | None) -> None:
-    """All that an exported folder has."""
+    """Everything in an exported folder."""
     from pipeline.generation.exported import write_weights
     from pipeline.page.model_card import Card, model_card
 
-    write_weights(folder, {sort: Path(job.path(f"{sort}.safetensors")) for sort, job in models.items()})
-    main = models.get("generator") or models["autoencoder"]
-    section, _, entry = main.entry.partition(".")
-    trained_on = jobs.config.dataset_of(getattr(jobs.config, section)[entry])
+    write_weights(folder, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()})
+    entries = {name: getattr(jobs.config, f"{name}s")[_name(job)] for name, job in models.items()}
+    trained_on = jobs.config.dataset_of(entries.get("generator") or entries["autoencoder"])
     manifest = jobs(dataset, trained_on).folder / "manifest.json"
     if not manifest.exists():
-        raise InputError(
-            f"{manifest}: not here, and the model card tells of the data by it: run snakemake, or dvc pull"
-        )
-    data = read_json(manifest, f"manifest {manifest}")
-    entries = {sort: getattr(jobs.config, f"{sort}s")[_name(job)] for sort, job in models.items()}
-    # Where an imported checkpoint lay is its owner's affair.
-    settings = {sort: entry.model_copy(update={"weights": None}).numerical() for sort, entry in entries.items()}
+        raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
+    # The path of an imported checkpoint is private.
+    settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
     write_json(folder / "settings.json", settings)
-    sets = sample_sets(jobs, models)
-    pictures = write_pictures(jobs, folder, models, sets)
+    maker = models.get("generator") or models.get("diffusion")
+    made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete and maker in job.upstream]
+    families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
+    methods = []
+    if "generator" in entries:
+        methods.append(generator_family(entries["generator"].family).method)
+    if "autoencoder" in entries:
+        methods.append(autoencoder_family(entries["autoencoder"].family).method)
+    files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
+    files["settings.json"] = "the same settings, to read"
+    if (folder / "unet").exists():
+        files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
+        files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
+        files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
     card = Card(
         name=folder_name,
-        method=_method(jobs, models),
-        tags=tuple(
-            dict.fromkeys(["bright", *(getattr(one, "family", "latent-diffusion") for one in entries.values())])
-        ),
-        generates=len(models) > 1 or "generator" in models,
+        method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
+        tags=tuple(families),
+        generates=maker is not None,
         licence=licence,
         dataset=trained_on,
-        data=data,
-        summaries=measured(jobs, models, sets),
-        pictures=pictures,
-        files=contents(folder, models),
+        data=read_json(manifest, f"manifest {manifest}"),
+        summaries=measured(jobs, models, made),
+        pictures=write_pictures(jobs, folder, models, made),
+        files=files,
         digests={job.stage.name: job.digest for job in models.values()},
     )
     write_text(folder / "README.md", model_card(card))
@@ -132,71 +134,42 @@ def _name(job: Job) -> str:
     return job.entry.partition(".")[2]
 
 
-def _method(jobs: Jobs, models: dict[str, Job]) -> str:
-    parts = []
-    if "generator" in models:
-        parts.append(generator_family(jobs.config.generators[_name(models["generator"])].family).method)
-    if "autoencoder" in models:
-        parts.append(autoencoder_family(jobs.config.autoencoders[_name(models["autoencoder"])].family).method)
-    return " on codes of ".join(parts) + (" with a latent diffusion model" if "diffusion" in models else "")
-
-
-def sample_sets(jobs: Jobs, models: dict[str, Job]) -> list[Job]:
-    """The finished sample sets of the model that generates."""
-    maker = models.get("generator") or models.get("diffusion")
-    made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete]
-    return [job for job in made if maker in job.upstream]
-
-
-def measured(jobs: Jobs, models: dict[str, Job], sets: list[Job]) -> dict[str, Path]:
-    """The finished summaries of the models, by what they are of."""
-    of = {job.key for job in sets}
+def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, Path]:
+    """The finished summaries of the models and their sample sets, by title."""
+    of = {job.key for job in sample_sets}
     if "autoencoder" in models:
         of.add(jobs(reconstruction, _name(models["autoencoder"])).key)
     done = [job for job in jobs(planned).values() if job.stage in (RECONSTRUCT, SCORE_FEATURES) and job.has(SUMMARY)]
     done = [job for job in done if of & {one.key for one in closure([job])}]
-    return {_told(job): job.folder / SUMMARY for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT)}
+    return {_title(job): job.folder / SUMMARY for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT)}
 
 
-def _told(job: Job) -> str:
+def _title(job: Job) -> str:
     if job.stage is RECONSTRUCT:
         return "Reconstruction of the validation images"
     if job.settings["kind"] == "reconstruction_distance":
         return f"Reconstructions as a set, {job.entry.partition(' in ')[2]}"
-    return f"{job.settings['count']} images of {job.entry.partition('.')[2].replace(' in ', ', ')}"
+    return f"{job.settings['count']} images of {_name(job).replace(' in ', ', ')}"
 
 
-def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sets: list[Job]) -> dict[str, str]:
-    """Pictures of what the run made, by what they show."""
-    import shutil
-
+def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:
+    """Copy or draw pictures of the run's results; file names by captions."""
     from pipeline.data.archive import ImageArchive, to_model
     from pipeline.data.pictures import contact_sheet, save_picture
 
-    shown: dict[str, str] = {}
+    pictures: dict[str, str] = {}
     if "autoencoder" in models:
-        made = jobs(reconstruction, _name(models["autoencoder"]))
-        if made.has("pairs.png"):
-            shutil.copyfile(made.path("pairs.png"), folder / "reconstructions.png")
-            shown["Validation images and their reconstructions"] = "reconstructions.png"
-    for job in sets:
+        reconstructed = jobs(reconstruction, _name(models["autoencoder"]))
+        if reconstructed.has("pairs.png"):
+            shutil.copyfile(reconstructed.path("pairs.png"), folder / "reconstructions.png")
+            pictures["Validation images and their reconstructions"] = "reconstructions.png"
+    for job in sample_sets:
         images = ImageArchive(Path(job.outputs[0]))
         sheet = to_model(images.tensor(range(min(SHOWN, len(images)))))
         file = f"samples-{_name(job)}.png"
         save_picture(folder / file, contact_sheet(list(sheet.split(ROW))))
-        shown[f"Images of the sample set {_name(job)}, the first ones"] = file
-    return shown
-
-
-def contents(folder: Path, models: dict[str, Job]) -> dict[str, str]:
-    """What lies in the folder, by file."""
-    told = {EXPORTED[sort]: WEIGHTS[sort] for sort in models}
-    told["settings.json"] = "the same settings, to read"
-    if (folder / "unet").exists():
-        told["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
-        told["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
-        told.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
-    return told
+        pictures[f"Images of the sample set {_name(job)}, the first ones"] = file
+    return pictures
 
 
 if __name__ == "__main__":

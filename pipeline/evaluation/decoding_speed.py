@@ -1,4 +1,4 @@
-"""Decoded images per second of several autoencoders: they take turns, so that all see the same machine."""
+"""Decoded images per second of several autoencoders, decoded in turns so that all see the same machine."""
 
 import platform
 import re
@@ -20,10 +20,7 @@ Decode = Callable[[], object]
 def take_turns(
     calls: Sequence[Decode], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[list[float]]:
-    """Seconds of each call in each round; every round has them all, beginning one further than the last.
-
-    A round before the first is not timed: it warms up.
-    """
+    """Seconds of each call in each round. Every round starts one call further; a first, untimed round warms up."""
     seconds: list[list[float]] = [[] for _ in calls]
     with Progress("time decoding", rounds + 1, "rounds") as progress:
         for turn in range(rounds + 1):
@@ -68,13 +65,10 @@ def _decoding(model: ImageAutoencoder, batch: int) -> Decode:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Where speeds were measured."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"device": name, "threads": torch.get_num_threads()}
-
-
-def _processor() -> str:
-    """The processor's name as Linux tells it, else its architecture."""
-    facts = Path("/proc/cpuinfo")
-    name = re.search(r"^model name\s*:(.+)$", facts.read_text(encoding="utf-8"), re.M) if facts.exists() else None
-    return name[1].strip() if name else platform.machine()
+    """The device's name and the number of threads: the processor's name from /proc/cpuinfo, else its architecture."""
+    facts = {"threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device), **facts}
+    path = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:(.+)$", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
+    return {"device": name[1].strip() if name else platform.machine(), **facts}

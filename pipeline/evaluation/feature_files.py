@@ -1,6 +1,6 @@
 """Feature files: npz without pickle, with the facts about images and network that a protocol needs.
 
-The features of a set lie in one or several files, each of a range of its images.
+The features of a set are in one or several files, each with a range of its images.
 """
 
 import json
@@ -22,23 +22,23 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What one feature space says about one image set, or about a range of it.
-
-    features: (N, D), for distances and precision and recall; logits: (N, classes), for the score, of classifiers alone;
-    image_digests: (N, 32), the sha256 of each image's pixels; facts: space, network, network_sha256, resize.
-    """
+    """One image set, or a range of it, in one feature space."""
 
     features: Features
+    """(N, D), for distances, precision and recall."""
     logits: Features | None
+    """(N, classes), for the score; None if the network is no classifier."""
     image_digests: NDArray[np.uint8]
+    """(N, 32), the sha256 of each image's pixels."""
     facts: dict[str, Any]
+    """space, network, network_sha256, resize."""
 
     def __len__(self) -> int:
         return len(self.features)
 
     @property
     def images_sha256(self) -> str:
-        """The content digest of these images: what the manifest of a prepared dataset has as sha256."""
+        """The content digest of these images, as `sha256` in the manifest of a prepared dataset."""
         return joined_digest(digest.tobytes() for digest in self.image_digests)
 
     def first(self, count: int | None) -> "FeatureSet":
@@ -53,19 +53,19 @@ class FeatureSet:
 
 def write_features(path: Path, found: FeatureSet, first: int = 0) -> None:
     """Write the features of the images from `first` on, uncompressed and atomically; the facts are JSON."""
-    told: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
+    contents: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
     if found.logits is not None:
-        told["logits"] = found.logits
+        contents["logits"] = found.logits
     facts = json.dumps(found.facts | {"first": first}, sort_keys=True)
-    told["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
+    contents["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **told)
+        np.savez(file, allow_pickle=False, **contents)
 
 
 def read_features(paths: list[Path]) -> FeatureSet:
-    """The feature set in these files, which continue one another; anything else is an input error."""
+    """The feature set in these files, which must be consecutive ranges of one set; InputError otherwise."""
     if not paths:
-        raise InputError("features: no file is given; at least one of `pipeline.extract_features` is needed")
+        raise InputError("features: no file is given; give at least one from `pipeline.extract_features`")
     parts: list[tuple[Path, NDArray[np.uint8]]] = []
     facts: dict[str, Any] = {}
     for path in paths:
@@ -75,9 +75,9 @@ def read_features(paths: list[Path]) -> FeatureSet:
             first, names = own.pop("first"), found.files
             parts.append((path, found["image_digests"]))
         if first != count:
-            raise InputError(f"features {path}: starts at image {first}, should at {count}; give all files, in order")
+            raise InputError(f"features {path}: starts at image {first}, should start at {count}; give all, in order")
         if own != (facts := facts or own):
-            raise InputError(f"features {path}: taken otherwise than {paths[0]}; extract both alike")
+            raise InputError(f"features {path}: its facts differ from those of {paths[0]}; extract both alike")
     parts = [part for part in parts if len(part[1])] or parts[:1]  # where images were skipped, the last range is empty
     digests = np.concatenate([part[1] for part in parts])
     files = [path for path, _ in parts]
@@ -86,7 +86,7 @@ def read_features(paths: list[Path]) -> FeatureSet:
 
 
 def _joined(paths: list[Path], name: str, count: int) -> Features:
-    """An array's `count` rows in all files, each read into its place: none is held twice."""
+    """An array's `count` rows in all files, each read into its place: no row is held twice."""
     filled = 0
     for path in paths:
         with _arrays(path) as found:
@@ -99,5 +99,5 @@ def _joined(paths: list[Path], name: str, count: int) -> Features:
 
 
 def _arrays(path: Path) -> AbstractContextManager[Any]:
-    """The arrays of one file, read as they are asked for."""
+    """The arrays of one file, read on access."""
     return arrays(path, "features", "`pipeline.extract_features`")

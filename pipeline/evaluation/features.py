@@ -25,9 +25,9 @@ def extract(
     device: torch.device,
     starts_at: int = 0,
 ) -> FeatureSet:
-    """The features of the images [first, last), in order; of as many of them as there are. None: to the end.
+    """The features of those images of [first, last) that exist, in order; None: to the end.
 
-    starts_at: the index of the first one of `images`.
+    starts_at: the index of the first of `images`.
     """
     end = starts_at + len(images)
     last = end if last is None else min(last, end)

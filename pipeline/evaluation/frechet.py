@@ -1,8 +1,7 @@
-"""Fréchet distance between Gaussian fits to features, as each library takes it, with an interval (appendix B).
+"""Fréchet distance between Gaussian fits to features, as each library computes it, with an interval (appendix B).
 
 |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's.
-The interval takes
-40 distances more: its matrices are torch's, which uses all of its threads.
+The interval needs 40 more distances: it uses torch's matrices, which run on several threads.
 """
 
 from collections.abc import Iterator
@@ -19,11 +18,11 @@ from pipeline.evaluation.feature_files import Features
 CONFIDENCE = 0.95
 GROUPS = 20
 GROUP_SEED = 0
-FEWEST = 3  # images, since a covariance must be left without one of them
+FEWEST = 3  # images: a covariance must remain without one of them
 
 
 def frechet_distance(generated: Features, reference: Features, library: str) -> float:
-    """Between Gaussian fits to features (N, D) and (M, D), in a library's own bits."""
+    """Between Gaussian fits to features (N, D) and (M, D), to the bits of torch-fidelity, clean-fid or dgm-eval."""
     fewest = min(len(generated), len(reference))
     if fewest < FEWEST:
         raise InputError(f"Fréchet distance: needs at least {FEWEST} images a set, not {fewest}")
@@ -31,7 +30,7 @@ def frechet_distance(generated: Features, reference: Features, library: str) -> 
         from cleanfid.fid import fid_from_feats
 
         return float(fid_from_feats(generated, reference))
-    if library == "dgm-eval":  # whose means are of 64 bits, too
+    if library == "dgm-eval":  # its means are float64, too
         generated, reference = generated.astype(np.float64), reference.astype(np.float64)
     shift = generated.mean(axis=0) - reference.mean(axis=0)
     one, other = (np.cov(features, rowvar=False) for features in (generated, reference))
@@ -42,13 +41,13 @@ def frechet_distance(generated: Features, reference: Features, library: str) -> 
 def frechet_interval(generated: Features, reference: Features, distance: float) -> tuple[float, float]:
     """The 95% interval of a Fréchet distance, from a delete-a-group jackknife.
 
-    Each set is split at random into 20 groups, and the distance is taken again without each. The interval
-    covers how the distance moves when both sets are drawn again at the same counts. It leaves out the bias
-    of these counts: with fewer images a distance grows, so only those of equal counts compare.
+    Each set is split at random into 20 groups, and the distance is computed again without each. The interval covers
+    how the distance moves when both sets are drawn again at the same counts. It omits the bias of these counts: with
+    fewer images a distance grows, so that only equal counts compare.
 
-    Near zero a distance is of second order in the sampling noise, and a jackknife's variance twice too
-    large (Efron and Stein 1981). There all of the distance is bias, and far from zero little is: the
-    variance is made smaller by half the square of the share of bias, which the same groups estimate.
+    Near zero a distance is of second order in the sampling noise, and a jackknife's variance is twice too large (Efron
+    and Stein 1981). There the whole distance is bias; far from zero the bias is small. The variance is therefore
+    reduced by half the square of the share of bias, which the same groups estimate.
     """
     sides = (_Set(generated), _Set(reference))
     whole = _distance(sides[0].mean, sides[0].trace, sides[1], _seen_covariance(*sides))
@@ -69,7 +68,7 @@ def frechet_interval(generated: Features, reference: Features, distance: float) 
 
 
 def student_quantile(freedom: int) -> float:
-    """How many deviations a 95% interval reaches to either side, by Student's t."""
+    """The half-width of a 95% interval in standard deviations, by Student's t."""
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
@@ -89,19 +88,19 @@ class _Set:
 
 
 def _seen_covariance(one: _Set, other: _Set) -> Tensor:
-    """The covariance of `one` seen through the root of `other`: R S R^T, whose eigenvalues are those of S S'."""
+    """R S R^T of the covariance S of `one` and the root R of S' of `other`: its eigenvalues are those of S S'."""
     product = other.root @ one.root.T
     return product @ product.T
 
 
 def _distance(mean: Tensor, trace: Tensor, other: _Set, seen: Tensor) -> float:
-    """From a set of this mean and trace of its covariance, seen through the root of `other`, to `other`."""
+    """To `other` from a set with this mean, trace of its covariance, and `_seen_covariance`."""
     roots = torch.linalg.eigvalsh(seen).clamp(min=0).sqrt().sum()
     return float(((mean - other.mean) ** 2).sum() + trace + other.trace - 2 * roots)
 
 
 def _without_each(one: _Set, other: _Set, groups: int) -> Iterator[float]:
-    """The distance without each group of `one`: its sums are taken from those of the whole set."""
+    """The distance without each group of `one`, from the sums of the whole set less those of the group."""
     count = len(one.features)
     scatter, squares = (count - 1) * _seen_covariance(one, other), (count - 1) * one.trace
     order = torch.from_numpy(np.random.default_rng(GROUP_SEED).permutation(count))

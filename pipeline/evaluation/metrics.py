@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.base.summary import Summary, Value
+from pipeline.base.summary import Summary, Value, versions
 from pipeline.evaluation.feature_files import Features, FeatureSet
 from pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
 from pipeline.evaluation.kernel_distance import (
@@ -30,7 +30,6 @@ from pipeline.evaluation.precision_recall import (
     precision_recall,
     precision_recall_intervals,
 )
-from pipeline.evaluation.protocol import check_job, generation_protocol, same_space
 from pipeline.stages.evaluation import EvaluationJob
 
 SCORE_SPLITS = 10
@@ -142,11 +141,26 @@ COLUMN_SPACES = {"vgg16_paper": "vgg16"}
 
 
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
-    """The summary of the first `job.count` generated images against the reference images."""
+    """The summary of the first `job.count` generated images against the reference images.
+
+    InputError if the feature files do not match the job.
+    """
     generated = generated.first(job.count)
-    check_job(job, generated, reference)
+    for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
+        if (expected := getattr(job, key)) is not None and expected != found:
+            raise InputError(f"settings: {key}: {expected!r}, but the feature files have {found!r}")
     only = None if job.kind == "generation" else ("frechet_distance",)
-    protocol = generation_protocol(job, generated, reference, metric_settings(job.space, only))
+    protocol = {
+        "count": len(generated),
+        "reference": job.reference,
+        "reference_count": len(reference),
+        "reference_sha256": reference.images_sha256,
+        "reference_prepared": job.prepared,
+        **generated.facts,
+        **metric_settings(job.space, only),
+        "seed": job.seed,
+        "versions": versions("torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"),
+    }
     prefix = ("" if job.kind == "generation" else "rfid.") + COLUMN_SPACES.get(job.space, job.space)
     values = {
         f"{prefix}.{metric}": value.model_copy(update={"protocol": protocol})
@@ -160,9 +174,18 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
 def generation_metrics(
     generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None
 ) -> dict[str, Value]:
-    """The metrics of the feature space by name, or `only` some of them."""
+    """The metrics of the feature space by name, or `only` some of them.
+
+    InputError unless both sets have the same network, weights and resize rule.
+    """
+    for key in ("space", "network", "network_sha256", "resize"):
+        if (made := generated.facts[key]) != (real := reference.facts[key]):
+            raise InputError(
+                f"features: {key} of the generated images is {made!r}, of the reference images {real!r};"
+                " extract both alike"
+            )
     values: dict[str, Value] = {}
-    for name, library in SPACES[same_space(generated.facts, reference.facts)].items():
+    for name, library in SPACES[generated.facts["space"]].items():
         if only is None or name in only:
             values |= METRICS[name].compute(generated, reference, library)
     return values

@@ -1,18 +1,18 @@
-"""Nearest training images by LPIPS (Fig. 9), and the check for memorised images that follows from them.
+"""Nearest training images by LPIPS (Fig. 9), and the check for memorized images.
 
-LPIPS is a squared Euclidean distance. With f_l the unit-normalised features of layer l at H_l x W_l
-positions and w_l >= 0 the weights of its head,
+LPIPS is a squared Euclidean distance. With f_l the unit-normalised features of layer l at H_l x W_l positions and
+w_l >= 0 the weights of its head,
 
     LPIPS(a, b) = sum_l 1/(H_l W_l) sum_positions sum_channels w_l (f_l(a) - f_l(b))^2 = |e(a) - e(b)|^2,
     e = concatenation over l of sqrt(w_l / (H_l W_l)) f_l.
 
-So the neighbours are exact, and come from matrix products of embeddings, block by block. Images are
-compared at their own resolution; an embedding has 5,760 numbers at 32 px, 640,128 at 256 px (AlexNet), so
-that training embeddings are made block by block and not kept.
+So the neighbours are exact, and come from matrix products of embeddings, block by block. Images are compared at their
+own resolution. An embedding has 5,760 numbers at 32 px and 640,128 at 256 px (AlexNet): those of training images are
+computed block by block and not stored.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lpips
 import numpy as np
@@ -29,7 +29,7 @@ from pipeline.evaluation.batches import rgb_batches
 from pipeline.models.perceptual import FrozenModule, LpipsDistance
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-COPIES_BELOW = 0.05  # of the validation images' distances
+COPIES_BELOW = 0.05  # quantile of the validation images' distances
 
 
 class LpipsEmbedding(FrozenModule):
@@ -49,8 +49,7 @@ class LpipsEmbedding(FrozenModule):
         return torch.cat(parts, dim=1)
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     """distances (N, k), LPIPS, ascending; indices (N, k) of the training images."""
 
     distances: Tensor
@@ -69,13 +68,13 @@ def nearest(
 ) -> Neighbours:
     """The nearest training images of the first `count` queries, exactly.
 
-    Half of the memory holds queries' embeddings; if they don't fit, the training images are
-    embedded again for each part of the queries.
+    Half of the memory holds embeddings of queries; if they do not fit, the training images are embedded again for each
+    part of the queries.
     """
     if count > len(queries):
-        raise InputError(f"count: {count} images are asked for, there are {len(queries)}")
+        raise InputError(f"count: must be at most {len(queries)}, the number of images, not {count}")
     if neighbours > len(train):
-        raise InputError(f"neighbours: {neighbours} are asked for, there are {len(train)} training images")
+        raise InputError(f"neighbours: must be at most {len(train)}, the number of training images, not {neighbours}")
     device = next(embedding.parameters()).device
     width = embedding(to_rgb(train.tensor([0])).to(device)).shape[1]
     part = max(1, int(memory_gb * 1e9 / 2 / (4 * width)))
@@ -93,7 +92,7 @@ def nearest(
 def _nearest_of(
     embedding: LpipsEmbedding, queries: Tensor, train: ImageArchive, neighbours: int, micro_batch: int
 ) -> Neighbours:
-    """The nearest training images of embedded queries (N, D): a running best, merged block by block."""
+    """The nearest training images of embedded queries (N, D): the best so far, merged block by block."""
     best = queries.new_full((len(queries), neighbours), torch.inf)
     index = torch.zeros(best.shape, dtype=torch.long, device=best.device)
     norms = queries.square().sum(dim=1, keepdim=True)
@@ -118,46 +117,45 @@ def neighbours_table(found: dict[str, tuple[list[str], Neighbours]], train_names
     frames = []
     for name, (images, neighbours) in found.items():
         rows, columns = neighbours.indices.shape
-        facts = {
+        table = {
             "set": name,
             "image": np.repeat(images[:rows], columns),
             "rank": np.tile(np.arange(1, columns + 1), rows),
             "train_image": [train_names[i] for i in neighbours.indices.flatten().tolist()],
             "lpips": neighbours.distances.flatten().double().numpy(),
         }
-        frames.append(pd.DataFrame(facts))
+        frames.append(pd.DataFrame(table))
     return pd.concat(frames, ignore_index=True)
 
 
-def memorisation(generated: Neighbours, validation: Neighbours) -> dict[str, float]:
-    """Median LPIPS to the nearest training image, and the generated images' over the validation images'.
+def memorization(generated: Neighbours, validation: Neighbours) -> dict[str, float]:
+    """Median LPIPS to the nearest training image of generated and of validation images, and how many are too near.
 
-    Validation images were never seen, so a model that copies training images has a ratio well below 1.
+    ratio: of the medians. Validation images were never seen, so that it is well below 1 for a model that copies.
+    share_nearer: the share of generated images that are nearer to a training image than 95% of the validation images.
+    It is about 0.05 if the two distributions are alike, and larger if some images are copies, also with equal medians.
     """
-    medians = [float(one.distances[:, 0].median()) for one in (generated, validation)]
+    near, near_validation = (one.distances[:, 0] for one in (generated, validation))
+    medians = [float(distances.median()) for distances in (near, near_validation)]
     if medians[1] == 0:
         raise InputError("validation images: most are exact copies of training images; the split is wrong")
-    return {"median_generated": medians[0], "median_validation": medians[1], "ratio": medians[0] / medians[1]}
+    bound = near_validation.double().quantile(COPIES_BELOW)
+    return {
+        "median_generated": medians[0],
+        "median_validation": medians[1],
+        "ratio": medians[0] / medians[1],
+        "share_nearer": float((near.double() < bound).double().mean()),
+    }
 
 
 def distance_quantiles(neighbours: Neighbours) -> dict[str, float]:
-    """The distribution of LPIPS to the nearest training image: 5% of the images are nearer than that of `0.05`."""
-    nearest_ones = neighbours.distances[:, 0].double()
-    return {f"{level}": float(nearest_ones.quantile(level)) for level in QUANTILES}
-
-
-def share_nearer(generated: Neighbours, validation: Neighbours) -> float:
-    """The share of generated images that are nearer to a training image than 95% of the validation images are.
-
-    About 0.05 where the two distributions are alike; a model that copies some training images has more,
-    also where the medians agree.
-    """
-    bound = validation.distances[:, 0].double().quantile(COPIES_BELOW)
-    return float((generated.distances[:, 0].double() < bound).double().mean())
+    """Quantiles of LPIPS to the nearest training image, by level: 5% of the images are nearer than that of `0.05`."""
+    distances = neighbours.distances[:, 0].double()
+    return {f"{level}": float(distances.quantile(level)) for level in QUANTILES}
 
 
 def neighbours_picture(queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int) -> Image.Image:
-    """Fig. 9: each row a generated image and, to its right, its nearest training images; RGB."""
+    """Fig. 9: each row is a generated image and, to its right, its nearest training images; RGB."""
     sheet = [
         to_model(torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(found.indices[row].tolist()))]))
         for row in range(min(rows, len(found.indices)))

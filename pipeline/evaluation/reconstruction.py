@@ -4,7 +4,9 @@ The paper's numbers are means over images, also of PSNR. Images are compared aft
 channels (LPIPS repeats gray three times), at their own resolution.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.base.summary import Value
-from pipeline.data.archive import to_unit
+from pipeline.base.summary import Value, versions
+from pipeline.data.archive import ImageArchive, to_unit
 from pipeline.models.autoencoder import without_tf32
+from pipeline.models.metric_networks.files import read_network
 from pipeline.models.perceptual import LpipsDistance
 
 MICRO_BATCH = 32  # images that are measured at once
@@ -62,6 +65,10 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+# What the protocol of a metric adds.
+CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
+
+
 @torch.no_grad()
 def image_metrics(
     originals: Tensor, reconstructions: Tensor, distances: Mapping[str, LpipsDistance]
@@ -76,10 +83,33 @@ def image_metrics(
     return {name: values.cpu() for name, values in found.items()}
 
 
+def reconstruction_protocols(
+    originals: ImageArchive, images_sha256: str, networks: dict[str, Path]
+) -> Mapping[str, dict[str, Any]]:
+    """The protocol of each metric: the images' count, hash and size, and the metric's own constants.
+
+    networks: the weights of each LPIPS metric. A metric without constants has the common part alone.
+    """
+    images = {
+        "count": len(originals),
+        "reference": "validation",
+        "images_sha256": images_sha256,
+        "resize": "none",
+        "resolution": originals.resolution,
+        "channels": originals.channels,
+        "versions": versions("torch"),
+    }
+    found = defaultdict(lambda: images, {name: images | {name: how} for name, how in CONSTANTS.items()})
+    for name, path in networks.items():
+        own = {f"{name}_sha256": read_network(name, path, "numpy")[1], "lpips": "0.1, at the images' own resolution"}
+        found[name] = images | own | {"versions": versions("torch", "lpips")}
+    return found
+
+
 def reconstruction_values(frame: pd.DataFrame, protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
     """Mean and standard deviation over images (N - 1 in the denominator) of each metric in a per-image table.
 
-    An exact copy has an infinite PSNR; the mean leaves such images out.
+    The infinite PSNR of exact copies is left out.
     """
     values = {}
     for name in frame.columns.drop("image"):
@@ -89,8 +119,3 @@ def reconstruction_values(frame: pd.DataFrame, protocols: Mapping[str, dict[str,
         std = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
         values[name] = Value(number=float(finite.mean()), std=std, protocol=protocols[name])
     return values
-
-
-def exact_images(frame: pd.DataFrame) -> int:
-    """How many reconstructions equal their originals."""
-    return int(np.isinf(frame["psnr"]).sum())

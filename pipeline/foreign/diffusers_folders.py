@@ -1,6 +1,6 @@
-"""Folders that diffusers saves: a UNet2DModel, alone or under `unet/` of a pipeline, such as google/ddpm-church-256.
+"""Folders saved by diffusers: a UNet2DModel, alone or under `unet/` of a pipeline, such as google/ddpm-church-256.
 
-Its config must say what our settings say, key by key. Old files name attention's layers otherwise.
+The folder's config must equal the settings, key by key. Old files have other names for attention's layers.
 """
 
 import inspect
@@ -17,23 +17,23 @@ from pipeline.models.checkpoints import fill
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 DEPRECATED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-# Keys of the config that change no number: a test's or a trainer's.
-IRRELEVANT = ("dropout", "num_train_timesteps")
+IRRELEVANT = ("dropout", "num_train_timesteps")  # keys that change no number: a test's or a trainer's
 
 
 def import_unet_folder(model: UNet2DModel, folder: Path) -> None:
-    """Fill an untrained UNet2DModel with a folder's weights; InputError names what its config has otherwise."""
+    """Fill an untrained UNet2DModel with a folder's weights; InputError lists the keys of its config that differ."""
     place = folder / "unet" if (folder / "unet" / "config.json").exists() else folder
-    _check_config(model, place)
+    _check_config(model, place / "config.json")
     path = next((place / name for name in WEIGHTS if (place / name).exists()), None)
     if path is None:
-        raise InputError(f"{place}: none of {', '.join(WEIGHTS)} is there")
-    fill(model, {_current_name(name): tensor for name, tensor in read_tensors(path).items()}, path)
+        raise InputError(f"{place}: has none of {', '.join(WEIGHTS)}")
+    old = re.compile(rf"(?<=\.)({'|'.join(DEPRECATED)})(?=\.(weight|bias)$)")
+    tensors = {old.sub(lambda found: DEPRECATED[found[0]], name): t for name, t in read_tensors(path).items()}
+    fill(model, tensors, path)
 
 
-def _check_config(model: UNet2DModel, place: Path) -> None:
-    """The architecture in the folder against the one that the settings give."""
-    file = place / "config.json"
+def _check_config(model: UNet2DModel, file: Path) -> None:
+    """Compare the folder's architecture with that of the settings."""
     try:
         given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -50,9 +50,3 @@ def _check_config(model: UNet2DModel, place: Path) -> None:
     ]
     if different:
         raise InputError(f"{file}: does not fit the settings: {'; '.join(different)}")
-
-
-def _current_name(name: str) -> str:
-    """Attention's layers by their names of today."""
-    old = "|".join(DEPRECATED)
-    return re.sub(rf"(?<=\.)({old})(?=\.(weight|bias)$)", lambda match: DEPRECATED[match[0]], name)

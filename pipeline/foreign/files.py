@@ -1,4 +1,4 @@
-"""Tensors in other programs' checkpoint files, read without running anything in them."""
+"""Tensors in other programs' checkpoint files, read without running code from them."""
 
 import pickle
 import re
@@ -13,13 +13,13 @@ from pipeline.base.errors import InputError, error_text
 
 
 class Inert:
-    """Stands for a class that a checkpoint names beside its tensors; it has nothing to run."""
+    """Replaces a class that a checkpoint names next to its tensors; it has no code to run."""
 
     def __init__(self, *arguments: object, **named: object):
         pass
 
 
-# Lightning keeps its callbacks' state under their classes: names alone, for which Inert stands.
+# Lightning stores its callbacks' states under their classes. Only the names are needed.
 NAMED_CLASSES = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
@@ -40,7 +40,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"it names {named.group(1)}" if named else "it holds more than tensors"
         raise InputError(
-            f"{path}: loading it could run code ({what}); where you trust it, save its tensors alone:"
+            f"{path}: loading it could run code ({what}); if you trust it, save only its tensors:"
             " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
         ) from None
     except Exception as error:

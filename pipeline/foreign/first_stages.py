@@ -1,12 +1,12 @@
 """First stages: VQGAN of taming-transformers, VQ and KL autoencoders of latent-diffusion, and RQ-VAE.
 
-All four have one network, whose keys read, with level i from the full resolution down in both halves:
+All four have the same network. In both halves, level i counts from the full resolution down:
 
     encoder.down.i.block.j, encoder.down.i.attn.j, encoder.down.i.downsample, encoder.mid.block_1|attn_1|block_2
     decoder.up.i.block.j, decoder.up.i.attn.j, decoder.up.i.upsample, decoder.mid...
 
-and attention's four projections are 1 x 1 convolutions. diffusers counts the decoder's levels upwards and has linear
-projections. Keys beside the network (losses, discriminators, a whole LDM's UNet) are left out.
+Attention's four projections are 1 x 1 convolutions. diffusers counts the decoder's levels upwards and has linear
+projections. Other keys (losses, discriminators, a whole LDM's UNet) are ignored.
 """
 
 import re
@@ -24,7 +24,7 @@ PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.",
 RESIDUAL = {"nin_shortcut": "conv_shortcut"}
 ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 MIDDLE = {"block_1": "mid_block.resnets.0", "attn_1": "mid_block.attentions.0", "block_2": "mid_block.resnets.1"}
-RESTARTED = ("use.unused_images",)  # ours: nothing to import
+RESTARTED = ("use.unused_images",)  # a counter of our trainings
 
 
 def import_first_stage(model: Any, tensors: dict[str, Tensor], path: Path) -> None:
@@ -45,7 +45,7 @@ def import_first_stage(model: Any, tensors: dict[str, Tensor], path: Path) -> No
 
 
 def first_stage_name(name: str, levels: int) -> str:
-    """Our name of a key; a key that follows no rule keeps its name, and so is told as unexpected."""
+    """Our name of a key; a key that matches no rule keeps its name, so that `fill` reports it as unexpected."""
     half, _, rest = name.partition(".")
     if half in ("encoder", "decoder"):
         return f"{half}.network.{_network_name(rest, levels)}"
@@ -71,9 +71,9 @@ def _network_name(name: str, levels: int) -> str:
 
 
 def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """RQ-VAE's codebook and its averages under our names. Its last row, a padding, is nearest to nothing.
+    """RQ-VAE's codebook and its running sums under our names, without the last row, which is padding.
 
-    InputError where the depths don't share one codebook, which is the only kind that the family has.
+    InputError if the depths do not share one codebook: the family has no other kind.
     """
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("quantizer.")}
     if not own or not hasattr(model, "quantizer"):

@@ -3,7 +3,7 @@
 Its keys count blocks through all levels: input_blocks.n is the first convolution (n = 0), then for each level its
 residual blocks (`.0`, with attention in `.1`) and a downsampling (`.0.op`); output_blocks.n has the level's upsampling
 (`.conv`) after its last block. Attention has one 1 x 1 convolution for queries, keys and values, whose outputs are
-laid out head by head: the queries, keys and values of the first head, then of the second.
+ordered by head: the queries, keys and values of the first head, then of the second.
 """
 
 import re
@@ -16,7 +16,7 @@ from pipeline.models.checkpoints import fill
 from pipeline.settings.diffusion import UNet
 
 NETWORK = "model.diffusion_model."
-AVERAGED = "model_ema."
+EMA = "model_ema."
 ENDS = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
@@ -24,7 +24,7 @@ ENDS = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
-LAYERS = {  # inside a residual block or attention; `qkv` stays, to be split
+LAYERS = {  # inside a residual block or attention; `qkv` is split later
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
     "emb_layers.1": "time_emb_proj",
@@ -38,8 +38,8 @@ MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 
 
 def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor], path: Path) -> None:
-    """Fill an untrained UNet2DModel with the averaged weights (EMA) of an LDM's checkpoint, as LDM samples with."""
-    own = averaged_weights(tensors, path)
+    """Fill an untrained UNet2DModel with the EMA weights of an LDM's checkpoint, which LDM samples with."""
+    own = ema_weights(tensors, path)
     _check_kind(own, path)
     found: dict[str, Tensor] = {}
     for name, tensor in own.items():
@@ -54,24 +54,24 @@ def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor]
 
 
 def scale_factor(tensors: dict[str, Tensor]) -> float:
-    """What LDM multiplies codes by before diffusion: 1 unless it measured the first batch (appendix G)."""
+    """LDM's factor of codes before diffusion: 1 unless it measured the first batch (appendix G)."""
     return float(tensors["scale_factor"]) if "scale_factor" in tensors else 1.0
 
 
-def averaged_weights(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The UNet's keys without prefix; averaged weights where the file has them: their names have lost their dots."""
+def ema_weights(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The UNet's tensors without prefix, of the EMA if the file has one: its names have no dots."""
     found = {}
     for name, tensor in tensors.items():
         if name.startswith(NETWORK):
-            average = AVERAGED + name.removeprefix("model.").replace(".", "")
-            found[name.removeprefix(NETWORK)] = tensors.get(average, tensor)
+            ema = EMA + name.removeprefix("model.").replace(".", "")
+            found[name.removeprefix(NETWORK)] = tensors.get(ema, tensor)
     if not found:
         raise InputError(f"{path}: no UNet: no key begins with {NETWORK}")
     return found
 
 
 def unet_name(name: str, blocks: int) -> str:
-    """diffusers' name of a key; a key that follows no rule keeps its name, and so is told as unexpected."""
+    """diffusers' name of a key; a key that matches no rule keeps its name, so that `fill` reports it as unexpected."""
     stem, _, which = name.rpartition(".")
     if stem in ENDS:
         return f"{ENDS[stem]}.{which}"
@@ -94,7 +94,7 @@ def _split_heads(name: str, tensor: Tensor, head_width: int | None) -> dict[str,
     flat = tensor.flatten(1) if tensor.ndim > 1 else tensor
     width = head_width or len(flat) // 3
     if len(flat) % (3 * width):
-        return {name: tensor}  # of another head width: told as unexpected
+        return {name: tensor}  # another head width: `fill` reports it as unexpected
     by_head = flat.unflatten(0, (-1, 3, width))
     return {
         name.replace(".qkv.", f".{layer}."): by_head[:, number].flatten(0, 1).contiguous()
@@ -103,7 +103,7 @@ def _split_heads(name: str, tensor: Tensor, head_width: int | None) -> dict[str,
 
 
 def _check_kind(tensors: dict[str, Tensor], path: Path) -> None:
-    """LDM's models of LSUN-Church and of text have parts that UNet2DModel has not."""
+    """InputError for LDM's models of LSUN-Church and of text: UNet2DModel lacks some of their parts."""
     block = "input_blocks.1.0."
     embedding, norm = tensors.get(f"{block}emb_layers.1.bias"), tensors.get(f"{block}out_layers.0.bias")
     if embedding is not None and norm is not None and len(embedding) != len(norm):

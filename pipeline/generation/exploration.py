@@ -1,12 +1,11 @@
-"""What key codes and hash tables hold, as pictures: beyond the paper's figures.
+"""The content of key codes and hash tables as pictures, beyond the paper's figures: rows are images.
 
-- interpolation: between two images, in key-code space: decode((1 - t) z_a + t z_b).
-- resolutions: an image from the first k of the N_r resolutions; the others' features are set to zero.
-- groups: an image with one group's unit keys replaced by their mean over the images: what is lost is what
-  this group of tables tells.
+- interpolation: between two images in key-code space, decode((1 - t) z_a + t z_b).
+- resolutions: an image from the first k of the N_r resolutions; the features of the others are set to zero.
+- groups: an image with one group's unit keys replaced by their mean over the images: the loss is this group's content.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,9 +14,8 @@ from pipeline.data.archive import to_uint8
 from pipeline.models.bright import Bright
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """Rows of images: uint8 (rows, columns, C, R, R), and what each column is."""
+class Sheet(NamedTuple):
+    """images: uint8 (rows, columns, C, R, R), on the CPU; columns: their captions."""
 
     images: Tensor
     columns: list[str]
@@ -25,7 +23,7 @@ class Sheet:
 
 @torch.no_grad()
 def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> Sheet:
-    """From the codes (N, C_z, H_z, W_z) of first images to those of second ones, in `steps` equal steps."""
+    """From the codes (N, C_z, H_z, W_z) of first images to those of second images, in `steps` equal steps."""
     shares = [step / (steps - 1) for step in range(steps)]
     images = [model.decode(torch.lerp(first, second, share)) for share in shares]
     return _sheet(images, [f"t = {share:.2f}" for share in shares])
@@ -35,20 +33,20 @@ def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> S
 def resolutions(model: Bright, codes: Tensor) -> Sheet:
     """Images of codes (N, C_z, H_z, W_z) from the first 1, 2, ..., N_r resolutions, coarse to fine."""
     retrieved = model.tables.retrieve(model.tiled(codes))
-    per_resolution = retrieved.shape[2] // model.settings.tables.resolutions
-    images, columns = [], []
-    for used in range(1, model.settings.tables.resolutions + 1):
+    count = model.settings.tables.resolutions
+    per_resolution = retrieved.shape[2] // count
+    images = []
+    for used in range(1, count + 1):
         kept = retrieved.clone()
         kept[:, :, used * per_resolution :] = 0
         block = model.group_mlps(kept)
         images.append(model.synthesis(block, model.style_mlp(block), None))
-        columns.append(f"first {used}")
-    return _sheet(images, columns)
+    return _sheet(images, [f"first {used}" for used in range(1, count + 1)])
 
 
 @torch.no_grad()
 def groups(model: Bright, codes: Tensor) -> Sheet:
-    """Images of codes (N, C_z, H_z, W_z): whole, then without what each of the N_h groups tells of them."""
+    """Images of codes (N, C_z, H_z, W_z): whole, then without the content of each of the N_h groups."""
     key_length = model.settings.tables.key_length
     images, columns = [model.decode(codes)], ["all groups"]
     for group in range(model.tables.groups):

@@ -1,4 +1,4 @@
-"""The weights of a folder of `bright export`: written from a run's files, and read without running anything of it."""
+"""The weights in a folder of `bright export`: written from a run's files, and read without running any of its code."""
 
 import shutil
 from pathlib import Path
@@ -13,24 +13,26 @@ from pipeline.base.errors import InputError
 from pipeline.families import family_file
 from pipeline.models.checkpoints import AutoencoderFacts, GeneratorFacts, load_generator, load_model
 from pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
-from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising
 from pipeline.settings.weights import EXPORTED
 
-UNET = "unet."  # begins the names of a generator's UNet
+UNET = "unet."  # prefix of a generator's UNet
 
 
 def write_weights(folder: Path, files: dict[str, Path]) -> None:
-    """Copy weights files, by what they are of, and lay a UNet and its scheduler where diffusers looks for them."""
-    for sort, file in files.items():
+    """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads."""
+    for model_type, file in files.items():
         check(file)
-        (folder / EXPORTED[sort]).parent.mkdir(exist_ok=True)
-        with atomic_path(folder / EXPORTED[sort]) as temporary:
+        (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
+        with atomic_path(folder / EXPORTED[model_type]) as temporary:
             shutil.copyfile(file, temporary)
     cpu = torch.device("cpu")
     if "diffusion" in files:
         trained = load_diffusion(files["diffusion"], cpu)
-        _write_configs(folder, trained.unet, trained.settings, _bound(trained.rescaling))
+        bounds, shift, scale = trained.rescaling.bounds, trained.rescaling.shift, trained.rescaling.scale
+        # diffusers clips clean codes at one bound for all channels, or not at all.
+        bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
+        _write_configs(folder, trained.unet, trained.settings, bound)
     elif "generator" in files:
         model = load_generator(files["generator"], cpu)
         if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
@@ -42,15 +44,8 @@ def write_weights(folder: Path, files: dict[str, Path]) -> None:
             _write_configs(folder, unet, model.settings, 1.0)
 
 
-def _bound(rescaling: Rescaling) -> float | None:
-    """Where clean codes are clipped on the diffusion's scale; None where that differs by channel, or is nowhere."""
-    if rescaling.bounds is None or len(rescaling.scale) > 1:
-        return None
-    return (rescaling.bounds[1] - rescaling.shift[0]) * rescaling.scale[0]
-
-
 def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: float | None) -> None:
-    """diffusers' own descriptions of the network and of the schedule that it was trained on."""
+    """diffusers' configs of the network and of its noise schedule; `bound`: of clean codes on the diffusion's scale."""
     unet.save_config(folder / "unet")
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
     scheduler = DDPMScheduler(
@@ -60,21 +55,21 @@ def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: 
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder has weights where `bright export` puts them."""
+    """Whether a folder has weights where `bright export` writes them."""
     return any((folder / file).is_file() for file in EXPORTED.values())
 
 
 def exported_files(folder: Path) -> dict[str, Path]:
-    """The weights in a folder, by what they are of; InputError where there are none, or where it brings code along."""
-    files = {sort: folder / file for sort, file in EXPORTED.items() if (folder / file).is_file()}
+    """The weights in a folder, by model type; InputError without any, or with a family in the folder."""
+    files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}
     if "generator" in files:
         files.pop("diffusion", None)  # the generator's own UNet, for diffusers
     if not files or files.keys() == {"diffusion"}:
-        raise InputError(f"{folder}: no folder of `bright export`: neither {EXPORTED['autoencoder']} nor generator")
-    for sort, facts in (("autoencoder", AutoencoderFacts), ("generator", GeneratorFacts)):
-        if sort in files:
-            family = getattr(load_model(files[sort], sort, facts)[0], sort).get("family", "")
+        raise InputError(f"{folder}: not a folder of `bright export`: no {EXPORTED['autoencoder']} and no generator")
+    for model_type, facts in (("autoencoder", AutoencoderFacts), ("generator", GeneratorFacts)):
+        if model_type in files:
+            family = getattr(load_model(files[model_type], model_type, facts)[0], model_type).get("family", "")
             source = family_file(family) if "." in str(family) else None
             if source is not None and source.resolve().is_relative_to(folder.resolve()):
-                raise InputError(f"{files[sort]}: its family {family} lies in that folder, and nothing there is run")
+                raise InputError(f"{files[model_type]}: its family {family} is code in that folder, which is never run")
     return files

@@ -10,7 +10,6 @@ from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
 from pipeline.evaluation.codes import code_statistics, encode_archive
 from pipeline.generation.sampling import fit_gaussian, gaussian_draw
-from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import read_codes, write_codes
 from pipeline.models.generator import noise_generators
@@ -37,15 +36,6 @@ def test_codes_come_in_the_images_order_whatever_the_micro_batch(model, tiny_ima
     torch.testing.assert_close(codes, expected, atol=1e-5, rtol=0)
     assert codes.min() >= 0
     assert codes.max() <= 1
-
-
-@given(st.integers(1, 5), st.integers(0, 4))
-def test_padding_repeats_the_last_row(rows, more):
-    batch = torch.arange(rows * 2.0).reshape(rows, 2)
-    padded = pad(batch, rows + more)
-    assert torch.equal(padded[:rows], batch)
-    assert all(torch.equal(row, batch[-1]) for row in padded[rows:])
-    assert len(padded) == rows + more
 
 
 def test_statistics_are_numpys():
@@ -81,18 +71,14 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
-def test_the_fit_has_the_codes_mean_and_covariance():
-    codes = some_codes(200, (2, 2, 2))
+@pytest.mark.parametrize("count", [200, 3])
+def test_the_fit_has_the_codes_mean_and_covariance(count):
+    """Also of fewer codes than dimensions, whose covariance is singular."""
+    codes = some_codes(count, (2, 2, 2))
     mean, root = fit_gaussian(codes)
     flat = codes.flatten(1).numpy().astype(np.float64)
     np.testing.assert_allclose(mean.numpy(), flat.mean(0))
     np.testing.assert_allclose((root @ root.T).numpy(), np.cov(flat.T), atol=1e-12)
-
-
-def test_a_singular_covariance_is_fitted_too():
-    """Fewer codes than dimensions."""
-    codes = some_codes(3, (2, 2, 2))
-    assert torch.isfinite(fit_gaussian(codes)[1]).all()
     assert torch.isfinite(gaussian_draw(codes, 0)([0])).all()
 
 

@@ -54,6 +54,14 @@ def summary_of(name: str) -> Summary:
     return read_summary(Path("results", "evaluations", name, f"summary-{SPACE}.json"))
 
 
+def stored(name: str, *images: Image.Image) -> list[RawSequence]:
+    """These images as a folder and as a zip."""
+    Path(name).mkdir()
+    for index, image in enumerate(images):
+        image.save(Path(name, f"{index}.png"))
+    return [RawSequence(Path(name)), RawSequence(zipped(Path(name)))]
+
+
 def test_a_folder_is_read_as_a_zip_of_its_images() -> None:
     folder = pictures("some", 5, 0)
     one, other = RawSequence(folder), RawSequence(zipped(folder))
@@ -62,34 +70,16 @@ def test_a_folder_is_read_as_a_zip_of_its_images() -> None:
     np.testing.assert_array_equal(one.tensor([4, 0]), other.tensor([4, 0]))
 
 
-def test_a_folder_of_gray_images_is_gray() -> None:
-    Path("gray").mkdir()
-    Image.new("L", (8, 8), 7).save("gray/a.png")
-    images = RawSequence(Path("gray"))
-    assert images.channels == 1 and images.tensor().unique().tolist() == [7]
-
-
-def test_a_colour_image_after_a_gray_one_does_not_turn_gray() -> None:
-    Path("mixed").mkdir()
-    Image.new("L", (8, 8), 7).save("mixed/a.png")
-    Image.new("RGB", (8, 8), (7, 7, 7)).save("mixed/b.png")
-    Image.new("RGB", (8, 8), (7, 7, 8)).save("mixed/c.png")
-    for path in (Path("mixed"), zipped(Path("mixed"))):
-        images = RawSequence(path)
-        assert images.tensor([0, 1]).unique().tolist() == [7]
-        with pytest.raises(InputError, match=r"c\.png: in colour, but the first image is gray"):
+def test_how_the_first_image_is_stored_decides_on_the_channels() -> None:
+    """Not what it shows: old photographs are gray, and so is a black one."""
+    gray, gray_in_rgb = Image.new("L", (8, 8), 7), Image.new("RGB", (8, 8), (7, 7, 7))
+    colour = Image.new("RGB", (8, 8), (7, 8, 9))
+    for images in stored("mixed", gray, gray_in_rgb, colour):
+        assert images.channels == 1 and images.tensor([0, 1]).unique().tolist() == [7]
+        with pytest.raises(InputError, match=r"2\.png: in colour, but the first image is gray"):
             images.read(2)
-
-
-def test_a_gray_photograph_in_rgb_leaves_a_set_in_colour() -> None:
-    """How the first image is stored decides, not what it shows: old photographs are gray, and so is a black one."""
-    Path("photographs").mkdir()
-    Image.new("RGB", (8, 8), (7, 7, 7)).save("photographs/a.png")
-    Image.new("RGB", (8, 8), (7, 8, 9)).save("photographs/b.png")
-    for path in (Path("photographs"), zipped(Path("photographs"))):
-        images = RawSequence(path)
-        assert images.channels == 3
-        assert images.read(1)[0, 0].tolist() == [7, 8, 9]
+    for images in stored("photographs", gray_in_rgb, colour):
+        assert images.channels == 3 and images.read(1)[0, 0].tolist() == [7, 8, 9]
 
 
 def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> None:

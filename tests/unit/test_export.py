@@ -82,7 +82,7 @@ def test_a_family_that_lies_in_the_folder_is_refused_and_not_imported(
     (tmp_path / "out" / "theirs" / "family.py").write_text("FAMILY = print('I RAN', 1 / 0)")
     monkeypatch.chdir(tmp_path / "out")
     monkeypatch.syspath_prepend("")
-    with pytest.raises(InputError, match=r"its family theirs\.family lies in that folder, and nothing there is run"):
+    with pytest.raises(InputError, match=r"its family theirs\.family is code in that folder, which is never run"):
         load_autoencoder(tmp_path / "out")
 
 

@@ -1,16 +1,27 @@
-"""The kernel distance (KID): torch-fidelity's number, without bias for small sets, with an interval that holds."""
+"""Kernel distances: KID is torch-fidelity's number and has no bias, CMMD the authors' formula; intervals that hold."""
 
 import tracemalloc
+from collections.abc import Callable
 from itertools import combinations, product
 
 import numpy as np
 import pytest
 import torch
 from jackknife import half_width
+from PIL import Image
+from scipy.spatial.distance import cdist
+from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
+from pipeline.base.errors import InputError
+from pipeline.base.summary import Value
 from pipeline.evaluation import kernel_distance as module
-from pipeline.evaluation.kernel_distance import kernel_distance
+from pipeline.evaluation.feature_files import FeatureSet
+from pipeline.evaluation.kernel_distance import gaussian_kernel_distance, kernel_distance
+from pipeline.evaluation.metrics import generation_metrics, metric_settings
+from pipeline.models.metric_networks.networks import clip_l14_336
+
+Distance = Callable[[np.ndarray, np.ndarray], Value]
 
 
 def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -18,14 +29,31 @@ def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarra
     return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
+def embeddings(count: int, seed: int, shift: float = 0.0, width: int = 48) -> np.ndarray:
+    """Of length 1, around one direction, as CLIP's are."""
+    random = np.random.default_rng(seed).normal(size=(count, width))
+    random[:, 0] += 5 + shift
+    return (random / np.linalg.norm(random, axis=1, keepdims=True)).astype(np.float32)
+
+
 def by_pairs(made: np.ndarray, real: np.ndarray) -> float:
-    """The definition, pair by pair, in 64 bits."""
+    """KID's definition, pair by pair, in 64 bits."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> float:
         return float((x.astype(np.float64) @ y.astype(np.float64) / len(x) + 1) ** 3)
 
     own = [np.mean([kernel(x, y) for x, y in combinations(rows, 2)]) for rows in (made, real)]
     return float(sum(own) - 2 * np.mean([kernel(x, y) for x, y in product(made, real)]))
+
+
+def by_the_paper(made: np.ndarray, real: np.ndarray) -> float:
+    """CMMD: 1000 times the squared MMD under a Gaussian kernel of bandwidth 10, pair by pair."""
+
+    def mean_kernel(one: np.ndarray, other: np.ndarray) -> float:
+        squared = cdist(one.astype(np.float64), other.astype(np.float64), "sqeuclidean")
+        return float(np.exp(-squared / (2 * 10**2)).mean())
+
+    return 1000 * (mean_kernel(made, made) + mean_kernel(real, real) - 2 * mean_kernel(made, real))
 
 
 def test_1000_images_and_more_have_the_librarys_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,13 +82,37 @@ def test_fewer_images_have_the_mean_over_all_pairs() -> None:
     assert found.number == pytest.approx(by_pairs(generated, reference), rel=1e-5) and found.std is None
 
 
-def test_the_interval_is_from_distances_without_each_group() -> None:
-    """Each distance taken anew from the images that are left."""
-    sets = gaussian(24, 3, 0, 0.5), gaussian(30, 3, 1)
-    found = kernel_distance(*sets)
-    low, high = found.interval
-    assert (high - low) / 2 == pytest.approx(half_width(sets, by_pairs), rel=1e-3)
+@pytest.mark.parametrize(("made", "real", "length"), [(23, 31, 1), (400, 250, 1), (4, 90, 1), (30, 30, 40)])
+def test_cmmd_is_the_authors_formula(made: int, real: int, length: int) -> None:
+    """Also of embeddings that are longer than 1."""
+    sets = embeddings(made, 0, 2.0) * length, embeddings(real, 1) * length
+    expected = by_the_paper(*sets)
+    assert expected > 0.1
+    assert gaussian_kernel_distance(*sets).number == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("distance", "definition", "sets"),
+    [
+        (kernel_distance, by_pairs, (gaussian(24, 3, 0, 0.5), gaussian(30, 3, 1))),
+        (gaussian_kernel_distance, by_the_paper, (embeddings(24, 0, 1.0), embeddings(30, 1))),
+    ],
+    ids=["KID", "CMMD"],
+)
+def test_the_interval_is_from_distances_without_each_group(
+    distance: Distance, definition: Callable[..., float], sets: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Each distance computed anew from the images that are left."""
+    found = distance(*sets)
+    low, high = found.interval or pytest.fail("no interval")
+    assert (high - low) / 2 == pytest.approx(half_width(sets, definition), rel=1e-3)
     assert (high + low) / 2 == pytest.approx(found.number)
+
+
+@pytest.mark.parametrize("distance", [kernel_distance, gaussian_kernel_distance])
+def test_too_few_images_are_an_input_error(distance: Distance) -> None:
+    with pytest.raises(InputError, match="kernel distance: needs at least 4 images a set, not 3"):
+        distance(embeddings(3, 0), embeddings(30, 1))
 
 
 @pytest.mark.parametrize("subsets", [False, True], ids=["all pairs", "subsets"])
@@ -97,3 +149,62 @@ def test_no_more_than_two_groups_are_held_at_a_time() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.3e6
+
+
+def test_95_of_100_intervals_of_cmmd_hold_what_such_sets_have_on_average() -> None:
+    draws = [gaussian_kernel_distance(embeddings(80, 2 * i, 1.0), embeddings(90, 2 * i + 1)) for i in range(200)]
+    distances = np.array([found.number for found in draws])
+    ends = np.array([found.interval for found in draws])
+    assert np.mean((ends[:, 0] <= distances.mean()) & (distances.mean() <= ends[:, 1])) >= 0.91
+    half = (ends[:, 1] - ends[:, 0]).mean() / 2
+    assert 0.9 <= half / (1.96 * distances.std()) <= 1.5, "up to 1.4 times as wide as needed where sets are alike"
+
+
+def test_the_bias_of_equal_distributions_is_below_what_is_said() -> None:
+    """1000 (1 - mean k) (1 / N + 1 / M) on average, which is below 10 (1 / N + 1 / M)."""
+    found = [gaussian_kernel_distance(embeddings(60, 2 * i), embeddings(40, 2 * i + 1)).number for i in range(60)]
+    many = embeddings(2000, 999)
+    squared = cdist(many[:1000], many[1000:], "sqeuclidean")
+    expected = 1000 * (1 - np.exp(-squared / 200).mean()) * (1 / 60 + 1 / 40)
+    assert np.mean(found) == pytest.approx(expected, rel=0.1)
+    assert 0 < np.mean(found) < 10 * (1 / 60 + 1 / 40)
+
+
+def small_clip() -> CLIPVisual:
+    """CLIP's architecture at 336 px with patches of 14, small: width 64, two layers."""
+    torch.manual_seed(0)
+    return CLIPVisual(16, 336, 2, 64, 14)
+
+
+def test_embeddings_are_the_authors_preprocessing_and_of_length_1() -> None:
+    """Pillow's bicubic to 336, 8 bits; CLIP's normalisation; the projected class token over its length."""
+    network = clip_l14_336({**small_clip().state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3), np.uint8)
+    images = [np.asarray(Image.fromarray(one).resize((64, 64), Image.Resampling.BICUBIC)) for one in coarse]
+    batch = []
+    for image in images:
+        pixels = np.asarray(Image.fromarray(image).resize((336, 336), Image.Resampling.BICUBIC)).astype(np.float32)
+        scaled = (pixels / 255 - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
+        batch.append(torch.from_numpy(scaled.astype(np.float32)).permute(2, 0, 1))
+    transformer = network.network[0]
+    with torch.no_grad():
+        projected = transformer(torch.stack(batch))
+        expected = projected / projected.norm(dim=1, keepdim=True)
+        found, logits = network(torch.from_numpy(np.stack(list(map(network.resizer, images)))).permute(0, 3, 1, 2))
+    assert logits is None
+    assert found.shape == (3, 16)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
+
+
+def test_cmmd_has_its_name_and_its_protocol_in_its_space_alone() -> None:
+    facts = {"space": "clip_l14_336", "network": "clip_l14_336", "network_sha256": "0", "resize": "any"}
+    sets = [
+        FeatureSet(features, None, np.zeros((len(features), 32), np.uint8), facts)
+        for features in (embeddings(20, 0, 1.0), embeddings(25, 1))
+    ]
+    assert generation_metrics(*sets).keys() == {"gaussian_kernel_distance"}
+    told = metric_settings("clip_l14_336")
+    assert told["gaussian_kernel_distance"] == "google-research/cmmd"
+    assert told["kernel"] == "exp(-|x - y|^2 / 200), times 1000"
+    assert "gaussian_kernel_distance" not in metric_settings("clip"), "a smaller CLIP has no CMMD"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.base.summary import read_summary
+from pipeline.base.summary import Summary, read_summary
 from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from pipeline.dump_codes import dump_codes
 from pipeline.evaluation import code_noise
@@ -159,68 +159,51 @@ def test_models_take_turns_after_an_untimed_round_and_rates_are_medians() -> Non
     assert images_per_second([2.0, 0.5, 1.0], batch=8) == {"median": 8.0, "low": 4.0, "high": 16.0}
 
 
-def test_a_slower_decoder_has_fewer_images_per_second(tiny_autoencoder: Any) -> None:
-    model = Bright(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
+def measured(tmp_path: Path, weights: Path, settings: Any, split: Path, lpips: Path, images: int) -> Summary:
+    """The summary of the two stages that dump and measure the codes of a split."""
+    codes, hits, summary = (tmp_path / name for name in ("codes.safetensors", "hits.npz", "summary.json"))
+    dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
+    job = {"autoencoder": settings.model_dump(mode="json"), "images": images, "micro_batch": 4}
+    measure_codes(json.dumps(job), split, weights, codes, hits, lpips, summary)
+    return read_summary(summary)
 
-    class Slow(Bright):
-        def decode(self, *arguments: Any, **options: Any) -> torch.Tensor:
-            for _ in range(8):
-                made = super().decode(*arguments, **options)
-            return made
 
-    slow = Slow(Autoencoder.model_validate(tiny_autoencoder()), 32, 1).eval()
-    fast, slower = decoding_speeds([model, slow], batch=4, rounds=3)
-    assert fast["median"] > 2 * slower["median"]
+def numbers_of(summary: Summary) -> dict[str, float]:
+    return {key.removeprefix("codes."): value.number for key, value in summary.values.items()}
 
 
 def test_the_stages_write_what_the_tables_read(
     networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
 ) -> None:
-    weights, settings = trained
-    codes, hits, summary = tmp_path / "codes.safetensors", tmp_path / "hits.npz", tmp_path / "summary.json"
-    dump_codes("{}", tiny_images, weights, codes, hits, tmp_path / "statistics.json")
-    job = {"autoencoder": settings.model_dump(mode="json"), "images": 6, "micro_batch": 8}
-    lpips = networks_folder / "lpips_alex.safetensors"
-    measure_codes(json.dumps(job), tiny_images, weights, codes, hits, lpips, summary)
-    found = read_summary(summary)
+    found = measured(tmp_path, *trained, tiny_images, networks_folder / "lpips_alex.safetensors", 6)
     assert found.traits["method"] == "BRIGHT"
-    assert found.traits["table_entries"] == f"2^{settings.tables.entries_log2}"
-    numbers = {key.removeprefix("codes."): value.number for key, value in found.values.items()}
+    assert found.traits["table_entries"] == f"2^{trained[1].tables.entries_log2}"
+    numbers = numbers_of(found)
     assert 0 <= numbers["code_minimum"] < numbers["code_maximum"] <= 1
     statistics = json.loads((tmp_path / "statistics.json").read_text())
     assert numbers["used_share"] == pytest.approx(100 * np.mean(statistics["hits"]["share_hit"]))
     assert numbers["code_bytes"] == 4 * 32 and numbers["psnr_quiet"] == found.details["noise"][0]["psnr"]
     assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
-    speeds = tmp_path / "decoding.json"
-    model = {"autoencoder": job["autoencoder"], "resolution": 32, "channels": 1}
-    measure_decoding(json.dumps({"models": {"a": model, "b": model}, "batch": 2, "rounds": 3}), speeds)
-    for name in ("a", "b"):
-        rate = read_summary(speeds, name).values["decoding.images_per_second"]
-        assert rate.interval is not None and 0 < rate.interval[0] <= rate.number <= rate.interval[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_codes_of_every_family_are_measured(family: str, networks_folder: Path, tmp_path: Path) -> None:
     model, settings = small_model(family), small_settings(family)
-    weights, split, summary = (tmp_path / name for name in ("autoencoder.safetensors", "images.zip", "summary.json"))
+    weights, split = tmp_path / "autoencoder.safetensors", tmp_path / "images.zip"
     save_autoencoder(weights, model, settings, RESOLUTION, 1)
     with ArchiveWriter(split, 1) as archive:
         archive.add_batch(to_uint8(images(6)))
-    codes, hits = tmp_path / "codes.safetensors", tmp_path / "hits.npz"
-    dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
-    job = {"autoencoder": settings.model_dump(mode="json"), "images": 4, "micro_batch": 4}
     # LPIPS's network halves an image five times: these are too small for it.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_noise, "LpipsDistance", lambda *_: AbsoluteDifference())
-        measure_codes(json.dumps(job), split, weights, codes, hits, networks_folder / "lpips_alex.safetensors", summary)
-    found = read_summary(summary)
-    numbers = {key.removeprefix("codes."): value.number for key, value in found.values.items()}
+        found = measured(tmp_path, weights, settings, split, networks_folder / "lpips_alex.safetensors", 4)
+    numbers = numbers_of(found)
     assert "table_entries" not in found.traits and "tolerated_half_cells" not in numbers
     assert numbers["table_megabytes"] == 0
     if family == "kl":
         assert "used_share" not in numbers and numbers["code_bytes"] == 4 * 4 * 4 * 4
         return
-    indices = model.eval().indices(read_codes(codes)).flatten()
+    indices = model.eval().indices(read_codes(tmp_path / "codes.safetensors")).flatten()
     shares = torch.bincount(indices, minlength=16).double() / len(indices)
     assert numbers["used_share"] == pytest.approx(100 * float((shares > 0).double().mean()))
     assert numbers["perplexity"] == pytest.approx(float(2 ** torch.special.entr(shares).sum().div(math.log(2))))
@@ -234,41 +217,29 @@ class AbsoluteDifference(nn.Module):
         return (made - real).abs().flatten(1).mean(1)
 
 
-def test_decoders_of_all_families_take_turns(tmp_path: Path, tiny_autoencoder: Any) -> None:
-    models = {
-        family: {
-            "autoencoder": small_settings(family).model_dump(mode="json"),
-            "resolution": RESOLUTION,
-            "channels": 1,
-        }
-        for family in FAMILIES
-    }
-    ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
-    models["ours"] = {"autoencoder": ours, "resolution": 32, "channels": 1}
-    measure_decoding(json.dumps({"models": models, "batch": 2, "rounds": 2}), tmp_path / "decoding.json")
-    found = {name: read_summary(tmp_path / "decoding.json", name) for name in models}
-    assert {name: one.traits["method"] for name, one in found.items()} == {
-        "vqgan": "VQGAN",
-        "rqvae": "RQ-VAE",
-        "kl": "KL autoencoder",
-        "ours": "BRIGHT",
-    }
-    assert all(one.values["decoding.images_per_second"].number > 0 for one in found.values())
-
-
-def test_decoders_are_timed_as_they_are_used(
+def test_decoders_of_all_families_take_turns_as_they_are_used(
     tmp_path: Path, tiny_autoencoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In evaluation mode and without gradients."""
-    timed: list[nn.Module] = []
+    timed: list[Any] = []
 
     def speeds(models: list[Any], batch: int, rounds: int) -> list[dict[str, float]]:
         timed.extend(models)
         return decoding_speeds(models, batch, rounds)
 
     monkeypatch.setattr("pipeline.evaluation.decoding_speed.decoding_speeds", speeds)
-    ours = Autoencoder.model_validate(tiny_autoencoder()).model_dump(mode="json")
-    job = {"models": {"ours": {"autoencoder": ours, "resolution": 32, "channels": 1}}, "batch": 2, "rounds": 2}
-    measure_decoding(json.dumps(job), tmp_path / "decoding.json")
-    (model,) = timed
-    assert not model.training and not any(parameter.requires_grad for parameter in model.parameters())
+    settings = {family: (small_settings(family), RESOLUTION) for family in FAMILIES}
+    settings["ours"] = Autoencoder.model_validate(tiny_autoencoder()), 32
+    models = {
+        name: {"autoencoder": one.model_dump(mode="json"), "resolution": size, "channels": 1}
+        for name, (one, size) in settings.items()
+    }
+    measure_decoding(json.dumps({"models": models, "batch": 2, "rounds": 2}), tmp_path / "decoding.json")
+    assert len(timed) == 4
+    assert not any(model.training or any(one.requires_grad for one in model.parameters()) for model in timed)
+    methods = {"vqgan": "VQGAN", "rqvae": "RQ-VAE", "kl": "KL autoencoder", "ours": "BRIGHT"}
+    for name, method in methods.items():
+        found = read_summary(tmp_path / "decoding.json", name)
+        rate = found.values["decoding.images_per_second"]
+        assert found.traits["method"] == method
+        assert rate.interval is not None and 0 < rate.interval[0] <= rate.number <= rate.interval[1]

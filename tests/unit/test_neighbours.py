@@ -15,9 +15,8 @@ from pipeline.evaluation.neighbours import (
     LpipsEmbedding,
     Neighbours,
     distance_quantiles,
-    memorisation,
+    memorization,
     nearest,
-    share_nearer,
 )
 from pipeline.models.perceptual import LpipsDistance
 from pipeline.nearest_neighbours import nearest_neighbours
@@ -89,33 +88,30 @@ def test_a_copy_of_a_training_image_is_found_at_distance_zero(embedding: LpipsEm
 
 def test_more_images_than_there_are_is_an_input_error(embedding: LpipsEmbedding, tmp_path: Path) -> None:
     train = archive(tmp_path / "train.zip", 3, seed=1)
-    with pytest.raises(InputError, match="count: 4 images are asked for, there are 3"):
+    with pytest.raises(InputError, match="count: must be at most 3, the number of images, not 4"):
         nearest(embedding, train, 4, train, 1, 4, 1.0)
-    with pytest.raises(InputError, match="neighbours: 4 are asked for, there are 3"):
+    with pytest.raises(InputError, match="neighbours: must be at most 3, the number of training images, not 4"):
         nearest(embedding, train, 2, train, 4, 4, 1.0)
-
-
-def test_memorisation_is_the_ratio_of_medians() -> None:
-    def at(*values: float) -> Neighbours:
-        return Neighbours(torch.tensor(values)[:, None], torch.zeros(len(values), 1, dtype=torch.long))
-
-    found = memorisation(at(0.1, 0.2, 0.9), at(0.1, 0.25, 0.3))
-    assert found == pytest.approx({"median_generated": 0.2, "median_validation": 0.25, "ratio": 0.8})
-    with pytest.raises(InputError, match="exact copies"):
-        memorisation(at(0.1), at(0.0))
 
 
 def near(*values: float) -> Neighbours:
     return Neighbours(torch.tensor(values)[:, None], torch.zeros(len(values), 1, dtype=torch.long))
 
 
+def test_the_ratio_is_of_the_medians() -> None:
+    found = memorization(near(0.1, 0.2, 0.9), near(0.1, 0.25, 0.3))
+    expected = {"median_generated": 0.2, "median_validation": 0.25, "ratio": 0.8, "share_nearer": 1 / 3}
+    assert found == pytest.approx(expected)
+    with pytest.raises(InputError, match="exact copies"):
+        memorization(near(0.1), near(0.0))
+
+
 def test_a_few_copies_show_in_the_share_nearer_where_the_medians_agree() -> None:
     """Of 200 generated images 40 are copies; the others, and the validation images, are alike."""
     distances = np.linspace(0.2, 0.6, 200)
-    validation, honest = near(*distances), near(*distances)
     copying = near(*np.where(np.arange(200) % 5 == 0, 0.01, distances))
-    assert share_nearer(honest, validation) == pytest.approx(0.05, abs=0.01)
-    assert share_nearer(copying, validation) == pytest.approx(0.24, abs=0.02)
+    for generated, share in ((near(*distances), 0.05), (copying, 0.24)):
+        assert memorization(generated, near(*distances))["share_nearer"] == pytest.approx(share, abs=0.02)
 
 
 def test_quantiles_are_those_of_the_nearest_distances() -> None:

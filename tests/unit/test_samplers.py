@@ -94,19 +94,19 @@ def perfect_network(settings, clean):
     return Model(predict)
 
 
-def asked_to_predict(settings, prediction):
-    return settings.model_copy(update={"prediction": prediction})
-
-
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("prediction", ["noise", "velocity"])
-def test_a_perfect_network_leads_to_the_clean_code(settings, kind, prediction):
-    settings = asked_to_predict(settings, prediction)
-    clean = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(1))
-    network = perfect_network(settings, KEYS.apply(clean))
+@pytest.mark.parametrize(("prediction", "scale"), [("noise", KEYS), ("velocity", KEYS), ("noise", Rescaling((0.5,)))])
+def test_a_perfect_network_leads_to_the_clean_code(settings, kind, prediction, scale):
+    """Codes without bounds are not clipped."""
+    settings = settings.model_copy(update={"prediction": prediction})
+    generator = torch.Generator().manual_seed(1)
+    bounded = scale.bounds is not None
+    clean = torch.rand(2, *SHAPE, generator=generator) if bounded else 3 * torch.randn(2, *SHAPE, generator=generator)
+    network = perfect_network(settings, scale.apply(clean))
     steps = 1000 if kind == "ddpm" else 20
-    codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, KEYS)
-    torch.testing.assert_close(codes, clean, atol=2e-3, rtol=0)
+    codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
+    assert bounded or codes.abs().max() > 3
+    torch.testing.assert_close(codes, clean, atol=2e-3 if bounded else 0.02, rtol=0 if bounded else 0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,7 +115,7 @@ def test_the_predicted_clean_code_is_clipped_at_every_step_to_what_the_bounds_of
     settings, kind, prediction, monkeypatch
 ):
     """With noise predicted far too large, it would run away."""
-    settings = asked_to_predict(settings, prediction)
+    settings = settings.model_copy(update={"prediction": prediction})
     standardized = Rescaling((0.4, 0.7), (2.5, 5.0), (0.0, 1.0))  # channels to [-1, 1.5] and [-3.5, 1.5]
     given = []
 
@@ -198,17 +198,6 @@ def test_ddpm_is_ho_et_als_posterior_with_noise_named_by_seed_image_and_step(une
 def test_the_others_draw_none(settings, kind, monkeypatch):
     monkeypatch.setattr(diffusion, "normal", lambda *_: pytest.fail("noise was drawn"))
     denoise(Model(lambda noisy, t: torch.zeros_like(noisy)), settings, Sampler(kind=kind, steps=5), [0], 0, SHAPE, KEYS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_codes_without_bounds_are_not_clipped(settings, kind):
-    clean = 3 * torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1))
-    scale = Rescaling(scale=(0.5,))
-    network = perfect_network(settings, scale.apply(clean))
-    steps = 1000 if kind == "ddpm" else 20
-    codes = denoise(network, settings, Sampler(kind=kind, steps=steps), [0, 1], 0, SHAPE, scale)
-    assert codes.abs().max() > 3
-    torch.testing.assert_close(codes, clean, atol=0.02, rtol=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
