@@ -78,35 +78,30 @@ def image_set(path: Path, count: int | None) -> ImageSet:
 
 
 def scored(job: Job, evaluation: Evaluation) -> Summary:
-    """The summary of a score, from the store or computed now."""
-    from pipeline.evaluation.feature_files import read_features
-    from pipeline.evaluation.metrics import feature_summary
-
-    summary = Path(job.path("summary.json"))
-    if not summary.exists():
-        for features in job.upstream:
-            extract_missing(features, evaluation)
-        of_generated, of_reference = (read_features([Path(path) for path in one.outputs]) for one in job.upstream)
-        write_summary(summary, feature_summary(EvaluationJob.model_validate(job.settings), of_generated, of_reference))
-    return read_summary(summary)
-
-
-def extract_missing(job: Job, evaluation: Evaluation) -> None:
-    """Extract those ranges of an image set's features that are not in the store."""
-    from pipeline.evaluation.feature_files import write_features
+    """The summary of a score: from the store, or computed now from stored features and those that are missing."""
+    from pipeline.evaluation.feature_files import read_features, write_features
     from pipeline.evaluation.features import extract
+    from pipeline.evaluation.metrics import feature_summary
     from pipeline.models.metric_networks.fetching import fetch
 
-    weights, images = (Path(path_of(*job.inputs[name])) for name in ("weights", "images"))
-    waiting = [path for path in map(Path, job.outputs) if not path.exists()]
-    if waiting and not weights.is_file():
-        fetch(weights.stem, weights)
-    for path in waiting:
-        first, last = (int(number) for number in path.stem.split("-")[1:])
-        device = metric_device(evaluation.cpu_threads)
-        sequence = RawSequence(images)
-        found = extract(sequence, job.settings["space"], weights, first, last, evaluation.micro_batch, device)
-        write_features(path, found, first)
+    summary = Path(job.path("summary.json"))
+    if summary.exists():
+        return read_summary(summary)
+    sets = []
+    for features in job.upstream:
+        weights, images = (Path(path_of(*features.inputs[name])) for name in ("weights", "images"))
+        for path, span in zip(map(Path, features.outputs), features.ranges, strict=True):
+            if path.exists():
+                continue
+            if not weights.is_file():
+                fetch(weights.stem, weights)
+            device = metric_device(evaluation.cpu_threads)
+            space, micro_batch = features.settings["space"], evaluation.micro_batch
+            write_features(path, extract(RawSequence(images), space, weights, *span, micro_batch, device), span[0])
+        sets.append(read_features([Path(path) for path in features.outputs]))
+    found = feature_summary(EvaluationJob.model_validate(job.settings), *sets)
+    write_summary(summary, found)
+    return found
 
 
 def metrics_table(summaries: Iterable[Summary]) -> str:

@@ -6,19 +6,19 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pipeline.base.progress import Progress
 from pipeline.models.autoencoder import ImageAutoencoder
 
-Decode = Callable[[], object]
-
 
 def take_turns(
-    calls: Sequence[Decode], rounds: int, clock: Callable[[], float] = time.perf_counter
+    calls: Sequence[Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[list[float]]:
     """Seconds of each call in each round. Every round starts one call further; a first, untimed round warms up."""
     seconds: list[list[float]] = [[] for _ in calls]
@@ -43,25 +43,20 @@ def images_per_second(seconds: list[float], batch: int) -> dict[str, float]:
 @torch.no_grad()
 def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int) -> list[dict[str, float]]:
     """Images per second of each model's `decode` on random codes of its size; weights need not be trained."""
+
+    def decode(model: ImageAutoencoder, codes: Tensor) -> None:
+        model.decode(codes)
+        if codes.is_cuda:
+            torch.cuda.synchronize(codes.device)
+
     with ExitStack() as frozen:
         calls = []
         for model in models:
             frozen.enter_context(model.frozen())
-            calls.append(_decoding(model, batch))
+            height, width, channels = model.settings.code_size
+            codes = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
+            calls.append(partial(decode, model, codes.to(next(model.parameters()).device)))
         return [images_per_second(seconds, batch) for seconds in take_turns(calls, rounds)]
-
-
-def _decoding(model: ImageAutoencoder, batch: int) -> Decode:
-    device = next(model.parameters()).device
-    height, width, channels = model.settings.code_size
-    codes = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0)).to(device)
-
-    def decode() -> None:
-        model.decode(codes)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return decode
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -62,12 +62,10 @@ def check(theirs: UNet2DModel, folder: Path) -> None:
         assert torch.equal(ours(noisy, timesteps).sample, theirs(noisy, timesteps).sample)
 
 
-def test_a_saved_unet_predicts_the_same_noise(tmp_path):
-    check(saved(tmp_path), tmp_path)
-
-
-def test_a_pipelines_unet_is_found(tmp_path):
-    check(saved(tmp_path / "unet"), tmp_path)
+@pytest.mark.parametrize("place", ["", "unet"])
+def test_a_saved_unet_predicts_the_same_noise(tmp_path, place):
+    """Alone, or under `unet/` of a pipeline."""
+    check(saved(tmp_path / place), tmp_path)
 
 
 def test_old_files_with_attentions_old_names_are_read(tmp_path):
@@ -91,13 +89,9 @@ def test_an_architecture_that_differs_is_told_key_by_key(tmp_path):
     assert str(tmp_path / "config.json") in str(told.value)
     for part in ("layers_per_block is 1 there, 2 by the settings", "freq_shift is 1 there, 0 by", "norm_eps is 1e-06"):
         assert part in str(told.value)
-
-
-def test_a_key_that_a_config_leaves_out_is_diffusers_default(tmp_path):
-    saved(tmp_path)
     file = tmp_path / "config.json"
     config = json.loads(file.read_text())
-    del config["freq_shift"]
+    del config["freq_shift"]  # a key that a config leaves out has diffusers' default
     file.write_text(json.dumps(config))
     with pytest.raises(InputError, match="freq_shift is 0 there, 1 by the settings"):
         import_unet_folder(build_unet(SETTINGS, CodeSize(16, 16, 3)), tmp_path)

@@ -157,13 +157,6 @@ def test_what_does_not_fit_is_told_in_one_line_with_the_first_names_and_how_many
         import_first_stage(made("vqgan", SMALL, 4, entries=8), {"anything": torch.zeros(1)}, FILE)
 
 
-def test_a_kl_checkpoint_is_not_a_vqgans():
-    random = Random()
-    random_network(random, SMALL | {"double_z": True}, 4)
-    with pytest.raises(InputError, match=r"missing: quantize\.embedding\.weight; .*8x4x3x3|quant_conv"):
-        import_first_stage(made("vqgan", SMALL, 4, entries=8), random.weights, FILE)
-
-
 def test_files_are_read_bare_under_state_dict_and_as_safetensors(tmp_path):
     weights = {"a": torch.arange(3.0), "b.c": torch.ones(2, 2)}
     torch.save(weights, tmp_path / "bare.ckpt")

@@ -62,19 +62,16 @@ def test_ldms_ffhq_unet_of_true_shapes_predicts_the_same_noise():
     check(model, FFHQ, own, side=16)
 
 
-def test_a_narrow_unet_predicts_the_same_noise():
+@pytest.mark.parametrize("has_ema", [False, True])
+def test_a_narrow_unet_predicts_the_same_noise(has_ema):
+    """With the EMA weights if the file has them."""
     own = weights(NARROW)
+    tensors = prefixed(own)
+    if has_ema:
+        tensors = prefixed({name: tensor + 1 for name, tensor in own.items()})
+        tensors |= {f"model_ema.diffusion_model{name.replace('.', '')}": tensor for name, tensor in own.items()}
     model = made(NARROW, size=16)
-    import_ldm_unet(model, settings(NARROW, size=16), prefixed(own), FILE)
-    check(model, NARROW, own, side=16)
-
-
-def test_averaged_weights_are_taken_where_the_file_has_them():
-    own = weights(NARROW)
-    other = {name: tensor + 1 for name, tensor in own.items()}
-    averages = {f"model_ema.diffusion_model{name.replace('.', '')}": tensor for name, tensor in own.items()}
-    model = made(NARROW, size=16)
-    import_ldm_unet(model, settings(NARROW, size=16), prefixed(other) | averages, FILE)
+    import_ldm_unet(model, settings(NARROW, size=16), tensors, FILE)
     check(model, NARROW, own, side=16)
 
 
@@ -87,14 +84,16 @@ def test_what_does_not_fit_is_told():
         import_ldm_unet(made(NARROW, size=16), settings(NARROW, size=16), {"a": torch.zeros(1)}, FILE)
 
 
-def test_unets_with_other_parts_are_refused():
-    own = weights(NARROW)
-    shifted = own | {"input_blocks.1.0.emb_layers.1.bias": torch.zeros(64)}
-    with pytest.raises(InputError, match="use_scale_shift_norm"):
-        import_ldm_unet(made(NARROW, size=16), settings(NARROW, size=16), prefixed(shifted), FILE)
-    conditional = own | {"input_blocks.4.1.transformer_blocks.0.norm1.bias": torch.zeros(64)}
-    with pytest.raises(InputError, match="cross attention"):
-        import_ldm_unet(made(NARROW, size=16), settings(NARROW, size=16), prefixed(conditional), FILE)
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ({"input_blocks.1.0.emb_layers.1.bias": torch.zeros(64)}, "use_scale_shift_norm"),
+        ({"input_blocks.4.1.transformer_blocks.0.norm1.bias": torch.zeros(64)}, "cross attention"),
+    ],
+)
+def test_unets_with_other_parts_are_refused(part, line):
+    with pytest.raises(InputError, match=line):
+        import_ldm_unet(made(NARROW, size=16), settings(NARROW, size=16), prefixed(weights(NARROW) | part), FILE)
 
 
 def test_the_scale_of_codes_is_the_files():
