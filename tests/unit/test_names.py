@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_plan import make, new_jobs, tiny_plan, tiny_values
+from finished_plan import make, tiny_plan, tiny_values
 from pydantic import Field
 
 from pipeline.config.root import load_config
@@ -12,7 +12,7 @@ from pipeline.plan.shards import planned
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion, UNet
 from pipeline.settings.fields import Section, added
-from pipeline.stages.common import Jobs, Stage
+from pipeline.stages.common import Job, Jobs, Stage
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
 
@@ -63,26 +63,19 @@ ABOUT_SAMPLES = {"table5", "table6", "text_10k", "noise_generation"}
         ("samples", "main", {*(f"tables.{name}" for name in ABOUT_SAMPLES), "figures.fig07", "figures.fig08"}),
     ],
 )  # fmt: skip
-def test_a_name_changes_only_the_tables_figures_and_page_that_print_it(
+def test_a_renamed_entry_changes_only_what_prints_it_and_keeps_its_folders(
     section: str, old: str, printed: set[str]
 ) -> None:
-    moved = {job.entry for job in new_jobs(rename(tiny_values(), section, old, "other"))}
+    before, renamed = tiny_plan()(planned), rename(tiny_values(), section, old, "other")
+    after = tiny_plan(renamed)(planned)
     of_tables = {"tables.claims"} if any(entry.startswith("tables.") for entry in printed) else set()
     page = {"run.other" if section == "run" else "run.tiny"}
-    assert moved == printed | of_tables | page
-
-
-@pytest.mark.parametrize("section", ["run", "datasets", "autoencoders", "diffusions", "samples"])
-def test_results_keep_their_folders_when_an_entry_is_renamed(section: str) -> None:
-    old, name = tiny_plan()(planned), "main" if section != "datasets" else "tiny"
-    before = tiny_plan(rename(tiny_values(), section, name, "other"))(planned)
-    make(old.values())
-    after = tiny_plan(rename(tiny_values(), section, name, "other"))(planned)
-    assert after.keys() == before.keys(), "whatever the store contains"
-    for key, job in after.items():
-        assert job.complete == (key in old)
-        if key in old:
-            assert job.folder == old[key].folder
+    assert {job.entry for key, job in after.items() if key not in before} == printed | of_tables | page
+    make(before.values())
+    found = tiny_plan(renamed)(planned)
+    assert found.keys() == after.keys(), "whatever the store contains"
+    assert all(job.complete == (key in before) for key, job in found.items())
+    assert all(job.folder == before[key].folder for key, job in found.items() if key in before)
 
 
 def test_the_model_behind_a_printed_name_is_in_the_digest() -> None:
@@ -122,38 +115,32 @@ class LaterBlur(Blur):
     rounds: int = added(1, before=1, description="How often.")
 
 
-def blurred(settings: type[Section], **values: Any) -> str:
-    """The digest of a job with these settings, and nothing else."""
+def blurred(settings: type[Section], **values: Any) -> Job:
+    """A job with these settings, and nothing else."""
     jobs = Jobs(load_config(tiny_values()))
-    return jobs.job(Stage("reconstruct", "blurs", settings), "blurs.one", values).digest
+    return jobs.job(Stage("reconstruct", "blurs", settings), "blurs.one", values)
 
 
-NEUTRAL = {"kind": "box", "edges": [0, 0]}
-
-
-def test_a_new_key_with_the_earlier_behaviour_keeps_the_digest() -> None:
-    before = blurred(Blur)
-    assert blurred(LaterBlur, filter=NEUTRAL) == before
-    assert blurred(LaterBlur, filter=NEUTRAL | {"width": 3}, rounds=1, passes=1) == before
-    jobs = Jobs(load_config(tiny_values()))
-    job = jobs.job(Stage("reconstruct", "blurs", LaterBlur), "blurs.one", {"filter": NEUTRAL})
-    assert job.settings == {"filter": {"width": 3, **NEUTRAL}, "passes": 1, "rounds": 1}, "the command has all keys"
+SAME = {"kind": "box", "edges": [0, 0]}
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "same"),
     [
-        {},
-        {"filter": {"kind": "box"}},
-        {"filter": {"edges": [0, 0]}},
-        {"filter": NEUTRAL | {"kind": "triangle"}},
-        {"filter": NEUTRAL | {"edges": [0, 1]}},
-        {"filter": NEUTRAL, "rounds": 2},
-        {"filter": NEUTRAL | {"width": 4}},
+        ({"filter": SAME}, True),
+        ({"filter": SAME | {"width": 3}, "rounds": 1, "passes": 1}, True),
+        ({}, False),
+        ({"filter": {"kind": "box"}}, False),
+        ({"filter": SAME | {"kind": "triangle"}}, False),
+        ({"filter": SAME | {"edges": [0, 1]}}, False),
+        ({"filter": SAME, "rounds": 2}, False),
+        ({"filter": SAME | {"width": 4}}, False),
     ],
 )
-def test_another_value_changes_the_digest(values: dict[str, Any]) -> None:
-    assert blurred(LaterBlur, **values) != blurred(Blur)
+def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(values: dict[str, Any], same: bool) -> None:
+    assert (blurred(LaterBlur, **values).digest == blurred(Blur).digest) == same
+    settings = blurred(LaterBlur, filter=SAME).settings
+    assert settings == {"filter": {"width": 3, **SAME}, "passes": 1, "rounds": 1}, "the command has all keys"
 
 
 class LaterAutoencoder(Autoencoder):
