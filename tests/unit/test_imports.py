@@ -126,36 +126,29 @@ def run(program: str, *arguments: str, standard_input: str = "") -> str:
     return done.stdout
 
 
-def test_help_needs_no_torch(loaded: dict[str, set[str]]) -> None:
-    assert not loaded["help"] & (USERS.keys() - {"matplotlib"})
+@pytest.mark.parametrize(
+    ("group", "imported", "absent"),
+    [
+        ("help", set(), USERS.keys() - {"matplotlib"}),
+        ("without torch", {"matplotlib", "pandas"}, {"torch"}),
+        # torch._dynamo takes longer than torch; optimizers and torchvision import it, BRIGHT's network does not.
+        ("decoding", {"torch", "pipeline.models.bright"}, {"torch._dynamo", "torchvision", "scipy.stats", "sympy"}),
+        # All families of autoencoders and all feature spaces: training, encoding, decoding, measuring.
+        ("without diffusers", {"torch._dynamo", "accelerate", "lpips", "torch_fidelity"}, {"diffusers"}),
+    ],
+)
+def test_stages_do_not_load_libraries_that_they_do_not_use(
+    group: str, imported: set[str], absent: set[str], loaded: dict[str, set[str]]
+) -> None:
+    assert imported <= loaded[group] and not absent & loaded[group]
 
 
 @pytest.mark.parametrize("library", USERS)
 def test_a_library_is_imported_by_the_stages_that_use_it(library: str, roots: dict[str, set[str]]) -> None:
-    found = {stage for stage, own in roots.items() if any(is_in(name, library) for name in closure(own))}
-    assert found == USERS[library]
+    def uses(own: set[str]) -> bool:
+        return any(f"{name}.".startswith(f"{library}.") for name in closure(own))
 
-
-def is_in(name: str, library: str) -> bool:
-    return f"{name}.".startswith(f"{library}.")
-
-
-def test_no_library_of_stages_without_torch_imports_it(loaded: dict[str, set[str]]) -> None:
-    assert {"matplotlib", "pandas"} <= loaded["without torch"]
-    assert "torch" not in loaded["without torch"]
-
-
-def test_a_job_that_decodes_imports_torch_and_no_compiler(loaded: dict[str, set[str]]) -> None:
-    """torch._dynamo takes longer than torch; optimizers and torchvision bring it, BRIGHT's network does not."""
-    assert {"torch", "pipeline.models.bright"} <= loaded["decoding"]
-    assert not loaded["decoding"] & {"torch._dynamo", "torchvision", "scipy.stats", "sympy"}
-
-
-def test_no_library_of_stages_without_diffusers_imports_it(loaded: dict[str, set[str]]) -> None:
-    """Of all families of autoencoders, of all feature spaces, to train, encode, decode and measure."""
-    used = {"torch._dynamo", "accelerate", "lpips", "torch_fidelity"}
-    assert used <= loaded["without diffusers"]
-    assert "diffusers" not in loaded["without diffusers"]
+    assert {stage for stage, own in roots.items() if uses(own)} == USERS[library]
 
 
 def test_a_score_imports_torch_and_no_library_of_metrics(tmp_path: Path) -> None:
