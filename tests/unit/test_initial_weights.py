@@ -214,10 +214,7 @@ def test_the_page_has_ten_lines_that_continue_a_larger_model_on_a_small_collecti
         path_of(source)
         for job in (jobs(autoencoder, "main"), jobs(diffusion, "main"))
         for source in job.inputs["initial"]
-    ] == [
-        "/models/bright-ffhq/autoencoder.safetensors",
-        "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors",
-    ]
+    ] == ["/models/bright-ffhq/autoencoder.safetensors", "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors"]
     values = yaml.safe_load(whole) | yaml.safe_load(entries)
     values["datasets"]["ffhq"] = values["datasets"]["mine"]
     jobs = Jobs(load_config(values))

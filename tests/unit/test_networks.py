@@ -187,9 +187,7 @@ def test_flax_kernels_become_torch_kernels() -> None:
     image = rng.normal(size=(3, 3, 2))
     expected = np.einsum("hwi,hwio->o", image, kernel) + bias.reshape(-1)
     found = torch.nn.functional.conv2d(
-        torch.from_numpy(image).permute(2, 0, 1)[None],
-        tensors["features.7.weight"],
-        tensors["features.7.bias"],
+        torch.from_numpy(image).permute(2, 0, 1)[None], tensors["features.7.weight"], tensors["features.7.bias"]
     )
     np.testing.assert_allclose(found.flatten().numpy(), expected)
 

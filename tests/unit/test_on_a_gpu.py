@@ -120,8 +120,7 @@ def check(entry: str, limit: Limit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "limit"),
-    [*LIMITS.items(), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW_LIMITS.items())],
+    ("entry", "limit"), [*LIMITS.items(), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW_LIMITS.items())]
 )
 def test_a_training_step_stays_within_its_launches_and_memory(entry: str, limit: Limit) -> None:
     check(entry, limit)

@@ -49,11 +49,7 @@ def test_freed_block_is_reused() -> None:
 
 @pytest.mark.parametrize(
     ("how", "objects", "lines"),
-    [
-        ("usual", 5_000, ["gone", "end"]),
-        ("rarely", 5_000, ["end"]),
-        ("rarely", 50_000, ["gone", "end"]),
-    ],
+    [("usual", 5_000, ["gone", "end"]), ("rarely", 5_000, ["end"]), ("rarely", 50_000, ["gone", "end"])],
 )
 def test_garbage_is_collected_rarely_and_not_at_exit(how: str, objects: int, lines: list[str]) -> None:
     assert output(GARBAGE, how, str(objects)) == lines

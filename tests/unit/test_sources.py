@@ -61,14 +61,7 @@ def idx(images: np.ndarray) -> bytes:
 
 
 def test_a_folder_is_read_with_its_sub_folders_in_the_order_of_names(tmp_path: Path) -> None:
-    names = [
-        "b.png",
-        "a/with space.png",
-        'a/it\'s "quoted".png',
-        "ünïcödé/图.png",
-        "a.PNG",
-        "A/deep/er/x.JpEg",
-    ]
+    names = ["b.png", "a/with space.png", 'a/it\'s "quoted".png', "ünïcödé/图.png", "a.PNG", "A/deep/er/x.JpEg"]
     for index, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(encoded(picture(index)))
@@ -132,11 +125,7 @@ def test_bad_members_are_bad_images(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     content[start : start + 200] = bytes(200)
     path.write_bytes(content)
     images = only_part(ZipSource(kind="zip", path=path))
-    for name, reason in (
-        ("bomb", "declares 100001 bytes"),
-        ("encrypted", "^encrypted$"),
-        ("damaged", "damaged"),
-    ):
+    for name, reason in (("bomb", "declares 100001 bytes"), ("encrypted", "^encrypted$"), ("damaged", "damaged")):
         with pytest.raises(BadImage, match=reason):
             images.image(f"{name}.png", 3)
 
@@ -218,10 +207,7 @@ IMAGES = np.zeros((2, 3, 4), np.uint8)
     ("content", "line"),
     [
         (b"", "starts with nothing"),
-        (
-            b"\x00\x00\x08\x01" + idx(IMAGES)[4:],
-            "starts with 00000801; an IDX file .* with 00000803",
-        ),
+        (b"\x00\x00\x08\x01" + idx(IMAGES)[4:], "starts with 00000801; an IDX file .* with 00000803"),
         (idx(IMAGES)[:-1], "announces 24 bytes of pixels, but it has 23"),
         (idx(IMAGES) + b"x", "announces 24 bytes of pixels, but it has more"),
         (gzip.compress(idx(IMAGES)[:-1]), "announces 24 bytes of pixels, but it has 23"),

@@ -227,11 +227,7 @@ def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_g
     task, _ = make_task()
     batch = [MicroBatch(torch.randn(4, 1, 32, 32), task.random(0), 1.0)]
     for act, moves, stays in (
-        (
-            lambda: task.minimize("discriminator", batch, task._r1_loss),
-            task.discriminator,
-            task.model,
-        ),
+        (lambda: task.minimize("discriminator", batch, task._r1_loss), task.discriminator, task.model),
         (lambda: task._step_path_length(0), task.model, task.discriminator),
     ):
         before = {name: [p.detach().clone() for p in m.parameters()] for name, m in (("m", moves), ("s", stays))}

@@ -266,8 +266,7 @@ def test_networks_of_every_kind_can_be_compiled(
         return aot_eager(graph, inputs)
 
     monkeypatch.setattr(
-        "pipeline.training.task.compile_networks",
-        lambda model, device: compile_networks(model, device, backend=traced),
+        "pipeline.training.task.compile_networks", lambda model, device: compile_networks(model, device, backend=traced)
     )
     lazy = {"path_weight": 0.0} if family == "stylegan2" else {}
     plain = trained(make(family, **lazy), 2)

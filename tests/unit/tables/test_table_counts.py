@@ -1,14 +1,7 @@
 """Parameters and multiply-accumulates in the tables: they need no training."""
 
 import pytest
-from made_summaries import (
-    Built,
-    church,
-    complexity,
-    csv_rows,
-    differences,
-    row_named,
-)
+from made_summaries import Built, church, complexity, csv_rows, differences, row_named
 
 from pipeline.tables.build import COUNTED, MEASURED
 from pipeline.tables.render import to_markdown

@@ -39,9 +39,7 @@ def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Bui
     assert "| FID (clean-fid) ↓ measured" in to_markdown(table)
 
 
-def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_reason(
-    built: Built,
-) -> None:
+def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_reason(built: Built) -> None:
     note = "network inception is missing (FID, IS): put it into results/networks"
     text = to_markdown(built("table2", reconstruction("main"), missing=[note]))
     assert "rFID ↓" not in text and f"missing: {note}" in text

@@ -30,12 +30,7 @@ def test_a_row_names_its_origins_and_one_footnote_the_digests(built: Built) -> N
     assert json.loads(row_named(table, "other")["provenance"])["weights"] == PROVENANCE["weights"]["other"]
     notes = footnotes(built("table2", reconstruction("main"), provenance=PROVENANCE))
     [note] = [note for note in notes if note.startswith("Provenance: ")]
-    for told in (
-        "root seed 7",
-        "fashion_mnist efefefefefef;",
-        "reconstruct abababab",
-        "bright provenance",
-    ):
+    for told in ("root seed 7", "fashion_mnist efefefefefef;", "reconstruct abababab", "bright provenance"):
         assert told in note
     assert not [note for note in footnotes(built("table2", reconstruction("main"))) if "Provenance" in note]
 

@@ -5,16 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from made_summaries import (
-    Built,
-    church,
-    csv_rows,
-    differences,
-    ffhq,
-    published_csv,
-    reconstruction,
-    row_named,
-)
+from made_summaries import Built, church, csv_rows, differences, ffhq, published_csv, reconstruction, row_named
 
 from pipeline.settings.tables import TABLES
 from pipeline.tables.build import BOTH, MEASURED, PUBLISHED

@@ -5,14 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_summaries import (
-    PUBLISHED_FOLDER,
-    Built,
-    complexity,
-    generation,
-    reconstruction,
-    row_named,
-)
+from made_summaries import PUBLISHED_FOLDER, Built, complexity, generation, reconstruction, row_named
 
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
@@ -45,12 +38,7 @@ def test_row_whose_networks_are_all_missing_still_stands_in_the_table(built: Bui
     ("table", "summaries", "rows", "told"),
     [
         ("table2", [], [{"name": "main", "dataset": "d"}], "row 'main'"),
-        (
-            "table2",
-            [reconstruction("x")],
-            [{"name": "main", "dataset": "d"}],
-            "'x' is none of the table's rows",
-        ),
+        ("table2", [reconstruction("x")], [{"name": "main", "dataset": "d"}], "'x' is none of the table's rows"),
         ("table2", [complexity("main", "d", "8x8x4")], [{"name": "main"}], "kind complexity"),
         ("table2", [reconstruction("main")] * 2, [{"name": "main"}], "comes twice"),
         ("table2", [], [{"name": "a", "dataset": "d"}] * 2, "a name comes twice"),

@@ -158,9 +158,7 @@ def test_equal_budget_has_quality_counts_speed_and_time(made: Built) -> None:
     assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "a CPU" in text
 
 
-def test_rows_with_one_name_have_a_column_of_what_changed(
-    made: Built,
-) -> None:
+def test_rows_with_one_name_have_a_column_of_what_changed(made: Built) -> None:
     summaries = [("main", reconstruction("main")), ("slow", reconstruction("slow"))]
     other = {"name": "slow", "variant": "training.learning_rate 0.001"}
     told = to_markdown(made("equal_budget", ["main", other], *summaries))
