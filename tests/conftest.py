@@ -4,14 +4,14 @@ import gc
 import os
 import signal
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads of their own would be in the way
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-if not Path("/proc/driver/nvidia").exists():  # Triton's kernels run in its interpreter, on tensors of the CPU;
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported, which torch's compiler does too
+if not Path("/proc/driver/nvidia").exists():  # Triton's kernels run in its interpreter, on CPU tensors;
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read on import of Triton, also by torch's compiler
 
 from typing import Any
 
@@ -76,11 +76,11 @@ TINY_IMAGEBART: dict[str, Any] = {
 pytest_plugins = ["require_all"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, so that a mistake shows early; in several processes the long ones, so that none is left over.
+    """Run fast tests first, so that mistakes show early; in several processes slow ones, so that all end together.
 
-    Tests that share something made for their module stay in one process.
+    Tests that share a fixture of their module stay in one process.
     """
     slow_first = "PYTEST_XDIST_WORKER" in os.environ
     items.sort(key=lambda item: (item.get_closest_marker("slow") is None) == slow_first)
@@ -91,13 +91,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: no test looks for garbage among it."""
+    """Exclude imported objects from garbage collection."""
     gc.collect()
     gc.freeze()
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, section by section."""
+    """`base` with `changes`, merged section by section."""
     sections = {key: merged(base[key], value) for key, value in changes.items() if isinstance(base.get(key), dict)}
     return base | changes | sections
 
@@ -140,9 +140,9 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def networks_folder() -> Path:
-    """The networks folder (BRIGHT_NETWORKS, else results/networks), with what the package index has.
+    """The networks folder (BRIGHT_NETWORKS, else results/networks), with the networks of the package index.
 
-    Fetched files stay for the next session. Without a network, tests that need the files are skipped.
+    Fetched files stay for the next session. Without network access, tests that need the files are skipped.
     """
     folder = Path(os.environ.get("BRIGHT_NETWORKS", REPOSITORY / "results" / "networks"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def networks_folder() -> Path:
 
 @pytest.fixture
 def fresh_process() -> Iterator[None]:
-    """What a training sets for the whole process is put back: accelerate's state, and what SIGTERM does."""
+    """Reset what a training sets for the whole process: accelerate's state and the handler of SIGTERM."""
     from accelerate.state import AcceleratorState
 
     handler = signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What it takes to start Debian's daemons for a test session: their package, free ports, and waiting."""
+"""Helpers to start Debian's daemons for a test session: packages, free ports, waiting."""
 
 import os
 import shutil
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 
 class Unavailable(Exception):
-    """Why a daemon cannot be had here, in one line."""
+    """The reason why a daemon cannot run here, in one line."""
 
 
 def install(what: str, package: str, *programs: str) -> None:
-    """Install a Debian package where its programs are missing; raises Unavailable where that cannot be."""
+    """Install a Debian package unless its programs are here; raises Unavailable if that is impossible."""
     if os.geteuid() != 0:
-        raise Unavailable(f"no {what}: it takes root to install and start it")
+        raise Unavailable(f"no {what}: installing and starting it needs root")
     if all(shutil.which(program) for program in programs):
         return
     if shutil.which("apt-get") is None:
-        raise Unavailable(f"no {what}: neither installed nor is there an apt-get")
+        raise Unavailable(f"no {what}: it is not installed, and there is no apt-get")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
         done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
@@ -28,7 +28,7 @@ def install(what: str, package: str, *programs: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Free ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -37,7 +37,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on a port."""
+    """Whether a server listens on a port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""What several test processes share: one makes it, the others wait for it."""
+"""Folders that several test processes share: one makes a folder, the others wait for it."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from filelock import FileLock
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder of the test session that `make` fills, once; one that was left unfinished is made again."""
+    """A folder of the test session that `make` fills once; an unfinished one is made again."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     finished = folder.with_suffix(".made")

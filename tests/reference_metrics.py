@@ -1,4 +1,4 @@
-"""What torch-fidelity and clean-fid say of two folders, on networks of the true architectures with random weights.
+"""torch-fidelity's and clean-fid's metrics of two folders, on the true architectures with random weights.
 
 The networks are saved as those libraries read them and as this package does, from the same tensors.
 """
@@ -73,7 +73,7 @@ def _random_inception(folder: Path) -> nn.Module:
 
 
 def reference_metrics(generated: Path, reference: Path, networks: Path) -> dict[str, float]:
-    """All generation metrics of a folder against another, one library after another."""
+    """All generation metrics of a folder against another, from both libraries."""
     found = _by_torch_fidelity(generated, reference, networks / "inception.pth", fid=True, isc=True)
     found |= _by_torch_fidelity(generated, reference, networks / "vgg16.pth", prc=True)
     found["inception_clean.frechet_distance"] = clean_fid(generated, reference, networks)

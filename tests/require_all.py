@@ -1,7 +1,7 @@
-"""Where everything can be had, nothing is skipped: with REQUIRE_ALL=1 a skipped test is a failed one.
+"""With REQUIRE_ALL=1 a skipped test fails.
 
-Tests skip, with their reason in the output, where a network file, a package, Slurm, sshd or Chromium cannot be had.
-Only what needs a GPU, or a TeX, may be skipped all the same.
+Tests are skipped, with the reason in the output, if a network file, a package, Slurm, sshd or Chromium is not
+available. With REQUIRE_ALL=1 only tests that need a GPU or LaTeX may be skipped.
 """
 
 import os
@@ -13,7 +13,7 @@ OPTIONAL = ("gpu", "tex")
 
 
 def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip into a failure that tells its reason."""
+    """Turn a skip into a failure with its reason."""
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(ASKED):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

@@ -1,4 +1,4 @@
-"""What a run of the demo takes of the processor, here and in another checkout, and whether both say the same.
+"""The CPU time of a demo run, here and in another checkout, and whether their numbers are equal.
 
     python tests/benchmarks/benchmark_demo.py OTHER [--config FILE] [--target TARGET]... [--folder FOLDER]
 

@@ -1,4 +1,4 @@
-"""How long Snakemake takes until it knows what there is to do: many rows, or nothing.
+"""How long Snakemake takes to plan: many rows, or nothing to do.
 
     python tests/benchmarks/benchmark_planning.py [--rows 1000] [--repeats 3] [--finished FOLDER]
 

@@ -1,4 +1,4 @@
-"""What the start of each stage costs: seconds of the processor for `--help`, and for a job with next to nothing to do.
+"""The cost of starting each stage: CPU seconds of `--help`, and of a job with almost nothing to do.
 
     python tests/benchmarks/benchmark_starts.py [--beside CHECKOUT] [--repeats 3]
 

@@ -1,7 +1,7 @@
-"""What the other families of `make demo-all` learned. Reads its results: `make bars-all` runs this.
+"""The quality of the other families of `make demo-all`. Reads its results: `make bars-all` runs this.
 
-A generator's images are compared with those of its own network before training: the same number of images, the same
-seed, the same sampler, decoded by the same trained autoencoder where it makes codes.
+A generator's images are compared with those of its own untrained network: the same number of images, seed and
+sampler; codes are decoded by the same trained autoencoder.
 """
 
 import json
@@ -82,7 +82,7 @@ def extracted(images: Path, plan: Jobs) -> np.ndarray:
 
 
 def write_untrained(plan: Jobs, name: str, path: Path) -> None:
-    """The images of the sample set, had its network not been trained."""
+    """Write the images of the sample set from its untrained network."""
     job, settings = plan(samples, name), plan.config.samples[name]
     torch.manual_seed(0)
     draw, decoder, channels = untrained(job, settings)

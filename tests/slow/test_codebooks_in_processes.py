@@ -1,4 +1,4 @@
-"""Codebooks of several processes are the codebook of one: their averages and restarts see the whole batch."""
+"""Several processes have the codebook of one: its averages and restarts use the whole batch."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def untrained(family: str) -> Any:
 
 
 def train(family: str, process: int, processes: int) -> dict[str, Tensor]:
-    """The state after some training passes over this process's share of each batch; no optimizer's steps."""
+    """The state after some training passes over this process's share of each batch, without optimizer steps."""
     torch.set_num_threads(1)
     model = untrained(family)
     for step in range(STEPS):

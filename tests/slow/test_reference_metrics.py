@@ -1,4 +1,4 @@
-"""All metrics of generation equal torch-fidelity's and clean-fid's own, on networks of the true architectures."""
+"""All generation metrics equal torch-fidelity's and clean-fid's, on networks of the true architectures."""
 
 import json
 from typing import Any
@@ -41,15 +41,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float]
 def eigenvalues_of_few(product: np.ndarray) -> np.ndarray:
     """The eigenvalues of a product of two covariances of 16 images, in a second: 15 of them are not 0.
 
-    Ours and the libraries' distances both take them so here. That ours is theirs with all of them,
-    tests/unit/test_frechet.py shows.
+    Our distances and the libraries' both use this function here; tests/unit/test_frechet.py compares them with all
+    eigenvalues.
     """
     found = scipy.sparse.linalg.eigs(product, k=COUNT, return_eigenvectors=False)
     return np.concatenate([found.real.clip(0), np.zeros(len(product) - COUNT)])
 
 
 def root_of_few(product: np.ndarray, disp: bool = True) -> Any:
-    """A diagonal matrix with the trace of scipy's square root, of which clean-fid reads no more."""
+    """A diagonal matrix with the trace of scipy's square root; clean-fid reads only the trace."""
     root = np.diag(np.sqrt(eigenvalues_of_few(product)))
     return root if disp else (root, 0.0)
 
@@ -62,7 +62,7 @@ def test_every_metric_equals_the_librarys_own(measured: tuple[dict[str, float], 
         assert ours[metric] == pytest.approx(expected, rel=RELATIVE), metric
 
 
-def test_the_values_say_something(measured: tuple[dict[str, float], dict[str, float]]) -> None:
+def test_the_values_are_not_trivial(measured: tuple[dict[str, float], dict[str, float]]) -> None:
     _, theirs = measured
     for metric, value in theirs.items():
         assert value > 1e-3 if metric.endswith("distance") else value > 0, metric

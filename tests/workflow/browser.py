@@ -12,7 +12,7 @@ INSTALL = (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--
 
 
 def find_chromium() -> Path:
-    """The browser's program; without one and without a way to install it, the test is skipped with a line."""
+    """The browser's program; the test is skipped if there is none and none can be installed."""
     if (found := _found()) is None and shutil.which("apt-get") and os.geteuid() == 0:
         for command in INSTALL:
             subprocess.run(

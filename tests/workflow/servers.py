@@ -1,4 +1,4 @@
-"""Servers on this machine that DVC pushes to: Debian's OpenSSH, and moto's S3."""
+"""Servers on this machine for `dvc push`: Debian's OpenSSH and moto's S3."""
 
 import getpass
 import shutil
@@ -26,20 +26,20 @@ Subsystem sftp internal-sftp
 
 @dataclass(frozen=True)
 class SSHServer:
-    """Where it listens, and with which key its user comes in."""
+    """The server's port, and its user with their key."""
 
     port: int
     user: str
     key: Path
     home: Path
-    """A home whose known_hosts has the server's key."""
+    """A home directory whose known_hosts has the server's key."""
 
 
 @contextmanager
 def ssh_server(folder: Path) -> Iterator[SSHServer]:
-    """OpenSSH's server on the loopback interface, with keys made here; Unavailable where there can be none."""
+    """OpenSSH's server on the loopback interface, with new keys; raises Unavailable if it cannot run."""
     install("SSH server", "openssh-server", "sshd")
-    Path("/run/sshd").mkdir(exist_ok=True)  # where it locks its unprivileged part up
+    Path("/run/sshd").mkdir(exist_ok=True)  # for privilege separation
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (port,) = free_ports(1)
@@ -47,7 +47,7 @@ def ssh_server(folder: Path) -> Iterator[SSHServer]:
     kind, key, *_ = (folder / "host.pub").read_text().split()
     (folder / "home" / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder))
-    sshd = str(shutil.which("sshd"))  # it insists on being started by its whole path
+    sshd = str(shutil.which("sshd"))  # it needs its absolute path
     with (folder / "sshd.log").open("wb") as log:
         server = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:

@@ -1,4 +1,4 @@
-"""The notebook runs on a finished run, and shows pictures."""
+"""The notebook runs on a finished run and shows its pictures."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""config/paper.yaml without datasets, weights or GPU: the plan is whole, and a real run says what is missing."""
+"""config/paper.yaml without datasets, weights or GPU: the plan is complete, and a real run names what is missing."""
 
 import yaml
 from tiny_workflow import REPOSITORY, Workflow
