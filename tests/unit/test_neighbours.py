@@ -11,13 +11,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.evaluation.neighbours import (
-    LpipsEmbedding,
-    Neighbours,
-    distance_quantiles,
-    memorization,
-    nearest,
-)
+from pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, distance_quantiles, memorization, nearest
 from pipeline.models.perceptual import LpipsDistance
 from pipeline.nearest_neighbours import nearest_neighbours
 

@@ -321,9 +321,7 @@ def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
     assert [job.digest for job in jobs(figures)["fig14"].upstream] == [jobs(samples, "ldm").digest]
 
 
-def test_a_figures_function_and_the_number_of_paged_samples_are_in_digests(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_figures_function_and_the_number_of_paged_samples_are_in_digests(monkeypatch: pytest.MonkeyPatch) -> None:
     before = tiny_plan()(figures)
     monkeypatch.setitem(FIGURES, "fig10", replace(FIGURES["fig10"], draw="images:comparison"))
     after = tiny_plan()(figures)
