@@ -14,15 +14,7 @@ from markupsafe import Markup
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.page.comparison import comparison
-from pipeline.page.gallery import (
-    FIGURES_BYTES,
-    Figure,
-    Pairs,
-    Samples,
-    figure_picture,
-    gather_pairs,
-    gather_samples,
-)
+from pipeline.page.gallery import FIGURES_BYTES, Figure, Pairs, Samples, figure_picture, gather_pairs, gather_samples
 from pipeline.page.headline import key_numbers, main_result, read_ratio
 from pipeline.page.page_table import read_table
 from pipeline.page.run_facts import gather_costs, gather_provenance, read_dataset, read_trainings

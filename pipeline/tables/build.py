@@ -14,16 +14,7 @@ from pipeline.settings.quantities import Quantity
 from pipeline.settings.tables import TABLES, Table
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
-from pipeline.tables.pairing import (
-    AS_PUBLISHED,
-    Cell,
-    Line,
-    Row,
-    image_counts,
-    pair,
-    printed_decimals,
-    read_published,
-)
+from pipeline.tables.pairing import AS_PUBLISHED, Cell, Line, Row, image_counts, pair, printed_decimals, read_published
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
