@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_plan import new_jobs, tiny_plan, tiny_values, with_key
+from finished_plan import TINY, new_jobs, tiny_plan, tiny_values, with_key
 
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
@@ -28,8 +28,6 @@ from pipeline.stages.evaluation import (
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -111,25 +109,18 @@ def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> Non
     assert first(autoencoder, "main").folder != second(autoencoder, "main").folder
 
 
-def digests_elsewhere(folder: Path, hash_seed: str) -> str:
-    """All digests of the tiny plan, as a new process in another folder has them."""
-    folder.mkdir()
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path, hash_seed: str) -> None:
     script = (
         "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
         "from pipeline.plan.shards import planned; from pipeline.stages.common import Jobs;"
         "print(sorted(Jobs(read_config(Path(sys.argv[1])))(planned)))"
     )
-    tiny = str(REPOSITORY / "tests" / "workflow" / "tiny.yaml")
-    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", script, tiny], cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path) -> None:
-    here = f"{sorted(tiny_plan()(planned))}\n"
-    assert digests_elsewhere(tmp_path / "a", "1") == digests_elsewhere(tmp_path / "b", "2") == here
+    (tmp_path / "other").mkdir()
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", script, str(TINY)]
+    there = subprocess.run(command, cwd=tmp_path / "other", env=environment, capture_output=True, text=True, check=True)
+    assert there.stdout == f"{sorted(tiny_plan()(planned))}\n"
 
 
 def paths(job: Job, name: str) -> list[str]:
