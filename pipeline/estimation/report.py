@@ -114,11 +114,8 @@ def facts(estimate: Estimate) -> dict[str, Any]:
 def _sums(times: list[JobTime]) -> dict[str, Any]:
     return {
         "jobs": {"missing": sum(one.share_left > 0 for one in times), "whole": len(times)},
-        "s": {"missing": sum(one.missing_s for one in times), "whole": sum(one.whole_s for one in times)},
-        "gpu_s": {
-            "missing": sum(one.missing_s * one.gpus for one in times),
-            "whole": sum(one.whole_s * one.gpus for one in times),
-        },
+        "s": {key: sum(getattr(one, f"{key}_s") for one in times) for key in ("missing", "whole")},
+        "gpu_s": {key: sum(getattr(one, f"{key}_s") * one.gpus for one in times) for key in ("missing", "whole")},
         "known": dict(Counter(one.known for one in times)),
     }
 

@@ -66,8 +66,13 @@ def job_times(jobs: Jobs, device: Device) -> list[JobTime]:
     measured: dict[tuple[str, str], list[JobTime]] = defaultdict(list)
     for one in times:
         if one.known == Known.MEASURED and not one.shard.job.is_training:
-            measured[_kind(one)].append(one)
-    return [_like_measured(one, measured[_kind(one)]) if one.known == Known.UNKNOWN else one for one in times]
+            measured[one.shard.job.stage.name, one.shard.job.label].append(one)
+    for number, one in enumerate(times):
+        if one.known == Known.UNKNOWN and (alike := measured[one.shard.job.stage.name, one.shard.job.label]):
+            per_image = sum(other.whole_s for other in alike) / sum(other.shard.images for other in alike)
+            seconds = per_image * one.shard.images
+            times[number] = replace(one, known=Known.ALIKE, seconds=seconds, gpus=alike[0].gpus)
+    return times
 
 
 def _recorded(shard: Shard, device: Device) -> JobTime:
@@ -118,18 +123,6 @@ def _counted(one: JobTime, device: Device) -> JobTime:
     return replace(
         one, known=Known.COUNTED, seconds=seconds, gpus=execution.processes if device.is_gpu else 0, cost=cost
     )
-
-
-def _kind(one: JobTime) -> tuple[str, str]:
-    """Equal for shards of one stage on one model or dataset."""
-    return one.shard.job.stage.name, one.shard.job.label
-
-
-def _like_measured(one: JobTime, measured: list[JobTime]) -> JobTime:
-    if not measured:
-        return one
-    per_image = sum(other.whole_s for other in measured) / sum(other.shard.images for other in measured)
-    return replace(one, known=Known.ALIKE, seconds=per_image * one.shard.images, gpus=measured[0].gpus)
 
 
 def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:

@@ -154,7 +154,7 @@ def put(outputs: tuple[str, ...]) -> None:
         Path(output).write_bytes(b"")
 
 
-def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: Jobs) -> None:
+def test_before_a_run_only_the_times_of_trainings_are_known(plan: Jobs) -> None:
     found = times(plan)
     outputs = [output for one in found.values() for output in one.shard.outputs]
     assert sorted(outputs) == sorted(output for job in plan(planned).values() for output in job.outputs)
@@ -164,7 +164,7 @@ def test_before_a_run_trainings_are_counted_and_nothing_tells_of_the_rest(plan: 
         assert bool(one.seconds) == one.shard.job.is_training
 
 
-def test_a_finished_shards_record_is_measured_and_tells_of_jobs_like_it(plan: Jobs) -> None:
+def test_a_finished_shards_record_is_its_time_and_that_of_jobs_like_it(plan: Jobs) -> None:
     first, second = shards(plan(samples, "main"))
     leave(first, seconds=77.0)
     put(first.outputs)
@@ -186,9 +186,13 @@ def half_trained(plan: Jobs, **facts: Any) -> Shard:
 
 
 def test_a_half_trained_model_needs_the_other_half(plan: Jobs) -> None:
-    training = half_trained(plan)
-    one = times(plan)[training.log_name]
-    assert (one.seconds, one.missing_s, one.known) == (120, 60, Known.MEASURED)
+    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB", gpus=4, nodes=2)
+    one = times(plan, A100)[training.log_name]
+    assert (one.seconds, one.missing_s, one.known, one.gpus) == (120, 60, Known.MEASURED, 8)
+    assert isinstance(one.cost, TrainingCost), "the other half needs memory"
+    put(tuple(training.outputs))
+    plan.store.forget()
+    assert times(plan, A100)[training.log_name].cost is None
 
 
 def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Jobs) -> None:
@@ -214,11 +218,9 @@ def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkey
     one, eight = found
     assert (one.gpus, eight.gpus) == (1, 8)
     assert one.whole_s == pytest.approx(8 * eight.whole_s)
-
-
-def test_a_records_gpus_are_those_of_each_node(plan: Jobs) -> None:
-    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB", gpus=4, nodes=2)
-    assert times(plan, A100)[training.log_name].gpus == 8
+    estimate = make_estimate(tiny_plan(), "tiny.yaml", A100, 8)
+    assert facts(estimate)["total"]["gpu_s"] == facts(estimate)["total"]["s"]
+    assert "the GPU-hours shared by 8 GPUs" in text(estimate)
 
 
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
@@ -245,13 +247,6 @@ def test_what_is_missing_and_the_whole(plan: Jobs) -> None:
     assert "Nothing is missing" in text(after)
 
 
-def test_gpu_hours_are_shared_by_the_gpus_there_are(plan: Jobs) -> None:
-    found = make_estimate(plan, "tiny.yaml", A100, 8)
-    total = facts(found)["total"]
-    assert total["gpu_s"] == total["s"]
-    assert "the GPU-hours shared by 8 GPUs" in text(found)
-
-
 def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(config: Any, settings: Any) -> None:
         raise NotCounted("the host waits")
@@ -260,14 +255,6 @@ def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: 
     found = make_estimate(plan, "tiny.yaml", CPU, 1)
     assert facts(found)["trainings"] == {}
     assert "- autoencoders.main: not counted: the host waits" in text(found)
-
-
-def test_a_measured_training_is_counted_only_while_steps_are_missing(plan: Jobs) -> None:
-    training = half_trained(plan)
-    assert isinstance(times(plan)[training.log_name].cost, TrainingCost)
-    put(tuple(training.outputs))
-    plan.store.forget()
-    assert times(plan)[training.log_name].cost is None
 
 
 def test_the_command_imports_no_torch_before_it_needs_it() -> None:
