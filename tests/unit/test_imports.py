@@ -167,3 +167,35 @@ print(*sys.modules)
     found = set(run(program, json.dumps(job), *files).split())
     assert json.loads((tmp_path / "summary").read_text())["values"]
     assert not found & {"torch._dynamo", "torchvision", "torch_fidelity", "cleanfid", "scipy.stats"}
+
+
+def test_no_module_imports_the_command_of_a_stage() -> None:
+    commands = {stage.command for stage in all_stages().values()}
+    files = {path: path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "pipeline").rglob("*.py")}
+    modules = {".".join(parts).removesuffix(".__init__") for parts in files.values()}
+    assert not {name for name in modules if PROJECT.file(name) and imports(name) & commands}
+
+
+def test_planning_imports_no_torch() -> None:
+    program = """
+import sys; from pathlib import Path
+from pipeline.commands import estimate, status
+from pipeline.config.root import read_config
+from pipeline.plan import checks, ending, publish
+from pipeline.plan.shards import planned
+from pipeline.stages.common import Jobs
+print(len(Jobs(read_config(Path("config/paper.yaml")))(planned)), {"torch", "diffusers"} & sys.modules.keys())
+"""
+    count, loaded = run(program).split(maxsplit=1)
+    assert int(count) > 50 and loaded.strip() == "set()"
+
+
+def test_snakemake_stays_within_the_versions_that_it_was_tested_with() -> None:
+    assert '"snakemake>=9.27,<10"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_profiles_keep_the_rerun_rule_of_the_default_one() -> None:
+    rule = ("rerun-triggers", "ignore-incomplete", "rerun-incomplete")
+    profiles = [ROOT / "profiles/default/config.yaml", *(ROOT / "workflow/profiles").glob("*/config.yaml")]
+    default, *others = (yaml.safe_load(profile.read_text(encoding="utf-8")) for profile in profiles)
+    assert all({key: other[key] for key in rule} == {key: default[key] for key in rule} for other in others)
