@@ -1,4 +1,4 @@
-"""The StyleGAN2-type decoder and discriminator."""
+"""The StyleGAN2-type decoder, its discriminator, and VQGAN's."""
 
 import copy
 import math
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
-from pipeline.models.discriminator import Discriminator, with_minibatch_deviation
+from pipeline.models.discriminator import Discriminator, PatchDiscriminator, with_minibatch_deviation
 from pipeline.models.equalized import Filter, fir_kernel, transposed_fir, upsample
 from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
@@ -202,3 +202,19 @@ def test_a_discriminator_with_the_deviation_compares_images_and_one_without_does
         apart = torch.cat([network(image[None]) for image in images])
         assert network(images).shape == (4,)
         assert torch.allclose(network(images), apart, atol=1e-5) != compares
+
+
+def test_three_layers_of_64_channels_are_patchgans_2_8_million_parameters_and_30_x_30_patches():
+    """taming-transformers' NLayerDiscriminator(input_nc=3, ndf=64, n_layers=3) of 256 x 256 images."""
+    network = PatchDiscriminator(DiscriminatorSettings(kind="patch", channels=64), 256, 3)
+    assert sum(p.numel() for p in network.parameters()) == 2_765_633
+    assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 30 * 30)
+
+
+def test_a_score_sees_its_patch_alone():
+    network = PatchDiscriminator(DiscriminatorSettings(kind="patch", channels=8, layers=2), 64, 1).eval()
+    image = torch.randn(1, 1, 64, 64).requires_grad_(True)
+    scores = network(image)
+    (gradient,) = torch.autograd.grad(scores[0, 0], image)
+    rows = gradient[0, 0].abs().sum(1).nonzero()
+    assert 0 < int(rows.max()) < 32

@@ -1,4 +1,4 @@
-"""The losses of equation 5 against closed forms."""
+"""The adversarial losses of equation 5 and VQGAN's against closed forms."""
 
 import math
 
@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.training.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
+from pipeline.training.losses import (
+    adaptive_weight,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    r1_penalty,
+)
 
 numbers = st.floats(-30, 30, width=32)
 scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)
@@ -88,3 +94,14 @@ def test_penalties_do_not_reach_the_autoencoder():
     reconstructions = images(1).requires_grad_(True)
     penalty = gradient_penalty(LinearCritic(2.0), images(0), reconstructions, torch.rand(3, 1, 1, 1))
     assert torch.autograd.grad(penalty, reconstructions, allow_unused=True) == (None,)
+
+
+def test_the_hinge_loss_wants_scores_beyond_one():
+    real, fake = torch.tensor([[2.0, 0.5]]), torch.tensor([[-3.0, 0.0]])
+    assert float(discriminator_loss("hinge", real, fake)) == pytest.approx(0.5 * (0.25 + 0.5))
+    assert float(generator_loss("hinge", fake)) == pytest.approx(1.5)
+
+
+def test_the_adaptive_weight_is_the_ratio_of_gradients_within_its_bounds():
+    assert float(adaptive_weight(torch.tensor(3.0), torch.tensor(1.5))) == pytest.approx(2, rel=1e-3)
+    assert float(adaptive_weight(torch.tensor(3.0), torch.tensor(0.0))) == 1e4
