@@ -105,7 +105,7 @@ def test_a_stage_is_a_command_with_help(monkeypatch, capsys, restored_signals):
     command = importlib.import_module("pipeline.generate").generate_shard
     assert run(command, monkeypatch, "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert command.__doc__ in shown and "[OPTIONS] SETTINGS" in shown and "--log" in shown
+    assert command.__doc__ in shown and "--log" in shown and "The settings: JSON" in shown
 
 
 def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
