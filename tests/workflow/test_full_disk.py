@@ -63,7 +63,7 @@ def test_each_stage_says_in_one_line_that_a_disk_is_full_or_read_only(
         if shard.job.stage.name in ("train_autoencoder", "dump_codes", "make_table"):
             said = play.call(*command(shard, disk), expect=2).text
             (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
-            assert "it can only be read here (a read-only file system)" in line
+            assert "the file system is read-only here" in line
             assert "Traceback" not in said
 
 
@@ -99,4 +99,4 @@ def test_a_finished_run_can_be_looked_at_where_nothing_can_be_written(play: Work
     for name in ("status", "doctor", "estimate", "verify"):
         assert "Traceback" not in play.python(f"pipeline.commands.{name}", "config.yaml").text
     said = play.run("--forcerun", "make_report", expect=1).text
-    assert said.splitlines()[-1].startswith("error: results/work/claims: it can only be read here")
+    assert said.splitlines()[-1].startswith("error: results/work/claims: the file system is read-only here")

@@ -26,7 +26,7 @@ def test_a_real_run_without_the_images_ends_before_any_job_with_a_line_for_each_
     assert [line for line in run.text.splitlines() if line.startswith("error: ")] == [
         "error: datasets.ffhq256.source.path: data/ffhq does not exist; a folder of images is expected",
         "error: datasets.lsun_church256.source.path: data/lsun/church_outdoor_train_lmdb does not exist;"
-        " a folder with data.mdb data.mdb is expected",
+        " a folder with data.mdb is expected",
     ]
     assert "[" not in run.text.partition("error: ")[2], "no job began"
     assert not (empty.folder / "results" / "store").exists()
