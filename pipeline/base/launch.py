@@ -25,9 +25,9 @@ from pipeline.base.progress import log_to, logger
 from pipeline.base.records import (
     Record,
     State,
-    family,
     limit_mb,
     near_limit,
+    process_tree,
     read_record,
     record_path,
     resident_mb,
@@ -117,7 +117,7 @@ def supervise(
             break
         except subprocess.TimeoutExpired:
             if sample % LIST_PROCESSES_EVERY == 0:
-                processes = family()
+                processes = process_tree()
             peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
             if peak_mb > GROWTH * written_mb:
                 record.write()

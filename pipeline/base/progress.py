@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from pipeline.base.heartbeat import NOTHING_YET, activity
+from pipeline.base.heartbeat import NO_PROGRESS, activity
 
 logger = logging.getLogger("pipeline")
 
@@ -17,16 +17,15 @@ LOG_LINE_EVERY_S = 10.0
 
 
 def log_to(path: Path | None) -> None:
-    """Send the stage's lines to `path` (appended: a resumed job keeps its story), else to stderr."""
-    logging.raiseExceptions = False  # a line that a full disk does not take is not worth a traceback
+    """Write log lines to `path`, to stderr without it. A resumed job appends to its log."""
+    logging.raiseExceptions = False  # a log line lost on a full disk is not worth a traceback
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers.clear()
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8")
-    else:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = logging.FileHandler(path, encoding="utf-8")
     activity.log = path
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
@@ -35,20 +34,18 @@ def log_to(path: Path | None) -> None:
 class Progress:
     """Counts `total` units of work; use as a context manager and call `advance`.
 
-    On a terminal a bar shows rate and time left; the log gets a line every ten seconds with the same.
+    A terminal gets a bar with rate and time left, the log a line with the same every ten seconds.
     """
 
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
         self.description, self.total, self.unit, self.done = description, total, unit, done
         self.done_before, self.visible, self.note = done, visible, ""
         self.rate = 0.0
-        """Units per second; those of before a resume don't count."""
+        """Units per second since the start or resume."""
         self.started_at = self.last_line_at = time.monotonic()
-        shown = visible and sys.stderr.isatty()
-        self.bar = tqdm(
-            total=total, initial=done, desc=description, unit=f" {unit}", disable=not shown, dynamic_ncols=True
-        )
-        self._report()
+        off = not (visible and sys.stderr.isatty())
+        self.bar = tqdm(total=total, initial=done, desc=description, unit=f" {unit}", disable=off, dynamic_ncols=True)
+        self._update_record()
 
     def __enter__(self) -> "Progress":
         return self
@@ -58,10 +55,10 @@ class Progress:
     ) -> None:
         self.bar.close()
         if kind is None:
-            self._line("")
+            self._log_line("")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` (such as the loss) stands behind the numbers."""
+        """`count` more units are done; `note` (such as the loss) is appended to the line."""
         self.done += count
         elapsed = time.monotonic() - self.started_at
         self.rate = (self.done - self.done_before) / elapsed if elapsed > 0 else 0.0
@@ -69,23 +66,21 @@ class Progress:
         if note:
             self.note = note
             self.bar.set_postfix_str(note, refresh=False)
-        self._report()
+        self._update_record()
         if time.monotonic() - self.last_line_at >= LOG_LINE_EVERY_S:
-            self._line(note)
+            self._log_line(note)
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left, where that can be told yet."""
+        """Seconds left, if known."""
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
-    def _report(self) -> None:
-        """For the stage's record."""
-        activity.facts = {key: getattr(self, key) for key in NOTHING_YET}
+    def _update_record(self) -> None:
+        activity.facts = {key: getattr(self, key) for key in NO_PROGRESS}
 
-    def _line(self, note: str) -> None:
+    def _log_line(self, note: str) -> None:
         self.last_line_at = time.monotonic()
-        left = self.left_s
-        told = "unknown" if left is None else timedelta(seconds=round(left))
-        facts = (self.description, self.done, self.total, self.unit, self.rate, told, f", {note}" if note else "")
+        left = "unknown" if self.left_s is None else timedelta(seconds=round(self.left_s))
+        counts = f"{self.description}: {self.done} of {self.total} {self.unit}, {self.rate:.3g} per second"
         if self.visible:
-            logger.info("%s: %d of %d %s, %.3g per second, %s left%s", *facts)
+            logger.info("%s, %s left%s", counts, left, f", {note}" if note else "")

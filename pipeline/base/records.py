@@ -1,13 +1,11 @@
-"""One record per job, a small JSON file: what it does, how far it is, what it uses, and how it ended.
+"""The record of a job: a small JSON file with its progress, resource use and end.
 
-The launcher (`launch`) and the stage's first process (`heartbeat`) write it together, each the facts that it knows;
-a stage without a launcher writes all of it. Whoever reads it, on this machine or another one that shares the file
-system, tells a job that died without a word from one that runs by the record's age. `bright status`, `bright estimate`
-and the page read records, and a job's next attempt finds there how much memory it needs. What jobs use of the memory
-that they asked for, and of the processors, is measured here.
+The launcher (`launch`) and the stage's first process (`heartbeat`) each write the facts that they know; a stage without
+a launcher writes all of them. Every machine that shares the file system can read the record, and its age tells a killed
+job from a running one. `bright status`, `bright estimate` and the page read records; a job's next attempt finds there
+how much memory it needs. This module also measures memory and CPU time.
 """
 
-import fcntl
 import json
 import os
 import resource
@@ -21,18 +19,20 @@ from typing import Any
 import psutil
 
 from pipeline.base.atomic import write_json
+from pipeline.base.locks import wait_for_lock
 
 RECORDS = Path("results/records")
-# A job that vanished, its launcher too, died for memory if it had come this near to its limit. Below 1, since it is
-# looked at four times a second, and since schedulers count Snakemake's own processes as the job's.
+# A job that vanished with its launcher was killed for memory if it had used this share of its limit: memory is sampled
+# four times a second, and schedulers count Snakemake's own processes as the job's.
 NEAR = 0.8
 LOCK_PATIENCE_S = 2.0
 
 
 class State(StrEnum):
-    """Of a job. A record says `running` also of one that vanished: who reads it takes an old one for silent.
+    """The state of a job.
 
-    No record says `damaged`: that is of results that are not what they were.
+    A killed job's record stays at `running`; readers report an old one as `silent`. `damaged` is a state of results and
+    occurs in no record.
     """
 
     DONE = "done"
@@ -46,13 +46,13 @@ class State(StrEnum):
 
 
 def record_path(log: Path) -> Path:
-    """The record of the job that has this log: in `records` beside the folder `logs`; elsewhere, beside the log."""
+    """The record of the job with this log: in `records` beside the folder `logs`; elsewhere beside the log."""
     folder = log.parent.with_name(RECORDS.name) if log.parent.name == "logs" else log.parent
     return folder / f"{log.stem}.json"
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A job's record; empty where there is none that can be read."""
+    """A job's record; empty if it is missing or unreadable."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -61,14 +61,14 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 class Record:
-    """A record as one of its writers sees it. What cannot be written is left: no job fails for want of a record."""
+    """A record as one of its writers sees it. No job fails because its record cannot be written."""
 
     def __init__(self, log: Path | None, begins: bool, **own: Any):
-        """`begins`: nothing stays of an earlier attempt. `own`: facts that are this writer's to tell, each time."""
+        """`begins`: drop the facts of an earlier attempt. `own`: facts that this writer repeats in each write."""
         self.log, self.begins, self.own = log, begins, own
 
     def write(self, **facts: Any) -> None:
-        """Put these facts, and the time, into the record; what the other writer told stays."""
+        """Update the record with these facts and the time; the other writer's facts stay."""
         if self.log is None:
             return
         path = record_path(self.log)
@@ -81,28 +81,17 @@ class Record:
 
 @contextmanager
 def _locked(log: Path) -> Iterator[None]:
-    """Hold the lock of the log's record: a lock (flock) on the log, which both writers have open anyway.
+    """Hold the record's lock: a lock on the log, which both writers have open anyway.
 
-    Where the file system has no locks, or keeps a dead host's, it goes on without: each writer tells its facts
-    again the next time.
+    Without locks, or after a dead host's lock, the write goes on: each writer repeats its facts the next time.
     """
     with log.open("ab") as file:
-        patience = time.monotonic() + LOCK_PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < patience:
-                    time.sleep(0.01)
-                    continue
-            except OSError:
-                pass
-            break
+        wait_for_lock(file, LOCK_PATIENCE_S)
         yield
 
 
 def request_mb(record: Path, base: int) -> int:
-    """MB to ask for: `base`, or what the last attempt asked for, twice that if it died for memory."""
+    """Memory to request in MB: `base`, or the last attempt's request, doubled if it was killed for memory."""
     last = read_record(record)
     try:
         limit = int(last.get("limit_mb") or 0)
@@ -112,59 +101,55 @@ def request_mb(record: Path, base: int) -> int:
 
 
 def died_for_memory(record: dict[str, Any]) -> bool:
-    """Whether a job that ended, or vanished, did so for want of memory."""
+    """Whether a job that ended, or vanished, ran out of memory."""
     return record.get("state") == State.OUT_OF_MEMORY or (record.get("state") == State.RUNNING and near_limit(record))
 
 
 def near_limit(record: dict[str, Any]) -> bool:
-    """Whether a job came near its limit."""
+    """Whether a job came near its memory limit."""
     return bool(record.get("limit_mb")) and record.get("peak_mb", 0) >= NEAR * record["limit_mb"]
 
 
-def limit_mb(asked: int | None) -> int | None:
-    """The job's limit in MB: what it asked for, or what Slurm gave it where that is less."""
-    given = os.environ.get("SLURM_MEM_PER_NODE", "")
-    limits = [limit for limit in (asked, int(given) if given.isdigit() else None) if limit]
+def limit_mb(requested: int | None) -> int | None:
+    """The job's memory limit in MB: its request, or Slurm's allocation if that is smaller."""
+    allocated = os.environ.get("SLURM_MEM_PER_NODE", "")
+    limits = [limit for limit in (requested, int(allocated) if allocated.isdigit() else None) if limit]
     return min(limits, default=None)
 
 
 def used() -> dict[str, float]:
-    """Seconds of the processors of this process and of all that it started and that ended; the largest one's memory."""
-    own, others = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    """CPU seconds of this process and its ended children, and the peak memory of the largest of them in MB."""
+    own, children = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own_peak_kb = own.ru_maxrss  # on Linux it starts with the parent's, so VmHWM is read there
+    with suppress(OSError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        own_peak_kb = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), own_peak_kb)
     return {
-        "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in (own, others)), 2),
-        "peak_mb": round(max(_own_peak_kb(own.ru_maxrss), others.ru_maxrss) / 1024),
+        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 2),
+        "peak_mb": round(max(own_peak_kb, children.ru_maxrss) / 1024),
     }
 
 
-def _own_peak_kb(otherwise: int) -> int:
-    """The most memory that this process held, by Linux; its ru_maxrss begins with that of whoever started it."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return otherwise
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), otherwise)
-
-
-def family() -> list[psutil.Process]:
-    """This process and its descendants. Who they are stands in a file of every process of the machine: ask seldom."""
+def process_tree() -> list[psutil.Process]:
+    """This process and its descendants. This reads a file of every process of the machine: call it rarely."""
     process = psutil.Process()
     return [process, *process.children(recursive=True)]
 
 
 def resident_mb(processes: list[psutil.Process]) -> float:
-    """Resident memory of these processes, in MB (2^20 bytes), shared pages counted each time (as Slurm does)."""
+    """Resident memory of these processes in MB (2^20 bytes); shared pages count for each process, as in Slurm."""
     total = 0
-    for each in processes:
-        try:
-            total += each.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue  # it has just ended
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            total += process.memory_info().rss
     return total / 2**20
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that the host's memory was not enough (a GPU's is another matter)."""
-    signs = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
-    killed = "is killed by signal: Killed"  # a data loader's worker
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in (*signs, killed))
+    """Whether an exception means that the host's memory (not a GPU's) was exhausted."""
+    signs = (
+        "DefaultCPUAllocator: can't allocate memory",
+        "DefaultCPUAllocator: not enough memory",
+        "is killed by signal: Killed",  # a data loader's worker
+    )
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)

@@ -1,4 +1,4 @@
-"""YAML files of others: what is ambiguous, endless or damaged is told in one line with its place."""
+"""Reading YAML files: ambiguous, endless or damaged files are reported in one line with the place."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipeline.base.errors import InputError
 
-DEEPEST = 40
-MOST_VALUES = 100_000  # once all aliases are written out
+MAX_DEPTH = 40
+MAX_VALUES = 100_000  # after all aliases are expanded
 
 
 def read_yaml(path: Path, where: str) -> Any:
-    """What a YAML file holds; `where` begins the error's line."""
+    """The content of a YAML file; an error's line begins with `where`."""
     try:
         return parse_yaml(path.read_bytes(), where)
     except OSError as error:
@@ -22,24 +22,21 @@ def read_yaml(path: Path, where: str) -> Any:
 
 
 def parse_yaml(text: str | bytes, where: str) -> Any:
-    """What YAML says, UTF-8 or as its first bytes tell; `where` begins the error's line."""
+    """Parse YAML text; bytes are UTF-8 unless they start with another byte order mark."""
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: the 99th of May, a million digits
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 99 May, or a million digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise InputError(f"{where}: not a readable YAML file ({reason})") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses what it would read in silence.
-
-    A key that stands twice, of which the last would win; aliases that unfold to more than anybody writes.
-    """
+    """PyYAML's safe loader that also refuses a repeated key (the last would win) and aliases that expand endlessly."""
 
     def compose_node(self, parent: Node | None, index: Any) -> Any:
         node = super().compose_node(parent, index)
         if parent is None and node is not None:
-            _measured(node, (), {})
+            _expanded_size(node, (), {})
         return node
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
@@ -48,25 +45,22 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                    raise ConstructorError(None, None, f"the key {key.value!r} appears twice", key.start_mark)
                 seen.add((key.tag, key.value))
         return node
 
 
-def _measured(node: Node, inside: tuple[Node, ...], known: dict[int, int]) -> int:
-    """How many values a node unfolds to."""
+def _expanded_size(node: Node, parents: tuple[Node, ...], known: dict[int, int]) -> int:
+    """The number of values in a node after all aliases are expanded."""
     if id(node) not in known:
-        if any(node is one for one in inside):
-            raise ConstructorError(None, None, "an alias inside what it names", node.start_mark)
-        if len(inside) > DEEPEST:
-            raise ConstructorError(None, None, f"nested more than {DEEPEST} deep", node.start_mark)
-        known[id(node)] = 1 + sum(_measured(part, (*inside, node), known) for part in _parts(node))
-        if known[id(node)] > MOST_VALUES:
-            raise ConstructorError(None, None, f"unfolds to more than {MOST_VALUES} values", node.start_mark)
+        if any(node is parent for parent in parents):
+            raise ConstructorError(None, None, "an alias inside its own value", node.start_mark)
+        if len(parents) > MAX_DEPTH:
+            raise ConstructorError(None, None, f"nested more than {MAX_DEPTH} deep", node.start_mark)
+        children: list[Node] = node.value if isinstance(node, SequenceNode) else []
+        if isinstance(node, MappingNode):
+            children = [child for pair in node.value for child in pair]
+        known[id(node)] = 1 + sum(_expanded_size(child, (*parents, node), known) for child in children)
+        if known[id(node)] > MAX_VALUES:
+            raise ConstructorError(None, None, f"expands to more than {MAX_VALUES} values", node.start_mark)
     return known[id(node)]
-
-
-def _parts(node: Node) -> list[Node]:
-    if isinstance(node, MappingNode):
-        return [part for pair in node.value for part in pair]
-    return node.value if isinstance(node, SequenceNode) else []

@@ -1,7 +1,7 @@
-"""`bright COMMAND`: every command of the project by its name, those that people call and those of the stages.
+"""`bright COMMAND`: every command of the project by its name, those for people and those of the stages.
 
-`bright STAGE CONFIG ENTRY` is a stage in its short form (bright reconstruct config/demo.yaml autoencoders.main):
-settings, inputs and outputs are the ones that the workflow gives it.
+`bright STAGE CONFIG ENTRY` is the short form of a stage (bright reconstruct config/demo.yaml autoencoders.main), with
+the settings, inputs and outputs that the workflow gives it.
 """
 
 import ast
@@ -20,49 +20,48 @@ REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}
 
 
 def commands() -> dict[str, str]:
-    """The module of each command, by the command's name: those that people call, then the stages'."""
+    """The module of each command by its name: commands for people, then stages."""
     people = {path.stem: f"pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))}
     stages = {path.stem: f"pipeline.{path.stem}" for path in sorted(PACKAGE.glob("[a-z]*.py"))}
     return people | stages
 
 
 def described(module: str) -> str:
-    """The first sentence of a module's docstring; the module is read, not imported."""
+    """The first sentence of a module's docstring, without importing the module."""
     path = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.split("\n\n")[0].replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
 
 
 def listing() -> str:
-    """All commands, a line each."""
+    """All commands, one line each."""
     found = commands()
     width = max(map(len, found))
-    parts = {"Commands": "pipeline.commands", "Stages, as the workflow calls them": "pipeline"}
     lines = [
         "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
-    for title, prefix in parts.items():
-        here = {name: module for name, module in found.items() if module == f"{prefix}.{name}"}
+    for title, package in {"Commands": "pipeline.commands", "Stages, as the workflow calls them": "pipeline"}.items():
+        here = {name: module for name, module in found.items() if module == f"{package}.{name}"}
         lines += ["", f"{title}:", *(f"  {name:{width}}  {described(module)}" for name, module in here.items())]
     return "\n".join(lines)
 
 
 def is_short(module: str, arguments: list[str]) -> bool:
-    """Whether a stage is told a config and an entry, not settings and files."""
+    """Whether the arguments of a stage are a config and an entry instead of settings and files."""
     of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
     return of_config and not module.startswith("pipeline.commands.")
 
 
-def by_hand(stage: str, config: Path, entry: str, further: list[str]) -> None:
-    """Run a stage for one entry of a config; `further` arguments go to its command."""
+def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
+    """Run a stage for one entry of a config, with these options added."""
     from pipeline.config.root import read_config
     from pipeline.plan.arguments import commands as commands_of
     from pipeline.plan.arguments import find_entry
     from pipeline.stages.common import Jobs
 
     for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):
-        if code := subprocess.run([sys.executable, "-m", *words, *further]).returncode:
+        if code := subprocess.run([sys.executable, "-m", *words, *options]).returncode:
             sys.exit(code)
 
 
@@ -74,7 +73,7 @@ def main() -> None:
     if name in ("--help", "-h", "help"):
         try:
             print(listing(), flush=True)
-        except BrokenPipeError:  # whoever reads it has enough, such as `head -1`; nothing is left to be flushed
+        except BrokenPipeError:  # a reader such as `head -1` has enough; leave nothing to flush
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         return
@@ -85,9 +84,9 @@ def main() -> None:
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
         sys.exit(2)
     if is_short(found[name], arguments):
-        config, entry, *further = arguments
+        config, entry, *options = arguments
         try:
-            by_hand(name, Path(config), entry, further)
+            by_hand(name, Path(config), entry, options)
         except InputError as error:
             sys.exit(f"error: {error}")
         return

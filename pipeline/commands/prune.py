@@ -26,8 +26,8 @@ def prune(
 ) -> None:
     """List the folders of results/store and results/work that none of these configs uses; --yes removes them.
 
-    Saved states and snapshots of trainings that are done are listed too; what a run or a training uses anywhere is not.
-    Results of a run with settings on the command line (--config seed=1) are of no config file: they are listed as well.
+    Saved states and snapshots of finished trainings are listed too; folders in use by a run or a training are not.
+    Results of a run with settings on the command line (--config seed=1) belong to no config file and are listed.
     Networks, fingerprints and results/RUN stay.
     """
     if yes:
@@ -41,31 +41,32 @@ def prune(
         print(f"{readable_bytes(size):>8}  {folder}{f'  (with {snapshots} snapshots)' if snapshots else ''}")
         if yes:
             remove(folder)
-    what = "nothing to remove" if not folders else f"{readable_bytes(total)} in {len(folders)} folders"
-    print(f"{what}{' removed' if folders and yes else ''}{'; --yes removes them' if folders and not yes else ''}")
+    if not folders:
+        print("nothing to remove")
+    else:
+        print(f"{readable_bytes(total)} in {len(folders)} folders{' removed' if yes else '; --yes removes them'}")
 
 
-def unused(of_configs: list[Jobs], configs: list[Path]) -> list[Path]:
-    """Folders of the store that no job of the configs has, and of states that no unfinished one has, sorted."""
+def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
+    """Folders of the store that no job of the configs has, and of states that no unfinished job has, sorted."""
     used: set[Path] = set()
-    for jobs, config in zip(of_configs, configs, strict=True):
+    for jobs, config in zip(plans, configs, strict=True):
         for job in jobs(planned).values():
-            for key in ("source", "checkpoint"):
-                if isinstance(job.numerical.get(key), dict):
-                    what = "raw images" if key == "source" else "checkpoint"
+            for key, data in {"source": "raw images", "checkpoint": "checkpoint"}.items():
+                if isinstance(job.numerical.get(key), dict):  # without a fingerprint, digests are not known
                     raise InputError(
-                        f"{config}: {job.entry}: neither its {what} nor the fingerprint in results/fingerprints is"
-                        " here, so what belongs to this config cannot be told"
+                        f"{config}: {job.entry}: neither its {data} nor the fingerprint in results/fingerprints is"
+                        " here, so the results of this config cannot be determined"
                     )
             if job.stage is TAKE_SNAPSHOT and not job.complete:
-                used |= {one.work for one in job.upstream}  # the snapshot is there, or will be
+                used |= {training.work for training in job.upstream}  # it has the snapshot, or will have it
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
     return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, the record of what it was made from, and DVC's file: `dvc pull` would bring it back."""
+    """Remove a folder, its recorded identity, and DVC's file: `dvc pull` would bring it back."""
     if folder.is_symlink():
         folder.unlink()
     else:
@@ -74,7 +75,7 @@ def remove(folder: Path) -> None:
         dvc_file(folder).unlink(missing_ok=True)
         for stage in all_stages().values():
             if stage.folder == folder.parent.name:
-                identity_path(stage.name, folder.name.rsplit("-", 1)[-1]).unlink(missing_ok=True)
+                identity_path(stage.name, folder.name.rpartition("-")[2]).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

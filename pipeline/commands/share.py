@@ -1,8 +1,8 @@
 """Track the results of a run with DVC, so that `dvc push` gives them to colleagues who compute nothing twice.
 
-Each folder of the store gets one small file beside it that git can hold: results/store/SECTION/NAME.dvc. So one
-trained autoencoder can be pulled alone, and two runs on one dataset share its file. Nothing is committed or sent
-anywhere. DVC does not wait for its own lock, so no job of the workflow calls it; call this after a run.
+Each folder of the store gets a small file beside it, results/store/SECTION/NAME.dvc, for git. One trained autoencoder
+can therefore be pulled alone, and two runs on one dataset share its file. Nothing is committed or sent anywhere. DVC
+does not wait for its own lock, so no job of the workflow calls it; call this command after a run.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, network
 
 ALL = "all"
-AT_ONCE = 5000  # paths of a call: Linux takes 2 MB of arguments, a path has some 100 bytes
+PATHS_PER_CALL = 5000  # Linux takes 2 MB of arguments, a path has about 100 bytes
 SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.name})
 
 
@@ -47,9 +47,8 @@ def share(
     """
     settings = [read_config(path) for path in configs or [DEMO]]
     if listed is not None:
-        for path in tracked(
-            [Jobs(config, at_hand=lambda job: dvc_file(job.folder).exists()) for config in settings], listed
-        ):
+        plans = [Jobs(config, at_hand=lambda job: dvc_file(job.folder).exists()) for config in settings]
+        for path in tracked(plans, listed):
             print(path)
         return
     plans = [Jobs(config) for config in settings]
@@ -58,11 +57,17 @@ def share(
     if not paths:
         raise InputError("nothing to track: these configs have no finished results here; run snakemake before")
     before = {path: tracked_as(path) for path in paths}
-    told = {path: dvc_file(path).read_text(encoding="utf-8") for path in paths if before[path]}
-    refuse_damaged(path for path in paths if path not in told)
+    texts = {path: dvc_file(path).read_text(encoding="utf-8") for path in paths if before[path]}
+    refuse_damaged(path for path in paths if path not in texts)
     add(paths)
     new = [path for path in paths if tracked_as(path) != before[path]]
-    keep_damage_out({path: told[path] for path in new if path in told})
+    # DVC, which remembers sizes and times, decides which files changed: a store of terabytes is not read again.
+    try:
+        refuse_damaged(path for path in new if path in texts)
+    except InputError:
+        for path in texts.keys() & {*new}:
+            write_text(dvc_file(path), texts[path])
+        raise
     for path in new:
         print(f"{readable_bytes(tracked_as(path)['size']):>8}  {dvc_file(path)}")
     total = readable_bytes(sum(tracked_as(path)["size"] for path in paths))
@@ -71,10 +76,13 @@ def share(
 
 
 def sharable(plans: list[Jobs]) -> Iterator[Path]:
-    """Folders of finished jobs, and the networks that jobs read; never one with less in it than is tracked."""
+    """Folders of finished jobs, and networks that jobs read. A folder with fewer files than are tracked is left out."""
     for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
-        if fewer := _fewer(folder):
-            print(f"left as it was tracked, {folder}: {fewer}", file=sys.stderr)
+        # It may have been pulled in part, or have lost a shard.
+        files, here = tracked_as(folder).get("nfiles", 0), sum(path.is_file() for path in folder.rglob("*"))
+        if here < files:
+            line = f"{here} of {files} files are here; dvc pull {folder} brings the others"
+            print(f"left as it was tracked, {folder}: {line}", file=sys.stderr)
         else:
             yield folder
     present = [path for path in _networks(plans) if path.is_file()]
@@ -85,7 +93,7 @@ def sharable(plans: list[Jobs]) -> Iterator[Path]:
 
 
 def tracked(plans: list[Jobs], section: str) -> list[Path]:
-    """What DVC tracks of these configs in one section of the store, or in all; here, or still to be pulled."""
+    """The paths of these configs that DVC tracks in one section of the store, or in all; also those not pulled yet."""
     if section not in (*SECTIONS, ALL):
         raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
     paths = [*sorted({job.folder for job in _jobs(plans)}), *_networks(plans)]
@@ -93,7 +101,7 @@ def tracked(plans: list[Jobs], section: str) -> list[Path]:
 
 
 def refuse_damaged(paths: Iterable[Path]) -> None:
-    """InputError where a file in these results is not what was put in place: damage is not spread."""
+    """InputError if a file in these results is damaged: damage is not spread."""
     lines: list[str] = []
     for path in paths:
         if path.parent == NETWORKS:
@@ -105,19 +113,6 @@ def refuse_damaged(paths: Iterable[Path]) -> None:
         raise InputError("nothing is tracked: " + "; ".join(lines))
 
 
-def keep_damage_out(changed: dict[Path, str]) -> None:
-    """InputError where what was tracked has changed by damage: DVC's files say again what they said.
-
-    Whether a file changed is left to DVC, which remembers sizes and times: a store of terabytes is not read again.
-    """
-    try:
-        refuse_damaged(changed)
-    except InputError:
-        for path, text in changed.items():
-            write_text(dvc_file(path), text)
-        raise
-
-
 def _jobs(plans: list[Jobs]) -> Iterable[Job]:
     return (job for jobs in plans for job in jobs(planned).values())
 
@@ -126,21 +121,14 @@ def _networks(plans: list[Jobs]) -> list[Path]:
     return [Path(network(name)) for name in networks_needed(_jobs(plans))]
 
 
-def _fewer(folder: Path) -> str | None:
-    """What is missing of a folder that was tracked: it may have been pulled in part, or lost a shard."""
-    known = tracked_as(folder).get("nfiles", 0)
-    here = sum(path.is_file() for path in folder.rglob("*"))
-    return f"{here} of {known} files are here; dvc pull {folder} brings the others" if here < known else None
-
-
 def add(paths: list[Path]) -> None:
-    """Call `dvc add` for as many as a command line takes; the files and their times stay (--no-relink)."""
+    """Call `dvc add` for as many paths as a command line takes; files and their times stay (--no-relink)."""
     if not Path(".dvc").is_dir():
         raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
-    for start in range(0, len(paths), AT_ONCE):
-        command = [sys.executable, "-m", "dvc", "add", "--no-relink", *map(str, paths[start : start + AT_ONCE])]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL)  # its progress and its errors go to the terminal
-        if done.returncode:
+    for start in range(0, len(paths), PATHS_PER_CALL):
+        batch = map(str, paths[start : start + PATHS_PER_CALL])
+        command = [sys.executable, "-m", "dvc", "add", "--no-relink", *batch]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:  # its errors go to the terminal
             raise InputError("dvc add failed; its own message is above")
 
 

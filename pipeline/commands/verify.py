@@ -20,15 +20,7 @@ import typer
 
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.atomic import locked_sums, update_sums
-from pipeline.base.checksums import (
-    SUMS,
-    Checksum,
-    difference,
-    has_checksum,
-    is_checksum,
-    read_sums,
-    take_checksum,
-)
+from pipeline.base.checksums import SUMS, Checksum, difference, has_checksum, is_checksum, read_sums, take_checksum
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
@@ -137,7 +129,7 @@ def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
     total = sum(size_of(file.path) for file in files)
     with Progress("verify", total, "bytes") as progress:
         found += compare(files, progress.advance)
-    found += [*copies(jobs), *identities(jobs, whole_store), *networks(jobs, whole_store), *missing(jobs)]
+    found += [*copies(jobs), *records(jobs, whole_store)]
     kinds = list(Kind)
     return sorted(found, key=lambda one: kinds.index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
 
@@ -198,13 +190,6 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def missing(jobs: Jobs) -> Iterator[Finding]:
-    """What a run would make, one line for each result."""
-    for job in unfinished(jobs).jobs:
-        lost = sum(not job.has(file) for file in job.files)
-        yield Finding(Kind.MISSING, f"{job.folder}: {lost} of {len(job.files)} files of {job.entry}; a run makes them")
-
-
 def copies(jobs: Jobs) -> Iterator[Finding]:
     """Copies in results/RUN that differ from the result that they are copies of."""
     for place, stored in published_copies(jobs).items():
@@ -218,12 +203,18 @@ def copies(jobs: Jobs) -> Iterator[Finding]:
                 yield Finding(Kind.DAMAGED, line, (copy,))
 
 
-def identities(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
-    """Recorded identities whose digest is not the one in their name."""
+def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
+    """Damaged identities and networks, and results that a run would make."""
     places = IDENTITIES.glob("*.json") if whole_store else (identity_path(*key) for key in jobs(planned))
     for place in sorted(places):
         if (line := identity_problem(place)) is not None:
             yield Finding(Kind.DAMAGED, line, (place,))
+    for name in manifest() if whole_store else networks_needed(jobs(planned).values()):
+        if (state := network_state(name, NETWORKS)).status == "wrong":
+            yield Finding(Kind.DAMAGED, state.line, (NETWORKS / f"{name}.safetensors",))
+    for job in unfinished(jobs).jobs:
+        lost = sum(not job.has(file) for file in job.files)
+        yield Finding(Kind.MISSING, f"{job.folder}: {lost} of {len(job.files)} files of {job.entry}; a run makes them")
 
 
 def fingerprints() -> Iterator[Finding]:
@@ -233,14 +224,6 @@ def fingerprints() -> Iterator[Finding]:
             read_fingerprint(place)
         except InputError as error:
             yield Finding(Kind.DAMAGED, str(error), (place,))
-
-
-def networks(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
-    """Metric networks with wrong weights."""
-    for name in manifest() if whole_store else networks_needed(jobs(planned).values()):
-        state = network_state(name, NETWORKS)
-        if state.status == "wrong":
-            yield Finding(Kind.DAMAGED, state.line, (NETWORKS / f"{name}.safetensors",))
 
 
 def move_away(found: Iterable[Finding]) -> int:

@@ -170,13 +170,13 @@ def bomb(levels: int) -> str:
 
 TEXT = yaml.safe_dump(EVERY)
 FILES: dict[str, tuple[bytes, str]] = {
-    "a key twice": (f"{TEXT}\nrun: other\n".encode(), "the key 'run' stands twice"),
+    "a key twice": (f"{TEXT}\nrun: other\n".encode(), "the key 'run' appears twice"),
     "a key twice, deep inside": (
         b"run: a\ndatasets: {x: {resolution: 8, resolution: 16}}",
-        "'resolution' stands twice",
+        "'resolution' appears twice",
     ),
-    "aliases of aliases": (f"{bomb(12)}{TEXT}".encode(), "unfolds to more than 100000 values"),
-    "an alias of itself": (b"run: &a [*a]", "an alias inside what it names"),
+    "aliases of aliases": (f"{bomb(12)}{TEXT}".encode(), "expands to more than 100000 values"),
+    "an alias of itself": (b"run: &a [*a]", "an alias inside its own value"),
     "nested lists": (b"run: " + b"[" * 100_000, "nested too deeply"),
     "nested closed lists": (b"run: " + b"[" * 60 + b"]" * 60, "nested more than 40 deep"),
     "another encoding": ("run: é".encode("latin-1"), "unacceptable character"),

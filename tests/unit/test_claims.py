@@ -1,4 +1,4 @@
-"""A run claims what it makes; another one waits until that is there, and makes none of it again."""
+"""Two runs on one store: each result is made by one of them."""
 
 import subprocess
 import sys
@@ -13,13 +13,12 @@ from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.stages.tables import tables
 
-HOLD = """
+OTHER_RUN = """
 import sys
 from pathlib import Path
 from pipeline.plan.claims import Claims
-claims = Claims(Path("results/work/claims"))
-assert claims.take(map(Path, sys.argv[1:])) is None
-print("held", flush=True)
+claims = Claims()
+print(claims.take(map(Path, sys.argv[1:])), flush=True)
 sys.stdin.read()
 """
 
@@ -30,81 +29,78 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Other:
-    """Another process that claims these paths until `end`."""
+    """Another run, which has claimed these paths."""
 
     def __init__(self, *paths: Path):
-        root = str(Path(__file__).parents[2])
-        command = [sys.executable, "-c", HOLD, *map(str, paths)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, env={"PYTHONPATH": root}, text=True, **pipes)
+        command = [sys.executable, "-c", OTHER_RUN, *map(str, paths)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "held\n"
+        assert self.process.stdout.readline() == "None\n"
 
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
 
 
-def test_what_one_process_claims_no_other_gets_until_it_dies() -> None:
-    folder = Path("results/store/datasets/any-0123456789ab")
-    renamed, free = folder.with_name("other-0123456789ab"), folder.with_name("any-ffffffffffff")
-    assert not in_use(folder)
-    other = Other(Path("results/store/datasets/0123456789ab"))
-    assert in_use(folder)
-    assert in_use(renamed), "the digest counts, not the name"
+def test_claim_of_a_folder_ends_with_its_run() -> None:
+    folder, renamed, free = (Path(f"results/store/tables/{name}") for name in ("a-0123456789ab", "b-0123456789ab", "c"))
+    assert not in_use(folder) and not CLAIMS.exists(), "looking writes nothing"
+    other = Other(claimed_as(folder))
+    assert in_use(folder) and in_use(renamed), "the digest counts, not the name"
     assert not in_use(free)
     other.end()
     assert not in_use(folder)
 
 
-def test_all_or_none_in_use() -> None:
+def test_claims_are_all_or_none() -> None:
     first, second = Path("a-000000000001"), Path("b-000000000002")
     other = Other(second)
     claims = Claims()
     assert claims.take([first, second]) == second
-    Other(first).end()  # a third process gets what was let go
+    Other(first).end()  # a third process gets the released claim
     other.end()
     assert claims.take([first, second]) is None
 
 
-def test_a_run_waits_for_another_ones_results_and_makes_none_of_them_again() -> None:
+def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> None:
     Path("results").mkdir()
     jobs = tiny_plan()
     table = jobs(tables)["table2"]
-    make([one for one in jobs(planned).values() if one is not table])
+    make([job for job in jobs(planned).values() if job is not table])
     other = Other(*to_make(unfinished(jobs)))
-    said: list[str] = []
+    lines: list[str] = []
 
-    def ended(line: str) -> None:
-        said.append(line)
-        make([table])  # the other run has made it, and goes on with what is not ours
+    def report(line: str) -> None:
+        lines.append(line)
+        make([table])  # the other run has made it, and goes on with its own results
 
-    needed, _ = claim(jobs, lambda: unfinished(jobs), ended)
+    needed, _ = claim(jobs, lambda: unfinished(jobs), report)
     other.end()
     assert needed.jobs == []
-    assert said == [f"waiting for another run on this store, which makes results/store/tables/{table.digest}"]
+    assert lines == [f"waiting for another run on this store, which makes results/store/tables/{table.digest}"]
 
 
-def test_a_network_that_has_to_be_fetched_is_claimed_too() -> None:
+def test_missing_networks_are_claimed() -> None:
     jobs = tiny_plan()
     paths = to_make(unfinished(jobs))
-    assert Path("results/networks/lpips_alex.safetensors") in paths
-    Path("results/networks").mkdir(parents=True)
-    Path("results/networks/lpips_alex.safetensors").touch()
+    weights = Path("results/networks/lpips_alex.safetensors")
+    assert weights in paths
+    weights.parent.mkdir(parents=True)
+    weights.touch()
     assert len(to_make(unfinished(jobs))) == len(paths) - 1
-    assert not CLAIMS.exists(), "nothing is written by looking"
+    assert not CLAIMS.exists()
 
 
-def test_what_another_run_writes_now_is_not_moved_aside(capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("results/store/tables/table2-0123456789ab")
     folder.mkdir(parents=True)
-    unfinished_file = folder / ".table.0.1.2.partial.csv"
-    unfinished_file.touch()
-    found = [Finding(Kind.LEFT_OVER, "any", (unfinished_file,))]
+    partial = folder / ".table.0.1.2.partial.csv"
+    partial.touch()
+    found = [Finding(Kind.LEFT_OVER, "any", (partial,))]
     other = Other(claimed_as(folder))
     assert move_away(found) == 0
-    assert unfinished_file.exists()
-    assert f"left, since a run or a training writes there now: {unfinished_file}" in capsys.readouterr().err
+    assert partial.exists()
+    assert f"left, since a run or a training writes there now: {partial}" in capsys.readouterr().err
     other.end()
     assert move_away(found) == 1
-    assert not unfinished_file.exists()
+    assert not partial.exists()

@@ -45,10 +45,6 @@ def shown() -> dict[str, Any]:
     return yaml.safe_load((FOLDER / "dvc.yaml").read_text())
 
 
-def test_a_run_has_no_stages(plan: Jobs) -> None:
-    assert "stages" not in shown()
-
-
 def test_the_repositorys_own_file_names_configs_that_exist() -> None:
     assert all((ROOT / path).exists() for path in yaml.safe_load((ROOT / "dvc.yaml").read_text())["params"])
 
@@ -97,18 +93,6 @@ def test_names_that_dvc_refuses_are_written_otherwise(tmp_path: Path, monkeypatc
     finish(plan)
     second = plan(autoencoder, "C_key-2").digest
     assert {"autoencoder-C_key-2", f"autoencoder-C_key-2-{second}"} <= shown()["artifacts"].keys()
-
-
-def test_publishing_again_writes_nothing(plan: Jobs) -> None:
-    before = (FOLDER / "dvc.yaml").stat().st_mtime_ns, (FOLDER / "config.yaml").stat().st_mtime_ns
-    publish(plan, str(TINY))
-    assert before == ((FOLDER / "dvc.yaml").stat().st_mtime_ns, (FOLDER / "config.yaml").stat().st_mtime_ns)
-
-
-def test_a_run_without_results_shows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    publish(tiny_plan(), str(TINY))
-    assert not FOLDER.exists()
 
 
 @pytest.mark.parametrize("config", ["config/demo.yaml", "config/paper.yaml", "tests/workflow/tiny.yaml"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.base.gpus import visible_gpus
-from pipeline.base.records import NEAR, State, family, read_record, record_path, request_mb, resident_mb
+from pipeline.base.records import NEAR, State, process_tree, read_record, record_path, request_mb, resident_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
@@ -191,7 +191,7 @@ def test_memory_is_that_of_all_descendants_and_those_that_ended_have_none() -> N
     hold = f"{sys.executable} -c 'import sys; held = b\"x\" * (100 << 20); print(flush=True); sys.stdin.read()'; true"
     shell = subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert shell.stdout is not None and shell.stdout.readline()
-    (own, *others) = processes = family()
+    (own, *others) = processes = process_tree()
     mine = {each.pid for each in others if shell.pid in (each.pid, each.ppid())}
     assert own.pid == os.getpid() and len(mine) == 2, "the shell, and the Python that it started"
     held = [each for each in processes if each.pid in mine]

@@ -29,11 +29,6 @@ def finish(job: Job, **numbers: float) -> None:
     write_summary(job.path("summary.json"), Summary(kind="any", values=values))
 
 
-def test_a_run_without_results_has_no_metrics_file(plan: Jobs) -> None:
-    assert str(PLACE) not in publish(plan, str(DEMO)).present
-    assert not PLACE.exists()
-
-
 def test_metrics_have_the_numbers_of_finished_jobs_by_name(plan: Jobs) -> None:
     finish(plan(reconstruction, "main"), psnr=23.5, code_bits=12.0)
     network = "efficientnet_lite0"

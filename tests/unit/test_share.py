@@ -38,21 +38,16 @@ def track(path: Path, files: int = 1) -> None:
     dvc_file(path).write_text(yaml.safe_dump({"outs": outs}))
 
 
-def test_every_finished_result_is_tracked_and_no_other(plan: Jobs) -> None:
+def test_every_finished_result_is_tracked_once(plan: Jobs) -> None:
+    assert len(list(command.sharable([plan, plan]))) == len(plan(planned))
     Path(plan(samples, "main").outputs[0]).unlink()
     plan.store.forget()
-    stray = STORE / "tables" / "table2-000000000000"
-    stray.mkdir()
-    assert set(command.sharable([plan])) == {job.folder for job in plan(planned).values()} - {
-        plan(samples, "main").folder
-    }
+    (STORE / "tables" / "table2-000000000000").mkdir()
+    unfinished = plan(samples, "main").folder
+    assert set(command.sharable([plan])) == {job.folder for job in plan(planned).values()} - {unfinished}
 
 
-def test_two_configs_share_what_both_have(plan: Jobs) -> None:
-    assert len(list(command.sharable([plan, plan]))) == len(plan(planned))
-
-
-def test_a_folder_with_less_than_is_tracked_is_left_alone(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_with_fewer_files_than_are_tracked_is_left_alone(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     folder = plan(samples, "main").folder
     track(folder, files=3)
     assert folder in command.sharable([plan])
@@ -76,17 +71,15 @@ def test_networks_are_tracked_unless_their_folder_is_a_link(
     assert weights in command.sharable([plan])
 
 
-def test_nothing_is_tracked_while_a_run_goes_on(plan: Jobs) -> None:
+def test_reasons_to_track_nothing_are_one_line(plan: Jobs) -> None:
+    with pytest.raises(InputError, match=r"no \.dvc folder here"):
+        command.share([TINY])
     lock = LOCKS / "0.output.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
     with pytest.raises(InputError, match="a run is active here"):
         command.share([TINY])
-
-
-def test_without_results_or_a_dvc_repository_one_line_says_so(plan: Jobs) -> None:
-    with pytest.raises(InputError, match=r"no \.dvc folder here"):
-        command.share([TINY])
+    lock.unlink()
     shutil.rmtree(STORE)
     with pytest.raises(InputError, match="no finished results here"):
         command.share([TINY])
@@ -127,13 +120,8 @@ def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Pa
     folders = [f"results/store/{stage.folder}/x-3fa9c1d20b7e" for stage in all_stages().values()]
     payloads = [f"{folder}/file.csv" for folder in folders] + ["results/networks/lpips_alex.safetensors"]
     held = [f"{path}.dvc" for path in (*folders, payloads[-1])]
-    held += [
-        "results/demo/metrics.json",
-        "results/demo/dvc.yaml",
-        "results/identities/x.json",
-        "results/accepted.json",
-        "results/fingerprints/x.json",
-    ]
+    held += [f"results/{name}" for name in ("demo/metrics.json", "demo/dvc.yaml", "identities/x.json", "accepted.json")]
+    held.append("results/fingerprints/x.json")
     ignored = subprocess.run(
         ["git", "check-ignore", "--no-index", *payloads, *held], cwd=tmp_path, capture_output=True, text=True
     )

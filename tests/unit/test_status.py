@@ -94,15 +94,19 @@ def test_a_job_without_a_sign_of_life_and_a_failed_one_are_named_with_their_logs
     assert "1 silent, 1 failed" in lines(plan, "jobs done")[0]
 
 
-def test_a_death_for_memory_is_told(plan: Jobs) -> None:
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"state": "out of memory", "peak_mb": 50}, "killed for memory"),
+        ({"updated_at": 0.0, "peak_mb": 90}, "killed for memory"),  # vanished near its limit
+        ({"updated_at": 0.0, "peak_mb": 50}, "no sign of life"),
+    ],
+)
+def test_death_for_memory_is_reported(plan: Jobs, changes: dict[str, Any], problem: str) -> None:
     log = training(plan).shard.log
-    leave(log, state="out of memory", limit_mb=100, peak_mb=50)
-    assert training(plan).state == State.OUT_OF_MEMORY
-    assert "killed for memory" in "".join(lines(plan, str(log)))
-    leave(log, updated_at=time.time() - SILENT_S - 1, limit_mb=100, peak_mb=90)
-    assert "killed for memory" in training(plan).problem, "vanished near its limit"
-    leave(log, updated_at=time.time() - SILENT_S - 1, limit_mb=100, peak_mb=50)
-    assert "no sign of life" in training(plan).problem
+    leave(log, limit_mb=100, **changes)
+    assert problem in training(plan).problem
+    assert problem in "".join(lines(plan, str(log)))
 
 
 def test_imported_weights_are_no_training_and_their_records_are_found(
@@ -120,25 +124,17 @@ def test_imported_weights_are_no_training_and_their_records_are_found(
     assert lines(plan, shard.log_name)
 
 
-def test_a_job_that_only_its_launcher_tells_of_is_shown(plan: Jobs) -> None:
+def test_records_of_every_kind_are_shown(plan: Jobs) -> None:
     (shard,) = shards(plan(codes, "main"))
     path = record_path(shard.log)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"state": "running", "updated_at": time.time(), "limit_mb": 1000, "peak_mb": 5}))
-    assert lines(plan, shard.log_name)
-
-
-def test_outputs_count_more_than_a_record(plan: Jobs) -> None:
+    assert lines(plan, shard.log_name), "only its launcher has written"
+    record_path(training(plan).shard.log).write_text('{"state": "run')
+    assert training(plan).state == State.WAITING, "a partial record"
     finish(plan)
     leave(training(plan).shard.log)
-    assert training(plan).state == State.DONE
-
-
-def test_a_record_that_is_being_written_stops_nothing(plan: Jobs) -> None:
-    path = record_path(training(plan).shard.log)
-    path.parent.mkdir(parents=True)
-    path.write_text('{"state": "run')
-    assert training(plan).state == State.WAITING
+    assert training(plan).state == State.DONE, "outputs count more than a record"
 
 
 def test_trainings_have_their_names_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(empty: Workflow, case
 def test_a_duplicate_key_stops_before_any_job(empty: Workflow) -> None:
     (empty.folder / "config.yaml").write_text(TINY.read_text() + "\nrun: other\n")
     (line,) = error_lines(empty.run(expect=1).text)
-    assert "config.yaml: not a readable YAML file (the key 'run' stands twice in " in line
+    assert "config.yaml: not a readable YAML file (the key 'run' appears twice in " in line
     assert not (empty.folder / "results" / "store").exists()
 
 
