@@ -38,17 +38,16 @@ class SparseMatrix:
             self.columns, dense, self.offsets, mode="sum", per_sample_weights=self.weights, include_last_offset=True
         )
 
-    def to(self, device: torch.device) -> "SparseMatrix":
-        weights = None if self.weights is None else self.weights.to(device)
-        return SparseMatrix(self.columns.to(device), self.offsets.to(device), weights)
 
-
-def sparse_matrix(rows: Tensor, columns: Tensor, weights: Tensor | None, height: int) -> SparseMatrix:
+def sparse_matrix(
+    rows: Tensor, columns: Tensor, weights: Tensor | None, height: int, device: torch.device
+) -> SparseMatrix:
     """A matrix from coordinates (row, column, weight); the order within a row is fixed."""
     order = torch.argsort(rows, stable=True)
     offsets = torch.zeros(height + 1, dtype=torch.int64, device="cpu")
     offsets[1:] = torch.bincount(rows, minlength=height).cumsum(0)
-    return SparseMatrix(columns[order], offsets, None if weights is None else weights[order].float())
+    ordered = None if weights is None else weights[order].float().to(device)
+    return SparseMatrix(columns[order].to(device), offsets.to(device), ordered)
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,6 @@ class LevelPlan:
     read_out_transposed: SparseMatrix
     spread: SparseMatrix
     spread_transposed: SparseMatrix
-
-    def to(self, device: torch.device) -> "LevelPlan":
-        parts = (self.read_out, self.read_out_transposed, self.spread, self.spread_transposed)
-        return LevelPlan(self.level, self.key_nodes, *(part.to(device) for part in parts))
 
     def grid(self, tables: Tensor) -> Tensor:
         """G of the groups of tables (groups, entries, C_v): (H_d W_d groups key_nodes, C_v)."""
@@ -105,8 +100,8 @@ class LevelPlan:
         return grid.view(-1, features)
 
 
-def plan_level(level: Level, feature_size: int) -> LevelPlan:
-    """Compute the matrices of one level."""
+def plan_level(level: Level, feature_size: int, device: torch.device) -> LevelPlan:
+    """The matrices of one level, computed on the CPU."""
     cell, weight = level.pixel_cells(feature_size)
     used, position = torch.unique(torch.cat([cell, cell + 1]), return_inverse=True)
     corner = position.view(2, feature_size)  # the two nodes of every pixel row or column, among the used ones
@@ -119,13 +114,14 @@ def plan_level(level: Level, feature_size: int) -> LevelPlan:
     key_nodes = level.cells + 1
     key = torch.arange(key_nodes, device="cpu")
     read_out = level.index([key[None, None, :], used[None, :, None], used[:, None, None]]).reshape(-1)
+    entries = torch.arange(len(read_out), device="cpu")
     return LevelPlan(
         level,
         key_nodes,
-        read_out,
-        sparse_matrix(read_out, torch.arange(len(read_out), device="cpu"), None, level.entries),
-        sparse_matrix(pixels, pairs, weights, feature_size**2),
-        sparse_matrix(pairs, pixels, weights, len(used) ** 2),
+        read_out.to(device),
+        sparse_matrix(read_out, entries, None, level.entries, device),
+        sparse_matrix(pixels, pairs, weights, feature_size**2, device),
+        sparse_matrix(pairs, pixels, weights, len(used) ** 2, device),
     )
 
 
@@ -201,7 +197,7 @@ class SeparableRetrieval:
     def plans(self, device: torch.device) -> list[LevelPlan]:
         """The constant matrices, computed at the first use."""
         if device not in self._plans:
-            self._plans[device] = [plan_level(level, self.feature_size).to(device) for level in self.levels]
+            self._plans[device] = [plan_level(level, self.feature_size, device) for level in self.levels]
         return self._plans[device]
 
     @contextmanager

@@ -158,26 +158,6 @@ def test_separable_retrieval_equals_gather(
         assert_equal_to_1e_5(one, other)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.sampled_from(["gather", "separable"]), st.floats(-3, 3), st.integers(0, 99))
-def test_retrieval_is_linear_in_the_tables(retrieval, factor, seed):
-    one, other, mixed = make_tables(retrieval), make_tables(retrieval), make_tables(retrieval)
-    with torch.no_grad():
-        other.tables.copy_(torch.randn(other.tables.shape, generator=torch.Generator().manual_seed(seed)))
-        mixed.tables.copy_(one.tables + factor * other.tables)
-        code = unit_keys(1, 2, 4, 4, seed=seed)
-        expected = one.retrieve(code) + factor * other.retrieve(code)
-        torch.testing.assert_close(mixed.retrieve(code), expected, atol=1e-4, rtol=1e-5)
-
-
-@pytest.mark.parametrize("retrieval", ["gather", "separable"])
-def test_constant_tables_give_their_constant(retrieval):
-    tables = make_tables(retrieval, convention="ngp")
-    torch.nn.init.constant_(tables.tables, 0.75)
-    features = tables.retrieve(unit_keys(2, 2, 4, 4))
-    torch.testing.assert_close(features, torch.full_like(features, 0.75))
-
-
 @pytest.mark.parametrize("retrieval", ["gather", "separable"])
 def test_ngp_answers_zero_outside_the_unit_interval(retrieval):
     tables = make_tables(retrieval, convention="ngp")
