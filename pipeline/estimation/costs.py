@@ -166,6 +166,8 @@ def training_cost(config: Config, settings: Any) -> TrainingCost:
     reads = getattr(settings, "autoencoder", None)
     decoder = config.autoencoders[reads].architecture() if reads else None
     own = settings.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
+    # A study trains at many rates, which change no operation.
+    own["training"] = {name: value for name, value in own["training"].items() if "learning_rate" not in name}
     key = json.dumps([own, decoder, image_shape(config, settings)], sort_keys=True)
     if key in _costs:
         return _costs[key]
