@@ -146,6 +146,8 @@ ALLOWED = {
         generation.interactive.interactive training.history.History training.history.make_trackers
         training.history.start_trackers""",
     "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
+    "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES
+        settings.tables.Table""",
     "values and keys of settings": """stages.autoencoders.MODEL_KINDS stages.evaluation.GAUSSIAN
         stages.evaluation.REAL stages.tables.FIRST_ROW stages.tables.CLAIMS stages.page.SAMPLES""",
 }
