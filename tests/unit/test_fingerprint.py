@@ -1,34 +1,59 @@
-"""Fingerprints of raw collections: they follow names and contents, not times and places."""
+"""Fingerprints of raw collections and checkpoints follow names and contents, and replace files that are missing."""
 
 import gzip
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from finished_plan import tiny_plan, tiny_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipeline.base.errors import InputError
-from pipeline.data.fingerprint import Fingerprint, fingerprint
+from pipeline.commands.fingerprint import fingerprint as command
+from pipeline.data import fingerprint as module
+from pipeline.data.fingerprint import (
+    FINGERPRINTS,
+    LAST_SEEN,
+    Fingerprint,
+    Fingerprints,
+    fingerprint,
+    missing_checkpoint,
+    missing_source,
+    read_fingerprint,
+    write_fingerprint,
+)
 from pipeline.data.listing import embedded_path, raw_files
+from pipeline.plan.checks import obstacles
+from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from pipeline.settings.weights import ForeignWeights, check_weights
+from pipeline.stages.datasets import raw_images
 
 WHERE = "datasets.cats.source"
 
 
-def folder(path: Path) -> FolderSource:
-    return FolderSource(kind="folder", path=path)
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def fill(path: Path, files: dict[str, bytes]) -> FolderSource:
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content)
-    return folder(path)
+    return FolderSource(kind="folder", path=path)
 
 
 def taken(source: Source) -> Fingerprint:
@@ -40,31 +65,22 @@ COLLECTIONS = st.dictionaries(NAMES, st.binary(min_size=1, max_size=4), min_size
 FILES = {"a/x y.png": b"one", "b.jpg": b"three", "it's.png": b""}
 
 
-def test_a_fingerprint_counts_and_digests_every_image(tmp_path: Path) -> None:
-    found = taken(fill(tmp_path, FILES))
-    assert (found.files, found.bytes) == (3, 8)
+def test_a_fingerprint_digests_names_sizes_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(tmp_path / "first", FILES)
+    found = taken(source)
     lines = [f"{name}\0{len(FILES[name])} {hashlib.sha256(FILES[name]).hexdigest()}\n" for name in sorted(FILES)]
-    assert found.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def test_files_are_read_a_few_at_a_time_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = fill(tmp_path, {f"{number}.png": bytes([number]) for number in range(5)})
-    together = taken(source)
-    monkeypatch.setattr("pipeline.data.fingerprint.FILES_AT_A_TIME", 2)
-    assert taken(source) == together
-
-
-def test_times_places_and_other_files_do_not_matter(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    before = taken(fill(first, FILES))
-    fill(second, dict(reversed(FILES.items())) | {"readme.txt": b"no image"})
-    os.utime(second / "b.jpg", (1, 1))
-    assert taken(folder(second)) == before
+    sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert (found.files, found.bytes, found.sha256) == (3, 8, sha256)
+    other = fill(tmp_path / "second", dict(reversed(FILES.items())) | {"readme.txt": b"no image"})
+    os.utime(tmp_path / "second" / "b.jpg", (1, 1))
+    assert taken(other) == found, "times, places and other files do not matter"
+    monkeypatch.setattr(module, "FILES_AT_A_TIME", 2)
+    assert taken(source) == found
 
 
 @settings(max_examples=30, deadline=None)
 @given(files=COLLECTIONS, others=COLLECTIONS)
-def test_fingerprints_are_equal_where_collections_are(
+def test_fingerprints_are_equal_if_collections_are(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], others: dict[str, bytes]
 ) -> None:
     paths = [tmp_path_factory.mktemp("files") for _ in range(2)]
@@ -72,34 +88,35 @@ def test_fingerprints_are_equal_where_collections_are(
     assert (one.sha256 == other.sha256) == (files == others)
 
 
-def test_files_that_cannot_be_opened_are_part_of_a_fingerprint(tmp_path: Path) -> None:
+def test_unreadable_files_and_odd_names_are_part_of_a_fingerprint(tmp_path: Path) -> None:
     source = fill(tmp_path, FILES)
     before = taken(source)
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
     os.mkfifo(tmp_path / "pipe.png")
-    assert taken(source).sha256 != before.sha256
-
-
-def test_a_name_that_is_no_unicode_has_a_fingerprint(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
-    assert taken(folder(tmp_path)).files == 1
+    after = taken(source)
+    assert after.files == 6 and after.sha256 != before.sha256
 
 
 def test_archives_are_hashed_as_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.png", b"content")
     (tmp_path / "idx").write_bytes(b"idx")
-    (tmp_path / "lmdb").mkdir()
-    (tmp_path / "lmdb" / "data.mdb").write_bytes(b"lmdb")
+    for name in ("lmdb", "validation"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.mdb").write_bytes(name.encode())
+    lmdb = {"path": tmp_path / "lmdb", "validation_path": tmp_path / "validation"}
     sources = {
         tmp_path / "x.zip": ZipSource(kind="zip", path=tmp_path / "x.zip"),
         tmp_path / "idx": IdxSource(kind="idx", path=tmp_path / "idx"),
         tmp_path / "lmdb" / "data.mdb": LmdbSource(kind="lmdb", path=tmp_path / "lmdb"),
+        tmp_path / "validation" / "data.mdb": LmdbSource(kind="lmdb", **lmdb),
     }
     for path, source in sources.items():
         before = taken(source)
-        assert (before.files, before.bytes) == (1, path.stat().st_size)
+        assert before.files == (2 if path.parent.name == "validation" else 1)
         if source.kind != "lmdb":  # whose file is always data.mdb
+            assert before.bytes == path.stat().st_size
             path.rename(tmp_path / "renamed")
             assert taken(source.model_copy(update={"path": tmp_path / "renamed"})) == before
             (tmp_path / "renamed").rename(path)
@@ -107,28 +124,22 @@ def test_archives_are_hashed_as_files(tmp_path: Path) -> None:
         assert taken(source).sha256 != before.sha256
 
 
-def test_both_of_lsuns_files_are_hashed(tmp_path: Path) -> None:
-    for name in ("train", "validation"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "data.mdb").write_bytes(name.encode())
-    source = LmdbSource(kind="lmdb", path=tmp_path / "train", validation_path=tmp_path / "validation")
-    before = taken(source)
-    assert before.files == 2
-    (tmp_path / "validation" / "data.mdb").write_bytes(b"VALIDATION")
-    assert taken(source).sha256 != before.sha256
-
-
 def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -> None:
     source = EmbeddedSource(kind="embedded")
     path = embedded_path(source)
     content = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
     line = f"\0{path.stat().st_size} {content}\n"
-    assert taken(source).sha256 == hashlib.sha256(line.encode()).hexdigest()
+    fingerprints = Fingerprints()
+    facts = fingerprints.collection(source, WHERE)
+    assert facts["sha256"] == hashlib.sha256(line.encode()).hexdigest()
+    assert facts["images"] == {"all": 10_000}
+    fingerprints.keep()
+    assert [path.name[:14] for path in FINGERPRINTS.iterdir()] == ["fashion-mnist-"]
 
 
 def test_a_missing_path_is_one_line_with_the_key() -> None:
     with pytest.raises(InputError, match=r"^datasets.cats.source.path: /no/such does not exist; a folder"):
-        raw_files(folder(Path("/no/such")), WHERE)
+        raw_files(FolderSource(kind="folder", path=Path("/no/such")), WHERE)
     source = LmdbSource(kind="lmdb", path=Path("/"), validation_path=Path("/no/such"))
     with pytest.raises(InputError, match=r"^datasets.cats.source.path: / contains no data.mdb"):
         raw_files(source, WHERE)
@@ -137,3 +148,283 @@ def test_a_missing_path_is_one_line_with_the_key() -> None:
 def test_fingerprints_need_neither_torch_nor_numpy() -> None:
     code = "import sys; import pipeline.data.fingerprint; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+# Stored fingerprints
+
+SOURCE = FolderSource(kind="folder", path=Path("cats"))
+LIST = Path("validation.txt")
+
+
+@pytest.fixture
+def cats() -> None:
+    """Two pictures in `cats` and a list with one of their names, all with old times."""
+    Path("cats", "a").mkdir(parents=True)
+    for index, name in enumerate(("a/1.png", "2.png")):
+        Image.fromarray(np.full((8, 8, 3), index, np.uint8)).save(Path("cats", name))
+        os.utime(Path("cats", name), (1, 1))
+    LIST.write_text("2.png\n")
+
+
+with_cats = pytest.mark.usefixtures("cats")
+
+
+def looked(**options: Any) -> dict[str, Any]:
+    """The facts in a dry run."""
+    return Fingerprints(**options).collection(SOURCE, WHERE, LIST)
+
+
+def kept() -> dict[str, Any]:
+    """The facts in a run, which stores them."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.collection(SOURCE, WHERE, LIST)
+    fingerprints.keep()
+    return facts
+
+
+def stored() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in FINGERPRINTS.iterdir()}
+
+
+def remove() -> None:
+    shutil.rmtree("cats")
+
+
+def empty() -> None:
+    remove()
+    Path("cats").mkdir()
+
+
+def lose_the_images() -> None:
+    for path in Path("cats").rglob("*.png"):
+        path.unlink()
+    Path("cats", "readme.txt").write_text("there were cats")
+
+
+def break_the_links() -> None:
+    for path in Path("cats").rglob("*.png"):
+        path.unlink()
+        path.symlink_to("/no/such/disk")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+@with_cats
+def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = looked()
+    assert (facts["files"], facts["images"]) == (2, {"all": 2})
+    assert not Path("results").exists()
+    assert kept() == facts
+    (path,) = FINGERPRINTS.iterdir()
+    assert path.name.startswith("cats-")
+    assert json.loads(path.read_text())["sha256"] == facts["sha256"]
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert looked() == facts
+
+
+@with_cats
+@pytest.mark.parametrize("lose", [empty, remove, lose_the_images, break_the_links])
+def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
+    lose: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = kept()
+    files = stored() | {LAST_SEEN: LAST_SEEN.read_bytes()}
+    lose()
+    assert kept() == before
+    assert stored() | {LAST_SEEN: LAST_SEEN.read_bytes()} == files
+    (line,) = lines(caplog)
+    assert line.startswith(f"{WHERE}.path: cats ")
+    assert line.endswith("; its stored fingerprint is used")
+    shutil.rmtree("results")
+    assert kept()["absent"] == {"kind": "folder", "path": "cats"}
+    assert not FINGERPRINTS.exists()
+    assert (missing_source(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
+
+
+@with_cats
+@pytest.mark.parametrize("place", ["cats", "cats/a"])
+def test_an_unreadable_folder_has_its_stored_fingerprint(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, scan = kept(), os.scandir
+
+    def refused(path: Any) -> Any:
+        if os.fspath(path) == place:
+            raise PermissionError(13, "Permission denied", place)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert looked() == before
+    assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+
+
+@with_cats
+def test_unreadable_files_have_their_stored_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert looked() == before
+
+
+@with_cats
+def test_a_changed_image_of_the_same_size_is_another_collection(caplog: pytest.LogCaptureFixture) -> None:
+    before = kept()
+    content = bytearray(Path("cats/2.png").read_bytes())
+    content[-1] ^= 1
+    Path("cats/2.png").write_bytes(content)
+    after = kept()
+    assert after["sha256"] != before["sha256"]
+    assert lines(caplog) == [f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"]
+    assert looked() == after
+
+
+@with_cats
+@pytest.mark.parametrize("change", [lambda: Path("cats/2.png").touch(), LAST_SEEN.unlink], ids=["touch", "clone"])
+def test_after_a_touch_and_in_a_clone_images_are_read_once_more(
+    change: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, files = kept(), stored()
+    change()
+    assert kept() == before
+    assert stored() == files, "git sees no change"
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert looked() == before
+
+
+@with_cats
+def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
+    ours = kept()
+    (path,) = FINGERPRINTS.iterdir()
+    found = read_fingerprint(path)
+    assert found is not None
+    write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))  # as from another clone
+    assert looked()["sha256"] == ours["sha256"]
+    remedy = "restore it with git, or delete it"
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
+    with pytest.raises(InputError, match=f"{path}: damaged: .* {remedy}"):
+        looked()
+    for content in ("", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"):
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"^{path}: not a readable fingerprint; {remedy}"):
+            looked()
+    path.unlink()
+    assert looked()["sha256"] == ours["sha256"]
+
+
+@with_cats
+def test_a_cluster_job_trusts_stored_fingerprints() -> None:
+    before = kept()
+    Image.new("RGB", (8, 8)).save("cats/3.png")
+    LIST.write_text("3.png\n")
+    assert looked(trusted=True) == before != looked()
+
+
+@with_cats
+def test_a_list_has_its_own_hash_which_is_stored(caplog: pytest.LogCaptureFixture) -> None:
+    before = kept()
+    LIST.write_text("a/1.png\n")
+    after = kept()
+    assert after["list"] != before["list"]
+    assert after | {"list": None} == before | {"list": None}
+    LIST.unlink()
+    assert kept() == after
+    (line,) = lines(caplog)
+    assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
+    assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
+
+
+@with_cats
+def test_damaged_times_are_ignored() -> None:
+    before = kept()
+    for content in ("", "[1]", "<<<<<<< HEAD"):
+        LAST_SEEN.write_text(content)
+        assert kept() == before
+        assert LAST_SEEN.read_text().startswith('{\n  "cats-')
+
+
+def dataset_plan(name: str = "cats") -> Any:
+    """A plan whose dataset of this name is the folder."""
+    values = json.loads(json.dumps(tiny_values()).replace('"tiny"', json.dumps(name))) | {"run": "tiny"}
+    values["datasets"][name]["source"] = {"kind": "folder", "path": "cats"}
+    values["datasets"][name]["split"] = {"rule": "list", "list": str(LIST)}
+    return tiny_plan(values)
+
+
+@with_cats
+def test_a_plan_finds_the_fingerprint_of_a_renamed_dataset_and_needs_its_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = dataset_plan()
+    facts = plan(raw_images, "cats")
+    plan.fingerprints.keep()
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert dataset_plan("felines")(raw_images, "felines") == facts
+    LIST.unlink()
+    (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets"))
+    assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
+
+
+@with_cats
+def test_the_command_stores_the_facts_that_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    values = tiny_values()
+    values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": "cats"}
+    Path("config.yaml").write_text(yaml.safe_dump(values))
+    command(Path("config.yaml"))
+    assert json.loads(capsys.readouterr().out)["datasets.tiny.source"]["files"] == 2
+    assert len(stored()) == 1
+
+
+# Checkpoints
+
+
+def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
+    return ForeignWeights(kind=kind, path=path)
+
+
+def checkpoint(path: str, kind: str = "taming_vqgan") -> dict[str, Any]:
+    """The facts in a run, which stores them."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
+    fingerprints.keep()
+    return facts
+
+
+def test_a_checkpoint_is_known_by_its_content() -> None:
+    Path("elsewhere").mkdir()
+    for path, content in (("a.ckpt", b"weights"), ("elsewhere/b.ckpt", b"weights"), ("c.ckpt", b"others!")):
+        Path(path).write_bytes(content)
+    os.utime("a.ckpt", (1, 1))
+    before = checkpoint("a.ckpt")
+    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
+    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
+    Path("a.ckpt").write_bytes(b"WEIGHTS")
+    after = checkpoint("a.ckpt")
+    assert after["sha256"] != before["sha256"]
+    Path("a.ckpt").unlink()
+    assert checkpoint("a.ckpt") == after
+    assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
+    line = missing_checkpoint(weights("a.ckpt"), WHERE)
+    assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
+
+
+def test_a_folder_checkpoint_is_all_of_its_files() -> None:
+    Path("ddpm").mkdir()
+    Path("ddpm/unet.bin").write_bytes(b"weights")
+    before = checkpoint("ddpm", "diffusers_ddpm")
+    Path("ddpm/unet.bin").rename("ddpm/other.bin")
+    renamed = checkpoint("ddpm", "diffusers_ddpm")
+    assert renamed["sha256"] != before["sha256"]
+    Path("ddpm/other.bin").write_bytes(b"")
+    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
+    Path("ddpm/other.bin").unlink()
+    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
+    line = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
+    assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"
+
+
+def test_a_kind_of_checkpoint_belongs_to_one_type_of_entry_and_one_family() -> None:
+    vqgan, ldm = weights("a"), weights("a", "ldm")
+    check_weights(None, "autoencoder", "bright")
+    check_weights(vqgan, "autoencoder", "vqgan")
+    check_weights(ldm, "diffusion", None)
+    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for entries of diffusions, not of autoencoders"):
+        check_weights(ldm, "autoencoder", "vqgan")
+    with pytest.raises(ValueError, match=r"weights\.kind: taming_vqgan is for the family vqgan, not bright"):
+        check_weights(vqgan, "autoencoder", "bright")
