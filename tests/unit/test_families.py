@@ -9,9 +9,9 @@ from pipeline.base.errors import InputError
 from pipeline.families import (
     AUTOENCODERS,
     GENERATORS,
-    autoencoder_family,
+    AutoencoderFamily,
+    GeneratorFamily,
     find_family,
-    generator_family,
     load,
     parse_autoencoder,
     parse_generator,
@@ -22,19 +22,34 @@ from pipeline.models.traits import architecture_traits, traits
 from pipeline.settings.autoencoder import Autoencoder
 
 
-@pytest.mark.parametrize("name", AUTOENCODERS)
-def test_a_family_of_autoencoders_has_what_it_names(name: str) -> None:
-    family = autoencoder_family(name)
-    assert issubclass(load(family.model), ImageAutoencoder)
-    assert callable(load(family.counts))
-    assert family.settings.model_fields["family"].annotation is not str
+@pytest.mark.parametrize("name", (*AUTOENCODERS, *GENERATORS))
+def test_a_family_names_a_network_its_counts_and_its_task(name: str) -> None:
+    family = find_family(name)
+    if isinstance(family, AutoencoderFamily):
+        assert issubclass(load(family.model), ImageAutoencoder)
+        assert callable(load(family.counts))
+        assert family.settings.model_fields["family"].annotation is not str
+    else:
+        assert isinstance(family, GeneratorFamily)
+        assert issubclass(load(family.model), Generator)
+        assert {"start", "step", "preview", "final_model"} <= set(dir(load(family.task)))
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_a_family_of_generators_has_what_it_names(name: str) -> None:
-    family = generator_family(name)
-    assert issubclass(load(family.model), Generator)
-    assert {"start", "step", "preview", "final_model"} <= set(dir(load(family.task)))
+def test_a_section_given_in_part_keeps_the_defaults_of_its_family() -> None:
+    values = {"dataset": "any", "code_size": "8x8x4", "losses": {"l1_weight": 2, "adversarial": {"penalty_weight": 1}}}
+    expected = {
+        "vqgan": (0.0, 0.8, 360_000),
+        "kl": (0.0, 0.5, 600_000),
+        "rqvae": (1.0, 0.75, 0),
+        "bright": (20.0, 1.0, 0),
+    }
+    for family, (l2_weight, weight, start_images) in expected.items():
+        losses = parse_autoencoder(values | {"family": family}, "here").losses
+        adversarial = losses.adversarial
+        assert (losses.l2_weight, losses.l1_weight, adversarial.penalty_weight) == (l2_weight, 2, 1)
+        assert (adversarial.weight, adversarial.start_images) == (weight, start_images)
+    with pytest.raises(InputError, match=r"losses\.adversarial\.weight: Input should be greater than or equal to 0"):
+        parse_autoencoder(values | {"family": "kl", "losses": {"adversarial": {"weight": -1}}}, "here")
 
 
 def test_an_unknown_family_is_one_line_that_names_those_there_are() -> None:
@@ -62,16 +77,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_name_from_a_file_runs_no_module_that_is_no_family(module, tmp_path: Path) -> None:
-    for name in (
-        "this",
-        "mine.side_effect",
-        "mine.empty.inner",
-        "..mine",
-        "mine..empty",
-        "mine.",
-        "os.path",
-        "zipimport.x",
-    ):
+    names = "this mine.side_effect mine.empty.inner ..mine mine..empty mine. os.path zipimport.x"
+    for name in names.split():
         module("side_effect", f"open({str(tmp_path / 'ran')!r}, 'w')")
         (tmp_path / "mine" / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
         with pytest.raises(InputError):
@@ -84,21 +91,15 @@ def test_a_module_without_a_family_is_one_line(module) -> None:
         find_family(module("empty", ""))
     with pytest.raises(InputError, match="must be an AutoencoderFamily or a GeneratorFamily, not 3"):
         find_family(module("three", "FAMILY = 3"))
-
-
-def test_an_import_that_a_family_itself_lacks_is_told_as_it_is(module) -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         find_family(module("broken", "import no_such_package\nFAMILY = 3"))
 
 
-def test_a_family_under_the_wrong_section_is_told_where_it_belongs() -> None:
+def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_autoencoder) -> None:
     with pytest.raises(InputError, match="under `generators`"):
         parse_autoencoder({"family": "ddpm", "dataset": "any"}, "here")
     with pytest.raises(InputError, match="under `autoencoders`"):
         parse_generator({"family": "bright", "dataset": "any"}, "here")
-
-
-def test_an_entry_without_a_family_is_brights_and_a_generator_needs_one(tiny_autoencoder) -> None:
     assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
     with pytest.raises(InputError, match="the name of a model family is needed, not None"):
         parse_generator({"dataset": "any"}, "here")

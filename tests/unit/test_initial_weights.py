@@ -1,4 +1,4 @@
-"""A training that begins with trained weights: what it waits for, what moves its digest, what does not fit."""
+"""A training from initial weights: its inputs, its digest, and weights that do not fit."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_process: No
 
 
 def plan(initial: Any, name: str = "main") -> Jobs:
-    """The tiny run with an autoencoder and a diffusion model that begin with others, and are in its tables."""
+    """The tiny run with an autoencoder and a diffusion model that start from other weights, in its tables."""
     values = tiny_values()
     if name != "main":
         for section in ("autoencoders", "diffusions"):
@@ -54,15 +54,12 @@ def tuned(jobs: Jobs) -> tuple[Job, Job]:
     return jobs(autoencoder, "tuned"), jobs(diffusion, "tuned")
 
 
-def test_it_waits_for_the_other_entrys_training() -> None:
+def test_it_waits_for_the_other_entrys_training_whatever_its_name() -> None:
     jobs = plan("main")
     for job, other in zip(tuned(jobs), (jobs(autoencoder, "main"), jobs(diffusion, "main")), strict=True):
         assert other in job.upstream
         assert job.digest != other.digest
         assert job in jobs(planned).values()
-
-
-def test_an_entry_begins_with_another_trained_one_whatever_it_is_called() -> None:
     assert [job.digest for job in tuned(plan("main"))] == [job.digest for job in tuned(plan("large", "large"))]
 
 

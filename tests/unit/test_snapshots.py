@@ -1,4 +1,4 @@
-"""Snapshots of trainings: what a config may say of them, how they are taken, what becomes of them."""
+"""Snapshots of trainings: what a config may contain, how they are taken and kept."""
 
 import csv
 import json
@@ -105,14 +105,11 @@ def test_what_is_no_snapshot_is_named(changes: dict[str, Any], told: str) -> Non
         load_config(values)
 
 
-def test_an_entry_that_keeps_none_has_no_snapshots() -> None:
+def test_a_snapshot_needs_keep_every_also_for_diffusion_models() -> None:
     values = tiny_values()
     del values["autoencoders"]["main"]["execution"]["keep_every"]
     with pytest.raises(InputError, match="main keeps no snapshot"):
         load_config(values)
-
-
-def test_diffusion_models_have_snapshots_too() -> None:
     values = tiny_values()
     values["diffusions"]["main"]["execution"]["keep_every"] = 3
     values["diffusions"]["early"] = {"snapshot_of": "main", "training": {"steps": 3}}
