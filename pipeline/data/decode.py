@@ -33,6 +33,25 @@ class BadImage(Exception):
     """An unusable image; the message gives the reason."""
 
 
+class RawImages:
+    """A raw collection, or one of its parts."""
+
+    ignored = 0
+    """Number of files that are not images by name; known after `names`."""
+
+    def names(self) -> list[str]:
+        """The sorted names of the images; splits follow this order."""
+        raise NotImplementedError
+
+    def encoded(self, name: str) -> bytes:
+        """The bytes of one image file; BadImage if they are unreadable."""
+        raise NotImplementedError
+
+    def image(self, name: str, channels: int) -> Image.Image:
+        """One image in mode L or RGB; BadImage if it is unusable."""
+        return decode(self.encoded(name), channels)
+
+
 def decode(encoded: bytes, channels: int) -> Image.Image:
     """The picture in mode L (1 channel) or RGB (3 channels); BadImage if it cannot be decoded."""
     if not encoded:

@@ -13,10 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pipeline.base.errors import InputError, error_text
-from pipeline.data.decode import LARGEST_FILE, BadImage, decode
+from pipeline.data.decode import LARGEST_FILE, BadImage, RawImages
 from pipeline.data.listing import RawFile
 
 LARGEST_GROUP = 4 * 2**30  # bytes of a parquet row group, which is read as a whole
@@ -39,10 +37,8 @@ class Rows:
         raise IndexError(row)
 
 
-class HuggingFaceImages:
+class HuggingFaceImages(RawImages):
     """Images in the files of a dataset. A name is FILE:ROW."""
-
-    ignored = 0
 
     def __init__(self, files: list[RawFile], column: str, where: str):
         _pyarrow(where)
@@ -59,9 +55,6 @@ class HuggingFaceImages:
             with self._file_errors(file):
                 found += [f"{file}:{row:0{ROW_DIGITS}d}" for row in range(sum(self._rows_of(file).counts))]
         return sorted(found)
-
-    def image(self, name: str, channels: int) -> Image.Image:
-        return decode(self.encoded(name), channels)
 
     def encoded(self, name: str) -> bytes:
         """The stored bytes of one image; BadImage if it is unreadable."""

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
 
 from pipeline.base.errors import InputError, error_text
 from pipeline.data.archive import Images
-from pipeline.data.decode import LARGEST_FILE, BadImage, decode, is_stored_gray, to_channels
+from pipeline.data.decode import LARGEST_FILE, BadImage, RawImages, is_stored_gray, to_channels
 from pipeline.data.listing import (
     LMDB_FILE,
     embedded_path,
@@ -50,19 +50,6 @@ GZIP = b"\x1f\x8b"
 
 # Errors that concern a single file. Others, such as a failing disk, end the stage.
 SINGLE_FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
-
-
-class RawImages(Protocol):
-    """A raw collection, or one of its parts."""
-
-    ignored: int
-    """Number of files that are not images by name; known after `names`."""
-
-    def names(self) -> list[str]:
-        """The sorted names of the images; splits follow this order."""
-
-    def image(self, name: str, channels: int) -> Image.Image:
-        """One image in mode L or RGB; BadImage if it is unusable."""
 
 
 def open_source(source: Source, where: str) -> dict[str, RawImages]:
@@ -98,10 +85,9 @@ def source_at(path: Path) -> FolderSource | ZipSource:
     return FolderSource(kind="folder", path=path)
 
 
-class _Reader:
-    """A file that every process opens separately at its first access."""
+class _File(RawImages):
+    """A collection in one file, which every process opens separately at its first access."""
 
-    ignored = 0
     check: Callable[[Path, str], Path] = staticmethod(existing_file)
     """Raises InputError if the file is missing."""
 
@@ -125,21 +111,17 @@ class _Reader:
         return self._handle
 
 
-class FolderImages:
+class FolderImages(RawImages):
     """Image files in a folder and its subfolders; names are relative, with forward slashes."""
 
     def __init__(self, path: Path, where: str):
-        self.path, self.where, self.ignored = path, where, 0
+        self.path, self.where = path, where
 
     def names(self) -> list[str]:
         files, self.ignored = folder_images(self.path, self.where)
         return [file.name for file in files]
 
-    def image(self, name: str, channels: int) -> Image.Image:
-        return decode(self.encoded(name), channels)
-
     def encoded(self, name: str) -> bytes:
-        """The bytes of one file; BadImage if it is unreadable."""
         path = self.path / name
         try:
             if not path.is_file():  # opening a pipe would block
@@ -153,7 +135,7 @@ class FolderImages:
             raise InputError(f"{self.where}.path: {path}: reading failed ({error.strerror})") from None
 
 
-class ZipImages(_Reader):
+class ZipImages(_File):
     """Image members of a zip."""
 
     def names(self) -> list[str]:
@@ -166,9 +148,6 @@ class ZipImages(_Reader):
         self.ignored = len(members) - len(images)
         return images
 
-    def image(self, name: str, channels: int) -> Image.Image:
-        return decode(self.encoded(name), channels)
-
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
@@ -176,7 +155,6 @@ class ZipImages(_Reader):
             raise InputError(f"{self.where}: {self.path}: not a readable zip ({error_text(error)})") from None
 
     def encoded(self, name: str) -> bytes:
-        """The bytes of one file; BadImage if it is unreadable."""
         member = self.handle.getinfo(name)
         if member.flag_bits & 1:
             raise BadImage("encrypted")
@@ -192,7 +170,7 @@ class ZipImages(_Reader):
             raise BadImage(f"damaged in the zip: {error_text(error)}") from None
 
 
-class LmdbImages(_Reader):
+class LmdbImages(_File):
     """LSUN's LMDB: each value is an encoded image (webp), and its key is the name."""
 
     check = staticmethod(existing_lmdb)
@@ -203,10 +181,9 @@ class LmdbImages(_Reader):
             keys = transaction.cursor().iternext(values=False)
             return sorted(key.decode("utf-8", "surrogateescape") for key in keys)
 
-    def image(self, name: str, channels: int) -> Image.Image:
+    def encoded(self, name: str) -> bytes:
         with self._lmdb_errors(), self.handle.begin() as transaction:
-            encoded = transaction.get(name.encode("utf-8", "surrogateescape"))
-        return decode(encoded, channels)
+            return transaction.get(name.encode("utf-8", "surrogateescape"))
 
     def _open(self) -> Any:
         import lmdb
@@ -240,7 +217,7 @@ def _read_at_most(stream: BinaryIO, count: int) -> bytes:
     return b"".join(parts)
 
 
-class IdxImages(_Reader):
+class IdxImages(_File):
     """An IDX file of gray images (N, H, W), gzipped or not. The name of an image is its number."""
 
     def names(self) -> list[str]:
@@ -318,7 +295,8 @@ class RawSequence(Images):
         self.check_size(image, self._where(index))
         if self.channels == 3:
             return np.asarray(image)
-        if not _shows_gray(image):
+        red, green, blue = image.split()  # its pixels decide, however it is stored
+        if not red.tobytes() == green.tobytes() == blue.tobytes():
             raise InputError(
                 f"{self._where(index)}: in colour, but the first image is gray; all images must have the same channels"
             )
@@ -332,9 +310,3 @@ class RawSequence(Images):
 
     def _where(self, index: int) -> str:
         return f"{self.path}: {printable(self.names[index])}"
-
-
-def _shows_gray(image: Image.Image) -> bool:
-    """Whether all pixels of an RGB image are gray."""
-    red, green, blue = image.split()
-    return red.tobytes() == green.tobytes() == blue.tobytes()

@@ -52,7 +52,9 @@ def openclipart(
         raise InputError(f"{drawings}: contains no usable drawing; give the package's folder usr/share/openclipart/png")
     with ArchiveWriter(output, channels=3) as archive:
         for name, pixels in chosen:
-            archive.add_encoded(str(Path(name).with_suffix(".webp")), lossless(pixels))
+            encoded = io.BytesIO()
+            Image.fromarray(pixels).save(encoded, "webp", lossless=True)
+            archive.add_encoded(str(Path(name).with_suffix(".webp")), encoded.getvalue())
     sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
     write_text(output.with_name("SHA256SUMS"), f"{sha256}  {output.name}\n")
     print(f"{output}: {len(chosen)} drawings, {output.stat().st_size} bytes")
@@ -70,17 +72,12 @@ def worthwhile(folder: Path) -> Iterator[Drawing]:
             except BadImage as error:
                 logger.warning("skipped %s: %s", name, error)
                 continue
-            pixels = on_square(image)
+            side = max(image.size)
+            square = Image.new("RGB", (side, side), "white")
+            square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+            pixels = np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
             if max(image.size) <= LONGEST * min(image.size) and shows_colour(pixels):
                 yield name, pixels
-
-
-def on_square(image: Image.Image) -> np.ndarray:
-    """The pixels of a drawing, centered in a white square and resized."""
-    side = max(image.size)
-    square = Image.new("RGB", (side, side), "white")
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
 def shows_colour(pixels: np.ndarray) -> bool:
@@ -104,13 +101,6 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     """Means over blocks of a drawing's pixels, float32 (768)."""
     size = SIDE // THUMBNAIL
     return pixels.reshape(THUMBNAIL, size, THUMBNAIL, size, 3).mean(axis=(1, 3), dtype=np.float32).ravel()
-
-
-def lossless(pixels: np.ndarray) -> bytes:
-    """The pixels as lossless WebP."""
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "webp", lossless=True)
-    return encoded.getvalue()
 
 
 if __name__ == "__main__":

@@ -74,21 +74,22 @@ def photographs(
     ):
         folder = Path(making, output.name)
         for name in named:
-            names[name] = [write(folder, name, *tile) for tile in tiles(image(images, found[name]))]
+            try:
+                photograph = images.image(found[name], 3)
+            except BadImage as error:
+                raise InputError(f"{backgrounds / found[name]}: {error}; unpack its package again") from None
+            names[name] = []
+            for number, tile in tiles(photograph):
+                names[name].append(f"{name.replace('/', '-')}/{number:03d}.png")
+                path = folder / names[name][-1]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode_png(tile))
             progress.advance()
         validation = [tile for name in named[EVERY - 1 :: EVERY] for tile in names[name]]
         (folder / "validation.txt").write_text("".join(f"{tile}\n" for tile in validation), encoding="utf-8")
         folder.rename(output)
     total = sum(map(len, names.values()))
     print(f"{output}: {total} tiles of {len(named)} photographs, {len(validation)} for validation")
-
-
-def image(images: FolderImages, name: str) -> Image.Image:
-    """A photograph in RGB; InputError if it is unreadable."""
-    try:
-        return images.image(name, 3)
-    except BadImage as error:
-        raise InputError(f"{images.path / name}: {error}; unpack its package again") from None
 
 
 def tiles(photograph: Image.Image) -> list[tuple[int, np.ndarray]]:
@@ -109,14 +110,6 @@ def detail(tile: np.ndarray) -> float:
     """The mean absolute difference of neighbouring gray pixels of a tile, of 255."""
     gray = tile.mean(axis=2)
     return float(np.mean([np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)]))
-
-
-def write(folder: Path, photograph: str, number: int, tile: np.ndarray) -> str:
-    """Write a tile and return its name in the collection."""
-    name = f"{photograph.replace('/', '-')}/{number:03d}.png"
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(encode_png(tile))
-    return name
 
 
 if __name__ == "__main__":
