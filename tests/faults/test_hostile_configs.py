@@ -68,10 +68,10 @@ def refusal(read: Callable[[], Config]) -> str | None:
         try:
             Jobs(read(), fingerprints=Fingerprints())(planned)
         except InputError as error:
-            told = str(error)
-            assert told.startswith(("config", "../config.yaml")), told
-            assert len(told.splitlines()) == 1 and told.isprintable() and len(told) < 2000, told
-            return told
+            message = str(error)
+            assert message.startswith(("config", "../config.yaml")), message
+            assert len(message.splitlines()) == 1 and message.isprintable() and len(message) < 2000, message
+            return message
     return None
 
 
@@ -96,15 +96,15 @@ def renamed(section: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("rule", NAMES)
 def test_a_name_is_one_plain_word(rule: str, section: str) -> None:
     for name in NAMES[rule]:
-        told = refusal_of(renamed(section, name))
-        assert told is not None, f"{section} {name!r} was accepted"
-        assert told.startswith(f"config: {section}") and "a name consists of letters and digits" in told
+        message = refusal_of(renamed(section, name))
+        assert message is not None, f"{section} {name!r} was accepted"
+        assert message.startswith(f"config: {section}") and "a name consists of letters and digits" in message
 
 
 def test_a_run_cannot_have_the_name_of_a_folder_of_results() -> None:
     for folder in (*FOLDERS, "Store", "WORK"):
-        told = refusal_of(renamed("run", folder))
-        assert told == f"config: run: results/{folder} is reserved; choose another name"
+        message = refusal_of(renamed("run", folder))
+        assert message == f"config: run: results/{folder} is reserved; choose another name"
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -112,8 +112,8 @@ def test_an_honest_name_is_accepted_unless_another_one_differs_only_in_case(sect
     for name in ("a", "A1", "64x64x4", "ffhq-256.v2_b", "a" * 100):
         assert refusal_of(renamed(section, name)) is None
     first = next(iter(every()[section]))
-    told = refusal_of(renamed(section, first.upper()))
-    assert told == f"config: {section}: the names {first} and {first.upper()} differ only in case"
+    message = refusal_of(renamed(section, first.upper()))
+    assert message == f"config: {section}: the names {first} and {first.upper()} differ only in case"
 
 
 def leaves(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -197,8 +197,8 @@ def test_a_file_that_is_no_config_is_refused_in_one_line_with_its_path(tmp_path:
     content, reason = FILES[what]
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
-    told = refusal(lambda: read_config(Path("../config.yaml")))
-    assert told is not None and told.startswith("../config.yaml: ") and reason in told
+    message = refusal(lambda: read_config(Path("../config.yaml")))
+    assert message is not None and message.startswith("../config.yaml: ") and reason in message
 
 
 def test_a_chain_of_entries_that_are_like_each_other_ends() -> None:

@@ -58,11 +58,11 @@ def test_the_gradient_passes_the_quantization_unchanged(family, monkeypatch):
     model = spread(small_model(family))
     held = codes(4).requires_grad_(True)
     monkeypatch.setattr(model, "encode", lambda pictures: held)
-    pull, indices = images(), model.indices(held)
+    direction, indices = images(), model.indices(held)
     reconstructions, _ = model.training_pass(images(), draws())
-    (gradient,) = torch.autograd.grad((reconstructions * pull).sum(), held)
+    (gradient,) = torch.autograd.grad((reconstructions * direction).sum(), held)
     leaf = model.codes_of(indices).detach().requires_grad_(True) if family == "vqgan" else quantized_before(model, held)
-    (expected,) = torch.autograd.grad((model.decoder(leaf) * pull).sum(), leaf)
+    (expected,) = torch.autograd.grad((model.decoder(leaf) * direction).sum(), leaf)
     torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The typed config: what it refuses and how it says so, what entries take over, what its digests see."""
+"""The typed config: refused configs and their messages, inherited keys, keys that are part of digests."""
 
 import copy
 import math
@@ -113,10 +113,10 @@ def test_a_wrong_key_is_one_line_with_the_remedy(key: str, value: object, line: 
     assert (f"{key}{line}" if line.startswith(":") else line) in complaint(changed(key, value))
 
 
-def test_a_model_without_hash_tables_has_no_sizes_of_them() -> None:
+def test_a_model_without_hash_tables_is_no_row_of_table_sizes() -> None:
     config = changed("autoencoders.main.features", "mlp")
-    told = "tables.table_sizes: its rows must have hash tables, and main has none; leave it out"
-    assert complaint(config | {"tables": {"table_sizes": ["main"]}}) == told
+    message = "tables.table_sizes: its rows must have hash tables, and main has none; leave it out"
+    assert complaint(config | {"tables": {"table_sizes": ["main"]}}) == message
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_a_missing_key_is_named() -> None:
     assert complaint(config) == "autoencoders.main.code_size: this key is missing"
 
 
-def test_a_problem_that_entries_take_over_is_told_once() -> None:
+def test_an_inherited_problem_is_reported_once() -> None:
     config = changed("autoencoders.main.feature_size", 8)
     config["autoencoders"]["second"] = {"like": "main", "code_noise": "none"}
     config["autoencoders"]["third"] = {"like": "second", "seed": 1}
     assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
 
 
-def test_like_takes_over_all_keys_and_leaves_the_given_values_alone() -> None:
+def test_like_inherits_all_keys_and_leaves_the_given_values_alone() -> None:
     config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
     config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}
     config["autoencoders"]["third"] = {"like": "second", "seed": 1}
@@ -175,7 +175,7 @@ def test_without_tables_all_models_and_samples_have_rows() -> None:
     assert (tables.table2, tables.table3, tables.table5.rows) == (["main"], ["main"], ["main"])
 
 
-def test_what_the_demo_made_is_not_made_again_with_all_families() -> None:
+def test_the_demo_with_all_families_reuses_the_results_of_the_demo() -> None:
     """Entries that both configs have are the same, and every entry of the demo is among those of demo-all."""
     demo, every = (read_config(REPOSITORY / "config" / f"{name}.yaml") for name in ("demo", "demo-all"))
     for section in ("datasets", "autoencoders", "diffusions", "samples"):

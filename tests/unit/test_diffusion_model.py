@@ -74,7 +74,7 @@ def test_the_signal_to_noise_ratio_is_that_of_the_schedule():
 
 @given(st.floats(1e-6, 1e6), st.floats(0.1, 20), st.sampled_from(["noise", "velocity"]))
 def test_min_snr_caps_the_weight_of_the_clean_codes_error(snr, gamma, prediction):
-    """Whatever is predicted, the clean code's squared error that follows is weighed by min(SNR, gamma)."""
+    """For every prediction type, the squared error of the implied clean code has the weight min(SNR, gamma)."""
     alpha, sigma = math.sqrt(snr / (1 + snr)), math.sqrt(1 / (1 + snr))
     error = 0.7  # of the prediction; x = (z - sigma n) / alpha, or alpha z - sigma v
     clean_error = error * (sigma if prediction == "velocity" else sigma / alpha)

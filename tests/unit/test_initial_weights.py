@@ -63,13 +63,13 @@ def test_it_waits_for_the_other_entrys_training_whatever_its_name() -> None:
     assert [job.digest for job in tuned(plan("main"))] == [job.digest for job in tuned(plan("large", "large"))]
 
 
-def test_without_initial_weights_a_digest_is_what_it_was() -> None:
+def test_without_initial_weights_a_digest_does_not_change() -> None:
     (before, _), jobs = tuned(plan(None)), tiny_plan()
     assert before.digest == jobs(autoencoder, "main").digest
     assert "initial_weights" not in before.numerical["autoencoder"]
 
 
-def test_an_imported_checkpoint_is_begun_with_too() -> None:
+def test_an_imported_checkpoint_gives_initial_weights() -> None:
     values = tiny_values()
     vqgan = {"dataset": "tiny", "family": "vqgan", "code_size": "4x4x4"}
     values["autoencoders"]["released"] = vqgan | {"weights": {"kind": "ldm_vq", "path": "model.ckpt"}}
@@ -78,11 +78,11 @@ def test_an_imported_checkpoint_is_begun_with_too() -> None:
     assert imported.entry == "autoencoders.released"
 
 
-def test_a_files_content_moves_the_digest_and_its_place_does_not() -> None:
+def test_the_content_of_a_file_changes_the_digest_and_its_path_does_not() -> None:
     for folder in ("a", "b"):
         Path(folder, "unet").mkdir(parents=True)
-        for sort in ("autoencoder", "diffusion"):
-            Path(folder, EXPORTED[sort]).write_bytes(b"weights")
+        for model_type in ("autoencoder", "diffusion"):
+            Path(folder, EXPORTED[model_type]).write_bytes(b"weights")
     before = [job.digest for job in tuned(plan({"path": "a"}))]
     assert before == [job.digest for job in tuned(plan({"path": "b"}))]
     assert before[0] == plan({"path": "a/autoencoder.safetensors"})(autoencoder, "tuned").digest
@@ -91,12 +91,12 @@ def test_a_files_content_moves_the_digest_and_its_place_does_not() -> None:
     assert plan({"path": "a"})(autoencoder, "tuned").digest != before[0]
 
 
-def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
+def test_a_missing_file_stops_a_run_before_its_first_job() -> None:
     jobs = plan({"path": "nowhere"})
-    told = [line for line in obstacles(jobs, unfinished(jobs)) if "nowhere" in line]
-    assert told == [
-        f"{sort}s.tuned.initial_weights.path: nowhere/{EXPORTED[sort]} does not exist; the run needs this file"
-        for sort in ("autoencoder", "diffusion")
+    lines = [line for line in obstacles(jobs, unfinished(jobs)) if "nowhere" in line]
+    assert lines == [
+        f"{key}s.tuned.initial_weights.path: nowhere/{EXPORTED[key]} does not exist; the run needs this file"
+        for key in ("autoencoder", "diffusion")
     ]
     make(jobs(planned).values())
     jobs.store.forget()
@@ -104,7 +104,7 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"initial_weights": "nobody"}, "autoencoders.main.initial_weights: 'nobody' is not under `autoencoders`"),
         ({"initial_weights": "main"}, "autoencoders.main.initial_weights: a cycle: main from main"),
@@ -120,13 +120,13 @@ def test_a_file_that_is_not_here_stops_a_run_before_its_first_job() -> None:
         ),
     ],
 )
-def test_what_can_not_be_begun_with_gets_one_line(changes: dict[str, Any], told: str) -> None:
+def test_impossible_initial_weights_are_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
     values = tiny_values()
     values["autoencoders"]["main"] |= changes
     values["autoencoders"]["without-noise"] = {"like": "main", "weights": None, "initial_weights": "main"}
     with pytest.raises(InputError) as error:
         tiny_plan(values)
-    assert told in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def outputs(folder: Path) -> dict[str, Path]:
@@ -134,15 +134,15 @@ def outputs(folder: Path) -> dict[str, Path]:
     return {option: folder / name for option, name in names.items()}
 
 
-def test_an_autoencoder_goes_on_from_the_files_weights_and_its_curve_begins_at_step_0(
+def test_an_autoencoder_starts_from_the_weights_of_a_file_at_step_0(
     tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any
 ) -> None:
     values = tiny_autoencoder(initial_weights="large", training={"images": 4, "learning_rate": 1e-30})
     settings, made = Autoencoder.model_validate(values), outputs(tmp_path / "made")
     large = Bright(settings, 32, 1)
     save_autoencoder(tmp_path / "large.safetensors", large, settings, 32, 1)
-    told = json.dumps({"autoencoder": values, "seed": 1})
-    train_autoencoder(told, images=tiny_images, initial=tmp_path / "large.safetensors", **made)
+    job = json.dumps({"autoencoder": values, "seed": 1})
+    train_autoencoder(job, images=tiny_images, initial=tmp_path / "large.safetensors", **made)
     # No step moves anything: weights and averages are the file's.
     assert same(large.state_dict(), load_file(made["weights"]))
     with made["history"].open(newline="") as file:
@@ -150,18 +150,18 @@ def test_an_autoencoder_goes_on_from_the_files_weights_and_its_curve_begins_at_s
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """Whether weights are equal, but for what was zero and moved by Adam's least step."""
+    """Whether weights are equal up to Adam's smallest step from zero."""
     return all(torch.allclose(tensor, other[name], rtol=0, atol=1e-20) for name, tensor in one.items())
 
 
-def test_weights_files_do_not_say_what_they_began_with(tmp_path: Path, tiny_autoencoder: Any) -> None:
-    told = []
+def test_weights_files_do_not_contain_their_initial_weights(tmp_path: Path, tiny_autoencoder: Any) -> None:
+    configs = []
     for number, initial in enumerate((None, "large")):
         settings = Autoencoder.model_validate(tiny_autoencoder(initial_weights=initial))
         save_autoencoder(tmp_path / f"{number}.safetensors", torch.nn.Linear(1, 1), settings, 32, 1)
         with safe_open(tmp_path / f"{number}.safetensors", framework="pt") as file:
-            told.append(file.metadata()["config"])
-    assert told[0] == told[1]
+            configs.append(file.metadata()["config"])
+    assert configs[0] == configs[1]
 
 
 def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
@@ -169,20 +169,20 @@ def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
 ) -> None:
     other = Autoencoder.model_validate(tiny_autoencoder(decoder={"style_width": 16}))
     save_autoencoder(tmp_path / "other.safetensors", Bright(other, 32, 1), other, 32, 1)
-    told = {"autoencoder": tiny_autoencoder(initial_weights="other")}
+    job = {"autoencoder": tiny_autoencoder(initial_weights="other")}
     with pytest.raises(InputError) as error:
         train_autoencoder(
-            json.dumps(told), images=tiny_images, initial=tmp_path / "other.safetensors", **outputs(tmp_path / "made")
+            json.dumps(job), images=tiny_images, initial=tmp_path / "other.safetensors", **outputs(tmp_path / "made")
         )
     line = str(error.value)
     assert line.startswith(f"initial_weights: {tmp_path}/other.safetensors: does not fit the settings: ")
     assert "decoder.mapping" in line or "style" in line
     assert "16x" in line and "8x" in line and "by the settings" in line and "\n" not in line
     with pytest.raises(InputError, match="--initial is missing"):
-        train_autoencoder(json.dumps(told), images=tiny_images, **outputs(tmp_path / "made"))
+        train_autoencoder(json.dumps(job), images=tiny_images, **outputs(tmp_path / "made"))
 
 
-def test_a_diffusion_model_goes_on_from_the_files_weights(
+def test_a_diffusion_model_starts_from_the_weights_of_a_file(
     tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
 ) -> None:
     settings = Autoencoder.model_validate(tiny_autoencoder())

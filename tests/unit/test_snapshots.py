@@ -87,7 +87,7 @@ def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"training": {"images": 24}}, "training.images: main keeps no snapshot after 3 steps, which .*keep_every, 2"),
         ({"training": {"images": 64}}, "at most its 6 steps"),
@@ -98,10 +98,10 @@ def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         ({"snapshot_of": "early"}, "snapshot_of: must be the name of another entry"),
     ],
 )
-def test_what_is_no_snapshot_is_named(changes: dict[str, Any], told: str) -> None:
+def test_an_impossible_snapshot_is_refused_with_the_key(changes: dict[str, Any], message: str) -> None:
     values = tiny_values()
     values["autoencoders"]["early"] |= changes
-    with pytest.raises(InputError, match=f"early.*{told}"):
+    with pytest.raises(InputError, match=f"early.*{message}"):
         load_config(values)
 
 
