@@ -41,19 +41,18 @@ _function: Callable[[Any], Any]  # of a worker process
 
 
 def ordered_map(
-    make: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task], workers: int
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 ) -> Generator[Result, None, None]:
-    """make()(task) for every task, in order, with any number of processes.
+    """function(task) for every task, in order, with any number of processes, to each of which it is sent once.
 
-    Every process calls `make` once, so that it opens its own files. Unlike `Pool.imap`, the map never runs far ahead of
-    its reader, so that results do not fill the memory. Processes are spawned, not forked: they inherit no threads and
-    no open files.
+    Unlike `Pool.imap`, the map never runs far ahead of its reader, so that results do not fill the memory. Processes
+    are spawned, not forked: they inherit no threads and no open files.
     """
     if workers == 1:
-        yield from map(make(), tasks)
+        yield from map(function, tasks)
         return
     remaining = iter(tasks)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (make,))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (function,))
     try:
         waiting: deque[Future[Result]] = deque()
         waiting.extend(pool.submit(_call, task) for task in islice(remaining, workers * (1 + TASKS_AHEAD)))
@@ -68,9 +67,9 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
+def _start(function: Callable[[Any], Any]) -> None:
     global _function
-    _function = make()
+    _function = function
 
 
 def _call(task: Any) -> Any:
@@ -91,22 +90,16 @@ class Prepared:
     size: int = 0
 
 
-class ImagePreparer:
-    """Decodes, crops, resizes and encodes chunks of a collection's images. Every process has its own."""
-
-    def __init__(self, dataset: Dataset, where: str):
-        self.dataset = dataset
-        self.parts = open_source(dataset.source, f"{where}.source")
-
-    def __call__(self, chunk: Chunk) -> list[Prepared]:
-        return [self.prepared(part, name) for part, name in chunk]
-
-    def prepared(self, part: str, name: str) -> Prepared:
+def _prepared(dataset: Dataset, parts: dict[str, RawImages], chunk: Chunk) -> list[Prepared]:
+    """Decode, crop, resize and encode a chunk of images."""
+    found = []
+    for part, name in chunk:
         try:
-            pixels = square_pixels(self.parts[part].image(name, self.dataset.channels), self.dataset)
+            pixels = square_pixels(parts[part].image(name, dataset.channels), dataset)
+            found.append(Prepared(part, name, encode_png(pixels), pixel_digest(pixels)))
         except BadImage as error:
-            return Prepared(part, name, reason=printable(str(error)))
-        return Prepared(part, name, encode_png(pixels), pixel_digest(pixels))
+            found.append(Prepared(part, name, reason=printable(str(error))))
+    return found
 
 
 def prepare(
@@ -165,14 +158,14 @@ def _read(
         )
     kept: list[Prepared] = []
     skipped: list[Prepared] = []
-    make = partial(ImagePreparer, dataset, where)
+    function = partial(_prepared, dataset, parts)  # every process opens the files of `parts` for itself
     total = sum(len(listed) if limit is None else min(len(listed), limit) for listed in names.values())
     with Progress("prepare", total, "images") as progress:
         for part, listed in names.items():
             starts = range(0, len(listed), CHUNK)
             chunks = ([(part, name) for name in listed[start : start + CHUNK]] for start in starts)
             first = len(kept)
-            with closing(ordered_map(make, chunks, workers)) as results:
+            with closing(ordered_map(function, chunks, workers)) as results:
                 for image in (image for chunk in results for image in chunk):
                     if image.reason is None:
                         kept.append(replace(image, png=b"", start=spool.tell(), size=len(image.png)))

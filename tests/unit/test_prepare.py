@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +300,7 @@ def test_the_parallel_map_keeps_the_order_and_reads_little_ahead(workers: int) -
             taken.append(number)
             yield number
 
-    results = ordered_map(partial(partial, double), numbers(), workers)
+    results = ordered_map(double, numbers(), workers)
     assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
     assert len(taken) <= 10 + 4 * workers
     results.close()
@@ -309,4 +308,4 @@ def test_the_parallel_map_keeps_the_order_and_reads_little_ahead(workers: int) -
 
 def test_a_killed_worker_is_one_line() -> None:
     with pytest.raises(InputError, match=r"--workers: a worker process was killed"):
-        list(ordered_map(partial(partial, die), range(3), 2))
+        list(ordered_map(die, range(3), 2))
