@@ -23,8 +23,7 @@ class HashTables(Section):
     features_per_entry: int = Field(4, ge=1, description="C_v, numbers in a table entry.")
     entries_log2: int = Field(18, ge=4, le=24, description="Base-2 logarithm of the most entries of a table.")
     convention: Literal["tcnn", "ngp"] = Field(
-        "tcnn",
-        description="Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count.",
+        "tcnn", description="Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count."
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = Field(
         "auto",
@@ -117,8 +116,7 @@ class Perceptual(Section):
     """The perceptual loss on features of a pretrained network."""
 
     network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = Field(
-        "vgg16",
-        description="vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss.",
+        "vgg16", description="vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss."
     )
     distance: Literal["squared", "absolute"] = added(
         "squared",

@@ -70,8 +70,7 @@ class Denoising(Section):
         " the square root of the variance.",
     )
     beta_range: tuple[float, float] = Field(
-        (1e-4, 0.02),
-        description="First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195.",
+        (1e-4, 0.02), description="First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
     )
     timesteps: int = Field(1000, ge=2, description="Training timesteps.")
     prediction: Prediction = Field(

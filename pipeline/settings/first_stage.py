@@ -23,8 +23,7 @@ class FirstStageNetwork(Section):
 
     channels: int = Field(128, ge=1, description="Unit channels (`ch`).")
     multipliers: Counts | None = Field(
-        None,
-        description="Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4).",
+        None, description="Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4)."
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level; the decoder has one more.")
     norm_groups: int = NORM_GROUPS
