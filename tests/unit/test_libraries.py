@@ -104,5 +104,5 @@ def test_two_results_show_where_they_differ(
 
     provenance([first.digest, first.digest], differences=True)
     assert yaml.safe_load(capsys.readouterr().out) == {}
-    with pytest.raises(InputError, match="name the two"):
+    with pytest.raises(InputError, match="needs two results to compare"):
         provenance([first.digest], differences=True)
