@@ -252,7 +252,7 @@ def doctor_prints_the_rows_of_the_page(run: Run, place: Place, places: Places, l
 
 
 def counts_are_the_published_ones(run: Run, place: Place, places: Places, line: str) -> None:
-    row = r"^(table[378]) .*\(([\d.]+)\) +[\d.]+ \(([\d.]+)\) +([\d.]+) \(([\d.]+)\)"
+    row = r"^(table[378]) .*\(([\d.]+)\) +[\d.]+ +\(([\d.]+)\) +([\d.]+) +\(([\d.]+)\)"
     found = re.findall(row, run.text, re.MULTILINE)
     assert {table for table, *_ in found} == {"table3", "table7", "table8"}
     assert {size for _, size, *_ in found} == {"21.2", "42.9", "11.4", "30.5", "3.7"}
