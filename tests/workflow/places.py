@@ -159,7 +159,7 @@ class Places:
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=ignored)
         for name in (".dvcignore", ".gitignore", "dvc.yaml"):
             shutil.copy(ROOT / name, folder)
-        Place(folder).type("git init --quiet; git add -- $(ls -A | grep -vx -e results -e .git); git commit -qm Code")
+        Place(folder).type("git init --quiet; git add -- . ':!results'; git commit -qm Code")
 
     def _make_shared(self, folder: Path) -> None:
         """The same after the README's commands: tracked, committed, and pushed into the folder `FOLDER.remote`."""
