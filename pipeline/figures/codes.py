@@ -1,21 +1,78 @@
-"""Figures of sections 3.4 and 5: reconstruction under noise, the range of codes, and table size against quality."""
+"""Figures of codes (sections 3.4 and 5): hits, noise, range, table size; quality against bits and decoding time."""
 
+from itertools import cycle
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.base.errors import InputError
-from pipeline.figures.inputs import Inputs, summaries
-from pipeline.figures.style import PALETTE, colours_of, panels
+from pipeline.base.summary import read_summary
+from pipeline.data.arrays import arrays
+from pipeline.figures.inputs import Inputs, labelled_paths, paths_of, summaries
+from pipeline.figures.style import PALETTE, colours_of, panels, plain_ticks
 from pipeline.stages.figures import FigureJob
 
+HITS_COLUMNS = 4
+MOST_POINTS = 2000  # more points would only make the pdf larger
 METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
 UNITS = (
     ("deviations", "noise, in standard deviations of the codes"),
     ("half_cells", "noise, in 1/(2 r_max)"),
 )
-LINEAR_TO = {
-    "deviations": 0.05,
-    "half_cells": 0.25,
-}  # below, the axis is linear and includes zero
+LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # below, the axis is linear and includes zero
+AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
+"""The quantities on the x axes, their labels, and the labelled multiples of powers of ten."""
+MARKERS = "os^DvP"
+"""One for each H x W of a code, in the order of bits."""
+
+
+def read_hits(path: Path) -> np.ndarray:
+    """Read the hits (N_h, entries) of the entries that a key can reach."""
+    with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
+        hits, reachable = found["hits"], found["reachable"]
+    if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
+        raise InputError(
+            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
+            f" not {hits.shape} and {reachable.shape}"
+        )
+    return np.asarray(hits[:, reachable.astype(bool)])
+
+
+def statistics(hits: np.ndarray) -> tuple[float, float]:
+    """The share of entries hit and the coefficient of variation of the hits (0 without hits)."""
+    mean = hits.mean()
+    return float((hits > 0).mean()), float(hits.std() / mean) if mean else 0.0
+
+
+def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
+    """Figure 5b: hits per entry of the finest resolution's tables, sorted, one panel per group.
+
+    A key hits an entry where its interpolation weight is above zero. Entries that no key can reach are excluded.
+    Titles give the share of entries hit and the coefficient of variation (standard deviation over mean).
+    """
+    groups = read_hits(paths_of(inputs, "hits")[0])
+    figure, axes = panels(len(groups), job.columns or HITS_COLUMNS, job.title)
+    for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
+        share, variation = statistics(hits)
+        ordered = np.sort(hits)[::-1]
+        picked = np.unique(np.linspace(0, len(ordered) - 1, min(MOST_POINTS, len(ordered))).round().astype(int))
+        rank = 100 * (picked + 1) / len(ordered)
+        axis.fill_between(rank, ordered[picked], color=PALETTE[0], alpha=0.3, linewidth=0)
+        axis.plot(rank, ordered[picked], color=PALETTE[0])
+        axis.axhline(hits.mean(), color=PALETTE[3], linewidth=0.8, linestyle="--")
+        axis.set_title(f"group {index + 1}: {share:.1%} hit, CV {variation:.2f}")
+        axis.set_xlim(0, 100)
+        axis.set_ylim(bottom=0)
+    columns = min(job.columns or HITS_COLUMNS, len(groups))
+    for axis in axes[::columns]:
+        axis.set_ylabel("hits of an entry")
+    for axis in axes[-columns:]:
+        axis.set_xlabel("entries, most hit first (%)")
+    return figure
 
 
 def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
@@ -80,4 +137,56 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_xscale("log")
         axis.set_xlabel("hash tables (MB)")
         axis.set_ylabel(name)
+    return figure
+
+
+class Point(NamedTuple):
+    """One autoencoder: its curve, its code's H x W, and the mean and standard deviation of each quantity over seeds."""
+
+    curve: str
+    code_grid: str
+    values: dict[str, tuple[float, float]]
+
+
+def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against bits per image (`pipeline/models/code_bits.py`), and against decoding time per image.
+
+    Each family is one curve over its code sizes. Ablations, and models whose code has no noise or quantization, get
+    curves of their own. Several training seeds give a mean with bars of one standard deviation.
+    """
+    (speeds,) = paths_of(inputs, "decoding")
+    points = []
+    for name, paths in labelled_paths(inputs, "reconstruction").items():
+        speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
+        of_seeds = list(map(read_summary, paths))
+        traits, is_unbounded = of_seeds[0].traits, of_seeds[0].details["code_bits_counted_by"] == "float32"
+        variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
+        bits = fmean(summary.values["code_bits"].number for summary in of_seeds)
+        values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
+        for metric, _ in METRICS:
+            means = [summary.values[metric].number for summary in of_seeds]
+            values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
+        curve = f"{traits['method']} ({variant})" if variant else traits["method"]
+        points.append(Point(curve, "x".join(traits["code_size"].split("x")[:2]), values))
+    colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
+    points.sort(key=lambda point: (point.values["bits"][0], point.code_grid))
+    markers = dict(zip(dict.fromkeys(point.code_grid for point in points), cycle(MARKERS)))
+    figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
+    for index, axis in enumerate(axes):
+        (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
+        for curve, colour in colours.items():
+            on_curve = [point for point in points if point.curve == curve]
+            centres = [(point.values[x][0], point.values[metric][0]) for point in on_curve]
+            axis.plot(*zip(*centres, strict=True), color=colour)
+            for point, (across, mean) in zip(on_curve, centres, strict=True):
+                axis.scatter(across, mean, s=18, color=colour, marker=markers[point.code_grid])
+                if deviation := point.values[metric][1]:
+                    axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
+        axis.set_xscale("log")
+        plain_ticks(axis.xaxis, ticks)
+        axis.set_xlabel(axis_label)
+        axis.set_ylabel(name)
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    keys += [Line2D([], [], ls="", marker=one, ms=4, color="gray", label=f"code {at}") for at, one in markers.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
     return figure

@@ -36,11 +36,9 @@ def comparison(table: DisplayTable) -> str:
     Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other.
     Ablations with several training seeds: the gains and losses of each row against the first.
     """
-    return _changes(table) or " ".join(filter(None, (_leads(part, words) for words, part in _variants(table))))
-
-
-def _variants(table: DisplayTable) -> list[tuple[str, DisplayTable]]:
-    """The measured rows by the words behind their methods; the whole table where a part would have one row."""
+    if changes := _changes(table):
+        return changes
+    # The measured rows by the words behind their methods; the whole table where a part would have one row.
     parts: dict[str, list[tuple[Row, str | None]]] = {}
     subject = table.columns.index(("Method", "")) if ("Method", "") in table.columns else 0
     for row, entry in zip(table.rows, table.entries, strict=True):
@@ -50,14 +48,12 @@ def _variants(table: DisplayTable) -> list[tuple[str, DisplayTable]]:
             named = [*row[:subject], DisplayCell(method), *row[subject + 1 :]]
             parts.setdefault(words, []).append((named, entry))
     if len(parts) < 2 or any(len(rows) < 2 for rows in parts.values()):
-        return [("", table)]
-    return [
-        (
-            f"Of those {words}, " if words else "Of the others, ",
-            replace(table, rows=[row for row, _ in rows], entries=[entry for _, entry in rows]),
-        )
-        for words, rows in parts.items()
-    ]
+        return _leads(table, "")
+    leads = []
+    for words, rows in parts.items():
+        part = replace(table, rows=[row for row, _ in rows], entries=[entry for _, entry in rows])
+        leads.append(_leads(part, f"Of those {words}, " if words else "Of the others, "))
+    return " ".join(filter(None, leads))
 
 
 def _leads(table: DisplayTable, words: str) -> str:

@@ -69,15 +69,12 @@ class Measured(NamedTuple):
 
 def model_card(card: Card) -> str:
     """The text of README.md."""
-    measured = [_measured(what, path) for what, path in card.summaries.items()]
-    loader = PackageLoader("pipeline.page")
-    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    body = environment.get_template("model_card.md.j2").render(card=card, measured=measured)
-    return f"---\n{_metadata(card, measured).to_yaml()}\n---\n\n{body}\n"
-
-
-def _metadata(card: Card, measured: list[Measured]) -> ModelCardData:
-    """What hubs read: licence, tags and results."""
+    # The numbers of each summary that the tables have columns for, in the order of the columns.
+    columns, measured = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION), []
+    for what, path in card.summaries.items():
+        summary = read_summary(path)
+        numbers = [Number(one, summary.values[one.compared]) for one in columns if one.compared in summary.values]
+        measured.append(Measured(what, protocol_text(summary.protocol), numbers))
     task = "unconditional-image-generation" if card.generates else "image-to-image"
     results = [
         EvalResult(
@@ -92,21 +89,17 @@ def _metadata(card: Card, measured: list[Measured]) -> ModelCardData:
         for quantity, value in of.numbers
     ]
     licence = (card.licence or "unknown").lower().replace(" ", "-")
-    known = licence in LICENCES
-    return ModelCardData(
+    is_known = licence in LICENCES
+    metadata = ModelCardData(  # what hubs read: licence, tags and results
         model_name=card.name,
-        license=licence if known else "other",
-        license_name=None if known else card.licence,
+        license=licence if is_known else "other",
+        license_name=None if is_known else card.licence,
         library_name="bright-pipeline",
         pipeline_tag=task,
         tags=list(card.tags),
         eval_results=results or None,
     )
-
-
-def _measured(what: str, path: Path) -> Measured:
-    """The numbers of a summary that the tables have columns for, in the order of the columns."""
-    summary = read_summary(path)
-    columns = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION)
-    numbers = [Number(one, summary.values[one.compared]) for one in columns if one.compared in summary.values]
-    return Measured(what, protocol_text(summary.protocol), numbers)
+    loader = PackageLoader("pipeline.page")
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    body = environment.get_template("model_card.md.j2").render(card=card, measured=measured)
+    return f"---\n{metadata.to_yaml()}\n---\n\n{body}\n"

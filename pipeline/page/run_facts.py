@@ -44,13 +44,6 @@ class Provenance:
     networks: dict[str, str] = field(default_factory=dict)
     """Network -> sha256."""
 
-    def add(self, result: str, libraries: dict[str, str]) -> None:
-        """Record the versions behind a result."""
-        for library, version in libraries.items():
-            results = self.versions.setdefault(library, {}).setdefault(version, [])
-            if result not in results:
-                results.append(result)
-
 
 def read_trainings(histories: dict[str, Path]) -> list[Training]:
     """One for each history, in the order given."""
@@ -64,7 +57,7 @@ def read_trainings(histories: dict[str, Path]) -> list[Training]:
     return trainings
 
 
-def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: dict[str, list[Training]]) -> list[Cost]:
+def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training]) -> list[Cost]:
     """The cost of each stage, the most expensive first; a stage without records is skipped.
 
     Results pulled from elsewhere have no records here.
@@ -74,8 +67,9 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: dict[str, lis
         by_stage.setdefault(job.stage, []).append(job)
     costs = []
     for stage, rows in by_stage.items():
-        if stage in trainings:  # a history has the seconds of every attempt
-            times = [training.seconds for training in trainings[stage]]
+        kind = stage.removeprefix("train_")
+        times = [training.seconds for training in trainings if training.name.startswith(f"{kind} ")]
+        if times:  # a history has the seconds of every attempt
             costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
             continue
         finished, recorded = [], 0
@@ -109,14 +103,16 @@ def read_dataset(name: str, path: Path) -> dict[str, Any]:
 def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> Provenance:
     """The versions and networks of all summaries, and the versions recorded in the folders of results."""
     found = Provenance()
-    for folder in results:
-        for libraries in result_libraries(folder):
-            found.add(folder.name, libraries)
+    libraries = [(folder.name, versions) for folder in results for versions in result_libraries(folder)]
     for path in summaries:
         protocol = read_summary(path).protocol
-        found.add(path.parent.name, protocol.get("versions", {}))
+        libraries.append((path.parent.name, protocol.get("versions", {})))
         for key, sha256 in protocol.items():
             network = protocol["network"] if key == "network_sha256" else key.removesuffix("_sha256")
             if key == "network_sha256" or network in manifest():
                 found.networks[network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
+    for result, versions in libraries:
+        for library, version in versions.items():
+            names = found.versions.setdefault(library, {}).setdefault(version, [])
+            names += [result] * (result not in names)
     return found

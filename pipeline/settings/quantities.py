@@ -1,6 +1,7 @@
 """The columns of the tables: each quantity as the paper prints it and as a run measures it."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,8 @@ def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
 
 def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True, on_page: str = "") -> Quantity:
     """A metric of each reconstruction."""
-    network = metric if metric.startswith("lpips") else None
-    return Quantity(
-        *(key, label, "reconstruction", {"": metric}, published, decimals),
-        has_std=True,
-        two_std=True,
-        network=network,
-        on_page=on_page,
-    )
+    rest: Any = {"network": metric if metric.startswith("lpips") else None, "on_page": on_page}
+    return Quantity(key, label, "reconstruction", {"": metric}, published, decimals, has_std=True, two_std=True, **rest)
 
 
 LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4, on_page="LPIPS {:.4f}")
@@ -79,41 +74,25 @@ ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_para
 
 
 def _of_space(
-    space: str,
-    metric: str,
-    key: str,
-    label: str,
-    decimals: int,
-    published: bool = False,
-    kind: str = "generation",
-    significant: int = 0,
+    space: str, metric: str, key: str, label: str, decimals: int, kind: str = "generation", **rest: Any
 ) -> Quantity:
     """A metric in a feature space, whose name starts with its network's."""
-    return Quantity(
-        key,
-        label,
-        kind,
-        {"": f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"},
-        published,
-        decimals,
-        has_std=metric in WITH_DEVIATION,
-        has_interval=True,
-        network=space.removesuffix("_clean"),
-        significant=significant,
-    )
+    name = f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"
+    rest |= {"has_std": metric in WITH_DEVIATION, "has_interval": True, "network": space.removesuffix("_clean")}
+    return Quantity(key, label, kind, {"": name}, decimals=decimals, **rest)
 
 
 _DISTANCE = "frechet_distance"
 # Over splits, subsets or images.
 WITH_DEVIATION = ("score_mean", "kernel_distance", "density")
-FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, published=True)
+FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, is_published=True)
 FID_CLEAN = _of_space("inception_clean", _DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
-CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, published=True)
-INCEPTION_SCORE = _of_space("inception", "score_mean", "is", "IS ↑", 2, published=True)
+CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
+INCEPTION_SCORE = _of_space("inception", "score_mean", "is", "IS ↑", 2, is_published=True)
 PRECISION_RECALL = (
-    _of_space("vgg16", "precision", "precision", "Precision ↑", 2, published=True),
-    _of_space("vgg16", "recall", "recall", "Recall ↑", 2, published=True),
-    _of_space("vgg16", "f1", "f1", "F1 ↑", 3, published=True),
+    _of_space("vgg16", "precision", "precision", "Precision ↑", 2, is_published=True),
+    _of_space("vgg16", "recall", "recall", "Recall ↑", 2, is_published=True),
+    _of_space("vgg16", "f1", "f1", "F1 ↑", 3, is_published=True),
 )
 # Beyond the paper's.
 FD_DINOV2 = _of_space("dinov2", _DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)

@@ -222,21 +222,11 @@ def neighbours(jobs: Jobs, name: str) -> Job:
     )
 
 
-def usable(jobs: Jobs, name: str, sets: list[str], count: int | None) -> bool:
-    """Whether a network's metrics of these sample sets can be had."""
-    scored = ((one, count or jobs.config.samples[one].count) for one in sets)
-    made = [jobs(evaluation, one, space, images) for one, images in scored for space in spaces(jobs, name)]
-    return _usable(jobs, name, made)
-
-
-def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
-    """The spaces in which distances of reconstructions can be had."""
-    found: list[str] = []
-    for name in distance_networks(jobs):
-        own = spaces(jobs, name)
-        if _usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in own]):
-            found += own
-    return found
+def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
+    """Whether a network's weights are here or can be fetched, or all these results of it exist."""
+    if jobs.every_network or available(name, NETWORKS) or fetchable(name):
+        return True
+    return bool(made) and all(jobs.at_hand(job) for job in made)
 
 
 def distance_networks(jobs: Jobs) -> list[str]:
@@ -244,11 +234,14 @@ def distance_networks(jobs: Jobs) -> list[str]:
     return [name for name in jobs.config.evaluation.networks if name in DISTANCE_NETWORKS]
 
 
-def _usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
-    """Whether a network's weights are here or can be fetched, or all its results exist."""
-    if jobs.every_network or available(name, NETWORKS) or fetchable(name):
-        return True
-    return bool(made) and all(jobs.at_hand(job) for job in made)
+def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
+    """The spaces in which distances of reconstructions can be had."""
+    found: list[str] = []
+    for name in distance_networks(jobs):
+        own = spaces(jobs, name)
+        if usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in own]):
+            found += own
+    return found
 
 
 def missing(name: str) -> str:

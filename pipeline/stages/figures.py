@@ -63,7 +63,7 @@ class Figure:
 
 DRAWING_FUNCTIONS = {
     "fig01": "images:overview",
-    "fig05b": "hits:hits_per_entry",
+    "fig05b": "codes:hits_per_entry",
     "fig06": "images:reconstruction_pairs",
     **dict.fromkeys(("fig07", "fig08", "fig10", "fig12", "fig14"), "images:samples"),
     **dict.fromkeys(("fig09", "fig11", "fig13"), "images:neighbours"),
@@ -72,8 +72,8 @@ DRAWING_FUNCTIONS = {
     "noise_robustness": "codes:noise_robustness",
     "code_range": "codes:code_range",
     "table_size": "codes:table_size",
-    "rate_quality": "rates:rate_quality",
-    "studies": "studies:studies",
+    "rate_quality": "codes:rate_quality",
+    "studies": "curves:studies",
 }
 CAPTIONS: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
 FIGURES = {name: Figure(draw, **CAPTIONS[name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
@@ -85,15 +85,15 @@ Data = list[tuple[str, Output]]
 def figures(jobs: Jobs) -> dict[str, Job]:
     """Name -> job of each figure for which this config has data."""
     tables, settings = jobs.config.tables_or_default, jobs.config.figures
-    model, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
+    main, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
     found: dict[str, Data] = {}
-    if model is not None and hash_tables(jobs.config.autoencoders[model]) is not None:
-        explored = jobs(exploration, model)
-        found["fig05b"] = [("hits", jobs(codes, model)["hits.npz"])]
+    if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
+        explored = jobs(exploration, main)
+        found["fig05b"] = [("hits", jobs(codes, main)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):
             found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
-    if model is not None and sample_set is not None:
-        found["fig01"] = [*pairs(jobs, [model], labelled=False), *_first_shard(jobs, sample_set)]
+    if main is not None and sample_set is not None:
+        found["fig01"] = [*pairs(jobs, [main], labelled=False), *_first_shard(jobs, sample_set)]
     if compared := compared_models(jobs):
         found["fig06"] = pairs(jobs, compared)
         found["curves_autoencoders"] = _histories(jobs, autoencoder, compared)
@@ -105,10 +105,20 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
     diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
     found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
-    for name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
-        found[name] = _side_by_side(jobs, rows)
-    if (ldm := next((row for row in tables.table6.rows if _is_other_ldm(jobs, row)), None)) is not None:
-        found["fig14"] = _first_shard(jobs, ldm)
+    for figure_name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
+        # Side by side; sets of another dataset than the first one's are skipped.
+        datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
+        same = [name for name in rows if datasets[name] == datasets[rows[0]]]
+        found[figure_name] = [(f"samples:{name}", file) for name in same for _, file in _first_shard(jobs, name)]
+    for name in tables.table6.rows:
+        # Latent diffusion on codes of another family than BRIGHT.
+        sampled, model = jobs.config.samples[name], model_of(jobs, name)
+        if isinstance(sampled, FilesSamples):
+            is_ldm = sampled.method.startswith("LDM")
+        else:
+            is_ldm = sampled.kind == "diffusion" and model and jobs.config.autoencoders[model].family != "bright"
+        if is_ldm and "fig14" not in found:
+            found["fig14"] = _first_shard(jobs, name)
     found["noise_robustness"] = [_measurement(jobs, "codes", name) for name in tables.section34]
     found["code_range"] = found["noise_robustness"]
     sizes = tables.table_sizes
@@ -118,7 +128,10 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
     if rated := rated_models(jobs):
         models = {name: model_id(jobs.config, name) for name in rated}
-        drawn["rate_quality"] = figure(jobs, "rate_quality", _rates(jobs, rated), models)
+        of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
+        data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
+        data.append(("decoding", jobs(decoding, timed_models(jobs))["decoding.json"]))
+        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models)
     return dict(sorted(drawn.items()))
 
 
@@ -179,29 +192,7 @@ def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, D
     return {sheet: shard} | {key: [("neighbours", table), *shard, ("train", train)] for key in nearest}
 
 
-def _side_by_side(jobs: Jobs, rows: list[str]) -> Data:
-    """The first shard of each sample set; sets of another dataset than the first one's are skipped."""
-    datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
-    same = [name for name in rows if datasets[name] == datasets[rows[0]]]
-    return [(f"samples:{name}", file) for name in same for _, file in _first_shard(jobs, name)]
-
-
-def _is_other_ldm(jobs: Jobs, name: str) -> bool:
-    """Whether a sample set is of a latent diffusion model on codes of another family than BRIGHT (Figure 14)."""
-    model, settings = model_of(jobs, name), jobs.config.samples[name]
-    if isinstance(settings, FilesSamples):
-        return settings.method.startswith("LDM")
-    return settings.kind == "diffusion" and model is not None and jobs.config.autoencoders[model].family != "bright"
-
-
 def _measurement(jobs: Jobs, what: str, name: str) -> tuple[str, Output]:
     """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
     measure = code_measurement if what == "codes" else reconstruction
     return f"{what}:{name}", jobs(measure, name)["summary.json"]
-
-
-def _rates(jobs: Jobs, models: list[str]) -> Data:
-    """Reconstruction summaries of every training seed, and the decoding speeds of all models."""
-    of_seeds = [(name, of_seed) for name in models for _, of_seed in jobs.every_seed]
-    speeds = jobs(decoding, timed_models(jobs))["decoding.json"]
-    return [*(_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds), ("decoding", speeds)]

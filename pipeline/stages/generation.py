@@ -117,7 +117,27 @@ def samples(jobs: Jobs, name: str) -> Job:
     settings = jobs.config.samples[name]
     if isinstance(settings, FilesSamples):
         return jobs(files, name)
-    inputs, code = _sample_inputs(jobs, settings)
+    config = jobs.config
+    match settings:
+        case DiffusionSamples():
+            name_of_codes = config.diffusions[settings.diffusion].autoencoder
+            inputs: Inputs = {
+                "autoencoder": jobs(autoencoder, name_of_codes)["autoencoder.safetensors"],
+                "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"],
+            }
+            code = family_code(config.autoencoders[name_of_codes])
+        case GeneratorSamples():
+            model = config.generators[settings.generator]
+            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
+            if model.autoencoder is not None:
+                inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
+            own = (family_module(model.family), *generator_family(model.family).code)
+            code = (*own, *_code_of_decoder(jobs, model))
+        case GaussianSamples():
+            inputs = _codes_of(jobs, settings.autoencoder)
+            code = family_code(config.autoencoders[settings.autoencoder])
+        case _:
+            inputs, code = {"train": jobs(dataset, settings.dataset)["train.zip"]}, ()
     values = {"samples": settings, "seed": sample_seed(jobs, settings)}
     numerical = GenerationJob.model_validate(values).numerical()
     del numerical["samples"]["count"]
@@ -151,30 +171,6 @@ def files(jobs: Jobs, name: str) -> Job:
         {"kind": settings.kind, "source": facts.get("sha256", facts)} | size,
         ranges=spans(settings.count, settings.shard),
     )
-
-
-def _sample_inputs(jobs: Jobs, settings: Samples) -> tuple[Inputs, tuple[str, ...]]:
-    """The inputs of a sample set, and the modules of its models' families."""
-    config = jobs.config
-    match settings:
-        case DiffusionSamples():
-            name = config.diffusions[settings.diffusion].autoencoder
-            inputs: Inputs = {
-                "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
-                "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"],
-            }
-            return inputs, family_code(config.autoencoders[name])
-        case GeneratorSamples():
-            model = config.generators[settings.generator]
-            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
-            if model.autoencoder is not None:
-                inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
-            own = (family_module(model.family), *generator_family(model.family).code)
-            return inputs, (*own, *_code_of_decoder(jobs, model))
-        case GaussianSamples():
-            return _codes_of(jobs, settings.autoencoder), family_code(config.autoencoders[settings.autoencoder])
-        case _:
-            return {"train": jobs(dataset, settings.dataset)["train.zip"]}, ()
 
 
 def model_of(jobs: Jobs, name: str) -> str | None:

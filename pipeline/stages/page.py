@@ -88,7 +88,33 @@ def page(jobs: Jobs) -> Job:
     order = list(all_stages())
     behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
     chosen = shown_samples(jobs)
-    shown = _results(jobs, chosen, behind)
+    shown: Data = []
+    for name, job in jobs(tables).items():
+        shown += [(f"table:{name}", job["table.json"]), (f"latex:{name}", job["table.tex"])]
+    shown += [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
+    if compared := compared_models(jobs):
+        compared_pairs = pairs(jobs, compared)
+        shown += compared_pairs
+        made = [(name.partition(":")[2], file.job) for name, file in compared_pairs if name != "validation"]
+        shown += [(f"per_image:{name}", job["per_image.csv"]) for name, job in made]
+    if chosen is not None:
+        sample_set, wanted = jobs(samples, chosen), jobs.config.samples[chosen]
+        shown += [("samples", sample_set[file]) for file in sample_set.files[: -(-SAMPLES // wanted.shard)]]
+        if "fig09" in jobs(figures):
+            nearest, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(wanted))
+            shown += [("neighbours", nearest["neighbours.csv"]), ("neighbours_summary", nearest["summary.json"])]
+            shown.append(("train", data["train.zip"]))
+    # One history for each training of the first training seed, under the first of its names.
+    planned, histories = {job.key for job in behind}, dict[tuple[str, str], tuple[str, Output]]()
+    for kind, name, job in jobs(trainings):
+        if job.key in planned and job.jobs is jobs:
+            histories.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
+    shown += histories.values()
+    for job in behind:
+        if job.stage is PREPARE_DATASET:
+            shown.append((f"manifest:{job.settings['name']}", job["manifest.json"]))
+    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
+    shown += [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
     settings: dict[str, Any] = {
         "run": jobs.config.run,
         "config": numerical_keys(jobs),
@@ -112,37 +138,6 @@ def page(jobs: Jobs) -> Job:
         names=tuple(name for name, _ in shown),
         label=jobs.config.run,
     )
-
-
-def _results(jobs: Jobs, chosen: str | None, behind: list[Job]) -> Data:
-    """The results that the page shows: tables, figures, images, histories, manifests and summaries."""
-    shown: Data = []
-    for name, job in jobs(tables).items():
-        shown += [(f"table:{name}", job["table.json"]), (f"latex:{name}", job["table.tex"])]
-    shown += [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
-    if compared := compared_models(jobs):
-        compared_pairs = pairs(jobs, compared)
-        shown += compared_pairs
-        made = [(name.partition(":")[2], file.job) for name, file in compared_pairs if name != "validation"]
-        shown += [(f"per_image:{name}", job["per_image.csv"]) for name, job in made]
-    if chosen is not None:
-        sample_set, settings = jobs(samples, chosen), jobs.config.samples[chosen]
-        shown += [("samples", sample_set[file]) for file in sample_set.files[: -(-SAMPLES // settings.shard)]]
-        if "fig09" in jobs(figures):
-            nearest, data = jobs(neighbours, chosen), jobs(dataset, jobs.config.dataset_of(settings))
-            shown += [("neighbours", nearest["neighbours.csv"]), ("neighbours_summary", nearest["summary.json"])]
-            shown.append(("train", data["train.zip"]))
-    # One history for each training of the first training seed, under the first of its names.
-    planned, histories = {job.key for job in behind}, dict[tuple[str, str], tuple[str, Output]]()
-    for kind, name, job in jobs(trainings):
-        if job.key in planned and job.jobs is jobs:
-            histories.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
-    shown += histories.values()
-    for job in behind:
-        if job.stage is PREPARE_DATASET:
-            shown.append((f"manifest:{job.settings['name']}", job["manifest.json"]))
-    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
-    return shown + [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
 
 
 def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:

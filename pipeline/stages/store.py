@@ -19,19 +19,13 @@ class Store:
         A folder that DVC tracks counts also before it is pulled. Two jobs with one digest have the name of the first.
         """
         if folder not in self._names:
-            self._names[folder] = self._read_names(folder)
+            names, place = self._names.setdefault(folder, {}), self.root / folder
+            for found in sorted({entry.removesuffix(".dvc") for entry in listing(place)}):
+                # Of two with the same digest, the one with more files.
+                known = names.setdefault(found.rsplit("-", 1)[-1], found)
+                if len(listing(place / known)) < len(listing(place / found)):
+                    names[found.rsplit("-", 1)[-1]] = found
         return self._names[folder].setdefault(digest, f"{label}-{digest}")
-
-    def _read_names(self, folder: str) -> dict[str, str]:
-        """Digest -> folder name; of two with the same digest, the one with more files."""
-        names: dict[str, str] = {}
-        place = self.root / folder
-        for name in sorted({entry.removesuffix(".dvc") for entry in listing(place)}):
-            digest = name.rsplit("-", 1)[-1]
-            known = names.get(digest)
-            if known is None or len(listing(place / known)) < len(listing(place / name)):
-                names[digest] = name
-        return names
 
     def files(self, folder: Path) -> frozenset[str]:
         """The names of the files in a folder; none if it is missing."""

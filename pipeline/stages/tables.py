@@ -147,7 +147,12 @@ def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
 
 def table(jobs: Jobs, name: str) -> Job:
     """The job that makes a table from the summaries of its rows."""
-    found, notes = (_of_samples if TABLES[name].of_samples else _of_models)(jobs, name)
+    if TABLES[name].of_samples:
+        wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
+        networks = jobs.config.evaluation.networks
+        found, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
+    else:
+        found, notes = _of_models(jobs, name)
     # A summary that no training seed changes comes once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
@@ -165,20 +170,15 @@ def table(jobs: Jobs, name: str) -> Job:
     # Code and folders in the provenance are for people; the digest has those of the inputs, or of results accepted.
     numerical = TableJob.model_validate(settings).numerical()
     del numerical["provenance"]["code"], numerical["provenance"]["weights"]
-    facts = {"published": file_digest("*.csv"), "entry": _entry_digest(name)}
+    # The entry without its caption: code digests exclude the modules of settings.
+    entry = repr((replace(TABLES[name], caption=""), [HEADINGS[key] for key in TABLES[name].identity]))
+    facts = {"published": file_digest("*.csv"), "entry": hashlib.sha256(entry.encode()).hexdigest()}
     return jobs.job(MAKE_TABLE, f"tables.{name}", settings, numerical, inputs=inputs, facts=facts, names=names)
 
 
 def file_digest(pattern: str) -> str:
     """The digest of published files."""
     text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(PUBLISHED.glob(pattern)))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _entry_digest(name: str) -> str:
-    """The digest of a table's entry without its caption: code digests exclude the modules of settings."""
-    entry = TABLES[name]
-    text = repr((replace(entry, caption=""), [HEADINGS[key] for key in entry.identity]))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -230,12 +230,6 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     return found, notes
 
 
-def _of_samples(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
-    """Summaries of rows that are sample sets, and notes on missing metrics."""
-    wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
-    return _scores(jobs, jobs.config.evaluation.networks, {row: row for row in wanted.rows}, wanted.count)
-
-
 def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
 ) -> tuple[list[Summary], list[str]]:
@@ -243,12 +237,14 @@ def _scores(
     found: list[Summary] = []
     notes: dict[str, str] = {}
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
-        if not usable(of_seed, network, list(sets.values()), count):
+        scores = [
+            Summary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
+            for (row, name), space in product(sets.items(), spaces(jobs, network))
+        ]
+        if usable(of_seed, network, [score.job for score in scores]):
+            found += scores
+        else:
             notes[network] = missing(network)
-            continue
-        for (row, name), space in product(sets.items(), spaces(jobs, network)):
-            scored = of_seed(evaluation, name, space, count or jobs.config.samples[name].count)
-            found.append(Summary(row, scored, seed=seed))
     return found, list(notes.values())
 
 

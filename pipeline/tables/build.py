@@ -14,7 +14,7 @@ from pipeline.settings.quantities import Quantity
 from pipeline.settings.tables import TABLES, Table
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
-from pipeline.tables.pairing import AS_PUBLISHED, Cell, Line, Row, image_counts, pair, printed_decimals, read_published
+from pipeline.tables.pairing import AS_PUBLISHED, Cell, Line, image_counts, pair, printed_decimals, read_published
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
@@ -94,18 +94,13 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
         for quantity in entry.quantities
         if quantity.kind not in ("complexity", "training")
     }
-    lines = pair(published, gathered.rows, gathered.counted, entry)
-    decimals = {quantity.key: _decimals(published, quantity) for quantity in entry.quantities}
-    return BuiltTable(job, entry, lines, decimals, protocols)
-
-
-def _decimals(published: list[Row], quantity: Quantity) -> tuple[int, int]:
-    """As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none."""
-    rows = published if quantity.is_published else []
-    printed = printed_decimals(row.get(quantity.key, "") for row in rows)
-    spread = printed_decimals(row.get(f"{quantity.key}_pm", "") for row in rows)
-    decimals = quantity.decimals if printed is None else printed
-    return decimals, decimals if spread is None else spread
+    decimals = {}
+    for quantity in entry.quantities:
+        # As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none.
+        rows = published if quantity.is_published else []
+        printed = printed_decimals((row.get(quantity.key, "") for row in rows), quantity.decimals)
+        decimals[quantity.key] = printed, printed_decimals((row.get(f"{quantity.key}_pm", "") for row in rows), printed)
+    return BuiltTable(job, entry, pair(published, gathered.rows, gathered.counted, entry), decimals, protocols)
 
 
 def published_column(key: str) -> str:
@@ -196,28 +191,28 @@ def protocol_words(line: Line, entry: Table) -> str:
 def missing_notes(line: Line, table: BuiltTable) -> list[str]:
     """The job's notes on the line's missing quantities, and a note on those that no note of the job explains."""
     missing = [quantity for quantity in table.entry.quantities if line.cells[quantity.key].is_missing]
-    notes = [note for quantity in missing for note in table.job.missing if _explains(note, quantity)]
+    notes = [note for quantity in missing for note in _explanations(quantity, table)]
     return list(dict.fromkeys([*notes, *unexplained(line, table)]))
 
 
 def unexplained(line: Line, table: BuiltTable) -> dict[str, list[str]]:
     """A note for each network whose missing quantities no note of the job explains, with their names."""
-    names: dict[str | None, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for quantity in table.entry.quantities:
-        explained = any(_explains(note, quantity) for note in table.job.missing)
-        if line.cells[quantity.key].is_missing and not explained:
-            names.setdefault(quantity.network, []).append(quantity.name)
-    made = {network: f"made with the network {network}" if network else "that has it" for network in names}
-    return {
-        f"{', '.join(of_network)}: missing: no summary {made[network]} was given": of_network
-        for network, of_network in names.items()
-    }
+        if line.cells[quantity.key].is_missing and not _explanations(quantity, table):
+            made = f"made with the network {quantity.network}" if quantity.network else "that has it"
+            names.setdefault(made, []).append(quantity.name)
+    return {f"{', '.join(found)}: missing: no summary {made} was given": found for made, found in names.items()}
 
 
-def _explains(note: str, quantity: Quantity) -> bool:
-    names = [name.strip().lower() for name in note.partition(":")[0].split(",")]
-    network_named = quantity.network is not None and f"network {quantity.network} " in note
-    return quantity.name.lower() in names or network_named
+def _explanations(quantity: Quantity, table: BuiltTable) -> list[str]:
+    """The job's notes that name a quantity or its network."""
+    return [
+        note
+        for note in table.job.missing
+        if quantity.name.lower() in [name.strip().lower() for name in note.partition(":")[0].split(",")]
+        or (quantity.network is not None and f"network {quantity.network} " in note)
+    ]
 
 
 def _provenance(measurement: Measurement, job: TableJob) -> dict[str, Any]:

@@ -181,7 +181,15 @@ def _read_table(path: Path) -> list[Cells]:
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
     """One row of the csv."""
     sides = [rows[name] for name in (comparison.ours, comparison.other) if name is not None]
-    published, measured = _from_published(comparison, sides, tables), _from_measured(comparison, sides, tables)
+    numbers = (_numbers(_published_rows(side, tables), comparison, side, is_measured=False) for side in sides)
+    published = _outcome(comparison, [next(of_side, None) for of_side in numbers])  # of the first row that has one
+    measured = _from_measured(comparison, sides, tables)
+    on_other_features = None
+    key, *further = comparison.quantities
+    if measured is None and not further and (other := ON_OTHER_FEATURES.get(key)):
+        outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
+        quantity = _quantity(sides[0].table, other)
+        on_other_features = f"{quantity.name}: {outcome.text}" if outcome and quantity else None
     return {
         "says": comparison.says,
         "quantities": " + ".join(comparison.quantities),
@@ -191,7 +199,7 @@ def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -
         **_columns("published", published, NOT_PUBLISHED),
         **_columns("measured", measured, NOT_MEASURED),
         "measured_on": measured.ours.row.get("dataset") if measured else None,
-        "on_other_features": None if measured else _on_other_features(comparison, sides, tables),
+        "on_other_features": on_other_features,
     }
 
 
@@ -203,21 +211,6 @@ def _columns(source: str, outcome: Outcome | None, absent: str) -> dict[str, Any
         values = (ours.value, other and other.value, ours.name, other and other.name)
         values += (outcome.number, outcome.text, outcome.verdict)
     return {f"{key}_{source}": value for key, value in zip(keys, values, strict=True)}
-
-
-def _from_published(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
-    """The outcome from the published numbers alone."""
-    numbers: list[Number | None] = []
-    for side in sides:
-        for cells in _published_rows(side, tables):
-            printed = [cells.get(published_column(key), "") for key in comparison.quantities]
-            if printed[0]:
-                value = sum(float(text) for text in printed if text)
-                numbers.append(Number(value, rounded(value, printed_decimals(printed) or 0), cells))
-                break
-        else:
-            numbers.append(None)
-    return _outcome(comparison, numbers)
 
 
 def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
@@ -262,26 +255,19 @@ def _quantity(table: str, key: str) -> Quantity | None:
     return next((one for one in quantities if one.key == key), None)
 
 
-def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow) -> Iterator[Number]:
-    """The measured number of each row that has one."""
+def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measured: bool = True) -> Iterator[Number]:
+    """The measured or the published number of each row that has one."""
+    columns = list(map(published_column, comparison.quantities))
     quantities = [_quantity(row.table, key) for key in comparison.quantities]
+    if is_measured:
+        columns = [measured_column(one, next(iter(one.measured))) if one else "" for one in quantities]
     for cells in rows:
-        texts = [cells.get(measured_column(one, next(iter(one.measured))), "") if one else "" for one in quantities]
-        first = quantities[0]
-        if texts[0] and first is not None:
-            value = sum(float(text) for text in texts if text)
-            yield Number(value, rounded(value, first.decimals, first.significant), cells)
-
-
-def _on_other_features(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> str | None:
-    """The comparison on other features under that metric's name, for a run that has it."""
-    (key, *rest) = comparison.quantities
-    if rest or key not in ON_OTHER_FEATURES:
-        return None
-    other = ON_OTHER_FEATURES[key]
-    outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
-    quantity = _quantity(sides[0].table, other)
-    return f"{quantity.name}: {outcome.text}" if outcome and quantity else None
+        texts = [cells.get(column, "") for column in columns]
+        if texts[0]:
+            value, digits = sum(float(text) for text in texts if text), (printed_decimals(texts), 0)
+            if is_measured and (first := quantities[0]) is not None:
+                digits = first.decimals, first.significant
+            yield Number(value, rounded(value, *digits), cells)
 
 
 def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome | None:
@@ -289,51 +275,35 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     ours, other = (*sides, None)[:2]
     if ours is None or (other is None and comparison.other is not None):
         return None
-    against = "" if other is None else f"{ours.text} against {other.text}"
     second, asserted = other.value if other else 0.0, comparison.asserted or 0.0
-    number, text, margin = _relation(comparison.relation, ours.value, second, asserted)
-    strict = comparison.relation in ("lower", "higher")
-    holds = margin > 0 if strict else margin >= -comparison.tolerance - SLACK
+    # The recomputed number, its text unless it is one of the two sides, and the margin by which the claim holds.
+    number, text = ours.value - second, ""
+    match comparison.relation:
+        case "lower_by_percent" | "higher_by_percent" | "costs_percent_more" as relation:
+            number = 100 * (second - ours.value if relation == "lower_by_percent" else number) / second
+            text = f"{rounded(number, 1)}%"
+            margin = asserted - number if relation == "costs_percent_more" else number - asserted
+        case "costs_more":
+            text, margin = rounded(number, 1, 3), asserted - number
+        case "lower":
+            margin = second - ours.value
+        case "higher":
+            margin = number
+        case "alike":
+            margin = asserted - abs(number)
+        case "at_most":
+            margin = asserted - number
+        case "is":
+            margin = -abs(number - asserted)
+    holds = margin > 0 if comparison.relation in WITHOUT_ASSERTED else margin >= -comparison.tolerance - SLACK
+    against = f"{ours.text} against {other.text}" if other else ""
     words = f"{text} ({against})" if text else against or ours.text
     return Outcome(words, number, HOLDS if holds else FAILS, ours, other)
-
-
-def _relation(relation: str, ours: float, other: float, asserted: float) -> tuple[float, str, float]:
-    """The recomputed number, its text unless it is one of the two sides, and the margin by which the claim holds."""
-    more = ours - other
-    match relation:
-        case "lower_by_percent" | "higher_by_percent" | "costs_percent_more":
-            number = 100 * (other - ours if relation == "lower_by_percent" else more) / other
-            margin = asserted - number if relation == "costs_percent_more" else number - asserted
-            return number, f"{rounded(number, 1)}%", margin
-        case "costs_more":
-            return more, rounded(more, 1, 3), asserted - more
-        case "lower":
-            return more, "", other - ours
-        case "higher":
-            return more, "", more
-        case "alike":
-            return more, "", asserted - abs(more)
-        case "at_most":
-            return ours, "", asserted - ours
-        case _:
-            return ours, "", -abs(ours - asserted)
 
 
 def display_claims(table: ClaimsTable) -> DisplayTable:
     """The table as people read it: a line for each comparison, the sentences in the notes."""
     frame = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
-    return display_table(
-        "Claims of the paper's text",
-        {heading: [cell_text(cell) for cell in frame[column]] for heading, column in HEADINGS.items()},
-        _notes(table),
-        [None] * len(frame),
-        look="Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run.",
-        alignment="l" * len(HEADINGS),
-    )
-
-
-def _notes(table: ClaimsTable) -> list[str]:
     notes = [
         "Each number is recomputed from the published tables, and from what this run measured or counted: from the row"
         " that is the paper's own experiment, else from the run's first row of the same method (Tables 7 and 8: with"
@@ -342,7 +312,7 @@ def _notes(table: ClaimsTable) -> list[str]:
         "An advantage holds where it is at least the asserted one, a cost where it is at most that, each within the"
         " tolerance that the csv has; the csv has both rows and both numbers too.",
     ]
-    if (table.frame["verdict_measured"] == NOT_MEASURED).any():
+    if (frame["verdict_measured"] == NOT_MEASURED).any():
         notes.append(
             "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
             " is another one: it is shown under its own name and decides nothing."
@@ -350,4 +320,11 @@ def _notes(table: ClaimsTable) -> list[str]:
     for index, (section, sentence) in enumerate(table.sentences, start=1):
         where = f"section {section}" if section[0].isdigit() else section
         notes.append(f"Claim {index} ({where}): “{sentence}”")
-    return notes
+    return display_table(
+        "Claims of the paper's text",
+        {heading: [cell_text(cell) for cell in frame[column]] for heading, column in HEADINGS.items()},
+        notes,
+        [None] * len(frame),
+        look="Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run.",
+        alignment="l" * len(HEADINGS),
+    )

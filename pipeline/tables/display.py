@@ -63,29 +63,28 @@ def display(table: BuiltTable) -> DisplayTable:
 def _quantity(table: BuiltTable, quantity: Quantity) -> dict[Heading, list[DisplayCell]]:
     """The columns of one quantity."""
     cells = [line.cells[quantity.key] for line in table.lines]
+    decimals, _ = table.decimals[quantity.key]
     columns = {}
     if quantity.is_published:
-        columns[quantity.label, "published"] = [_published(cell) for cell in cells]
+        columns[quantity.label, "published"] = [
+            DisplayCell(
+                cell.published, float(cell.published), f"± {cell.published_two_std}" if cell.published_two_std else ""
+            )
+            if cell.published is not None
+            else DisplayCell()
+            for cell in cells
+        ]
     if any(source(line) != PUBLISHED for line in table.lines):
         for variant in quantity.measured:
             heading = f"measured ({variant})" if variant else "measured"
             columns[quantity.label, heading] = [_measured(cell, table, quantity, variant) for cell in cells]
-    if any(cell.difference is not None for cell in cells):
-        decimals, _ = table.decimals[quantity.key]
+    differences = [cell.difference for cell in cells]
+    if any(difference is not None for difference in differences):
         columns[quantity.label, "difference"] = [
-            DisplayCell()
-            if cell.difference is None
-            else DisplayCell(rounded(cell.difference, decimals), cell.difference)
-            for cell in cells
+            DisplayCell() if difference is None else DisplayCell(rounded(difference, decimals), difference)
+            for difference in differences
         ]
     return columns
-
-
-def _published(cell: Cell) -> DisplayCell:
-    if cell.published is None:
-        return DisplayCell()
-    spread = f"± {cell.published_two_std}" if cell.published_two_std else ""
-    return DisplayCell(cell.published, float(cell.published), spread)
 
 
 def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -> DisplayCell:

@@ -45,52 +45,31 @@ def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
 
 def footnotes(table: BuiltTable) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, missing metrics, origins."""
-    shown = {quantity.kind for quantity in table.entry.quantities if is_shown(table, quantity)}
-    kinds = [kind for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
-    return [
-        *_published(table),
-        *_plus_minus(table),
-        *_intervals(table),
-        *_changed(table),
-        *(OF_KINDS[kind] for kind in kinds),
-        *[OF_BITS] * any(quantity is CODE_BITS and is_shown(table, quantity) for quantity in table.entry.quantities),
-        *_protocols(table),
-        *_versions(table),
-        *_missing(table),
-        *_row_notes(table),
-        *_provenance(table),
-    ]
+    quantities = [quantity for quantity in table.entry.quantities if is_shown(table, quantity)]
+    notes = ["The paper has no such table: every number is this run's."]
+    if table.entry.in_paper:
+        rule = "only where dataset, code size and protocol match a published row"
+        differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
+        notes = [
+            "published: the paper's numbers, as published, with its decimals. measured: this run's.",
+            f"difference: measured − published, {rule}."
+            if differs
+            else f"No difference is shown: it is taken {rule}, and no measured row does.",
+        ]
 
-
-def _published(table: BuiltTable) -> list[str]:
-    """What published numbers and differences are, in a table of the paper."""
-    if not table.entry.in_paper:
-        return ["The paper has no such table: every number is this run's."]
-    rule = "only where dataset, code size and protocol match a published row"
-    differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
-    return [
-        "published: the paper's numbers, as published, with its decimals. measured: this run's.",
-        f"difference: measured − published, {rule}."
-        if differs
-        else f"No difference is shown: it is taken {rule}, and no measured row does.",
-    ]
-
-
-def _plus_minus(table: BuiltTable) -> list[str]:
-    over_images = "two standard deviations over the images"
-    of_images = "reconstruction" in table.entry.kinds
+    # ±: over training seeds, else over the images of a reconstruction.
+    over_images, of_images = "two standard deviations over the images", "reconstruction" in table.entry.kinds
+    seeds = ", ".join(map(str, table.job.training_seeds))
     if table.seeded:
-        seeds = ", ".join(map(str, table.job.training_seeds))
         published = f" Behind a published number it is {over_images}." if of_images else ""
-        return [
+        notes.append(
             f"measured ± is the standard deviation over the training seeds {seeds}, behind their mean; the csv says how"
             f" many seeds each mean is of.{published}"
-        ]
-    return [f"± is {over_images}; the csv has the standard deviation too."] * of_images
+        )
+    elif of_images:
+        notes.append(f"± is {over_images}; the csv has the standard deviation too.")
 
-
-def _intervals(table: BuiltTable) -> list[str]:
-    """How the intervals shown were computed, in the words of the protocols."""
+    # How the intervals shown were computed, in the words of the protocols.
     words = [
         f"{key.removesuffix(INTERVAL).replace('_', ' ')} {protocol[key]}"
         for quantity in table.entry.quantities
@@ -100,69 +79,61 @@ def _intervals(table: BuiltTable) -> list[str]:
         for key in protocol
         if key.endswith(INTERVAL)
     ]
-    return [f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}."] * bool(words)
+    if words:
+        notes.append(f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}.")
 
-
-def _changed(table: BuiltTable) -> list[str]:
-    """What the column `Changed` compares with, where no row is marked as the first."""
+    # What the column `Changed` compares with, where no row is marked as the first.
     changed = {identity(line, table).get("variant") for line in table.lines} - {None}
-    words = "Changed: by the keys of the config, what a row has otherwise than the first of its name."
-    return [words] * (bool(changed) and FIRST_ROW not in changed)
+    if changed and FIRST_ROW not in changed:
+        notes.append("Changed: by the keys of the config, what a row has otherwise than the first of its name.")
+    shown = {quantity.kind for quantity in quantities}
+    notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
+    if any(quantity is CODE_BITS for quantity in quantities):
+        notes.append(OF_BITS)
+    notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]
+
+    # Missing metrics that no note of the job explains, and the notes of the rows, each with its row.
+    names = {quantity.name for quantity in quantities}
+    notes += dict.fromkeys(
+        note for line in table.lines for note, of in unexplained(line, table).items() if names & set(of)
+    )
+    for line in table.lines:
+        row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
+        notes += [f"{source(line)} row {row}: {note}." for note in line.notes]
+
+    # One line on the origins of the whole table; the csv has them row by row.
+    if (made := table.job.provenance) is not None:
+        data = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(made.data.items()))
+        code = ", ".join(f"{stage} {digest[:8]}" for stage, digest in sorted(made.code.items()))
+        origins = {f"root seed {made.seed}, training seeds {seeds}": made.seed is not None}
+        origins |= {f"data {data}": bool(data), f"code {code}": bool(code)}
+        parts = "; ".join(words for words, known in origins.items() if known)
+        notes.append(
+            f"Provenance: {parts or 'published numbers alone'}. The csv's column `provenance` has each row's"
+            " folders in results/store; `bright provenance FOLDER` tells what a folder was made from."
+        )
+    return notes
 
 
 def _protocols(table: BuiltTable) -> list[str]:
-    """One line per dataset and protocol, naming the columns that share it."""
+    """A line per dataset and protocol with the columns that share it; a line per library of several versions."""
     columns: dict[tuple[str, str], list[str]] = {}
     for quantity in table.entry.quantities:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
             if protocol:
                 columns.setdefault((dataset, protocol_text(protocol)), []).append(quantity.name)
-    return [f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()]
-
-
-def _versions(table: BuiltTable) -> list[str]:
-    """The rows by version of a library, where the table has several versions of it."""
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[str, dict[str, None]]] = {}
     for measurement in (line.measurement for line in table.lines if line.measurement is not None):
         for value in measurement.values.values():
             for library, version in value.protocol.get("versions", {}).items():
-                rows = found.setdefault(library, {}).setdefault(str(version), [])
-                rows += [measurement.name] if measurement.name not in rows else []
+                found.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
     return [
-        f"Measured with several versions of {library}: "
-        + "; ".join(f"{version} ({', '.join(rows)})" for version, rows in sorted(versions.items()))
-        + "."
-        for library, versions in sorted(found.items())
-        if len(versions) > 1
-    ]
-
-
-def _missing(table: BuiltTable) -> list[str]:
-    """The job's notes on missing metrics, and notes on those that it does not explain."""
-    shown = {quantity.name for quantity in table.entry.quantities if is_shown(table, quantity)}
-    ours = [note for line in table.lines for note, names in unexplained(line, table).items() if shown & set(names)]
-    return [f"missing: {note}" for note in dict.fromkeys(table.job.missing)] + list(dict.fromkeys(ours))
-
-
-def _row_notes(table: BuiltTable) -> list[str]:
-    """The notes of the rows, each with its row."""
-    notes = []
-    for line in table.lines:
-        row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
-        notes += [f"{source(line)} row {row}: {note}." for note in line.notes]
-    return notes
-
-
-def _provenance(table: BuiltTable) -> list[str]:
-    """One line for the whole table; the csv has it row by row."""
-    made = table.job.provenance
-    if made is None:
-        return []
-    data = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(made.data.items()))
-    code = ", ".join(f"{stage} {digest[:8]}" for stage, digest in sorted(made.code.items()))
-    seeds = f"root seed {made.seed}, training seeds {', '.join(map(str, table.job.training_seeds))}"
-    parts = [seeds] * (made.seed is not None) + [f"data {data}"] * bool(data) + [f"code {code}"] * bool(code)
-    return [
-        f"Provenance: {'; '.join(parts) or 'published numbers alone'}. The csv's column `provenance` has each row's"
-        " folders in results/store; `bright provenance FOLDER` tells what a folder was made from."
+        *(f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()),
+        *(
+            f"Measured with several versions of {library}: "
+            + "; ".join(f"{version} ({', '.join(rows)})" for version, rows in sorted(versions.items()))
+            + "."
+            for library, versions in sorted(found.items())
+            if len(versions) > 1
+        ),
     ]

@@ -179,7 +179,7 @@ def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
 
 
 def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
-    """The mean of a row's measurements with each training seed; a single one is unchanged."""
+    """Means and standard deviations of a row's measurements over training seeds; a single one is unchanged."""
     if len(seeds) == 1:
         return seeds[0]
     joined = Measurement(row, seeds[0].label)
@@ -188,21 +188,16 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
         for kind, files in measurement.files.items():
             joined.files.setdefault(kind, []).extend(files)
     for key in dict.fromkeys(key for measurement in seeds for key in measurement.values):
-        joined.values[key] = _mean([measurement.values[key] for measurement in seeds if key in measurement.values])
+        values = [measurement.values[key] for measurement in seeds if key in measurement.values]
+        joined.values[key] = values[0]
+        if len(values) > 1:
+            numbers = [value.number for value in values]
+            deviations = [value.std for value in values if value.std is not None]
+            mean = {"number": fmean(numbers), "seed_std": stdev(numbers), "seeds": len(values)}  # N - 1 degrees
+            # The deviation over images is pooled; an interval belongs to the number of one seed, not to the mean.
+            mean |= {"std": sqrt(fmean(std**2 for std in deviations)) if deviations else None, "interval": None}
+            joined.values[key] = values[0].model_copy(update=mean)
     return joined
-
-
-def _mean(values: list[MeasuredValue]) -> MeasuredValue:
-    """Mean and standard deviation (N - 1 in the denominator) over seeds; the deviation over images is pooled.
-
-    The mean has no interval: an interval belongs to the number of one seed.
-    """
-    if len(values) == 1:
-        return values[0]
-    numbers, deviations = [value.number for value in values], [value.std for value in values if value.std is not None]
-    pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
-    mean = {"number": fmean(numbers), "std": pooled, "interval": None, "seed_std": stdev(numbers), "seeds": len(values)}
-    return values[0].model_copy(update=mean)
 
 
 def shared_protocols(gathered: Gathered, quantity: Quantity) -> dict[str, Protocol]:

@@ -6,7 +6,7 @@ FFHQ are the validation split; these fix nothing.
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -57,9 +57,9 @@ def read_published(folder: Path, name: str, table: Table) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def printed_decimals(printed: Iterable[str]) -> int | None:
-    """The most digits behind the point, 2 for 22.30; None where nothing is printed."""
-    return max((len(number.partition(".")[2]) for number in printed if number), default=None)
+def printed_decimals(printed: Iterable[str], default: int = 0) -> int:
+    """The most digits behind the point, 2 for 22.30; `default` where nothing is printed."""
+    return max((len(number.partition(".")[2]) for number in printed if number), default=default)
 
 
 def row_name(row: Row) -> str:
@@ -148,11 +148,25 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
     """The published rows in their order, each with the measurement that matches it, then the other measured rows."""
     placed: dict[int, Measurement] = {}
     own: dict[str, Line] = {}
+
+    def place_of(measurement: Measurement) -> int | None:
+        """The published row that a measurement matches: a free one, else a taken one, else None."""
+        matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, table)]
+        return min(matching, key=lambda index: index in placed, default=None)
+
     # The paper's adversarial loss goes first, so that a variant of it never takes the published row's place.
     for measurement in sorted(listed, key=lambda m: m.traits.get("adversarial") not in PAPER_LOSSES):
-        index = _matching(rows, placed, measurement, table)
+        index = place_of(measurement)
         if index is None:
-            own[measurement.name] = _line(None, measurement, None, table, _reasons(rows, measurement, table))
+            # Why a row on a published dataset has no difference: how it differs from the nearest published row.
+            found = [(row, mismatches(row, measurement, table)) for row in rows if measurement.kinds]
+            alike = [(row, differing) for row, differing in found if not IDENTITY_TRAITS & set(differing)]
+            reasons = []
+            if alike:
+                row, differing = min(alike, key=lambda pair: len(pair[1]))
+                words = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
+                reasons = [f"not compared with the published {row_name(row)}: {words}"]
+            own[measurement.name] = _line(None, measurement, None, table, reasons)
         elif index in placed:
             note = f"compared with the published {row_name(rows[index])}"
             own[measurement.name] = _line(None, measurement, rows[index], table, [note])
@@ -162,16 +176,10 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
     for measurement in [*listed, *counted]:
         if "complexity" in measurement.kinds:
             counts = measurement.counts()
-            if (index := _matching(rows, placed, counts, table)) is not None:
+            if (index := place_of(counts)) is not None:
                 placed.setdefault(index, counts)
     lines = [_line(row, placed.get(index), row, table, []) for index, row in enumerate(rows)]
     return lines + [own[measurement.name] for measurement in listed if measurement.name in own]
-
-
-def _matching(rows: list[Row], placed: dict[int, Measurement], measurement: Measurement, table: Table) -> int | None:
-    """The published row that a measurement matches: a free one, else a taken one, else None."""
-    matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, table)]
-    return min(matching, key=lambda index: index in placed, default=None)
 
 
 def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, str]:
@@ -199,17 +207,6 @@ def image_counts(measurement: Measurement, table: Table, kind: str) -> list[int]
     return sorted({protocol["count"] for protocol in protocols if "count" in protocol})
 
 
-def _reasons(rows: list[Row], measurement: Measurement, table: Table) -> list[str]:
-    """Why a row on a published dataset has no difference: how it differs from the nearest published row."""
-    found = [(row, mismatches(row, measurement, table)) for row in rows]
-    alike = [(row, differing) for row, differing in found if measurement.kinds and not IDENTITY_TRAITS & set(differing)]
-    if not alike:
-        return []
-    row, differing = min(alike, key=lambda pair: len(pair[1]))
-    reasons = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
-    return [f"not compared with the published {row_name(row)}: {reasons}"]
-
-
 def _line(
     published: Row | None, measurement: Measurement | None, compared: Row | None, table: Table, notes: list[str]
 ) -> Line:
@@ -221,49 +218,31 @@ def _line(
         notes = [*notes, f"published: {published['note']}"]
     cells = {}
     for quantity in table.quantities:
-        differing = list(_protocol_mismatches(compared, measurement, quantity, table))
-        cells[quantity.key] = _cell(published, measurement, None if differing else compared, quantity)
-        if differing:
-            notes = [*notes, f"{quantity.name}: no difference shown: {', '.join(differing)}"]
+        printed = (_printed(published, quantity), _printed(published, quantity, "_pm"))
+        if measurement is None:
+            cells[quantity.key] = Cell(*printed)
+            continue
+        found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
+        values = {variant: value for variant, value in found.items() if value is not None}
+        value, difference = measurement.values.get(quantity.compared), None
+        if compared is not None and value is not None and (number := _printed(compared, quantity)):
+            differing = [
+                f"{key} {actual} (published {wanted or 'unknown'})"
+                for key, wanted in fixed_protocol(compared, table, quantity).items()
+                if (actual := value.protocol.get(key, "unknown")) != wanted
+            ]
+            if differing:
+                notes = [*notes, f"{quantity.name}: no difference shown: {', '.join(differing)}"]
+            else:  # in decimal arithmetic, so that 0.11 - 0.12 is -0.01 and not -0.00999...
+                difference = float(Decimal(repr(value.number)) - Decimal(number))
+        # An absent value is missing if its kind was measured, or if all networks of a sample set are missing. Counts
+        # and measurements of codes come together; an absent one does not apply, such as hash tables of a VQGAN.
+        expected = quantity.kind in measurement.kinds or (quantity.kind == "generation" and not measurement.kinds)
+        is_missing = value is None and expected and quantity.kind not in ("complexity", "codes")
+        cells[quantity.key] = Cell(*printed, values, value, difference, is_missing)
     return Line(published, measurement, cells, notes)
-
-
-def _protocol_mismatches(
-    row: Row | None, measurement: Measurement | None, quantity: Quantity, table: Table
-) -> Iterator[str]:
-    """The entries of a value's protocol that exclude a difference from the number that the paper prints."""
-    value = measurement.values.get(quantity.compared) if measurement else None
-    if row is not None and value is not None and _printed(row, quantity):
-        for key, wanted in fixed_protocol(row, table, quantity).items():
-            if (actual := value.protocol.get(key, "unknown")) != wanted:
-                yield f"{key} {actual} (published {wanted or 'unknown'})"
-
-
-def _cell(published: Row | None, measurement: Measurement | None, compared: Row | None, quantity: Quantity) -> Cell:
-    """One quantity on a line; the difference is from the number of `compared`."""
-    printed = (_printed(published, quantity), _printed(published, quantity, "_pm"))
-    if measurement is None:
-        return Cell(*printed)
-    found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
-    values = {variant: value for variant, value in found.items() if value is not None}
-    value = measurement.values.get(quantity.compared)
-    difference = None
-    if value is not None and (number := _printed(compared, quantity)):
-        # In decimal arithmetic, so that 0.11 - 0.12 is -0.01 and not -0.00999...
-        difference = float(Decimal(repr(value.number)) - Decimal(number))
-    return Cell(*printed, values, value, difference, is_missing=value is None and _is_expected(measurement, quantity))
 
 
 def _printed(row: Row | None, quantity: Quantity, ending: str = "") -> str | None:
     """The number that the paper prints of a quantity in a row, or its ± with the ending `_pm`."""
     return (row.get(f"{quantity.key}{ending}") or None) if row is not None and quantity.is_published else None
-
-
-def _is_expected(measurement: Measurement, quantity: Quantity) -> bool:
-    """Whether an absent value is missing: its kind was measured, or all networks of a sample set are missing.
-
-    Counts and measurements of codes come together; an absent one does not apply, such as hash tables of a VQGAN.
-    """
-    if quantity.kind in ("complexity", "codes"):
-        return False
-    return quantity.kind in measurement.kinds or (quantity.kind == "generation" and not measurement.kinds)

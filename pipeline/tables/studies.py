@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.base.errors import InputError
 from pipeline.settings.study import Grid
-from pipeline.stages.studies import StudyJob, Trial
+from pipeline.stages.studies import StudyJob
 from pipeline.tables.display import rounded
 from pipeline.tables.display_table import DisplayCell, DisplayTable, display_table
 
@@ -35,7 +35,17 @@ def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> StudyTable:
     for trial in job.trials:
         if (found := measured.get(f"{trial.entry}.{trial.number}")) is None:
             raise InputError(f"study {job.name}: no metrics of {trial.entry}.{trial.number} were given")
-        lines.setdefault(trial.entry, []).append(_line(trial, pd.DataFrame(found)))
+        seeds = pd.DataFrame(found)
+        line = {
+            "autoencoder": trial.entry,
+            "best": False,
+            "trial": trial.number,
+            **{key: str(value) if isinstance(value, list) else value for key, value in trial.changes.items()},
+            **{str(name): float(value) for name, value in seeds.mean().items()},
+            "loss_std": float(seeds["loss"].std(ddof=1)) if len(seeds) > 1 else None,
+            "seeds": len(seeds),
+        }
+        lines.setdefault(trial.entry, []).append(line)
     ranked = [sorted(of_entry, key=lambda line: line["loss"]) for of_entry in lines.values()]
     for of_entry in ranked:
         of_entry[0]["best"] = True
@@ -52,19 +62,6 @@ def _measured(job: StudyJob, path: Path) -> dict[str, float]:
     perceptual = float(images[job.perceptual].mean()) if job.perceptual != "none" else 0.0
     loss = job.l2_weight * squared + job.perceptual_weight * perceptual
     return {"loss": loss} | {name: float(images[name][np.isfinite(images[name])].mean()) for name in METRICS}
-
-
-def _line(trial: Trial, seeds: pd.DataFrame) -> dict[str, Any]:
-    """One row of the csv: the mean over training seeds."""
-    return {
-        "autoencoder": trial.entry,
-        "best": False,
-        "trial": trial.number,
-        **{key: str(value) if isinstance(value, list) else value for key, value in trial.changes.items()},
-        **{str(name): float(value) for name, value in seeds.mean().items()},
-        "loss_std": float(seeds["loss"].std(ddof=1)) if len(seeds) > 1 else None,
-        "seeds": len(seeds),
-    }
 
 
 def display_study(table: StudyTable) -> DisplayTable:
@@ -86,24 +83,19 @@ def display_study(table: StudyTable) -> DisplayTable:
     for name, (heading, decimals) in METRICS.items():
         columns[heading, ""] = [DisplayCell(rounded(value, decimals), value) for value in frame[name]]
     words = 2 + len(searched)
+    per_entry = len(job.trials) // len({trial.entry for trial in job.trials})
+    seeds = int(frame["seeds"].iloc[0])
+    perceptual = f" + {job.perceptual_weight:g} {job.perceptual}" if job.perceptual != "none" else ""
+    of_seeds = "one training seed" if seeds == 1 else f"{seeds} training seeds (± standard deviation over them)"
     return display_table(
         f"Study {job.name}: the same search for each autoencoder",
         columns,
-        _notes(table),
+        [
+            f"Each autoencoder: {per_entry} trials of {job.images:,} training images with {of_seeds}, measured on"
+            f" {job.tuning:,} images kept from the training images. No validation image was seen.",
+            f"Loss: {job.l2_weight:g} L2{perceptual}, what all of them were trained for; the lowest is the best.",
+        ],
         [f"autoencoders.{name}" for name in frame["autoencoder"]],
         look=f"The best row of each autoencoder: the {', '.join(searched).replace('_', ' ')} with the lowest loss.",
         alignment="l" * words + "r" * (len(columns) - words),
     )
-
-
-def _notes(table: StudyTable) -> list[str]:
-    job = table.job
-    per_entry = len(job.trials) // len({trial.entry for trial in job.trials})
-    seeds = int(table.frame["seeds"].iloc[0])
-    perceptual = f" + {job.perceptual_weight:g} {job.perceptual}" if job.perceptual != "none" else ""
-    of_seeds = "one training seed" if seeds == 1 else f"{seeds} training seeds (± standard deviation over them)"
-    return [
-        f"Each autoencoder: {per_entry} trials of {job.images:,} training images with {of_seeds}, measured on"
-        f" {job.tuning:,} images kept from the training images. No validation image was seen.",
-        f"Loss: {job.l2_weight:g} L2{perceptual}, what all of them were trained for; the lowest is the best.",
-    ]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter
-from pipeline.figures.hits import statistics
+from pipeline.figures.codes import statistics
 from pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN, TITLE_HEIGHT, label_width
 from pipeline.make_figure import make_figure
 

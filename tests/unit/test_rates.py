@@ -9,8 +9,8 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
 from pipeline.base.errors import InputError
+from pipeline.figures.codes import rate_quality
 from pipeline.figures.inputs import parse_inputs
-from pipeline.figures.rates import rate_quality
 from pipeline.make_figure import make_figure
 from pipeline.stages.figures import FigureJob
 

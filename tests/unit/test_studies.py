@@ -11,8 +11,8 @@ import yaml
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config
+from pipeline.figures.curves import studies as draw
 from pipeline.figures.inputs import parse_inputs
-from pipeline.figures.studies import studies as draw
 from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
