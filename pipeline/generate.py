@@ -8,8 +8,9 @@ import typer
 
 from pipeline.base.command import needed, run_stage, stage
 from pipeline.base.errors import InputError
+from pipeline.base.progress import Progress
 from pipeline.base.seeds import seed_for
-from pipeline.data.archive import ArchiveWriter, ImageArchive
+from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from pipeline.families import generator_family
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
@@ -30,9 +31,9 @@ def generate_shard(
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
-    from pipeline.generation.copying import copy_files, copy_images
-
     if isinstance(job.samples, FilesSamples):
+        from pipeline.generation.copying import copy_files
+
         copy_files(job.samples, job.resolution, job.channels, images, first, last)
         return
     import torch
@@ -50,7 +51,13 @@ def generate_shard(
             if len(source) < last:
                 raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
-            copy_images(source, order.tolist(), images, first, last)
+            with (
+                ArchiveWriter(images, source.channels) as archive,
+                Progress("copy", last - first, "images") as progress,
+            ):
+                for index in range(first, last):
+                    archive.add(image_name(index), source.read(int(order[index])))
+                    progress.advance()
             return
         case DiffusionSamples():
             from pipeline.models.diffusion import load_diffusion

@@ -34,7 +34,7 @@ def import_weights(
             import_first_stage(model, read_tensors(checkpoint), checkpoint)
             save_autoencoder(weights, model, settings, shape[1], job.channels)
         elif kind == "generator":
-            from pipeline.foreign.diffusers_folders import import_unet_folder
+            from pipeline.foreign.unets import import_unet_folder
 
             model = make_generator(settings, shape)
             import_unet_folder(model.unet, checkpoint)

@@ -4,8 +4,8 @@ The features of a set are in one or several files, each with a range of its imag
 """
 
 import json
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from pipeline.data.archive import joined_digest
 from pipeline.data.arrays import arrays
 
 Features = NDArray[np.float32]
+
+_arrays = partial(arrays, where="features", made_by="`pipeline.extract_features`")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,3 @@ def _joined(paths: list[Path], name: str, count: int) -> Features:
         whole[filled : filled + len(rows)] = rows
         filled += len(rows)
     return whole
-
-
-def _arrays(path: Path) -> AbstractContextManager[Any]:
-    """The arrays of one file, read on access."""
-    return arrays(path, "features", "`pipeline.extract_features`")

@@ -4,8 +4,6 @@
 The interval needs 40 more distances: it uses torch's matrices, which run on several threads.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from scipy.special import stdtrit
@@ -54,10 +52,20 @@ def frechet_interval(generated: Features, reference: Features, distance: float) 
     groups = min(GROUPS, len(generated), len(reference))
     variance, bias = 0.0, 0.0
     with Progress("interval of the Fréchet distance", 2 * groups, "groups") as progress:
-        for left_out, kept in (sides, sides[::-1]):
-            distances = []
-            for distance_without in _without_each(left_out, kept, groups):
-                distances.append(distance_without)
+        for one, other in (sides, sides[::-1]):
+            # The distance without each group of `one`, from the sums of the whole set less those of the group.
+            distances, count = [], len(one.features)
+            scatter, squares = (count - 1) * _seen_covariance(one, other), (count - 1) * one.trace
+            order = torch.from_numpy(np.random.default_rng(GROUP_SEED).permutation(count))
+            for rows in order.tensor_split(groups):
+                group = one.features[rows] - one.mean
+                seen = group @ other.root.T
+                kept = count - len(rows)
+                shift = -group.sum(dim=0) / kept
+                seen_shift = other.root @ shift
+                without = scatter - seen.T @ seen - kept * torch.outer(seen_shift, seen_shift)
+                trace = (squares - (group**2).sum() - kept * (shift**2).sum()) / (kept - 1)
+                distances.append(_distance(one.mean + shift, trace, other, without / (kept - 1)))
                 progress.advance()
             variance += (groups - 1) * float(np.var(distances))
             bias += (groups - 1) * (float(np.mean(distances)) - whole)
@@ -97,19 +105,3 @@ def _distance(mean: Tensor, trace: Tensor, other: _Set, seen: Tensor) -> float:
     """To `other` from a set with this mean, trace of its covariance, and `_seen_covariance`."""
     roots = torch.linalg.eigvalsh(seen).clamp(min=0).sqrt().sum()
     return float(((mean - other.mean) ** 2).sum() + trace + other.trace - 2 * roots)
-
-
-def _without_each(one: _Set, other: _Set, groups: int) -> Iterator[float]:
-    """The distance without each group of `one`, from the sums of the whole set less those of the group."""
-    count = len(one.features)
-    scatter, squares = (count - 1) * _seen_covariance(one, other), (count - 1) * one.trace
-    order = torch.from_numpy(np.random.default_rng(GROUP_SEED).permutation(count))
-    for rows in order.tensor_split(groups):
-        group = one.features[rows] - one.mean
-        seen = group @ other.root.T
-        kept = count - len(rows)
-        shift = -group.sum(dim=0) / kept
-        seen_shift = other.root @ shift
-        without = scatter - seen.T @ seen - kept * torch.outer(seen_shift, seen_shift)
-        trace = (squares - (group**2).sum() - kept * (shift**2).sum()) / (kept - 1)
-        yield _distance(one.mean + shift, trace, other, without / (kept - 1))

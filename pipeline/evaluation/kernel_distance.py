@@ -41,7 +41,9 @@ def kernel_distance(generated: Features, reference: Features) -> Value:
     """KID of features (N, D) and (M, D), with its interval; of subsets also their standard deviation."""
     groups = _group_count(generated, reference, "kernel distance")
     if min(len(generated), len(reference)) < SUBSET_SIZE:
-        parts = [_all_pairs(generated, reference, groups)]
+        # The sums of the whole sets; two groups are held at a time.
+        sums, counts = _group_sums(generated, reference, groups, _kernel_sum, "kernel distance")
+        parts = [_Pairs(sums[0, 0], sums[1, 1], sums[0, 1], counts)]
         distance, std = parts[0].distance(), None
     else:
         parts = list(_subsets(generated, reference))
@@ -172,12 +174,6 @@ def _distance(made: Number, real: Number, both: Number, made_count: Number, real
     """From sums over pairs of different images and the numbers of images."""
     of_made, of_real = made / (made_count * (made_count - 1)), real / (real_count * (real_count - 1))
     return of_made + of_real - 2 * both / (made_count * real_count)
-
-
-def _all_pairs(generated: Features, reference: Features, groups: int) -> _Pairs:
-    """The sums of whole sets; two groups are held at a time."""
-    sums, counts = _group_sums(generated, reference, groups, _kernel_sum, "kernel distance")
-    return _Pairs(sums[0, 0], sums[1, 1], sums[0, 1], counts)
 
 
 def _subsets(generated: Features, reference: Features) -> Iterator[_Pairs]:

@@ -81,10 +81,8 @@ def nearest(
     found = []
     for first in range(0, count, part):
         indices = range(first, min(first + part, count))
-        blocks = [
-            embedding(to_rgb(queries.tensor(indices[i : i + micro_batch])).to(device))
-            for i in range(0, len(indices), micro_batch)
-        ]
+        batched = (indices[start : start + micro_batch] for start in range(0, len(indices), micro_batch))
+        blocks = [embedding(to_rgb(queries.tensor(some)).to(device)) for some in batched]
         found.append(_nearest_of(embedding, torch.cat(blocks), train, neighbours, micro_batch))
     return Neighbours(torch.cat([one.distances for one in found]), torch.cat([one.indices for one in found]))
 

@@ -14,6 +14,7 @@ float32; pairs that its rounding leaves undecided are computed again in float64.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -41,16 +42,15 @@ def precision_recall(generated: Features, reference: Features, protocol: str, ti
     tiles = sum(len(_parts(points, tile)) for points in sets)
     with Progress("precision and recall", tiles * (tiles + 1) // 2, "tiles of distances") as progress:
         made, real = (_balls(points, tile, progress) for points in sets)
-        for some in made.parts(tile):
-            for others in real.parts(tile):
-                squares = _squared_distances(some, others)
-                for one, other, one_squares in ((some, others, squares), (others, some, squares.T)):
-                    found = _inside(one, other, one_squares, NEIGHBOURHOOD, border, once=True)
-                    one.inside.logical_or_(found.any(dim=1))
-                in_wide = _inside(some, others, squares, WIDE_NEIGHBOURHOOD)
-                some.balls.add_(in_wide.sum(dim=1))
-                others.covered.logical_or_(in_wide.any(dim=0))
-                progress.advance()
+        for some, others in product(made.parts(tile), real.parts(tile)):
+            squares = _squared_distances(some, others)
+            for one, other, one_squares in ((some, others, squares), (others, some, squares.T)):
+                found = _inside(one, other, one_squares, NEIGHBOURHOOD, border, once=True)
+                one.inside.logical_or_(found.any(dim=1))
+            in_wide = _inside(some, others, squares, WIDE_NEIGHBOURHOOD)
+            some.balls.add_(in_wide.sum(dim=1))
+            others.covered.logical_or_(in_wide.any(dim=0))
+            progress.advance()
     share = torch.float32 if border else torch.float64  # torch-fidelity rounds its shares to 32 bits
     precision, recall = (one.inside.to(share).mean().item() for one in (made, real))
     densities = made.balls.double() / WIDE_NEIGHBOURHOOD
@@ -133,12 +133,8 @@ class _Balls:
         self.distances.copy_(kept.values)
         self.nearest.copy_(torch.cat([self.nearest, numbers[some.indices]], dim=1).gather(1, kept.indices))
 
-    def squared_radii(self, neighbour: int) -> Tensor:
-        """To the neighbour of this rank, float32. The nearest point is the point itself."""
-        return self.distances[:, neighbour]
-
     def exact_squared_radii(self, which: Tensor, neighbour: int) -> Tensor:
-        """The same in float64, of the balls `which` (K)."""
+        """To the neighbour of this rank in float64, of the balls `which` (K). The nearest point is the point itself."""
         nearest = self.nearest[which]
         own = which.repeat_interleave(nearest.shape[1])
         squares = _exact_squared_distances(self.points, own, self.set, nearest.flatten())
@@ -147,17 +143,11 @@ class _Balls:
 
 def _balls(points: Tensor, tile: int, progress: Progress) -> _Balls:
     """The balls around all points (N, D): each tile of distances serves its rows and, transposed, its columns."""
-    kept = (len(points), min(CANDIDATES, len(points)))
-    found = _Balls(
-        points,
-        points,
-        torch.linalg.vector_norm(points, dim=1).square(),
-        torch.full(kept, torch.inf),
-        torch.zeros(kept, dtype=torch.long),
-        torch.zeros(len(points), dtype=torch.bool),
-        torch.zeros(len(points), dtype=torch.long),
-        torch.zeros(len(points), dtype=torch.bool),
-    )
+    count, kept = len(points), (len(points), min(CANDIDATES, len(points)))
+    norms = torch.linalg.vector_norm(points, dim=1).square()
+    far, nobody = torch.full(kept, torch.inf), torch.zeros(kept, dtype=torch.long)
+    inside, balls, covered = (torch.zeros(count, dtype=dtype) for dtype in (torch.bool, torch.long, torch.bool))
+    found = _Balls(points, points, norms, far, nobody, inside, balls, covered)
     parts = list(zip(found.parts(tile), _parts(torch.arange(len(points)), tile), strict=True))
     for row, (some, numbers) in enumerate(parts):
         for column, (others, their_numbers) in enumerate(parts[row:], row):
@@ -178,7 +168,7 @@ def _inside(
     """
     size = some.squared_norms.max() + 3 * others.squared_norms  # of a distance and of a radius
     rounding = ROUNDING * some.points.shape[1] ** 0.5 * size
-    above = squares - others.squared_radii(neighbour)
+    above = squares - others.distances[:, neighbour]
     inside = above < -rounding
     undecided = above.abs_() <= rounding
     if once:

@@ -1,17 +1,26 @@
-"""LDM's UNet (`UNetModel` of latent-diffusion's openaimodel.py) into diffusers' UNet2DModel.
+"""UNets of LDM and of diffusers into UNet2DModel.
 
-Its keys count blocks through all levels: input_blocks.n is the first convolution (n = 0), then for each level its
-residual blocks (`.0`, with attention in `.1`) and a downsampling (`.0.op`); output_blocks.n has the level's upsampling
-(`.conv`) after its last block. Attention has one 1 x 1 convolution for queries, keys and values, whose outputs are
-ordered by head: the queries, keys and values of the first head, then of the second.
+LDM's UNet is `UNetModel` of latent-diffusion's openaimodel.py. Its keys count blocks through all levels: input_blocks.n
+is the first convolution (n = 0), then for each level its residual blocks (`.0`, with attention in `.1`) and a
+downsampling (`.0.op`); output_blocks.n has the level's upsampling (`.conv`) after its last block. Attention has one
+1 x 1 convolution for queries, keys and values, whose outputs are ordered by head: the queries, keys and values of the
+first head, then of the second.
+
+A folder saved by diffusers has a UNet2DModel, alone or under `unet/` of a pipeline, such as google/ddpm-church-256. Its
+config must equal the settings, key by key. Old files have other names for attention's layers.
 """
 
+import inspect
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
+from pipeline.foreign.files import read_tensors
 from pipeline.models.checkpoints import fill
 from pipeline.settings.diffusion import UNet
 
@@ -36,11 +45,24 @@ LAYERS = {  # inside a residual block or attention; `qkv` is split later
 }
 MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+DEPRECATED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+IRRELEVANT = ("dropout", "num_train_timesteps")  # keys that change no number: a test's or a trainer's
+
 
 def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor], path: Path) -> None:
     """Fill an untrained UNet2DModel with the EMA weights of an LDM's checkpoint, which LDM samples with."""
     own = ema_weights(tensors, path)
-    _check_kind(own, path)
+    # UNet2DModel lacks some parts of LDM's models of LSUN-Church and of text.
+    block = "input_blocks.1.0."
+    embedding, norm = own.get(f"{block}emb_layers.1.bias"), own.get(f"{block}out_layers.0.bias")
+    if embedding is not None and norm is not None and len(embedding) != len(norm):
+        raise InputError(
+            f"{path}: a UNet with use_scale_shift_norm, such as LDM's of LSUN-Church, can't be imported;"
+            " give a folder or zip of its samples instead"
+        )
+    if any(".transformer_blocks." in name for name in own):
+        raise InputError(f"{path}: a conditional UNet (with cross attention) can't be imported")
     found: dict[str, Tensor] = {}
     for name, tensor in own.items():
         new = unet_name(name, settings.blocks)
@@ -102,14 +124,33 @@ def _split_heads(name: str, tensor: Tensor, head_width: int | None) -> dict[str,
     }
 
 
-def _check_kind(tensors: dict[str, Tensor], path: Path) -> None:
-    """InputError for LDM's models of LSUN-Church and of text: UNet2DModel lacks some of their parts."""
-    block = "input_blocks.1.0."
-    embedding, norm = tensors.get(f"{block}emb_layers.1.bias"), tensors.get(f"{block}out_layers.0.bias")
-    if embedding is not None and norm is not None and len(embedding) != len(norm):
-        raise InputError(
-            f"{path}: a UNet with use_scale_shift_norm, such as LDM's of LSUN-Church, can't be imported;"
-            " give a folder or zip of its samples instead"
-        )
-    if any(".transformer_blocks." in name for name in tensors):
-        raise InputError(f"{path}: a conditional UNet (with cross attention) can't be imported")
+def import_unet_folder(model: UNet2DModel, folder: Path) -> None:
+    """Fill an untrained UNet2DModel with a folder's weights; InputError lists the keys of its config that differ."""
+    place = folder / "unet" if (folder / "unet" / "config.json").exists() else folder
+    _check_config(model, place / "config.json")
+    path = next((place / name for name in WEIGHTS if (place / name).exists()), None)
+    if path is None:
+        raise InputError(f"{place}: has none of {', '.join(WEIGHTS)}")
+    old = re.compile(rf"(?<=\.)({'|'.join(DEPRECATED)})(?=\.(weight|bias)$)")
+    tensors = {old.sub(lambda found: DEPRECATED[found[0]], name): t for name, t in read_tensors(path).items()}
+    fill(model, tensors, path)
+
+
+def _check_config(model: UNet2DModel, file: Path) -> None:
+    """Compare the folder's architecture with that of the settings."""
+    try:
+        given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{file}: not a readable config of diffusers ({' '.join(str(error).split())})") from None
+    if given.get("_class_name") != "UNet2DModel":
+        raise InputError(f"{file}: of {given.get('_class_name')}, where a UNet2DModel is needed")
+    parameters = inspect.signature(UNet2DModel.__init__).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
+    own, theirs = (json.loads(json.dumps(config)) for config in (dict(model.config), defaults | given))  # no tuples
+    different = [
+        f"{name} is {theirs[name]} there, {own.get(name)} by the settings"
+        for name in theirs
+        if name not in IRRELEVANT and not name.startswith("_") and theirs[name] != own.get(name)
+    ]
+    if different:
+        raise InputError(f"{file}: does not fit the settings: {'; '.join(different)}")

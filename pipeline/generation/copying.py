@@ -1,25 +1,16 @@
-"""Sample sets that are copied instead of drawn: training images, and images of other programs. Nothing is resized."""
+"""Sample sets of images of other programs, which are copied instead of drawn. Nothing is resized."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
-from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
+from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.data.decode import BadImage
 from pipeline.data.listing import printable
 from pipeline.data.sources import open_source, source_at
 from pipeline.settings.diffusion import FilesSamples
-
-
-def copy_images(source: ImageArchive, order: Sequence[int], path: Path, first: int, last: int) -> None:
-    """Write the images [first, last) of a sample set whose image i is the source's image order[i]."""
-    with ArchiveWriter(path, source.channels) as archive, Progress("copy", last - first, "images") as progress:
-        for index in range(first, last):
-            archive.add(image_name(index), source.read(order[index]))
-            progress.advance()
 
 
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
@@ -73,8 +73,7 @@ class Section(BaseModel):
         try:
             section = handler(values)
             for name in cls.model_fields:
-                for value in _flattened(getattr(section, name)):
-                    _check_value(name, value)
+                _check_value(name, getattr(section, name))
             return section
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
@@ -120,17 +119,11 @@ class Section(BaseModel):
         return extra if isinstance(extra, dict) else {}
 
 
-def _flattened(value: Any) -> Iterator[Any]:
-    """The values inside nested lists."""
+def _check_value(key: str, value: Any) -> None:
+    """Refuse integers beyond 64 bits, and NUL bytes, which paths cannot contain; also inside nested lists."""
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _flattened(item)
-    else:
-        yield value
-
-
-def _check_value(key: str, value: Any) -> None:
-    """Refuse integers beyond 64 bits, and NUL bytes, which paths cannot contain."""
+            _check_value(key, item)
     if isinstance(value, int) and abs(value) > LARGEST:
         raise ValueError(f"{key}: integers lie between -2^63 and 2^63; this one has {value.bit_length()} bits")
     if isinstance(value, str | Path) and "\0" in str(value):

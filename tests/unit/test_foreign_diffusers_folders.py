@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from pipeline.base.errors import InputError
-from pipeline.foreign.diffusers_folders import import_unet_folder
+from pipeline.foreign.unets import import_unet_folder
 from pipeline.models.diffusion import build_unet
 from pipeline.settings.diffusion import UNet
 from pipeline.settings.fields import CodeSize
