@@ -110,19 +110,14 @@ def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
         case "boolean":
             return "true or false"
         case str(name):
-            return f"{name}{_range(facts)}"
+            if (low := facts.get("minimum")) is not None:
+                return f"{name} from {low:g}" + (f" to {facts['maximum']:g}" if "maximum" in facts else "")
+            if "exclusiveMinimum" in facts:
+                below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
+                return f"{name} above {facts['exclusiveMinimum']:g}{below}"
+            return name
         case _:
             return "section, one of several kinds"
-
-
-def _range(facts: dict[str, Any]) -> str:
-    low, high = facts.get("minimum"), facts.get("maximum")
-    if low is not None:
-        return f" from {low:g}" + (f" to {high:g}" if high is not None else "")
-    if "exclusiveMinimum" in facts:
-        below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
-        return f" above {facts['exclusiveMinimum']:g}{below}"
-    return ""
 
 
 def _default(field: FieldInfo) -> str:
@@ -150,16 +145,13 @@ def schema() -> str:
         # With `like`, a sample set may inherit its kind, so that several kinds can match.
         properties[section]["additionalProperties"] = {"anyOf": entry["oneOf"]} if "oneOf" in entry else entry
         for member in entry.get("oneOf", [entry]):
-            _allow_like(whole["$defs"][member["$ref"].rpartition("/")[2]] if "$ref" in member else member)
+            model = whole["$defs"][member["$ref"].rpartition("/")[2]] if "$ref" in member else member
+            like = {"type": "string", "description": "Inherit all keys of the entry with this name."}
+            model["properties"] = model["properties"] | {"like": like}
+            # With `like` or `snapshot_of`, an entry has no other required key.
+            bases = [base for base in BASES if base in model["properties"]]
+            model["anyOf"] = [{"required": model.pop("required")}, *({"required": [base]} for base in bases)]
     return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _allow_like(entry: dict[str, Any]) -> None:
-    """With `like` or `snapshot_of`, an entry has no other required key."""
-    like = {"type": "string", "description": "Inherit all keys of the entry with this name."}
-    entry["properties"] = entry["properties"] | {"like": like}
-    bases = [base for base in BASES if base in entry["properties"]]
-    entry["anyOf"] = [{"required": entry.pop("required")}, *({"required": [base]} for base in bases)]
 
 
 def _without_titles(node: Any) -> Any:

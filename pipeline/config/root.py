@@ -17,7 +17,7 @@ from pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures
-from pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs
+from pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs, setting
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.study import Study
 from pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
@@ -41,12 +41,12 @@ class Config(Section):
     """
 
     run: Name = Field(description="The run's name. Its results are in results/RUN.")
-    seed: int = Field(0, description="The root seed. Every seed is a hash of the root seed and of its purpose.")
-    training_seeds: list[int] = Field(
+    seed: int = setting(0, "The root seed. Every seed is a hash of the root seed and of its purpose.")
+    training_seeds: list[int] = setting(
         [0],
-        min_length=1,
-        description="Added to the seeds of all models and samples. With several seeds the rows of the tables are"
+        "Added to the seeds of all models and samples. With several seeds the rows of the tables are"
         " computed once for each, and a cell is the mean ± the standard deviation over them.",
+        min_length=1,
     )
     datasets: Entries[Dataset] = Field(description="Image collections by name.")
     autoencoders: Entries[AnyAutoencoder] = Field(description="Autoencoders by name.")
@@ -58,11 +58,9 @@ class Config(Section):
     )
     samples: Entries[Samples] = Field(default_factory=dict, description="Sample sets by name.")
     studies: Entries[Study] = Field(default_factory=dict, description="Searches for training settings, by name.")
-    evaluation: Evaluation = Field(Evaluation(), description="How sample sets are evaluated.")
-    tables: Tables | None = Field(
-        None, description="The rows of the tables; by default all models in Tables 2, 3 and 5."
-    )
-    figures: Figures = Field(Figures(), description="What the figures show.")
+    evaluation: Evaluation = setting(Evaluation(), "How sample sets are evaluated.")
+    tables: Tables | None = setting(None, "The rows of the tables; by default all models in Tables 2, 3 and 5.")
+    figures: Figures = setting(Figures(), "What the figures show.")
 
     @field_validator("run")
     @classmethod

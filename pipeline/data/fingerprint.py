@@ -148,24 +148,24 @@ class Fingerprints:
     def _find(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
         """The fingerprint of this place, or None if the files are missing and nothing is stored."""
         if place not in self._found:
-            known = read_fingerprint(place)
-            self._found[place] = known if self.trusted else self._update(place.name, known, where, files, images)
+            self._found[place] = self._current(place, where, files, images)
         return self._found[place]
 
-    def _update(
-        self, name: str, known: Fingerprint | None, where: str, files: Files, images: Counts
-    ) -> Fingerprint | None:
-        """The stored fingerprint if it is still valid or the files are missing, otherwise a new one."""
+    def _current(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
+        """The stored fingerprint if it is trusted or valid, or the files are missing; otherwise a new one."""
+        known = read_fingerprint(place)
+        if self.trusted:
+            return known
         try:
             listed = files()
         except InputError as error:
             if known is not None:
                 logger.warning("%s; its stored fingerprint is used", error)
             return known
-        if known is not None and _last_seen().get(name) == _state_digest(listed, known.sha256):
+        if known is not None and _last_seen().get(place.name) == _state_digest(listed, known.sha256):
             return known
         taken = fingerprint(listed, where)
-        self._seen[name] = _state_digest(listed, taken.sha256)
+        self._seen[place.name] = _state_digest(listed, taken.sha256)
         if known is None:
             return taken.model_copy(update={"images": images()})
         if known.sha256 == taken.sha256:

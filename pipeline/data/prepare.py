@@ -114,7 +114,8 @@ def prepare(
     with tempfile.TemporaryFile(dir=train.parent) as spool:  # unnamed: a killed stage leaves no file
         kept, skipped = _read(dataset, parts, spool, workers, where)
         splits = _split(kept, dataset.split, where)
-        duplicates = _duplicates(**splits)
+        seen = {image.digest: image for image in reversed(splits["train"])}  # the first of equal images
+        duplicates = [(image, seen[image.digest]) for image in splits["validation"] if image.digest in seen]
         if duplicates and dataset.split.duplicates != "keep":
             splits["validation"] = _without(duplicates, splits["validation"], dataset.split, where)
         with ArchiveWriter(train, dataset.channels) as first, ArchiveWriter(validation, dataset.channels) as second:
@@ -191,14 +192,6 @@ def _split(kept: list[Prepared], split: Split, where: str) -> dict[str, list[Pre
     if split.tuning >= len(train):
         raise InputError(f"{where}.split.tuning: must be below the number of training images, {len(train)}")
     return {"train": train[: -split.tuning], "validation": train[-split.tuning :]}
-
-
-def _duplicates(train: list[Prepared], validation: list[Prepared]) -> list[tuple[Prepared, Prepared]]:
-    """Validation images with the pixels of a training image, and the first such training image."""
-    seen: dict[bytes, Prepared] = {}
-    for image in train:
-        seen.setdefault(image.digest, image)
-    return [(image, seen[image.digest]) for image in validation if image.digest in seen]
 
 
 def _without(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.families import GeneratorFamily
 from pipeline.settings.diffusion import Denoising, DiffusionTraining, Schedule, UNet
-from pipeline.settings.fields import preset
+from pipeline.settings.fields import preset, setting
 from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
@@ -14,9 +14,9 @@ from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 class DDPMTraining(DiffusionTraining, GeneratorTraining):
     """Optimization (Ho et al. 2020, appendix B, for 256 x 256)."""
 
-    batch: int = Field(64, ge=1, description="Images per step, over all processes.")
-    steps: int = Field(4_400_000, ge=1, description="Optimizer steps. Default: the authors' for LSUN-Church.")
-    flip: bool = Field(False, description="Random horizontal flips. The authors flip all datasets but LSUN-Bedroom.")
+    batch: int = setting(64, "Images per step, over all processes.", ge=1)
+    steps: int = setting(4_400_000, "Optimizer steps. Default: the authors' for LSUN-Church.", ge=1)
+    flip: bool = setting(False, "Random horizontal flips. The authors flip all datasets but LSUN-Bedroom.")
 
 
 class DDPM(Denoising, GeneratorSettings):
@@ -24,15 +24,15 @@ class DDPM(Denoising, GeneratorSettings):
 
     family: Literal["ddpm"] = Field(description="The model family.")
     dataset: str = Field(description="A name under `datasets`.")
-    autoencoder: None = Field(None, description="None: DDPM is trained on images.")
-    unet: UNet = Field(
+    autoencoder: None = setting(None, "None: DDPM is trained on images.")
+    unet: UNet = setting(
         UNet(channels=128, multipliers=[1, 1, 2, 2, 4, 4], attention_resolutions=[16], head_width=None, variant="ddpm"),
-        description="The network.",
+        "The network.",
     )
-    schedule: Schedule = Field(
-        "linear", description="Noise schedule. linear: DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
+    schedule: Schedule = setting(
+        "linear", "Noise schedule. linear: DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
     )
-    training: DDPMTraining = Field(DDPMTraining(), description="Optimization.")
+    training: DDPMTraining = setting(DDPMTraining(), "Optimization.")
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
         """Every level of the network halves the image."""

@@ -11,18 +11,18 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipeline.families import GeneratorFamily
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Section, setting
 from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
 class Transformer(Section):
     """The network of one step of the chain."""
 
-    width: int = Field(752, ge=1, description="Width of the token embeddings.")
-    heads: int = Field(16, ge=1, description="Attention heads.")
-    encoder_layers: int = Field(18, ge=1, description="Layers that read the noisier indices.")
-    decoder_layers: int = Field(
-        6, ge=1, description="Layers that predict. The network of the last step has the sum of both numbers."
+    width: int = setting(752, "Width of the token embeddings.", ge=1)
+    heads: int = setting(16, "Attention heads.", ge=1)
+    encoder_layers: int = setting(18, "Layers that read the noisier indices.", ge=1)
+    decoder_layers: int = setting(
+        6, "Layers that predict. The network of the last step has the sum of both numbers.", ge=1
     )
 
     @model_validator(mode="after")
@@ -35,27 +35,25 @@ class Transformer(Section):
 class ImageBARTTraining(GeneratorTraining):
     """Optimization. The networks of all steps are trained together on the same images."""
 
-    steps: int = Field(
-        1_500_000, ge=1, description="Optimizer steps; the cosine decay ends with them. Default: assumed."
-    )
-    batch: int = Field(16, ge=1, description="Codes per step, over all processes. Default: the authors' on one GPU.")
-    learning_rate: float = Field(1e-4, gt=0, description="AdamW's learning rate.")
-    warmup_steps: int = Field(10_000, ge=0, description="Steps of linear warm-up.")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's betas.")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
-    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the EMA weights per step.")
+    steps: int = setting(1_500_000, "Optimizer steps; the cosine decay ends with them. Default: assumed.", ge=1)
+    batch: int = setting(16, "Codes per step, over all processes. Default: the authors' on one GPU.", ge=1)
+    learning_rate: float = setting(1e-4, "AdamW's learning rate.", gt=0)
+    warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
+    betas: tuple[float, float] = setting((0.9, 0.95), "AdamW's betas.")
+    weight_decay: float = setting(0.01, "AdamW's weight decay.", ge=0)
+    ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
 
 
 class ImageBART(GeneratorSettings):
     """Transformers that generate the indices of a VQGAN from noise in a few steps."""
 
     family: Literal["imagebart"] = Field(description="The model family.")
-    dataset: None = Field(None, description="None: ImageBART is trained on codes.")
+    dataset: None = setting(None, "None: ImageBART is trained on codes.")
     autoencoder: str = Field(description="A name under `autoencoders`, of family vqgan.")
-    codebook_size: int = Field(1024, ge=2, description="K, the number of entries of that autoencoder's codebook.")
-    steps: int = Field(4, ge=1, description="T, the number of steps of the chain.")
-    transformer: Transformer = Field(Transformer(), description="The network of each step.")
-    training: ImageBARTTraining = Field(ImageBARTTraining(), description="Optimization.")
+    codebook_size: int = setting(1024, "K, the number of entries of that autoencoder's codebook.", ge=2)
+    steps: int = setting(4, "T, the number of steps of the chain.", ge=1)
+    transformer: Transformer = setting(Transformer(), "The network of each step.")
+    training: ImageBARTTraining = setting(ImageBARTTraining(), "Optimization.")
 
 
 FAMILY = GeneratorFamily(

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.families import AutoencoderFamily
-from pipeline.settings.fields import Noted, preset
+from pipeline.settings.fields import Noted, preset, setting
 from pipeline.settings.first_stage import FirstStage, FirstStageLosses
 
 
@@ -22,11 +22,10 @@ from pipeline.settings.first_stage import FirstStage, FirstStageLosses
 class KLLosses(FirstStageLosses):
     """VQGAN's losses and the KL divergence from the standard normal distribution."""
 
-    kl_weight: float = Field(
+    kl_weight: float = setting(
         1e-6,
+        "Weight of the KL divergence, summed over a code, relative to reconstruction losses summed over an image.",
         ge=0,
-        description="Weight of the KL divergence, summed over a code, relative to reconstruction losses summed over an"
-        " image.",
     )
 
 
@@ -35,7 +34,7 @@ class KL(FirstStage):
     """A KL autoencoder, which section 3.4 argues against."""
 
     family: Literal["kl"] = Field(description="The model family.")
-    losses: KLLosses = Field(KLLosses(), description="Losses and their weights.")
+    losses: KLLosses = setting(KLLosses(), "Losses and their weights.")
 
 
 FAMILY = AutoencoderFamily(

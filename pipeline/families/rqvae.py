@@ -9,26 +9,26 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.families import AutoencoderFamily
-from pipeline.settings.fields import Noted, Section, preset
+from pipeline.settings.fields import Noted, Section, preset, setting
 from pipeline.settings.first_stage import FirstStage
 
 
 class ResidualCodebook(Section):
     """One codebook for all depths. Each entry is an exponential moving average of the residuals nearest to it."""
 
-    entries: int = Field(2048, ge=2, description="Entries of the codebook.")
-    depth: int = Field(4, ge=1, description="Entries summed at each position.")
-    decay: float = Field(
-        0.99, gt=0, lt=1, description="Decay of the moving averages, which are updated at each depth of each step."
+    entries: int = setting(2048, "Entries of the codebook.", ge=2)
+    depth: int = setting(4, "Entries summed at each position.", ge=1)
+    decay: float = setting(
+        0.99, "Decay of the moving averages, which are updated at each depth of each step.", gt=0, lt=1
     )
-    commitment_weight: float = Field(
-        0.25, ge=0, description="Weight of the loss that moves codes towards their sums of entries, at every depth."
+    commitment_weight: float = setting(
+        0.25, "Weight of the loss that moves codes towards their sums of entries, at every depth.", ge=0
     )
-    restart_below: float = Field(
+    restart_below: float = setting(
         1.0,
-        ge=0,
-        description="An entry restarts at a residual of the batch if it is nearest to fewer residuals than this (a"
+        "An entry restarts at a residual of the batch if it is nearest to fewer residuals than this (a"
         " moving average over depths and steps). 0: never.",
+        ge=0,
     )
 
 
@@ -45,7 +45,7 @@ class RQVAE(FirstStage):
     """An RQ-VAE: a row of Tables 2 and 3."""
 
     family: Literal["rqvae"] = Field(description="The model family.")
-    codebook: ResidualCodebook = Field(ResidualCodebook(), description="The codebook.")
+    codebook: ResidualCodebook = setting(ResidualCodebook(), "The codebook.")
 
     def whole_batch_component(self) -> str | None:
         """The codebook follows averages over batches."""

@@ -6,61 +6,57 @@ from pydantic import Field, model_validator
 
 from pipeline.families import GeneratorFamily
 from pipeline.settings.autoencoder import Discriminator
-from pipeline.settings.fields import Section, is_power_of_two
+from pipeline.settings.fields import Section, is_power_of_two, setting
 from pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
 class Mapping(Section):
     """The mapping network, z to w."""
 
-    latent_width: int = Field(512, ge=1, description="Dimensions of z.")
-    style_width: int = Field(512, ge=1, description="Dimensions of w.")
-    layers: int = Field(8, ge=1, description="Fully connected layers.")
+    latent_width: int = setting(512, "Dimensions of z.", ge=1)
+    style_width: int = setting(512, "Dimensions of w.", ge=1)
+    layers: int = setting(8, "Fully connected layers.", ge=1)
 
 
 class Synthesis(Section):
     """The synthesis network: a learned 4 x 4 constant, skip outputs."""
 
-    channels: int = Field(512, ge=1, description="The most channels.")
-    base: int = Field(32768, ge=1, description="Resolution r has min(channels, base // r) channels. Default: config F.")
-    noise: bool = Field(True, description="Noise inputs. Small networks after short trainings turn them into grain.")
+    channels: int = setting(512, "The most channels.", ge=1)
+    base: int = setting(32768, "Resolution r has min(channels, base // r) channels. Default: config F.", ge=1)
+    noise: bool = setting(True, "Noise inputs. Small networks after short trainings turn them into grain.")
 
 
 class Regularization(Section):
     """Lazy regularization of the discriminator (R1) and of the generator (path length)."""
 
-    r1_gamma: float = Field(
-        10.0, ge=0, description="gamma of R1. 0: no R1. Default: config F; the authors tune it per dataset."
-    )
-    r1_every: int = Field(16, ge=1, description="Steps between R1 regularizations.")
-    path_weight: float = Field(2.0, ge=0, description="Weight of the path-length penalty. 0: no penalty.")
-    path_every: int = Field(4, ge=1, description="Steps between path-length regularizations.")
-    path_decay: float = Field(0.01, gt=0, le=1, description="Decay rate of the mean path length.")
-    path_batch_divisor: int = Field(
-        2, ge=1, description="The penalty is computed on the batch size divided by this number, to save memory."
+    r1_gamma: float = setting(10.0, "gamma of R1. 0: no R1. Default: config F; the authors tune it per dataset.", ge=0)
+    r1_every: int = setting(16, "Steps between R1 regularizations.", ge=1)
+    path_weight: float = setting(2.0, "Weight of the path-length penalty. 0: no penalty.", ge=0)
+    path_every: int = setting(4, "Steps between path-length regularizations.", ge=1)
+    path_decay: float = setting(0.01, "Decay rate of the mean path length.", gt=0, le=1)
+    path_batch_divisor: int = setting(
+        2, "The penalty is computed on the batch size divided by this number, to save memory.", ge=1
     )
 
 
 class StyleGAN2Training(GeneratorTraining):
     """Optimization (config F)."""
 
-    images: int = Field(25_000_000, ge=1, description="Training images in total. Default: config F on FFHQ.")
-    batch: int = Field(32, ge=1, description="Images per step, over all processes.")
-    learning_rate: float = Field(2e-3, gt=0, description="Adam's learning rate of the generator.")
-    discriminator_learning_rate: float | None = Field(
-        None, gt=0, description="Adam's learning rate of the discriminator; by default learning_rate."
+    images: int = setting(25_000_000, "Training images in total. Default: config F on FFHQ.", ge=1)
+    batch: int = setting(32, "Images per step, over all processes.", ge=1)
+    learning_rate: float = setting(2e-3, "Adam's learning rate of the generator.", gt=0)
+    discriminator_learning_rate: float | None = setting(
+        None, "Adam's learning rate of the discriminator; by default learning_rate.", gt=0
     )
-    betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's betas.")
-    epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon.")
-    style_mixing: float = Field(0.9, ge=0, le=1, description="Share of images that mix two w.")
-    ema_half_life_images: float = Field(10_000, gt=0, description="Half-life of the EMA weights, in images.")
-    ema_ramp: float | None = Field(
-        None, gt=0, description="Upper bound of the half-life as a multiple of the images seen so far; by default none."
+    betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
+    epsilon: float = setting(1e-8, "Adam's epsilon.", gt=0)
+    style_mixing: float = setting(0.9, "Share of images that mix two w.", ge=0, le=1)
+    ema_half_life_images: float = setting(10_000, "Half-life of the EMA weights, in images.", gt=0)
+    ema_ramp: float | None = setting(
+        None, "Upper bound of the half-life as a multiple of the images seen so far; by default none.", gt=0
     )
-    w_average_decay: float = Field(
-        0.998, ge=0, lt=1, description="Decay of the mean w per step; only truncated images use it."
-    )
-    flip: bool = Field(False, description="Random horizontal flips. The authors flip FFHQ.")
+    w_average_decay: float = setting(0.998, "Decay of the mean w per step; only truncated images use it.", ge=0, lt=1)
+    flip: bool = setting(False, "Random horizontal flips. The authors flip FFHQ.")
 
 
 class StyleGAN2(GeneratorSettings):
@@ -68,12 +64,12 @@ class StyleGAN2(GeneratorSettings):
 
     family: Literal["stylegan2"] = Field(description="The model family.")
     dataset: str = Field(description="A name under `datasets`.")
-    autoencoder: None = Field(None, description="None: StyleGAN2 is trained on images.")
-    mapping: Mapping = Field(Mapping(), description="The mapping network.")
-    synthesis: Synthesis = Field(Synthesis(), description="The synthesis network.")
-    discriminator: Discriminator = Field(Discriminator(minibatch_deviation=4), description="The discriminator.")
-    regularization: Regularization = Field(Regularization(), description="Lazy regularization.")
-    training: StyleGAN2Training = Field(StyleGAN2Training(), description="Optimization.")
+    autoencoder: None = setting(None, "None: StyleGAN2 is trained on images.")
+    mapping: Mapping = setting(Mapping(), "The mapping network.")
+    synthesis: Synthesis = setting(Synthesis(), "The synthesis network.")
+    discriminator: Discriminator = setting(Discriminator(minibatch_deviation=4), "The discriminator.")
+    regularization: Regularization = setting(Regularization(), "Lazy regularization.")
+    training: StyleGAN2Training = setting(StyleGAN2Training(), "Optimization.")
 
     @model_validator(mode="after")
     def _groups_fit(self) -> "StyleGAN2":

@@ -8,30 +8,30 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.families import AutoencoderFamily
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Section, setting
 from pipeline.settings.first_stage import FirstStage
 
 
 class Codebook(Section):
     """The codebook, learned by gradient descent."""
 
-    entries: int = Field(
-        1024, ge=2, description="Entries of the codebook: 1024 in VQGAN's face models, 16384 in its larger ones."
+    entries: int = setting(
+        1024, "Entries of the codebook: 1024 in VQGAN's face models, 16384 in its larger ones.", ge=2
     )
-    commitment_weight: float = Field(
+    commitment_weight: float = setting(
         1.0,
-        ge=0,
-        description="Weight of the loss that moves codes towards their entries. 1 as in VQGAN's code; the paper has"
+        "Weight of the loss that moves codes towards their entries. 1 as in VQGAN's code; the paper has"
         " 0.25 here and 1 for `entry_weight`.",
-    )
-    entry_weight: float = Field(
-        0.25, ge=0, description="Weight of the loss that moves entries towards the codes nearest to them."
-    )
-    restart_after_images: int = Field(
-        0,
         ge=0,
-        description="An entry that has not been nearest to any code for this many training images restarts at a code of"
+    )
+    entry_weight: float = setting(
+        0.25, "Weight of the loss that moves entries towards the codes nearest to them.", ge=0
+    )
+    restart_after_images: int = setting(
+        0,
+        "An entry that has not been nearest to any code for this many training images restarts at a code of"
         " the batch. 0: never, as in VQGAN's code.",
+        ge=0,
     )
 
 
@@ -39,7 +39,7 @@ class VQGAN(FirstStage):
     """A VQGAN: a row of Tables 2 and 3."""
 
     family: Literal["vqgan"] = Field(description="The model family.")
-    codebook: Codebook = Field(Codebook(), description="The codebook.")
+    codebook: Codebook = setting(Codebook(), "The codebook.")
 
     def whole_batch_component(self) -> str | None:
         """Restarted entries are codes of the batch."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution
-from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_power_of_two
+from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_power_of_two, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5
@@ -16,21 +16,21 @@ DEFAULT_LEVELS = 5
 class HashTables(Section):
     """Groups of multi-resolution hash tables (section 3.2)."""
 
-    key_length: int = Field(1, ge=1, le=4, description="C_key, the length of a unit key.")
-    resolutions: int = Field(16, ge=1, le=256, description="N_r, the number of resolutions in a group.")
-    coarsest_resolution: int = Field(4, ge=2, description="r_min.")
-    finest_resolution: int = Field(64, ge=2, description="r_max.")
-    features_per_entry: int = Field(4, ge=1, description="C_v, numbers in a table entry.")
-    entries_log2: int = Field(18, ge=4, le=24, description="Base-2 logarithm of the most entries of a table.")
-    convention: Literal["tcnn", "ngp"] = Field(
-        "tcnn", description="Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count."
+    key_length: int = setting(1, "C_key, the length of a unit key.", ge=1, le=4)
+    resolutions: int = setting(16, "N_r, the number of resolutions in a group.", ge=1, le=256)
+    coarsest_resolution: int = setting(4, "r_min.", ge=2)
+    finest_resolution: int = setting(64, "r_max.", ge=2)
+    features_per_entry: int = setting(4, "C_v, numbers in a table entry.", ge=1)
+    entries_log2: int = setting(18, "Base-2 logarithm of the most entries of a table.", ge=4, le=24)
+    convention: Literal["tcnn", "ngp"] = setting(
+        "tcnn", "Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count."
     )
-    retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = Field(
+    retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = setting(
         "auto",
-        description="auto: triton on a GPU where it can run, else separable (C_key = 1) or gather. triton, tinycudann:"
+        "auto: triton on a GPU where it can run, else separable (C_key = 1) or gather. triton, tinycudann:"
         " where they cannot run, as on a CPU, separable or gather takes their place.",
     )
-    hidden_width: int = Field(64, ge=1, description="Width of the two hidden layers of F_mlp.")
+    hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
     coordinates: bool = added(
         True, True, "Whether a query contains (x, y) after the key (equation 1). false: an ablation."
     )
@@ -72,51 +72,43 @@ NORM_GROUPS = added(
 class Encoder(Section):
     """VQGAN's encoder with a sigmoid (section 3.1, appendix A.1)."""
 
-    channels: int = Field(32, ge=1, description="Unit channels.")
-    multipliers: Counts | None = Field(
-        None, description="Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
+    channels: int = setting(32, "Unit channels.", ge=1)
+    multipliers: Counts | None = setting(
+        None, "Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
     )
-    blocks: int = Field(2, ge=1, description="Residual blocks per level.")
+    blocks: int = setting(2, "Residual blocks per level.", ge=1)
     norm_groups: int = NORM_GROUPS
-    attention_from: int = Field(64, ge=0, description="Attention at resolutions from this one down to H_z. 0: none.")
+    attention_from: int = setting(64, "Attention at resolutions from this one down to H_z. 0: none.", ge=0)
 
 
 class Decoder(Section):
     """StyleGAN2-type synthesis from the feature block (section 3.3)."""
 
-    style_width: int = Field(
-        512,
-        ge=0,
-        description="Width of the style code that modulates. 0: no style code and no modulation (an ablation).",
+    style_width: int = setting(
+        512, "Width of the style code that modulates. 0: no style code and no modulation (an ablation).", ge=0
     )
-    channels: Counts | None = Field(
-        None, description="Channels at H_d, 2 H_d, ...; by default C_d, halved at each doubling."
-    )
+    channels: Counts | None = setting(None, "Channels at H_d, 2 H_d, ...; by default C_d, halved at each doubling.")
 
 
 class Discriminator(Section):
     """StyleGAN2's discriminator, or VQGAN's patch discriminator."""
 
-    kind: Literal["stylegan2", "patch"] = Field("stylegan2", description="patch: VQGAN's PatchGAN discriminator.")
-    channels: int = Field(
-        512,
-        ge=1,
-        description="stylegan2: the most channels, used at resolutions up to 64; patch: channels of the first layer.",
+    kind: Literal["stylegan2", "patch"] = setting("stylegan2", "patch: VQGAN's PatchGAN discriminator.")
+    channels: int = setting(
+        512, "stylegan2: the most channels, used at resolutions up to 64; patch: channels of the first layer.", ge=1
     )
-    base: int = Field(32768, ge=1, description="stylegan2: channels at resolution r are min(channels, base // r).")
-    layers: int = Field(3, ge=1, description="patch: number of convolutions with stride 2.")
-    minibatch_deviation: int = Field(
-        0,
-        ge=0,
-        description="stylegan2: images per group of minibatch standard deviation, which adds a channel. 0: none.",
+    base: int = setting(32768, "stylegan2: channels at resolution r are min(channels, base // r).", ge=1)
+    layers: int = setting(3, "patch: number of convolutions with stride 2.", ge=1)
+    minibatch_deviation: int = setting(
+        0, "stylegan2: images per group of minibatch standard deviation, which adds a channel. 0: none.", ge=0
     )
 
 
 class Perceptual(Section):
     """The perceptual loss on features of a pretrained network."""
 
-    network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = Field(
-        "vgg16", description="vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss."
+    network: Literal["vgg16", "lpips_alex", "lpips_vgg", "none"] = setting(
+        "vgg16", "vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss."
     )
     distance: Literal["squared", "absolute"] = added(
         "squared",
@@ -124,30 +116,26 @@ class Perceptual(Section):
         "Difference of vgg16 features. squared: as in Johnson's loss; absolute: as in the authors' code, with much"
         " smaller gradients.",
     )
-    upsample: int = Field(1, ge=1, le=8, description="Factor by which images are enlarged before the network.")
+    upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
 
 
 class Adversarial(Section):
     """The adversarial loss (equation 5)."""
 
-    kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = Field(
+    kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = setting(
         "wgan_gp",
-        description="wgan_gp: Wasserstein with gradient penalty, the paper's; logistic_r1: as in the authors' code;"
+        "wgan_gp: Wasserstein with gradient penalty, the paper's; logistic_r1: as in the authors' code;"
         " hinge: VQGAN's; none: no discriminator.",
     )
-    weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
-    adaptive: bool = Field(
+    weight: float = setting(1.0, "Weight of the adversarial loss.", ge=0)
+    adaptive: bool = setting(
         False,
-        description="Multiply the weight by VQGAN's adaptive factor: the ratio of the gradients of the other losses and"
+        "Multiply the weight by VQGAN's adaptive factor: the ratio of the gradients of the other losses and"
         " of this one at the last layer.",
     )
-    penalty_weight: float = Field(
-        4.0, ge=0, description="Weight of the gradient penalty (appendix A.3). hinge has none."
-    )
-    start_images: int = Field(0, ge=0, description="Training images before the adversarial loss begins.")
-    critic_only_images: int = Field(
-        0, ge=0, description="Images from `start_images` on that train only the discriminator."
-    )
+    penalty_weight: float = setting(4.0, "Weight of the gradient penalty (appendix A.3). hinge has none.", ge=0)
+    start_images: int = setting(0, "Training images before the adversarial loss begins.", ge=0)
+    critic_only_images: int = setting(0, "Images from `start_images` on that train only the discriminator.", ge=0)
 
     @model_validator(mode="after")
     def _has_weight(self) -> "Adversarial":
@@ -159,59 +147,52 @@ class Adversarial(Section):
 class Losses(Section):
     """Weights of equation 5 (appendix A.3)."""
 
-    l2_weight: float = Field(20.0, ge=0, description="Weight of the L2 loss.")
-    l1_weight: float = Field(0.0, ge=0, description="Weight of the L1 loss, which VQGAN uses instead of L2.")
-    perceptual_weight: float = Field(5.0, ge=0, description="Weight of the perceptual loss.")
-    perceptual: Perceptual = Field(Perceptual(), description="The perceptual loss.")
-    adversarial: Adversarial = Field(Adversarial(), description="The adversarial loss.")
+    l2_weight: float = setting(20.0, "Weight of the L2 loss.", ge=0)
+    l1_weight: float = setting(0.0, "Weight of the L1 loss, which VQGAN uses instead of L2.", ge=0)
+    perceptual_weight: float = setting(5.0, "Weight of the perceptual loss.", ge=0)
+    perceptual: Perceptual = setting(Perceptual(), "The perceptual loss.")
+    adversarial: Adversarial = setting(Adversarial(), "The adversarial loss.")
 
 
 class AutoencoderTraining(Section):
     """Optimization (section 4)."""
 
-    images: int = Field(
-        2_400_000, ge=1, description="Training images in total. Default: assumed, since the paper gives none."
+    images: int = setting(2_400_000, "Training images in total. Default: assumed, since the paper gives none.", ge=1)
+    batch: int = setting(32, "Images per step, over all processes. Default: assumed, since the paper gives none.", ge=1)
+    learning_rate: float = setting(2e-3, "Adam's learning rate of decoder, hash tables and discriminator.", gt=0)
+    encoder_learning_rate: float | None = setting(
+        None, "Adam's learning rate of the encoder; by default learning_rate.", gt=0
     )
-    batch: int = Field(
-        32, ge=1, description="Images per step, over all processes. Default: assumed, since the paper gives none."
+    discriminator_learning_rate: float | None = setting(
+        None, "Adam's learning rate of the discriminator; by default learning_rate.", gt=0
     )
-    learning_rate: float = Field(
-        2e-3, gt=0, description="Adam's learning rate of decoder, hash tables and discriminator."
-    )
-    encoder_learning_rate: float | None = Field(
-        None, gt=0, description="Adam's learning rate of the encoder; by default learning_rate."
-    )
-    discriminator_learning_rate: float | None = Field(
-        None, gt=0, description="Adam's learning rate of the discriminator; by default learning_rate."
-    )
-    decay: Literal["none", "cosine"] = Field("none", description="Decay of the learning rates over the training.")
+    decay: Literal["none", "cosine"] = setting("none", "Decay of the learning rates over the training.")
     warmup_images: int = added(0, 0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
-    betas: tuple[float, float] = Field((0.0, 0.99), description="Adam's betas.")
-    epsilon: float = Field(1e-15, gt=0, description="Adam's epsilon of encoder, decoder and hash tables.")
-    discriminator_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon of the discriminator.")
-    ema_half_life_images: float = Field(
-        10_000, ge=0, description="Half-life of the EMA weights, in images. 0: no EMA. Default: assumed."
+    betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
+    epsilon: float = setting(1e-15, "Adam's epsilon of encoder, decoder and hash tables.", gt=0)
+    discriminator_epsilon: float = setting(1e-8, "Adam's epsilon of the discriminator.", gt=0)
+    ema_half_life_images: float = setting(
+        10_000, "Half-life of the EMA weights, in images. 0: no EMA. Default: assumed.", ge=0
     )
-    flip: bool = Field(False, description="Random horizontal flips.")
+    flip: bool = setting(False, "Random horizontal flips.")
 
 
 class AutoencoderSettings(Section):
     """Keys of every family of autoencoders (`pipeline/families`)."""
 
     dataset: str = Field(description="A name under `datasets`.")
-    family: str = Field(
-        "bright",
-        description="The model family: a module of `pipeline/families`, or the dotted name of your own module.",
+    family: str = setting(
+        "bright", "The model family: a module of `pipeline/families`, or the dotted name of your own module."
     )
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
-    discriminator: Discriminator = Field(Discriminator(), description="The discriminator.")
-    losses: Losses = Field(Losses(), description="Losses of equation 5 and their weights.")
-    training: AutoencoderTraining = Field(AutoencoderTraining(), description="Optimization.")
-    execution: Execution = Field(Execution(), description="How the training runs.")
-    seed: int = Field(0, description="Added to the run's root seed.")
+    discriminator: Discriminator = setting(Discriminator(), "The discriminator.")
+    losses: Losses = setting(Losses(), "Losses of equation 5 and their weights.")
+    training: AutoencoderTraining = setting(AutoencoderTraining(), "Optimization.")
+    execution: Execution = setting(Execution(), "How the training runs.")
+    seed: int = setting(0, "Added to the run's root seed.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "AutoencoderSettings":
@@ -258,14 +239,14 @@ class AutoencoderSettings(Section):
 class Autoencoder(AutoencoderSettings):
     """BRIGHT's autoencoder: a row of Tables 2, 3, 4, 7 and 8."""
 
-    family: Literal["bright"] = Field("bright", description="The model family.")
-    feature_size: int = Field(64, ge=1, description="H_d = W_d, the size of the feature block.")
-    feature_channels: int = Field(512, ge=1, description="C_d, channels of the feature block.")
-    tables: HashTables = Field(HashTables(), description="The hash tables.")
-    encoder: Encoder = Field(Encoder(), description="The encoder.")
-    decoder: Decoder = Field(Decoder(), description="The decoder.")
-    code_noise: Literal["after_tiling", "before_tiling", "none"] = Field(
-        "after_tiling", description="Where noise is added to the key code during training (section 3.4)."
+    family: Literal["bright"] = setting("bright", "The model family.")
+    feature_size: int = setting(64, "H_d = W_d, the size of the feature block.", ge=1)
+    feature_channels: int = setting(512, "C_d, channels of the feature block.", ge=1)
+    tables: HashTables = setting(HashTables(), "The hash tables.")
+    encoder: Encoder = setting(Encoder(), "The encoder.")
+    decoder: Decoder = setting(Decoder(), "The decoder.")
+    code_noise: Literal["after_tiling", "before_tiling", "none"] = setting(
+        "after_tiling", "Where noise is added to the key code during training (section 3.4)."
     )
     code_noise_cells: float = added(
         0.25,

@@ -5,16 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import Section, added, is_power_of_two, operational
+from pipeline.settings.fields import Section, added, is_power_of_two, operational, setting
 
 
 class EmbeddedSource(Section):
     """Images shipped with this package."""
 
     kind: Literal["embedded"]
-    name: Literal["fashion-mnist", "openclipart"] = Field(
+    name: Literal["fashion-mnist", "openclipart"] = setting(
         "fashion-mnist",
-        description="fashion-mnist: the 10,000 test images of Fashion-MNIST, 28 x 28, gray; openclipart: 3,056 colour"
+        "fashion-mnist: the 10,000 test images of Fashion-MNIST, 28 x 28, gray; openclipart: 3,056 colour"
         " drawings, 64 x 64.",
     )
 
@@ -38,7 +38,7 @@ class LmdbSource(Section):
 
     kind: Literal["lmdb"]
     path: Path = Field(description="The LMDB folder of the training images.")
-    validation_path: Path | None = Field(None, description="The LMDB folder of the validation images; LSUN has two.")
+    validation_path: Path | None = setting(None, "The LMDB folder of the validation images; LSUN has two.")
 
 
 class IdxSource(Section):
@@ -53,9 +53,9 @@ class HuggingFaceSource(Section):
 
     kind: Literal["huggingface"]
     path: Path = Field(description="The folder, or one parquet file.")
-    split: str | None = Field(None, description="The split to read, if the dataset has several.")
-    validation_split: str | None = Field(None, description="The split of the validation images (needs `split`).")
-    column: str = Field("image", description="The column of the images.")
+    split: str | None = setting(None, "The split to read, if the dataset has several.")
+    validation_split: str | None = setting(None, "The split of the validation images (needs `split`).")
+    column: str = setting("image", "The column of the images.")
 
     @model_validator(mode="after")
     def _two_splits(self) -> "HuggingFaceSource":
@@ -72,15 +72,13 @@ Source = Annotated[
 class Split(Section):
     """Which images are for validation; the others are for training. Images are ordered by name."""
 
-    rule: Literal["last", "list", "hash", "source"] = Field(
+    rule: Literal["last", "list", "hash", "source"] = setting(
         "last",
-        description="last: the last `validation` images; list: the images named in `list`; hash: the `validation`"
+        "last: the last `validation` images; list: the images named in `list`; hash: the `validation`"
         " images whose names have the smallest hashes; source: the split of the source, such as LSUN's.",
     )
-    validation: int = Field(0, ge=0, description="Number of validation images (rules last and hash).")
-    list: Path | None = Field(
-        None, description="A text file with the names of the validation images, one per line (rule list)."
-    )
+    validation: int = setting(0, "Number of validation images (rules last and hash).", ge=0)
+    list: Path | None = setting(None, "A text file with the names of the validation images, one per line (rule list).")
     tuning: int = added(
         0,
         before=0,
@@ -115,21 +113,20 @@ class Dataset(Section):
     """A collection of images, prepared once for all experiments that use it."""
 
     source: Source = Field(description="The raw images.")
-    resolution: int = Field(256, ge=8, description="Height and width of the prepared images; a power of two.")
-    channels: Literal[1, 3] = Field(3, description="1: gray; 3: RGB. Models have the same channels.")
-    crop: Literal["center", "none", "pad"] = Field(
+    resolution: int = setting(256, "Height and width of the prepared images; a power of two.", ge=8)
+    channels: Literal[1, 3] = setting(3, "1: gray; 3: RGB. Models have the same channels.")
+    crop: Literal["center", "none", "pad"] = setting(
         "center",
-        description="How an image is made square. center: center crop; none: it must be square already; pad: black"
+        "How an image is made square. center: center crop; none: it must be square already; pad: black"
         " borders up to the resolution, without scaling (Fashion-MNIST: from 28 to 32).",
     )
-    filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = Field(
-        "lanczos", description="Pillow's resize filter. It changes FID by a whole point and is part of the protocol."
+    filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = setting(
+        "lanczos", "Pillow's resize filter. It changes FID by a whole point and is part of the protocol."
     )
     split: Split = Field(description="Which images are for validation.")
-    limit: int | None = Field(None, ge=2, description="Use at most this many images, the first ones.")
-    on_bad_image: Literal["skip", "error"] = Field(
-        "skip",
-        description="skip: an unreadable image is left out and listed in the manifest; error: it ends the stage.",
+    limit: int | None = setting(None, "Use at most this many images, the first ones.", ge=2)
+    on_bad_image: Literal["skip", "error"] = setting(
+        "skip", "skip: an unreadable image is left out and listed in the manifest; error: it ends the stage."
     )
     license: str = operational("unknown", description="The collection's licence, stored in the manifest.")
     expected: Expected | None = operational(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution, Precision
-from pipeline.settings.fields import Counts, Section, added, check_jobs, operational
+from pipeline.settings.fields import Counts, Section, added, check_jobs, operational, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -16,15 +16,15 @@ Prediction = Literal["noise", "velocity"]
 class UNet(Section):
     """diffusers' UNet2DModel."""
 
-    channels: int = Field(256, ge=1, description="Unit channels.")
-    multipliers: Counts = Field([1, 2, 3, 4], description="Channel multipliers per level.")
-    blocks: int = Field(2, ge=1, description="Residual blocks per level.")
-    attention_resolutions: Counts = Field([32, 16, 8], description="Resolutions with attention.")
-    head_width: int | None = Field(8, ge=1, description="Channels of an attention head; null: a single head.")
-    norm_groups: int = Field(32, ge=1, description="Groups of GroupNorm.")
-    variant: Literal["ldm", "ddpm"] = Field(
+    channels: int = setting(256, "Unit channels.", ge=1)
+    multipliers: Counts = setting([1, 2, 3, 4], "Channel multipliers per level.")
+    blocks: int = setting(2, "Residual blocks per level.", ge=1)
+    attention_resolutions: Counts = setting([32, 16, 8], "Resolutions with attention.")
+    head_width: int | None = setting(8, "Channels of an attention head; null: a single head.", ge=1)
+    norm_groups: int = setting(32, "Groups of GroupNorm.", ge=1)
+    variant: Literal["ldm", "ddpm"] = setting(
         "ldm",
-        description="Details in which the UNets of LDM and DDPM differ: order and frequencies of the time embedding,"
+        "Details in which the UNets of LDM and DDPM differ: order and frequencies of the time embedding,"
         " epsilon of GroupNorm, padding before downsampling.",
     )
 
@@ -43,51 +43,51 @@ class UNet(Section):
 class DiffusionTraining(Section):
     """Optimization (section 4)."""
 
-    steps: int = Field(1_000_000, ge=1, description="Optimizer steps; the cosine decay ends there.")
-    batch: int = Field(128, ge=1, description="Codes per step, over all processes.")
-    learning_rate: float = Field(
-        8e-4, gt=0, description="Adam's learning rate. 8e-4 as in the paper; the authors' code has 8e-5."
+    steps: int = setting(1_000_000, "Optimizer steps; the cosine decay ends there.", ge=1)
+    batch: int = setting(128, "Codes per step, over all processes.", ge=1)
+    learning_rate: float = setting(
+        8e-4, "Adam's learning rate. 8e-4 as in the paper; the authors' code has 8e-5.", gt=0
     )
-    warmup_steps: int = Field(10_000, ge=0, description="Steps of linear warm-up.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas.")
-    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the EMA weights per step.")
+    warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
+    betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
+    ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
     decay: Literal["none", "cosine"] = added(
         "cosine", "cosine", "Decay of the learning rate after the warm-up. cosine: to zero at the last step."
     )
-    min_snr_gamma: float | None = Field(
-        5.0, gt=0, description="gamma of min-SNR weighting; null: equal weights for all timesteps, as in DDPM and LDM."
+    min_snr_gamma: float | None = setting(
+        5.0, "gamma of min-SNR weighting; null: equal weights for all timesteps, as in DDPM and LDM.", gt=0
     )
-    gradient_clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    gradient_clip: float = setting(1.0, "Gradients are clipped to this norm.", gt=0)
 
 
 class Denoising(Section):
     """A UNet that removes noise from a code or an image, and its noise schedule."""
 
-    unet: UNet = Field(UNet(), description="The network.")
-    schedule: Schedule = Field(
+    unet: UNet = setting(UNet(), "The network.")
+    schedule: Schedule = setting(
         "squaredcos_cap_v2",
-        description="Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in"
+        "Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in"
         " the square root of the variance.",
     )
-    beta_range: tuple[float, float] = Field(
-        (1e-4, 0.02), description="First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
+    beta_range: tuple[float, float] = setting(
+        (1e-4, 0.02), "First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
     )
-    timesteps: int = Field(1000, ge=2, description="Training timesteps.")
-    prediction: Prediction = Field(
+    timesteps: int = setting(1000, "Training timesteps.", ge=2)
+    prediction: Prediction = setting(
         "noise",
-        description="What the network predicts. noise: as in the paper; velocity: as in Salimans and Ho (2022), with"
+        "What the network predicts. noise: as in the paper; velocity: as in Salimans and Ho (2022), with"
         " better results in this project's short trainings.",
     )
-    training: DiffusionTraining = Field(DiffusionTraining(), description="Optimization.")
+    training: DiffusionTraining = setting(DiffusionTraining(), "Optimization.")
 
 
 class Diffusion(Denoising):
     """A diffusion model on the codes of one autoencoder."""
 
     autoencoder: str = Field(description="A name under `autoencoders`.")
-    rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = Field(
+    rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = setting(
         "auto",
-        description="Rescaling of codes before diffusion. range: from their bounds to [-1, 1], as in the paper for key"
+        "Rescaling of codes before diffusion. range: from their bounds to [-1, 1], as in the paper for key"
         " codes; first_batch: division by the standard deviation of the first batch, as in LDM (section 3.4), after the"
         " center of the bounds is subtracted from bounded codes; auto: range if the family's codes are bounded, else"
         " first_batch; standardize: every channel to mean 0 and standard deviation 1 over the training codes. Sampling"
@@ -96,8 +96,8 @@ class Diffusion(Denoising):
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
-    execution: Execution = Field(Execution(), description="How the training runs.")
-    seed: int = Field(0, description="Added to the run's root seed.")
+    execution: Execution = setting(Execution(), "How the training runs.")
+    seed: int = setting(0, "Added to the run's root seed.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Diffusion":
@@ -115,8 +115,8 @@ class Diffusion(Denoising):
 class Sampler(Section):
     """How a key code is generated from noise."""
 
-    kind: Literal["ddpm", "ddim", "dpm_solver"] = Field("ddpm", description="DDPM, DDIM or DPM-Solver++.")
-    steps: int = Field(1000, ge=1, description="Denoising steps.")
+    kind: Literal["ddpm", "ddim", "dpm_solver"] = setting("ddpm", "DDPM, DDIM or DPM-Solver++.")
+    steps: int = setting(1000, "Denoising steps.", ge=1)
     eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
 
     @model_validator(mode="after")
@@ -129,11 +129,11 @@ class Sampler(Section):
 class SampleSet(Section):
     """Keys of every sample set. Image i depends only on the seed and i."""
 
-    count: int = Field(50_000, ge=2, description="Number of images.")
-    seed: int = Field(0, description="Added to the run's root seed.")
+    count: int = setting(50_000, "Number of images.", ge=2)
+    seed: int = setting(0, "Added to the run's root seed.")
     shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)
-    micro_batch: int = Field(64, ge=1, description="Images per batch of a network; the last batch is padded.")
-    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+    micro_batch: int = setting(64, "Images per batch of a network; the last batch is padded.", ge=1)
+    cpu_threads: int = setting(1, "Threads on a CPU.", ge=1)
     precision: Precision = added(
         "fp32", "fp32", "Precision of the networks that generate and decode, as `execution.precision`."
     )
@@ -149,7 +149,7 @@ class DiffusionSamples(SampleSet):
 
     kind: Literal["diffusion"]
     diffusion: str = Field(description="A name under `diffusions`.")
-    sampler: Sampler = Field(Sampler(), description="The sampler.")
+    sampler: Sampler = setting(Sampler(), "The sampler.")
 
 
 class GaussianSamples(SampleSet):
@@ -164,7 +164,7 @@ class GeneratorSamples(SampleSet):
 
     kind: Literal["generator"]
     generator: str = Field(description="A name under `generators`.")
-    sampler: Sampler = Field(Sampler(), description="The sampler, for a family of diffusion models.")
+    sampler: Sampler = setting(Sampler(), "The sampler, for a family of diffusion models.")
 
 
 class RealSamples(SampleSet):

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from pipeline.settings.fields import Section, operational
+from pipeline.settings.fields import Section, operational, setting
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
@@ -13,12 +11,12 @@ Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "aim", "comet_ml"
 class Execution(Section):
     """How a training runs. `precision` and `cpu_threads` change bits; `micro_batch` and processes only rounding."""
 
-    precision: Precision = Field(
+    precision: Precision = setting(
         "fp32",
-        description="fp16, bf16: accelerate's mixed precision; tf32: 10-bit mantissas also in matrix products, as"
+        "fp16, bf16: accelerate's mixed precision; tf32: 10-bit mantissas also in matrix products, as"
         " torch uses in CUDA convolutions by default. Tables, F_mlp and losses stay in 32 bits.",
     )
-    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU. Fixed, because sums depend on it.")
+    cpu_threads: int = setting(1, "Threads on a CPU. Fixed, because sums depend on it.", ge=1)
     micro_batch: int | None = operational(
         None,
         "Images or codes per forward and backward pass of a process: gradients are accumulated over the micro-batches"

@@ -130,6 +130,11 @@ def _check_value(key: str, value: Any) -> None:
         raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")
 
 
+def setting(default: Any, description: str, **checks: Any) -> Any:
+    """A key with a default; a required key is a pydantic Field."""
+    return Field(default, description=description, **checks)
+
+
 def operational(default: Any, description: str, **checks: Any) -> Any:
     """A key that changes no number: it is not part of any digest."""
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)

@@ -5,8 +5,6 @@ configs for 256 x 256). Each family replaces the defaults that differ in its own
 code specifies are marked as assumed.
 """
 
-from pydantic import Field
-
 from pipeline.settings.autoencoder import (
     NORM_GROUPS,
     AutoencoderSettings,
@@ -15,23 +13,23 @@ from pipeline.settings.autoencoder import (
     Losses,
     check_multipliers,
 )
-from pipeline.settings.fields import Counts, Noted, Section, preset
+from pipeline.settings.fields import Counts, Noted, Section, preset, setting
 
 
 class FirstStageNetwork(Section):
     """VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7), `ddconfig` in its code."""
 
-    channels: int = Field(128, ge=1, description="Unit channels (`ch`).")
-    multipliers: Counts | None = Field(
-        None, description="Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4)."
+    channels: int = setting(128, "Unit channels (`ch`).", ge=1)
+    multipliers: Counts | None = setting(
+        None, "Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4)."
     )
-    blocks: int = Field(2, ge=1, description="Residual blocks per level; the decoder has one more.")
+    blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1)
     norm_groups: int = NORM_GROUPS
-    attention_resolutions: Counts = Field(
-        [16], description="Resolutions whose blocks have attention; the middle block always has it."
+    attention_resolutions: Counts = setting(
+        [16], "Resolutions whose blocks have attention; the middle block always has it."
     )
-    latent_channels: int | None = Field(
-        None, ge=1, description="Channels between the network and the code (`z_channels`); by default C_z."
+    latent_channels: int | None = setting(
+        None, "Channels between the network and the code (`z_channels`); by default C_z.", ge=1
     )
 
 
@@ -72,10 +70,10 @@ class FirstStageTraining(AutoencoderTraining):
 class FirstStage(AutoencoderSettings):
     """Settings that the three families share."""
 
-    network: FirstStageNetwork = Field(FirstStageNetwork(), description="Encoder and decoder.")
-    discriminator: FirstStageDiscriminator = Field(FirstStageDiscriminator(), description="The discriminator.")
-    losses: FirstStageLosses = Field(FirstStageLosses(), description="Losses and their weights.")
-    training: FirstStageTraining = Field(FirstStageTraining(), description="Optimization.")
+    network: FirstStageNetwork = setting(FirstStageNetwork(), "Encoder and decoder.")
+    discriminator: FirstStageDiscriminator = setting(FirstStageDiscriminator(), "The discriminator.")
+    losses: FirstStageLosses = setting(FirstStageLosses(), "Losses and their weights.")
+    training: FirstStageTraining = setting(FirstStageTraining(), "Optimization.")
 
     def check_resolution(self, resolution: int) -> None:
         """Require a multiplier for each level from the image's resolution down to H_z."""

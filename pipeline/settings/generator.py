@@ -5,14 +5,14 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Section, setting
 from pipeline.settings.weights import ImportedWeights, SnapshotOf, check_weights
 
 
 class GeneratorTraining(Section):
     """Optimization. Families add their own keys."""
 
-    batch: int = Field(64, ge=1, description="Images or codes per step, over all processes.")
+    batch: int = setting(64, "Images or codes per step, over all processes.", ge=1)
 
 
 class GeneratorSettings(Section):
@@ -21,15 +21,13 @@ class GeneratorSettings(Section):
     family: str = Field(
         description="The model family: a module of `pipeline/families`, or the dotted name of your own module."
     )
-    dataset: str | None = Field(None, description="A name under `datasets`, for a family that is trained on images.")
-    autoencoder: str | None = Field(
-        None, description="A name under `autoencoders`, for a family that is trained on codes."
-    )
+    dataset: str | None = setting(None, "A name under `datasets`, for a family that is trained on images.")
+    autoencoder: str | None = setting(None, "A name under `autoencoders`, for a family that is trained on codes.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
-    training: GeneratorTraining = Field(GeneratorTraining(), description="Optimization.")
-    execution: Execution = Field(Execution(), description="How the training runs.")
-    seed: int = Field(0, description="Added to the run's root seed.")
+    training: GeneratorTraining = setting(GeneratorTraining(), "Optimization.")
+    execution: Execution = setting(Execution(), "How the training runs.")
+    seed: int = setting(0, "Added to the run's root seed.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "GeneratorSettings":

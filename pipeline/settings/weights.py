@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from pipeline.settings.fields import Name, Section, added, by_content
+from pipeline.settings.fields import Name, Section, added, by_content, setting
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
@@ -45,10 +45,8 @@ ImportedWeights = Annotated[
 class OwnWeights(Section):
     """Weights that this program trained or imported: those of another entry, or a file."""
 
-    entry: Name | None = Field(
-        None, description="The name of another entry of the section; a bare name means this key."
-    )
-    path: str | None = Field(None, description="The file (safetensors), or a folder of `bright export`.")
+    entry: Name | None = setting(None, "The name of another entry of the section; a bare name means this key.")
+    path: str | None = setting(None, "The file (safetensors), or a folder of `bright export`.")
 
     @model_validator(mode="before")
     @classmethod
