@@ -16,7 +16,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
 from pipeline.base.paths import DEMO
 from pipeline.config.root import read_config
-from pipeline.families import autoencoder_family, generator_family
+from pipeline.families import find_family
 from pipeline.plan.shards import planned
 from pipeline.settings.weights import EXPORTED
 from pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
@@ -103,11 +103,7 @@ def write_folder(jobs: Jobs, folder: Path, models: dict[str, Job], folder_name: 
     maker = models.get("generator") or models.get("diffusion")
     made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete and maker in job.upstream]
     families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
-    methods = []
-    if "generator" in entries:
-        methods.append(generator_family(entries["generator"].family).method)
-    if "autoencoder" in entries:
-        methods.append(autoencoder_family(entries["autoencoder"].family).method)
+    methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
     files["settings.json"] = "the same settings, to read"
     if (folder / "unet").exists():
@@ -140,16 +136,18 @@ def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict
     if "autoencoder" in models:
         of.add(jobs(reconstruction, _name(models["autoencoder"])).key)
     done = [job for job in jobs(planned).values() if job.stage in (RECONSTRUCT, SCORE_FEATURES) and job.has(SUMMARY)]
-    done = [job for job in done if of & {one.key for one in closure([job])}]
-    return {_title(job): job.folder / SUMMARY for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT)}
-
-
-def _title(job: Job) -> str:
-    if job.stage is RECONSTRUCT:
-        return "Reconstruction of the validation images"
-    if job.settings["kind"] == "reconstruction_distance":
-        return f"Reconstructions as a set, {job.entry.partition(' in ')[2]}"
-    return f"{job.settings['count']} images of {_name(job).replace(' in ', ', ')}"
+    summaries = {}
+    for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT):
+        if not of & {one.key for one in closure([job])}:
+            continue
+        if job.stage is RECONSTRUCT:
+            title = "Reconstruction of the validation images"
+        elif job.settings["kind"] == "reconstruction_distance":
+            title = f"Reconstructions as a set, {job.entry.partition(' in ')[2]}"
+        else:
+            title = f"{job.settings['count']} images of {_name(job).replace(' in ', ', ')}"
+        summaries[title] = job.folder / SUMMARY
+    return summaries
 
 
 def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:

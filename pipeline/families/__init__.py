@@ -168,6 +168,10 @@ class ByFamily:
     def __init__(self, find: Callable[[str], Family], names: tuple[str, ...], default: str | None):
         self.find, self.names, self.default = find, names, default
 
+    def parse(self, values: dict[str, Any], where: str) -> Any:
+        """An entry's settings, validated by its family."""
+        return parse_settings(self.settings(values), values, where)
+
     def settings(self, values: dict[str, Any]) -> type[Any]:
         """The settings class for an entry; InputError without a valid family."""
         name = values.get("family", self.default)
@@ -200,13 +204,4 @@ _AUTOENCODERS = ByFamily(autoencoder_family, AUTOENCODERS, "bright")
 _GENERATORS = ByFamily(generator_family, GENERATORS, None)
 AnyAutoencoder = Annotated[AutoencoderSettings, _AUTOENCODERS]
 AnyGenerator = Annotated[GeneratorSettings, _GENERATORS]
-
-
-def parse_autoencoder(values: dict[str, Any], where: str) -> AutoencoderSettings:
-    """An autoencoder's settings, validated by its family."""
-    return parse_settings(_AUTOENCODERS.settings(values), values, where)
-
-
-def parse_generator(values: dict[str, Any], where: str) -> GeneratorSettings:
-    """A generator's settings, validated by its family."""
-    return parse_settings(_GENERATORS.settings(values), values, where)
+parse_autoencoder, parse_generator = _AUTOENCODERS.parse, _GENERATORS.parse
