@@ -1,7 +1,6 @@
 """Figures of codes (sections 3.4 and 5): hits, noise, range, table size; quality against bits and decoding time."""
 
 from itertools import cycle
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -30,18 +29,6 @@ MARKERS = "os^DvP"
 """One for each H x W of a code, in the order of bits."""
 
 
-def read_hits(path: Path) -> np.ndarray:
-    """Read the hits (N_h, entries) of the entries that a key can reach."""
-    with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
-        hits, reachable = found["hits"], found["reachable"]
-    if hits.ndim != 2 or reachable.shape != hits.shape[1:] or not reachable.any():
-        raise InputError(
-            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
-            f" not {hits.shape} and {reachable.shape}"
-        )
-    return np.asarray(hits[:, reachable.astype(bool)])
-
-
 def statistics(hits: np.ndarray) -> tuple[float, float]:
     """The share of entries hit and the coefficient of variation of the hits (0 without hits)."""
     mean = hits.mean()
@@ -54,7 +41,15 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     A key hits an entry where its interpolation weight is above zero. Entries that no key can reach are excluded.
     Titles give the share of entries hit and the coefficient of variation (standard deviation over mean).
     """
-    groups = read_hits(paths_of(inputs, "hits")[0])
+    path = paths_of(inputs, "hits")[0]
+    with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
+        of_entries, reachable = found["hits"], found["reachable"]
+    if of_entries.ndim != 2 or reachable.shape != of_entries.shape[1:] or not reachable.any():
+        raise InputError(
+            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
+            f" not {of_entries.shape} and {reachable.shape}"
+        )
+    groups = of_entries[:, reachable.astype(bool)]
     figure, axes = panels(len(groups), job.columns or HITS_COLUMNS, job.title)
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
         share, variation = statistics(hits)

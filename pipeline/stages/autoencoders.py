@@ -166,10 +166,8 @@ MEASURE_DECODING = Stage(
 def autoencoder(jobs: Jobs, name: str) -> Job:
     """The job that trains an autoencoder, imports its weights, or takes them from another training."""
     model = jobs.config.autoencoders[name]
-    if model.weights is not None:
-        return imported(jobs, "autoencoder", name, image_size(jobs.config, model.dataset))
-    if model.snapshot_of is not None:
-        return snapshot(jobs, "autoencoder", name, jobs(autoencoder, model.snapshot_of))
+    if (ready := ready_weights(jobs, autoencoder, name, image_size(jobs.config, model.dataset))) is not None:
+        return ready
     images = jobs(dataset, model.dataset)
     initial, facts = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
     inputs: Inputs = {"images": images["train.zip"], **initial}
@@ -190,12 +188,25 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     )
 
 
-def snapshot(jobs: Jobs, kind: str, name: str, training: Job) -> Job:
-    """The weights of another training after the number of steps of this entry."""
-    step = training_steps(getattr(jobs.config, f"{kind}s")[name].training)
-    settings = {"snapshot": snapshot_path(training.work, step), "step": step}
-    inputs = {"training": training[f"{kind}.safetensors"]}
-    return jobs.job(TAKE_SNAPSHOT, f"{kind}s.{name}", settings, {"step": step}, inputs=inputs, model=kind)
+def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size: dict[str, Any]) -> Job | None:
+    """The job that imports an entry's checkpoint or takes a snapshot of another training; None: the entry is trained.
+
+    An import depends on the checkpoint and the entry's architecture alone.
+    """
+    kind = make.__name__
+    entry = getattr(jobs.config, f"{kind}s")[name]
+    if entry.weights is not None:
+        facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
+        checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
+        numerical = {kind: entry.architecture()} | checkpoint | size
+        code = () if kind == "diffusion" else (family_module(entry.family), *find_family(entry.family).code)
+        return jobs.job(IMPORT_WEIGHTS, f"{kind}s.{name}", {kind: entry} | size, numerical, model=kind, code=code)
+    if entry.snapshot_of is not None:
+        training, step = jobs(make, entry.snapshot_of), training_steps(entry.training)
+        settings = {"snapshot": snapshot_path(training.work, step), "step": step}
+        inputs = {"training": training[f"{kind}.safetensors"]}
+        return jobs.job(TAKE_SNAPSHOT, f"{kind}s.{name}", settings, {"step": step}, inputs=inputs, model=kind)
+    return None
 
 
 def missing_snapshot(path: Path) -> str:
@@ -221,21 +232,6 @@ def initial_weights(
     file = given.file_of(kind)
     facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
     return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
-
-
-def imported(jobs: Jobs, kind: str, name: str, size: dict[str, Any]) -> Job:
-    """The import of an entry's checkpoint, which depends on the checkpoint and the entry's architecture alone."""
-    entry = getattr(jobs.config, f"{kind}s")[name]
-    facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
-    checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
-    return jobs.job(
-        IMPORT_WEIGHTS,
-        f"{kind}s.{name}",
-        {kind: entry} | size,
-        {kind: entry.architecture()} | checkpoint | size,
-        model=kind,
-        code=() if kind == "diffusion" else (family_module(entry.family), *find_family(entry.family).code),
-    )
 
 
 def family_code(model: AutoencoderSettings) -> tuple[str, ...]:

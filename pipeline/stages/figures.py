@@ -126,7 +126,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     searched = jobs(studies).values()
     found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
     drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
-    if rated := rated_models(jobs):
+    if rated := settings.rate_quality or tables.equal_budget:
         models = {name: model_id(jobs.config, name) for name in rated}
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
         data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
@@ -158,11 +158,6 @@ def shown_samples(jobs: Jobs) -> str | None:
 def compared_models(jobs: Jobs) -> list[str]:
     """The autoencoders that Figure 6 and the page compare."""
     return jobs.config.figures.compared or jobs.config.tables_or_default.table2
-
-
-def rated_models(jobs: Jobs) -> list[str]:
-    """The autoencoders whose quality is drawn against bits per image."""
-    return jobs.config.figures.rate_quality or jobs.config.tables_or_default.equal_budget
 
 
 def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:

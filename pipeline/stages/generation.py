@@ -17,7 +17,7 @@ from pipeline.settings.diffusion import (
 )
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
-from pipeline.stages.autoencoders import autoencoder, codes, family_code, imported, initial_weights, snapshot
+from pipeline.stages.autoencoders import autoencoder, codes, family_code, initial_weights, ready_weights
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
@@ -62,10 +62,8 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     """The job that trains a diffusion model, imports its weights, or takes them from another training."""
     settings = jobs.config.diffusions[name]
     model = jobs.config.autoencoders[settings.autoencoder]
-    if settings.weights is not None:
-        return imported(jobs, "diffusion", name, {"code_size": str(model.code_size)})
-    if settings.snapshot_of is not None:
-        return snapshot(jobs, "diffusion", name, jobs(diffusion, settings.snapshot_of))
+    if (ready := ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
+        return ready
     initial, facts = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
     return jobs.job(
         TRAIN_DIFFUSION,
@@ -89,10 +87,9 @@ def generator(jobs: Jobs, name: str) -> Job:
     """The job that trains a generator, imports its weights, or takes them from another training."""
     settings = jobs.config.generators[name]
     family = generator_family(settings.family)
-    if settings.weights is not None:
-        return imported(jobs, "generator", name, image_size(jobs.config, settings.dataset or ""))
-    if settings.snapshot_of is not None:
-        return snapshot(jobs, "generator", name, jobs(generator, settings.snapshot_of))
+    size = image_size(jobs.config, settings.dataset) if settings.dataset else {}
+    if (ready := ready_weights(jobs, generator, name, size)) is not None:
+        return ready
     if family.reads == "images":
         inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
     else:

@@ -78,7 +78,11 @@ class BuiltTable:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
         record["protocol"] = protocol_words(line, self.entry)
         record["missing"] = "; ".join(line.missing) or None
-        record["notes"] = NOTE_SEPARATOR.join([*line.notes, *missing_notes(line, self)]) or None
+        # The job's notes on missing quantities, and a note on those that no note of the job explains.
+        missing = [quantity for quantity in self.entry.quantities if line.cells[quantity.key].is_missing]
+        notes = [note for quantity in missing for note in _explanations(quantity, self)]
+        notes = [*line.notes, *dict.fromkeys([*notes, *unexplained(line, self)])]
+        record["notes"] = NOTE_SEPARATOR.join(notes) or None
         return record
 
 
@@ -186,13 +190,6 @@ def protocol_words(line: Line, entry: Table) -> str:
             counts = " or ".join(map(str, image_counts(measurement, entry, kind))) or "no"
             words.append(WITHOUT_IMAGES.get(kind) or f"measured on {counts} {COUNTED_IMAGES[kind]}")
     return "; ".join(dict.fromkeys(words))
-
-
-def missing_notes(line: Line, table: BuiltTable) -> list[str]:
-    """The job's notes on the line's missing quantities, and a note on those that no note of the job explains."""
-    missing = [quantity for quantity in table.entry.quantities if line.cells[quantity.key].is_missing]
-    notes = [note for quantity in missing for note in _explanations(quantity, table)]
-    return list(dict.fromkeys([*notes, *unexplained(line, table)]))
 
 
 def unexplained(line: Line, table: BuiltTable) -> dict[str, list[str]]:
