@@ -16,7 +16,7 @@ from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
 from pipeline.page.comparison import comparison
 from pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
-from pipeline.page.headline import key_numbers, main_result, read_ratio
+from pipeline.page.headline import headline, read_ratio
 from pipeline.page.page_table import read_table
 from pipeline.page.run_facts import gather_costs, gather_provenance, read_dataset, read_trainings
 from pipeline.stages.page import ReportJob
@@ -43,8 +43,8 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         given = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
         samples = gather_samples(paths_of(inputs, "samples"), *given)
     ratio = read_ratio(paths_of(inputs, "neighbours_summary")[0]) if "neighbours_summary" in inputs else None
-    histories = _single(inputs, "history")
-    trainings = read_trainings(histories)
+    result, numbers = headline(tables, ratio)
+    trainings = read_trainings(_single(inputs, "history"))
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
     results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)
     # The data of the page's script, besides the images in the page: the first model's reconstructions are among those.
@@ -66,9 +66,9 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
             for entry, (section, name) in places.items()
         },
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
-        result=main_result(tables, ratio),
+        result=result,
         comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
-        numbers=key_numbers(tables, ratio),
+        numbers=numbers,
         tables=list(tables.values()),
         pairs=pairs,
         samples=samples,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.amounts import readable_duration
-from pipeline.page.headline import main_result, read_ratio
+from pipeline.page.headline import headline, read_ratio
 from pipeline.plan.publish import Published
 from pipeline.plan.view import folder
 from pipeline.stages import all_stages
@@ -66,4 +66,4 @@ def _main_result(jobs: Jobs) -> str:
     shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
     named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
     neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
-    return main_result(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)
+    return headline(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)[0]

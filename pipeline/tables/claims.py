@@ -157,7 +157,15 @@ class Outcome(NamedTuple):
 
 def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> ClaimsTable:
     """A line for each comparison of each claim, from the csv of the other tables by name."""
-    read = {name: _read_table(path) for name, path in tables}
+    read: Tables = {}
+    for name, path in tables:
+        try:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"table {path}: a csv of make_table is needed ({error})") from None
+        if "source" not in frame or "method" not in frame:
+            raise InputError(f"table {path}: lacks source or method; its columns: {', '.join(frame)}")
+        read[name] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     listed = read_claims(published_folder)
     records = [
         {"claim": index, "section": claim.section, "sentence": claim.sentence} | _record(comparison, listed.rows, read)
@@ -166,16 +174,6 @@ def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder
     ]
     sentences = [(claim.section, claim.sentence) for claim in listed.claims]
     return ClaimsTable(job, pd.DataFrame(records, dtype=object), sentences)
-
-
-def _read_table(path: Path) -> list[Cells]:
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"table {path}: a csv of make_table is needed ({error})") from None
-    if "source" not in frame or "method" not in frame:
-        raise InputError(f"table {path}: lacks source or method; its columns: {', '.join(frame)}")
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
