@@ -102,6 +102,13 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return base | changes | sections
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one: results are relative to it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def tiny_autoencoder() -> Callable[..., dict[str, Any]]:
     """Settings of an autoencoder for 32 x 32 images that a CPU trains in a second, with changes."""

@@ -20,9 +20,8 @@ Change = Callable[..., None]
 
 
 @pytest.fixture
-def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
+def change(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
     """A finished plan in a folder of its own; calling the fixture changes the code of stages."""
-    monkeypatch.chdir(tmp_path)
     finish(tiny_plan())
 
     def changed(*stages: str, version: str = "2") -> None:

@@ -19,14 +19,11 @@ from pipeline.commands.verify import Kind, inspect, look_into, move_away
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.stages.tables import tables
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 RESULT = Path("results/store/tables/table2-0123456789ab/table.csv")
 ARCHIVE = RESULT.with_name("images.zip")
 LIST = RESULT.with_name(SUMS)
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def archive(*members: bytes) -> Path:

@@ -61,8 +61,7 @@ def file_of(module: str) -> Path:
     return path
 
 
-def test_the_roots_of_all_families_jobs_are_covered_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_roots_of_all_families_jobs_are_covered_here(own_folder: Path) -> None:
     known = {root for roots in ROOTS.values() for root in roots}
     jobs = Jobs(read_config(ROOT / "config" / "demo-all.yaml"), every_network=True)
     stages = {job.stage.name for job in jobs(planned).values()}

@@ -23,11 +23,7 @@ from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.datasets import dataset
 from pipeline.stages.tables import tables
 
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def flip(path: Path, place: int = -1000) -> None:

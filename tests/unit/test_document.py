@@ -97,8 +97,7 @@ def test_a_block_without_an_end_is_told_with_its_line(text: str) -> None:
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    monkeypatch.chdir(tmp_path)
+def jobs(own_folder: Path) -> Jobs:
     plan = tiny_plan()
     table, figure = plan(tables)["table2"], plan(figures)["fig10"]
     for job, told in ((table, TOLD_JSON), (figure, "a picture")):
@@ -127,8 +126,7 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
 
 
-def test_the_record_of_a_study_is_told_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_record_of_a_study_is_told_as_a_table(own_folder: Path) -> None:
     config = Path("study.yaml")
     rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-4, 1e-2]}, "images": 16, "tuning": 16}
     config.write_text(yaml.safe_dump(with_key("studies.rates", rates)))

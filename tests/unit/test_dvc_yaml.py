@@ -28,9 +28,8 @@ TRAINED = ("autoencoder-main", "autoencoder-without-noise", "diffusion-main")
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def plan(own_folder: Path) -> Jobs:
     """A finished plan in a folder of its own, whose histories have a header."""
-    monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
     finish(plan)
     for name, columns in (("main", "l2,adversarial"), ("without-noise", "l2")):
@@ -84,8 +83,7 @@ def test_weights_that_are_only_tracked_stay_artifacts_and_absent_ones_go(plan: J
     assert shown()["artifacts"].keys() == {"autoencoder-main", "diffusion-main"}
 
 
-def test_names_that_dvc_refuses_are_written_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_names_that_dvc_refuses_are_written_otherwise(own_folder: Path) -> None:
     values = tiny_values()
     values["autoencoders"] |= {"C_key.2": {"like": "main", "seed": 1}, "C_key-2": {"like": "main", "seed": 2}}
     values["tables"]["table2"] = ["C_key.2", "C_key-2"]
@@ -105,8 +103,7 @@ def test_the_published_config_is_the_runs_own_with_all_defaults(
     assert load_config(values) == written
 
 
-def test_the_published_config_has_the_seeds_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_published_config_has_the_seeds_as_written(own_folder: Path) -> None:
     finish(tiny_plan(tiny_values() | {"training_seeds": [3, 4]}))
     published = yaml.safe_load((FOLDER / "config.yaml").read_text())
     assert published["training_seeds"] == [3, 4]

@@ -103,12 +103,11 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
         ({"autoencoder": of("stylegan2", "model.ckpt", AUTOENCODER), "resolution": 32}, "weights.kind"),
     ],
 )
-def test_jobs_that_cannot_be_are_told_in_one_line(tmp_path, monkeypatch, job, told):
-    monkeypatch.chdir(tmp_path)
-    whole_ldm(tmp_path / "model.ckpt")
+def test_jobs_that_cannot_be_are_told_in_one_line(own_folder, job, told):
+    whole_ldm(own_folder / "model.ckpt")
     with pytest.raises(InputError, match=told):
-        import_weights(json.dumps(job), tmp_path / "out.safetensors")
-    assert not (tmp_path / "out.safetensors").exists()
+        import_weights(json.dumps(job), own_folder / "out.safetensors")
+    assert not (own_folder / "out.safetensors").exists()
 
 
 def test_a_checkpoint_that_does_not_fit_writes_nothing(tmp_path):

@@ -74,10 +74,7 @@ def made_with(folder: Path, file: str, libraries: dict[str, str]) -> None:
     update_sums(folder, {file: replace(take_checksum(folder / file), libraries=libraries)})
 
 
-def test_two_results_show_where_they_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_two_results_show_where_they_differ(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tiny_plan()
     finish(plan)
     first, second = (plan(reconstruction, name) for name in ("main", "without-noise"))

@@ -1,6 +1,5 @@
 """Renamed entries, and new keys whose value means the earlier behaviour, keep the digests (promise 1)."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,7 @@ from pipeline.stages.common import Job, Jobs, Stage
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
 
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def rename(values: dict[str, Any], section: str, old: str, new: str) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from pipeline.stages.generation import diffusion, samples
 
 
 @pytest.fixture
-def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def finished(own_folder: Path) -> Jobs:
     """A finished plan in a temporary folder."""
-    monkeypatch.chdir(tmp_path)
     make(tiny_plan(values())(planned).values())
     return tiny_plan(values())
 
@@ -45,8 +44,7 @@ def stages(needed: Needed) -> list[str]:
     return sorted({job.stage.name for job in needed.jobs})
 
 
-def test_everything_is_made_where_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_everything_is_made_where_nothing_is_there(own_folder: Path) -> None:
     jobs = tiny_plan()
     assert {job.key for job in unfinished(jobs).jobs} == jobs(planned).keys()
     assert not lost_models(unfinished(jobs))
@@ -63,8 +61,7 @@ def test_upstream_of_existing_results_nothing_is_made(finished: Jobs) -> None:
     assert not remake().shards
 
 
-def test_weights_alone_are_a_trained_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_weights_alone_are_a_trained_model(own_folder: Path) -> None:
     trained = tiny_plan(values())(autoencoder, "main")
     trained.folder.mkdir(parents=True)
     Path(trained.path("autoencoder.safetensors")).touch()

@@ -29,11 +29,7 @@ from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables
 
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def stages_that_move(key: str, value: object) -> set[str]:

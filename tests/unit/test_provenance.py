@@ -19,9 +19,8 @@ from pipeline.stages.tables import tables
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def plan(own_folder: Path) -> Jobs:
     """A finished plan in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
     finish(plan)
     return plan

@@ -20,12 +20,11 @@ OTHER = tiny_values() | {"seed": 1}
 
 
 @pytest.fixture
-def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def other(own_folder: Path) -> Path:
     """A folder with the finished tiny run and a finished run of another seed, whose config this is."""
-    monkeypatch.chdir(tmp_path)
     finish(tiny_plan())
     finish(tiny_plan(OTHER))
-    config = tmp_path / "other.yaml"
+    config = own_folder / "other.yaml"
     config.write_text(TINY.read_text().replace("run: tiny", "run: tiny\nseed: 1"))
     return config
 

@@ -15,15 +15,11 @@ from pipeline.plan.view import view
 from pipeline.stages.common import Jobs
 from pipeline.stages.tables import tables
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 RUN = Path("results/tiny")
 MADE_OF_ALL = {str(RUN / "report.html"), *(str(RUN / "tables" / f"claims.{suffix}") for suffix in ("csv", "md", "tex"))}
 """What is another result where one table is missing."""
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
 
 
 def files(folder: Path = RUN) -> list[Path]:

@@ -28,9 +28,8 @@ from pipeline.stages.tables import tables
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def jobs(own_folder: Path) -> Jobs:
     """A plan in a temporary folder."""
-    monkeypatch.chdir(tmp_path)
     return tiny_plan()
 
 

@@ -126,9 +126,8 @@ def test_a_missing_option_is_named(sources, tmp_path, kind, option):
 
 
 @pytest.fixture
-def jobs(tmp_path, monkeypatch):
+def jobs(own_folder):
     """The tiny plan with samples in shards of 8 and features in ranges of 12."""
-    monkeypatch.chdir(tmp_path)
     values = with_key("samples.main.shard", 8)
     values["evaluation"]["shard"] = 12
     return tiny_plan(values)

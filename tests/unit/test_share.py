@@ -24,9 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def plan(own_folder: Path) -> Jobs:
     """A finished plan in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
     finish(plan)
     return plan
@@ -129,10 +128,9 @@ def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Pa
 
 
 def test_fifty_thousand_results_are_tracked_in_calls_that_a_system_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".dvc").mkdir()
+    (own_folder / ".dvc").mkdir()
     calls: list[list[str]] = []
 
     def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:

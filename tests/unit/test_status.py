@@ -19,8 +19,7 @@ from pipeline.stages.generation import diffusion, samples
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    monkeypatch.chdir(tmp_path)
+def plan(own_folder: Path) -> Jobs:
     return tiny_plan()
 
 
@@ -109,10 +108,7 @@ def test_death_for_memory_is_reported(plan: Jobs, changes: dict[str, Any], probl
     assert problem in "".join(lines(plan, str(log)))
 
 
-def test_imported_weights_are_no_training_and_their_records_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_imported_weights_are_no_training_and_their_records_are_found(own_folder: Path) -> None:
     values = tiny_values()
     values["diffusions"]["main"]["weights"] = {"kind": "ldm", "path": "model.ckpt"}
     plan = tiny_plan(values)
@@ -137,8 +133,7 @@ def test_records_of_every_kind_are_shown(plan: Jobs) -> None:
     assert training(plan).state == State.DONE, "outputs count more than a record"
 
 
-def test_trainings_have_their_names_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_trainings_have_their_names_in_the_config(own_folder: Path) -> None:
     values = tiny_values() | {"training_seeds": [0, 5]}
     values["autoencoders"]["twin"] = {"like": "main"}
     plan = tiny_plan(values)

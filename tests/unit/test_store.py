@@ -13,13 +13,9 @@ from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.generation import samples
 from pipeline.stages.store import Store
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 DIGEST = "0123456789ab"
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
 
 
 def folder(name: str, *files: str) -> Path:

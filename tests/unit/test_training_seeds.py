@@ -19,13 +19,9 @@ from pipeline.stages.evaluation import evaluation
 from pipeline.stages.generation import diffusion, samples
 from pipeline.stages.tables import tables
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 NETWORK = "efficientnet_lite0"
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results are relative to the current folder."""
-    monkeypatch.chdir(tmp_path)
 
 
 def seeded(*seeds: int, **changes: Any) -> Jobs:
