@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from daemons import wait_for
 
 from pipeline.base.code import ROOT, Code, code_digest, expected_code, split_arguments
 from pipeline.base.errors import InputError
@@ -278,13 +278,6 @@ def start(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", *words], text=True, stderr=subprocess.PIPE)
 
 
-def wait_until_ready(folder: Path) -> None:
-    until = time.monotonic() + 20
-    while not (folder / "ready").exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def assert_refused(process: subprocess.Popen[str], *words: str) -> None:
     """It ended with exit code 2 and one line with these words, and put nothing in place."""
     line = process.communicate(timeout=30)[1]
@@ -316,7 +309,7 @@ def test_code_edited_since_the_plan_does_not_start(folder: Path, code: str, modu
 @pytest.mark.parametrize(("module", "text"), [("late", "LATE = 10\n"), ("early", "EARLY = 10\n"), ("late", "LATE =\n")])
 def test_code_edited_while_the_stage_runs_leaves_no_output(folder: Path, code: str, module: str, text: str) -> None:
     process = start("toy.stage", "--code", code)
-    wait_until_ready(folder)
+    wait_for((folder / "ready").exists, 20, "the stage did not start")
     (folder / "toy" / f"{module}.py").write_text(text)
     (folder / "go").touch()
     assert_refused(process, str(folder / "toy" / f"{module}.py"))
@@ -324,7 +317,7 @@ def test_code_edited_while_the_stage_runs_leaves_no_output(folder: Path, code: s
 
 def test_an_edited_comment_and_an_undone_edit_change_nothing(folder: Path, code: str) -> None:
     process = start("toy.stage", "--code", code)
-    wait_until_ready(folder)
+    wait_for((folder / "ready").exists, 20, "the stage did not start")
     (folder / "toy" / "early.py").write_text("EARLY = 10\n")
     (folder / "toy" / "early.py").write_text("EARLY = 1  # again\n")
     (folder / "go").touch()

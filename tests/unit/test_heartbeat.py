@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from daemons import wait_for
 
 from pipeline.base import heartbeat, locks, records
 from pipeline.base.heartbeat import LAUNCHED, NO_PROGRESS, RUN, Activity, activity, beating, starters
@@ -35,10 +36,7 @@ def record(log: Path) -> dict:
 def test_the_record_lies_beside_the_folder_of_logs_and_tells_progress(log) -> None:
     with beating(every_s=0.01), Progress("train", 40, "steps", done=10) as progress:
         progress.advance(10, note="loss 0.5")
-        deadline = time.monotonic() + 10
-        while not record_path(log).exists() or record(log)["done"] != 20:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: record_path(log).exists() and record(log)["done"] == 20, 10, "no record of the progress")
         running = record(log)
     assert record_path(log) == log.parents[1] / "records" / "stage-x-1.json"
     assert (running["state"], running["description"], running["note"]) == ("running", "train", "loss 0.5")
@@ -181,10 +179,7 @@ run_stage(stage)
 def test_a_stage_that_is_asked_to_end_says_so_and_a_killed_one_cannot(tmp_path, number, state) -> None:
     path = os.pathsep.join(sys.path)
     process = subprocess.Popen([sys.executable, "-c", STAGE], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
-    deadline = time.monotonic() + 60
-    while not record_path(tmp_path / "a.log").exists():
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    wait_for(record_path(tmp_path / "a.log").exists, 60, "the stage wrote no record")
     process.send_signal(number)
     process.wait(60)
     found = record(tmp_path / "a.log")

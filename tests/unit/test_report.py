@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,25 +261,25 @@ def test_the_page_shows_titles_and_captions_of_the_one_list(page: Page) -> None:
         assert FIGURES[name].title in page.source and FIGURES[name].caption in page.source
 
 
-def test_a_neighbour_that_is_no_training_image_is_one_line(tmp_path: Path) -> None:
+FORMS = ["", "{}", "[]", '{"title": "x", "columns": [["a"]], "rows": [], "notes": []}']
+
+
+@pytest.mark.parametrize(
+    ("file", "write", "told"),
+    [
+        ("neighbours.csv", lambda path: made.write_neighbours(path, 10, 1000, neighbours=90),
+         r"img00000040\.png is not in the training split"),
+        ("reconstructions.zip", lambda path: made.write_images(path, 39, 32, 1),
+         r"reconstructions main: 39 images, .* has 40"),
+        *(("table2.json", lambda path, text=text: path.write_text(text),
+           r"table .*table2\.json: not a table as make_table writes it") for text in FORMS),
+    ],
+)  # fmt: skip
+def test_an_input_that_does_not_fit_is_one_line(tmp_path: Path, file: str, write: Any, told: str) -> None:
+    """A neighbour that is no training image, reconstructions of another split, a table of another form."""
     inputs = made.write_inputs(tmp_path / "in")
-    made.write_neighbours(tmp_path / "in" / "neighbours.csv", 10, 1000, neighbours=90)
-    with pytest.raises(InputError, match=r"img00000040\.png is not in the training split"):
-        make_report(made.settings(), tmp_path / "report.html", inputs, tmp_path)
-
-
-def test_reconstructions_of_another_split_are_one_line(tmp_path: Path) -> None:
-    inputs = made.write_inputs(tmp_path / "in")
-    made.write_images(tmp_path / "in" / "reconstructions.zip", 39, 32, 1)
-    with pytest.raises(InputError, match=r"reconstructions main: 39 images, .* has 40"):
-        make_report(made.settings(), tmp_path / "report.html", inputs, tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"title": "x", "columns": [["a"]], "rows": [], "notes": []}'])
-def test_a_table_of_another_form_is_one_line(tmp_path: Path, content: str) -> None:
-    inputs = made.write_inputs(tmp_path / "in")
-    (tmp_path / "in" / "table2.json").write_text(content)
-    with pytest.raises(InputError, match=r"table .*table2\.json: not a table as make_table writes it"):
+    write(tmp_path / "in" / file)
+    with pytest.raises(InputError, match=told):
         make_report(made.settings(), tmp_path / "report.html", inputs, tmp_path)
     assert not (tmp_path / "report.html").exists()
 
