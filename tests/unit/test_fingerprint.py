@@ -1,4 +1,4 @@
-"""Fingerprints of raw collections and checkpoints follow names and contents, and replace files that are missing."""
+"""Fingerprints of raw collections follow names and contents, and replace files that are missing."""
 
 import gzip
 import hashlib
@@ -29,7 +29,6 @@ from pipeline.data.fingerprint import (
     Fingerprint,
     Fingerprints,
     fingerprint,
-    missing_checkpoint,
     missing_source,
     read_fingerprint,
     write_fingerprint,
@@ -38,15 +37,11 @@ from pipeline.data.listing import embedded_path, raw_files
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import unfinished
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
-from pipeline.settings.weights import ForeignWeights, check_weights
 from pipeline.stages.datasets import raw_images
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 WHERE = "datasets.cats.source"
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def fill(path: Path, files: dict[str, bytes]) -> FolderSource:
@@ -166,6 +161,12 @@ def cats() -> None:
     LIST.write_text("2.png\n")
 
 
+@pytest.fixture
+def before(cats: None) -> dict[str, Any]:
+    """The facts of these pictures, which a run has stored."""
+    return kept()
+
+
 with_cats = pytest.mark.usefixtures("cats")
 
 
@@ -207,10 +208,6 @@ def break_the_links() -> None:
         path.symlink_to("/no/such/disk")
 
 
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records]
-
-
 @with_cats
 def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = looked()
@@ -224,17 +221,15 @@ def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypa
     assert looked() == facts
 
 
-@with_cats
 @pytest.mark.parametrize("lose", [empty, remove, lose_the_images, break_the_links])
 def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
-    lose: Callable[[], None], caplog: pytest.LogCaptureFixture
+    before: dict[str, Any], lose: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = kept()
     files = stored() | {LAST_SEEN: LAST_SEEN.read_bytes()}
     lose()
     assert kept() == before
     assert stored() | {LAST_SEEN: LAST_SEEN.read_bytes()} == files
-    (line,) = lines(caplog)
+    (line,) = caplog.messages
     assert line.startswith(f"{WHERE}.path: cats ")
     assert line.endswith("; its stored fingerprint is used")
     shutil.rmtree("results")
@@ -258,22 +253,24 @@ def test_an_unreadable_folder_has_its_stored_fingerprint(place: str, monkeypatch
     assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
 
 
-@with_cats
-def test_unreadable_files_have_their_stored_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = kept()
+def test_unreadable_files_have_their_stored_fingerprint(
+    before: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert looked() == before
 
 
-@with_cats
-def test_a_changed_image_of_the_same_size_is_another_collection(caplog: pytest.LogCaptureFixture) -> None:
-    before = kept()
+def test_a_changed_image_of_the_same_size_is_another_collection(
+    before: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     content = bytearray(Path("cats/2.png").read_bytes())
     content[-1] ^= 1
     Path("cats/2.png").write_bytes(content)
     after = kept()
     assert after["sha256"] != before["sha256"]
-    assert lines(caplog) == [f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"]
+    assert caplog.messages == [
+        f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"
+    ]
     assert looked() == after
 
 
@@ -310,31 +307,25 @@ def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
     assert looked()["sha256"] == ours["sha256"]
 
 
-@with_cats
-def test_a_cluster_job_trusts_stored_fingerprints() -> None:
-    before = kept()
+def test_a_cluster_job_trusts_stored_fingerprints(before: dict[str, Any]) -> None:
     Image.new("RGB", (8, 8)).save("cats/3.png")
     LIST.write_text("3.png\n")
     assert looked(trusted=True) == before != looked()
 
 
-@with_cats
-def test_a_list_has_its_own_hash_which_is_stored(caplog: pytest.LogCaptureFixture) -> None:
-    before = kept()
+def test_a_list_has_its_own_hash_which_is_stored(before: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     LIST.write_text("a/1.png\n")
     after = kept()
     assert after["list"] != before["list"]
     assert after | {"list": None} == before | {"list": None}
     LIST.unlink()
     assert kept() == after
-    (line,) = lines(caplog)
+    (line,) = caplog.messages
     assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
     assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
 
 
-@with_cats
-def test_damaged_times_are_ignored() -> None:
-    before = kept()
+def test_damaged_times_are_ignored(before: dict[str, Any]) -> None:
     for content in ("", "[1]", "<<<<<<< HEAD"):
         LAST_SEEN.write_text(content)
         assert kept() == before
@@ -369,62 +360,3 @@ def test_the_command_stores_the_facts_that_it_prints(capsys: pytest.CaptureFixtu
     command(Path("config.yaml"))
     assert json.loads(capsys.readouterr().out)["datasets.tiny.source"]["files"] == 2
     assert len(stored()) == 1
-
-
-# Checkpoints
-
-
-def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
-    return ForeignWeights(kind=kind, path=path)
-
-
-def checkpoint(path: str, kind: str = "taming_vqgan") -> dict[str, Any]:
-    """The facts in a run, which stores them."""
-    fingerprints = Fingerprints()
-    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
-    fingerprints.keep()
-    return facts
-
-
-def test_a_checkpoint_is_known_by_its_content() -> None:
-    Path("elsewhere").mkdir()
-    for path, content in (("a.ckpt", b"weights"), ("elsewhere/b.ckpt", b"weights"), ("c.ckpt", b"others!")):
-        Path(path).write_bytes(content)
-    os.utime("a.ckpt", (1, 1))
-    before = checkpoint("a.ckpt")
-    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
-    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
-    Path("a.ckpt").write_bytes(b"WEIGHTS")
-    after = checkpoint("a.ckpt")
-    assert after["sha256"] != before["sha256"]
-    Path("a.ckpt").unlink()
-    assert checkpoint("a.ckpt") == after
-    assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
-    line = missing_checkpoint(weights("a.ckpt"), WHERE)
-    assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
-
-
-def test_a_folder_checkpoint_is_all_of_its_files() -> None:
-    Path("ddpm").mkdir()
-    Path("ddpm/unet.bin").write_bytes(b"weights")
-    before = checkpoint("ddpm", "diffusers_ddpm")
-    Path("ddpm/unet.bin").rename("ddpm/other.bin")
-    renamed = checkpoint("ddpm", "diffusers_ddpm")
-    assert renamed["sha256"] != before["sha256"]
-    Path("ddpm/other.bin").write_bytes(b"")
-    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
-    Path("ddpm/other.bin").unlink()
-    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
-    line = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
-    assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"
-
-
-def test_a_kind_of_checkpoint_belongs_to_one_type_of_entry_and_one_family() -> None:
-    vqgan, ldm = weights("a"), weights("a", "ldm")
-    check_weights(None, "autoencoder", "bright")
-    check_weights(vqgan, "autoencoder", "vqgan")
-    check_weights(ldm, "diffusion", None)
-    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for entries of diffusions, not of autoencoders"):
-        check_weights(ldm, "autoencoder", "vqgan")
-    with pytest.raises(ValueError, match=r"weights\.kind: taming_vqgan is for the family vqgan, not bright"):
-        check_weights(vqgan, "autoencoder", "bright")

@@ -1,5 +1,6 @@
 """Another program's checkpoint in the plan: imported where others are trained; its content decides."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.errors import InputError
+from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.plan.view import view
+from pipeline.settings.weights import ForeignWeights, check_weights
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import samples
@@ -28,8 +31,7 @@ VQGAN: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def elsewhere(own_folder: Path) -> None:
     Path("model.ckpt").write_bytes(b"weights")
 
 
@@ -107,3 +109,62 @@ def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
     assert methods == {"BRIGHT (LDM)", "LDM*"}
     labels = [row.get("label") for row in found(tables)["table5"].settings["rows"]]
     assert "LDM* (codes of VQGAN)" in labels
+
+
+WHERE = "autoencoders.main.weights"
+
+
+def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
+    return ForeignWeights(kind=kind, path=path)
+
+
+def checkpoint(path: str, kind: str = "taming_vqgan") -> dict[str, Any]:
+    """The facts in a run, which stores them."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
+    fingerprints.keep()
+    return facts
+
+
+def test_a_checkpoint_is_known_by_its_content() -> None:
+    Path("elsewhere").mkdir()
+    for path, content in (("a.ckpt", b"weights"), ("elsewhere/b.ckpt", b"weights"), ("c.ckpt", b"others!")):
+        Path(path).write_bytes(content)
+    os.utime("a.ckpt", (1, 1))
+    before = checkpoint("a.ckpt")
+    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
+    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
+    Path("a.ckpt").write_bytes(b"WEIGHTS")
+    after = checkpoint("a.ckpt")
+    assert after["sha256"] != before["sha256"]
+    Path("a.ckpt").unlink()
+    assert checkpoint("a.ckpt") == after
+    assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
+    line = missing_checkpoint(weights("a.ckpt"), WHERE)
+    assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
+
+
+def test_a_folder_checkpoint_is_all_of_its_files() -> None:
+    Path("ddpm").mkdir()
+    Path("ddpm/unet.bin").write_bytes(b"weights")
+    before = checkpoint("ddpm", "diffusers_ddpm")
+    Path("ddpm/unet.bin").rename("ddpm/other.bin")
+    renamed = checkpoint("ddpm", "diffusers_ddpm")
+    assert renamed["sha256"] != before["sha256"]
+    Path("ddpm/other.bin").write_bytes(b"")
+    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
+    Path("ddpm/other.bin").unlink()
+    assert checkpoint("ddpm", "diffusers_ddpm") == renamed
+    line = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
+    assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"
+
+
+def test_a_kind_of_checkpoint_belongs_to_one_type_of_entry_and_one_family() -> None:
+    vqgan, ldm = weights("a"), weights("a", "ldm")
+    check_weights(None, "autoencoder", "bright")
+    check_weights(vqgan, "autoencoder", "vqgan")
+    check_weights(ldm, "diffusion", None)
+    with pytest.raises(ValueError, match=r"weights\.kind: ldm is for entries of diffusions, not of autoencoders"):
+        check_weights(ldm, "autoencoder", "vqgan")
+    with pytest.raises(ValueError, match=r"weights\.kind: taming_vqgan is for the family vqgan, not bright"):
+        check_weights(vqgan, "autoencoder", "bright")
