@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -117,9 +118,12 @@ def test_a_named_key_is_accepted_with_all_that_stands_on_it(
     retrained: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "train_diffusion" in missing(plan_of(retrained))
-    accept(retrained, keys=[key])
+    accept(retrained, keys=[key], dry_run=True)
     said = capsys.readouterr().out
-    assert "train_diffusion: 1 of 1 results accepted" in said
+    assert "train_diffusion: 1 of 1 results accepted" in said and said.endswith("dry run: nothing was recorded\n")
+    assert not ACCEPTED.exists()
+    accept(retrained, keys=[key])
+    assert "train_diffusion: 1 of 1 results accepted" in capsys.readouterr().out
     # The page prints the config's keys, under `diffusions.main`.
     of_page = {"make_report"} if key.startswith("diffusion.") else set()
     assert missing(plan_of(retrained)) == of_page
@@ -148,13 +152,6 @@ def test_a_key_and_the_code_may_change_together(change: Change, retrained: Path)
     change("train_diffusion")
     accept(retrained, keys=["learning_rate"])
     assert missing(plan_of(retrained)) == set()
-
-
-def test_accepting_keys_in_a_dry_run_records_nothing(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    accept(retrained, keys=["learning_rate"], dry_run=True)
-    said = capsys.readouterr().out
-    assert "train_diffusion: 1 of 1 results accepted" in said and said.endswith("dry run: nothing was recorded\n")
-    assert not ACCEPTED.exists()
 
 
 OTHER = tiny_values() | {"seed": 1}
@@ -242,28 +239,25 @@ def test_saved_states_stay_while_their_training_is_not_done(other: Path, capsys:
     assert capsys.readouterr().out.splitlines()[-1] == "0 B in 1 folders removed"
 
 
-def test_a_config_whose_digests_cannot_be_known_is_refused(other: Path, tmp_path: Path) -> None:
-    unknown = tmp_path / "unknown.yaml"
-    text = TINY.read_text().replace("{kind: embedded, name: fashion-mnist}", "{kind: folder, path: nowhere}")
-    unknown.write_text(text)
-    with pytest.raises(InputError, match=r"unknown.yaml: datasets.tiny: neither its raw images nor"):
-        prune([unknown, TINY], yes=True)
-    assert complete(0)
+RELEASED = {"family": "vqgan", "dataset": "tiny", "code_size": "4x4x2"}
 
 
-def test_nor_is_one_with_a_checkpoint_that_nobody_knows(other: Path, tmp_path: Path) -> None:
-    unknown = tmp_path / "unknown.yaml"
-    values = tiny_values()
-    values["autoencoders"]["released"] = {
-        "family": "vqgan",
-        "dataset": "tiny",
-        "code_size": "4x4x2",
-        "weights": {"kind": "ldm_vq", "path": "nowhere.ckpt"},
-    }
-    values["tables"]["table2"] += ["released"]
-    unknown.write_text(yaml.safe_dump(values))
-    with pytest.raises(InputError, match=r"unknown.yaml: autoencoders.released: neither its checkpoint nor"):
-        prune([unknown, TINY], yes=True)
+@pytest.mark.parametrize(
+    ("entry", "change", "lacks"),
+    [
+        ("datasets.tiny", {"source": {"kind": "folder", "path": "nowhere"}}, "raw images"),
+        ("autoencoders.released", RELEASED | {"weights": {"kind": "ldm_vq", "path": "nowhere.ckpt"}}, "checkpoint"),
+    ],
+)
+def test_a_config_whose_digests_cannot_be_known_is_refused(
+    other: Path, entry: str, change: dict[str, Any], lacks: str
+) -> None:
+    values, (section, name) = tiny_values(), entry.split(".")
+    values[section][name] = values[section].get(name, {}) | change
+    values["tables"]["table2"] += ["released"] if section == "autoencoders" else []
+    Path("unknown.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=rf"unknown.yaml: {entry}: neither its {lacks} nor"):
+        prune([Path("unknown.yaml"), TINY], yes=True)
     assert complete(0)
 
 
