@@ -14,6 +14,8 @@ from pipeline.settings.weights import ForeignWeights, OwnWeights
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
 
+# A data file of a Hugging Face dataset. Some arrow files are caches of the package `datasets`.
+DATA = re.compile(r"\.parquet\Z|(\A|/)(?!cache-|indices)[^/]*\.arrow\Z")
 SHARD = re.compile(r"-\d+-of-\d+.*$|-?\d+$")  # the shard number in a file name of a Hugging Face dataset
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -133,7 +135,7 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
     if path.is_file():
         files = [_raw_file(path.name, path)]
     elif path.is_dir():
-        files = sorted(filter(_is_data, _walk(path, where)), key=attrgetter("name"))
+        files = sorted((file for file in _walk(path, where) if DATA.search(file.name)), key=attrgetter("name"))
     else:
         raise InputError(
             f"{where}.path: {path} does not exist; the folder of `save_to_disk` or a parquet file is expected"
@@ -153,12 +155,6 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
     if source.validation_split is None:
         return {"all": found[source.split]}
     return {"train": found[source.split], "validation": found[source.validation_split]}
-
-
-def _is_data(file: RawFile) -> bool:
-    """Whether a file contains data: some arrow files are caches of the package `datasets`."""
-    name = file.name.rpartition("/")[2]
-    return name.endswith(".parquet") or (name.endswith(".arrow") and not name.startswith(("cache-", "indices")))
 
 
 def _split_of(name: str) -> str:

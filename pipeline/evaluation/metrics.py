@@ -78,21 +78,19 @@ def by_neighbours(generated: FeatureSet, reference: FeatureSet, protocol: str) -
 
 
 class Metric(NamedTuple):
-    """compute: of generated and reference features, by a library or protocol; interval, constants: for the protocol."""
+    """compute: of generated and reference features, by a library or protocol; constants, interval: for the protocol."""
 
     compute: Callable[[FeatureSet, FeatureSet, str], dict[str, Value]]
-    interval: str
     constants: Mapping[str, Any] = MappingProxyType({})
+    interval: str = f"jackknife over {GROUPS} groups of either set"
 
 
-JACKKNIFE = f"jackknife over {GROUPS} groups of either set"
 METRICS = {
-    "frechet_distance": Metric(frechet, JACKKNIFE),
+    "frechet_distance": Metric(frechet),
     "kernel_distance": Metric(
         lambda generated, reference, library: {
             "kernel_distance": kernel_distance(generated.features, reference.features)
         },
-        JACKKNIFE,
         {
             "kernel": "(x y / D + 1)^3",
             "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
@@ -103,7 +101,6 @@ METRICS = {
         lambda generated, reference, library: {
             "gaussian_kernel_distance": gaussian_kernel_distance(generated.features, reference.features)
         },
-        JACKKNIFE,
         {
             "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
             "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
@@ -111,13 +108,13 @@ METRICS = {
     ),
     "score": Metric(
         lambda generated, reference, library: {"score_mean": score(generated.logits)},
-        "Student's t over the splits",
         {"score_splits": SCORE_SPLITS, "score_shuffle_seed": SCORE_SHUFFLE_SEED},
+        "Student's t over the splits",
     ),
     "precision_recall": Metric(
         by_neighbours,
-        "Wilson's, of density Student's t, the balls fixed",
         {"neighbourhood": NEIGHBOURHOOD, "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD},
+        "Wilson's, of density Student's t, the balls fixed",
     ),
 }
 
