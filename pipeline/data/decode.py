@@ -100,31 +100,21 @@ def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:
     """The pixels, uint8 (R, R, C), of a picture in mode L or RGB after crop and resize."""
     size = (dataset.resolution, dataset.resolution)
     match dataset.crop:
-        case "pad":
-            image = pad(image, dataset.resolution)
-        case "center":
-            image = center_crop(image)
+        case "pad":  # the unscaled picture in the middle of a black square
+            if max(image.size) > dataset.resolution:
+                raise BadImage(
+                    f"{image.width}x{image.height} is larger than the resolution {dataset.resolution}; crop: pad only"
+                    " enlarges"
+                )
+            picture, image = image, Image.new(image.mode, size)
+            image.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
+        case "center":  # the largest square; with an odd remainder, one more pixel is cut at the right or bottom
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
         case "none" if image.width != image.height:
             raise BadImage(f"{image.width}x{image.height} is not square; crop: center would crop it")
     if image.size != size:
         image = image.resize(size, Image.Resampling[dataset.filter.upper()])
     pixels = np.array(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
-
-
-def center_crop(image: Image.Image) -> Image.Image:
-    """The largest centered square. With an odd remainder, one more pixel is cut at the right or bottom."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def pad(image: Image.Image, resolution: int) -> Image.Image:
-    """The unscaled picture in the middle of a black square."""
-    if max(image.size) > resolution:
-        raise BadImage(
-            f"{image.width}x{image.height} is larger than the resolution {resolution}; crop: pad only enlarges"
-        )
-    square = Image.new(image.mode, (resolution, resolution))
-    square.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))
-    return square

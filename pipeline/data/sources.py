@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -208,15 +208,6 @@ class LmdbImages(_File):
             raise InputError(f"{self.where}: {self.path}: not a readable LMDB ({error})") from None
 
 
-def _read_at_most(stream: BinaryIO, count: int) -> bytes:
-    """Up to `count` bytes, without allocating memory for bytes that a damaged header only announces."""
-    parts, missing = [], count
-    while missing > 0 and (part := stream.read(min(missing, READ_AT_A_TIME))):
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
-
-
 class IdxImages(_File):
     """An IDX file of gray images (N, H, W), gzipped or not. The name of an image is its number."""
 
@@ -236,7 +227,12 @@ class IdxImages(_File):
                 if not zipped:
                     self._check_length(self.path.stat().st_size - IDX_HEADER, expected)
                     return np.memmap(self.path, np.uint8, "r", IDX_HEADER, shape)
-                pixels = _read_at_most(cast(BinaryIO, stream), expected + 1)
+                # Read in pieces: a damaged header may announce more bytes than the memory has.
+                parts, missing = [], expected + 1
+                while missing > 0 and (part := stream.read(min(missing, READ_AT_A_TIME))):
+                    parts.append(part)
+                    missing -= len(part)
+                pixels = b"".join(parts)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.where}: {self.path}: not a readable IDX file ({error})") from None
         self._check_length(len(pixels), expected)

@@ -52,7 +52,14 @@ IRRELEVANT = ("dropout", "num_train_timesteps")  # keys that change no number: a
 
 def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor], path: Path) -> None:
     """Fill an untrained UNet2DModel with the EMA weights of an LDM's checkpoint, which LDM samples with."""
-    own = ema_weights(tensors, path)
+    # Without prefix, and of the EMA if the file has one: its names have no dots.
+    own = {
+        name.removeprefix(NETWORK): tensors.get(EMA + name.removeprefix("model.").replace(".", ""), tensor)
+        for name, tensor in tensors.items()
+        if name.startswith(NETWORK)
+    }
+    if not own:
+        raise InputError(f"{path}: no UNet: no key begins with {NETWORK}")
     # UNet2DModel lacks some parts of LDM's models of LSUN-Church and of text.
     block = "input_blocks.1.0."
     embedding, norm = own.get(f"{block}emb_layers.1.bias"), own.get(f"{block}out_layers.0.bias")
@@ -78,18 +85,6 @@ def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor]
 def scale_factor(tensors: dict[str, Tensor]) -> float:
     """LDM's factor of codes before diffusion: 1 unless it measured the first batch (appendix G)."""
     return float(tensors["scale_factor"]) if "scale_factor" in tensors else 1.0
-
-
-def ema_weights(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The UNet's tensors without prefix, of the EMA if the file has one: its names have no dots."""
-    found = {}
-    for name, tensor in tensors.items():
-        if name.startswith(NETWORK):
-            ema = EMA + name.removeprefix("model.").replace(".", "")
-            found[name.removeprefix(NETWORK)] = tensors.get(ema, tensor)
-    if not found:
-        raise InputError(f"{path}: no UNet: no key begins with {NETWORK}")
-    return found
 
 
 def unet_name(name: str, blocks: int) -> str:
