@@ -16,10 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline.base.checksums import SUMS, Checksum, has_checksum, read_sums, sums_text, take_checksum
-from pipeline.base.code import check_code
+from pipeline.base.code import check_code, used_libraries
 from pipeline.base.errors import InputError
-from pipeline.base.libraries import used_libraries
 from pipeline.base.locks import wait_for_lock
 from pipeline.base.paths import WORK
 
@@ -40,7 +41,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
-    _remove_leftovers(path)
+    # Temporary files of killed processes. Nobody here can tell whether a process on another machine, or before the last
+    # boot, is alive: its files are removed after a week.
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
+        machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
+        with suppress(FileNotFoundError):
+            here = machine == _machine() and process.isdigit()
+            abandoned = time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S
+            if not psutil.pid_exists(int(process)) if here else abandoned:
+                leftover.unlink()
     try:
         temporary.touch(exist_ok=False)
         mode = temporary.stat().st_mode & 0o777
@@ -51,7 +60,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         if has_checksum(path):
             check_code()  # no result of edited code under the digest of the planned code
-            _rename_with_checksum(temporary, path)
+            # The line of a replaced file is removed first: a process that is killed in between leaves a file without a
+            # line, which the next run adds, and never a file with the line of another content.
+            checksum = replace(take_checksum(temporary), libraries=used_libraries())
+            with locked_sums():
+                if path.name in read_sums(path.parent):
+                    update_sums(path.parent, {path.name: None})
+                temporary.replace(path)
+                update_sums(path.parent, {path.name: checksum})
         else:
             temporary.replace(path)
         _flush_folder(path.parent)
@@ -85,20 +101,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _rename_with_checksum(temporary: Path, path: Path) -> None:
-    """Put a file in its place, and its line into the folder's SHA256SUMS.
-
-    The line of a replaced file is removed first. A process that is killed in between leaves a file without a line,
-    which the next run adds, and never a file with the line of another content.
-    """
-    checksum = replace(take_checksum(temporary), libraries=used_libraries())
-    with locked_sums():
-        if path.name in read_sums(path.parent):
-            update_sums(path.parent, {path.name: None})
-        temporary.replace(path)
-        update_sums(path.parent, {path.name: checksum})
-
-
 @contextmanager
 def locked_sums() -> Iterator[None]:
     """Exclude other processes, on any host, that update a SHA256SUMS: shards of one folder end at the same time."""
@@ -124,31 +126,6 @@ def _machine() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         return hashlib.sha256(f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
     return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of `path` that killed processes left.
-
-    Nobody here can tell whether a process on another machine, or before the last boot, is alive: its files are removed
-    after a week.
-    """
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
-        machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
-        with suppress(FileNotFoundError):
-            here = machine == _machine() and process.isdigit()
-            abandoned = time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S
-            if not _is_alive(int(process)) if here else abandoned:
-                leftover.unlink()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 is not delivered
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's process, which is alive
-    return True
 
 
 def _flush_folder(folder: Path) -> None:

@@ -10,10 +10,13 @@ start, and again before an output or a saved state is put in place. By hand, wit
 
 import ast
 import hashlib
+import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
@@ -49,6 +52,9 @@ EXCLUDED_FROM_DIGEST = {
     "pipeline.training.history": "records the training; no step reads it",
 }
 
+NO_NUMBERS = {"pydantic": "settings pass unchanged, or end the command", "typer": "the command line"}
+"""Libraries whose version cannot change a number, and why."""
+
 # Modules of an excluded package that digests cover: how tables read and print their columns.
 COVERED = {"pipeline.settings.quantities"}
 
@@ -63,8 +69,7 @@ class Module:
     """Modification time and size of the file, taken before it was read."""
     digest: str
     imports: tuple[str, ...]
-    libraries: tuple[str, ...]
-    """First names of the third-party modules that it imports."""
+    libraries: tuple[str, ...]  # first names of the third-party modules that it imports
 
 
 def read_source(path: Path) -> str:
@@ -116,38 +121,37 @@ class Code:
                 tree = ast.parse(self.read(path), str(path))
             except SyntaxError as error:
                 raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
-            imports = tuple(sorted(set(self._imports(tree, name, path))))
-            libraries = tuple(sorted(set(_libraries(tree, name))))
+            imports, libraries = self._imports(tree, name, path)
             of_family = name.startswith("pipeline.families.") or name.partition(".")[0] != OWN
             digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
-            self.modules[name] = Module(name, path, state, digest, imports, libraries)
+            self.modules[name] = Module(name, path, state, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
         return self.modules[name]
 
     def file(self, name: str) -> Path | None:
         """The source file of a module; None if there is none."""
         if name not in self.files:
             package, _, rest = name.partition(".")
-            bases = [base.joinpath(*rest.split(".")) if rest else base for base in self._locations(package)]
+            # The folders of the package, or a top-level module's file without its suffix; nothing is imported.
+            folders: list[Path] = []
+            if package == OWN:
+                folders = [self.root / OWN]
+            elif (found := find_spec(package)) is not None:
+                if found.submodule_search_locations is not None:
+                    folders = [Path(place) for place in found.submodule_search_locations]
+                elif found.origin and found.origin.endswith(".py"):
+                    folders = [Path(found.origin).with_suffix("")]
+            bases = [folder.joinpath(*rest.split(".")) if rest else folder for folder in folders]
             paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
             self.files[name] = next((path for path in paths if path.is_file()), None)
         return self.files[name]
 
-    def _locations(self, package: str) -> list[Path]:
-        """The folders of a package, or a top-level module's file without its suffix; nothing is imported."""
-        if package == OWN:
-            return [self.root / OWN]
-        found = find_spec(package)
-        if found is None:
-            return []
-        if found.submodule_search_locations is not None:
-            return [Path(place) for place in found.submodule_search_locations]
-        return [Path(found.origin).with_suffix("")] if found.origin and found.origin.endswith(".py") else []
-
-    def _imports(self, tree: ast.Module, module: str, path: Path) -> Iterator[str]:
-        """The modules of the project, and of the module's own package, that a module imports anywhere.
+    def _imports(self, tree: ast.Module, module: str, path: Path) -> tuple[set[str], set[str]]:
+        """The modules of the project, and of the module's own package, that a module imports anywhere; its libraries.
 
         Imports of excluded modules are removed from the tree: they cannot change a number.
         """
+        imports: set[str] = set()
+        libraries: set[str] = set()
         packages = {OWN, module.partition(".")[0]}
         own_package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         for node in running_statements(tree):
@@ -155,12 +159,15 @@ class Code:
                 kept = []
                 for alias in node.names:
                     name = self.imported(node, alias, own_package)
-                    if name.partition(".")[0] not in packages:
-                        kept.append(alias)
-                    elif not is_excluded(name):
-                        kept.append(alias)
-                        yield name
+                    if (package := name.partition(".")[0]) not in packages:
+                        libraries.add(package)
+                    elif is_excluded(name):
+                        continue
+                    else:
+                        imports.add(name)
+                    kept.append(alias)
                 node.names = kept
+        return imports, libraries - sys.stdlib_module_names
 
     def imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> str:
         """The module that a name is imported from, or the module that the name is."""
@@ -170,16 +177,6 @@ class Code:
         inner = f"{origin}.{alias.name}"
         own = origin.partition(".")[0] in (OWN, package.partition(".")[0])
         return inner if own and self.file(inner) is not None else origin
-
-
-def _libraries(tree: ast.Module, module: str) -> Iterator[str]:
-    """The first names of the third-party modules that a module imports anywhere, except for types."""
-    own = {OWN, module.partition(".")[0], *sys.stdlib_module_names}
-    for node in running_statements(tree):
-        if isinstance(node, ast.Import):
-            yield from {alias.name.partition(".")[0] for alias in node.names} - own
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield from {(node.module or "").partition(".")[0]} - own
 
 
 PROJECT = Code()
@@ -258,9 +255,34 @@ def check_code() -> None:
     _running = roots, now  # only words were edited
 
 
-def imported_libraries() -> frozenset[str]:
-    """First names of the third-party modules that this process's stage imports; none without `--code`."""
-    return frozenset(name for module in _running[1] for name in module.libraries) if _running else frozenset()
+def used_libraries() -> dict[str, str]:
+    """Library -> version for the stage that this process runs in a workflow (`--code`); empty by hand.
+
+    The digest of the code contains no versions: a result that another version made stays valid, and SHA256SUMS records
+    the versions (`checksums`).
+    """
+    modules = frozenset(name for module in _running[1] for name in module.libraries) if _running else frozenset()
+    return versions(modules) if modules else {}
+
+
+@cache
+def versions(modules: frozenset[str]) -> dict[str, str]:
+    """The versions of Python and of the packages that provide these modules."""
+    packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
+    found = {one.name.lower().replace("_", "-"): one.version for one in packages if one is not None}
+    return dict(sorted(({"python": platform.python_version()} | found).items()))
+
+
+def distribution(module: str) -> metadata.Distribution | None:
+    """The installed package with a module's name, or the one that contains the module; None if there is none."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.distribution(module)
+    return next((one for one in _installed() if module in (one.read_text("top_level.txt") or "").split()), None)
+
+
+@cache
+def _installed() -> tuple[metadata.Distribution, ...]:
+    return tuple(metadata.distributions())
 
 
 def _modules(roots: list[str]) -> list[Module]:

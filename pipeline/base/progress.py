@@ -40,8 +40,7 @@ class Progress:
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
         self.description, self.total, self.unit, self.done = description, total, unit, done
         self.done_before, self.visible, self.note = done, visible, ""
-        self.rate = 0.0
-        """Units per second since the start or resume."""
+        self.rate = 0.0  # units per second since the start or resume
         self.started_at = self.last_line_at = time.monotonic()
         off = not (visible and sys.stderr.isatty())
         self.bar = tqdm(total=total, initial=done, desc=description, unit=f" {unit}", disable=off, dynamic_ncols=True)

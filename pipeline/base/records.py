@@ -10,8 +10,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -72,22 +71,14 @@ class Record:
         if self.log is None:
             return
         path = record_path(self.log)
-        with suppress(OSError), _locked(self.log):
+        with suppress(OSError), self.log.open("ab") as file:
+            # The lock is on the log, which both writers have open anyway. Without locks, or after a dead host's lock,
+            # the write goes on: each writer repeats its facts the next time.
+            wait_for_lock(file, LOCK_PATIENCE_S)
             now = time.time()
             record = {"started_at": now} | ({} if self.begins else read_record(path)) | self.own | facts
             write_json(path, record | {"updated_at": now, "seconds": now - record["started_at"]})
             self.begins = False
-
-
-@contextmanager
-def _locked(log: Path) -> Iterator[None]:
-    """Hold the record's lock: a lock on the log, which both writers have open anyway.
-
-    Without locks, or after a dead host's lock, the write goes on: each writer repeats its facts the next time.
-    """
-    with log.open("ab") as file:
-        wait_for_lock(file, LOCK_PATIENCE_S)
-        yield
 
 
 def request_mb(record: Path, base: int) -> int:

@@ -31,8 +31,7 @@ class Value(BaseModel):
     """Standard deviation over images, or over the splits or subsets of a metric."""
     interval: tuple[float, float] | None = None
     """Ends of an interval; the protocol says how it was computed."""
-    protocol: dict[str, Any] = {}
-    """How the number was measured; empty for a count."""
+    protocol: dict[str, Any] = {}  # how the number was measured; empty for a count
 
 
 class Summary(BaseModel):
@@ -45,8 +44,7 @@ class Summary(BaseModel):
     traits: dict[str, Any] = {}
     """What distinguishes rows of a table, such as method and code size; no name from a config."""
     values: dict[str, Value]
-    details: dict[str, Any] = {}
-    """Further results, such as curves, that figures read."""
+    details: dict[str, Any] = {}  # further results, such as curves, that figures read
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -47,12 +47,6 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def is_short(module: str, arguments: list[str]) -> bool:
-    """Whether the arguments of a stage are a config and an entry instead of settings and files."""
-    of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
-    return of_config and not module.startswith("pipeline.commands.")
-
-
 def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
     """Run a stage for one entry of a config, with these options added."""
     from pipeline.config.root import read_config
@@ -83,7 +77,9 @@ def main() -> None:
         near = difflib.get_close_matches(name, found, n=1)
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
         sys.exit(2)
-    if is_short(found[name], arguments):
+    # A stage whose arguments are a config and an entry, not settings and files.
+    of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    if of_config and not found[name].startswith("pipeline.commands."):
         config, entry, *options = arguments
         try:
             by_hand(name, Path(config), entry, options)

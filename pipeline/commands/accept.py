@@ -13,7 +13,7 @@ import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.config.root import Config, read_config
+from pipeline.config.root import read_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.identities import recorded_of
 from pipeline.plan.shards import planned
@@ -30,29 +30,16 @@ def accept(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be accepted; change nothing.")] = False,
 ) -> None:
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
-    found = acceptances(read_config(config), tuple(keys or ()))
-    if not found:
-        changed = f"the code or in {', '.join(keys)}" if keys else "the code"
-        print(f"nothing to accept: no results differ from the wanted ones in {changed} alone")
-    elif dry_run:
-        print("dry run: nothing was recorded")
-    else:
-        write_json(ACCEPTED, read_accepted() | found)
-        print(f"recorded in {ACCEPTED}")
-
-
-def acceptances(config: Config, keys: tuple[str, ...] = ()) -> dict[str, str]:
-    """Acceptances, stage by stage in the order data flows; prints a line for each stage."""
-    accepted, fingerprints = read_accepted(), Fingerprints()  # raw images are read once
+    settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
     found: dict[str, str] = {}
-    for stage in all_stages():
+    for stage in all_stages():  # in the order data flows
         recorded, count = recorded_of(stage), 0
         # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
         # read others of it, such as the table of claims. Repeat until no further result is found.
         while True:
-            jobs = Jobs(config, accepted=accepted | found, fingerprints=fingerprints)
+            jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
-            candidates = {job: earlier(job, recorded, keys) for job in of_stage if not job.complete}
+            candidates = {job: earlier(job, recorded, tuple(keys or ())) for job in of_stage if not job.complete}
             new = {f"{stage} {digest_of(job.identity)}": then for job, then in candidates.items() if then is not None}
             if not new:
                 break
@@ -60,7 +47,14 @@ def acceptances(config: Config, keys: tuple[str, ...] = ()) -> dict[str, str]:
             count += len(new)
         if count:
             print(f"{stage}: {count} of {len(of_stage)} results accepted")
-    return found
+    if not found:
+        changed = f"the code or in {', '.join(keys)}" if keys else "the code"
+        print(f"nothing to accept: no results differ from the wanted ones in {changed} alone")
+    elif dry_run:
+        print("dry run: nothing was recorded")
+    else:
+        write_json(ACCEPTED, accepted | found)
+        print(f"recorded in {ACCEPTED}")
 
 
 def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]) -> str | None:

@@ -25,7 +25,7 @@ from pipeline.config.root import read_config
 from pipeline.data.sources import open_source, source_at
 from pipeline.estimation.devices import choose_card, this_device
 from pipeline.estimation.memory import memory_warnings
-from pipeline.estimation.report import missing_space
+from pipeline.estimation.space import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.models.retrieval import unavailable_kernels
@@ -145,24 +145,20 @@ def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
 def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
     """Facts about this machine. results: a folder on the disk to report. optional: lines about optional packages."""
     memory = psutil.virtual_memory()
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
+    packages = {str(package.metadata["Name"]) for package in distributions()}
+    executors = sorted(name.removeprefix(EXECUTOR) for name in packages if name.startswith(EXECUTOR))
     return {
-        "devices": devices(),
+        "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
         "CPU cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
         "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
         **(optional or {}),
-        "executors": ", ".join(executors()) or "none besides local (an extra of this package: slurm)",
+        "executors": ", ".join(executors) or "none besides local (an extra of this package: slurm)",
         "Python": platform.python_version(),
         "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
     }
-
-
-def devices() -> str:
-    """The GPUs with their memory."""
-    if not torch.cuda.is_available():
-        return "no CUDA device: everything runs on the CPU"
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in found)
 
 
 def free_disk(folder: Path) -> int:
@@ -171,12 +167,6 @@ def free_disk(folder: Path) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def executors() -> list[str]:
-    """The installed executor plugins of Snakemake, by the names for --executor."""
-    names = [str(package.metadata["Name"]) for package in distributions()]
-    return sorted({name.removeprefix(EXECUTOR) for name in names if name.startswith(EXECUTOR)})
 
 
 if __name__ == "__main__":

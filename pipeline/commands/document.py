@@ -30,8 +30,7 @@ from pipeline.tables.render import escape_markdown
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
 BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
 END = "<!-- end -->"
-LONG = 30
-"""A table with more rows is folded."""
+LONG = 30  # a table with more rows is folded
 
 Fill = Callable[[str, str], str | None]
 """Kind and name of a block -> its content; None keeps the present content."""

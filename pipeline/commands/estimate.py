@@ -10,7 +10,7 @@ from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.estimation.devices import DEVICES, Device, choose_device
-from pipeline.estimation.report import Estimate, facts, known_images, missing_space, text
+from pipeline.estimation.report import Estimate, facts, known_images, text
 from pipeline.estimation.times import job_times, longest_chain
 from pipeline.models.metric_networks.manifest import available, fetchable
 from pipeline.plan.shards import planned
@@ -53,6 +53,8 @@ def estimate(
 
 def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
     """The estimate of a config's run on so many GPUs; config: its readable name."""
+    from pipeline.estimation.space import missing_space  # imports torch
+
     times = job_times(jobs, device)
     chain_s, chain = longest_chain(jobs(planned).values(), times)
     networks = [] if jobs.every_network else jobs.config.evaluation.networks

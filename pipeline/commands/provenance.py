@@ -103,24 +103,19 @@ def entry_of(digest: str) -> dict[str, Any]:
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
     stage = all_stages().get(identity["stage"])
-    section = stage.folder if stage else "*"
-    return {"stage": identity["stage"], **place(section, digest), **libraries(section, digest), **identity}
-
-
-def libraries(section: str, digest: str) -> dict[str, dict[str, str]]:
-    """The versions of the libraries that made a result, if recorded; "2.12.0 and 2.13.0" for several."""
-    made_with = [one for folder in STORE.glob(f"{section}/*-{digest}") for one in result_libraries(folder)]
-    found = {name: sorted({one[name] for one in made_with if name in one}) for name in sorted(set().union(*made_with))}
-    return {"libraries": {name: " and ".join(versions) for name, versions in found.items()}} if found else {}
-
-
-def place(section: str, digest: str) -> dict[str, str]:
-    """The folder of a result, and the hash of its content if DVC tracks it."""
-    folders = sorted(STORE.glob(f"{section}/*-{digest}"))
-    tracked = [path.with_suffix("") for path in sorted(STORE.glob(f"{section}/*-{digest}.dvc"))]
+    pattern = f"{stage.folder if stage else '*'}/*-{digest}"
+    folders = sorted(STORE.glob(pattern))
+    tracked = [path.with_suffix("") for path in sorted(STORE.glob(f"{pattern}.dvc"))]
     elsewhere = f"not here; dvc pull {tracked[0]}" if tracked else "not here"
-    content = {"content": f"md5 {tracked_as(tracked[0])['md5']}"} if tracked else {}
-    return {"folder": str(folders[0]) if folders else elsewhere, **content}
+    entry: dict[str, Any] = {"stage": identity["stage"], "folder": str(folders[0]) if folders else elsewhere}
+    if tracked:
+        entry["content"] = f"md5 {tracked_as(tracked[0])['md5']}"
+    # The versions of the libraries that made it, where recorded; "2.12.0 and 2.13.0" for several.
+    made_with = [one for folder in folders for one in result_libraries(folder)]
+    if names := sorted(set().union(*made_with)):
+        versions = {name: sorted({one[name] for one in made_with if name in one}) for name in names}
+        entry["libraries"] = {name: " and ".join(found) for name, found in versions.items()}
+    return entry | identity
 
 
 if __name__ == "__main__":

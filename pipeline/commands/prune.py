@@ -39,8 +39,15 @@ def prune(
         total += size
         snapshots = len(list(folder.glob("snapshots/*.safetensors")))
         print(f"{readable_bytes(size):>8}  {folder}{f'  (with {snapshots} snapshots)' if snapshots else ''}")
-        if yes:
-            remove(folder)
+        if yes and folder.is_symlink():
+            folder.unlink()
+        elif yes:
+            shutil.rmtree(folder)
+        if yes and folder.parent.parent == STORE:
+            dvc_file(folder).unlink(missing_ok=True)  # `dvc pull` would bring it back
+            for stage in all_stages().values():
+                if stage.folder == folder.parent.name:
+                    identity_path(stage.name, folder.name.rpartition("-")[2]).unlink(missing_ok=True)
     if not folders:
         print("nothing to remove")
     else:
@@ -63,19 +70,6 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
     return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder, its recorded identity, and DVC's file: `dvc pull` would bring it back."""
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder)
-    if folder.parent.parent == STORE:
-        dvc_file(folder).unlink(missing_ok=True)
-        for stage in all_stages().values():
-            if stage.folder == folder.parent.name:
-                identity_path(stage.name, folder.name.rpartition("-")[2]).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

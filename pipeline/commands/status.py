@@ -49,49 +49,40 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     """The whole state as text."""
     counts = Counter(state.state for state in states)
     others = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
-    parts = [
-        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *others])}",
-        _trainings(jobs, states),
-        _running([state for state in states if state.state == State.RUNNING and not state.job.is_training]),
-        _broken([state for state in states if state.state in BROKEN]),
-        _stages(states),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _trainings(jobs: Jobs, states: list[JobState]) -> str:
-    """Every training by its names in the config, also waiting and finished ones."""
-    names = training_names(jobs)
-    rows = [
-        [
-            ", ".join(names.get(state.job.key, [])),
-            state.job.name,
-            state.state,
-            _progress(state),
-            *_speed(state, _rate(state.record.get("rate")) if state.state == State.RUNNING else ""),
-            shorten(str(state.record.get("note", "")), NOTE) if state.state == State.RUNNING else "",
-        ]
-        for state in states
-        if state.job.is_training
-    ]
-    return _table(["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"], rows)
-
-
-def training_names(jobs: Jobs) -> dict[tuple[str, str], list[str]]:
-    """(stage, digest) -> the names of a training in the config."""
-    names: dict[tuple[str, str], list[str]] = {}
+    names: dict[tuple[str, str], list[str]] = {}  # of each training in the config, by (stage, digest)
     for kind, name, job in jobs(trainings):
         names.setdefault(job.key, []).append(f"{kind}s.{name}")
-    return names
-
-
-def _running(states: list[JobState]) -> str:
-    """Running jobs other than trainings."""
-    rows = [
-        [state.shard.log_name, str(state.record.get("description", "")), _progress(state), *_speed(state)]
-        for state in states
+    trained: list[list[str]] = []
+    running: list[list[str]] = []
+    broken: list[list[str]] = []
+    by_stage: dict[str, Counter[State]] = {}
+    for state in states:
+        job, record, active = state.job, state.record, state.state == State.RUNNING
+        by_stage.setdefault(job.stage.name, Counter())[state.state] += 1
+        if job.is_training:
+            speed = _speed(state, _rate(record.get("rate")) if active else "")
+            note = shorten(str(record.get("note", "")), NOTE) if active else ""
+            entries = ", ".join(names.get(job.key, []))
+            trained.append([entries, job.name, state.state, _progress(state), *speed, note])
+        elif active:
+            doing = str(record.get("description", ""))
+            running.append([state.shard.log_name, doing, _progress(state), *_speed(state)])
+        if state.state in BROKEN:
+            since = readable_duration(state.silent_s)
+            broken.append([state.shard.log_name, since, state.problem, str(state.shard.log)])
+    stages = [
+        [stage, f"{of_stage[State.DONE]} of {of_stage.total()}", str(of_stage[State.RUNNING] or "")]
+        for stage, of_stage in by_stage.items()
     ]
-    return _table(["running", "doing", "done", "images/s", "left", "where"], rows)
+    trained_columns = ["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"]
+    parts = [
+        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *others])}",
+        _table(trained_columns, trained),
+        _table(["running", "doing", "done", "images/s", "left", "where"], running),
+        _table(["failed", "since", "reason", "log"], broken),
+        _table(["stage", "done", "running"], stages),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _progress(state: JobState) -> str:
@@ -117,24 +108,6 @@ def _speed(state: JobState, *other_rates: str) -> list[str]:
 
 def _rate(per_s: float | None) -> str:
     return f"{per_s:,.3g}" if per_s else ""
-
-
-def _broken(states: list[JobState]) -> str:
-    """Jobs that failed, died silently or have damaged results; the next run repeats them."""
-    rows = [
-        [state.shard.log_name, readable_duration(state.silent_s), state.problem, str(state.shard.log)]
-        for state in states
-    ]
-    return _table(["failed", "since", "reason", "log"], rows)
-
-
-def _stages(states: list[JobState]) -> str:
-    """The number of finished jobs of each stage."""
-    rows = []
-    for stage in dict.fromkeys(state.job.stage.name for state in states):
-        counts = Counter(state.state for state in states if state.job.stage.name == stage)
-        rows.append([stage, f"{counts[State.DONE]} of {counts.total()}", str(counts[State.RUNNING] or "")])
-    return _table(["stage", "done", "running"], rows)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -56,8 +56,7 @@ class Finding:
     """One thing that is wrong."""
 
     kind: Kind
-    line: str
-    """The file, and what it should be."""
+    line: str  # the file, and what it should be
     files: tuple[Path, ...] = ()
     """The files that have to be moved away, so that the next run makes them again."""
 
@@ -122,7 +121,13 @@ def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
     """All findings in the order of `Kind`, and how much was read, in words."""
     found: list[Finding] = []
     files: list[StoredFile] = []
-    for folder, job in result_folders(jobs, whole_store).items():
+    # The folders of results and of saved states, of the plan or all of them, with the job that makes the result.
+    of_plan = {job.folder: job for job in jobs(planned).values()}
+    results = (path for path in STORE.glob("*/*") if path.is_dir()) if whole_store else of_plan
+    states = WORK.glob("*") if whole_store else (job.work for job in of_plan.values())
+    folders = {folder: of_plan.get(folder) for folder in sorted(results)}
+    folders |= {path.parent: None for state in sorted(states) for path in sorted(state.rglob(SUMS))}
+    for folder, job in folders.items():
         in_folder, wrong = look_into(folder, job)
         files += in_folder
         found += wrong
@@ -132,15 +137,6 @@ def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
     found += [*copies(jobs), *records(jobs, whole_store)]
     kinds = list(Kind)
     return sorted(found, key=lambda one: kinds.index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
-
-
-def result_folders(jobs: Jobs, whole_store: bool) -> dict[Path, Job | None]:
-    """The folders of results and of saved states, of the plan or all of them, with the job that makes the result."""
-    of_plan = {job.folder: job for job in jobs(planned).values()}
-    results = (path for path in STORE.glob("*/*") if path.is_dir()) if whole_store else of_plan
-    states = WORK.glob("*") if whole_store else (job.work for job in of_plan.values())
-    found = {folder: of_plan.get(folder) for folder in sorted(results)}
-    return found | {path.parent: None for state in sorted(states) for path in sorted(state.rglob(SUMS))}
 
 
 def look_into(folder: Path, job: Job | None) -> tuple[list[StoredFile], list[Finding]]:

@@ -14,8 +14,7 @@ class Work:
     """Floating-point operations, by kind, since devices run the two at different rates."""
 
     convolutions: float = 0.0
-    products: float = 0.0
-    """Matrix products."""
+    products: float = 0.0  # matrix products
 
     def __add__(self, other: "Work") -> "Work":
         return Work(self.convolutions + other.convolutions, self.products + other.products)
@@ -32,14 +31,11 @@ class Work:
 class Cost:
     """Work and memory of one call on the device; memory in bytes."""
 
-    operations: int
-    """About one kernel each."""
+    operations: int  # about one kernel each
     work: Work
     """Floating-point operations, two for each multiply-accumulate of convolutions and matrix products."""
-    kept: int
-    """The largest amount that graphs keep for their backward passes at one time."""
-    peak: int
-    """The largest amount on the device at one time."""
+    kept: int  # the largest amount that graphs keep for their backward passes at one time
+    peak: int  # the largest amount on the device at one time
     to_device: int
     to_host: int
     """Copies."""
@@ -49,18 +45,14 @@ class Cost:
 class TrainingCost:
     """The cost of a training."""
 
-    batch: int
-    """Of one process."""
+    batch: int  # of one process
     processes: int
     precision: str
-    parameters: int
-    """Of all trained networks."""
+    parameters: int  # of all trained networks
     weights: int
     """Bytes on the device between steps: weights, gradients, the states of Adam, the EMA, frozen networks."""
-    step: Cost
-    """Of the kind of step with the largest peak."""
-    work: Work
-    """Of all steps and all processes."""
+    step: Cost  # of the kind of step with the largest peak
+    work: Work  # of all steps and all processes
 
 
 @dataclass(frozen=True)
@@ -73,11 +65,9 @@ class Device:
     name: str
     convolutions: float
     products: float
-    half: float
-    """In 16 bits (`execution.precision`)."""
+    half: float  # in 16 bits (`execution.precision`)
     share: float
-    matches: str
-    """Part of the name that the driver reports."""
+    matches: str  # part of the name that the driver reports
     memory_gib: float | None = None
     """None where it is unknown."""
 

@@ -39,7 +39,10 @@ DRAWN = 2**16  # larger tensors on the CPU get no random values: they are only c
 aten = torch.ops.aten
 
 # The rules of torch.autocast on CUDA ("CUDA ops that can autocast") for the operators that occur here.
-TO_HALF = ("conv2d", "conv_transpose2d.input", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm")
+TO_HALF = (
+    *("conv2d", "conv_transpose2d.input", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm"),
+    "scaled_dot_product_attention",
+)
 TO_FLOAT = (
     *("layer_norm", "group_norm", "softmax.int", "log_softmax.int", "nll_loss", "kl_div", "mse_loss", "l1_loss"),
     *("softplus", "rsqrt", "exp", "log", "reciprocal", "pow.Tensor_Scalar", "cdist", "cumsum", "prod", "norm.Scalar"),
@@ -76,29 +79,21 @@ def fake_device() -> torch.device:
         )
     )
     others.fallback(fallthrough_kernel)
-    for names, choose in ((TO_HALF, _half), (TO_FLOAT, lambda tensors: torch.float32), (WIDEST, _widest)):
+    rules: dict[tuple[str, ...], Callable[[list[Tensor]], torch.dtype]] = {
+        TO_HALF: lambda tensors: torch.get_autocast_dtype(NAME),
+        TO_FLOAT: lambda tensors: torch.float32,
+        WIDEST: lambda tensors: functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors)),
+    }
+    for names, choose in rules.items():
         for name in names:
-            autocast.impl(name, _cast_first(_overload(name), choose))
-    autocast.impl("scaled_dot_product_attention", _cast_first(aten.scaled_dot_product_attention.default, _half))
+            packet, _, overload = name.partition(".")
+            autocast.impl(name, _cast_first(getattr(getattr(aten, packet), overload or "default"), choose))
     autograd.impl("scaled_dot_product_attention", _fused_attention)
     _kept_alive.extend((autocast, others, autograd))
     return torch.device(f"{NAME}:0")
 
 
 _kept_alive: list[Library] = []  # a registration ends when its library is collected
-
-
-def _overload(name: str) -> Any:
-    packet, _, overload = name.partition(".")
-    return getattr(getattr(aten, packet), overload or "default")
-
-
-def _half(tensors: list[Tensor]) -> torch.dtype:
-    return torch.get_autocast_dtype(NAME)
-
-
-def _widest(tensors: list[Tensor]) -> torch.dtype:
-    return functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
 
 
 def _cast_first(operator: Any, choose: Callable[[list[Tensor]], torch.dtype]) -> Callable[..., Any]:
@@ -162,8 +157,7 @@ class FakeGPU(TorchDispatchMode):
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.operations: Counter[str] = Counter()
         """The device's operations by operator, without views and allocations; each is about one kernel."""
-        self.work = Work()
-        """Floating-point operations of convolutions and matrix products."""
+        self.work = Work()  # floating-point operations of convolutions and matrix products
         self.to_device = self.to_host = 0
         """Copies."""
         self.held = self.peak = self.kept = self.most_kept = 0
@@ -205,9 +199,16 @@ class FakeGPU(TorchDispatchMode):
         tensors = list(_tensors((*args, *kwargs.values())))
         fake = [one for one in tensors if isinstance(one, FakeTensor)]
         if not fake and kwargs.get("device") != self.device:
-            return self._on_the_host(func, tensors, args, kwargs)
+            drawn = torch.Tag.nondeterministic_seeded in func.tags
+            if drawn and func._schema.name.endswith("_") and tensors[0].numel() > DRAWN:
+                return tensors[0]
+            if drawn and func._overloadpacket in (aten.randn, aten.rand) and math.prod(args[0]) > DRAWN:
+                return aten.empty.memory_format(args[0], **{key: kwargs[key] for key in kwargs.keys() - {"generator"}})
+            return func(*args, **kwargs)
         if len(fake) < len(tensors):
-            args, kwargs = pytree.tree_map_only(Tensor, self._faked, (args, kwargs))
+            args, kwargs = pytree.tree_map_only(
+                Tensor, lambda one: one if isinstance(one, FakeTensor) else self.fake.from_tensor(one), (args, kwargs)
+            )
         try:
             with self.fake:
                 out = func(*args, **kwargs)
@@ -216,25 +217,16 @@ class FakeGPU(TorchDispatchMode):
         self._count(func, args, kwargs, out, fake, list(_tensors((out,))))
         return out
 
-    def _on_the_host(self, func: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        drawn = torch.Tag.nondeterministic_seeded in func.tags
-        if drawn and func._schema.name.endswith("_") and tensors[0].numel() > DRAWN:
-            return tensors[0]
-        if drawn and func._overloadpacket in (aten.randn, aten.rand) and math.prod(args[0]) > DRAWN:
-            kept = {key: one for key, one in kwargs.items() if key != "generator"}
-            return aten.empty.memory_format(args[0], **kept)
-        return func(*args, **kwargs)
-
-    def _faked(self, tensor: Tensor) -> Tensor:
-        return tensor if isinstance(tensor, FakeTensor) else self.fake.from_tensor(tensor)
-
     def _count(self, func: Any, args: Any, kwargs: Any, out: Any, fake: list[Tensor], made: list[Tensor]) -> None:
         read, written = ({_device(one) == self.device for one in some} for some in (fake, made))
         if True not in read | written:
             return
         for one in made:
             if _device(one) == self.device and (storage := one.untyped_storage()) not in self._known:
-                self._hold(storage)
+                size = self._known[storage] = -(-storage.nbytes() // BLOCK) * BLOCK
+                self.held += size
+                self.peak = max(self.peak, self.held)
+                weakref.finalize(storage, self._free, held=size)
         if func is aten._to_copy.default and read != written:
             self.to_device += written == {True}
             self.to_host += written == {False}
@@ -249,25 +241,14 @@ class FakeGPU(TorchDispatchMode):
             done = flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
             self.work += Work(convolutions=done) if "convolution" in name else Work(products=done)
 
-    def _hold(self, storage: torch.UntypedStorage) -> None:
-        size = -(-storage.nbytes() // BLOCK) * BLOCK
-        self._known[storage] = size
-        self.held += size
-        self.peak = max(self.peak, self.held)
-
-        def free() -> None:
-            self.held -= size
-
-        weakref.finalize(storage, free)
-
     def _keep(self, storage: torch.UntypedStorage) -> None:
         if storage in self._saved or storage not in self._known:
             return
         size = self._saved[storage] = self._known[storage]
         self.kept += size
         self.most_kept = max(self.most_kept, self.kept)
+        weakref.finalize(storage, self._free, kept=size)
 
-        def free() -> None:
-            self.kept -= size
-
-        weakref.finalize(storage, free)
+    def _free(self, held: int = 0, kept: int = 0) -> None:
+        self.held -= held
+        self.kept -= kept

@@ -16,10 +16,8 @@ from pipeline.config.root import TRAINED, Config, read_config
 from pipeline.estimation.devices import Device, TrainingCost, choose_card
 
 GIBI = 2**30
-CONTEXT_GIB = 1.5
-"""Assumed: CUDA's context, and the workspaces of its libraries."""
-FRAGMENTATION = 1.05
-"""Assumed: reserved over allocated memory."""
+CONTEXT_GIB = 1.5  # assumed: CUDA's context, and the workspaces of its libraries
+FRAGMENTATION = 1.05  # assumed: reserved over allocated memory
 
 
 def needed_gib(cost: TrainingCost) -> float:

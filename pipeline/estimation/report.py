@@ -13,7 +13,6 @@ from pipeline.data.fingerprint import split_counts
 from pipeline.estimation.devices import TERA, Device, TrainingCost
 from pipeline.estimation.memory import CONTEXT_GIB, FRAGMENTATION, GIBI, fits, needed_gib, too_large
 from pipeline.estimation.times import JobTime, Known
-from pipeline.plan.shards import planned, shards
 from pipeline.settings.dataset import Dataset
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs
@@ -56,8 +55,7 @@ class Estimate:
     times: list[JobTime]
     chain_s: float
     chain: list[Job]
-    space: dict[str, int]
-    """Upper bounds, in bytes, of the missing results by stage."""
+    space: dict[str, int]  # upper bounds, in bytes, of the missing results by stage
     absent: list[str]
     """Metric networks without weights here, whose jobs are not in the plan."""
 
@@ -123,12 +121,28 @@ def _sums(times: list[JobTime]) -> dict[str, Any]:
 def text(estimate: Estimate) -> str:
     """The estimate as lines for a terminal."""
     found = facts(estimate)
-    rows = [_time_row(stage, sums) for stage, sums in (found["stages"] | {"total": found["total"]}).items()]
+    total, rows = found["total"], []
+    for stage, sums in (found["stages"] | {"total": total}).items():
+        known = sums["known"]
+        basis = ", ".join(f"{count} {how}" for how, count in known.items()) if len(known) > 1 else "".join(known)
+        rows.append([stage, _pair(sums["jobs"], str), _pair(sums["s"], _hours), _pair(sums["gpu_s"], _hours), basis])
     header = ["stage", "jobs", "hours", "GPU-hours", "known by"]
     if not estimate.device.is_gpu:
         header, *rows = ([*row[:3], *row[4:]] for row in (header, *rows))
     lines = [f"{estimate.config} on {estimate.device.name}; missing / whole where they differ", ""]
-    lines += [_table(header, rows), "", *_wall_clock(estimate, found["total"]), ""]
+    lines += [_table(header, rows), ""]
+    # Lower bounds: the longest chain, and all work shared by all devices.
+    if total["jobs"]["missing"]:
+        chain = " > ".join(found["longest_chain"]) or "none of known time"
+        lines.append(f"At least {readable_duration(estimate.chain_s)}, the longest chain of jobs: {chain}.")
+        if estimate.device.is_gpu:
+            shared = readable_duration(total["gpu_s"]["missing"] / estimate.gpus)
+            lines.append(f"At least {shared}, the GPU-hours shared by {estimate.gpus} GPU{'s' * (estimate.gpus > 1)}.")
+        else:
+            lines.append(f"{readable_duration(total['s']['missing'])} where one job runs after the other.")
+    else:
+        lines.append("Nothing is missing.")
+    lines.append("")
     if estimate.costs:
         lines += ["One step of each training on a GPU:", "", training_table(estimate), ""]
     return "\n".join([*lines, *(f"- {line}" for line in (*estimate.too_large, *notes(estimate)))])
@@ -136,12 +150,6 @@ def text(estimate: Estimate) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     return tabulate(rows, header, tablefmt="simple", stralign="right", colalign=("left",), disable_numparse=True)
-
-
-def _time_row(name: str, sums: dict[str, Any]) -> list[str]:
-    known = sums["known"]
-    basis = ", ".join(f"{count} {known_by}" for known_by, count in known.items()) if len(known) > 1 else "".join(known)
-    return [name, _pair(sums["jobs"], str), _pair(sums["s"], _hours), _pair(sums["gpu_s"], _hours), basis]
 
 
 def _pair(found: dict[str, Any], readable: Any) -> str:
@@ -152,20 +160,6 @@ def _pair(found: dict[str, Any], readable: Any) -> str:
 def _hours(seconds: float) -> str:
     hours = seconds / HOUR
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
-
-
-def _wall_clock(estimate: Estimate, total: dict[str, Any]) -> list[str]:
-    """Lower bounds: the longest chain, and all work shared by all devices."""
-    if not total["jobs"]["missing"]:
-        return ["Nothing is missing."]
-    chain = " > ".join(f"{job.stage.name} {job.label}" for job in estimate.chain) or "none of known time"
-    lines = [f"At least {readable_duration(estimate.chain_s)}, the longest chain of jobs: {chain}."]
-    if estimate.device.is_gpu:
-        shared = readable_duration(total["gpu_s"]["missing"] / estimate.gpus)
-        lines.append(f"At least {shared}, the GPU-hours shared by {estimate.gpus} GPU{'s' * (estimate.gpus > 1)}.")
-    else:
-        lines.append(f"{readable_duration(total['s']['missing'])} where one job runs after the other.")
-    return lines
 
 
 def training_table(estimate: Estimate) -> str:
@@ -229,15 +223,3 @@ def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
         name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
         for name, settings in jobs.config.datasets.items()
     }
-
-
-def missing_space(jobs: Jobs) -> dict[str, int]:
-    """Upper bounds, in bytes, of the missing results of a plan, by stage."""
-    from pipeline.estimation.space import space_needed  # imports torch
-
-    missing = [shard for job in jobs(planned).values() for shard in shards(job) if not shard.complete]
-
-    def count(of: Jobs, name: str, split: str) -> int:
-        return int(getattr(of(known_images)[name], split))
-
-    return space_needed(missing, count)

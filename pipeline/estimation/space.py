@@ -4,7 +4,7 @@ These are upper bounds. Tables, figures and summaries are not counted: they are 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import torch
@@ -12,10 +12,11 @@ from torch import nn
 
 from pipeline.config.root import Config
 from pipeline.estimation.memory import trainings
+from pipeline.estimation.report import known_images
 from pipeline.models.checkpoints import make_autoencoder, make_generator
 from pipeline.models.diffusion import build_unet
 from pipeline.models.discriminator import make_discriminator
-from pipeline.plan.shards import Shard
+from pipeline.plan.shards import Shard, planned, shards
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.stages.autoencoders import DUMP_CODES, RECONSTRUCT
@@ -30,48 +31,45 @@ WIDEST = 4096  # numbers in a feature: VGG16's
 # A state has weights and Adam's two moments, of the model the EMA too. The last state stays until the next is complete.
 OF_MODEL, OF_DISCRIMINATOR, STATES = 4, 3, 2
 
-Count = Callable[[Jobs, str, str], int]
-"""The images of a split: of a config's jobs, the dataset's name and the split."""
 
-
-def space_needed(shards: Iterable[Shard], count: Count) -> dict[str, int]:
-    """Upper bounds of the bytes that shards write, by stage."""
+def missing_space(jobs: Jobs) -> dict[str, int]:
+    """Upper bounds, in bytes, of the missing results of a plan, by stage."""
     found: Counter[str] = Counter()
-    for shard in shards:
-        found[shard.job.stage.name] += _bytes(shard, count)
+    for job in jobs(planned).values():
+        found[job.stage.name] += sum(_bytes(shard) for shard in shards(job) if not shard.complete)
     return {stage: size for stage, size in found.items() if size}
 
 
-def _bytes(shard: Shard, count: Count) -> int:
+def _bytes(shard: Shard) -> int:
     job = shard.job
     config, name = job.jobs.config, job.entry.partition(".")[2]
+
+    def images(dataset: str, split: str) -> int:
+        return int(getattr(job.jobs(known_images)[dataset], split))
+
     if job.stage.is_training:
         trained, discriminator = parameters(config, trainings(config)[job.entry])
         return FLOAT32 * (trained + STATES * (OF_MODEL * trained + OF_DISCRIMINATOR * discriminator))
     match job.stage.name:
         case PREPARE_DATASET.name:
-            return (count(job.jobs, name, "train") + count(job.jobs, name, "validation")) * _png(config, name)
+            return (images(name, "train") + images(name, "validation")) * _png(config, name)
         case RECONSTRUCT.name:
             data = config.autoencoders[name].dataset
-            return count(job.jobs, data, "validation") * _png(config, data)
+            return images(data, "validation") * _png(config, data)
         case GENERATE.name:
             return shard.images * _png(config, config.dataset_of(config.samples[name.partition(" ")[0]]))
         case DUMP_CODES.name:
             model = config.autoencoders[name]
-            height, width, channels = model.code_size
-            return count(job.jobs, model.dataset, "train") * height * width * channels * FLOAT32
+            return images(model.dataset, "train") * prod(model.code_size) * FLOAT32
         case EXTRACT_FEATURES.name:
-            return (shard.images if shard.images < UNKNOWN else _split_size(shard, count)) * WIDEST * FLOAT32
+            count = shard.images
+            if count >= UNKNOWN:  # a single shard for the whole split, since the plan has no count of its images
+                name, split, *_ = name.split()
+                if not job.entry.startswith("datasets."):
+                    name, split = config.autoencoders[name].dataset, "validation"
+                count = images(name, split)
+            return count * WIDEST * FLOAT32
     return 0
-
-
-def _split_size(shard: Shard, count: Count) -> int:
-    """The images of the split whose features are extracted by a single shard, since the plan has no count of them."""
-    section, _, named = shard.job.entry.partition(".")
-    jobs, (name, split, *_) = shard.job.jobs, named.split()
-    if section == "datasets":
-        return count(jobs, name, split)
-    return count(jobs, jobs.config.autoencoders[name].dataset, "validation")
 
 
 def _png(config: Config, name: str) -> int:

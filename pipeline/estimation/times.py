@@ -31,12 +31,9 @@ class JobTime:
 
     shard: Shard
     known: Known
-    share_left: float
-    """The share of its work that is still to be done."""
-    seconds: float | None = None
-    """Wall-clock time of the whole job."""
-    gpus: int = 0
-    """On all nodes together."""
+    share_left: float  # the share of its work that is still to be done
+    seconds: float | None = None  # wall-clock time of the whole job
+    gpus: int = 0  # on all nodes together
     cost: TrainingCost | str | None = None
     """Of a training, where it was counted; why it could not be counted."""
 

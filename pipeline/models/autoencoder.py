@@ -15,10 +15,8 @@ from pipeline.models.code_bits import CodeBits
 class Draws(Protocol):
     """Random numbers of one training step (`pipeline.training.batches`); shape[0] is the number of rows."""
 
-    batch: int
-    """Images in the step, over all processes."""
-    rows: slice
-    """The rows of these that are drawn for."""
+    batch: int  # images in the step, over all processes
+    rows: slice  # the rows of these that are drawn for
 
     def normal(self, shape: tuple[int, ...]) -> Tensor: ...
     def uniform(self, shape: tuple[int, ...]) -> Tensor: ...
@@ -32,10 +30,8 @@ class ImageAutoencoder(nn.Module):
     settings: Any
     resolution: int
     channels: int
-    encoder: nn.Module
-    """Its parameters have their own learning rate in training."""
-    code_range: tuple[float, float] | None = None
-    """Bounds of the codes; None: unbounded."""
+    encoder: nn.Module  # its parameters have their own learning rate in training
+    code_range: tuple[float, float] | None = None  # bounds of the codes; None: unbounded
 
     @property
     def compiled_parts(self) -> list[nn.Module]:

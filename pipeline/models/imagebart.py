@@ -17,8 +17,7 @@ from pipeline.models.checkpointing import run
 from pipeline.models.generator import Generator, noise_generators
 from pipeline.settings.diffusion import Sampler
 
-Pairs = tuple[Tensor, Tensor]
-"""Keys and values, each (N, heads, S, d / heads)."""
+Pairs = tuple[Tensor, Tensor]  # keys and values, each (N, heads, S, d / heads)
 
 
 class Attention(nn.Module):

@@ -27,12 +27,10 @@ class ResidualQuantizer(nn.Module):
     it. The averages take the residuals of each depth in turn, over all processes; entries move at the end of a step.
     """
 
-    entries: Tensor
-    """(K, C_z)."""
+    entries: Tensor  # (K, C_z)
     sums: Tensor
     """(K, C_z), moving averages of the sums of the residuals nearest to each entry."""
-    uses: Tensor
-    """(K,), moving averages of the number of those residuals."""
+    uses: Tensor  # (K,), moving averages of the number of those residuals
 
     def __init__(self, entries: int, channels: int, depth: int, decay: float):
         super().__init__()

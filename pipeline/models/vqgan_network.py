@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.models.checkpointing import run
 
-Change = Literal["down", "up"]
-"""The change of resolution."""
+Change = Literal["down", "up"]  # the change of resolution
 EPSILON = 1e-6  # of group normalizations, as in the authors' code
 
 
@@ -109,14 +108,10 @@ class Level(nn.Module):
 class Shape:
     """The shape of encoder and decoder."""
 
-    widths: tuple[int, ...]
-    """Channels at each resolution, from the images' down."""
-    attends: tuple[bool, ...]
-    """Whether the blocks of a resolution have attention."""
-    blocks: int
-    """Residual blocks at each resolution; the decoder has one more."""
-    groups: int
-    """Groups of group normalization; they divide each width."""
+    widths: tuple[int, ...]  # channels at each resolution, from the images' down
+    attends: tuple[bool, ...]  # whether the blocks of a resolution have attention
+    blocks: int  # residual blocks at each resolution; the decoder has one more
+    groups: int  # groups of group normalization; they divide each width
     middle_attends: bool = True
 
     def levels(self, change: Change) -> list[Level]:

@@ -22,9 +22,10 @@ LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options
 def arguments(shard: Shard) -> list[str]:
     """The arguments of a stage's command for one shard of a job."""
     job = shard.job
-    words = [settings_argument(job), "--code", expected_code(job.code_roots)]
+    settings, named, _ = long_arguments(job)
+    words = [settings, "--code", expected_code(job.code_roots)]
     if job.names:
-        words += named_arguments(job)
+        words += named
     else:
         inputs = [(name, source) for name, sources in shard.inputs.items() for source in sources]
         words += [word for name, source in inputs for word in (option(name), path_of(source))]
@@ -43,34 +44,28 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def settings_argument(job: Job) -> str:
-    """A job's settings as JSON, or the path of a file with them."""
-    text = json.dumps(job.settings, sort_keys=True)
-    return text if _fits(text) else str(job.work / SETTINGS)
+def long_arguments(job: Job) -> tuple[str, list[str], dict[Path, str]]:
+    """A job's settings and named inputs as arguments, and the files for those that are too long, with their content.
 
-
-def named_arguments(job: Job) -> list[str]:
-    """`NAME=PATH` for each of a job's named inputs, or `@FILE`, a file with one of them on each line."""
-    pairs = _pairs(job)
-    return pairs if _fits("\n".join(pairs)) else [f"@{job.work / INPUTS}"]
+    The settings are JSON or the path of a file with it, the inputs `NAME=PATH` each or `@FILE`, a file with one of them
+    on each line.
+    """
+    settings = json.dumps(job.settings, sort_keys=True)
+    named = [f"{name}={path_of(source)}" for name, source in zip(job.names, job.sources, strict=False)]
+    files: dict[Path, str] = {}
+    if len(settings.encode()) > LONGEST:
+        files[job.work / SETTINGS] = f"{settings}\n"
+        settings = str(job.work / SETTINGS)
+    if len((lines := "\n".join(named)).encode()) > LONGEST:
+        files[job.work / INPUTS] = f"{lines}\n"
+        named = [f"@{job.work / INPUTS}"]
+    return settings, named, files
 
 
 def write_arguments(made: Iterable[Job]) -> None:
     """Write the files for arguments that are too long."""
-    for job in made:
-        text, pairs = json.dumps(job.settings, sort_keys=True), "\n".join(_pairs(job))
-        if not _fits(text):
-            write_text(job.work / SETTINGS, text + "\n")
-        if not _fits(pairs):
-            write_text(job.work / INPUTS, pairs + "\n")
-
-
-def _pairs(job: Job) -> list[str]:
-    return [f"{name}={path_of(source)}" for name, source in zip(job.names, job.sources, strict=False)]
-
-
-def _fits(text: str) -> bool:
-    return len(text.encode()) <= LONGEST
+    for path, text in (item for job in made for item in long_arguments(job)[2].items()):
+        write_text(path, text)
 
 
 def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:

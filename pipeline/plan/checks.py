@@ -34,9 +34,15 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """One line for each problem that would stop a run. Reads the network files that it needs, and no images."""
     found = lost_models(needed)
     found += sorted(line for job in needed.jobs if (line := _missing_input(job)) is not None)
-    found += sorted(line for job in needed.jobs if (line := _lost_snapshot(job, needed)) is not None)
+    lost = []
+    for job in needed.jobs:  # snapshots whose trainings, finished or past that step, will not save them again
+        if job.stage is TAKE_SNAPSHOT and not (path := Path(job.settings["snapshot"])).exists():
+            (training,) = job.upstream
+            will_run = training.key in {other.key for other in needed.jobs}
+            if not (will_run and (needed.again(training) or saved_step(training) < job.settings["step"])):
+                lost.append(f"{job.entry}: {missing_snapshot(path)}")
     states = [network_state(name, folder) for name in networks_needed(needed.jobs)]
-    return found + [state.line for state in states if state.status in ("wrong", "missing")]
+    return found + sorted(lost) + [state.line for state in states if state.status in ("wrong", "missing")]
 
 
 def _missing_input(job: Job) -> str | None:
@@ -53,17 +59,6 @@ def _missing_input(job: Job) -> str | None:
     if job.is_training and isinstance(path := next(iter(job.inputs.get("initial", ())), None), str):
         return missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
     return None
-
-
-def _lost_snapshot(job: Job, needed: Needed) -> str | None:
-    """A line if a snapshot is missing and its training, finished or past that step, will not save it again."""
-    if job.stage is not TAKE_SNAPSHOT or (path := Path(job.settings["snapshot"])).exists():
-        return None
-    (training,) = job.upstream
-    will_run = training.key in {other.key for other in needed.jobs}
-    if will_run and (needed.again(training) or saved_step(training) < job.settings["step"]):
-        return None
-    return f"{job.entry}: {missing_snapshot(path)}"
 
 
 def lost_models(needed: Needed) -> list[str]:

@@ -53,20 +53,11 @@ def recorded_config(jobs: Jobs) -> str | None:
 
 def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
     """The content of the dvc.yaml in `place`: the results of the run that exist."""
-    pictures = [f"figures/{name}.png" for name in jobs(figures) if (place / "figures" / f"{name}.png").exists()]
-    parts = {
-        "params": [CONFIG],
-        "metrics": [METRICS] if (place / METRICS).exists() else [],
-        "plots": [*_curves(jobs, place), *pictures],
-        "artifacts": _artifacts(jobs, place),
-    }
-    return {key: part for key, part in parts.items() if part}
-
-
-def _curves(jobs: Jobs, place: Path) -> list[dict[str, Any]]:
-    """A plot for each column of the histories, with a curve for each training that logged it."""
+    # A plot for each column of the histories, with a curve for each training that logged it.
     curves: dict[tuple[str, str], list[str]] = {}
-    for kind, name, _ in planned_trainings(jobs):
+    # Trained weights that are here, or that DVC tracks, by kind and name.
+    artifacts: dict[str, Any] = {}
+    for kind, name, job in planned_trainings(jobs):
         history = place / "histories" / f"{kind}-{name}.csv"
         if history.exists():
             with history.open(newline="", encoding="utf-8") as file:
@@ -74,28 +65,20 @@ def _curves(jobs: Jobs, place: Path) -> list[dict[str, Any]]:
             for column in columns:
                 if column not in FIRST_COLUMNS:
                     curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
-    return [
-        {
-            f"{jobs.config.run}: {kind}, {column}": {
-                "x": "step" if kind == "diffusion" else "images",
-                "y": dict.fromkeys(histories, column),
-                "x_label": "step" if kind == "diffusion" else "training images",
-                "y_label": column,
-            }
-        }
-        for (kind, column), histories in curves.items()
-    ]
-
-
-def _artifacts(jobs: Jobs, place: Path) -> dict[str, Any]:
-    """Trained weights that are here, or that DVC tracks, by kind and name."""
-    found: dict[str, Any] = {}
-    for kind, name, job in planned_trainings(jobs):
         if job.complete or dvc_file(job.folder).exists():
             key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
+            key = f"{key}-{job.digest}" if key in artifacts else key
             path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
-            found[f"{key}-{job.digest}" if key in found else key] = {"path": path, "type": "model", "desc": job.name}
-    return found
+            artifacts[key] = {"path": path, "type": "model", "desc": job.name}
+    plots: list[Any] = []
+    for (kind, column), histories in curves.items():
+        x, label = ("step", "step") if kind == "diffusion" else ("images", "training images")
+        axes = {"x": x, "y": dict.fromkeys(histories, column), "x_label": label, "y_label": column}
+        plots.append({f"{jobs.config.run}: {kind}, {column}": axes})
+    plots += [f"figures/{name}.png" for name in jobs(figures) if (place / "figures" / f"{name}.png").exists()]
+    metrics = [METRICS] if (place / METRICS).exists() else []
+    parts = {"params": [CONFIG], "metrics": metrics, "plots": plots, "artifacts": artifacts}
+    return {key: part for key, part in parts.items() if part}
 
 
 def dvc_file(path: Path) -> Path:

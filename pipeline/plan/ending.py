@@ -30,12 +30,19 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
     reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
     places = {str(folder(jobs) / name): text for name, text in PLACES.items() if (folder(jobs) / name).exists()}
     width = max(map(len, places), default=0)
+    result = ""
+    if not published.damaged:  # the page's first sentence, from the tables that exist
+        shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
+        named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
+        neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
+        ratio = read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None
+        result = headline(shown, ratio)[0]
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),
         *_counted("Reused", list(reused.values())),
         "",
-        *textwrap.wrap("" if published.damaged else _main_result(jobs), WIDTH),
+        *textwrap.wrap(result, WIDTH),
         "",
         *(f"{place:{width}}  {text}" for place, text in places.items()),
         *not_current(published),
@@ -59,11 +66,3 @@ def _counted(title: str, made: list[Job]) -> list[str]:
     results = "1 result" if len(made) == 1 else f"{len(made)} results"
     line = f"{title}: {results}: {named}" if made else f"{title}: nothing"
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-
-
-def _main_result(jobs: Jobs) -> str:
-    """The page's first sentence, from the tables that exist."""
-    shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
-    named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
-    neighbours = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
-    return headline(shown, read_ratio(neighbours) if neighbours is not None and neighbours.exists() else None)[0]

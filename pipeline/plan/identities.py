@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.paths import RESULTS
 from pipeline.stages.common import Job, digest_of, read_accepted
@@ -19,13 +18,6 @@ IDENTITIES = RESULTS / "identities"
 
 def identity_path(stage: str, digest: str) -> Path:
     return IDENTITIES / f"{stage}-{digest}.json"
-
-
-def record_identity(job: Job) -> None:
-    """Record the identity of a finished job once."""
-    path = identity_path(*job.key)
-    if job.complete and not path.exists():
-        write_json(path, job.identity)
 
 
 def check_identities(made: Iterable[Job]) -> None:

@@ -20,7 +20,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.summary import Summary, read_summary
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
-from pipeline.plan.identities import record_identity
+from pipeline.plan.identities import identity_path
 from pipeline.plan.shards import planned
 from pipeline.plan.view import folder, summary_place, view
 from pipeline.settings.tables import TABLES
@@ -36,8 +36,7 @@ NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no
 class Published:
     """The content of results/RUN after a run."""
 
-    present: list[str] = field(default_factory=list)
-    """Paths of this config's results."""
+    present: list[str] = field(default_factory=list)  # paths of this config's results
     earlier: list[str] = field(default_factory=list)
     """Paths of copies whose results are not here."""
     damaged: list[str] = field(default_factory=list)
@@ -58,7 +57,10 @@ def publish(jobs: Jobs, config_file: str) -> Published:
         elif (line := problem(Path(output.path), read="content")) is not None:
             found.damaged.append(line)
         else:
-            _copy(Path(output.path), Path(place))
+            content, copy = Path(output.path).read_bytes(), Path(place)
+            if not (copy.exists() and copy.read_bytes() == content):
+                with atomic_path(copy) as temporary:
+                    temporary.write_bytes(content)
             found.present.append(place)
             record[place] = output.path
     for place in recorded.keys() - jobs(view).keys():
@@ -68,7 +70,8 @@ def publish(jobs: Jobs, config_file: str) -> Published:
         else:
             found.earlier.append(place)
     for job in jobs(planned).values():
-        record_identity(job)
+        if job.complete and not (path := identity_path(*job.key)).exists():
+            write_json(path, job.identity)
         add_missing_checksums(job)
     if found.present:
         _write_if_changed(folder(jobs) / RECORD, record)
@@ -106,13 +109,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _copy(stored: Path, place: Path) -> None:
-    content = stored.read_bytes()
-    if not (place.exists() and place.read_bytes() == content):
-        with atomic_path(place) as temporary:
-            temporary.write_bytes(content)
 
 
 def gather_metrics(jobs: Jobs) -> dict[str, Any]:

@@ -101,8 +101,7 @@ class Needed:
     def __init__(self, wanted: Iterable[Output], forced: Iterable[Key] = ()):
         self.forced = set(forced)
         waiting = list(wanted)
-        self.asked = {output.job.key for output in waiting}
-        """The jobs of the targets."""
+        self.asked = {output.job.key for output in waiting}  # the jobs of the targets
         self._again: dict[Key, bool] = {}
         self.shards: dict[tuple[str, str, tuple[int, int] | None], Shard] = {}
         while waiting:

@@ -43,15 +43,15 @@ class StepOrder:
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.first, self.last):
-            yield [self._item(step * self.batch + row) for row in self.rows]
-
-    def _item(self, position: int) -> int:
-        epoch, offset = divmod(position, self.count)
-        if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(seed_for(self.seed, "epoch", epoch))
-            self._permutation = torch.randperm(self.count, generator=generator).tolist()
-            self._epoch = epoch
-        return self._permutation[offset]
+            items = []
+            for row in self.rows:
+                epoch, offset = divmod(step * self.batch + row, self.count)
+                if epoch != self._epoch:
+                    generator = torch.Generator().manual_seed(seed_for(self.seed, "epoch", epoch))
+                    self._permutation = torch.randperm(self.count, generator=generator).tolist()
+                    self._epoch = epoch
+                items.append(self._permutation[offset])
+            yield items
 
 
 class StepRandom:
@@ -98,12 +98,9 @@ class StepRandom:
 class MicroBatch:
     """Items that a process sees at once: its whole share of a batch, or `execution.micro_batch` of them."""
 
-    items: Tensor
-    """(n, ...)."""
-    random: StepRandom
-    """Random numbers of these rows."""
-    weight: float
-    """The fraction of the process's share of the batch that these items are."""
+    items: Tensor  # (n, ...)
+    random: StepRandom  # random numbers of these rows
+    weight: float  # the fraction of the process's share of the batch that these items are
 
     def weighted(self, loss: Tensor) -> Tensor:
         """The contribution of a mean loss over these items to the mean over the process's share of the batch."""

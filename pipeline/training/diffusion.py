@@ -33,8 +33,7 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction: Prediction) -> Tensor:
 class DenoisingTask(TrainingTask):
     """Trains a UNet to denoise the examples that `next_examples` returns: codes here, images in `DDPMTask`."""
 
-    unet: nn.Module
-    """The network that denoises: `model`, or a part of it."""
+    unet: nn.Module  # the network that denoises: `model`, or a part of it
 
     def __init__(
         self, settings: Denoising, data: TrainingData, seed: int, accelerator: Accelerator, execution: Execution

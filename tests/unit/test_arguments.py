@@ -11,7 +11,7 @@ from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.command import stage
 from pipeline.base.errors import InputError
-from pipeline.plan.arguments import LONGEST, find_entry, named_arguments, settings_argument, write_arguments
+from pipeline.plan.arguments import LONGEST, find_entry, long_arguments, write_arguments
 from pipeline.plan.shards import planned
 from pipeline.settings.fields import Section
 from pipeline.stages.common import Job, path_of
@@ -43,16 +43,16 @@ def test_short_arguments_are_on_the_command_line(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     job = tiny_plan()(tables)["table5"]
     write_arguments([job])
-    assert json.loads(settings_argument(job)) == job.settings
-    assert named_arguments(job) == pairs(job)
+    settings, inputs, _ = long_arguments(job)
+    assert (json.loads(settings), inputs) == (job.settings, pairs(job))
     assert not job.work.exists()
 
 
 def test_long_arguments_are_in_files_that_the_start_of_a_run_writes(many: Job) -> None:
-    settings, inputs = settings_argument(many), named_arguments(many)
+    settings, inputs, files = long_arguments(many)
     assert not many.work.exists(), "a dry run writes no file"
     write_arguments([many])
-    assert (settings, inputs) == (settings_argument(many), named_arguments(many))
+    assert (settings, inputs, files) == long_arguments(many)
     assert len(shlex.join([settings, *inputs])) < 500 and len(json.dumps(many.settings)) > LONGEST
     assert json.loads(Path(settings).read_text()) == many.settings
     assert taken(inputs) == pairs(many)

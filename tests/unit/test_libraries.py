@@ -13,9 +13,8 @@ from finished_plan import finish, tiny_plan
 
 from pipeline.base.atomic import update_sums
 from pipeline.base.checksums import SUMS, problem, result_libraries, take_checksum
-from pipeline.base.code import PROJECT, expected_code
+from pipeline.base.code import PROJECT, expected_code, versions
 from pipeline.base.errors import InputError
-from pipeline.base.libraries import versions
 from pipeline.commands.provenance import provenance
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, reconstruction

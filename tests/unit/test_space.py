@@ -10,8 +10,7 @@ from pipeline.base.paths import CONFIG
 from pipeline.commands import doctor as doctors
 from pipeline.config.root import read_config
 from pipeline.estimation.memory import trainings
-from pipeline.estimation.report import missing_space
-from pipeline.estimation.space import parameters
+from pipeline.estimation.space import missing_space, parameters
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
 from pipeline.plan.shards import planned
