@@ -5,7 +5,7 @@ image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved feature
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from itertools import pairwise
 
 import torch
@@ -64,18 +64,6 @@ class TiledKeys(nn.Module):
             return tiled_code[:, None]
         pixels = self.get_buffer("pixels").to(tiled_code.dtype).expand(len(tiled_code), -1, -1, -1)
         return torch.cat([tiled_code, pixels], dim=1)[:, None]
-
-    def frozen(self) -> AbstractContextManager[None]:
-        """It caches nothing."""
-        return nullcontext()
-
-    def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
-        """It has no entries: (0, 0)."""
-        return torch.zeros(0, 0)
-
-    def reachable_entries(self, level: int) -> Tensor:
-        """It has no entries: (0,)."""
-        return torch.zeros(0, dtype=torch.bool)
 
 
 class Bright(ImageAutoencoder):
@@ -155,14 +143,18 @@ class Bright(ImageAutoencoder):
 
     def frozen(self) -> AbstractContextManager[None]:
         """Retrieval caches the parts of its result that do not depend on codes."""
-        return self.tables.frozen()
+        return super().frozen() if isinstance(self.tables, TiledKeys) else self.tables.frozen()
 
     def count_hits(self, codes: Tensor) -> Tensor:
         """Hits (N_h, entries) of the finest resolution's tables (section 3.4)."""
+        if isinstance(self.tables, TiledKeys):
+            return super().count_hits(codes)
         return self.tables.count_hits(tile(codes, self.settings.feature_size), self.settings.tables.resolutions - 1)
 
     def reachable_entries(self) -> Tensor:
         """The entries (entries,) of the finest resolution that any key can hit, as booleans."""
+        if isinstance(self.tables, TiledKeys):
+            return super().reachable_entries()
         return self.tables.reachable_entries(self.settings.tables.resolutions - 1)
 
 

@@ -19,20 +19,15 @@ def compile_networks(model: nn.Module, device: torch.device, backend: str = "ind
     import torch._dynamo.config
     import torch._functorch.config
 
-    _check(device, backend)
-    torch._dynamo.config.recompile_limit = MAX_SHAPES
-    torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight differentiates one graph several times
-    networks: Iterable[nn.Module] = getattr(model, "compiled_parts", [model])
-    for network in networks:
-        network.compile(dynamic=False, backend=backend)
-
-
-def _check(device: torch.device, backend: str) -> None:
-    """Compile a small function, to see whether this machine has the compilers."""
-    try:
+    try:  # a small function, to see whether this machine has the compilers
         torch.compile(torch.sin, backend=backend)(torch.zeros(2, device=device))
     except Exception as error:  # compilers raise many types
         raise InputError(
             f"execution.compile: torch.compile does not run on this machine ({error_text(error)}); leave it out, or"
             " install what it needs: a C++ compiler for CPUs, and Triton for GPUs"
         ) from None
+    torch._dynamo.config.recompile_limit = MAX_SHAPES
+    torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight differentiates one graph several times
+    networks: Iterable[nn.Module] = getattr(model, "compiled_parts", [model])
+    for network in networks:
+        network.compile(dynamic=False, backend=backend)

@@ -93,20 +93,17 @@ class ModulatedConv(nn.Module):
             features = F.conv2d(features, weight, padding=1)
         else:
             features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
+        with full_precision(weight):  # 1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs), in float32
+            power = weight.float().square().sum(dim=(2, 3))
+            demodulation = (scale.float().square() @ power.T + EPSILON).rsqrt()
         # Leaky ReLU commutes with the gain sqrt 2: applied here it scales three small tensors, not all features.
         dtype = features.dtype
-        demodulation = (GAIN * self._demodulation(weight, scale)).to(dtype)[:, :, None, None]
+        demodulation = (GAIN * demodulation).to(dtype)[:, :, None, None]
         bias = (GAIN * self.bias).to(dtype)[:, None, None]
         features = torch.addcmul(bias, features, demodulation)
         drawn = self.noise_buffer if noise is None else noise.to(features.device)
         features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)
-
-    def _demodulation(self, weight: Tensor, scale: Tensor) -> Tensor:
-        """1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs), in float32."""
-        with full_precision(weight):
-            power = weight.float().square().sum(dim=(2, 3))
-            return (scale.float().square() @ power.T + EPSILON).rsqrt()
 
 
 class ToImage(nn.Module):

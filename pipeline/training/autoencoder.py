@@ -46,11 +46,7 @@ class AutoencoderTask(TrainingTask):
             self.perceptual = loss.to(self.device)
         half_life = training.ema_half_life_images
         self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)
-        self._make_optimizers()
-
-    def _make_optimizers(self) -> None:
-        """Adam with two epsilons (section 4): the small one lets rarely hit table entries move fast."""
-        training = self.settings.training
+        # Adam with two epsilons (section 4): the small one lets rarely hit table entries move fast.
         rate, common = training.learning_rate, {"betas": training.betas, "fused": self.fused}
         encoder = list(self.model.encoder.parameters())
         in_encoder = {id(weight) for weight in encoder}
