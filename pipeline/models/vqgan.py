@@ -78,13 +78,10 @@ class VQGAN(CodebookAutoencoder):
         }
         reconstructions = self.decoder(codes + (entries - codes).detach())
         if settings.restart_after_images:
-            self._restart(codes.detach(), indices, random)
+            with torch.no_grad():  # entries that have been unused for long restart at random codes of the batch
+                self.use.count(indices, random.batch)
+                vectors = random_codes(codes.detach().flatten(2).movedim(1, 2), self.codebook_size, random)
+                expired = self.use.expired(settings.restart_after_images)
+                weight = self.quantize.embedding.weight
+                weight.copy_(torch.where(expired[:, None], vectors, weight))
         return reconstructions, own_losses
-
-    @torch.no_grad()
-    def _restart(self, codes: Tensor, indices: Tensor, random: Draws) -> None:
-        """Restart entries that have been unused for long at random codes of the batch."""
-        self.use.count(indices, random.batch)
-        vectors = random_codes(codes.flatten(2).movedim(1, 2), self.codebook_size, random)
-        expired = self.use.expired(self.settings.codebook.restart_after_images)
-        self.quantize.embedding.weight.copy_(torch.where(expired[:, None], vectors, self.quantize.embedding.weight))

@@ -89,6 +89,7 @@ class AutoencoderTask(TrainingTask):
 
     def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
         """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""
+        settings: Any = self.settings.losses.adversarial
         self.optimizers["model"].zero_grad()
         numbers, fakes, gradients, adversarial_gradients = [], [], [], []
         for micro_batch in batch:
@@ -101,8 +102,12 @@ class AutoencoderTask(TrainingTask):
             gradient = self._gradient(micro_batch.weighted(total), leaf)
             gradients.append(gradient)
             if adversarial:
-                found["adversarial"], own = self._adversarial_loss(leaf, micro_batch)
-                if self.settings.losses.adversarial.adaptive:
+                assert self.discriminator is not None
+                with self.accelerator.autocast():
+                    scores = self.discriminator(leaf)
+                found["adversarial"] = loss = losses.generator_loss(settings.kind, scores.float())
+                own = self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
+                if settings.adaptive:
                     own = self._adaptive_weight(reconstructions, gradient, own) * own
                 adversarial_gradients.append(own)
                 gradient = gradient + own
@@ -132,15 +137,6 @@ class AutoencoderTask(TrainingTask):
             perceptual = self.perceptual(leaf, images).mean()
             numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
         return numbers, total
-
-    def _adversarial_loss(self, leaf: Tensor, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """The adversarial loss of reconstructions, and its weighted gradient at them."""
-        settings: Any = self.settings.losses.adversarial
-        assert self.discriminator is not None
-        with self.accelerator.autocast():
-            scores = self.discriminator(leaf)
-        loss = losses.generator_loss(settings.kind, scores.float())
-        return loss, self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
 
     def _adaptive_weight(self, reconstructions: Tensor, gradient: Tensor, adversarial: Tensor) -> Tensor:
         """VQGAN's adaptive weight, from gradients of both kinds of losses at the last layer.

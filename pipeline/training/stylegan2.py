@@ -74,7 +74,21 @@ class StyleGAN2Task(TrainingTask):
         training = self.settings.training
         path_length_due, r1_due = self._penalties_due(step)
         batch = self.next_images(step, training.flip)
-        numbers = self._step_generator(batch)
+        means = []
+
+        def generator_loss(micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+            random = micro_batch.random
+            with self.accelerator.autocast():
+                first, styles = self._styles(len(micro_batch.items), random)
+                scores = self.discriminator(self.model.synthesize(styles, random.normal)).float()
+            means.append({"w": first.detach().float().mean(0)})
+            value = losses.generator_loss("logistic_r1", scores)
+            return value, {"generator_loss": value, "fake_score": scores.mean()}
+
+        numbers = self.minimize("model", batch, generator_loss)
+        # The mapping's mean w follows.
+        mean = self.accelerator.reduce(weighted_means(means, batch)["w"], "mean")
+        self.model.mapping.track(mean, training.w_average_decay)
         if path_length_due:
             self._step_path_length(step)
         numbers |= self.minimize("discriminator", batch, self._discriminator_loss)
@@ -85,24 +99,6 @@ class StyleGAN2Task(TrainingTask):
             self.ema.decay = 0.5 ** (self.batch / half_life)
         self.ema.step(self.model.parameters())
         return numbers | {name: value.clone() for name, value in self.penalties.named_buffers()}
-
-    def _step_generator(self, batch: list[MicroBatch]) -> dict[str, Tensor]:
-        """A step of the generator; the mapping's mean w follows."""
-        means = []
-
-        def loss(micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-            random = micro_batch.random
-            with self.accelerator.autocast():
-                first, styles = self._styles(len(micro_batch.items), random)
-                scores = self.discriminator(self.model.synthesize(styles, random.normal)).float()
-            means.append({"w": first.detach().float().mean(0)})
-            value = losses.generator_loss("logistic_r1", scores)
-            return value, {"generator_loss": value, "fake_score": scores.mean()}
-
-        numbers = self.minimize("model", batch, loss)
-        mean = self.accelerator.reduce(weighted_means(means, batch)["w"], "mean")
-        self.model.mapping.track(mean, self.settings.training.w_average_decay)
-        return numbers
 
     def _styles(self, count: int, random: StepRandom) -> tuple[Tensor, list[Tensor]]:
         """The first of two w (n, s) for each image, and a w for each layer, with style mixing.
