@@ -48,17 +48,20 @@ def test_seeds_decide_the_initial_weights_and_nothing_else_does(make_task):
     assert not all(map(torch.equal, bits(one.model), bits(other.model)))
 
 
-def test_l2_of_a_step_is_that_of_its_batch(make_task):
+def first_batch(task):
+    order = StepOrder(len(task.images), task.batch, task.seed, 0, 1)
+    return next(task.images.batches(order)).float() / 127.5 - 1
+
+
+def test_l2_of_a_step_is_that_of_its_batch_and_without_an_adversary_there_is_no_critic(make_task):
     """Without noise of any kind: from the model before the step and the batch that the order gives."""
     task = make_task(code_noise="none", losses={"adversarial": {"kind": "none"}})
-    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    assert set(task.modules) == {"model"}
+    images = first_batch(task)
     with torch.no_grad():
         expected = (task.model(images) - images).square().mean()
-    assert float(task.step(0)["l2"]) == pytest.approx(float(expected), rel=1e-4)
-
-
-def _order(task):
-    return StepOrder(len(task.images), task.batch, task.seed, 0, 1)
+    numbers = {name: float(value) for name, value in task.step(0).items()}
+    assert numbers == {"l2": pytest.approx(float(expected), rel=1e-4)}
 
 
 def test_the_update_is_adams_on_the_weighted_losses_of_equation_5(make_task, networks_folder):
@@ -68,7 +71,7 @@ def test_the_update_is_adams_on_the_weighted_losses_of_equation_5(make_task, net
         perceptual=networks_folder / "lpips_alex.safetensors",
         losses={"perceptual": {"network": "lpips_alex"}, "adversarial": {"weight": 0.5}},
     )
-    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    images = first_batch(task)
     reconstructions = task.model(images)
     l2 = (reconstructions - images).square().mean()
     perceptual = task.perceptual(reconstructions, images).mean()
@@ -92,7 +95,7 @@ def test_the_gradient_ratio_is_the_adversarial_pull_over_the_reconstructions(mak
 def test_an_adaptive_adversary_pulls_the_last_layer_as_hard_as_the_other_losses(make_task):
     """VQGAN's equation 7 (Esser et al. 2021), from each loss by itself; the set weight stays in front."""
     task = make_task(code_noise="none", losses={"adversarial": {"weight": 0.5, "adaptive": True}})
-    images = next(task.images.batches(_order(task))).float() / 127.5 - 1
+    images = first_batch(task)
     reconstructions, layer = task.model(images), task.model.last_layer
     (own,) = torch.autograd.grad(20 * (reconstructions - images).square().mean(), layer, retain_graph=True)
     (adversarial,) = torch.autograd.grad(-task.discriminator(reconstructions).mean(), layer)
@@ -110,14 +113,9 @@ def test_the_adversary_joins_when_it_is_told(make_task, kind):
     assert ["adversarial" in found for found in keys] == [False, False, False, True]
 
 
-def test_without_an_adversary_there_is_no_critic(make_task):
-    task = make_task(losses={"adversarial": {"kind": "none"}})
-    assert set(task.modules) == {"model"}
-    assert set(task.step(0)) == {"l2"}
-
-
-def test_adam_has_the_papers_betas_and_two_epsilons(make_task):
-    task = make_task(training={"encoder_learning_rate": 5e-4})
+def test_adam_has_the_papers_betas_and_two_epsilons_and_the_ema_its_half_life(make_task):
+    task = make_task(training={"encoder_learning_rate": 5e-4, "ema_half_life_images": 20})
+    assert task.ema.decay ** (20 / 4) == pytest.approx(0.5)
     encoder, rest = task.optimizers["model"].param_groups
     (critic,) = task.optimizers["discriminator"].param_groups
     assert (encoder["lr"], rest["lr"], critic["lr"]) == (5e-4, 2e-3, 2e-3)
@@ -135,11 +133,6 @@ def test_cosine_decay_goes_from_the_full_rate_to_almost_zero(make_task):
         task.step(step)
         rates.append(task.optimizers["model"].param_groups[0]["lr"])
     assert rates == pytest.approx([2e-3, 1e-3, 2e-3 * (1 - math.cos(math.pi / 40)) / 2])
-
-
-def test_averaged_weights_halve_their_past_every_half_life(make_task):
-    task = make_task(training={"ema_half_life_images": 20, "batch": 4})
-    assert task.ema.decay ** (20 / 4) == pytest.approx(0.5)
 
 
 def test_flips_mirror_some_images_and_none_without_them(make_task):

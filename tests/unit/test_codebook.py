@@ -61,15 +61,10 @@ def test_the_gradient_passes_the_quantization_unchanged(family, monkeypatch):
     direction, indices = images(), model.indices(held)
     reconstructions, _ = model.training_pass(images(), draws())
     (gradient,) = torch.autograd.grad((reconstructions * direction).sum(), held)
-    leaf = model.codes_of(indices).detach().requires_grad_(True) if family == "vqgan" else quantized_before(model, held)
+    entries = spread(small_model(family))  # before the step's averages moved those of RQ-VAE
+    leaf = entries.codes_of(indices).detach().requires_grad_(True)
     (expected,) = torch.autograd.grad((model.decoder(leaf) * direction).sum(), leaf)
     torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
-
-
-def quantized_before(model, held):
-    """Sums of the entries before the step's averages moved them."""
-    fresh = spread(small_model("rqvae"))
-    return fresh.codes_of(fresh.indices(held)).detach().requires_grad_(True)
 
 
 def test_vqgans_losses_are_the_two_distances_with_their_weights():

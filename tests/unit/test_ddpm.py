@@ -13,21 +13,18 @@ from pipeline.training.batches import TrainingImages
 from pipeline.training.ddpm import DDPMTask
 from pipeline.training.loop import make_accelerator
 
-TINY: dict[str, Any] = {
-    "family": "ddpm",
-    "dataset": "any",
-    "unet": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention_resolutions": [16], "norm_groups": 4},
-    "training": {"steps": 60, "batch": 4, "learning_rate": 2e-3, "warmup_steps": 4, "ema_decay": 0.9},
-    "execution": {"previews": 2},
-}
-
-
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture
-def task(tmp_path: Path, tiny_images: Path) -> DDPMTask:
-    settings: Any = parse_generator(TINY, "here")
+def settings(tiny_diffusion: Any) -> Any:
+    how = {"unet": {"attention_resolutions": [16]}, "training": {"steps": 60, "learning_rate": 2e-3}}
+    own = {"family": "ddpm", "dataset": "any", "autoencoder": None}
+    return parse_generator(tiny_diffusion(**how) | own, "here")
+
+
+@pytest.fixture
+def task(settings: Any, tmp_path: Path, tiny_images: Path) -> DDPMTask:
     made = DDPMTask(settings, TrainingImages(tiny_images), 0, make_accelerator(settings.execution, tmp_path))
     made.start(0)
     return made
@@ -57,7 +54,6 @@ def test_an_image_depends_on_the_seed_and_its_index_alone(task: DDPMTask, kind: 
     assert not torch.equal(first[0], model.sample([0, 1, 2], 6, sampler)[0])
 
 
-def test_more_levels_than_an_image_can_be_halved_are_refused() -> None:
-    settings: Any = parse_generator(TINY, "here")
+def test_more_levels_than_an_image_can_be_halved_are_refused(settings: Any) -> None:
     with pytest.raises(ValueError, match=r"unet.multipliers: 2 levels halve an image of 3 1 times"):
         settings.check_shape((1, 3, 3))

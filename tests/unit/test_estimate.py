@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
@@ -248,10 +249,7 @@ def test_what_is_missing_and_the_whole(plan: Jobs) -> None:
 
 
 def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(config: Any, settings: Any) -> None:
-        raise NotCounted("the host waits")
-
-    monkeypatch.setattr(costs, "training_cost", fail)
+    monkeypatch.setattr(costs, "training_cost", Mock(side_effect=NotCounted("the host waits")))
     found = make_estimate(plan, "tiny.yaml", CPU, 1)
     assert facts(found)["trainings"] == {}
     assert "- autoencoders.main: not counted: the host waits" in text(found)

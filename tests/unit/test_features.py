@@ -91,17 +91,11 @@ def test_bad_requests_are_one_line(networks_folder: Path) -> None:
         load_feature_network("clip", weights)
 
 
-def small_clip() -> CLIPVisual:
-    """CLIP's architecture, small: width 64, two layers, 224 px."""
-    torch.manual_seed(0)
-    return CLIPVisual(16, 224, 2, 64, 32)
-
-
 def test_clip_features_are_those_of_clean_fids_preprocessing() -> None:
     """clean-fid: torchvision's Resize and CenterCrop of 8-bit images, then CLIP's normalisation."""
-    model = small_clip()
-    weights = {f"{name}": value for name, value in model.state_dict().items()}
-    network = clip({**weights, "text_projection": torch.zeros(8, 16)}).eval()
+    torch.manual_seed(0)
+    small = CLIPVisual(16, 224, 2, 64, 32)  # CLIP's architecture: width 64, two layers
+    network = clip({**small.state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
     images = pictures(3, 4, size=64)
     transforms = torchvision.transforms
     preprocess = transforms.Compose(

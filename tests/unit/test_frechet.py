@@ -6,6 +6,7 @@ import scipy.linalg
 import scipy.stats
 import torch
 from cleanfid.fid import fid_from_feats
+from feature_sets import gaussian
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from pipeline.evaluation.frechet import frechet_distance, frechet_interval
@@ -13,11 +14,6 @@ from pipeline.evaluation.frechet import frechet_distance, frechet_interval
 torch.set_num_threads(1)
 
 LIBRARIES = ("torch-fidelity", "clean-fid")
-
-
-def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
 def moments(set_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

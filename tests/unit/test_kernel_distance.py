@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
-from jackknife import half_width
+from feature_sets import gaussian, half_width
 from PIL import Image
 from scipy.spatial.distance import cdist
 from torch_fidelity.feature_extractor_clip import CLIPVisual
@@ -22,11 +22,6 @@ from pipeline.evaluation.metrics import generation_metrics, metric_settings
 from pipeline.models.metric_networks.networks import clip_l14_336
 
 Distance = Callable[[np.ndarray, np.ndarray], Value]
-
-
-def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
 def embeddings(count: int, seed: int, shift: float = 0.0, width: int = 48) -> np.ndarray:
@@ -170,15 +165,11 @@ def test_the_bias_of_equal_distributions_is_below_what_is_said() -> None:
     assert 0 < np.mean(found) < 10 * (1 / 60 + 1 / 40)
 
 
-def small_clip() -> CLIPVisual:
-    """CLIP's architecture at 336 px with patches of 14, small: width 64, two layers."""
-    torch.manual_seed(0)
-    return CLIPVisual(16, 336, 2, 64, 14)
-
-
 def test_embeddings_are_the_authors_preprocessing_and_of_length_1() -> None:
     """Pillow's bicubic to 336, 8 bits; CLIP's normalisation; the projected class token over its length."""
-    network = clip_l14_336({**small_clip().state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
+    torch.manual_seed(0)
+    small = CLIPVisual(16, 336, 2, 64, 14)  # patches of 14; width 64, two layers
+    network = clip_l14_336({**small.state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
     coarse = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3), np.uint8)
     images = [np.asarray(Image.fromarray(one).resize((64, 64), Image.Resampling.BICUBIC)) for one in coarse]
     batch = []

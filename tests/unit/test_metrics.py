@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from feature_sets import gaussian
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
 from pipeline.base.errors import InputError
@@ -17,11 +18,6 @@ from pipeline.evaluation.frechet import frechet_distance
 from pipeline.evaluation.metrics import SPACES, generation_metrics, metric_settings, score
 from pipeline.models.metric_networks.spaces import NETWORKS, network_of
 from pipeline.score_features import score_features
-
-
-def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
 def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **facts: object) -> FeatureSet:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from feature_sets import gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -28,11 +29,6 @@ class LargestTensor(TorchDispatchMode):
         for one in found if isinstance(found, tuple | list) else [found]:
             self.elements = max(self.elements, getattr(one, "shape", torch.Size()).numel())
         return found
-
-
-def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
 def inside(points: np.ndarray, centres: np.ndarray, border: bool) -> float:

@@ -73,7 +73,7 @@ def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, chann
     with torch.no_grad():
         as_rgb = ((images.float() / 255).expand(-1, 3, -1, -1) for images in (originals, made))
         expected = reference(*as_rgb, normalize=True).flatten()
-    torch.testing.assert_close(found[kind], expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found[kind], expected, rtol=1e-5, atol=0)
     assert list(found) == [kind, "ssim", "psnr"]
 
 

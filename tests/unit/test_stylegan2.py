@@ -26,14 +26,19 @@ def settings(tiny_stylegan2):
     return lambda **changes: StyleGAN2Settings.model_validate(tiny_stylegan2(**changes))
 
 
-@pytest.fixture
-def generator(settings):
+def noisy(settings):
+    """A generator whose noise inputs show."""
     torch.manual_seed(0)
-    model = StyleGAN2(settings(), SHAPE)
+    model = StyleGAN2(settings, SHAPE)
     for name, parameter in model.named_parameters():
         if name.endswith("noise_strength"):
             torch.nn.init.constant_(parameter, 0.5)
     return model.eval()
+
+
+@pytest.fixture
+def generator(settings):
+    return noisy(settings())
 
 
 def count(module):
@@ -112,15 +117,12 @@ def test_truncation_draws_w_to_the_average_and_is_off_by_default(generator):
     assert not torch.equal(plain, generator.sample([0, 1], 3, truncation=0.5))
 
 
-def test_an_image_depends_on_seed_and_index_alone(generator):
+def test_an_image_and_its_noise_depend_on_seed_and_index_alone(generator):
     together = generator.sample([4, 5, 6], 0)
     assert torch.equal(together[1], generator.sample([8, 5, 2], 0)[1])
     assert torch.equal(together[1], generator.sample([5, 9, 9], 0)[0])
     assert not torch.equal(together[1], generator.sample([5, 5, 5], 1)[0])
-
-
-def test_samples_have_noise_of_their_own(generator):
-    same_w = generator.sample([0, 1], 0, truncation=0.0)
+    same_w = generator.sample([0, 1], 0, truncation=0.0)  # noise of their own alone
     assert not torch.equal(same_w[0], same_w[1])
 
 
@@ -128,11 +130,7 @@ def test_samples_have_noise_of_their_own(generator):
 
 
 def test_without_noise_inputs_the_noise_changes_nothing(settings):
-    torch.manual_seed(0)
-    model = StyleGAN2(settings(synthesis={"noise": False}), SHAPE).eval()
-    for name, parameter in model.named_parameters():
-        if name.endswith("noise_strength"):
-            torch.nn.init.constant_(parameter, 0.5)
+    model = noisy(settings(synthesis={"noise": False}))
     latents = torch.randn(2, model.settings.mapping.latent_width)
     assert torch.equal(model(latents, torch.randn), model(latents, torch.ones))
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def layers(*widths: int) -> nn.Sequential:
     return nn.Sequential(*[nn.Linear(one, other) for one, other in pairwise(widths)])
 
 
-TWO: Any = SimpleNamespace(num_processes=2)
+ALONE, TWO = (cast(Any, SimpleNamespace(num_processes=count)) for count in (1, 2))
 
 
 def test_buckets_are_sent_from_the_last_layer_on_before_the_pass_has_ended(group: None, events: list[Any]) -> None:
@@ -91,8 +91,7 @@ def test_what_took_no_part_is_left_out_and_earlier_parts_are_averaged_with_the_l
 
 def test_a_lone_process_sends_nothing(events: list[Any]) -> None:
     model = layers(4, 2)
-    alone: Any = SimpleNamespace(num_processes=1)
-    with averaged_gradients(alone, model):
+    with averaged_gradients(ALONE, model):
         model(torch.ones(1, 4)).sum().backward()
     assert events == []
     assert model[0].bias.grad is not None
@@ -202,8 +201,5 @@ def test_steps_that_slow_down_ask_more_often(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_one_process_alone_hears_at_once() -> None:
-    class Alone:
-        num_processes = 1
-
-    requests = EndRequests(Alone())  # type: ignore[arg-type]
+    requests = EndRequests(ALONE)
     assert [requests.heard(done, asked_here=done >= 3) for done in range(1, 5)] == [False, False, True, True]

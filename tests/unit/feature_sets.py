@@ -1,4 +1,4 @@
-"""The interval of a distance of two sets by a delete-a-group jackknife, with each distance taken anew."""
+"""Sets of features, and the interval of their distance by a jackknife that takes each distance anew."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 
 GROUPS, QUANTILE = 12, 2.201  # Student's t of 11 degrees of freedom at 97.5%
+
+
+def gaussian(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, width)) + shift).astype(np.float32)
 
 
 def half_width(sets: tuple[Any, Any], distance: Callable[[Any, Any], float]) -> float:
