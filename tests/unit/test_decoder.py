@@ -201,7 +201,7 @@ def test_a_discriminator_with_the_deviation_compares_images_and_one_without_does
 def test_three_layers_of_64_channels_are_patchgans_2_8_million_parameters_and_30_x_30_patches():
     """taming-transformers' NLayerDiscriminator(input_nc=3, ndf=64, n_layers=3) of 256 x 256 images."""
     network = PatchDiscriminator(DiscriminatorSettings(kind="patch", channels=64), 256, 3)
-    assert sum(p.numel() for p in network.parameters()) == 2_765_633
+    assert count(network) == 2_765_633
     assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 30 * 30)
 
 

@@ -116,8 +116,8 @@ def test_features_that_were_taken_differently_are_refused(key: str, value: str) 
 def test_too_few_images_are_an_input_error() -> None:
     with pytest.raises(InputError, match="at least 10 images"):
         score(gaussian(9, 4, 0))
-    with pytest.raises(InputError, match="more than 5 images"):
-        generation_metrics(features_of(3, 0, "vgg16"), features_of(30, 1, "vgg16"))
+    with pytest.raises(InputError, match="need more than 5 images a set, not 5"):
+        generation_metrics(features_of(5, 0, "vgg16"), features_of(30, 1, "vgg16"))
     with pytest.raises(InputError, match="at least 3 images a set, not 2"):
         generation_metrics(features_of(30, 0, "clip"), features_of(2, 1, "clip"))
 

@@ -10,7 +10,6 @@ from scipy.spatial.distance import cdist
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from pipeline.base.errors import InputError
 from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals
 
 torch.set_num_threads(1)
@@ -66,11 +65,6 @@ def test_both_protocols_equal_the_definition_exactly(
     assert found["recall"] == pytest.approx(inside(reference, generated, border))
     assert found["f1"] == f1(found["precision"], found["recall"])
     assert (found["density"], found["coverage"]) == pytest.approx(density_coverage(generated, reference))
-
-
-def test_too_few_images_get_one_line() -> None:
-    with pytest.raises(InputError, match="need more than 5 images a set, not 5"):
-        precision_recall(gaussian(5, 2, 0), gaussian(9, 2, 1), "torch_fidelity")
 
 
 def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_other() -> None:
