@@ -24,7 +24,7 @@ from pipeline.models.metric_networks.spaces import spaces_of
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.quantities import GENERATION
 from pipeline.stages.common import Job, Jobs, path_of
-from pipeline.stages.evaluation import EvaluationJob, ImageSet, set_features, set_score
+from pipeline.stages.evaluation import EvaluationJob, ImageSet, score, set_features
 
 RUN = "image-sets"
 
@@ -59,7 +59,7 @@ def evaluate(
     summaries = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
         of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
-        found = scored(set_score(jobs, facts, of_made, of_real), evaluation)
+        found = scored(score(jobs, "images", "files", facts | {"sample_kind": "files"}, of_made, of_real), evaluation)
         summaries[space] = found.model_copy(update={"details": {"dataset": dataset or real.name}})
         write_summary(output / made.name / f"summary-{space}.json", summaries[space])
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")

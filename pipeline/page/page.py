@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.base.amounts import readable_bytes, readable_duration
-from pipeline.figures.inputs import Inputs, labelled_paths, paths_of
+from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.page.comparison import comparison
 from pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
 from pipeline.page.headline import headline, read_ratio
@@ -105,6 +105,4 @@ def template() -> Any:
 
 def _single(inputs: Inputs, name: str) -> dict[str, Path]:
     """Label -> path of the inputs `name:LABEL=path`; {} where there are none."""
-    if not any(key.partition(":")[0] == name for key in inputs):
-        return {}
-    return {label: paths[0] for label, paths in labelled_paths(inputs, name).items()}
+    return {key.partition(":")[2]: paths_of(inputs, key)[0] for key in inputs if key.partition(":")[0] == name}

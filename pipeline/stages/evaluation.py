@@ -273,8 +273,3 @@ def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Jo
     """The features of an image set in one space, in ranges."""
     entry, facts = f"images {images.path}", {"images": images.sha256}
     return features(jobs, str(images.path), images.count, space, entry, images.name, facts, networks)
-
-
-def set_score(jobs: Jobs, facts: dict[str, Any], generated: Job, reference: Job) -> Job:
-    """The metrics of one image set against another; `facts` are the settings that describe them."""
-    return score(jobs, "images", "files", facts | {"sample_kind": "files"}, generated, reference)

@@ -193,7 +193,8 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
         if len(values) > 1:
             numbers = [value.number for value in values]
             deviations = [value.std for value in values if value.std is not None]
-            mean = {"number": fmean(numbers), "seed_std": stdev(numbers), "seeds": len(values)}  # N - 1 degrees
+            # The standard deviation has N - 1 in the denominator.
+            mean: dict[str, Any] = {"number": fmean(numbers), "seed_std": stdev(numbers), "seeds": len(values)}
             # The deviation over images is pooled; an interval belongs to the number of one seed, not to the mean.
             mean |= {"std": sqrt(fmean(std**2 for std in deviations)) if deviations else None, "interval": None}
             joined.values[key] = values[0].model_copy(update=mean)

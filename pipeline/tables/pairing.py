@@ -224,7 +224,8 @@ def _line(
             continue
         found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
         values = {variant: value for variant, value in found.items() if value is not None}
-        value, difference = measurement.values.get(quantity.compared), None
+        value = measurement.values.get(quantity.compared)
+        difference: float | None = None
         if compared is not None and value is not None and (number := _printed(compared, quantity)):
             differing = [
                 f"{key} {actual} (published {wanted or 'unknown'})"
