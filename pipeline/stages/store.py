@@ -23,7 +23,7 @@ class Store:
             for found in sorted({entry.removesuffix(".dvc") for entry in listing(place)}):
                 # Of two with the same digest, the one with more files.
                 known = names.setdefault(found.rsplit("-", 1)[-1], found)
-                if len(listing(place / known)) < len(listing(place / found)):
+                if known != found and len(listing(place / known)) < len(listing(place / found)):
                     names[found.rsplit("-", 1)[-1]] = found
         return self._names[folder].setdefault(digest, f"{label}-{digest}")
 

@@ -55,5 +55,5 @@ def test_an_image_depends_on_the_seed_and_its_index_alone(task: DDPMTask, kind: 
 
 
 def test_more_levels_than_an_image_can_be_halved_are_refused(settings: Any) -> None:
-    with pytest.raises(ValueError, match=r"unet.multipliers: 2 levels halve an image of 3 1 times"):
+    with pytest.raises(ValueError, match=r"unet.multipliers: 2 levels halve an image of size 3 1 times"):
         settings.check_shape((1, 3, 3))

@@ -152,7 +152,7 @@ LIST = Path("validation.txt")
 
 
 @pytest.fixture
-def cats() -> None:
+def cats(own_folder: Path) -> None:
     """Two pictures in `cats` and a list with one of their names, all with old times."""
     Path("cats", "a").mkdir(parents=True)
     for index, name in enumerate(("a/1.png", "2.png")):

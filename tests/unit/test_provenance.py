@@ -39,7 +39,11 @@ def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Jobs, capsy
     assert entries.keys() == {job.digest, plan(autoencoder, "main").digest, plan(dataset, "tiny").digest}
     for made in (job, *job.upstream):
         entry = entries[made.digest]
-        assert (entry["stage"], entry["folder"], entry["code"]) == (made.stage.name, str(made.folder), made.code_key)
+        assert (entry["stage"], entry["folder"], entry["code"]) == (
+            made.stage.name,
+            str(made.folder),
+            made.identity["code"],
+        )
         assert entry["settings"] == made.identity["settings"]
         assert {told.split()[0] for told in entry["inputs"]} == {upstream.digest for upstream in made.upstream}
     seed = entries[plan(autoencoder, "main").digest]["settings"]["seed"]  # type: ignore[index]
