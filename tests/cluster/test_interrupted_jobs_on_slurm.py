@@ -71,7 +71,7 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     workflow: Callable[..., ClusterWorkflow], tmp_path: Path
 ) -> None:
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
-    asks = "memory_mb={},\n)\nIMPORT_WEIGHTS".format
+    asks = "memory_mb={}\n)\nIMPORT_WEIGHTS".format
     run.edit("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
     run.edit("pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
     done = run.submit(*TRAIN, **REAL_PROCESSES)

@@ -124,7 +124,7 @@ def test_an_edited_network_of_an_outside_family_is_trained_again(more: Workflow)
         ({"widht": 8}, "autoencoders.averages.widht: no such key; did you mean width?"),
         (
             {"family": "averges.family"},
-            "autoencoders.averages.family: no such family: 'averges.family'; there are bright",
+            "autoencoders.averages.family: no such family: 'averges.family'; use bright",
         ),
     ],
     ids=["key", "family"],
