@@ -38,7 +38,7 @@ def test_a_lost_shard_is_made_from_its_model_or_says_that_it_needs_it(play: Work
     play.remove(SHARD, "results/store/diffusions")
     said = play.run(expect=1).text
     assert "error: samples.main: images-000016-000032.zip is missing in results/store/samples/main-" in said
-    needed = "making it takes diffusions.main, which is not here: bring it back (dvc pull results/store/diffusions/"
+    needed = "making it takes diffusions.main, which is not here: restore it (dvc pull results/store/diffusions/"
     assert needed in said
     assert play.run("-n", "--forcerun", "train_diffusion").jobs["train_diffusion"] == 1
 
