@@ -19,8 +19,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.amounts import readable_bytes
-from pipeline.base.atomic import locked_sums, update_sums
-from pipeline.base.checksums import SUMS, Checksum, difference, has_checksum, is_checksum, read_sums, take_checksum
+from pipeline.base.checksums import SUMS, Checksum, difference, is_checksum, read_sums, take_checksum
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
@@ -223,7 +222,10 @@ def fingerprints() -> Iterator[Finding]:
 
 
 def move_away(found: Iterable[Finding]) -> int:
-    """Move the files of these findings to results/damaged, and drop their checksums; returns the number of files."""
+    """Move the files of these findings to results/damaged; returns the number of files.
+
+    Their checksums stay in SHA256SUMS: `dvc checkout` brings files back only into folders without changes.
+    """
     moved = 0
     for path in dict.fromkeys(path for finding in found for path in finding.files):
         if in_use(path.parent):
@@ -234,10 +236,6 @@ def move_away(found: Iterable[Finding]) -> int:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, place)
             moved += 1
-        if has_checksum(path):
-            with locked_sums():
-                if path.name in read_sums(path.parent):
-                    update_sums(path.parent, {path.name: None})
     return moved
 
 

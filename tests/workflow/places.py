@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from documented import README, ROOT, blocks
+from filelock import FileLock
 from made_once import made_once
 from PIL import Image
 from pytest import TempPathFactory
@@ -104,11 +105,12 @@ class Places:
         return self.factory.mktemp("place") / "folder"
 
     def look(self, name: str, line: str, expect: int = 0) -> Run:
-        """Type a line that changes nothing, once."""
+        """Type a line that changes nothing, once; Snakemake locks a folder also for a run that fails at once."""
         place = self.shared(name)
         key = (place.folder, line, expect)
         if key not in self.typed:
-            self.typed[key] = place.type(line, expect)
+            with FileLock(place.folder.with_suffix(".look")):
+                self.typed[key] = place.type(line, expect)
         return self.typed[key]
 
     def _make_empty(self, folder: Path) -> None:
