@@ -15,8 +15,7 @@ from pathlib import Path
 from pipeline.base.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
-REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}
-"""Earlier commands, and what does their work now."""
+REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier commands, and what does their work now
 
 
 def commands() -> dict[str, str]:

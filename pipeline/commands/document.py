@@ -32,8 +32,7 @@ BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
 END = "<!-- end -->"
 LONG = 30  # a table with more rows is folded
 
-Fill = Callable[[str, str], str | None]
-"""Kind and name of a block -> its content; None keeps the present content."""
+Fill = Callable[[str, str], str | None]  # kind and name of a block -> its content; None keeps the present content
 
 
 def document(

@@ -23,12 +23,9 @@ AHEAD = 2  # batches read ahead
 class Batch(NamedTuple):
     """One batch."""
 
-    images: Tensor
-    """(size, 3, S, S), uint8 or the resizer's type."""
-    used: slice
-    """The images of the range; the others are copies that fill the batch."""
-    digests: list[bytes]
-    """sha256 of the pixels of each used image."""
+    images: Tensor  # (size, 3, S, S), uint8 or the resizer's type
+    used: slice  # the images of the range; the others are copies that fill the batch
+    digests: list[bytes]  # sha256 of the pixels of each used image
 
 
 def metric_device(threads: int) -> torch.device:

@@ -26,14 +26,10 @@ _arrays = partial(arrays, where="features", made_by="`pipeline.extract_features`
 class FeatureSet:
     """One image set, or a range of it, in one feature space."""
 
-    features: Features
-    """(N, D), for distances, precision and recall."""
-    logits: Features | None
-    """(N, classes), for the score; None if the network is no classifier."""
-    image_digests: NDArray[np.uint8]
-    """(N, 32), the sha256 of each image's pixels."""
-    facts: dict[str, Any]
-    """space, network, network_sha256, resize."""
+    features: Features  # (N, D), for distances, precision and recall
+    logits: Features | None  # (N, classes), for the score; None if the network is no classifier
+    image_digests: NDArray[np.uint8]  # (N, 32), the sha256 of each image's pixels
+    facts: dict[str, Any]  # space, network, network_sha256, resize
 
     def __len__(self) -> int:
         return len(self.features)

@@ -151,8 +151,7 @@ class _Pairs(NamedTuple):
     real: Sums
     both: Sums
     counts: Sums
-    library: float = 0.0
-    """A subset's distance to torch-fidelity's bits."""
+    library: float = 0.0  # a subset's distance to torch-fidelity's bits
 
     def distance(self) -> float:
         """Over all pairs."""

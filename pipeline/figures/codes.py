@@ -25,8 +25,7 @@ UNITS = (
 LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # below, the axis is linear and includes zero
 AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
 """The quantities on the x axes, their labels, and the labelled multiples of powers of ten."""
-MARKERS = "os^DvP"
-"""One for each H x W of a code, in the order of bits."""
+MARKERS = "os^DvP"  # one for each H x W of a code, in the order of bits
 
 
 def statistics(hits: np.ndarray) -> tuple[float, float]:

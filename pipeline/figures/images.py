@@ -32,8 +32,7 @@ HEADING_HEIGHT = 34
 LABEL_GAP = 10
 LABEL_POINTS = 8
 
-Row = tuple[str, Sequence[np.ndarray]]
-"""A label and the images beside each other, each (R, R, C) uint8."""
+Row = tuple[str, Sequence[np.ndarray]]  # a label and the images beside each other, each (R, R, C) uint8
 
 
 def label_width(labels: Sequence[str]) -> int:

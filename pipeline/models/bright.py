@@ -15,9 +15,31 @@ from pipeline.models import code_bits
 from pipeline.models.autoencoder import Draws, ImageAutoencoder, full_precision
 from pipeline.models.code_bits import CodeBits
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
-from pipeline.models.encoder import KeyCodeEncoder
 from pipeline.models.hash_tables import HashTableGroups
+from pipeline.models.vqgan_network import Encoder, network_shape
 from pipeline.settings.autoencoder import Autoencoder
+from pipeline.settings.autoencoder import Encoder as EncoderSettings
+from pipeline.settings.fields import CodeSize
+
+
+class KeyCodeEncoder(nn.Module):
+    """Images to key codes z (section 3.1, appendix A.1): VQGAN's encoder with a sigmoid at the end.
+
+    It has attention at every resolution from `attention_from` down to H_z.
+    """
+
+    def __init__(self, settings: EncoderSettings, code_size: CodeSize, resolution: int, channels: int):
+        super().__init__()
+
+        def attends(side: int) -> bool:
+            return side <= settings.attention_from
+
+        shape = network_shape(settings, resolution, code_size, attends, attends(code_size.height))
+        self.network = Encoder(channels, code_size.channels, shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, C_z, H_z, W_z) in [0, 1]."""
+        return self.network(images).float().sigmoid()
 
 
 class GroupMLPs(nn.Module):
@@ -76,10 +98,19 @@ class Bright(ImageAutoencoder):
         settings.check_resolution(resolution)
         self.settings, self.resolution, self.channels = settings, resolution, channels
         self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
-        self.tables = make_tables(settings)
-        self.group_mlps = make_group_mlps(settings)
-        self.style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
-        self.synthesis = make_synthesis(settings, resolution, channels)
+        tables, size, width = settings.tables, settings.feature_size, settings.feature_channels
+        self.tables: HashTableGroups | TiledKeys
+        if settings.features == "mlp":  # one MLP that is as wide as those of all groups
+            self.tables = TiledKeys(size, tables.coordinates)
+            retrieved = settings.code_size.channels + 2 * tables.coordinates
+            self.group_mlps = GroupMLPs(1, retrieved, tables.hidden_width * groups(settings), width)
+        else:
+            self.tables = HashTableGroups(tables, groups(settings), size)
+            retrieved = tables.resolutions * tables.features_per_entry
+            self.group_mlps = GroupMLPs(groups(settings), retrieved, tables.hidden_width, width)
+        self.style_mlp = StyleMLP(width, settings.decoder.style_width)
+        widths = synthesis_widths(settings.decoder.channels, width, size, resolution)
+        self.synthesis = Synthesis(widths, size, channels, settings.decoder.style_width)
 
     def decode(self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
@@ -161,34 +192,6 @@ class Bright(ImageAutoencoder):
 def groups(settings: Autoencoder) -> int:
     """N_h, the number of groups."""
     return settings.code_size.channels // settings.tables.key_length
-
-
-def make_tables(settings: Autoencoder) -> HashTableGroups | TiledKeys:
-    """The groups of hash tables, or their replacement in the ablation."""
-    if settings.features == "mlp":
-        return TiledKeys(settings.feature_size, settings.tables.coordinates)
-    return HashTableGroups(settings.tables, groups(settings), settings.feature_size)
-
-
-def retrieved_shape(settings: Autoencoder) -> tuple[int, int, int, int]:
-    """The shape of F_mlp's input for one image: groups, numbers, H_d, W_d."""
-    tables, size = settings.tables, settings.feature_size
-    if settings.features == "mlp":
-        return 1, settings.code_size.channels + 2 * tables.coordinates, size, size
-    return groups(settings), tables.resolutions * tables.features_per_entry, size, size
-
-
-def make_group_mlps(settings: Autoencoder) -> GroupMLPs:
-    """F_mlp of every group; in the ablation without tables, one MLP that is as wide as all of them."""
-    parallel, retrieved, *_ = retrieved_shape(settings)
-    hidden = settings.tables.hidden_width * groups(settings) // parallel
-    return GroupMLPs(parallel, retrieved, hidden, settings.feature_channels)
-
-
-def make_synthesis(settings: Autoencoder, resolution: int, channels: int) -> Synthesis:
-    """The synthesis network."""
-    widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, settings.feature_size, resolution)
-    return Synthesis(widths, settings.feature_size, channels, settings.decoder.style_width)
 
 
 def tile(code: Tensor, feature_size: int) -> Tensor:

@@ -27,9 +27,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.families import autoencoder_family, load
-from pipeline.models.bright import groups, make_group_mlps, make_synthesis, retrieved_shape
-from pipeline.models.decoder import StyleMLP, synthesis_widths
-from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.bright import Bright, groups
+from pipeline.models.decoder import synthesis_widths
 from pipeline.models.first_stage import latent_channels
 from pipeline.models.levels import make_levels
 from pipeline.models.traits import hash_tables
@@ -47,25 +46,23 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
     Parts of the true count: the synthesis with its FIR filters, the style MLP, F_mlp of all groups, and retrieval by
     the paper's rule.
     """
-    settings.check_resolution(resolution)
     size = settings.feature_size
     with torch.device("meta"):
-        encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
-        synthesis = make_synthesis(settings, resolution, channels)
-        style_mlp = StyleMLP(settings.feature_channels, settings.decoder.style_width)
-        mlps = make_group_mlps(settings)
+        model = Bright(settings, resolution, channels)
+        synthesis, style_mlp, mlps = decoder = [model.synthesis, model.style_mlp, model.group_mlps]
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
-        retrieved = torch.empty(1, *retrieved_shape(settings))
+        parallel, _, retrieved = mlps.weights[0].shape
+        features = torch.empty(1, parallel, retrieved, size, size)
         true = {
             "synthesis": multiply_accumulates(lambda: synthesis(block, style, torch.empty)),
             "style_mlp": multiply_accumulates(lambda: style_mlp(block)),
-            "group_mlps": multiply_accumulates(lambda: mlps(retrieved)),
+            "group_mlps": multiply_accumulates(lambda: mlps(features)),
             "retrieval": retrieval_count(settings),
         }
     tables = {name: hash_table_parameters(settings, name) for name in ("ngp", "tcnn")}
-    decoder = nn.ModuleList([synthesis, style_mlp, mlps])
-    return {"hash_table_params": tables, **_counts(decoder, encoder, paper_rule(settings, resolution, channels), true)}
+    rule = paper_rule(settings, resolution, channels, retrieved)
+    return {"hash_table_params": tables, **_counts(nn.ModuleList(decoder), model.encoder, rule, true)}
 
 
 def first_stage_counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, Any]:
@@ -140,8 +137,11 @@ def retrieval_count(settings: Autoencoder) -> int:
     return settings.feature_size**2 * groups(settings) * 2**tables.key_length * 2 * tables.features_per_entry
 
 
-def paper_rule(settings: Autoencoder, resolution: int, channels: int) -> int:
-    """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them for BRIGHT."""
+def paper_rule(settings: Autoencoder, resolution: int, channels: int, retrieved: int) -> int:
+    """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them for BRIGHT.
+
+    retrieved: the numbers that F_mlp reads at a pixel.
+    """
     style, size = settings.decoder.style_width, settings.feature_size
     widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, size, resolution)
 
@@ -156,7 +156,6 @@ def paper_rule(settings: Autoencoder, resolution: int, channels: int) -> int:
     hidden, keys = settings.tables.hidden_width, settings.code_size.channels
     if hash_tables(settings) is None:
         hidden, keys = hidden * groups(settings), 1
-    _, retrieved, *_ = retrieved_shape(settings)
     total = retrieval_count(settings)
     total += size**2 * (keys * hidden * (retrieved + hidden) + hidden * settings.feature_channels)
     for number, width in enumerate(widths):

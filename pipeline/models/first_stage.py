@@ -10,8 +10,7 @@ attention at some resolutions; the middle always has attention.
 from torch import Tensor, nn
 
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.encoder import network_shape
-from pipeline.models.vqgan_network import Decoder, Encoder, Shape
+from pipeline.models.vqgan_network import Decoder, Encoder, Shape, network_shape
 from pipeline.settings.first_stage import FirstStage
 
 
@@ -45,8 +44,7 @@ class FirstStageDecoder(nn.Module):
 class FirstStageAutoencoder(ImageAutoencoder):
     """Encoder and decoder; a family adds the bottleneck. Codes are unbounded, before any quantization."""
 
-    moments = 1
-    """Outputs of the encoder for each number of a code: 2 for a mean and a variance."""
+    moments = 1  # outputs of the encoder for each number of a code: 2 for a mean and a variance
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
         super().__init__()

@@ -22,8 +22,7 @@ from pipeline.models.autoencoder import full_precision, without_tf32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
-Weights = Path | str | dict[str, Tensor]
-"""A network's file, or its tensors by torchvision's names."""
+Weights = Path | str | dict[str, Tensor]  # a network's file, or its tensors by torchvision's names
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # in smaller images the last layers have no positions left
 
 # Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.

@@ -34,11 +34,9 @@ class Retrieval(Protocol):
 class Kernels(NamedTuple):
     """A strategy with its own GPU kernels."""
 
-    unavailable: Callable[[HashTables], str | None]
-    """Why the kernels cannot run here; None if they can."""
+    unavailable: Callable[[HashTables], str | None]  # why the kernels cannot run here; None if they can
     make: Callable[[tuple[Level, ...], HashTables, int], Retrieval]
-    compared: bool
-    """Whether they are compared with gather before their first use on a device."""
+    compared: bool  # whether they are compared with gather before their first use on a device
 
 
 KERNELS = {

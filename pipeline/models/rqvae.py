@@ -28,8 +28,7 @@ class ResidualQuantizer(nn.Module):
     """
 
     entries: Tensor  # (K, C_z)
-    sums: Tensor
-    """(K, C_z), moving averages of the sums of the residuals nearest to each entry."""
+    sums: Tensor  # (K, C_z), moving averages of the sums of the residuals nearest to each entry
     uses: Tensor  # (K,), moving averages of the number of those residuals
 
     def __init__(self, entries: int, channels: int, depth: int, decay: float):

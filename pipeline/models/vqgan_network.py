@@ -5,6 +5,8 @@ middle has a residual block, attention and a residual block. Parameters have the
 diffusers' `Encoder` and `Decoder`, and outputs and gradients are bit-identical to theirs.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
@@ -13,7 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.checkpointing import run
+from pipeline.settings.autoencoder import Encoder as EncoderSettings
+from pipeline.settings.fields import CodeSize
+from pipeline.settings.first_stage import FirstStageNetwork
 
+MULTIPLIERS = (1, 1, 2, 2, 4)  # VQGAN's channel multipliers at 256, 128, 64, 32, 16
 Change = Literal["down", "up"]  # the change of resolution
 EPSILON = 1e-6  # of group normalizations, as in the authors' code
 
@@ -127,6 +133,20 @@ class Shape:
     def middle(self) -> Level:
         """The blocks at the lowest resolution."""
         return Level(self.widths[-1], self.widths[-1], self.groups, 2, int(self.middle_attends), None)
+
+
+def network_shape(
+    settings: EncoderSettings | FirstStageNetwork,
+    resolution: int,
+    code_size: CodeSize,
+    attends: Callable[[int], bool],
+    middle_attends: bool = True,
+) -> Shape:
+    """The levels from the image's resolution down to H_z, with attention at resolutions where `attends` is true."""
+    sides = [resolution >> level for level in range(int(math.log2(resolution // code_size.height)) + 1)]
+    widths = tuple(settings.channels * multiplier for multiplier in settings.multipliers or MULTIPLIERS[: len(sides)])
+    groups = math.gcd(settings.norm_groups, *widths)
+    return Shape(widths, tuple(map(attends, sides)), settings.blocks, groups, middle_attends)
 
 
 class Encoder(nn.Module):

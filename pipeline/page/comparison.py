@@ -9,8 +9,7 @@ from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.display_table import DisplayCell, DisplayTable
 
-BETTER = {"↑": 1, "↓": -1}
-"""Whether a larger number is the better one, by the arrow of the heading."""
+BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
 VARIANT = re.compile(r"(.+) \((.+)\)")
 """A method and the last words in brackets, such as `LDM (codes of VQGAN) (without adversarial loss)`."""
 Row = list[DisplayCell]

@@ -93,8 +93,7 @@ class Budget:
         return True
 
 
-PAIRS = 24
-"""The page has at most this many pairs."""
+PAIRS = 24  # the page has at most this many pairs
 UNBROKEN = "\N{NO-BREAK SPACE}"
 METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTRUCTION) if quantity.on_page}
 """Column of per_image.csv -> its format below an image."""

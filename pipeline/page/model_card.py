@@ -25,21 +25,14 @@ class Card:
 
     name: str
     method: str
-    tags: tuple[str, ...]
-    """The model families."""
-    generates: bool
-    """Whether it makes new images, alone or with the diffusion model in its folder."""
-    licence: str | None
-    """Of the weights, chosen by whoever exports them."""
+    tags: tuple[str, ...]  # the model families
+    generates: bool  # whether it makes new images, alone or with the diffusion model in its folder
+    licence: str | None  # of the weights, chosen by whoever exports them
     dataset: str
-    data: dict[str, Any]
-    """The manifest of the images that it was trained on."""
-    summaries: dict[str, Path]
-    """By their titles."""
-    pictures: dict[str, str]
-    """File names by captions."""
-    files: dict[str, str]
-    """Descriptions of the folder's files."""
+    data: dict[str, Any]  # the manifest of the images that it was trained on
+    summaries: dict[str, Path]  # by their titles
+    pictures: dict[str, str]  # file names by captions
+    files: dict[str, str]  # descriptions of the folder's files
     digests: dict[str, str]
 
 

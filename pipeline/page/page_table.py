@@ -8,12 +8,9 @@ from typing import NamedTuple
 from pipeline.base.errors import InputError
 from pipeline.tables.display_table import PARTS, DisplayCell, DisplayTable, read_display
 
-SUBJECTS = ("Method", "Autoencoder")
-"""The column that names a row, and stays in view."""
-LAST = ("Source", "Protocol")
-"""Columns that explain a row, behind its numbers."""
-WITHOUT_HEADING = ("Dataset", "Code size")
-"""Columns whose cells are clear without a heading."""
+SUBJECTS = ("Method", "Autoencoder")  # the column that names a row, and stays in view
+LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
+WITHOUT_HEADING = ("Dataset", "Code size")  # columns whose cells are clear without a heading
 BLOCKS = dict(zip(PARTS, ("Measured here", "Measured − published", "Published in the paper"), strict=True))
 """The columns of one part of all quantities stand side by side, in this order."""
 
@@ -22,8 +19,7 @@ class Block(NamedTuple):
     """Neighbouring columns under one heading; a column without a heading is a block of its own."""
 
     heading: str
-    columns: dict[int, str]
-    """Place of a column in the file -> its heading."""
+    columns: dict[int, str]  # place of a column in the file -> its heading
 
     @property
     def is_alone(self) -> bool:

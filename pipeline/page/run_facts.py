@@ -39,10 +39,8 @@ class Training(NamedTuple):
 class Provenance:
     """Versions and networks behind the results; several values where results differ."""
 
-    versions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    """Library -> version -> names of results."""
-    networks: dict[str, str] = field(default_factory=dict)
-    """Network -> sha256."""
+    versions: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # library -> version -> names of results
+    networks: dict[str, str] = field(default_factory=dict)  # network -> sha256
 
 
 def read_trainings(histories: dict[str, Path]) -> list[Training]:

@@ -42,10 +42,8 @@ class BuiltTable:
     job: TableJob
     entry: Table
     lines: list[Line]
-    decimals: dict[str, tuple[int, int]]
-    """Decimals of each quantity, by its key, and of its ±."""
-    protocols: dict[str, dict[str, dict[str, Any]]]
-    """Quantity key -> dataset -> protocol."""
+    decimals: dict[str, tuple[int, int]]  # decimals of each quantity, by its key, and of its ±
+    protocols: dict[str, dict[str, dict[str, Any]]]  # quantity key -> dataset -> protocol
 
     @property
     def seeded(self) -> bool:

@@ -49,8 +49,7 @@ HEADINGS = {
     ("Measured here", "on"): "measured_on",
 }
 
-Cells = dict[str, str]
-"""A line of a csv."""
+Cells = dict[str, str]  # a line of a csv
 Tables = dict[str, list[Cells]]
 
 
@@ -128,8 +127,7 @@ class ClaimsTable:
 
     job: TableJob
     frame: pd.DataFrame
-    sentences: list[tuple[str, str]]
-    """Section and sentence of each claim."""
+    sentences: list[tuple[str, str]]  # section and sentence of each claim
 
 
 class Number(NamedTuple):

@@ -12,8 +12,7 @@ from pipeline.tables.footnotes import footnotes, is_shown
 from pipeline.tables.pairing import Cell
 
 MISSING = "missing"
-COLUMNS_NAMED = 3
-"""Columns alike in direction are named up to this number, then counted."""
+COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
 BETTER = {"↓": "lower is better in", "↑": "higher is better in"}
 CHEAPER = "less is cheaper in"
 

@@ -18,8 +18,7 @@ class DisplayCell(NamedTuple):
 
     text: str = ""
     number: float | None = None
-    spread: str = ""
-    """Such as `± 4.25` or `[551.2, 581.9]`."""
+    spread: str = ""  # such as `± 4.25` or `[551.2, 581.9]`
     interval: tuple[float, float] | None = None
     """Of the number: one standard deviation over training seeds, or the metric's own. A ± over images is none."""
 
@@ -40,14 +39,10 @@ class DisplayTable:
     columns: list[Heading]
     rows: list[list[DisplayCell]]
     notes: list[str]
-    entries: list[str | None]
-    """The config entry of each row, such as `autoencoders.main`; None for a published row."""
-    look: str = ""
-    """What to compare, in one line."""
-    seeded: bool = False
-    """Whether ± is over training seeds, and not over images."""
-    alignment: str = ""
-    """LaTeX's: words to the left, numbers to the right."""
+    entries: list[str | None]  # the config entry of each row, such as `autoencoders.main`; None for a published row
+    look: str = ""  # what to compare, in one line
+    seeded: bool = False  # whether ± is over training seeds, and not over images
+    alignment: str = ""  # LaTeX's: words to the left, numbers to the right
 
     def as_json(self) -> dict[str, Any]:
         """The content of `table.json`: a cell of words is a string, a number an object with its text."""

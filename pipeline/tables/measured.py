@@ -57,10 +57,8 @@ def read_history(path: Path) -> Summary:
 class MeasuredValue(Value):
     """A value of a row: of one training seed, or the mean over several."""
 
-    kind: str
-    """The kind of its summary."""
-    seed_std: float | None = None
-    """Standard deviation over training seeds."""
+    kind: str  # the kind of its summary
+    seed_std: float | None = None  # standard deviation over training seeds
     seeds: int = 1
 
 
@@ -72,8 +70,7 @@ class Measurement:
     label: str | None = None
     traits: dict[str, Any] = field(default_factory=dict)
     values: dict[str, MeasuredValue] = field(default_factory=dict)
-    files: dict[str, list[str]] = field(default_factory=dict)
-    """The summaries' paths, by kind."""
+    files: dict[str, list[str]] = field(default_factory=dict)  # the summaries' paths, by kind
 
     @property
     def kinds(self) -> set[str]:
@@ -116,12 +113,9 @@ class Measurement:
 class Gathered:
     """The measurements of a table."""
 
-    rows: list[Measurement]
-    """Of its rows, in their order."""
-    counted: list[Measurement]
-    """Of models that appear only beside published rows."""
-    each_seed: list[Measurement]
-    """Of the rows, one for each training seed."""
+    rows: list[Measurement]  # of its rows, in their order
+    counted: list[Measurement]  # of models that appear only beside published rows
+    each_seed: list[Measurement]  # of the rows, one for each training seed
 
 
 def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]) -> Gathered:

@@ -121,10 +121,8 @@ class Cell:
 
     published: str | None = None
     published_two_std: str | None = None
-    values: dict[str, MeasuredValue] = field(default_factory=dict)
-    """The measured values by variant."""
-    compared: MeasuredValue | None = None
-    """The value that is compared with the published number."""
+    values: dict[str, MeasuredValue] = field(default_factory=dict)  # the measured values by variant
+    compared: MeasuredValue | None = None  # the value that is compared with the published number
     difference: float | None = None
     is_missing: bool = False
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from first_stages import small_settings
 
-from pipeline.models.bright import Bright, GroupMLPs, perturb, tile
-from pipeline.models.encoder import KeyCodeEncoder
+from pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder, perturb, tile
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize
 

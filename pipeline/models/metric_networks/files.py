@@ -116,8 +116,7 @@ class NetworkState:
 
     name: str
     status: Literal["here", "fetchable", "wrong", "missing"]
-    line: str
-    """Where the file is or comes from; if wrong or missing, the problem and its remedy."""
+    line: str  # where the file is or comes from; if wrong or missing, the problem and its remedy
 
 
 def network_state(name: str, folder: Path | str) -> NetworkState:
