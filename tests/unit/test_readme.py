@@ -44,7 +44,9 @@ def test_the_readme_is_two_screens() -> None:
 def rules() -> set[str]:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     named = re.findall(
-        r"^rule (\w+):", "\n".join([*texts, (ROOT / "workflow" / "Snakefile").read_text()]), flags=re.MULTILINE
+        r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:",
+        "\n".join([*texts, (ROOT / "workflow" / "Snakefile").read_text()]),
+        flags=re.MULTILINE,
     )
     return {*named, *TABLES}
 

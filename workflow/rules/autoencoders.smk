@@ -1,6 +1,7 @@
 """Autoencoders: train, reconstruct, count, dump key codes (section 3).
 
-Requires: prepared datasets and the networks of the perceptual loss and of LPIPS.
+Rules of the same kind inherit: trainings from train_autoencoder, stages on one GPU from reconstruct, and stages on the
+login node from take_snapshot.
 """
 
 
@@ -26,7 +27,7 @@ rule train_autoencoder:
         "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.train_autoencoder {params.arguments}"
+        " pipeline.{rule} {params.arguments}"
 
 
 rule import_weights:
@@ -61,7 +62,7 @@ rule take_snapshot:
     message:
         "Taking the snapshot {params.entry}"
     shell:
-        "python -m pipeline.take_snapshot {params.arguments} --log {log:q}"
+        "python -m pipeline.{rule} {params.arguments} --log {log:q}"
 
 
 rule reconstruct:
@@ -86,10 +87,10 @@ rule reconstruct:
         "Reconstructing with {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.reconstruct {params.arguments}"
+        " pipeline.{rule} {params.arguments}"
 
 
-rule complexity:
+use rule take_snapshot as complexity with:
     """Count parameters and multiply-accumulates of a table's models from the config alone (Tables 3, 7, 8)."""
     output:
         **outputs("complexity"),
@@ -97,96 +98,46 @@ rule complexity:
         "results/logs/complexity-{name}-{digest}.log",
     cache: True
     localrule: True
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Counting the models of {params.entry}"
-    shell:
-        "python -m pipeline.complexity {params.arguments} --log {log:q}"
 
 
-rule dump_codes:
+use rule reconstruct as dump_codes with:
     """Encode the training split, and count the hits of table entries (section 3.4, Fig. 5b)."""
-    input:
-        upstream,
     output:
         **outputs("dump_codes"),
     log:
         "results/logs/dump_codes-{name}-{digest}.log",
-    threads: cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Dumping key codes of {params.entry}"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.dump_codes {params.arguments}"
 
 
-rule explore_codes:
+use rule reconstruct as explore_codes with:
     """Interpolate in key-code space; show the effect of each resolution and each group (beyond the paper)."""
-    input:
-        upstream,
     output:
         **outputs("explore_codes"),
     log:
         "results/logs/explore_codes-{name}-{digest}.log",
-    threads: cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Exploring key codes of {params.entry}"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.explore_codes {params.arguments}"
 
 
-rule measure_codes:
+use rule reconstruct as measure_codes with:
     """Measure codes (section 3.4): usage of entries, range, variance, reconstruction under noise, bytes."""
-    input:
-        upstream,
     output:
         **outputs("measure_codes"),
     log:
         "results/logs/measure_codes-{name}-{digest}.log",
-    threads: cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Measuring codes of {params.entry}"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_codes {params.arguments}"
 
 
-rule measure_decoding:
+use rule reconstruct as measure_decoding with:
     """Decoded images per second of several autoencoders in turns; all cores, so that no job runs in parallel."""
     output:
         **outputs("measure_decoding"),
     log:
         "results/logs/measure_decoding-{name}-{digest}.log",
     threads: all_cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Timing decoders in turns"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.measure_decoding {params.arguments}"

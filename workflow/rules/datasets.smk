@@ -1,8 +1,4 @@
-"""Raw collections become archives of square PNGs; metric networks become safetensors.
-
-Requires: the raw collections that the config names (or their prepared archives), the package index for
-the networks that come with packages.
-"""
+"""Raw collections become archives of square PNGs; metric networks become safetensors."""
 
 
 rule prepare_dataset:

@@ -1,31 +1,16 @@
-"""Metrics of sample sets (appendix B), all from the features of each image set, computed once.
-
-Requires: sample shards, prepared datasets, metric networks.
-"""
+"""Metrics of sample sets (appendix B), all from the features of each image set, computed once."""
 
 from pipeline.stages.figures import FIGURES
 
 
-rule extract_features:
+use rule reconstruct as extract_features with:
     """Features of a range of an image set in one space; image i's depend on image i alone."""
-    input:
-        upstream,
     output:
         **outputs("extract_features"),
     log:
         "results/logs/extract_features-{name}-{digest}-{first}-{last}.log",
-    threads: cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Extracting features of {params.entry}, images {wildcards.first} to {wildcards.last}"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.extract_features {params.arguments}"
 
 
 rule score_features:
@@ -48,10 +33,8 @@ rule score_features:
         " pipeline.score_features {params.arguments}"
 
 
-rule nearest_neighbours:
+use rule reconstruct as nearest_neighbours with:
     """The training images nearest to generated ones, by LPIPS (Fig. 9)."""
-    input:
-        upstream,
     output:
         **outputs(
             "nearest_neighbours",
@@ -59,16 +42,7 @@ rule nearest_neighbours:
         ),
     log:
         "results/logs/nearest_neighbours-{name}-{digest}.log",
-    threads: cores
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
     params:
-        entry=entry,
-        arguments=arguments,
         caption=FIGURES["fig09"].caption,
     message:
         "Finding nearest neighbours of {params.entry}"
-    shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.nearest_neighbours {params.arguments}"

@@ -1,15 +1,10 @@
-"""Figures from images, histories and summaries.
-
-Requires: images, histories and summaries of the stages before.
-"""
+"""Figures from images, histories and summaries."""
 
 from pipeline.stages.figures import FIGURES, figures
 
 
-rule make_figure:
+use rule make_table as make_figure with:
     """One figure, as png and as vectors."""
-    input:
-        upstream,
     output:
         **outputs(
             "make_figure",
@@ -19,13 +14,9 @@ rule make_figure:
         "results/logs/make_figure-{name}-{digest}.log",
     localrule: True
     params:
-        entry=entry,
-        arguments=arguments,
         caption=lambda wildcards: FIGURES[wildcards.name].caption,
     message:
         "Drawing {params.entry}"
-    shell:
-        "python -m pipeline.make_figure {params.arguments} --log {log:q}"
 
 
 rule figures:

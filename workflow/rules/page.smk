@@ -1,28 +1,18 @@
-"""The page of a run, and the readable copies in results/RUN.
-
-Requires: tables and figures.
-"""
+"""The page of a run, and the readable copies in results/RUN."""
 
 from pipeline.plan.run import headline
 from pipeline.stages.page import page
 
 
-rule make_report:
+use rule take_snapshot as make_report with:
     """The page of the run: one HTML file that opens without a network."""
-    input:
-        upstream,
     output:
         **outputs("make_report"),
     log:
         "results/logs/make_report-{name}-{digest}.log",
     localrule: True
-    params:
-        entry=entry,
-        arguments=arguments,
     message:
         "Writing the page of {wildcards.name}"
-    shell:
-        "python -m pipeline.make_report {params.arguments} --log {log:q}"
 
 
 rule publish:

@@ -1,7 +1,4 @@
-"""Tables from summaries: each measured number next to the published one.
-
-Requires: summaries of the stages before, and the published numbers in config/published.
-"""
+"""Tables from summaries: each measured number next to the published one."""
 
 from pipeline.stages.tables import caption, tables
 
@@ -25,7 +22,7 @@ rule make_table:
     message:
         "Making {params.entry}"
     shell:
-        "python -m pipeline.make_table {params.arguments} --log {log:q}"
+        "python -m pipeline.{rule} {params.arguments} --log {log:q}"
 
 
 rule tables:
