@@ -1,7 +1,6 @@
 """The digest of a stage's code: which edits change it; a stage runs the code of its plan or leaves no output."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from daemons import wait_for
 
-from pipeline.base.code import ROOT, Code, code_digest, expected_code, split_arguments
+from pipeline.base.code import ROOT, Code
 from pipeline.base.errors import InputError
 
 MODULE = '''"""A module."""
@@ -64,29 +63,57 @@ class Mine(Section):
 '''
 
 
+def write_modules(folder: Path, modules: dict[str, str]) -> None:
+    """Write modules, {path without suffix: text}, with the folders of their packages."""
+    for name, text in modules.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text(text)
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A project of a few modules."""
     package = tmp_path / "project" / "pipeline"
-    for name, text in {
-        "__init__": "",
-        "losses": MODULE,
-        "helpers": HELPERS,
-        "kinds": "Kind = int\n",
-        "base/__init__": "",
-        "base/progress": "BAR = 1\n",
-        "base/seeds": "FIRST = 1\n",
-        "families/__init__": "",
-        "families/mine": FAMILY,
-    }.items():
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / f"{name}.py").write_text(text)
+    modules = {"losses": MODULE, "helpers": HELPERS, "kinds": "Kind = int\n", "families/mine": FAMILY}
+    modules |= {"base/progress": "BAR = 1\n", "base/seeds": "FIRST = 1\n"}
+    write_modules(package, modules | dict.fromkeys(("__init__", "base/__init__", "families/__init__"), ""))
     return package
 
 
 def digest(package: Path, root: str = "pipeline.losses") -> str:
     """The digest as a new process would take it."""
     return Code(package.parent).digest([root])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("        # twice\n", "", True),
+        ('    """A loss."""\n\n', "", True),
+        ('"""Its value."""', "'''Its value, more words\nand lines.'''", True),
+        ("WEIGHT * double(value)", "(WEIGHT *\n            double(value))", True),
+        ("WEIGHT = 20", "WEIGHT = 2_0", True),
+        ("WEIGHT = 20\n", 'WEIGHT = 20\n"""What the value is multiplied by."""\n', True),
+        ("        logger.info(", "        logger.info('now')\n        logger.info(", True),
+        ("import Progress, logger", "import logger, Progress, log_to", True),
+        ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"', True),
+        ('"double", 1, "values"', '"compute", 2, "numbers"', True),
+        ("            progress.advance(1)\n", "            pass\n", True),
+        ("    from pipeline.kinds import Kind\n", "    from pipeline.other_kinds import Kind\n", True),
+        ("WEIGHT = 20", "WEIGHT = 21", False),
+        ("* double", "+ double", False),
+        ("WEIGHT = 20", "WEIGHT = 20.0", False),
+        ("WEIGHT = 20\n", 'WEIGHT = 20\nKIND = "a"\n', False),
+        ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1", False),
+        ("= 2.0)", "= 3.0)", False),
+        ("round(value)", "torch.rand(1)", False),  # a log line that moves the state of a generator
+        ("from pipeline.helpers import", "from pipeline.kinds import", False),
+    ],
+)
+def test_an_edit_changes_the_digest_if_it_can_change_a_number(package: Path, old: str, new: str, same: bool) -> None:
+    before = digest(package)
+    replace(package / "losses.py", old, new)
+    assert (digest(package) == before) == same
 
 
 def names(package: Path, root: str = "pipeline.losses") -> list[str]:
@@ -97,53 +124,6 @@ def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("# twice", "# two times"),
-        ("        # twice\n", ""),
-        ('"""A module."""', '"""Something else."""'),
-        ('    """A loss."""\n\n', ""),
-        ('"""Its value."""', "'''Its value, more words\nand lines.'''"),
-        ("WEIGHT * double(value)", "(WEIGHT *\n            double(value))"),
-        ("WEIGHT = 20", "WEIGHT = 2_0"),
-        ("WEIGHT = 20\n", 'WEIGHT = 20\n"""What the value is multiplied by."""\n'),
-        ("the value is %s", "it is %s"),
-        ("        logger.info(", "        logger.info('now')\n        logger.info("),
-        ("import Progress, logger", "import logger, Progress, log_to"),
-        ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"'),
-        ('f"{value}: negative"', 'f"{value}: below zero"'),
-        ('"double", 1, "values"', '"compute", 2, "numbers"'),
-        ("            progress.advance(1)\n", "            pass\n"),
-        ("    from pipeline.kinds import Kind\n", "    from pipeline.other_kinds import Kind\n"),
-    ],
-)
-def test_an_edit_that_changes_no_number_keeps_the_digest(package: Path, old: str, new: str) -> None:
-    before = digest(package)
-    replace(package / "losses.py", old, new)
-    assert digest(package) == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("WEIGHT = 20", "WEIGHT = 21"),
-        ("* double", "+ double"),
-        ("WEIGHT = 20", "WEIGHT = 20.0"),
-        ("WEIGHT = 20\n", 'WEIGHT = 20\nKIND = "a"\n'),
-        ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1"),
-        ("= 2.0)", "= 3.0)"),
-        ("if value < 0", "if value < 1"),
-        ("round(value)", "torch.rand(1)"),  # a log line that moves the state of a generator
-        ("from pipeline.helpers import", "from pipeline.kinds import"),
-    ],
-)
-def test_an_edit_that_can_change_a_number_changes_the_digest(package: Path, old: str, new: str) -> None:
-    before = digest(package)
-    replace(package / "losses.py", old, new)
-    assert digest(package) != before
 
 
 def test_imported_modules_count_unless_they_are_excluded(package: Path) -> None:
@@ -158,11 +138,12 @@ def test_imported_modules_count_unless_they_are_excluded(package: Path) -> None:
 
 
 def test_imports_inside_functions_of_modules_and_of_their_packages_count(package: Path) -> None:
-    (package / "deep").mkdir()
-    (package / "deep" / "__init__.py").write_text("")
-    (package / "deep" / "two.py").write_text("from . import three\nfrom ..kinds import Kind\nTWO = 2\n")
-    (package / "deep" / "three.py").write_text("")
-    (package / "helpers.py").write_text("def double(value):\n    from pipeline.deep import two\n    return two.TWO\n")
+    write_modules(package, {
+        "deep/__init__": "",
+        "deep/two": "from . import three\nfrom ..kinds import Kind\nTWO = 2\n",
+        "deep/three": "",
+        "helpers": "def double(value):\n    from pipeline.deep import two\n    return two.TWO\n",
+    })  # fmt: skip
     deep = ["pipeline.deep", "pipeline.deep.three", "pipeline.deep.two"]
     assert names(package) == ["pipeline", *deep, "pipeline.helpers", "pipeline.kinds", "pipeline.losses"]
     before = digest(package)
@@ -171,13 +152,12 @@ def test_imports_inside_functions_of_modules_and_of_their_packages_count(package
 
 
 def test_a_new_key_of_a_family_keeps_the_digest_and_a_new_method_changes_it(package: Path) -> None:
+    family = package / "families" / "mine.py"
     before = digest(package, "pipeline.families.mine")
-    replace(
-        package / "families" / "mine.py", "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator"
-    )
-    replace(package / "families" / "mine.py", "        return value\n", "        return abs(value)\n")
+    replace(family, "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator")
+    replace(family, "        return value\n", "        return abs(value)\n")
     assert digest(package, "pipeline.families.mine") == before
-    replace(package / "families" / "mine.py", "2 * self.width", "3 * self.width")
+    replace(family, "2 * self.width", "3 * self.width")
     assert digest(package, "pipeline.families.mine") != before
 
 
@@ -185,22 +165,20 @@ def test_a_family_from_elsewhere_counts_with_its_own_package_alone(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    for name, text in {
+    write_modules(tmp_path, {
         "mine/__init__": "raise ImportError('planning imports no family here')\n",
         "mine/family": "from .layers import Layer\nfrom . import counts\nimport stranger\nimport pipeline.helpers\n",
         "mine/layers": "from mine.parts.one import ONE\nLayer = 1\n",
         "mine/counts": "",
         "mine/parts/one": "ONE = 1\n",  # a package without __init__
         "stranger/__init__": "",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{name}.py").write_text(text)
+        "single_file_family": "WIDTH = 1\n",
+    })  # fmt: skip
     own = ["mine", "mine.counts", "mine.family", "mine.layers", "mine.parts.one"]
     assert names(package, "mine.family") == [*own, "pipeline", "pipeline.helpers"]
     before = digest(package, "mine.family")
-    (tmp_path / "mine" / "layers.py").write_text("from mine.parts.one import ONE\nLayer = 2\n")
+    replace(tmp_path / "mine" / "layers.py", "Layer = 1", "Layer = 2")
     assert digest(package, "mine.family") != before
-    (tmp_path / "single_file_family.py").write_text("WIDTH = 1\n")
     assert names(package, "single_file_family") == ["single_file_family"]
 
 
@@ -215,20 +193,6 @@ def test_a_missing_or_broken_module_is_one_line(package: Path) -> None:
 def test_it_is_the_same_in_every_version_of_python(package: Path) -> None:
     """Syntax trees differ between versions, digests must not: colleagues share results."""
     assert digest(package)[:16] == "95d60ff5ccf9ccf1"
-
-
-def test_a_command_receives_roots_and_digest() -> None:
-    roots = ("pipeline.complexity", "pipeline.models.bright")
-    assert expected_code(roots) == f"pipeline.complexity+pipeline.models.bright={code_digest(roots)[:16]}"
-
-
-def test_planning_digests_imports_neither_torch_nor_numpy() -> None:
-    script = (
-        "import sys; from pipeline.base.code import code_digest; code_digest(('pipeline.generate',));"
-        "print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
 
 
 OUTPUT = Path("results/store/toys/toy-0123456789ab/out")
@@ -256,15 +220,12 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a package `toy` that has a stage; the project is this checkout."""
-    (tmp_path / "toy").mkdir()
-    for name, text in {"stage": STAGE, "early": "EARLY = 1\n", "late": "LATE = 1\n", "__init__": ""}.items():
-        (tmp_path / "toy" / f"{name}.py").write_text(text)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    write_modules(own_folder / "toy", {"stage": STAGE, "early": "EARLY = 1\n", "late": "LATE = 1\n", "__init__": ""})
+    monkeypatch.setenv("PYTHONPATH", f"{own_folder}{os.pathsep}{ROOT}")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return own_folder
 
 
 @pytest.fixture
@@ -274,8 +235,21 @@ def code(folder: Path) -> str:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
+LAUNCHER = ("pipeline.base.launch", "--gpus", "0", "--log", "stage.log", "--")
+
+
 def start(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", *words], text=True, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("launcher", [(), LAUNCHER])
+def test_planned_code_runs_and_other_code_is_refused(folder: Path, code: str, launcher: tuple[str, ...]) -> None:
+    (folder / "go").touch()
+    assert start(*launcher, "toy.stage", "--code", code).wait(30) == 0
+    assert OUTPUT.read_text() == "1 1"
+    OUTPUT.unlink()
+    assert_refused(start(*launcher, "toy.stage", "--code", "toy.stage=0123456789abcdef"), "0123456789abcdef")
+    assert start(*launcher, "toy.stage").wait(30) == 0
 
 
 def assert_refused(process: subprocess.Popen[str], *words: str) -> None:
@@ -285,15 +259,6 @@ def assert_refused(process: subprocess.Popen[str], *words: str) -> None:
     assert line.count("\n") == 1
     assert all(text in line for text in ("error: stage: ", *words, "undo the edit, or start snakemake again"))
     assert not OUTPUT.exists()
-
-
-@pytest.mark.parametrize("arguments", [("--code", "CODE"), ("--log", "stage.log", "--code", "CODE"), ()])
-def test_planned_code_runs_and_without_the_option_any_code(folder: Path, code: str, arguments: tuple[str, ...]) -> None:
-    (folder / "go").touch()
-    process = start("toy.stage", *(code if word == "CODE" else word for word in arguments))
-    assert process.communicate(timeout=30)[1] == ""
-    assert process.returncode == 0
-    assert OUTPUT.read_text() == "1 1"
 
 
 @pytest.mark.parametrize("module", ["stage", "early", "late"])
@@ -306,50 +271,24 @@ def test_code_edited_since_the_plan_does_not_start(folder: Path, code: str, modu
     assert "start snakemake again" in (folder / "stage.log").read_text()
 
 
-@pytest.mark.parametrize(("module", "text"), [("late", "LATE = 10\n"), ("early", "EARLY = 10\n"), ("late", "LATE =\n")])
-def test_code_edited_while_the_stage_runs_leaves_no_output(folder: Path, code: str, module: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "text", "refused"),
+    [
+        ("late", "LATE = 10\n", True),
+        ("early", "EARLY = 10\n", True),
+        ("late", "LATE =\n", True),
+        ("early", "EARLY = 1  # again\n", False),
+    ],
+)
+def test_code_edited_while_the_stage_runs_leaves_no_output(
+    folder: Path, code: str, module: str, text: str, refused: bool
+) -> None:
     process = start("toy.stage", "--code", code)
     wait_for((folder / "ready").exists, 20, "the stage did not start")
     (folder / "toy" / f"{module}.py").write_text(text)
     (folder / "go").touch()
-    assert_refused(process, str(folder / "toy" / f"{module}.py"))
-
-
-def test_an_edited_comment_and_an_undone_edit_change_nothing(folder: Path, code: str) -> None:
-    process = start("toy.stage", "--code", code)
-    wait_for((folder / "ready").exists, 20, "the stage did not start")
-    (folder / "toy" / "early.py").write_text("EARLY = 10\n")
-    (folder / "toy" / "early.py").write_text("EARLY = 1  # again\n")
-    (folder / "go").touch()
-    assert process.wait(30) == 0
-    assert OUTPUT.read_text() == "1 1"
-
-
-def test_the_launcher_passes_log_and_code_on(folder: Path, code: str) -> None:
-    (folder / "go").touch()
-    launcher = ("pipeline.base.launch", "--gpus", "0", "--log", "stage.log", "--", "toy.stage", "--code")
-    assert start(*launcher, code).wait(30) == 0
-    OUTPUT.unlink()
-    assert_refused(start(*launcher, "toy.stage=0123456789abcdef"), "0123456789abcdef")
-
-
-def test_another_checkouts_package_does_not_run_under_this_ones_digest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when an installed package runs a Snakefile from elsewhere (`snakemake -s`, `--directory`)."""
-    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    with (tmp_path / "pipeline" / "data" / "decode.py").open("a") as file:
-        file.write("ANOTHER_NUMBER = 1\n")
-    stage = ("pipeline.prepare_dataset", "--help", "--code", expected_code(("pipeline.prepare_dataset",)))
-    found = subprocess.run([sys.executable, "-m", *stage], text=True, capture_output=True)
-    assert found.returncode == 2
-    assert found.stderr.startswith(f"error: prepare_dataset: the code of pipeline.prepare_dataset in {tmp_path}")
-
-
-def test_arguments_behind_two_dashes_are_another_commands() -> None:
-    assert split_arguments(["a", "--code", "x=1", "b"]) == ("x=1", ["a", "b"])
-    behind = ["--gpus", "0", "--", "pipeline.x", "--code", "x=1"]
-    assert split_arguments(behind) == (None, behind)
-    assert split_arguments(["--code"]) == (None, ["--code"])
+    if refused:
+        assert_refused(process, str(folder / "toy" / f"{module}.py"))
+    else:
+        assert process.wait(30) == 0
+        assert OUTPUT.read_text() == "1 1"

@@ -26,6 +26,8 @@ PREPARED = {
 }
 DEMO = (32, "center crop, Pillow lanczos, to 32")
 DEVIATIONS = {"lpips_alex": 0.0131, "lpips_vgg": 0.0231, "ssim": 0.0831, "psnr": 2.1234567}
+# The traits that models of other families lack.
+NO_KEYS: dict[str, Any] = dict.fromkeys(("key_length", "feature_size", "code_noise"))
 
 
 def row_of(summary: dict[str, Any]) -> dict[str, Any]:
@@ -36,11 +38,15 @@ def row_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> Path:
-    """As a stage writes it; counts are in a file of several models, which here has one."""
+    """As a stage writes it; counts and speeds are in a file of several models, which here has one."""
     content = {key: value for key, value in summary.items() if key not in ("name", "dataset")}
-    path.write_text(
-        json.dumps({"models": {summary["name"]: content}} if content.get("kind") == "complexity" else content)
-    )
+    if content["kind"] == "training":
+        path = path.with_suffix(".csv")
+        path.write_text(content["history"])
+    elif content["kind"] in ("complexity", "decoding"):
+        path.write_text(json.dumps({"models": {summary["name"]: content}}))
+    else:
+        path.write_text(json.dumps(content))
     return path
 
 
@@ -102,7 +108,7 @@ def complexity(name: str, dataset: str, code_size: str, numbers: Any = None, **t
 
 def generation(
     name: str,
-    network: str,
+    network: str = "efficientnet_lite0",
     dataset: str = "fashion_mnist",
     space: str | None = None,
     numbers: dict[str, float] | None = None,
@@ -168,7 +174,7 @@ def published_csv(table: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def reconstruction_distance(name: str, space: str, **changes: Any) -> dict[str, Any]:
+def reconstruction_distance(name: str, space: str = "efficientnet_lite0", **changes: Any) -> dict[str, Any]:
     """A made-up distance of the demo's reconstructions to their originals, in one feature space."""
     changes = {"numbers": {"frechet_distance": 87.654}, "method": "BRIGHT", "code_size": "8x8x4"} | changes
     changes |= {"intervals": {"frechet_distance": [80, 95]}}
@@ -194,12 +200,15 @@ def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
     return model | {"kind": "codes", "values": values}
 
 
-def decoding(**rates: float) -> dict[str, Any]:
-    """Made-up images per second of models that took turns, as their file has them."""
+def decoding(name: str, rate: float, dataset: str = "fashion_mnist", **traits: Any) -> dict[str, Any]:
+    """Made-up images per second of a model."""
     protocol = {"device": "a CPU", "threads": 1, "batch": 8, "images_per_second_interval": "slowest, fastest round"}
-    traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16}
-    models = {}
-    for name, rate in rates.items():
-        value = {"number": rate, "interval": [0.9 * rate, 1.1 * rate], "protocol": protocol}
-        models[name] = {"kind": "decoding", "traits": traits, "values": {"decoding.images_per_second": value}}
-    return {"models": models}
+    traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16} | traits
+    value = {"number": rate, "interval": [0.9 * rate, 1.1 * rate], "protocol": protocol}
+    values = {"decoding.images_per_second": value}
+    return {"name": name, "dataset": dataset, "kind": "decoding", "traits": traits, "values": values}
+
+
+def training(name: str, history: str) -> dict[str, Any]:
+    """The history of a training."""
+    return {"name": name, "dataset": "fashion_mnist", "kind": "training", "history": history}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from made_summaries import (
+    NO_KEYS,
     PUBLISHED_FOLDER,
     Built,
     church,
@@ -19,15 +20,14 @@ from made_summaries import (
 )
 
 from pipeline.base.errors import InputError
-from pipeline.make_table import make_table
 from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
-from pipeline.tables.build import build_table
 from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims, read_claims
 from pipeline.tables.measured import NamedSummary
 from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
 
 Claims = Callable[..., ClaimsTable]
+CLAIMS = TableJob.model_validate({"table": "claims"})
 PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
 
 
@@ -38,14 +38,11 @@ def claimed(tmp_path: Path, built: Built) -> Claims:
     def claims(**measured: list[dict[str, Any]]) -> ClaimsTable:
         tables = []
         for name in {*PUBLISHED_TABLES, *measured}:
-            if name in measured:
-                table = built(name, *measured[name])
-            else:
-                table = build_table(TableJob.model_validate({"table": name}), [], PUBLISHED_FOLDER)
+            table = built(name, *measured.get(name, []))
             path = tmp_path / f"{name}.csv"
             path.write_text(to_csv(table))
             tables.append(NamedSummary(name, path))
-        return build_claims(TableJob.model_validate({"table": "claims"}), tables, PUBLISHED_FOLDER)
+        return build_claims(CLAIMS, tables, PUBLISHED_FOLDER)
 
     return claims
 
@@ -55,7 +52,13 @@ def saying(table: ClaimsTable, says: str) -> dict[str, str]:
     return row
 
 
-def test_the_texts_percentages_follow_from_the_published_tables(claimed: Claims) -> None:
+def compared(table: ClaimsTable, says: str) -> tuple[str, str, str]:
+    """Our row, the other one, and the verdict on what was measured."""
+    row = saying(table, says)
+    return row["ours_row_measured"], row["other_row_measured"], row["verdict_measured"]
+
+
+def test_the_texts_percentages_follow_from_the_published_tables_or_do_not_hold(claimed: Claims) -> None:
     table = claimed()
     lpips = {row["method"] + row["code_size"]: float(row["lpips"]) for row in published_csv("table2")[:4]}
     row = saying(table, "LPIPS 55% better than VQGAN's")
@@ -67,10 +70,6 @@ def test_the_texts_percentages_follow_from_the_published_tables(claimed: Claims)
     assert saying(table, "50% fewer GFLOPs than VQGAN")["text_published"] == "49.7% (63.80 against 126.79)"
     assert saying(table, "precision 20% higher than LDM's")["text_published"] == "21.9% (0.78 against 0.64)"
     assert saying(table, "10,240 samples: FID lower than LDM's")["text_published"] == "8.47 against 10.77"
-
-
-def test_what_the_published_tables_contradict_does_not_hold(claimed: Claims) -> None:
-    table = claimed()
     failing = {row["says"] for row in csv_rows(table) if row["verdict_published"] == FAILS}
     # Table 8 itself has the better LPIPS with the smaller block; Tables 5 and 6 have lower FIDs than BRIGHT's.
     assert "LPIPS lower with the larger block" in failing
@@ -93,18 +92,13 @@ def test_counts_of_the_papers_own_models_are_measured_ones(claimed: Claims) -> N
 
 
 def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
-    def measured(name: str, lpips: float, **changes: Any) -> dict[str, Any]:
-        return reconstruction(name, numbers={"lpips_alex": lpips}, **changes)
+    def measured(name: str, lpips: float, method: str, **changes: Any) -> dict[str, Any]:
+        without = dict(NO_KEYS) if method != "BRIGHT" else {}
+        return reconstruction(name, numbers={"lpips_alex": lpips}, method=method, **without | changes)
 
-    table = claimed(
-        table2=[
-            measured("ours", 0.02),
-            measured("further", 0.03),
-            measured("elsewhere", 0.001, method="VQGAN", dataset="birds", key_length=None, code_noise=None),
-            measured("vq", 0.04, method="VQGAN", code_size="8x8", key_length=None, code_noise=None),
-            measured("rq", 0.03, method="RQ-VAE", code_size="8x8x4", key_length=None, code_noise=None),
-        ]
-    )
+    rows = [measured("ours", 0.02, "BRIGHT"), measured("further", 0.03, "BRIGHT")]
+    rows += [measured("elsewhere", 0.001, "VQGAN", dataset="birds"), measured("vq", 0.04, "VQGAN", code_size="8x8")]
+    table = claimed(table2=[*rows, measured("rq", 0.03, "RQ-VAE")])
     row = saying(table, "LPIPS 55% better than VQGAN's")
     assert (row["ours_row_measured"], row["other_row_measured"]) == ("ours", "vq")
     assert (row["measured_on"], row["verdict_measured"]) == ("fashion_mnist", FAILS)
@@ -117,24 +111,18 @@ def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_
 def test_the_papers_own_experiment_goes_before_other_images(claimed: Claims) -> None:
     quiet = church("quiet", "32x32x4", code_noise="none", train_images=800_000)
     noisy = church("noisy", "32x32x4", numbers={"psnr": 99.0}, train_images=800_000)
-    other = reconstruction("demo", code_noise="none")
-    table = claimed(table4=[reconstruction("demo-noisy"), other, quiet, noisy])
-    row = saying(table, "PSNR higher with noise")
-    assert (row["ours_row_measured"], row["other_row_measured"]) == ("noisy", "quiet")
-    assert (row["measured_on"], row["verdict_measured"]) == ("lsun_church256", HOLDS)
-    row = saying(claimed(table4=[reconstruction("demo-noisy"), other]), "PSNR higher with noise")
-    assert (row["ours_row_measured"], row["other_row_measured"]) == ("demo-noisy", "demo")
-
-
-def test_the_larger_block_is_the_one_with_more_features_along_a_side(claimed: Claims) -> None:
-    table = claimed(table8=[reconstruction("small", feature_size=8), reconstruction("large", feature_size=16)])
-    row = saying(table, "PSNR higher with the larger block")
-    assert (row["ours_row_measured"], row["other_row_measured"]) == ("large", "small")
+    others = [reconstruction("demo-noisy"), reconstruction("demo", code_noise="none")]
+    blocks = [reconstruction("small", feature_size=8), reconstruction("large", feature_size=16)]
+    table = claimed(table4=[*others, quiet, noisy], table8=blocks)
+    assert compared(table, "PSNR higher with noise") == ("noisy", "quiet", HOLDS)
+    assert saying(table, "PSNR higher with noise")["measured_on"] == "lsun_church256"
+    assert compared(claimed(table4=others), "PSNR higher with noise") == ("demo-noisy", "demo", FAILS)
+    assert compared(table, "PSNR higher with the larger block") == ("large", "small", FAILS)
 
 
 def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(claimed: Claims) -> None:
-    ours = generation("main", "efficientnet_lite0")
-    theirs = generation("ldm", "efficientnet_lite0", numbers={"frechet_distance": 700.0}, method="LDM")
+    ours = generation("main")
+    theirs = generation("ldm", numbers={"frechet_distance": 700.0}, method="LDM")
     table = claimed(table5=[ours, theirs])
     row = saying(table, "FFHQ: FID lower than LDM's")
     assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
@@ -143,8 +131,7 @@ def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(
 
 
 def test_section_3_4_is_measured(claimed: Claims) -> None:
-    no_keys = dict.fromkeys(("key_length", "feature_size", "code_noise"))
-    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **no_keys)
+    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **NO_KEYS)
     table = claimed(section34=[codes("main"), vqgan])
     row = saying(table, "larger share of entries in use than VQGAN's")
     assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, FAILS)
@@ -152,6 +139,27 @@ def test_section_3_4_is_measured(claimed: Claims) -> None:
     assert saying(table, "100% of the finest tables' entries are hit")["verdict_measured"] == FAILS
     assert saying(table, "PSNR falls by at most 1 dB within the interval")["verdict_measured"] == HOLDS
     assert saying(table, "largest code at most 1")["verdict_measured"] == HOLDS
+
+
+COMPARISON = "rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], "
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("claims: [", "not a readable YAML"),
+        (COMPARISON + "relation: lower, ours: e, other: f}]}]", "'e' is not under `rows`"),
+        (COMPARISON + "relation: is, ours: e}]}]", "asserted: is takes a number"),
+    ],
+)
+def test_wrong_claims_and_tables_get_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "claims.yaml").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_claims(tmp_path)
+    table = tmp_path / "table2.csv"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="lacks source or method"):
+        build_claims(CLAIMS, [NamedSummary("table2", table)], PUBLISHED_FOLDER)
 
 
 def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
@@ -174,36 +182,3 @@ def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> No
     assert len(parts["rows"]) == len(comparisons) == len(csv_rows(table))
     assert "As shown in Table 8, setting" in markdown and r"LPIPS 55\% better than VQGAN's" in latex
     assert "≈" not in latex and "“" not in latex
-
-
-def test_the_stage_makes_it_from_tables_by_name(tmp_path: Path) -> None:
-    csv, claims = tmp_path / "table2.csv", tmp_path / "claims.csv"
-    make_table('{"table": "table2"}', [], csv=csv)
-    make_table('{"table": "claims"}', [f"table2={csv}"], csv=claims)
-    assert "LPIPS 55% better than VQGAN's" in claims.read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("claims: [", "not a readable YAML"),
-        ("rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], relation: lower, "
-         "ours: e, other: f}]}]", "'e' is not under `rows`"),
-        ("rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], relation: is, "
-         "ours: e}]}]", "asserted: is takes a number"),
-    ],
-)  # fmt: skip
-def test_wrong_claims_get_one_line(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "claims.yaml").write_text(text)
-    with pytest.raises(InputError, match=told):
-        read_claims(tmp_path)
-
-
-def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
-    (tmp_path / "table2.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="lacks source or method"):
-        build_claims(
-            TableJob.model_validate({"table": "claims"}),
-            [NamedSummary("table2", tmp_path / "table2.csv")],
-            PUBLISHED_FOLDER,
-        )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from made_summaries import (
+    NO_KEYS,
     Built,
     church,
     complexity,
@@ -82,28 +83,21 @@ def test_another_number_of_samples_or_another_dataset_is_not_subtracted(built: B
     assert other["source"] == MEASURED and not differences(other)
 
 
-def test_bright_and_another_method_share_a_table(built: Built) -> None:
-    theirs = ffhq("theirs", "inception", sample_kind="files", method="StyleGAN2", code_size=None)
-    table = built("table5", ffhq("ours", "inception"), theirs)
-    assert [row_named(table, name)["method"] for name in ("ours", "theirs")] == ["BRIGHT", "StyleGAN2"]
-
-
-WITHOUT_KEY_CODES: dict[str, Any] = dict.fromkeys(("key_length", "feature_size", "code_noise", "adversarial"))
 WITHOUT_TABLES = {"hash_tables.ngp": None, "hash_tables.tcnn": None}
 
 
 def test_measured_first_stages_stand_beside_their_published_rows(built: Built) -> None:
-    vqgan = church("vqgan", "32x32", method="VQGAN", **WITHOUT_KEY_CODES)
+    vqgan = church("vqgan", "32x32", method="VQGAN", **NO_KEYS, adversarial=None)
     row = row_named(built("table2", vqgan, church("bright", "32x32x4")), "vqgan")
     assert (row["source"], row["method"], row["psnr_published"]) == (BOTH, "VQGAN", "19.81")
     assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
-    counts = complexity("vqgan", "ffhq256", "16x16", WITHOUT_TABLES, method="VQGAN", **WITHOUT_KEY_CODES)
+    counts = complexity("vqgan", "ffhq256", "16x16", WITHOUT_TABLES, method="VQGAN", **NO_KEYS)
     row = row_named(built("table3", counts), "vqgan")
     assert (row["source"], row["decoder_params_millions_published"]) == (COUNTED, "42.5")
     assert row["hash_table_params_millions_measured_ngp"] == "" and row["decoder_params_millions_measured"]
     assert row["missing"] == ""
     few, all_images = (
-        reconstruction("rq", "ffhq256", count, method="RQ-VAE", code_size="16x16x4", **WITHOUT_KEY_CODES)
+        reconstruction("rq", "ffhq256", count, method="RQ-VAE", code_size="16x16x4", **NO_KEYS, adversarial=None)
         for count in (1000, 10_000)
     )
     assert row_named(built("table2", all_images), "rq")["psnr_published"] == "24.53"
@@ -111,12 +105,10 @@ def test_measured_first_stages_stand_beside_their_published_rows(built: Built) -
     assert row["source"] == MEASURED and "count 1000 (published 10000)" in row["notes"]
 
 
-HOW = {"frechet_distance_interval": "95%, jackknife over 20 groups", "score_interval": "95%, Student's t"}
-INTERVALS = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
-
-
 def test_an_interval_stands_behind_its_number_and_a_footnote_says_how(built: Built) -> None:
-    table = built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW))
+    how = {"frechet_distance_interval": "95%, jackknife over 20 groups", "score_interval": "95%, Student's t"}
+    intervals = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
+    table = built("table5", generation("main", intervals=intervals, protocol=how))
     row = row_named(table, "main")
     assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
     assert float(row["fd_efficientnet_lite0_measured_low"]) == 551.23
@@ -125,30 +117,22 @@ def test_an_interval_stands_behind_its_number_and_a_footnote_says_how(built: Bui
     for form in (to_markdown(table), to_latex(table)):
         assert "539.0 [551.2, 581.9]" in form and "3.46 [3.10, 3.90]" in form
         assert "0.512" in form and "0.512 [" not in form
-    notes = footnotes(built("table5", generation("main", "efficientnet_lite0", intervals=INTERVALS, protocol=HOW)))
-    assert [note for note in notes if note.startswith("[low, high]")] == [
+    assert [note for note in footnotes(table) if note.startswith("[low, high]")] == [
         "[low, high] is an interval of the number before it: frechet distance 95%, jackknife over 20 groups;"
         " score 95%, Student's t."
     ]
-    plain = footnotes(built("table5", generation("main", "efficientnet_lite0", protocol=HOW)))
-    assert not [note for note in plain if note.startswith("[low, high]")]
+    assert "[low, high]" not in to_markdown(built("table5", generation("main", protocol=how)))
 
 
 def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Built) -> None:
     clean = ffhq("main", "inception", space="inception_clean", numbers={"frechet_distance": 7.5})
     table = built("table5", ffhq("main", "inception", numbers={"frechet_distance": 7.25}), clean)
     row = row_named(table, "main")
-    assert row["source"] == BOTH
-    assert (row["fid_measured"], row["fid_clean_measured"]) == ("7.25", "7.5")
+    assert (row["source"], row["fid_measured"], row["fid_clean_measured"]) == (BOTH, "7.25", "7.5")
     assert "fid_clean_published" not in row and "fid_clean_difference" not in row
     assert "| FID (clean-fid) ↓ measured" in to_markdown(table)
-
-
-def test_a_column_that_only_a_missing_network_would_fill_is_left_out_with_the_reason(built: Built) -> None:
     note = "network inception is missing (FID, IS): put it into results/networks"
-    text = to_markdown(built("table2", reconstruction("main"), missing=[note]))
-    assert "rFID ↓" not in text and f"missing: {note}" in text
-    text = to_markdown(built("table5", generation("main", "efficientnet_lite0"), missing=[note]))
+    text = to_markdown(built("table5", generation("main"), missing=[note]))
     assert "FID (clean-fid) ↓" not in text and f"missing: {note}" in text
 
 
@@ -166,76 +150,54 @@ def test_distances_of_reconstructions_stand_in_table_2_beside_published_rows(bui
     distance = reconstruction_distance("c", "inception", dataset="lsun_church256", code_size="64x64x4")
     assert row_named(built("table2", church("c", "64x64x4"), distance), "c")["source"] == BOTH
     table = built("table2", reconstruction("a"), reconstruction_distance("a", "inception"), reconstruction("b"))
-    assert "rfid_clean" in row_named(table, "a")["missing"]
-    [line] = [line for line in to_markdown(table).splitlines() if line.startswith("| measured") and "87.65" not in line]
-    assert "23.81" in line
+    assert "rfid_clean" in row_named(table, "a")["missing"] and "| 23.81" in to_markdown(table)
 
 
-PSNR = (24.0, 24.6, 23.7)
-SEEDS = [0, 1, 2]
-
-
-def with_psnr(name: str, psnr: float, std: float = 2.0, **changes: Any) -> dict[str, Any]:
-    made = reconstruction(name, numbers={"psnr": psnr}, **changes)
-    made["values"]["psnr"]["std"] = std
-    return made
-
-
-def of_seeds(name: str, numbers: tuple[float, ...], **changes: Any) -> list[dict[str, Any]]:
+def of_seeds(numbers: list[float], deviations: list[float]) -> list[dict[str, Any]]:
     """A summary of each training seed, named as the workflow names them."""
-    names = [name, *(f"{name}#{seed}" for seed in SEEDS[1 : len(numbers)])]
-    return [with_psnr(each, number, **changes) for each, number in zip(names, numbers, strict=True)]
+    made = [reconstruction(f"main#{seed}", numbers={"psnr": number}) for seed, number in enumerate(numbers)]
+    for summary, deviation in zip(made, deviations, strict=True):
+        summary["values"]["psnr"]["std"] = deviation
+    return [made[0] | {"name": "main"}, *made[1:]]
 
 
 def test_a_cell_is_mean_and_deviation_over_seeds_and_the_csv_says_how_many(built: Built) -> None:
-    table = built("table2", *of_seeds("main", PSNR), training_seeds=SEEDS)
+    counts = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
+    seeds = of_seeds([24.0, 24.6, 23.7], [1.0, 3.0, 2.0])
+    table = built("table7", *seeds, counts, training_seeds=[0, 1, 2])
     row = row_named(table, "main")
-    assert float(row["psnr_measured"]) == pytest.approx(statistics.mean(PSNR))
-    assert float(row["psnr_measured_seed_std"]) == pytest.approx(statistics.stdev(PSNR))
+    assert float(row["psnr_measured"]) == pytest.approx(statistics.mean([24.0, 24.6, 23.7]))
+    assert float(row["psnr_measured_seed_std"]) == pytest.approx(statistics.stdev([24.0, 24.6, 23.7]))
     assert row["psnr_measured_seeds"] == "3"
-    assert float(row["psnr_measured_std"]) == 2.0, "the deviation over images is a column of its own"
+    assert float(row["psnr_measured_std"]) == pytest.approx((14 / 3) ** 0.5), "pooled over the seeds"
+    assert "hash_table_params_millions_measured_seeds" not in table.frame
+    assert float(row["decoder_params_millions_measured"]) == 9.612345
     text = to_markdown(table)
     assert "| 24.10 ± 0.46 " in text
     assert "standard deviation over the training seeds 0, 1, 2" in text
     assert "± is two standard deviations over the images; " not in text
     assert len([row for row in csv_rows(table) if row["name"]]) == 1
-
-
-def test_tables_of_one_seed_and_counts_have_no_columns_of_seeds(built: Built) -> None:
     table = built("table2", reconstruction("main"))
     assert not [column for column in table.frame if "seed" in column]
-    assert "training seed" not in to_markdown(table)
-    assert "23.81 ± 4.25" in to_markdown(table)
-    counts = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
-    table = built("table7", *of_seeds("main", PSNR), counts, training_seeds=SEEDS)
-    assert "hash_table_params_millions_measured_seeds" not in table.frame
-    assert float(row_named(table, "main")["decoder_params_millions_measured"]) == 9.612345
+    assert "training seed" not in to_markdown(table) and "23.81 ± 4.25" in to_markdown(table)
 
 
-def test_deviations_are_pooled_and_differences_taken_from_the_mean(built: Built) -> None:
-    summaries = [with_psnr("main", 24.0, std=1.0), with_psnr("main#1", 24.0, std=3.0)]
-    row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "main")
-    assert float(row["psnr_measured_std"]) == pytest.approx(5**0.5)
+def test_over_seeds_the_difference_is_that_of_the_mean_and_one_seed_alone_keeps_its_interval(built: Built) -> None:
     summaries = [church(name, "64x64x4", numbers={"psnr": psnr}) for name, psnr in (("c", 26.0), ("c#1", 27.0))]
     row = row_named(built("table2", *summaries, training_seeds=[0, 1]), "c")
     assert row["source"] == BOTH and float(differences(row)["psnr_difference"]) == pytest.approx(26.5 - 26.34)
-
-
-def test_what_one_seed_alone_has_keeps_its_interval(built: Built) -> None:
-    one, *both = (
-        generation(name, "efficientnet_lite0", intervals={"frechet_distance": [500.0, 600.0]})
-        for name in ("real", "main", "main#1")
-    )
-    table = built("table5", one, *both, training_seeds=[0, 1])
+    intervals = {"frechet_distance": [500.0, 600.0]}
+    samples = [generation(name, intervals=intervals) for name in ("real", "main", "main#1")]
+    table = built("table5", *samples, training_seeds=[0, 1])
     assert row_named(table, "real")["fd_efficientnet_lite0_measured_seeds"] == "1"
     assert row_named(table, "main")["fd_efficientnet_lite0_measured_low"] == ""
     assert "539.0 [500.0, 600.0]" in to_markdown(table) and "539.0 ± 0.0 " in to_markdown(table)
 
 
 def test_summaries_of_other_seeds_protocols_or_models_stop(built: Built) -> None:
-    other = generation("main#1", "efficientnet_lite0", protocol={"count": 500})
+    other = generation("main#1", protocol={"count": 500})
     with pytest.raises(InputError, match=r"rows 'main' and 'main#1' have two protocols: count 1000 and 500"):
-        built("table5", generation("main", "efficientnet_lite0"), other, training_seeds=[0, 1])
+        built("table5", generation("main"), other, training_seeds=[0, 1])
     with pytest.raises(InputError, match=r"summaries of 'main': code_size is '8x8x4' in one and '4x4x8'"):
         built("table2", reconstruction("main"), reconstruction("main#1", code_size="4x4x8"), training_seeds=[0, 1])
     with pytest.raises(InputError, match=r"'main#5' is none of the table's rows \(main\)"):
@@ -263,14 +225,9 @@ def test_a_row_names_its_origins_and_one_footnote_the_digests(built: Built) -> N
     assert (made["data_sha256"], made["seed"], made["training_seeds"]) == ("ef" * 32, 7, [0, 1])
     assert made["code"] == PROVENANCE["code"]
     assert json.loads(row_named(table, "other")["provenance"])["weights"] == PROVENANCE["weights"]["other"]
-    notes = footnotes(built("table2", reconstruction("main"), provenance=PROVENANCE))
-    [note] = [note for note in notes if note.startswith("Provenance: ")]
+    [note] = [note for note in footnotes(table) if note.startswith("Provenance: ")]
     for told in ("root seed 7", "fashion_mnist efefefefefef;", "reconstruct abababab", "bright provenance"):
         assert told in note
-    assert not [note for note in footnotes(built("table2", reconstruction("main"))) if "Provenance" in note]
-
-
-def test_counts_alone_are_made_from_no_weights(built: Built) -> None:
     few, counts = church("main", "64x64x4", count=100), complexity("main", "lsun_church256", "64x64x4")
     table = built("table7", few, counts, provenance=PROVENANCE)
     made = {row["source"]: json.loads(row["provenance"]) for row in csv_rows(table) if row["name"]}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from made_summaries import (
     PUBLISHED_FOLDER,
     Built,
@@ -24,7 +23,7 @@ from made_summaries import (
 )
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import load_config, read_config
+from pipeline.config.root import read_config
 from pipeline.evaluation.metrics import metric_settings
 from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
@@ -84,36 +83,23 @@ def test_demo_row_subtracts_nothing_from_published_rows(built: Built) -> None:
     demo = row_named(table, "main")
     assert demo["dataset"] == "fashion_mnist"
     assert demo["lpips_published"] == "" and float(demo["lpips_measured"]) == 0.02154321
-    assert "No difference is shown" in to_markdown(table)
-    assert "difference |" not in to_markdown(table)
-    assert "fashion_mnist" in to_markdown(table).splitlines()[0]
+    text = to_markdown(table)
+    assert "No difference is shown" in text and "difference |" not in text
+    assert "fashion_mnist" in text.splitlines()[0]
 
 
-def test_matching_row_shows_the_difference_in_the_published_row(built: Built) -> None:
-    table = built("table2", church("c64", "64x64x4"), reconstruction("main"))
-    row = row_named(table, "c64")
+def test_matching_row_shows_the_difference_in_the_published_row_and_a_second_one_below(built: Built) -> None:
+    variant = church("r1", "64x64x4", adversarial="logistic_r1")
+    table = built("table2", variant, church("c64", "64x64x4"), reconstruction("main"))
+    row, other = row_named(table, "c64"), row_named(table, "r1")
     assert (row["source"], row["psnr_published"]) == (BOTH, "26.34")
     assert differences(row).keys() == {"lpips_difference", "ssim_difference", "psnr_difference"}
     assert Decimal(row["psnr_difference"]) == Decimal("23.8123456") - Decimal("26.34")
-    assert len(csv_rows(table)) == 9
+    assert len(csv_rows(table)) == 10
     assert "−2.53" in to_markdown(table)
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"feature_size": 32}, "feature_size 32 (published 64)"),
-        ({"key_length": 2}, "key_length 2 (published 1)"),
-        ({"code_noise": "none"}, "code_noise none (published after_tiling)"),
-        ({"code_size": "64x64x8"}, "code_size 64x64x8 (published 64x64x4)"),
-    ],
-)
-def test_what_differs_keeps_a_row_from_being_subtracted(change: dict[str, Any], told: str, built: Built) -> None:
-    table = built("table2", church("c64", **{"code_size": "64x64x4"} | change))
-    row = row_named(table, "c64")
-    assert row["source"] == MEASURED and not differences(row)
-    if "code_size" not in change:
-        assert told in row["notes"] and told in to_markdown(table)
+    assert (other["source"], other["psnr_published"]) == (MEASURED, "")
+    assert other["method"] == "BRIGHT (logistic adversarial loss)"
+    assert differences(other) and "compared with the published BRIGHT 64x64x4" in other["notes"]
 
 
 def test_table4_needs_the_papers_number_of_training_images(built: Built) -> None:
@@ -126,16 +112,6 @@ def test_table4_needs_the_papers_number_of_training_images(built: Built) -> None
     assert not differences(row_named(table, "short"))
 
 
-def test_second_match_of_a_published_row_stands_on_its_own_line(built: Built) -> None:
-    variant = church("r1", "64x64x4", adversarial="logistic_r1")
-    table = built("table2", variant, church("paper", "64x64x4"))
-    assert row_named(table, "paper")["source"] == BOTH
-    other = row_named(table, "r1")
-    assert other["source"] == MEASURED and other["psnr_published"] == ""
-    assert other["method"] == "BRIGHT (logistic adversarial loss)"
-    assert differences(other) and "compared with the published BRIGHT 64x64x4" in other["notes"]
-
-
 def test_generation_difference_needs_a_code_size_and_generated_images(built: Built) -> None:
     unknown_code = ffhq("a", "inception", code_size=None)
     assert row_named(built("table5", unknown_code), "a")["source"] == MEASURED
@@ -143,80 +119,77 @@ def test_generation_difference_needs_a_code_size_and_generated_images(built: Bui
     assert row_named(told_by_row, "a")["source"] == BOTH
     real = ffhq("a", "inception", sample_kind="real", method="Real images (train)")
     assert row_named(built("table5", real), "a")["source"] == MEASURED
+    row = row_named(built("text_10k", ffhq("a", "inception", protocol={"count": 10_240})), "a")
+    assert (row["fid_published"], row["samples"]) == ("8.47", "10240")
 
 
-def test_text_numbers_match_10240_samples(built: Built) -> None:
-    table = built("text_10k", ffhq("a", "inception", protocol={"count": 10_240}))
-    assert row_named(table, "a")["fid_published"] == "8.47"
-    assert row_named(table, "a")["samples"] == "10240"
-
-
-CONFIG = Path(__file__).parents[3] / "config"
 LANCZOS = "center crop, Pillow lanczos, to 256"
-UNCROPPED = "uncropped, Pillow bicubic, to 256"
+
+
+CROPPED = "center crop, Pillow bicubic, to 256"
 
 
 @pytest.mark.parametrize(
-    ("changes", "row", "told"),
+    ("traits", "protocol", "row", "told"),
     [
-        ({"count": 1000}, {}, "count 1000 (published 300)"),
-        ({"resolution": 64}, {"resolution": 64}, "resolution 64 (published 256)"),
-        ({}, {"prepared": LANCZOS}, f"prepared {LANCZOS} (published center crop, Pillow bicubic, to 256)"),
-        ({}, {"prepared": UNCROPPED}, f"prepared {UNCROPPED} (published center crop, Pillow bicubic, to 256)"),
-        ({}, {"prepared": None}, "prepared unknown (published center crop, Pillow bicubic, to 256)"),
+        ({"feature_size": 32}, {}, {}, "feature_size 32 (published 64)"),
+        ({"key_length": 2}, {}, {}, "key_length 2 (published 1)"),
+        ({"code_noise": "none"}, {}, {}, "code_noise none (published after_tiling)"),
+        ({"code_size": "64x64x8"}, {}, {}, ""),
+        ({}, {"count": 1000}, {}, "count 1000 (published 300)"),
+        ({}, {"resolution": 64}, {"resolution": 64}, "resolution 64 (published 256)"),
+        ({}, {}, {"prepared": LANCZOS}, f"prepared {LANCZOS} (published {CROPPED})"),
+        ({}, {}, {"prepared": None}, f"prepared unknown (published {CROPPED})"),
+        ({}, {}, {"dataset": "churches"}, ""),
     ],
 )
-def test_a_church_of_other_images_stands_on_its_own_line_and_says_why(
-    changes: dict[str, Any], row: dict[str, Any], told: str, built: Built
+def test_a_reconstruction_of_other_images_or_models_stands_on_its_own_line_and_says_why(
+    traits: dict[str, Any], protocol: dict[str, Any], row: dict[str, Any], told: str, built: Built
 ) -> None:
-    summary = with_protocol(church("c", "64x64x4"), **changes)
-    made = row_named(built("table2", summary, rows=[row_of(summary) | row]), "c")
-    assert made["source"] == MEASURED and not differences(made)
-    assert made["notes"] == f"not compared with the published BRIGHT 64x64x4: {told}"
+    summary = with_protocol(church("c", **{"code_size": "64x64x4"} | traits), **protocol)
+    table = built("table2", summary, rows=[row_of(summary) | row])
+    made = row_named(table, "c")
+    assert made["source"] == MEASURED and not any(map(differences, csv_rows(table)))
+    if told:
+        assert made["notes"] == f"not compared with the published BRIGHT 64x64x4: {told}"
+        assert told in to_markdown(table)
 
 
-def test_a_reconstruction_of_another_split_has_no_difference(built: Built) -> None:
-    made = row_named(built("table2", with_protocol(church("c", "64x64x4"), reference="test")), "c")
-    assert (
-        not differences(made)
-        and "PSNR (dB): no difference shown: reference test (published validation)" in made["notes"]
-    )
+def test_a_difference_needs_the_papers_split_and_for_counts_its_resolution(built: Built) -> None:
+    row = row_named(built("table2", with_protocol(church("c", "64x64x4"), reference="test")), "c")
+    assert not differences(row)
+    assert "PSNR (dB): no difference shown: reference test (published validation)" in row["notes"]
+    small = complexity("c", "lsun_church256", "64x64x4", resolution=64)
+    row = row_named(built("table3", small, rows=[row_of(small) | {"resolution": 64}]), "c")
+    assert row["source"] == MEASURED and not differences(row)
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "kept"),
+    [
+        ("table5", {}, {"fid", "clip_fid", "is", "precision", "recall", "f1"}),
+        ("table6", {}, {"fid", "clip_fid", "is", "precision", "recall", "f1"}),
+        ("table5", {"reference": "validation"}, {"is"}),
+        ("table5", {"reference_count": 10_000}, {"is"}),
+        ("table5", {"precision_recall": "torch_fidelity"}, {"fid", "clip_fid", "is"}),
+        ("table5", {"count": 10_240}, set()),
+    ],
+)
+def test_only_metrics_of_the_papers_protocol_are_subtracted(
+    table: str, changes: dict[str, Any], kept: set[str], built: Built
+) -> None:
+    dataset = "ffhq256" if table == "table5" else "lsun_church256"
+    summaries = [samples(space, dataset, **changes) for space in ("inception", "clip", "vgg16")]
+    row = row_named(built(table, *summaries), "s")
+    assert {key.removesuffix("_difference") for key in differences(row)} == kept
+    assert all(f"{key} {value} (published " in row["notes"] for key, value in changes.items())
+    assert changes or row["source"] == BOTH
 
 
 def samples(space: str, dataset: str = "ffhq256", **protocol: Any) -> dict[str, Any]:
     """BRIGHT's samples in one space, by the paper's protocol but for the changes."""
     reference = {"reference_count": IMAGE_SETS[dataset].train}
     return ffhq("s", space, dataset=dataset, protocol=reference | protocol)
-
-
-@pytest.mark.parametrize(("table", "dataset"), [("table5", "ffhq256"), ("table6", "lsun_church256")])
-def test_samples_of_the_papers_protocol_are_subtracted(table: str, dataset: str, built: Built) -> None:
-    row = row_named(built(table, *[samples(space, dataset) for space in ("inception", "clip", "vgg16")]), "s")
-    assert row["source"] == BOTH
-    assert {key.removesuffix("_difference") for key in differences(row)} == {
-        "fid",
-        "clip_fid",
-        "is",
-        "precision",
-        "recall",
-        "f1",
-    }
-
-
-@pytest.mark.parametrize(
-    ("changes", "kept"),
-    [
-        ({"reference": "validation"}, {"is"}),
-        ({"reference_count": 10_000}, {"is"}),
-        ({"precision_recall": "torch_fidelity"}, {"fid", "clip_fid", "is"}),
-        ({"count": 10_240}, set()),
-    ],
-)
-def test_a_metric_taken_otherwise_has_no_difference(changes: dict[str, Any], kept: set[str], built: Built) -> None:
-    row = row_named(built("table5", *[samples(space, **changes) for space in ("inception", "clip", "vgg16")]), "s")
-    assert {key.removesuffix("_difference") for key in differences(row)} == kept
-    (key, value), *_ = changes.items()
-    assert f"{key} {value} (published " in row["notes"]
 
 
 @pytest.mark.parametrize(
@@ -227,40 +200,24 @@ def test_a_metric_taken_otherwise_has_no_difference(changes: dict[str, Any], kep
         ("ffhq256", {"prepared": "center crop, Pillow box, to 256"}, BOTH),  # the paper names no filter for FFHQ
         ("lsun_church256", {"resolution": 128}, MEASURED),
         ("lsun_church256", {"prepared": LANCZOS}, MEASURED),
-        ("lsun_church256", {"prepared": UNCROPPED}, MEASURED),
+        ("lsun_church256", {"prepared": "uncropped, Pillow bicubic, to 256"}, MEASURED),
     ],
 )
 def test_samples_of_images_prepared_otherwise_stand_on_their_own_line(
     dataset: str, row: dict[str, Any], source: str, built: Built
 ) -> None:
+    table = "table5" if dataset == "ffhq256" else "table6"
     reference = {"reference_prepared": row["prepared"]} if "prepared" in row else {}
     summary = samples("inception", dataset, **reference)
-    table = built("table5" if dataset == "ffhq256" else "table6", summary, rows=[row_of(summary) | row])
-    made = row_named(table, "s")
+    made = row_named(built(table, summary, rows=[row_of(summary) | row]), "s")
     assert made["source"] == source and bool(differences(made)) == (source == BOTH)
-
-
-def test_reference_images_prepared_otherwise_than_the_row_says_stop(built: Built) -> None:
-    summary = samples("inception", reference_prepared="as they are")
+    other = samples("inception", dataset, reference_prepared="as they are")
     with pytest.raises(InputError, match=r"summaries of 's': prepared is .* in one and 'as they are' in another"):
-        built("table5", summary)
+        built(table, other)
 
 
-def test_counts_at_another_resolution_have_no_difference(built: Built) -> None:
-    small = complexity("c", "lsun_church256", "64x64x4", resolution=64)
-    row = row_named(built("table3", small, rows=[row_of(small) | {"resolution": 64}]), "c")
-    assert row["source"] == MEASURED and not differences(row)
-
-
-def test_a_renamed_dataset_is_not_the_papers(built: Built) -> None:
-    summary = church("c", "64x64x4")
-    table = built("table2", summary, rows=[row_of(summary) | {"dataset": "churches"}])
-    assert row_named(table, "c")["dataset"] == "churches" and not any(map(differences, csv_rows(table)))
-
-
-def test_the_papers_config_prepares_its_datasets_as_the_published_numbers_need() -> None:
-    path = CONFIG / "paper.yaml"
-    config = load_config(yaml.safe_load(path.read_text()), str(path))
+def test_the_papers_config_prepares_and_measures_as_the_published_numbers_need() -> None:
+    config = read_config(Path(__file__).parents[3] / "config" / "paper.yaml")
     assert config.datasets.keys() == IMAGE_SETS.keys()
     for name, known in IMAGE_SETS.items():
         dataset = config.datasets[name]
@@ -268,10 +225,7 @@ def test_the_papers_config_prepares_its_datasets_as_the_published_numbers_need()
         assert (dataset.expected.train, dataset.expected.validation) == (known.train, known.validation)
         assert known.prepared in (None, prepared(dataset))
     assert (config.evaluation.reference, config.evaluation.reference_count) == ("train", None)
-
-
-def test_the_papers_config_takes_precision_and_recall_as_the_paper_does() -> None:
-    plan = Jobs(read_config(CONFIG / "paper.yaml"), every_network=True)
+    plan = Jobs(config, every_network=True)
     assert plan(spaces, "vgg16") == ("vgg16_paper",)
     taken = {job.settings["space"] for job in plan(tables)["table5"].upstream}
     assert taken == {"inception", "inception_clean", "clip", "vgg16_paper"}
