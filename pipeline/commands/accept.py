@@ -3,7 +3,7 @@
 The digest that names a folder of the store contains the code and the keys that can change its numbers. A change that
 keeps every number (a renamed variable, a faster way to the same sum) changes the digest too. This command finds results
 that differ from the required ones in the code alone, or in the given keys, and records in results/accepted.json that
-they count: {"STAGE DIGEST NOW": "DIGEST THEN"}. The file can be committed; without it (or a line of it), those results
+they count. The file can be committed; without it (or a line of it), those results
 are made again.
 """
 
@@ -18,7 +18,8 @@ from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.identities import recorded_of
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
-from pipeline.stages.common import ACCEPTED, Job, Jobs, digest_of, read_accepted
+from pipeline.stages.accepted import ACCEPTED, Accepted, read_accepted, without
+from pipeline.stages.common import Job, Jobs, digest_of
 
 
 def accept(
@@ -31,7 +32,7 @@ def accept(
 ) -> None:
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
     settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
-    found: dict[str, str] = {}
+    found: dict[str, Accepted] = {}
     for stage in all_stages():  # in the order data flows
         recorded, count = recorded_of(stage), 0
         # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
@@ -40,7 +41,11 @@ def accept(
             jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
             candidates = {job: earlier(job, recorded, tuple(keys or ())) for job in of_stage if not job.complete}
-            new = {f"{stage} {digest_of(job.identity)}": then for job, then in candidates.items() if then is not None}
+            new = {
+                f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
+                for job, then in candidates.items()
+                if then is not None
+            }
             if not new:
                 break
             found |= new
@@ -53,7 +58,7 @@ def accept(
     elif dry_run:
         print("dry run: nothing was recorded")
     else:
-        write_json(ACCEPTED, accepted | found)
+        write_json(ACCEPTED, {job: result.entry for job, result in (accepted | found).items()})
         print(f"recorded in {ACCEPTED}")
 
 
@@ -66,20 +71,6 @@ def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]
         if without(identity, keys) == required and here.issuperset(job.files):
             return digest
     return None
-
-
-def without(identity: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """An identity without its code and without these keys of its settings, at any depth."""
-    ends = [tuple(key.split(".")) for key in keys]
-
-    def pruned(value: Any, place: tuple[str, ...]) -> Any:
-        if not isinstance(value, dict):
-            return value
-        kept = [name for name in value if not any((*place, name)[-len(end) :] == end for end in ends)]
-        return {name: pruned(value[name], (*place, name)) for name in kept}
-
-    rest = {name: part for name, part in identity.items() if name != "code"}
-    return rest | {"settings": pruned(identity["settings"], ())}
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from pipeline.base.paths import STORE, WORK
 from pipeline.config.root import read_config
 from pipeline.plan.claims import in_use
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
-from pipeline.plan.identities import identity_path
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
+from pipeline.stages.accepted import identity_path
 from pipeline.stages.autoencoders import TAKE_SNAPSHOT
 from pipeline.stages.common import Jobs
 

@@ -33,10 +33,11 @@ from pipeline.plan.checks import networks_needed
 from pipeline.plan.claims import in_use
 from pipeline.plan.damage import DAMAGED, damaged_path
 from pipeline.plan.dvc import refuse_while_jobs_run
-from pipeline.plan.identities import IDENTITIES, identity_path, identity_problem
+from pipeline.plan.identities import identity_problem, refused
 from pipeline.plan.publish import published_copies
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shard_of
+from pipeline.stages.accepted import IDENTITIES, identity_path
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.store import listing
 
@@ -204,6 +205,8 @@ def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
     for place in sorted(places):
         if (line := identity_problem(place)) is not None:
             yield Finding(Kind.DAMAGED, line, (place,))
+    found = (line for job in jobs(planned).values() if (line := refused(job)) is not None)
+    yield from (Finding(Kind.DAMAGED, line) for line in found)
     for name in manifest() if whole_store else networks_needed(jobs(planned).values()):
         if (state := network_state(name, NETWORKS)).status == "wrong":
             yield Finding(Kind.DAMAGED, state.line, (NETWORKS / f"{name}.safetensors",))

@@ -8,10 +8,7 @@ of the order: gradients are added in a unit so small that an entry's sum just fi
 Never measured on a GPU: docs/gpus.md lists all such code.
 """
 
-from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -37,11 +34,6 @@ def unavailable(settings: HashTables) -> str | None:
     return None
 
 
-@cache
-def kernels() -> ModuleType:
-    return import_module("pipeline.models.triton_kernels")
-
-
 def launch(
     kernel: str, over: tuple[int, ...], read: list[Tensor], keys: Tensor, geometry: list[Tensor], written: list[Tensor],
     entries: int, features: int, **widths: int,
@@ -50,13 +42,15 @@ def launch(
 
     entries: of all levels of a group; features: C_v.
     """
+    from pipeline.models import triton_kernels  # needs Triton, which only torch's CUDA builds bring
+
     images, groups, length, height, width = keys.shape
     queries, dimensions, columns = images * height * width, length + 2, power_of_two(features)
     block = max(SMALLEST_BLOCK, TILE // (columns << dimensions))
     sizes = (queries, groups, height * width, width, entries, len(geometry[0]))
     constants = {"KEYS": length, "DIMENSIONS": dimensions, "CORNERS": 1 << dimensions, "BLOCK": block}
     constants |= {"FEATURES": features, "WIDTH": columns} | widths
-    start = getattr(kernels(), kernel)[(-(-queries // block), *over)]
+    start = getattr(triton_kernels, kernel)[(-(-queries // block), *over)]
     # Fusing key x scale + 0.5 would round differently from torch, and near a node choose another cell.
     with torch.cuda.device_of(keys):
         start(*read, keys, *geometry, *written, *sizes, **constants, enable_fp_fusion=False)

@@ -4,45 +4,55 @@ A digest cannot be inverted. `bright accept` needs to know what earlier results 
 looks at a folder of the store.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.base.paths import RESULTS
-from pipeline.stages.common import Job, digest_of, read_accepted
-
-IDENTITIES = RESULTS / "identities"
-
-
-def identity_path(stage: str, digest: str) -> Path:
-    return IDENTITIES / f"{stage}-{digest}.json"
+from pipeline.base.parsing import read_json
+from pipeline.stages.accepted import ACCEPTED, IDENTITIES, identity_path
+from pipeline.stages.common import Job, digest_of
 
 
 def check_identities(made: Iterable[Job]) -> None:
     """InputError if an existing result was made from something else than the job that would use it."""
     for job in made:
+        if (line := refused(job)) is not None:
+            raise InputError(line)
         path = identity_path(*job.key)
         known = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
         if known is None or known == job.identity:
             continue
         if (line := identity_problem(path)) is not None:
             raise InputError(line)
-        if job.digest not in job.jobs.accepted.values():
+        if job.digest == digest_of(job.identity):  # not an accepted result
             raise InputError(
                 f"{job.folder}: was made from something else than {job.entry} asks for, although the digests are equal"
                 f" (see {path}); move the folder and that file away, and run again"
             )
 
 
+def refused(job: Job) -> str | None:
+    """A line if results/accepted.json names a result of other settings or inputs for the job, which does not count.
+
+    An entry whose result has no recorded identity, such as a removed one, has no effect.
+    """
+    own = f"{job.stage.name} {digest_of(job.identity)}"
+    if (accepted := job.jobs.accepted.get(own)) is None or not identity_path(job.stage.name, accepted.digest).exists():
+        return None
+    if (difference := accepted.difference(job.stage.name, job.identity)) is None:
+        return None
+    return (
+        f"{ACCEPTED}: {own!r}: {accepted.digest} cannot count for {job.entry}: {difference}; remove this entry, or"
+        " accept the keys that differ (`bright accept --key`)"
+    )
+
+
 def read_identity(path: Path) -> dict[str, Any] | None:
     """A recorded identity; None if there is none. InputError if it is unreadable."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
+        return None if not path.exists() else dict(read_json(path, str(path)))
+    except (InputError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not JSON ({error}); restore it from git, or remove it") from None
 
 
@@ -53,8 +63,8 @@ def identity_problem(path: Path) -> str | None:
         known = read_identity(path)
     except InputError:
         return f"{path}: damaged: not readable; {remedy}"
-    stage, _, digest = path.stem.rpartition("-")
-    if known is None or digest in (own := digest_of(known), read_accepted().get(f"{stage} {own}")):
+    digest = path.stem.rpartition("-")[2]
+    if known is None or digest == digest_of(known):
         return None
     return f"{path}: damaged: its content does not have the digest {digest}; {remedy}"
 

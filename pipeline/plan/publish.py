@@ -8,7 +8,7 @@ reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generatio
 scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
 """
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Any
 from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.checksums import problem
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import read_json, shortened
+from pipeline.base.paths import STORE
 from pipeline.base.summary import Summary, read_summary
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
-from pipeline.plan.identities import identity_path
 from pipeline.plan.shards import planned
 from pipeline.plan.view import folder, summary_place, view
 from pipeline.settings.tables import TABLES
+from pipeline.stages.accepted import identity_path
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, Output
 from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
@@ -40,7 +42,7 @@ class Published:
     earlier: list[str] = field(default_factory=list)
     """Paths of copies whose results are not here."""
     damaged: list[str] = field(default_factory=list)
-    """One line for each damaged result, whose copy stays as it is."""
+    """One line for each damaged result, whose copy stays as it is, and for a record of files elsewhere."""
 
 
 def publish(jobs: Jobs, config_file: str) -> Published:
@@ -51,6 +53,9 @@ def publish(jobs: Jobs, config_file: str) -> Published:
     jobs.store.forget()
     found, recorded = Published(), published_copies(jobs)
     record = {place: str(stored) for place, stored in recorded.items()}
+    if foreign := (_read(folder(jobs) / RECORD) or {}).keys() - recorded.keys():
+        first = ", ".join(map(shortened, sorted(foreign)[:3]))
+        found.damaged.append(f"{folder(jobs) / RECORD}: ignored, since these are no copies of results: {first}")
     for place, output in jobs(view).items():
         if not output.job.has(output.file):
             found.earlier += [place] if _is_of_another_result(place, output, recorded) else []
@@ -83,9 +88,20 @@ def publish(jobs: Jobs, config_file: str) -> Published:
 
 
 def published_copies(jobs: Jobs) -> dict[str, Path]:
-    """Place in results/RUN -> the file of the store that was last copied there."""
-    record = _read(folder(jobs) / RECORD) or {}
-    return {place: Path(str(stored)) for place, stored in record.items()}
+    """Place in results/RUN -> the file of the store that was last copied there.
+
+    The record may come with a clone: only files in results/RUN count, not those that a link in it leads to.
+    """
+    home, copies = folder(jobs), {}
+    for place, stored in (_read(home / RECORD) or {}).items():
+        path, source = Path(place), Path(str(stored))
+        inside = path.is_relative_to(home) and source.is_relative_to(STORE)
+        with suppress(OSError, ValueError):  # no possible paths
+            regular = not path.is_symlink() and (path.is_file() or not path.exists())
+            inside &= regular and path.resolve().is_relative_to(home.resolve()) and not source.is_dir()
+            if inside and ".." not in (*path.parts, *source.parts):
+                copies[place] = source
+    return copies
 
 
 def is_earlier_copy(jobs: Jobs, place: str) -> bool:
@@ -106,8 +122,8 @@ def _write_if_changed(path: Path, values: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """A file that publishing wrote; None if it is unreadable, so that it is written again."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(read_json(path, str(path)))
+    except (InputError, ValueError, TypeError):
         return None
 
 

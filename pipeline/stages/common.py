@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from pipeline.base.code import code_digest
-from pipeline.base.errors import InputError
-from pipeline.base.parsing import read_json
-from pipeline.base.paths import NETWORKS, RESULTS, STORE, WORK
+from pipeline.base.paths import NETWORKS, STORE, WORK
 from pipeline.base.seeds import seed_for
 from pipeline.config.root import Config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.settings.fields import Section
+from pipeline.stages.accepted import Accepted, read_accepted
 from pipeline.stages.store import Store
 
-ACCEPTED = RESULTS / "accepted.json"
 DIGEST_LENGTH = 12  # hexadecimal digits
 CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads changes it
 
@@ -160,7 +158,9 @@ class Job:
     def digest(self) -> str:
         """The digest of the identity, or of another identity whose results were accepted (`bright accept`)."""
         own = digest_of(self.identity)
-        return self.jobs.accepted.get(f"{self.stage.name} {own}", own)
+        accepted = self.jobs.accepted.get(f"{self.stage.name} {own}")
+        usable = accepted is not None and accepted.difference(self.stage.name, self.identity) is None
+        return accepted.digest if accepted is not None and usable else own
 
     @property
     def key(self) -> tuple[str, str]:
@@ -245,16 +245,6 @@ def closure(targets: Iterable[Job]) -> list[Job]:
     return list(found.values())
 
 
-def read_accepted() -> dict[str, str]:
-    """`STAGE DIGEST` of jobs -> the digests of the results that `bright accept` accepted for them."""
-    if not ACCEPTED.exists():
-        return {}
-    found = read_json(ACCEPTED, str(ACCEPTED))
-    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
-        raise InputError(f"{ACCEPTED}: digests by digests are expected; bring it back with git, or remove it")
-    return found
-
-
 class Jobs:
     """The jobs of a config: `jobs(function, ...)` calls `function(jobs, ...)` once and caches its result.
 
@@ -264,7 +254,7 @@ class Jobs:
     def __init__(
         self,
         config: Config,
-        accepted: dict[str, str] | None = None,
+        accepted: dict[str, Accepted] | None = None,
         at_hand: Callable[[Job], bool] = lambda job: job.complete,
         every_network: bool = False,
         fingerprints: Fingerprints | None = None,

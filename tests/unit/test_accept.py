@@ -18,11 +18,11 @@ from pipeline.commands.accept import accept
 from pipeline.commands.prune import prune
 from pipeline.config.root import load_config
 from pipeline.plan.dvc import LOCKS, dvc_file
-from pipeline.plan.identities import identity_path
 from pipeline.plan.shards import planned
 from pipeline.stages import common
+from pipeline.stages.accepted import ACCEPTED, identity_path
 from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import ACCEPTED, Jobs
+from pipeline.stages.common import Jobs
 
 Change = Callable[..., None]
 

@@ -13,13 +13,14 @@ from finished_plan import finish, make, tiny_plan, tiny_values, with_key
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.plan.checks import claimed_run, set_back
-from pipeline.plan.identities import check_identities, identity_path
+from pipeline.plan.identities import check_identities
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find_job, headline, output_of, wanted
 from pipeline.plan.shards import planned, targets
 from pipeline.plan.view import view
+from pipeline.stages.accepted import ACCEPTED, identity_path
 from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import ACCEPTED, Job, Jobs
+from pipeline.stages.common import Job, Jobs
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import samples
@@ -126,7 +127,8 @@ def test_accepted_results_were_made_from_something_else_and_pass(jobs: Jobs) -> 
     finish(jobs)
     job = jobs(autoencoder, "main")
     changed = tiny_plan(with_key("autoencoders.main.training.learning_rate", 0.5))(autoencoder, "main")
-    write_json(ACCEPTED, {f"train_autoencoder {changed.digest}": job.digest})
+    entry = {"digest": job.digest, "keys": ["training.learning_rate"]}
+    write_json(ACCEPTED, {f"train_autoencoder {changed.digest}": entry})
     accepting = tiny_plan(with_key("autoencoders.main.training.learning_rate", 0.5))
     assert accepting(autoencoder, "main").digest == job.digest
     check_identities(accepting(planned).values())

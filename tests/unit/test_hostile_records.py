@@ -1,0 +1,153 @@
+"""Files that can come with a clone, a pull or a model: hostile contents have no effect, or give one line."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_plan import TINY, finish, tiny_plan, tiny_values
+
+from pipeline.base.atomic import write_json
+from pipeline.base.errors import InputError
+from pipeline.commands.verify import verify
+from pipeline.config.root import load_config
+from pipeline.plan.identities import check_identities
+from pipeline.plan.publish import RECORD, publish, published_copies
+from pipeline.plan.shards import planned
+from pipeline.stages.accepted import ACCEPTED, identity_path
+from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.common import Jobs
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+DEEP = pytest.param("[" * 100_000, id="deep")
+STORED = "results/store/tables/table2-0123456789ab/table.csv"
+ELSEWHERE = [
+    *("{thesis}", "results/tiny/../../thesis.tex", "../thesis.tex", "thesis.tex", "results/other/table2.csv"),
+    *("results/tiny/folder/thesis.tex", "results/tiny/link.csv", "results/tiny", "results/tiny/tables", "", ".", "\0"),
+    *("results/tiny/" + "x" * 300, "results/tiny/\0", "results/store/tables", "results/tinyer/table2.csv", "~/x", "/"),
+]
+
+
+@pytest.fixture
+def thesis(own_folder: Path) -> Path:
+    """A finished tiny run beside a file that is none of its results; links in results/tiny lead to it."""
+    finish(tiny_plan())
+    path = own_folder / "thesis.tex"
+    path.write_text("years of work")
+    Path("results/tiny/folder").symlink_to(own_folder, target_is_directory=True)
+    Path("results/tiny/link.csv").symlink_to(path)
+    return path
+
+
+def record(places: dict[str, Any]) -> None:
+    path = Path("results/tiny") / RECORD
+    write_json(path, json.loads(path.read_text()) | places)
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.parametrize("stored", [STORED, "tiny.yaml"])
+def test_a_record_of_copies_elsewhere_is_reported_and_removes_nothing(
+    thesis: Path, place: str, stored: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tiny.yaml").write_text("")
+    place = place.format(thesis=thesis)
+    record({place: stored})
+    with pytest.raises(SystemExit):
+        verify(TINY, repair=True)
+    capsys.readouterr()
+    (line,) = publish(tiny_plan(), "tiny.yaml").damaged
+    assert line.startswith(f"results/tiny/{RECORD}: ignored, since these are no copies of results: ")
+    assert thesis.read_text() == "years of work"
+    assert Path("results/tiny/link.csv").is_symlink()
+    assert not publish(tiny_plan(), "tiny.yaml").damaged, "the record was written anew"
+
+
+@pytest.mark.parametrize("stored", ["/etc/passwd", "../x", "results/store/../../x", "results", 5, None, {}, []])
+def test_a_record_of_something_outside_the_store_does_not_count(thesis: Path, stored: Any) -> None:
+    place = "results/tiny/tables/old.csv"
+    Path(place).write_text("")
+    record({place: stored})
+    assert place not in published_copies(tiny_plan())
+    assert publish(tiny_plan(), "tiny.yaml").damaged
+    assert Path(place).exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "5", "{", '{"a": ', "null", '"x"', "\0", DEEP])
+def test_a_damaged_record_of_copies_is_written_anew(thesis: Path, content: str) -> None:
+    path = Path("results/tiny") / RECORD
+    before = json.loads(path.read_text())
+    path.write_text(content)
+    publish(tiny_plan(), "tiny.yaml")
+    assert json.loads(path.read_text()) == before
+
+
+def changed(**training: Any) -> Jobs:
+    values = tiny_values()
+    values["autoencoders"]["main"]["training"] |= training
+    return Jobs(load_config(values))
+
+
+def test_a_result_of_other_settings_does_not_count_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    finish(tiny_plan())
+    main, ablation = (tiny_plan()(autoencoder, name) for name in ("main", "without-noise"))
+    write_json(ACCEPTED, {f"train_autoencoder {main.digest}": ablation.digest})
+    jobs = tiny_plan()
+    assert jobs(autoencoder, "main").digest == main.digest
+    said = f"{ACCEPTED}: 'train_autoencoder {main.digest}': {ablation.digest} cannot count for autoencoders.main: "
+    with pytest.raises(InputError) as caught:
+        check_identities(jobs(planned).values())
+    assert str(caught.value).startswith(said) and "differs in its settings" in str(caught.value)
+    with pytest.raises(SystemExit):
+        verify(TINY)
+    assert f"damaged: {said}" in capsys.readouterr().out
+
+
+def test_a_result_counts_with_the_keys_that_were_accepted_and_no_others() -> None:
+    finish(tiny_plan())
+    then = tiny_plan()(autoencoder, "main").digest
+    now = f"train_autoencoder {changed(learning_rate=0.5)(autoencoder, 'main').digest}"
+    for keys, counts in ((["learning_rate"], True), (["batch"], False), ([], False)):
+        write_json(ACCEPTED, {now: {"digest": then, "keys": keys}})
+        assert (changed(learning_rate=0.5)(autoencoder, "main").digest == then) == counts
+    write_json(ACCEPTED, {now: {"digest": then, "keys": ["learning_rate"]}})
+    identity_path("train_autoencoder", then).unlink()
+    assert changed(learning_rate=0.5)(autoencoder, "main").digest != then, "nobody knows what it was made from"
+    check_identities(changed(learning_rate=0.5)(planned).values())
+
+
+DIGEST = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "5", "null", '"x"', "{", "", DEEP, "\0", '{"a": NaN}'),
+        *(json.dumps({job: DIGEST}) for job in ("", "x", DIGEST, f"x  {DIGEST}", f"../x {DIGEST}", f"x {DIGEST}\n")),
+        *(
+            json.dumps({f"generate {DIGEST}": entry})
+            for entry in (
+                *(
+                    "../../x",
+                    "",
+                    "0123456789AB",
+                    "0123456789a",
+                    f"{DIGEST}c",
+                    f"{DIGEST}/x",
+                    "٠١٢٣٤٥٦٧٨٩ab",
+                    f"{DIGEST}\n",
+                ),
+                *("٠١٢٣٤٥٦٧٨٩ab", 5, None, [], [DIGEST], {}, {"digest": DIGEST}, {"digest": "../x", "keys": []}),
+                *({"digest": DIGEST, "keys": "x"}, {"digest": DIGEST, "keys": [5]}, {"digest": {}, "keys": []}),
+            )
+        ),
+    ],
+)
+def test_damaged_acceptances_give_one_line(content: str) -> None:
+    ACCEPTED.parent.mkdir(exist_ok=True)
+    ACCEPTED.write_text(content)
+    with pytest.raises(InputError, match=f"^{ACCEPTED}: ") as caught:
+        tiny_plan()
+    assert "\n" not in str(caught.value)
+    assert not os.path.lexists("results/x")
