@@ -241,6 +241,11 @@ def start_code_check(option: str) -> None:
     _running = roots, modules
 
 
+def running_roots() -> list[str]:
+    """The modules in the `--code` of this process's stage; empty by hand."""
+    return _running[0] if _running is not None else []
+
+
 def check_code() -> None:
     """InputError if the stage's code was edited since its start; called before a result is put in place."""
     global _running

@@ -91,8 +91,9 @@ def write_folder(jobs: Jobs, folder: Path, models: dict[str, Job], folder_name: 
     from pipeline.generation.exported import write_weights
     from pipeline.page.model_card import Card, model_card
 
-    write_weights(folder, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()})
     entries = {name: getattr(jobs.config, f"{name}s")[_name(job)] for name, job in models.items()}
+    named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
+    write_weights(folder, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}, named)
     trained_on = jobs.config.dataset_of(entries.get("generator") or entries["autoencoder"])
     manifest = jobs(dataset, trained_on).folder / "manifest.json"
     if not manifest.exists():

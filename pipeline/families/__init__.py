@@ -8,20 +8,20 @@ part of the digests of the family's results. docs/adding-a-family.md has a compl
 import ast
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from pipeline.base.code import OWN, running_roots
 from pipeline.base.errors import InputError
-from pipeline.base.parsing import parse_settings
+from pipeline.base.parsing import parse_settings, shortened
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.generator import GeneratorSettings
 
@@ -77,11 +77,26 @@ def family_module(name: str) -> str:
     return name if "." in name else f"{__name__}.{name}"
 
 
+def check_family(name: Any, where: str, named: Iterable[str]) -> None:
+    """InputError if a model's file names a family that is neither built in, nor named by the caller or the config.
+
+    A downloaded file can name any module, whose code would run. The config's families are in the roots of the running
+    stage's code.
+    """
+    packages = {root.partition(".")[0] for root in running_roots()} - {OWN}
+    if not isinstance(name, str) or "." not in name or name in named or name.partition(".")[0] in packages:
+        return
+    raise InputError(
+        f"{where}: its family {shortened(name)} is not built in, and a file's word is not enough to run code: if you"
+        f" trust it, pass families=[{shortened(name)}], or name it in the config of a run"
+    )
+
+
 @cache
 def find_family(name: str) -> Family:
     """The family of this name; InputError if there is none.
 
-    Names also come from files of other people: a module that does not bind FAMILY is never imported.
+    A module that does not bind FAMILY is never imported.
     """
     module = family_module(name)
     try:
@@ -126,15 +141,6 @@ def _find_spec(module: str) -> ModuleSpec:
         search_path = spec.submodule_search_locations or []
     assert spec is not None
     return spec
-
-
-def family_file(name: str) -> Path | None:
-    """The file that a family's module would be imported from, or None if there is no such module; imports nothing."""
-    try:
-        origin = _find_spec(family_module(name)).origin
-    except ModuleNotFoundError:
-        return None
-    return Path(origin) if origin is not None else None
 
 
 def autoencoder_family(name: str) -> AutoencoderFamily:

@@ -1,6 +1,7 @@
 """The weights in a folder of `bright export`: written from a run's files, and read without running any of its code."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.base.atomic import atomic_path
 from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
-from pipeline.families import family_file
-from pipeline.models.checkpoints import AutoencoderFacts, GeneratorFacts, load_generator, load_model
+from pipeline.models.checkpoints import load_generator
 from pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
 from pipeline.settings.diffusion import Denoising
 from pipeline.settings.weights import EXPORTED
@@ -19,7 +19,7 @@ from pipeline.settings.weights import EXPORTED
 UNET = "unet."  # prefix of a generator's UNet
 
 
-def write_weights(folder: Path, files: dict[str, Path]) -> None:
+def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] = ()) -> None:
     """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads."""
     for model_type, file in files.items():
         check(file)
@@ -34,7 +34,7 @@ def write_weights(folder: Path, files: dict[str, Path]) -> None:
         bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
         _write_configs(folder, trained.unet, trained.settings, bound)
     elif "generator" in files:
-        model = load_generator(files["generator"], cpu)
+        model = load_generator(files["generator"], cpu, families)
         if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
             tensors = load_file(files["generator"])
             own = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
@@ -60,16 +60,10 @@ def is_exported(folder: Path) -> bool:
 
 
 def exported_files(folder: Path) -> dict[str, Path]:
-    """The weights in a folder, by model type; InputError without any, or with a family in the folder."""
+    """The weights in a folder, by model type; InputError without any."""
     files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}
     if "generator" in files:
         files.pop("diffusion", None)  # the generator's own UNet, for diffusers
     if not files or files.keys() == {"diffusion"}:
         raise InputError(f"{folder}: not a folder of `bright export`: no {EXPORTED['autoencoder']} and no generator")
-    for model_type, facts in (("autoencoder", AutoencoderFacts), ("generator", GeneratorFacts)):
-        if model_type in files:
-            family = getattr(load_model(files[model_type], model_type, facts)[0], model_type).get("family", "")
-            source = family_file(family) if "." in str(family) else None
-            if source is not None and source.resolve().is_relative_to(folder.resolve()):
-                raise InputError(f"{files[model_type]}: its family {family} is code in that folder, which is never run")
     return files

@@ -110,20 +110,22 @@ class ImageGenerator:
         return _sampled(draw, self.autoencoder, count)
 
 
-def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> ImageModel:
+def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, families: Sequence[str] = ()) -> ImageModel:
     """A trained autoencoder, by its name in a config, the path of its weights, or a folder of `bright export`.
 
     By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
     folder. InputError if the config has no such name, or if the model is not trained.
+
+    families: model families of other packages that a file may name; those of the config may always run.
     """
     if Path(name).suffix == ".safetensors":
-        return ImageModel(load_network(Path(name)))
+        return ImageModel(load_network(Path(name), families=families))
     if is_exported(Path(name)):
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
         denoiser = load_diffusion(files["diffusion"]) if "diffusion" in files else None
-        return ImageModel(load_network(files["autoencoder"]), denoiser)
+        return ImageModel(load_network(files["autoencoder"], families=families), denoiser)
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         known = ", ".join(jobs.config.autoencoders)
@@ -136,18 +138,22 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG) -> I
     on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
     trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
     denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors"))) if trained else None
-    return ImageModel(load_network(weights), denoiser)
+    families = [*families, jobs.config.autoencoders[str(name)].family]
+    return ImageModel(load_network(weights, families=families), denoiser)
 
 
-def load_generator(name: str | Path) -> ImageGenerator:
-    """A trained generator: the path of its weights (safetensors), or a folder of `bright export`."""
+def load_generator(name: str | Path, families: Sequence[str] = ()) -> ImageGenerator:
+    """A trained generator: the path of its weights (safetensors), or a folder of `bright export`.
+
+    families: model families of other packages that a file may name.
+    """
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:
             raise InputError(f"{name}: holds an autoencoder: load_autoencoder({str(name)!r})")
-        decoder = load_network(files["autoencoder"]) if "autoencoder" in files else None
-        return ImageGenerator(load_generating_network(files["generator"]), decoder)
-    return ImageGenerator(load_generating_network(Path(name)))
+        decoder = load_network(files["autoencoder"], families=families) if "autoencoder" in files else None
+        return ImageGenerator(load_generating_network(files["generator"], families=families), decoder)
+    return ImageGenerator(load_generating_network(Path(name), families=families))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:

@@ -1,6 +1,7 @@
 """Files of trained models (safetensors with their config: one file is a whole model), and files of codes."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,7 +14,14 @@ from torch import Tensor, nn
 from pipeline.base.atomic import atomic_path
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
-from pipeline.families import autoencoder_family, generator_family, load, parse_autoencoder, parse_generator
+from pipeline.families import (
+    autoencoder_family,
+    check_family,
+    generator_family,
+    load,
+    parse_autoencoder,
+    parse_generator,
+)
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.fields import Section
 from pipeline.settings.generator import GeneratorSettings
@@ -54,9 +62,10 @@ def save_autoencoder(
     save_model(path, model, "autoencoder", settings, resolution=resolution, channels=channels)
 
 
-def load_autoencoder(path: Path, device: torch.device | None = None) -> Any:
-    """Load an `ImageAutoencoder`, ready to encode and decode."""
+def load_autoencoder(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
+    """Load an `ImageAutoencoder`, ready to encode and decode; families: those not built in that may run."""
     found, weights = load_model(path, "autoencoder", AutoencoderFacts)
+    check_family(found.autoencoder.get("family"), str(path), families)
     model = make_autoencoder(parse_autoencoder(found.autoencoder, str(path)), found.resolution, found.channels)
     return filled(model, weights, path, device)
 
@@ -71,9 +80,10 @@ def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, sh
     save_model(path, model, "generator", settings, shape=list(shape))
 
 
-def load_generator(path: Path, device: torch.device | None = None) -> Any:
-    """Load a `Generator`, ready to sample."""
+def load_generator(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
+    """Load a `Generator`, ready to sample; families: those not built in that may run."""
     found, weights = load_model(path, "generator", GeneratorFacts)
+    check_family(found.generator.get("family"), str(path), families)
     model = make_generator(parse_generator(found.generator, str(path)), found.shape)
     return filled(model, weights, path, device)
 
