@@ -7,20 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
 README, REFERENCE = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/reference.md"))
-PROGRAMS = {
-    "bright",
-    "cp",
-    "dvc",
-    "git",
-    "make",
-    "nvcc",
-    "pip",
-    "python",
-    "python3",
-    "snakemake",
-    "source",
-    "tensorboard",
-}
+PROGRAM = "bright|cp|dvc|git|make|nvcc|pip|python3?|snakemake|source|tensorboard"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -55,7 +42,7 @@ def inline_lines(page: Path) -> list[str]:
     """Commands within a page's sentences."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     spans = [" ".join(span.split()) for span in re.findall(r"(?<!\\)`([^`]+)`", text)]
-    return [span for span in spans if (found := re.match(r"(?:\w+=\S+ )*(\S+) ", span)) and found[1] in PROGRAMS]
+    return [span for span in spans if re.match(rf"(?:\w+=\S+ )*({PROGRAM}) ", span)]
 
 
 def without_comment(line: str) -> str:
@@ -70,13 +57,10 @@ def commands() -> list[list[str]]:
 
 def pages_of_commands() -> dict[str, list[Path]]:
     """Each complete command in blocks and sentences -> the pages that have it."""
+    bare = re.compile(r"bright \w+|(python -m pipeline|bright STAGE CONFIG).*")  # names of modules in sentences
     pages: dict[str, list[Path]] = {}
     for page in PAGES:
-        for line in dict.fromkeys([*block_lines(page), *filter(_is_complete, inline_lines(page))]):
+        complete = [line for line in inline_lines(page) if not bare.fullmatch(line)]
+        for line in dict.fromkeys([*block_lines(page), *complete]):
             pages.setdefault(line, []).append(page)
     return pages
-
-
-def _is_complete(line: str) -> bool:
-    """Whether a command in a sentence can be typed as it is, unlike the bare name of a module."""
-    return re.fullmatch(r"bright \w+|(python -m pipeline|bright STAGE CONFIG).*", line) is None

@@ -10,7 +10,7 @@ import socket
 import sys
 
 PROGRAMS = "{programs}"
-FORKED = ("pipeline", "snakemake", "dvc")
+FORKED = ("pipeline", "snakemake", "dvc", "pytest")
 MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "pipeline.commands"}
 
 

@@ -10,7 +10,6 @@ Outcomes are stored (--outcomes): a second call runs new mutations, and survivor
 
 import argparse
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -20,14 +19,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 
 import yaml
 from reach import Reach
 from sites import Mutation, mutations
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from forkserver import commands
 
 ROOT = Path(__file__).parents[2]
 PARTS = {
@@ -44,7 +47,6 @@ EQUIVALENT = Path(__file__).parent / "equivalent.yaml"
 FAST, SLOW = "not slow and not demo", "slow and not demo"
 STEPS = {"near": "the nearest fast tests", "fast": "the other fast tests", "slow": "slow tests"}
 SLOW_TESTS = ("tests/slow/*.py", "tests/workflow/test_whole_run.py", "tests/workflow/test_more_models.py")
-LIBRARIES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "scipy.stats", "pandas", "matplotlib.pyplot")
 SECONDS_A_TEST = 300  # more than any takes
 SECONDS_IN_ALL = 3600
 OPTIONS = [
@@ -81,13 +83,13 @@ def drawn(root: Path, seed: int, count: int) -> Iterator[tuple[str, Mutation]]:
     for number, (part, pattern) in enumerate(PARTS.items()):
         found = [one for one in candidates(root, pattern) if one.name not in equivalent]
         found.sort(key=lambda one: hashlib.sha256(f"{seed} {one.name}".encode()).digest())
-        kinds: dict[str, int] = {}
+        kinds: Counter[str] = Counter()
         rounds = []
-        for place, one in enumerate(found):
-            rounds.append((kinds.setdefault(one.kind, 0), place, one))
+        for one in found:
+            rounds.append((kinds[one.kind], one))
             kinds[one.kind] += 1
-        rounds.sort(key=lambda entry: entry[:2])
-        turns += [(turn, number, part, one) for turn, (_, _, one) in enumerate(rounds)]
+        rounds.sort(key=lambda entry: entry[0])
+        turns += [(turn, number, part, one) for turn, (_, one) in enumerate(rounds)]
     for _, _, part, one in sorted(turns, key=lambda entry: entry[:2])[:count]:
         yield part, one
 
@@ -103,24 +105,16 @@ def copied(root: Path, folder: Path) -> None:
 
 
 def pytest_in(folder: Path, arguments: list[str]) -> str | None:
-    """Run the tests of the checkout in `folder` in a fork until one fails; returns its name, or None.
-
-    The fork has the libraries loaded and no module of the project, as if started anew.
-    """
+    """Run the tests of the checkout in `folder` until one fails, with loaded libraries; returns its name, or None."""
     output = folder.parent / "output"
-    child = os.fork()
-    if child == 0:
-        os._exit(_run_pytest(folder, arguments, output))
-    code, ends = -signal.SIGKILL, time.monotonic() + SECONDS_IN_ALL
-    while time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        time.sleep(0.2)
-    else:
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    command = [str(commands() / "python"), "-m", "pytest", *OPTIONS, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    with output.open("wb") as stream:
+        try:
+            streams = {"stdout": stream, "stderr": subprocess.STDOUT}
+            code = subprocess.run(command, cwd=folder, env=environment, timeout=SECONDS_IN_ALL, **streams).returncode
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
     text = output.read_text(errors="replace")
     if code in (0, 5):  # 5: no test was selected
         return None
@@ -128,23 +122,6 @@ def pytest_in(folder: Path, arguments: list[str]) -> str | None:
     if found is None and "Timeout" in text:
         return f"time limit of {SECONDS_A_TEST} s for a test"
     return found[1] if found else f"exit code {code}: {text[-200:]!r}"
-
-
-def _run_pytest(folder: Path, arguments: list[str], output: Path) -> int:
-    os.setsid()
-    os.chdir(folder)
-    with output.open("wb") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-    sys.path[0] = str(folder)
-    sys.modules["__main__"] = ModuleType("__main__")  # processes spawned by a test would import it again
-    os.environ["PYTHONPATH"] = str(folder)
-    import pytest
-
-    try:
-        return int(pytest.main(OPTIONS + arguments))
-    finally:
-        sys.stdout.flush()
 
 
 def outcome(mutation: Mutation, part: str, folder: Path, reach: Reach, until: str) -> Outcome:
@@ -207,8 +184,6 @@ def main() -> None:
     os.environ.setdefault("BRIGHT_NETWORKS", str(ROOT / "results" / "networks"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as where tests run in several processes
     os.nice(10)
-    for name in (*LIBRARIES, "pytest"):
-        importlib.import_module(name)
     found = []
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
         folder = Path(place) / "checkout"

@@ -58,6 +58,4 @@ def test_two_processes_have_the_codebook_of_one(tmp_path: Path, family: str) -> 
     for name in alone:
         torch.testing.assert_close(first[name], alone[name], atol=1e-5, rtol=1e-4)
     name = {"vqgan": "quantize.embedding.weight", "rqvae": "quantizer.entries"}[family]
-    assert not torch.allclose(alone[name], untrained(family).state_dict()[name]), (
-        "nothing restarted: nothing was compared"
-    )
+    assert not torch.allclose(alone[name], untrained(family).state_dict()[name]), "nothing restarted"

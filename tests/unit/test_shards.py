@@ -44,17 +44,12 @@ def sources(tmp_path_factory, tiny_autoencoder, tiny_diffusion, tiny_images):
     settings = Autoencoder.model_validate(tiny_autoencoder(feature_channels=64, decoder={"channels": [64, 32, 16]}))
     decoder = Bright(settings, 32, 1)
     torch.nn.init.uniform_(decoder.tables.tables, -3, 3)
-    save_autoencoder(folder / "autoencoder.safetensors", decoder, settings, 32, 1)
-    diffusion = Diffusion.model_validate(tiny_diffusion(unet={"channels": 32}))
-    size = CodeSize(4, 4, 2)
-    save_diffusion(folder / "diffusion.safetensors", build_unet(diffusion.unet, size), diffusion, size, KEYS)
-    write_codes(folder / "codes.safetensors", torch.rand(100, 2, 4, 4))
-    return {
-        "autoencoder": folder / "autoencoder.safetensors",
-        "diffusion": folder / "diffusion.safetensors",
-        "codes": folder / "codes.safetensors",
-        "train": tiny_images,
-    }
+    files = {name: folder / f"{name}.safetensors" for name in ("autoencoder", "diffusion", "codes")}
+    save_autoencoder(files["autoencoder"], decoder, settings, 32, 1)
+    diffusion, size = Diffusion.model_validate(tiny_diffusion(unet={"channels": 32})), CodeSize(4, 4, 2)
+    save_diffusion(files["diffusion"], build_unet(diffusion.unet, size), diffusion, size, KEYS)
+    write_codes(files["codes"], torch.rand(100, 2, 4, 4))
+    return files | {"train": tiny_images}
 
 
 @pytest.fixture
@@ -114,15 +109,13 @@ def test_more_real_samples_than_images_is_one_line(sources, tmp_path):
     assert not (tmp_path / "a.zip").exists()
 
 
-@pytest.mark.parametrize(
-    ("kind", "option"),
-    [("diffusion", "diffusion"), ("gaussian_codes", "codes"), ("real", "train"), ("ddpm", "autoencoder")],
-)
-def test_a_missing_option_is_named(sources, tmp_path, kind, option):
-    given = {key: path for key, path in sources.items() if key != option}
-    with pytest.raises(InputError, match=f"--{option} is missing"):
-        job, files = json.dumps({"samples": KINDS[kind]}), {"images": tmp_path / "a.zip", "log": tmp_path / "log"}
-        generate_shard(job, first=0, last=2, **files, **given)
+def test_a_missing_option_is_named(sources, tmp_path):
+    files = {"images": tmp_path / "a.zip", "log": tmp_path / "log"}
+    needed = [("diffusion", "diffusion"), ("gaussian_codes", "codes"), ("real", "train"), ("ddpm", "autoencoder")]
+    for kind, option in needed:
+        given = {key: path for key, path in sources.items() if key != option}
+        with pytest.raises(InputError, match=f"--{option} is missing"):
+            generate_shard(json.dumps({"samples": KINDS[kind]}), first=0, last=2, **files, **given)
 
 
 @pytest.fixture

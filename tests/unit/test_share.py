@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ def test_every_finished_result_is_tracked_once(plan: Jobs) -> None:
     assert set(command.sharable([plan])) == {job.folder for job in plan(planned).values()} - {unfinished}
 
 
-def test_folder_with_fewer_files_than_are_tracked_is_left_alone(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_with_fewer_files_than_are_tracked_is_left_alone(plan: Jobs, capsys: Any) -> None:
     folder = plan(samples, "main").folder
     track(folder, files=3)
     assert folder in command.sharable([plan])
@@ -55,9 +56,7 @@ def test_folder_with_fewer_files_than_are_tracked_is_left_alone(plan: Jobs, caps
     assert f"3 of 7 files are here; dvc pull {folder} brings the others" in capsys.readouterr().err
 
 
-def test_networks_are_tracked_unless_their_folder_is_a_link(
-    plan: Jobs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_networks_are_tracked_unless_their_folder_is_a_link(plan: Jobs, tmp_path: Path, capsys: Any) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     weights = Path(network("lpips_alex"))
@@ -71,36 +70,34 @@ def test_networks_are_tracked_unless_their_folder_is_a_link(
 
 
 def test_reasons_to_track_nothing_are_one_line(plan: Jobs) -> None:
-    with pytest.raises(InputError, match=r"no \.dvc folder here"):
-        command.share([TINY])
-    lock = LOCKS / "0.output.lock"
-    lock.parent.mkdir(parents=True)
-    lock.touch()
-    with pytest.raises(InputError, match="a run is active here"):
-        command.share([TINY])
-    lock.unlink()
+    def refused(reason: str) -> None:
+        with pytest.raises(InputError, match=reason):
+            command.share([TINY])
+
+    refused(r"no \.dvc folder here")
+    LOCKS.mkdir(parents=True)
+    (LOCKS / "0.output.lock").touch()
+    refused("a run is active here")
+    (LOCKS / "0.output.lock").unlink()
     shutil.rmtree(STORE)
-    with pytest.raises(InputError, match="no finished results here"):
-        command.share([TINY])
+    refused("no finished results here")
 
 
-def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
-    track(plan(autoencoder, "main").folder)
-    track(plan(dataset, "tiny").folder)
-    track(Path(network("lpips_alex")).parent.parent / "lpips_alex.safetensors")
-    track(STORE / "autoencoders" / "main-000000000000")
-    shutil.rmtree(plan(autoencoder, "main").folder)
+def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Jobs, capsys: Any) -> None:
+    folders = [plan(autoencoder, "main").folder, plan(dataset, "tiny").folder]
+    elsewhere = [Path(network("lpips_alex")).parent.parent / "lpips_alex.safetensors"]
+    for path in [*folders, *elsewhere, STORE / "autoencoders" / "main-000000000000"]:
+        track(path)
+    shutil.rmtree(folders[0])
     command.share([TINY], listed="autoencoders")
-    assert capsys.readouterr().out == f"{plan(autoencoder, 'main').folder}\n"
+    assert capsys.readouterr().out == f"{folders[0]}\n"
     command.share([TINY], listed="all")
-    assert capsys.readouterr().out.split() == [str(plan(autoencoder, "main").folder), str(plan(dataset, "tiny").folder)]
+    assert capsys.readouterr().out.split() == list(map(str, folders))
     with pytest.raises(InputError, match="one of autoencoders, "):
         command.share([TINY], listed="autoencoder")
 
 
-def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(
-    plan: Jobs, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(plan: Jobs, capsys: Any) -> None:
     unaware = tiny_plan()
     sets = [("main", 16), ("main", 32), ("gaussian", 32), ("real", 32)]
     scored = [unaware(evaluation, name, space, n) for space in unaware(spaces, "inception") for name, n in sets]
@@ -127,17 +124,11 @@ def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Pa
     assert set(ignored.stdout.split()) == set(payloads)
 
 
-def test_fifty_thousand_results_are_tracked_in_calls_that_a_system_takes(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fifty_thousand_results_are_tracked_in_calls_that_a_system_takes(own_folder: Path, monkeypatch: Any) -> None:
     (own_folder / ".dvc").mkdir()
     calls: list[list[str]] = []
-
-    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        calls.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: calls.append(command) or done)
     paths = [STORE / "evaluations" / f"{'long-name-of-a-sample-set-' * 3}-{index:012x}" for index in range(50_000)]
     command.add(paths)
     assert [word for call in calls for word in call[5:]] == [str(path) for path in paths]

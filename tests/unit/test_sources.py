@@ -6,7 +6,6 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -88,10 +87,9 @@ def test_files_that_cannot_be_opened_are_bad_images(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     images = only_part(FolderSource(kind="folder", path=tmp_path))
     assert images.names() == ["nowhere.png", "pipe.png"]
-    with pytest.raises(BadImage, match="link"):
-        images.image("nowhere.png", 3)
-    with pytest.raises(BadImage, match="not a file"):
-        images.image("pipe.png", 3)
+    for name, reason in (("nowhere.png", "link"), ("pipe.png", "not a file")):
+        with pytest.raises(BadImage, match=reason):
+            images.image(name, 3)
 
 
 # Zip
@@ -152,22 +150,16 @@ def test_lsun_brings_its_own_split(tmp_path: Path) -> None:
     assert {part: images.names() for part, images in parts.items()} == {"train": ["t"], "validation": ["v"]}
 
 
-@pytest.mark.parametrize(
-    ("damage", "line"),
-    [
-        (lambda content: b"nonsense" * 2000, "datasets.cats.source.path: .*not a readable LMDB"),
-        # Reading it would end the process with SIGBUS.
-        (
-            lambda content: content[: len(content) // 2],
-            r"cut: truncated: data.mdb has \d+ of \d+ bytes; download it again",
-        ),
-    ],
-)
-def test_a_damaged_lmdb_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes], line: str) -> None:
+def test_a_damaged_lmdb_is_one_line(tmp_path: Path) -> None:
+    """Reading a truncated one would end the process with SIGBUS."""
     folder = make_lmdb(tmp_path / "cut", {f"{index:04d}".encode(): b"x" * 10_000 for index in range(50)})
-    (folder / "data.mdb").write_bytes(damage((folder / "data.mdb").read_bytes()))
-    with pytest.raises(InputError, match=line):
-        only_part(LmdbSource(kind="lmdb", path=folder)).names()
+    whole = (folder / "data.mdb").read_bytes()
+    truncated = r"cut: truncated: data.mdb has \d+ of \d+ bytes; download it again"
+    nonsense = "datasets.cats.source.path: .*not a readable LMDB"
+    for content, line in ((whole[: len(whole) // 2], truncated), (b"nonsense" * 2000, nonsense)):
+        (folder / "data.mdb").write_bytes(content)
+        with pytest.raises(InputError, match=line):
+            only_part(LmdbSource(kind="lmdb", path=folder)).names()
 
 
 def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
@@ -195,8 +187,7 @@ def test_idx_images_are_read_gzipped_or_not(
     path.write_bytes(gzip.compress(idx(pixels)) if zipped else idx(pixels))
     images = only_part(IdxSource(kind="idx", path=path))
     assert images.names() == [f"{index:08d}" for index in range(shape[0])]
-    for index in range(shape[0]):
-        assert np.array_equal(np.asarray(images.image(f"{index:08d}", 1)), pixels[index])
+    assert np.array_equal([np.asarray(images.image(name, 1)) for name in images.names()], pixels)
     assert images.image("00000000", 3).mode == "RGB"
 
 
@@ -215,7 +206,6 @@ IMAGES = np.zeros((2, 3, 4), np.uint8)
         (gzip.compress(idx(IMAGES))[:-12], "not a readable IDX file"),
         (idx(np.zeros((0, 3, 4), np.uint8)), "0 images"),
     ],
-    ids=["nothing", "labels", "short", "long", "packed short", "packed long", "packed, cut off", "no images"],
 )
 def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
     path = tmp_path / "images-idx3-ubyte"
@@ -230,20 +220,16 @@ def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str)
 
 
 @pytest.mark.parametrize("name", EMBEDDED_COLLECTIONS)
-def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     source = EmbeddedSource.model_validate({"kind": "embedded", "name": name})
     assert only_part(source).names()
     monkeypatch.setattr(sources, "embedded_sha256", lambda source: "0" * 64)
     with pytest.raises(InputError, match="SHA256SUMS"):
         only_part(source)
-
-
-def test_a_damaged_embedded_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "images.gz").write_bytes(b"no gzip")
     monkeypatch.setattr(sources, "embedded_path", lambda source: tmp_path / "images.gz")
-    with pytest.raises(
-        InputError, match=r"datasets.cats.source: .*images.gz: not readable \(.*\); reinstall the package"
-    ):
+    line = r"datasets.cats.source: .*images.gz: not readable \(.*\); reinstall the package"
+    with pytest.raises(InputError, match=line):
         only_part(EmbeddedSource(kind="embedded"))
 
 
@@ -276,9 +262,7 @@ def test_transparency_is_composited_on_white() -> None:
     image.putpixel((0, 0), (200, 0, 0, 0))
     image.putpixel((1, 0), (200, 0, 100, 51))
     decoded = decode(encoded(image), 3)
-    assert decoded.mode == "RGB"
-    assert decoded.getpixel((0, 0)) == (255, 255, 255)
-    assert decoded.getpixel((0, 1)) == (200, 0, 0)
+    assert (decoded.mode, decoded.getpixel((0, 0)), decoded.getpixel((0, 1))) == ("RGB", (255,) * 3, (200, 0, 0))
     expected = [0.2 * value + 0.8 * 255 for value in (200, 0, 100)]
     assert np.allclose(decoded.getpixel((1, 0)), expected, atol=1)
     gray = Image.new("LA", (2, 1), (10, 255))
@@ -292,24 +276,12 @@ def test_transparency_is_composited_on_white() -> None:
     assert np.asarray(decode(transparent, 3)).tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
-def test_cmyk_becomes_rgb() -> None:
-    decoded = decode(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "jpeg", quality=100), 3)
-    assert np.abs(np.asarray(decoded).astype(int) - [255, 0, 0]).max() <= 3
-
-
-@given(values=st.lists(st.integers(0, 65535), min_size=1, max_size=20))
-def test_sixteen_bit_gray_is_scaled_to_eight(values: list[int]) -> None:
-    wide = np.array([[0, 65535, *values]], np.uint16)
-    decoded = np.asarray(decode(encoded(Image.fromarray(wide)), 1))
-    assert decoded.tolist() == np.rint(wide / 65535 * 255).astype(int).tolist()
-
-
-def test_sixteen_bit_tiffs_of_either_byte_order_and_32_bits_are_scaled() -> None:
-    wide = np.array([[0, 257, 32896, 65535]], np.uint16)
-    for image in (Image.fromarray(wide), Image.fromarray(wide.astype(np.int32))):
-        assert np.asarray(decode(encoded(image, "tiff"), 1)).tolist() == [[0, 1, 128, 255]]
-    big_endian = Image.frombytes("I;16B", (4, 1), wide.astype(">u2").tobytes())
-    assert np.asarray(decode(encoded(big_endian, "tiff"), 1)).tolist() == [[0, 1, 128, 255]]
+def test_gray_of_16_and_32_bits_in_either_byte_order_is_scaled_to_eight() -> None:
+    wide = np.arange(0, 65536, 51, np.uint16)[None]
+    big_endian = Image.frombytes("I;16B", (wide.shape[1], 1), wide.astype(">u2").tobytes())
+    images = [Image.fromarray(wide), Image.fromarray(wide.astype(np.int32)), big_endian]
+    for content in [encoded(images[0]), *(encoded(image, "tiff") for image in images)]:
+        assert np.asarray(decode(content, 1)).tolist() == np.rint(wide / 65535 * 255).astype(int).tolist()
 
 
 def test_pixels_of_unknown_range_are_bad() -> None:
@@ -361,28 +333,19 @@ def test_gray_and_colour_follow_the_channels() -> None:
     assert np.abs(np.asarray(gray) - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 0.51
     again = np.asarray(decode(encoded(gray), 3))
     assert (again == np.asarray(gray)[:, :, None]).all()
+    inks = decode(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "jpeg", quality=100), 3)
+    assert np.abs(np.asarray(inks).astype(int) - [255, 0, 0]).max() <= 3
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "bmp", "gif", "tiff", "ppm"])
-def test_truncated_files_are_bad_images(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_files_and_files_that_are_no_images_are_bad(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)  # as another package may have left it
     content = encoded(picture(size=(64, 64)), kind)
     assert decode(content, 3).size == (64, 64)
-    with pytest.raises(BadImage):
-        decode(content[: len(content) * 2 // 3], 3)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty"),
-        (b"just text", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not an image"),
-    ],
-)
-def test_files_that_are_no_images_are_bad_images(content: bytes, reason: str) -> None:
-    with pytest.raises(BadImage, match=reason):
-        decode(content, 3)
+    no_images = {b"": "empty", b"just text": "not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n": "not an image"}
+    for bad, reason in {content[: len(content) * 2 // 3]: ".", **no_images}.items():
+        with pytest.raises(BadImage, match=reason):
+            decode(bad, 3)
 
 
 def test_decompression_bombs_are_bad_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,15 +356,3 @@ def test_decompression_bombs_are_bad_images(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(BadImage, match="too large"):
         decode(encoded(picture()), 3)
-
-
-@settings(max_examples=300, deadline=None)
-@given(kind=st.sampled_from(["png", "jpeg", "webp", "gif", "tiff", "bmp"]), data=st.data())
-def test_damaged_bytes_give_an_image_or_a_bad_image_and_nothing_else(kind: str, data: st.DataObject) -> None:
-    content = bytearray(encoded(picture(), kind))
-    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
-        content[position] = data.draw(st.integers(0, 255))
-    try:
-        assert decode(bytes(content), 3).mode == "RGB"
-    except BadImage as error:
-        assert str(error)

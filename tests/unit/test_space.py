@@ -16,10 +16,7 @@ from pipeline.models.discriminator import Discriminator
 from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_images_codes_and_features_are_counted_by_their_sizes():

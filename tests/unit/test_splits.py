@@ -59,8 +59,8 @@ def test_where_all_validation_images_are_training_images_none_is_left(tmp_path: 
 
 def test_copies_inside_one_split_stay(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "inside", 6)
-    (folder / "001.png").write_bytes((folder / "000.png").read_bytes())
-    (folder / "005.png").write_bytes((folder / "004.png").read_bytes())
+    for name, original in (("001", "000"), ("005", "004")):
+        (folder / f"{name}.png").write_bytes((folder / f"{original}.png").read_bytes())
     train, validation, manifest = prepared(tmp_path, dataset(folder))
     assert (len(train), len(validation), manifest["duplicates"]) == (4, 2, [])
 
@@ -124,7 +124,6 @@ def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_
     assert (len(train), len(validation)) == (5, 3)
     assert manifest["names"]["train"] == [f"{index:03d}.png" for index in range(5)]
     assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
-    with pytest.raises(
-        InputError, match=r"datasets\.cats\.split\.tuning: must be below the number of training images, 8"
-    ):
+    line = r"datasets\.cats\.split\.tuning: must be below the number of training images, 8"
+    with pytest.raises(InputError, match=line):
         prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))

@@ -1,6 +1,5 @@
 """What runs, how far trainings are, images per second, time left: from the jobs' records."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
 
+from pipeline.base.atomic import write_json
 from pipeline.base.records import State, record_path
 from pipeline.commands.status import job_states, text
 from pipeline.plan.shards import planned, shards
@@ -31,8 +31,7 @@ def leave(log: Path, **changes: Any) -> None:
         **{"done": 4, "total": 6, "unit": "steps", "rate": 0.5, "left_s": 4.0},
         **{"host": "node3", "device": "NVIDIA A100", "started_at": now - 60, "updated_at": now, "seconds": 60.0},
     }
-    record_path(log).parent.mkdir(parents=True, exist_ok=True)
-    record_path(log).write_text(json.dumps(record | changes))
+    write_json(record_path(log), record | changes)
 
 
 def training(plan: Jobs) -> JobState:
@@ -93,19 +92,15 @@ def test_a_job_without_a_sign_of_life_and_a_failed_one_are_named_with_their_logs
     assert "1 silent, 1 failed" in lines(plan, "jobs done")[0]
 
 
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
+def test_death_for_memory_is_reported(plan: Jobs) -> None:
+    log = training(plan).shard.log
+    for changes, problem in (
         ({"state": "out of memory", "peak_mb": 50}, "killed for memory"),
         ({"updated_at": 0.0, "peak_mb": 90}, "killed for memory"),  # vanished near its limit
         ({"updated_at": 0.0, "peak_mb": 50}, "no sign of life"),
-    ],
-)
-def test_death_for_memory_is_reported(plan: Jobs, changes: dict[str, Any], problem: str) -> None:
-    log = training(plan).shard.log
-    leave(log, limit_mb=100, **changes)
-    assert problem in training(plan).problem
-    assert problem in "".join(lines(plan, str(log)))
+    ):
+        leave(log, limit_mb=100, **changes)
+        assert problem in training(plan).problem and problem in "".join(lines(plan, str(log)))
 
 
 def test_imported_weights_are_no_training_and_their_records_are_found(own_folder: Path) -> None:
@@ -122,9 +117,7 @@ def test_imported_weights_are_no_training_and_their_records_are_found(own_folder
 
 def test_records_of_every_kind_are_shown(plan: Jobs) -> None:
     (shard,) = shards(plan(codes, "main"))
-    path = record_path(shard.log)
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"state": "running", "updated_at": time.time(), "limit_mb": 1000, "peak_mb": 5}))
+    write_json(record_path(shard.log), {"state": "running", "updated_at": time.time(), "limit_mb": 1000, "peak_mb": 5})
     assert lines(plan, shard.log_name), "only its launcher has written"
     record_path(training(plan).shard.log).write_text('{"state": "run')
     assert training(plan).state == State.WAITING, "a partial record"

@@ -1,13 +1,11 @@
 """A study: the same trials for each autoencoder, on images of their own, and the best by the loss they share."""
 
-import copy
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from finished_plan import tiny_values
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config
@@ -21,45 +19,41 @@ from pipeline.stages.studies import StudyJob, study
 from pipeline.tables.render import to_csv, to_latex, to_markdown
 from pipeline.tables.studies import build_study
 
-TINY = yaml.safe_load(Path("tests/workflow/tiny.yaml").read_text(encoding="utf-8"))
 GRID = {"learning_rate": [1e-3, 1e-2], "betas": [[0.5, 0.9], [0.0, 0.99]]}
 
 
 @pytest.fixture
 def values():
-    values = copy.deepcopy(TINY)
-    values["autoencoders"]["plain"] = {"like": "without-noise"}
-    values["autoencoders"]["heavier"] = {"like": "plain", "losses": {"l2_weight": 30}}
-    values["autoencoders"]["small"] = {"like": "without-noise", "code_size": "4x4x1"}
+    values = tiny_values()
+    values["autoencoders"] |= {
+        "plain": {"like": "without-noise"},
+        "heavier": {"like": "plain", "losses": {"l2_weight": 30}},
+        "small": {"like": "without-noise", "code_size": "4x4x1"},
+    }
     rates = {"autoencoders": ["plain", "small"], "grid": GRID, "images": 16, "tuning": 20, "seeds": [0, 5]}
     values["studies"] = {"rates": rates}
     return values
 
 
-def test_each_autoencoder_has_the_same_trials_and_nothing_but_them_differs(values):
-    jobs = Jobs(load_config(values))
-    trained = [job for job in closure([jobs(study, "rates")]) if job.stage is TRAIN_AUTOENCODER]
+def test_each_autoencoder_has_the_same_trials_on_images_without_validation_images_and_nothing_else_differs(values):
+    config = load_config(values)
+    jobs = Jobs(config)
+    needed = closure([jobs(study, "rates")])
+    trained = [job for job in needed if job.stage is TRAIN_AUTOENCODER]
     assert len(trained) == 2 * 4 * 2  # autoencoders, combinations, seeds
+    expected = config.autoencoders["plain"].training.model_dump(mode="json") | {"images": 16}
     seen = {}
     for job in trained:
         settings = job.settings["autoencoder"]
         training = settings["training"]
-        seen.setdefault(str(settings["code_size"]), []).append(
-            (training.pop("learning_rate"), tuple(training.pop("betas")), job.settings["seed"])
-        )
-        expected = load_config(values).autoencoders["plain"].training.model_dump(mode="json") | {"images": 16}
+        trial = (training.pop("learning_rate"), tuple(training.pop("betas")), job.settings["seed"])
+        seen.setdefault(str(settings["code_size"]), []).append(trial)
         assert training == {key: value for key, value in expected.items() if key in training}
     plain, small = map(sorted, seen.values())
     assert plain == small
-    assert {(rate, betas) for rate, betas, _ in plain} == {
-        (rate, betas) for rate in (1e-3, 1e-2) for betas in ((0.5, 0.9), (0.0, 0.99))
-    }
+    assert {trial[:2] for trial in plain} == set(product((1e-3, 1e-2), ((0.5, 0.9), (0.0, 0.99))))
     assert len({seed for *_, seed in plain}) == 2
-
-
-def test_trials_are_trained_and_measured_on_a_dataset_without_validation_images(values):
-    jobs = Jobs(load_config(values))
-    (data,) = [job for job in closure([jobs(study, "rates")]) if job.stage is PREPARE_DATASET]
+    (data,) = [job for job in needed if job.stage is PREPARE_DATASET]
     assert data.settings["split"]["tuning"] == 20
     assert data.digest != jobs(dataset, "tiny").digest
 
@@ -83,8 +77,8 @@ def test_a_study_that_compares_nothing_is_refused_by_name(values, change, said):
 
 
 def test_families_with_one_loss_of_l2_and_lpips_are_compared_whatever_else_they_have(values):
-    first_stage = {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []}
-    kl = {"family": "kl", "dataset": "tiny", "code_size": "4x4x2", "network": first_stage, "training": {"batch": 8}}
+    network = {"multipliers": [1, 1, 1, 1], "attention_resolutions": []}
+    kl = {"family": "kl", "dataset": "tiny", "code_size": "4x4x2", "network": network, "training": {"batch": 8}}
     equal = {"l2_weight": 20, "l1_weight": 0, "perceptual_weight": 5, "adversarial": {"kind": "none"}}
     values["autoencoders"]["kl"] = kl | {"losses": equal | {"perceptual": {"network": "lpips_alex"}}}
     values["studies"]["rates"]["autoencoders"] = ["plain", "kl"]
@@ -98,12 +92,11 @@ LOSSES = {"l2_weight": 20.0, "perceptual_weight": 5.0, "perceptual": "lpips_alex
 def measured(tmp_path):
     """Metrics of three images of two trials of two autoencoders, with two seeds."""
     random, named = np.random.default_rng(0), {}
-    for entry, number, seed in [(e, n, s) for e in ("plain", "small") for n in (0, 1) for s in (0, 5)]:
-        path = tmp_path / f"{entry}{number}{seed}.csv"
+    for entry, number, seed in product(("plain", "small"), (0, 1), (0, 5)):
+        path = named[f"{entry}.{number}#{seed}"] = tmp_path / f"{entry}{number}{seed}.csv"
         frame = pd.DataFrame(random.uniform(0.1, 0.4, (3, 3)), columns=["lpips_alex", "lpips_vgg", "ssim"])
         frame["psnr"] = random.uniform(15, 25, 3)
         frame.to_csv(path, index=False)
-        named[f"{entry}.{number}#{seed}"] = path
     return named
 
 
@@ -156,9 +149,8 @@ def test_a_trial_without_metrics_and_a_file_of_something_else_are_named(job, mea
 def drawn(folder, columns, **studies):
     """The figure and its panels by title, of studies given as rows of their tables."""
     for name, rows in studies.items():
-        pd.DataFrame(rows, columns=columns[name] if isinstance(columns, dict) else columns).to_csv(
-            folder / f"{name}.csv", index=False
-        )
+        named = columns[name] if isinstance(columns, dict) else columns
+        pd.DataFrame(rows, columns=named).to_csv(folder / f"{name}.csv", index=False)
     inputs = parse_inputs([f"study:{name}={folder / f'{name}.csv'}" for name in studies])
     figure = draw(FigureJob(figure="studies"), inputs)
     return figure, {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
@@ -203,15 +195,12 @@ def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
 
 
 def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp_path):
-    found = {
-        name: [
-            (entry, number, 10.0**-number, loss * scale)
-            for entry, scale in (("plain", 1), ("small", 2))
-            for number, loss in enumerate(losses)
-        ]
-        for name, losses in {"rates": (1.0, 9.0), "longer": (0.4, 0.5)}.items()
-    }
-    limits = {title: axis.get_ylim() for title, axis in drawn(tmp_path, RATES, **found)[1].items()}
+    def trials(*losses):
+        found = [("plain", number, 10.0**-number, loss) for number, loss in enumerate(losses)]
+        return found + [("small", number, rate, 2 * loss) for _, number, rate, loss in found]
+
+    _, panels = drawn(tmp_path, RATES, rates=trials(1.0, 9.0), longer=trials(0.4, 0.5))
+    limits = {title: axis.get_ylim() for title, axis in panels.items()}
     assert limits["rates: plain"] == limits["rates: small"] and limits["longer: plain"] == limits["longer: small"]
     assert limits["rates: plain"][0] < 1.0 and limits["rates: plain"][1] > 18
     assert limits["longer: plain"][0] < 0.4 and 1.0 < limits["longer: plain"][1] < 1.1

@@ -11,7 +11,7 @@ from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
 from pipeline.models.discriminator import Discriminator
 from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
 from pipeline.training.batches import MicroBatch, TrainingImages
-from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.loop import make_accelerator
 from pipeline.training.stylegan2 import Penalties, StyleGAN2Task, path_lengths
 
 torch.set_num_threads(1)
@@ -48,10 +48,9 @@ def count(module):
 def test_at_1024_both_networks_have_the_authors_parameters():
     """NVlabs' stylegan2-ada-pytorch prints 29,012,513 for the discriminator, and 28,794,124 for the generator with two
     mapping layers: the six more of config F have 512^2 + 512 numbers each."""
-    assert 28_794_124 + 6 * (512**2 + 512) == 30_370_060
     settings = StyleGAN2Settings(family="stylegan2", dataset="any")
     with torch.device("meta"):
-        assert count(StyleGAN2(settings, (3, 1024, 1024))) == 30_370_060
+        assert count(StyleGAN2(settings, (3, 1024, 1024))) == 28_794_124 + 6 * (512**2 + 512)
         assert count(Discriminator(settings.discriminator, 1024, 3)) == 29_012_513
 
 
@@ -126,9 +125,6 @@ def test_an_image_and_its_noise_depend_on_seed_and_index_alone(generator):
     assert not torch.equal(same_w[0], same_w[1])
 
 
-# Penalties: both differentiate twice.
-
-
 def test_without_noise_inputs_the_noise_changes_nothing(settings):
     model = noisy(settings(synthesis={"noise": False}))
     latents = torch.randn(2, model.settings.mapping.latent_width)
@@ -171,6 +167,9 @@ def test_the_path_length_penalty_of_a_linear_map_has_its_gradient_by_hand():
     torch.testing.assert_close(gradient, by_hand)
 
 
+# Penalties: both differentiate twice.
+
+
 def test_the_mean_path_length_follows_slowly():
     mean = Penalties()
     assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.1)
@@ -182,18 +181,17 @@ def test_the_mean_path_length_follows_slowly():
 
 @pytest.fixture
 def make_task(tmp_path, tiny_images, settings):
-    def make(work="work", **changes):
+    def make(**changes):
         AcceleratorState._reset_state(True)
         made = settings(**changes)
-        accelerator = make_accelerator(made.execution, tmp_path / work)
-        task = StyleGAN2Task(made, TrainingImages(tiny_images), 0, accelerator)
-        return task, Loop(task, made.execution, accelerator, tmp_path / work)
+        accelerator = make_accelerator(made.execution, tmp_path)
+        return StyleGAN2Task(made, TrainingImages(tiny_images), 0, accelerator)
 
     return make
 
 
 def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
-    task, _ = make_task(training={"betas": [0.5, 0.99]})
+    task = make_task(training={"betas": [0.5, 0.99]})
     for name, every in (("model", 2), ("discriminator", 3)):
         (group,) = task.optimizers[name].param_groups
         share = every / (every + 1)
@@ -202,7 +200,7 @@ def test_lazy_penalties_slow_the_optimizers_by_k_over_k_plus_1(make_task):
 
 
 def test_without_penalties_optimizers_are_adams_own(make_task):
-    task, _ = make_task(regularization={"r1_gamma": 0, "path_weight": 0})
+    task = make_task(regularization={"r1_gamma": 0, "path_weight": 0})
     for optimizer in task.optimizers.values():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-3)
     task.start(0)
@@ -211,7 +209,7 @@ def test_without_penalties_optimizers_are_adams_own(make_task):
 
 
 def test_penalties_are_taken_at_their_steps_alone(make_task):
-    task, _ = make_task()
+    task = make_task()
     task.start(0)
     rows = [task.step(step) for step in range(7)]
     for name, every in (("path_length", 2), ("r1", 3)):
@@ -222,7 +220,7 @@ def test_penalties_are_taken_at_their_steps_alone(make_task):
 
 
 def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_generator_alone(make_task):
-    task, _ = make_task()
+    task = make_task()
     batch = [MicroBatch(torch.randn(4, 1, 32, 32), task.random(0), 1.0)]
     for act, moves, stays in (
         (lambda: task.minimize("discriminator", batch, task._r1_loss), task.discriminator, task.model),
@@ -235,9 +233,9 @@ def test_the_penalty_of_r1_moves_the_critic_alone_and_that_of_path_lengths_the_g
 
 
 def test_the_average_has_its_half_life_in_images_and_a_ramp_where_asked(make_task):
-    task, _ = make_task(training={"ema_half_life_images": 40})
+    task = make_task(training={"ema_half_life_images": 40})
     assert task.ema.decay == pytest.approx(0.5 ** (4 / 40))
-    task, _ = make_task(training={"ema_half_life_images": 40, "ema_ramp": 0.5})
+    task = make_task(training={"ema_half_life_images": 40, "ema_ramp": 0.5})
     task.start(0)
     decays = []
     for step in range(3):

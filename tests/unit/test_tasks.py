@@ -38,29 +38,21 @@ pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture
-def make(
-    tmp_path: Path,
-    tiny_images: Path,
-    tiny_autoencoder: Any,
-    tiny_diffusion: Any,
-    tiny_stylegan2: Any,
-    tiny_imagebart: Any,
-) -> Make:
+def make(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart) -> Make:
     """A task of a family on little data with these settings of `execution`; everything that draws at random is on."""
     images = TrainingImages(tiny_images)
     codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
     def made(family: str, path_weight: float = 2.0, **execution: Any) -> TrainingTask:
         common: dict[str, Any] = {"training": {"batch": BATCH}, "execution": execution}
-        flips = {"training": {"batch": BATCH, "flip": True}, "execution": execution}
+        flips: dict[str, Any] = {"training": {"batch": BATCH, "flip": True}, "execution": execution}
         decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
         match family:
             case "bright":
                 # Adam amplifies differently rounded gradients that are nearly zero.
                 smooth = {"betas": [0.5, 0.9], "epsilon": 1e-4, "discriminator_epsilon": 1e-4, "learning_rate": 3e-4}
-                settings: Any = parse_autoencoder(
-                    tiny_autoencoder(**flips | {"training": flips["training"] | smooth}), ""
-                )
+                flips["training"] |= smooth
+                settings: Any = parse_autoencoder(tiny_autoencoder(**flips), "")
             case "vqgan" | "rqvae" | "kl":
                 how = common | {"training": {"batch": BATCH, "epsilon": 1e-4}, "network": FOUR_LEVELS}
                 settings = small_settings(family, losses={"adversarial": {"kind": "none"}}, **how)
@@ -147,15 +139,17 @@ def test_a_preview_is_repeatable_and_changes_no_weight_and_the_final_model_has_t
 
 @pytest.mark.parametrize("family", ["diffusion", "ddpm", "imagebart"])
 def test_a_step_has_the_learning_rate_of_its_number(make: Make, family: str) -> None:
-    task, rates = make(family), []
-    for step in range(3):
+    task = make(family)
+    for step, rate in enumerate([0.25e-3, 0.5e-3, 0.75e-3]):
         task.step(step)
-        rates += [group["lr"] for group in task.optimizers["model"].param_groups]
-    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
+        assert [group["lr"] for group in task.optimizers["model"].param_groups] == pytest.approx([rate])
 
 
-def trained(task: TrainingTask, steps: int) -> tuple[Tensor, list[dict[str, float]]]:
-    """All weights in a row, and the numbers of each step."""
+Trained = tuple[Tensor, list[dict[str, float]]]
+"""All weights in a row, and the numbers of each step."""
+
+
+def trained(task: TrainingTask, steps: int) -> Trained:
     numbers = [{key: float(value) for key, value in task.step(step).items()} for step in range(steps)]
     return torch.cat([p.detach().flatten() for module in task.modules.values() for p in module.parameters()]), numbers
 
@@ -164,10 +158,8 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def check_close(
-    one: tuple[Tensor, list[dict[str, float]]], other: tuple[Tensor, list[dict[str, float]]], name: str = ""
-) -> None:
-    """Weights and numbers of `trained` differ by rounding alone."""
+def check_close(one: Trained, other: Trained, name: str = "") -> None:
+    """They differ by rounding alone."""
     print(name, difference(one[0], other[0]))
     assert difference(one[0], other[0]) < 1e-5
     for row, expected in zip(one[1], other[1], strict=True):
@@ -198,21 +190,15 @@ def test_checkpointing_gives_the_same_bits(make: Make, family: str) -> None:
     assert torch.equal(weights, whole) and own == numbers
 
 
-def saved_for_backward(task: TrainingTask) -> int:
-    """Numbers that a forward pass of the model saves for its backward pass."""
-    sizes: list[int] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        sizes.append(tensor.numel())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        task.model.training_pass(torch.zeros(2, 1, 32, 32), task.random(0, batch=2))
-    return sum(sizes)
-
-
 def test_checkpointing_keeps_less(make: Make) -> None:
-    assert saved_for_backward(make("bright", checkpointing=True)) < 0.6 * saved_for_backward(make("bright"))
+    def kept(**execution: Any) -> int:
+        """Numbers that a forward pass of the model saves for its backward pass."""
+        task, sizes = make("bright", **execution), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda one: sizes.append(one.numel()) or one, lambda one: one):
+            task.model.training_pass(torch.zeros(2, 1, 32, 32), task.random(0, batch=2))
+        return sum(sizes)
+
+    assert kept(checkpointing=True) < 0.6 * kept()
 
 
 def test_a_network_without_blocks_that_can_be_recomputed_is_refused(make: Make) -> None:
@@ -241,14 +227,14 @@ def test_a_compiled_training_and_its_decoder_agree_with_plain_ones(make: Make, m
         monkeypatch.setattr(Bright, "compiled_parts", some)
     codes = torch.rand(4, 2, 4, 4, generator=torch.Generator().manual_seed(1))
 
-    def result(**execution: Any) -> tuple[Tensor, Tensor, list[dict[str, float]]]:
+    def result(**execution: Any) -> tuple[Trained, Tensor]:
         task = make("bright", **execution)
-        weights, numbers = trained(task, 2)
+        found = trained(task, 2)
         with torch.no_grad():
-            return weights, task.model.decode(codes), numbers
+            return found, task.model.decode(codes)
 
-    (plain, images, expected), (weights, found, numbers) = result(), result(compile=True)
-    check_close((weights, numbers), (plain, expected), "compiled")
+    (plain, images), (compiled, found) = result(), result(compile=True)
+    check_close(compiled, plain, "compiled")
     assert difference(found, images) < 1e-5
     assert not torch.equal(found, images), "nothing was compiled"
 

@@ -1,10 +1,10 @@
 """The training commands of generators: each family gets the data it reads, and leaves weights, history and picture."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from first_stages import small_settings
@@ -32,22 +32,12 @@ def codes_of(folder: Path, settings: AutoencoderSettings) -> dict[str, Path]:
     return {"codes": codes, "autoencoder": autoencoder}
 
 
-def outputs(folder: Path) -> dict[str, Path]:
-    names = {"weights": "weights.safetensors", "history": "history.csv", "preview": "preview.png", "work": "work"}
-    return {option: folder / name for option, name in names.items()}
-
-
 @pytest.mark.parametrize("family", ["stylegan2", "imagebart", "diffusion"])
 def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
-    tmp_path: Path,
-    tiny_images: Path,
-    tiny_autoencoder: Any,
-    tiny_diffusion: Any,
-    tiny_stylegan2: Any,
-    tiny_imagebart: Any,
-    family: str,
+    tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart, family
 ) -> None:
-    made, few = outputs(tmp_path), {"steps": STEPS, "warmup_steps": 1}
+    names = {"weights": "weights.safetensors", "history": "history.csv", "preview": "preview.png", "work": "work"}
+    made, few = {option: tmp_path / name for option, name in names.items()}, {"steps": STEPS, "warmup_steps": 1}
     if family == "stylegan2":
         job = {"generator": tiny_stylegan2(training={"images": 4 * STEPS}), "seed": 1}
         train_generator(json.dumps(job), images=tiny_images, **made)
@@ -60,8 +50,7 @@ def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
         job = {"diffusion": tiny_diffusion(training=few), "seed": 1}
         bright = Autoencoder.model_validate(tiny_autoencoder())
         train_diffusion(json.dumps(job), **codes_of(tmp_path, bright), **made)
-    with made["history"].open(newline="") as file:
-        assert [float(row["step"]) for row in csv.DictReader(file)] == list(range(1, STEPS + 1))
+    assert pd.read_csv(made["history"])["step"].tolist() == list(range(1, STEPS + 1))
     assert Image.open(made["preview"]).size[0] >= 32
     model: Any = load_diffusion(made["weights"]) if family == "diffusion" else load_generator(made["weights"])
     assert model.sample([0, 1], 0, SAMPLER).shape == ((2, 1, 32, 32) if family == "stylegan2" else (2, 2, 4, 4))

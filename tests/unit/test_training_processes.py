@@ -1,7 +1,8 @@
 """Processes of a training: gradients in buckets, sums over all rows, and requests to end that all hear at one step."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -77,9 +78,7 @@ def test_their_order_is_the_same_whatever_comes_first(group: None, events: list[
     assert sent(backwards=True) == sent(backwards=False)
 
 
-def test_what_took_no_part_is_left_out_and_earlier_parts_are_averaged_with_the_last(
-    group: None, events: list[Any]
-) -> None:
+def test_unused_weights_are_left_out_and_earlier_parts_averaged_with_the_last(group: None, events: list[Any]) -> None:
     used, unused = layers(4, 2), layers(4, 2)
     model = nn.ModuleList([used, unused])
     used(torch.ones(1, 4)).sum().backward()  # an earlier part of the batch
@@ -93,8 +92,7 @@ def test_a_lone_process_sends_nothing(events: list[Any]) -> None:
     model = layers(4, 2)
     with averaged_gradients(ALONE, model):
         model(torch.ones(1, 4)).sum().backward()
-    assert events == []
-    assert model[0].bias.grad is not None
+    assert events == [] and model[0].bias.grad is not None
 
 
 class Processes:
@@ -143,61 +141,37 @@ class Together:
         return total
 
 
-class Clocks(threading.local):
-    now = 0.0
+def asked_steps(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float], asked_at: int) -> list[int]:
+    """The steps at which both processes asked, of which the first is asked to end in mid-step; they end at the last.
 
-    def monotonic(self) -> float:
-        return self.now
-
-
-Found = dict[str, tuple[list[int], int]]
-
-
-def asked_steps(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, Any], asked_at: int) -> Found:
-    """At which steps each process asked, and the one at which it ended, where the first is asked to end in mid-step.
-
-    seconds: what a step takes by each process's own clock, as a function of the step.
+    seconds: what a step takes, as a function of the step; the second process's clock is a twentieth faster.
     """
-    clocks, together = Clocks(), Together()
-    found: Found = {}
-    monkeypatch.setattr(processes, "time", clocks)
+    together, clock = Together(), threading.local()
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: getattr(clock, "now", 0.0)))
 
-    def train(name: str) -> None:
-        requests, asked = EndRequests(together), []  # type: ignore[arg-type]
+    def train(pace: float) -> list[int]:
+        requests, asked, clock.now = EndRequests(together), [], 0.0  # type: ignore[arg-type]
         for done in range(1, STEPS + 1):
-            clocks.now += seconds[name](done)
+            clock.now += pace * seconds(done)
             if done >= requests.ask_at:
                 asked.append(done)
-            if requests.heard(done, asked_here=name == "first" and done >= asked_at):
+            if requests.heard(done, asked_here=pace == 1.0 and done >= asked_at):
                 break
-        found[name] = (asked, done)
+        assert asked[-1] == done
+        return asked
 
-    threads = [threading.Thread(target=train, args=(name,)) for name in seconds]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return found
-
-
-def test_fast_steps_ask_about_once_a_second_and_all_end_at_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = asked_steps(monkeypatch, {"first": lambda _: 0.02, "second": lambda _: 0.021}, asked_at=300)
-    (asked, ended), other = found["first"], found["second"]
-    assert (asked, ended) == other
-    assert 300 <= ended <= 300 + 50
-    assert len(asked) < 20, "not at each of 300 steps, which take 6 seconds"
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(train, [1.0, 1.05])
+    assert first == second
+    return first
 
 
-def test_slow_steps_ask_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = asked_steps(monkeypatch, {"first": lambda _: 5.0, "second": lambda _: 5.0}, asked_at=7)
-    assert found == {name: (list(range(1, 8)), 7) for name in ("first", "second")}
-
-
-def test_steps_that_slow_down_ask_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    pace = {name: lambda done: 0.01 if done <= 200 else 4.0 for name in ("first", "second")}
-    asked, _ = asked_steps(monkeypatch, pace, asked_at=STEPS)["first"]
-    late = [step for step in asked if step > 300]
-    assert late == list(range(late[0], STEPS + 1))
+def test_fast_steps_ask_about_once_a_second_slow_ones_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asked_steps(monkeypatch, lambda _: 0.02, asked_at=300)
+    assert 300 <= asked[-1] <= 300 + 50 and len(asked) < 20, "not at each of 300 steps, which take 6 seconds"
+    assert asked_steps(monkeypatch, lambda _: 5.0, asked_at=7) == list(range(1, 8))
+    late = [step for step in asked_steps(monkeypatch, lambda done: 0.01 if done <= 200 else 4.0, STEPS) if step > 300]
+    assert late == list(range(late[0], STEPS + 1)), "steps that slow down ask more often"
 
 
 def test_one_process_alone_hears_at_once() -> None:

@@ -84,15 +84,11 @@ def test_gradients_of_any_size_are_added(size):
 
 
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
-def test_a_gradient_that_is_not_finite_stays_so(value):
+def test_a_gradient_that_is_not_finite_stays_so_and_a_key_that_is_none_gives_such_features(value):
     groups, tables, keys = case(resolutions=2)
     upstream = torch.ones(2, 2, 4, 4, 4, device=DEVICE)
     upstream[0, 0, 0, 0, 0] = value
     assert not tables_gradient(upstream, keys, kernels(groups).geometry(DEVICE), tables.shape[1]).isfinite().any()
-
-
-def test_a_key_that_is_not_a_number_gives_features_that_are_none():
-    groups, tables, keys = case()
     expected = kernels(groups)(tables, keys)
     keys[0, 1, 0, 2, 3] = torch.nan
     features = kernels(groups)(tables, keys)

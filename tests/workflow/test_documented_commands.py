@@ -112,28 +112,25 @@ def assert_jobs(run: Run, expected: dict[str, int] | str) -> None:
     assert expected or run.nothing_to_do
 
 
-def matching(patterns: dict[str, Any]) -> dict[str, list[str]]:
-    """Pattern -> the commands of the pages that it matches."""
-    return {pattern: [line for line in COMMANDS if re.match(pattern, line)] for pattern in patterns}
-
-
-def test_every_command_of_the_pages_is_in_the_table() -> None:
-    typed = {line for line, _ in CASES}
-    others = [line for lines in matching(NOT_TYPED | ELSEWHERE).values() for line in lines]
+def test_every_command_of_the_pages_is_in_the_table_once() -> None:
+    typed, others = {line for line, _ in CASES}, []
+    for pattern in NOT_TYPED | ELSEWHERE:
+        matching = [line for line in COMMANDS if re.match(pattern, line)]
+        assert matching, f"no page has {pattern}"
+        others += matching
     assert sorted(COMMANDS.keys() - typed - set(others)) == [], "no entry says what these do"
     assert sorted(typed - COMMANDS.keys()) == [], "in no page"
     assert sorted(typed & set(others)) == []
     assert len(others) == len(set(others))
+    for file, shown in ELSEWHERE.values():
+        assert shown in (ROOT / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("entry", TABLE["typed"], ids=lambda entry: listed(entry["type"])[0])
-def test_an_entry_quotes_a_page_that_has_its_command(entry: dict[str, Any]) -> None:
-    assert entry.keys() <= KEYS | FACTS and entry.keys() & FACTS
-    texts = [words(page.read_text(encoding="utf-8")) for line in listed(entry["type"]) for page in COMMANDS[line]]
-    assert [quoted for quoted in listed(entry["says"]) if not any(words(quoted) in text for text in texts)] == []
-
-
-def test_the_words_behind_a_command_are_quoted() -> None:
+def test_entries_quote_pages_that_have_their_command_and_the_words_behind_it() -> None:
+    for entry in TABLE["typed"]:
+        assert entry.keys() <= KEYS | FACTS and entry.keys() & FACTS
+        texts = [words(page.read_text(encoding="utf-8")) for line in listed(entry["type"]) for page in COMMANDS[line]]
+        assert [quoted for quoted in listed(entry["says"]) if not any(words(quoted) in text for text in texts)] == []
     says: dict[str, str] = {}
     for line, entry in CASES:
         says[line] = " ".join([says.get(line, ""), *map(words, listed(entry["says"]))])
@@ -145,16 +142,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("pattern", [*NOT_TYPED, *ELSEWHERE])
-def test_a_reason_not_to_type_a_command_has_a_command(pattern: str) -> None:
-    assert matching({pattern: ""})[pattern]
-    if pattern in ELSEWHERE:
-        file, shown = ELSEWHERE[pattern]
-        assert shown in (ROOT / file).read_text(encoding="utf-8")
-
-
 def test_extras_that_are_installed_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for line in COMMANDS for found in re.findall(r"\.\[([\w,-]+)\]", line) for name in found.split(",")}
-    assert named
-    assert named <= extras.keys()
+    assert named and named <= extras.keys()

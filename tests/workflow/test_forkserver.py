@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -59,26 +58,15 @@ def test_an_exit_code_and_its_message_are_forwarded(folder: Path) -> None:
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_signals_reach_the_command(folder: Path, name: signal.Signals) -> None:
+    """A killed client cannot forward its signal: the command ends all the same, and closes the pipe."""
     process = start(folder, "sleep")
-    assert process.stdout
-    assert process.stdout.readline() == "asleep\n"
+    assert process.stdout and process.stdout.readline() == "asleep\n"
     process.send_signal(name)
     _, errors = process.communicate("", timeout=30)
     assert process.returncode == -name
     assert ("KeyboardInterrupt" in errors) == (name == signal.SIGINT)
-
-
-def test_a_command_ends_when_its_client_is_killed(folder: Path) -> None:
-    process = start(folder, "sleep")
-    assert process.stdout
-    process.stdout.readline()
-    process.kill()
-    began = time.monotonic()
-    assert process.stdout.read() == "", "the pipe closes with its last writer"
-    assert time.monotonic() - began < 30, "it slept to its end"
-    process.communicate()
 
 
 @pytest.mark.parametrize("command", ["snakemake --version", "dvc --version", "bright --help"])

@@ -1,4 +1,4 @@
-"""Lost files: only the missing file is made again, or one line says what it takes; nothing is trained for it."""
+"""A lost shard is made again alone, or one line says what it takes; new names rerun only what prints them."""
 
 from typing import Any
 
@@ -8,26 +8,6 @@ from tiny_workflow import Workflow
 pytestmark = pytest.mark.slow
 
 SHARD = "results/store/samples/main-*/images-000016-000032.zip"
-
-
-def test_weights_alone_are_a_trained_model(play: Workflow) -> None:
-    for section in ("autoencoders", "diffusions"):
-        for folder in play.folders(section):
-            for path in folder.iterdir():
-                if path.suffix != ".safetensors":
-                    path.unlink()
-    assert play.run("-n").nothing_to_do
-    play.remove("results/store/reconstructions", "results/store/tables/table4-*")
-    assert play.run("table4").jobs == {"reconstruct": 3, "make_table": 1, "table4": 1}
-
-
-def test_a_lost_curve_is_named_by_the_run_that_needs_it_and_no_model_is_trained(play: Workflow) -> None:
-    play.remove("results/store/autoencoders/*/autoencoder.history.csv", "results/store/figures/curves_autoencoders-*")
-    said = play.run("figures", expect=1).text
-    assert "error: autoencoders.main: autoencoder.history.csv is missing in results/store/autoencoders/" in said
-    assert "dvc pull" in said
-    assert "snakemake --forcerun train_autoencoder" in said
-    assert play.run("table2").nothing_to_do
 
 
 def test_a_lost_shard_is_made_from_its_model_or_says_that_it_needs_it(play: Workflow) -> None:

@@ -1,4 +1,4 @@
-"""More models than the tiny run has, in one run: every family, a family from outside, trainings with initial weights.
+"""More models than the tiny run has, in one run: every family, one from outside, initial weights, foreign samples.
 
 The outside family is the one of docs/adding-a-family.md, as its page has it. A study trains its trials beside them.
 """
@@ -54,6 +54,8 @@ def finished(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> tu
     (more.folder / "averages" / "__init__.py").touch()
     for name in ("family", "network"):
         (more.folder / "averages" / f"{name}.py").write_text(block(name))
+    (samples,) = more.files("results/store/samples/gaussian-*/images-*.zip").values()
+    (more.folder / "theirs.zip").write_bytes(samples)
     more.configure(add_models)
     return more, more.run("all", "study_rates")
 
@@ -84,6 +86,9 @@ def test_each_model_is_trained_once_and_has_its_rows(finished: tuple[Workflow, R
     diffusions = {f"LDM (codes of {name})" for name in ("VQGAN", "KL autoencoder", "Averages")}
     assert {*diffusions, "DDPM", "StyleGAN2", "ImageBART"} <= methods(workflow, "table5")
     assert "Averages" in table(workflow, "table3")
+    rows = pd.read_csv(workflow.folder / "results" / "tiny" / "tables" / "table5.csv").set_index("name")
+    theirs, gaussian = (rows.loc[name, "fd_efficientnet_lite0_measured"] for name in ("theirs", "gaussian"))
+    assert rows.loc["theirs", "method"] == "Elsewhere" and theirs == pytest.approx(gaussian, rel=1e-6) and theirs > 0
     for name in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations"):
         assert methods(workflow, name)
     assert workflow.run("-n", "all", "study_rates").nothing_to_do

@@ -1,7 +1,5 @@
 """The notebook runs on a finished run and shows its pictures."""
 
-from pathlib import Path
-
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -27,9 +25,3 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
         if "image/png" in output.get("data", {})
     ]
     assert len(pictures) == 3
-
-
-def test_the_notebook_is_kept_without_outputs() -> None:
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
-    assert Path(NOTEBOOK).stat().st_size < 10_000

@@ -16,19 +16,6 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_results_dated_in_the_future_are_read_like_others(play: Workflow) -> None:
-    """As after a pull from a machine whose clock is ahead: Snakemake alone would end each job that reads them."""
-    play.with_own_networks()
-    remade = play.files("results/store/reconstructions")
-    ahead = time.time() + 10 * 365 * 24 * 3600
-    for path in files(play.folder / "results"):
-        os.utime(path, (ahead, ahead))
-    play.remove("results/store/reconstructions/*/*", "results/store/tables/table4-*")
-    assert play.run("table4").jobs == {"reconstruct": 3, "make_table": 1, "table4": 1}
-    assert play.files("results/store/reconstructions") == remade
-    assert play.run("table4").nothing_to_do
-
-
 def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
     second = play.run()
     assert second.nothing_to_do and second.seconds < 15
@@ -38,8 +25,7 @@ def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
     assert play.run().nothing_to_do, "after touching every file"
 
     generator = random.Random(0)
-    everything = files(play.folder)  # listed again: Snakemake removes files of an unfinished run
-    for path in everything:
+    for path in files(play.folder):  # listed again: Snakemake removes files of an unfinished run
         moment = 1.6e9 + generator.random() * 1e8
         os.utime(path, (moment, moment))
     assert play.run().nothing_to_do, "after shuffling all mtimes"
@@ -47,10 +33,15 @@ def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
     shutil.rmtree(play.folder / ".snakemake")
     assert play.run().nothing_to_do, "after deleting .snakemake"
 
-    for path in reversed(everything):
-        if path.exists():
-            path.touch()
-    assert play.run("-n").nothing_to_do, "after all three"
+    # As after a pull from a machine whose clock is ahead: Snakemake alone would end each job that reads them.
+    remade = play.files("results/store/reconstructions")
+    ahead = time.time() + 10 * 365 * 24 * 3600
+    for path in files(play.folder / "results"):
+        os.utime(path, (ahead, ahead))
+    play.remove("results/store/reconstructions/*/*", "results/store/tables/table4-*")
+    assert play.run("table4").jobs == {"reconstruct": 3, "make_table": 1, "table4": 1}
+    assert play.files("results/store/reconstructions") == remade
+    assert play.run("table4").nothing_to_do
 
 
 def test_a_change_of_code_reruns_the_stages_that_use_it(changeable: Workflow) -> None:

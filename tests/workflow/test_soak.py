@@ -12,7 +12,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -81,105 +80,62 @@ def final_files(run: Workflow) -> dict[str, str]:
     return {path.relative_to(results).as_posix(): content(path) for path in files}
 
 
-def unlock(run: Workflow) -> None:
-    """Remove the lock of a killed Snakemake, as the README says."""
-    locks = run.folder / ".snakemake" / "locks"
-    if locks.exists() and any(locks.iterdir()):
-        run.run("--unlock")
-
-
 def heed_signals() -> None:
     """Handle signals as in a terminal; background jobs of a shell ignore them."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
-class Disturbed:
-    """A started run with all its processes."""
-
-    def __init__(self, run: Workflow, draw: random.Random):
-        self.run, self.draw = run, draw
-        with (run.folder / "output.txt").open("ab") as output:
-            streams = {"stdout": output, "stderr": output}
-            self.process = run.start(start_new_session=True, preexec_fn=heed_signals, **streams)
-
-    def ends_within(self, seconds: float) -> bool:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def processes(self) -> list[psutil.Process]:
-        """All processes in its folder, whatever their parent."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.cwd() == str(self.run.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
-
-    def to_all(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def kill_all(self) -> None:
-        """As when the machine fails."""
-        self.to_all(signal.SIGKILL)
-
-    def kill_snakemake(self) -> None:
-        self.process.kill()
-
-    def kill_one_process(self) -> None:
-        """As the kernel does when memory runs out: any process but Snakemake."""
-        others = [process for process in self.processes() if process.pid != self.process.pid]
-        with suppress(psutil.NoSuchProcess):
-            (self.draw.choice(others) if others else self.process).kill()
-
-    def ask_snakemake(self) -> None:
-        self.process.terminate()
-
-    def ask_all(self) -> None:
-        self.to_all(signal.SIGTERM)
-
-    def interrupt_twice(self) -> None:
-        """An impatient Ctrl-C."""
-        self.to_all(signal.SIGINT)
-        time.sleep(0.5)
-        self.to_all(signal.SIGINT)
-
-    def hang_up(self) -> None:
-        """A terminal that closes."""
-        self.to_all(signal.SIGHUP)
-
-    def suspend(self) -> None:
-        """Ctrl-Z, and fg a while later: nothing ends."""
-        self.to_all(signal.SIGSTOP)
-        time.sleep(2)
-        self.to_all(signal.SIGCONT)
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """All processes in a folder, whatever their parent."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
-DISTURBANCES: tuple[Callable[[Disturbed], None], ...] = (
-    *(Disturbed.kill_all, Disturbed.kill_snakemake, Disturbed.kill_one_process, Disturbed.ask_snakemake),
-    *(Disturbed.ask_all, Disturbed.interrupt_twice, Disturbed.hang_up, Disturbed.suspend),
-)
-# A job that was killed for memory is retried.
-MAY_GO_ON = (Disturbed.suspend, Disturbed.kill_one_process)
+# Signals, in turn, with seconds between, to Snakemake alone or to all processes of the run.
+DISTURBANCES = {
+    "machine failure": ("all", [signal.SIGKILL], 0.0),
+    "killed Snakemake": ("Snakemake", [signal.SIGKILL], 0.0),
+    "out of memory": ("one", [signal.SIGKILL], 0.0),  # any process but Snakemake
+    "asked Snakemake": ("Snakemake", [signal.SIGTERM], 0.0),
+    "asked all": ("all", [signal.SIGTERM], 0.0),
+    "impatient Ctrl-C": ("all", [signal.SIGINT, signal.SIGINT], 0.5),
+    "closed terminal": ("all", [signal.SIGHUP], 0.0),
+    "Ctrl-Z and fg": ("all", [signal.SIGSTOP, signal.SIGCONT], 2.0),
+}
+MAY_GO_ON = ("Ctrl-Z and fg", "out of memory")  # a job that was killed for memory is retried
 
 
-def survives(run: Workflow, seconds: float, disturb: Callable[[Disturbed], None], draw: random.Random) -> bool:
+def survives(run: Workflow, seconds: float, disturbance: str, draw: random.Random) -> bool:
     """Start the run and disturb it after some seconds; returns whether it had finished before."""
-    started = Disturbed(run, draw)
-    if not started.ends_within(seconds):
-        disturb(started)
-        if disturb in MAY_GO_ON and not started.ends_within(seconds):
-            started.kill_all()
-        assert started.ends_within(ENDS_WITHIN_S), f"{disturb.__name__} did not end it"
-        _, orphans = psutil.wait_procs(started.processes(), ORPHANS_END_WITHIN_S)
-        assert not orphans, f"{disturb.__name__} left {orphans}"
-        return False
-    assert started.process.returncode == 0, (run.folder / "output.txt").read_text()[-5000:]
-    return True
+    with (run.folder / "output.txt").open("ab") as output:
+        streams = {"stdout": output, "stderr": output}
+        started = run.start(start_new_session=True, preexec_fn=heed_signals, **streams)
+    with suppress(subprocess.TimeoutExpired):
+        assert started.wait(seconds) == 0, (run.folder / "output.txt").read_text()[-5000:]
+        return True
+    target, signals, pause = DISTURBANCES[disturbance]
+    others = [process for process in processes_in(run.folder) if process.pid != started.pid]
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        for number in signals:
+            if target == "all":
+                os.killpg(started.pid, number)
+            else:
+                (draw.choice(others) if target == "one" and others else started).send_signal(number)
+            time.sleep(pause)
+    if disturbance in MAY_GO_ON:
+        try:
+            started.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+    started.wait(ENDS_WITHIN_S)  # raises where the disturbance did not end it
+    _, orphans = psutil.wait_procs(processes_in(run.folder), ORPHANS_END_WITHIN_S)
+    assert not orphans, f"{disturbance} left {orphans}"
+    return False
 
 
 @pytest.mark.parametrize("number", range(RUNS))
@@ -191,12 +147,13 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
     run.configure(without_speed)
     expected, whole, started = final_files(undisturbed), duration(undisturbed), time.monotonic()
     told: list[str] = []
-    for disturb in draw.sample(DISTURBANCES, KILLS):
+    for disturbance in draw.sample(list(DISTURBANCES), KILLS):
         seconds = draw.uniform(0, min(LATEST_S, whole / 2))
-        if survives(run, seconds, disturb, draw):
+        if survives(run, seconds, disturbance, draw):
             break
-        told.append(f"{disturb.__name__} after {seconds:.1f} s")
-        unlock(run)
+        told.append(f"{disturbance} after {seconds:.1f} s")
+        if list(run.folder.glob(".snakemake/locks/*")):
+            run.run("--unlock")  # as the README says
     run.run()
     took = time.monotonic() - started
     print(f"seed {SEED}, run {number}: {', '.join(told)}; {took:.0f} s in all; undisturbed {whole:.0f} s")

@@ -64,10 +64,12 @@ class Workflow:
         """Run the workflow on this folder's config.yaml, with more arguments."""
         return self.call(*self.local_command(*arguments), expect=expect, **environment)
 
-    def start(self, *arguments: str, before: Iterable[str] = (), **options: Any) -> "subprocess.Popen[str]":
-        """Start the workflow as real processes; its output is dropped unless `options` of Popen say otherwise."""
+    def start(
+        self, *arguments: str, before: Iterable[str] = (), real: bool = True, **options: Any
+    ) -> "subprocess.Popen[str]":
+        """Start the workflow, as real processes or forks; its output is dropped unless `options` of Popen differ."""
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
-        environment = self.environment() | forkserver.REAL_PROCESSES
+        environment = self.environment() | (forkserver.REAL_PROCESSES if real else {})
         command = [*before, *self.local_command(*arguments)]
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **streams)
 
