@@ -1,15 +1,18 @@
 """The trainings of all families: precision, resume, previews, EMA; `execution` changes rounding alone."""
 
+import json
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 from first_stages import small_settings
+from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 from torch._dynamo.backends.debugging import aot_eager
@@ -18,10 +21,13 @@ from pipeline.base.errors import InputError
 from pipeline.families import generator_family, load, parse_autoencoder, parse_generator
 from pipeline.models.bright import Bright
 from pipeline.models.checkpointing import enable_checkpointing
-from pipeline.models.checkpoints import make_autoencoder
+from pipeline.models.checkpoints import load_generator, make_autoencoder, save_autoencoder, write_codes
 from pipeline.models.compiling import compile_networks
+from pipeline.models.diffusion import load_diffusion
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
-from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.diffusion import Diffusion, Sampler
+from pipeline.train_diffusion import train_diffusion
+from pipeline.train_generator import train_generator
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.batches import TrainingCodes, TrainingImages
 from pipeline.training.diffusion import DiffusionTask
@@ -325,3 +331,34 @@ def test_none_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
         for execution in ({}, {"micro_batch": 2, "checkpointing": True, "compile": True, "trackers": ["mlflow"]})
     )
     assert plain == lean
+
+
+# The commands: each family gets the data that it reads, and leaves weights, history and picture.
+
+
+@pytest.mark.parametrize("family", ["stylegan2", "imagebart", "diffusion"])
+def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
+    tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart, family
+) -> None:
+    names = {"weights": "weights.safetensors", "history": "history.csv", "preview": "preview.png", "work": "work"}
+    made = {option: tmp_path / name for option, name in names.items()}
+    read = {option: tmp_path / f"{option}.safetensors" for option in ("codes", "autoencoder")}
+    few = {"training": {"steps": 3, "warmup_steps": 1}}
+    if family == "stylegan2":
+        job = {"generator": tiny_stylegan2(training={"images": 3 * BATCH}), "seed": 1}
+        train_generator(json.dumps(job), images=tiny_images, **made)
+    else:
+        decoder = small_settings("vqgan", code_size="4x4x2", network=FOUR_LEVELS, codebook={"entries": 6})
+        if family == "diffusion":
+            decoder = Autoencoder.model_validate(tiny_autoencoder())
+        save_autoencoder(read["autoencoder"], make_autoencoder(decoder, 32, 1), decoder, 32, 1)
+        write_codes(read["codes"], torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0)))
+        if family == "diffusion":
+            train_diffusion(json.dumps({"diffusion": tiny_diffusion(**few), "seed": 1}), **read, **made)
+        else:
+            train_generator(json.dumps({"generator": tiny_imagebart(**few), "seed": 1}), **read, **made)
+    assert pd.read_csv(made["history"])["step"].tolist() == [1, 2, 3]
+    assert Image.open(made["preview"]).size[0] >= 32
+    model: Any = load_diffusion(made["weights"]) if family == "diffusion" else load_generator(made["weights"])
+    codes = model.sample([0, 1], 0, Sampler(kind="ddim", steps=2))
+    assert codes.shape == ((2, 1, 32, 32) if family == "stylegan2" else (2, 2, 4, 4))

@@ -7,6 +7,7 @@ snakemakes" deselects the tests that need the tiny run.
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import report_inputs as made
 from axe_playwright_python.sync_playwright import Axe
-from browser import find_chromium
+from daemons import Unavailable, install
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tiny_workflow import Workflow
@@ -35,7 +36,14 @@ CUT = "element => Number(getComputedStyle(element).getPropertyValue('--cut').rep
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = find_chromium()
+    """A headless Chromium: the system's own, or Debian's where it can be installed."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    try:
+        if not any(map(shutil.which, names)):
+            install("Chromium", "chromium", "chromium")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    program = next(filter(None, map(shutil.which, names)))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

@@ -1,15 +1,22 @@
-"""Content decides, not clocks: what runs again after which change, on copies of the tiny run."""
+"""Content decides, not clocks: what runs again after a change, a loss or an edit during the run, or if asked for."""
 
 import os
 import random
+import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, TABLE2_ALONE, Workflow
 
 pytestmark = pytest.mark.slow
+
+TABLE, TABLE5 = "results/tiny/tables/table2.md", "results/store/tables/table5-*"
+SHARD = "results/store/samples/main-*/images-000016-000032.zip"
+EDITED = "pipeline/evaluation/metrics.py"
 
 
 def files(folder: Path) -> list[Path]:
@@ -102,3 +109,102 @@ def test_all_but_a_trained_autoencoder_is_made_again_without_its_training(play: 
 
     assert play.run("table2").jobs == {"prepare_dataset": 1} | TABLE2_ALONE
     assert (kept / "autoencoder.safetensors").read_bytes() == weights
+
+
+def test_a_lost_shard_is_made_from_its_model_or_says_that_it_needs_it(play: Workflow) -> None:
+    before = play.files(SHARD)
+    play.remove(SHARD)
+    assert play.run().jobs == {"generate": 1}
+    assert play.files(SHARD) == before
+    play.remove(SHARD, "results/store/diffusions")
+    said = play.run(expect=1).text
+    assert "error: samples.main: images-000016-000032.zip is missing in results/store/samples/main-" in said
+    needed = "making it takes diffusions.main, which is not here: restore it (dvc pull results/store/diffusions/"
+    assert needed in said
+    assert play.run("-n", "--forcerun", "train_diffusion").jobs["train_diffusion"] == 1
+
+
+def test_a_renamed_dataset_and_run_rerun_only_what_prints_the_names(play: Workflow) -> None:
+    def rename(config: dict[str, Any]) -> None:
+        config["datasets"] = {"clothes": config["datasets"]["tiny"]}
+        config["autoencoders"]["main"]["dataset"] = "clothes"
+        config["samples"]["real"]["dataset"] = "clothes"
+
+    play.configure(rename)
+    assert set(play.run("-n").jobs) <= {"make_table", "make_report"}
+    play.configure(lambda config: config.update(run="again"))
+    assert set(play.run().jobs) <= {"make_table", "make_report"}
+
+
+def test_jobs_whose_code_was_edited_since_the_run_began_end_with_one_line(changeable: Workflow) -> None:
+    changeable.run("-n")  # this checkout's digests are those of the run that was copied
+    before = changeable.files("results/store/evaluations")
+    changeable.remove("results/store/features", "results/store/evaluations", TABLE5, "results/logs")
+    code = changeable.checkout / EDITED
+    right = code.read_text()
+
+    run = changeable.start("table5", real=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    end = time.monotonic() + 120
+    while not any((changeable.folder / "results/logs").glob("extract_features-*.log")):
+        assert time.monotonic() < end, "no job began"
+        time.sleep(0.05)
+    changeable.add_number(EDITED)
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode == 1
+    assert re.search(r"^error: .*score_features.*snakemake", said, re.MULTILINE), said[-3000:]
+    assert not changeable.files("results/store/evaluations")
+    assert changeable.files("results/store/features"), "what was finished before stays"
+
+    code.write_text(right)
+    assert changeable.run("table5").jobs["score_features"] == 3
+    after = changeable.files("results/store/evaluations")
+    assert after == {path: before[path] for path in after}
+
+
+def test_the_installed_package_does_not_run_under_another_checkouts_digests(changeable: Workflow) -> None:
+    changeable.add_number(EDITED)
+    changeable.remove(TABLE5)
+    elsewhere = str(Path(__file__).parents[2])
+    said = changeable.run("table5", expect=1, PYTHONPATH=elsewhere).text
+    assert re.search(rf"^error: .*score_features.*{re.escape(elsewhere)}.*$", said, re.MULTILINE), said[-3000:]
+
+
+def test_a_requested_training_starts_over_and_ends_with_the_same_bits(play: Workflow) -> None:
+    path = play.path("results/store/diffusions/*/diffusion.safetensors")
+    weights = str(path.relative_to(play.folder))
+    until = play.run("-n", "--forcerun", "train_diffusion", "--until", "generate").jobs
+    assert until == {"train_diffusion": 1, "generate": 2}
+    assert play.run("-n", "-R", weights).jobs == AFTER_DIFFUSION
+    assert play.run("-n", "-f", weights).jobs == {"train_diffusion": 1}
+    before, started = path.read_bytes(), path.stat().st_mtime_ns
+    play.run("-f", weights)
+    assert path.stat().st_mtime_ns > started
+    assert path.read_bytes() == before
+    assert play.run().nothing_to_do
+
+
+def test_a_published_file_is_a_target_like_any_other(play: Workflow) -> None:
+    before = (play.folder / TABLE).read_bytes()
+    assert play.run(TABLE).nothing_to_do
+    assert play.run("-f", TABLE).jobs == {"publish": 1}
+    play.remove("results/store/tables/table2-*/table.md", TABLE)
+    assert play.run(TABLE).jobs == {"make_table": 1, "publish": 1}
+    assert (play.folder / TABLE).read_bytes() == before
+    play.configure(lambda values: values["tables"].update(table2=["main", "without-noise"]))
+    again = {"extract_features": 1, "score_features": 1, "make_table": 1, "publish": 1}
+    assert play.run("-n", TABLE).jobs == again, "the file is of an earlier config"
+    assert play.run(TABLE).jobs == again
+    assert len((play.folder / TABLE).read_bytes()) > len(before)
+    assert play.run(TABLE).nothing_to_do
+
+
+def test_lines_name_the_configs_entries_and_what_is_wrong(tiny_run: Workflow) -> None:
+    missing = tiny_run.run("-n", "results/tiny/tables/table99.md", expect=1).text
+    assert "results/tiny/tables/table99.md: this config has no such result" in missing
+    line = "warning: `rerun-triggers: [mtime]` is not set"
+    assert line in tiny_run.run("-n", "--rerun-triggers", "mtime", "params").text
+    plan = tiny_run.run("-n", "--forcerun", "train_autoencoder").text
+    assert line not in plan
+    for words in ("Training autoencoders.main", "Training autoencoders.without-noise"):
+        assert words in plan
+    assert "Generating samples.main, images 000000 to 000016" in plan

@@ -1,4 +1,4 @@
-"""Results travel: tracked, pushed and pulled by DVC, then nothing is computed twice."""
+"""Results travel: tracked, pushed and pulled by DVC, nothing is computed twice, and a look changes no file."""
 
 import hashlib
 from pathlib import Path
@@ -22,8 +22,13 @@ def shared(places: Places) -> Place:
     return places.shared("shared")
 
 
-def test_a_fresh_clone_computes_nothing_twice(shared: Place, tmp_path: Path) -> None:
-    clone = shared.clone(tmp_path / "clone")
+@pytest.fixture
+def clone(places: Places) -> Place:
+    """A fresh clone of it, without the store's payloads."""
+    return places.copy("clone")
+
+
+def test_a_fresh_clone_computes_nothing_twice(shared: Place, clone: Place) -> None:
     assert clone.payloads() == {}
     clone.dvc("pull")
     assert clone.payloads() == shared.payloads()
@@ -40,8 +45,7 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Place, tmp_path: Path) -> 
     assert clone.git("status", "--short") == ""
 
 
-def test_damage_is_neither_tracked_nor_spread(shared: Place, tmp_path: Path) -> None:
-    clone = shared.clone(tmp_path / "clone")
+def test_damage_is_neither_tracked_nor_spread(clone: Place) -> None:
     clone.dvc("pull")
     before = clone.git("status", "--short")
     (codes, *_) = sorted(clone.folder.glob("results/store/codes/*/codes.safetensors"))
@@ -86,8 +90,7 @@ def test_what_a_remote_damaged_is_not_pulled_and_can_be_sent_again(shared: Place
     assert theirs.files(path) == ours.files(path)
 
 
-def test_a_pulled_autoencoder_is_not_trained_again(shared: Place, tmp_path: Path, networks_folder: Path) -> None:
-    clone = shared.clone(tmp_path / "clone")
+def test_a_pulled_autoencoder_is_not_trained_again(shared: Place, clone: Place, networks_folder: Path) -> None:
     (clone.folder / "results/networks").symlink_to(networks_folder.resolve())
     shown = yaml.safe_load(clone.text("results/tiny/dvc.yaml"))["artifacts"]["autoencoder-main"]["path"]
     trained = (clone.folder / "results/tiny" / shown).resolve().relative_to(clone.folder)
@@ -141,3 +144,27 @@ def travels(places: Places, url: str, **options: str) -> None:
     clone.dvc("pull", "--remote", "far")
     assert clone.payloads() == repository.payloads() != {}
     assert clone.run("-n").nothing_to_do
+
+
+def test_a_look_at_a_shared_run_writes_and_removes_nothing(clone: Place, tmp_path: Path) -> None:
+    committed = clone.git("ls-files", "results/tiny").split()
+    assert {"results/tiny/tables/table2.md", "results/tiny/metrics.json"} <= set(committed)
+    for look in ("-n", "--list-rules", "--lint", "--summary", "--dag", "--rulegraph", "--unlock"):
+        clone.run(look)
+        assert clone.git("status", "--porcelain") == "", look
+    clone.run("--report", str(tmp_path / "report.html"), expect=1)
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_a_run_of_one_table_leaves_other_copies_and_writes_its_own_again(clone: Place) -> None:
+    """Copies whose originals are not here stay; a changed copy is replaced, also by a run without jobs."""
+    clone.run("results/tiny/tables/table3.md")
+    changed = {line.split()[-1] for line in clone.git("status", "--porcelain", "--", "results/tiny").splitlines()}
+    measured_again = {f"results/tiny/tables/table3.{suffix}" for suffix in ("csv", "md", "tex")}
+    assert changed <= measured_again | {"results/tiny/dvc.yaml"}
+    clone.run("table3")
+    table = clone.folder / "results/tiny/tables/table3.md"
+    right = table.read_text()
+    table.write_text("another table\n")
+    assert clone.run("table3").nothing_to_do
+    assert table.read_text() == right

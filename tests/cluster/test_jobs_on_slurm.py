@@ -1,6 +1,7 @@
-"""A training on a real Slurm that is requeued, terminated, or killed for memory: the run ends well by itself."""
+"""The whole workflow on a real Slurm; a training that is requeued, terminated or killed for memory ends well."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,13 @@ def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
     print(record)
     assert record["limit_mb"] == 2 * LIMIT_MB and LIMIT_MB < record["peak_mb"] < 2 * LIMIT_MB
     assert record["state"] == "done" and run.weights()
+
+
+def test_the_whole_workflow_runs_through_the_profile_on_several_gpus(workflow: Callable[..., ClusterWorkflow]) -> None:
+    run = workflow()
+    done = run.submit()
+    assert "has been submitted with SLURM jobid" in done.text
+    assert (run.folder / "results" / "cluster" / "tables" / "table5.md").exists()
+    assert run.submit().nothing_to_do
+    devices = re.findall(r"gpus 1, nodes 1, host \S+, devices (\d)$", run.log("*"), re.MULTILINE)
+    assert len(set(devices)) > 1
