@@ -110,13 +110,11 @@ benchmark: $(TEST) $(NETWORKS)  ## measure speeds, as ratios side by side
 	python tests/benchmarks/benchmark_retrieval.py
 	python tests/benchmarks/benchmark_decoding.py
 	python tests/benchmarks/benchmark_planning.py
-	python tests/benchmarks/benchmark_starts.py
 
 benchmark-demo: $(NETWORKS)  ## run the demo here and in another checkout (OTHER=FOLDER); compare times and numbers
 	python tests/benchmarks/benchmark_demo.py $(OTHER)
 
-benchmark-evaluation: $(TEST)  ## time features against bare forward passes, and all metrics against two libraries (45 minutes)
-	PYTHONPATH=tests python tests/benchmarks/benchmark_features.py
+benchmark-evaluation: $(TEST)  ## time all metrics against two libraries (40 minutes)
 	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
 
 benchmark-precision-recall: $(TEST)  ## measure time and memory of precision and recall, 50,000 against 50,000 (30 minutes)

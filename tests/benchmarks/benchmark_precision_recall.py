@@ -4,9 +4,9 @@
 
 The features are made up: rectified, from 64 hidden dimensions and noise, 32 bits, those of the generated set
 narrower. Each protocol runs in a process of its own, whose peak is its resident memory less the features
-themselves: the libraries count. First each protocol must equal the direct computation on 2,000 by 2,000.
-Beside them, torch-fidelity's own function in blocks of 2,500 rows: it must give the same counts as our
-protocol of that name, which must be no slower, and no peak may reach 1 GB. The bar is on CPU seconds.
+themselves: the libraries count. Beside them, torch-fidelity's own function in blocks of 2,500 rows: it must give the
+same counts as our protocol of that name, which must be no slower, and no peak may reach 1 GB. The bar is on CPU
+seconds.
 """
 
 import multiprocessing
@@ -19,8 +19,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from torch_fidelity.metric_prc import calculate_precision_recall_full, calculate_precision_recall_part
+from torch_fidelity.metric_prc import calculate_precision_recall_part
 
 from pipeline.evaluation.precision_recall import precision_recall
 
@@ -43,21 +42,6 @@ def features(count: int, width: int, seed: int, spread: float) -> NDArray[np.flo
     return made
 
 
-def sets(count: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Generated and reference features."""
-    return features(count, width, 1, 0.97), features(count, width, 2, 1.0)
-
-
-def direct(generated: NDArray[np.float32], reference: NDArray[np.float32], protocol: str) -> tuple[float, float]:
-    """Precision and recall from whole distance matrices."""
-    if protocol == "torch_fidelity":
-        return calculate_precision_recall_full(torch.from_numpy(generated), torch.from_numpy(reference))
-    made, real = generated.astype(np.float64), reference.astype(np.float64)
-    radii = [np.sort(cdist(set_, set_), axis=1)[:, 3] for set_ in (made, real)]
-    distances = cdist(made, real)
-    return (distances < radii[1]).any(1).mean(), (distances < radii[0][:, None]).any(0).mean()
-
-
 class Measured(NamedTuple):
     precision: float
     recall: float
@@ -69,7 +53,7 @@ class Measured(NamedTuple):
 def measure(protocol: str, count: int, width: int, threads: int) -> Measured:
     """Precision and recall, their time, and their memory beyond the features."""
     torch.set_num_threads(threads)
-    generated, reference = sets(count, width)
+    generated, reference = features(count, width, 1, 0.97), features(count, width, 2, 1.0)
     started, worked = time.perf_counter(), time.process_time()
     if protocol == LIBRARY:
         both = torch.from_numpy(generated), torch.from_numpy(reference)
@@ -82,26 +66,17 @@ def measure(protocol: str, count: int, width: int, threads: int) -> Measured:
     return Measured(precision, recall, seconds, work, peak / 1e9)
 
 
-def alone(*what: object) -> Measured:
-    """Measured in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
-        return processes.submit(measure, *what).result()
-
-
 def benchmark(
     count: Annotated[int, typer.Option(help="Features of each set.")] = 50_000,
     width: Annotated[int, typer.Option(help="Their dimensions.")] = 4096,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Print a line per protocol."""
-    for protocol in PROTOCOLS:
-        small, expected = alone(protocol, 2000, width, threads), direct(*sets(2000, width), protocol)
-        if not np.allclose((small.precision, small.recall), expected, rtol=1e-6):
-            raise SystemExit(f"{protocol}: {small}, but the direct computation on 2,000 gives {expected}")
-        print(f"{protocol}: equal to the direct computation on 2,000 {expected}", flush=True)
     measured = {}
     for protocol in (*PROTOCOLS, LIBRARY):
-        measured[protocol] = found = alone(protocol, count, width, threads)
+        # In a process of its own, for the peak.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+            measured[protocol] = found = processes.submit(measure, protocol, count, width, threads).result()
         print(
             f"{protocol}: {count} by {count}, {width} dimensions, {threads} threads: {found.seconds:.0f} s"
             f" ({found.cpu_seconds:.0f} CPU seconds), peak {found.peak_gb:.2f} GB beyond the features;"

@@ -7,12 +7,13 @@ other work on the machine affects all.
 """
 
 import statistics
-import time
+from functools import partial
 from typing import Annotated
 
 import torch
 import typer
 
+from pipeline.evaluation.decoding_speed import take_turns
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.models.retrieval import KERNELS
 from pipeline.settings.autoencoder import HashTables
@@ -35,18 +36,12 @@ def strategies_of(key_length: int, device: str) -> dict[str, HashTableGroups]:
     return found
 
 
-def seconds(tables: HashTableGroups, code: torch.Tensor, upstream: torch.Tensor) -> float:
-    """One forward and backward pass, with gradients of tables and code."""
-
-    def now() -> float:
-        if code.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    started = now()
+def one_pass(tables: HashTableGroups, code: torch.Tensor, upstream: torch.Tensor) -> None:
+    """A forward and a backward pass, with gradients of tables and code."""
     code.grad = tables.tables.grad = None
     tables.retrieve(code).backward(upstream)
-    return now() - started
+    if code.is_cuda:
+        torch.cuda.synchronize()
 
 
 def benchmark(
@@ -63,21 +58,10 @@ def benchmark(
     print(f"retrieval 64x64x4, C_key {key_length}, N_r 16 up to 64, C_v 4, 2^18 entries, {where}, forward + backward")
     for batch in (int(part) for part in batches.split(",")):
         code = torch.rand(batch, CHANNELS, FEATURE_SIZE, FEATURE_SIZE, device=device).requires_grad_()
-        groups = CHANNELS // key_length
-        upstream = torch.randn(batch, groups, 64, FEATURE_SIZE, FEATURE_SIZE, device=device)
-        times: dict[str, list[float]] = {name: [] for name in strategies}
-        for turn in range(repeats + 1):
-            for name, tables in strategies.items():
-                taken = seconds(tables, code, upstream)
-                if turn > 0:  # the first one warms up
-                    times[name].append(taken)
-        best = {name: min(values) for name, values in times.items()}
-        middle = {name: statistics.median(values) for name, values in times.items()}
-        told = [f"{name} {best[name]:.4f} s (median {middle[name]:.4f})" for name in strategies]
-        told += [
-            f"{name} is {best['gather'] / best[name]:.2f} times as fast (median {middle['gather'] / middle[name]:.2f})"
-            for name in list(strategies)[1:]
-        ]
+        upstream = torch.randn(batch, CHANNELS // key_length, 64, FEATURE_SIZE, FEATURE_SIZE, device=device)
+        calls = [partial(one_pass, tables, code, upstream) for tables in strategies.values()]
+        medians = dict(zip(strategies, map(statistics.median, take_turns(calls, repeats)), strict=True))
+        told = [f"{name} {one:.4f} s ({medians['gather'] / one:.2f} times as fast)" for name, one in medians.items()]
         print(f"batch {batch:2d}: {', '.join(told)}", flush=True)
 
 
