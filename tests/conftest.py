@@ -7,7 +7,7 @@ import signal
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 if not Path("/proc/driver/nvidia").exists():  # Triton's kernels run in its interpreter, on CPU tensors;
@@ -109,28 +109,15 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def tiny_autoencoder() -> Callable[..., dict[str, Any]]:
-    """Settings of an autoencoder for 32 x 32 images that a CPU trains in a second, with changes."""
-    return lambda **changes: merged(TINY_AUTOENCODER, changes)
+def changeable(settings: dict[str, Any]) -> Any:
+    """A fixture: a function that returns these settings with changes, section by section."""
+    return pytest.fixture(scope="session")(lambda: lambda **changes: merged(settings, changes))
 
 
-@pytest.fixture(scope="session")
-def tiny_diffusion() -> Callable[..., dict[str, Any]]:
-    """Settings of a diffusion model on that autoencoder's codes, with changes."""
-    return lambda **changes: merged(TINY_DIFFUSION, changes)
-
-
-@pytest.fixture(scope="session")
-def tiny_stylegan2() -> Callable[..., dict[str, Any]]:
-    """Settings of StyleGAN2 for 32 x 32 images, with both penalties and groups of four, with changes."""
-    return lambda **changes: merged(TINY_STYLEGAN2, changes)
-
-
-@pytest.fixture(scope="session")
-def tiny_imagebart() -> Callable[..., dict[str, Any]]:
-    """Settings of ImageBART, three steps over six codebook entries, with changes."""
-    return lambda **changes: merged(TINY_IMAGEBART, changes)
+tiny_autoencoder = changeable(TINY_AUTOENCODER)  # for 32 x 32 images; a CPU trains it in a second
+tiny_diffusion = changeable(TINY_DIFFUSION)  # on that autoencoder's codes
+tiny_stylegan2 = changeable(TINY_STYLEGAN2)  # for 32 x 32 images, with both penalties and groups of four
+tiny_imagebart = changeable(TINY_IMAGEBART)  # three steps over six codebook entries
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Commands in README.md and docs/."""
 
 import re
-import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -48,11 +47,6 @@ def inline_lines(page: Path) -> list[str]:
 def without_comment(line: str) -> str:
     """The line up to a `#` that begins a word."""
     return re.sub(r"(^|\s)#.*", "", line).strip()
-
-
-def commands() -> list[list[str]]:
-    """All command lines of the pages' shell blocks, as words."""
-    return [shlex.split(line) for page in PAGES for line in block_lines(page)]
 
 
 def pages_of_commands() -> dict[str, list[Path]]:

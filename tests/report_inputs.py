@@ -110,15 +110,16 @@ def write_neighbours(path: Path, queries: int, train: int, neighbours: int = 5) 
 def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 40, near: int = 10) -> list[str]:
     """Everything that the page of a whole run is made of, as arguments of the stage."""
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = write_table(folder, "table2", COLUMNS, ROWS) + write_table(
-        folder, "table5", GENERATION_COLUMNS, GENERATION_ROWS
-    )
+    tables = (("table2", COLUMNS, ROWS), ("table5", GENERATION_COLUMNS, GENERATION_ROWS))
+    inputs = [argument for table in tables for argument in write_table(folder, *table)]
     for number, name in enumerate(("validation", "reconstructions", "samples", "train")):
         write_images(folder / f"{name}.zip", images, side, channels, seed=number)
     metrics = {"image": range(images), "psnr": 24.5, "ssim": 0.875, "lpips_alex": 0.0125}
     pd.DataFrame(metrics).to_csv(folder / "per_image.csv", index=False)
     write_neighbours(folder / "neighbours.csv", near, images)
-    measured = Summary(kind="any", values={"ratio": Value(number=1.105, protocol=protocol())})
+    hashes = {"network_sha256": "ab" * 32, "images_sha256": "cd" * 32}
+    protocol = {"network": "lpips_alex", **hashes, "versions": {"torch": "2.13.0"}}
+    measured = Summary(kind="any", values={"ratio": Value(number=1.105, protocol=protocol)})
     for name in ("neighbours", "summary"):
         write_summary(folder / f"{name}.json", measured)
     manifest: dict[str, Any] = {"name": "clothes", "license": "MIT", "source": {"kind": "embedded", "name": "x"}}
@@ -142,12 +143,6 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
         f"manifest:clothes-0a={folder}/manifest.json",
         f"summary:main={folder}/summary.json",
     ]
-
-
-def protocol() -> dict[str, Any]:
-    """A protocol with versions, a network and another hash."""
-    hashes = {"network_sha256": "ab" * 32, "images_sha256": "cd" * 32}
-    return {"network": "lpips_alex", **hashes, "versions": {"torch": "2.13.0"}}
 
 
 def settings(samples: int = 40) -> str:

@@ -5,11 +5,9 @@ sampler; codes are decoded by the same trained autoencoder.
 """
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -46,18 +44,12 @@ def plan() -> Jobs:
     return made
 
 
-@cache
-def mean_image_psnr(train: str, validation: str) -> float:
-    """PSNR, mean over the validation images, of the mean training image in place of each."""
-    mean = ImageArchive(train).tensor().double().mean(0, keepdim=True).round()
-    errors = (ImageArchive(validation).tensor().double() - mean).square().mean((1, 2, 3))
-    return float((10 * (255**2 / errors).log10()).mean())
-
-
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_reconstructions_beat_the_mean_image(plan: Jobs, name: str) -> None:
     data = plan(dataset, plan.config.autoencoders[name].dataset)
-    floor = mean_image_psnr(data.path("train.zip"), data.path("validation.zip"))
+    train, validation = (ImageArchive(data.path(f"{split}.zip")).tensor().double() for split in ("train", "validation"))
+    errors = (validation - train.mean(0, keepdim=True).round()).square().mean((1, 2, 3))
+    floor = float((10 * (255**2 / errors).log10()).mean())  # of the mean training image in place of each
     summary = json.loads(Path(plan(reconstruction, name).path("summary.json")).read_text(encoding="utf-8"))
     reached = summary["values"]["psnr"]["number"]
     print(f"{name}: PSNR {reached:.2f} dB, mean image {floor:.2f} dB")
@@ -69,26 +61,17 @@ def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: J
     data = plan.config.dataset_of(plan.config.samples[name])
     reference = read_features([Path(path) for path in plan(split_features, data, "validation", SPACE).outputs])
     trained = read_features([Path(path) for path in plan(sample_features, name, SPACE).outputs])
-    write_untrained(plan, name, tmp_path / "untrained.zip")
-    near = frechet_distance(trained.features, reference.features, LIBRARY)
-    far = frechet_distance(extracted(tmp_path / "untrained.zip", plan), reference.features, LIBRARY)
-    print(f"{name}: Frechet distance {near:.1f}, of its untrained network {far:.1f}, ratio {near / far:.3f}")
-    assert near <= SHARE_OF_UNTRAINED * far
-
-
-def extracted(images: Path, plan: Jobs) -> np.ndarray:
-    micro_batch = plan.config.evaluation.micro_batch
-    return extract(ImageArchive(images), SPACE, Path(network(SPACE)), 0, None, micro_batch, pick_device()).features
-
-
-def write_untrained(plan: Jobs, name: str, path: Path) -> None:
-    """Write the images of the sample set from its untrained network."""
     job, settings = plan(samples, name), plan.config.samples[name]
     torch.manual_seed(0)
     draw, decoder, channels = untrained(job, settings)
-    batches = sample(draw, decoder, range(settings.count), settings.micro_batch)
-    with ArchiveWriter(path, channels) as archive:
-        archive.add_batch(torch.cat(list(batches)))
+    with ArchiveWriter(tmp_path / "untrained.zip", channels) as archive:
+        archive.add_batch(torch.cat(list(sample(draw, decoder, range(settings.count), settings.micro_batch))))
+    images, micro_batch = ImageArchive(tmp_path / "untrained.zip"), plan.config.evaluation.micro_batch
+    features = extract(images, SPACE, Path(network(SPACE)), 0, None, micro_batch, pick_device()).features
+    near = frechet_distance(trained.features, reference.features, LIBRARY)
+    far = frechet_distance(features, reference.features, LIBRARY)
+    print(f"{name}: Frechet distance {near:.1f}, of its untrained network {far:.1f}, ratio {near / far:.3f}")
+    assert near <= SHARE_OF_UNTRAINED * far
 
 
 def untrained(job: Job, settings: Any) -> tuple[Draw, Any, int]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.decode import BadImage
-from pipeline.data.sources import RawImages, RawSequence, open_source
+from pipeline.data.sources import RawSequence, open_source
 from pipeline.settings.dataset import FolderSource, HuggingFaceSource, LmdbSource, ZipSource
 
 SIDE = 24
@@ -65,70 +65,41 @@ def pictures() -> dict[str, bytes]:
     return found
 
 
-def in_folder(path: Path, files: dict[str, bytes]) -> RawImages:
-    path.mkdir()
-    for name, content in files.items():
-        (path / name).write_bytes(content)
-    return open_source(FolderSource(kind="folder", path=path), "x")["all"]
-
-
-def in_zip(path: Path, files: dict[str, bytes]) -> RawImages:
-    path = path.with_suffix(".zip")
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return open_source(ZipSource(kind="zip", path=path), "x")["all"]
-
-
-def in_lmdb(path: Path, files: dict[str, bytes]) -> RawImages:
-    with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
-        for name, content in files.items():
-            transaction.put(name.encode(), content)
-    return open_source(LmdbSource(kind="lmdb", path=path), "x")["all"]
-
-
-def rows(files: dict[str, bytes]) -> pyarrow.Table:
-    """Images in the format of the package `datasets`."""
-    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    images = [{"bytes": content, "path": name} for name, content in files.items()]
-    return pyarrow.table({"image": pyarrow.array(images, kind)})
-
-
-class Renamed:
-    """Rows, by the names of the files in them."""
-
-    def __init__(self, path: Path, files: dict[str, bytes]):
-        self.images = open_source(HuggingFaceSource(kind="huggingface", path=path), "x")["all"]
-        self.rows = dict(zip(files, self.images.names(), strict=True))
-
-    def image(self, name: str, channels: int) -> Image.Image:
-        return self.images.image(self.rows[name], channels)
-
-
-def in_parquet(path: Path, files: dict[str, bytes]) -> RawImages:
-    path = path.with_suffix(".parquet")
-    pyarrow.parquet.write_table(rows(files), path, row_group_size=7)
-    return Renamed(path, files)
-
-
-def in_arrow(path: Path, files: dict[str, bytes]) -> RawImages:
-    path.mkdir()
-    table = rows(files)
-    with pyarrow.ipc.new_stream(path / "data-00000-of-00001.arrow", table.schema) as writer:
-        writer.write_table(table, max_chunksize=7)
-    return Renamed(path, files)
-
-
-HOLDERS = (in_folder, in_zip, in_lmdb, in_parquet, in_arrow)
-
-
 def held(tmp_path: Path, files: dict[str, bytes]) -> dict[str, Callable[[str], np.ndarray]]:
     """A reader for each container of the files; the last two read like `bright evaluate`."""
+    folder, lmdb_folder, arrow = (tmp_path / name for name in ("folder", "lmdb", "arrow"))
+    folder.mkdir()
+    with (
+        zipfile.ZipFile(tmp_path / "images.zip", "w") as archive,
+        lmdb.open(str(lmdb_folder), map_size=2**24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+            archive.writestr(name, content)
+            transaction.put(name.encode(), content)
+    # Rows in the format of the package `datasets`.
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    images = [{"bytes": content, "path": name} for name, content in files.items()]
+    table = pyarrow.table({"image": pyarrow.array(images, kind)})
+    pyarrow.parquet.write_table(table, tmp_path / "images.parquet", row_group_size=7)
+    arrow.mkdir()
+    with pyarrow.ipc.new_stream(arrow / "data-00000-of-00001.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
     found: dict[str, Callable[[str], np.ndarray]] = {}
-    for hold in HOLDERS:
-        images = hold(tmp_path / hold.__name__, files)
-        found[hold.__name__] = lambda name, images=images: np.asarray(images.image(name, 3))
-    for path in (tmp_path / "in_folder", tmp_path / "in_zip.zip"):
+    for source in (
+        FolderSource(kind="folder", path=folder),
+        ZipSource(kind="zip", path=tmp_path / "images.zip"),
+        LmdbSource(kind="lmdb", path=lmdb_folder),
+        HuggingFaceSource(kind="huggingface", path=tmp_path / "images.parquet"),
+        HuggingFaceSource(kind="huggingface", path=arrow),
+    ):
+        raw = open_source(source, "x")["all"]
+        names = dict(zip(files, raw.names() if source.kind == "huggingface" else files, strict=True))
+        found[f"{source.kind} {source.path.name}"] = lambda name, raw=raw, names=names: np.asarray(
+            raw.image(names[name], 3)
+        )
+    for path in (folder, tmp_path / "images.zip"):
         sequence = RawSequence(path)
         found[f"sequence of {path.name}"] = lambda name, images=sequence: images.read(images.names.index(name))
     return found

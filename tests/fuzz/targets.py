@@ -5,7 +5,6 @@ LMDB files are excluded: the library crashes on internal damage, so only their s
 
 import gzip
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -77,11 +76,6 @@ def raw_zip(_: Path) -> list[bytes]:
     return [buffer.getvalue()]
 
 
-def idx(_: Path) -> list[bytes]:
-    plain = b"\0\0\x08\x03" + np.array([2, 5, 4], ">u4").tobytes() + bytes(range(40))
-    return [plain, gzip.compress(plain)]
-
-
 def rows() -> pyarrow.Table:
     return pyarrow.table({"image": [{"bytes": picture(kind), "path": None} for kind in ("png", "jpeg", "webp")]})
 
@@ -114,11 +108,6 @@ def all_images(source: Any) -> None:
             images.image(name, 3)
 
 
-def summary(_: Path) -> list[bytes]:
-    psnr = {"psnr": {"number": 0.5, "std": 0.25, "interval": [0.25, 1], "protocol": {"resolution": 8}}}
-    return [json.dumps({"kind": "reconstruction", "traits": {"method": "x"}, "values": psnr}).encode()]
-
-
 def finite_summary(path: Path) -> None:
     """Every number of a summary or a history is finite, or the file is refused."""
     found = read_history(path) if path.suffix == ".csv" else read_summary(path)
@@ -126,23 +115,24 @@ def finite_summary(path: Path) -> None:
     assert all(abs(number) < float("inf") for number in numbers), numbers
 
 
-def tracked(path: Path) -> None:
-    path.write_text(yaml.safe_dump({"outs": [{"md5": "0" * 32, "size": 1, "path": "table"}]}))
-
-
-def checksums(path: Path) -> None:
-    path.write_text(sums_text(path.parent, {"table.csv": Checksum(3, "0" * 64)}))
-
-
 def rows_of_images(path: Path) -> None:
     all_images(HuggingFaceSource(kind="huggingface", path=path))
 
 
+IDX = b"\0\0\x08\x03" + np.array([2, 5, 4], ">u4").tobytes() + bytes(range(40))
+SUMMARY = (
+    b'{"kind": "reconstruction", "traits": {"method": "x"}, "values": {"psnr": {"number": 0.5, "std": 0.25,'
+    b' "interval": [0.25, 1], "protocol": {"resolution": 8}}}}'
+)
 TARGETS = [
     Target("config.yaml", read_config, lambda _: [path.read_bytes() for path in WORKFLOW.glob("*.yaml")]),
     Target("picture", lambda path: decode(path.read_bytes(), 3), pictures),
     Target("raw.zip", lambda path: all_images(ZipSource(kind="zip", path=path)), raw_zip),
-    Target("images-idx3-ubyte", lambda path: all_images(IdxSource(kind="idx", path=path)), idx),
+    Target(
+        "images-idx3-ubyte",
+        lambda path: all_images(IdxSource(kind="idx", path=path)),
+        lambda _: [IDX, gzip.compress(IDX)],
+    ),
     Target("rows.parquet", rows_of_images, lambda path: pyarrow.parquet.write_table(rows(), path, row_group_size=2)),
     Target("rows.arrow", rows_of_images, arrow),
     Target("train.zip", lambda path: ImageArchive(path).tensor(), archive),
@@ -156,7 +146,7 @@ TARGETS = [
     ),
     Target("foreign.ckpt", read_tensors, lambda path: torch.save({"state_dict": {"a": torch.ones(3)}}, path)),
     Target("features.npz", lambda path: read_features([path]), features),
-    Target("summary.json", finite_summary, summary),
+    Target("summary.json", finite_summary, lambda _: [SUMMARY]),
     Target("history.csv", finite_summary, lambda _: [b"step,images,seconds,l2\n1,8,0.5,0.25\n2,16,1.5,0.125\n"]),
     Target(
         "fingerprint.json",
@@ -167,6 +157,14 @@ TARGETS = [
         "generate-0123456789ab.json", identity_problem, lambda _: [b'{"stage": "generate", "settings": {"seed": 1}}']
     ),
     Target("record.json", read_record, lambda _: [b'{"state": "running", "done": 3, "total": 4}']),
-    Target("SHA256SUMS", lambda path: read_sums(path.parent), checksums),
-    Target("table.dvc", lambda path: tracked_as(path.with_name("table")), tracked),
+    Target(
+        "SHA256SUMS",
+        lambda path: read_sums(path.parent),
+        lambda path: path.write_text(sums_text(path.parent, {"table.csv": Checksum(3, "0" * 64)})),
+    ),
+    Target(
+        "table.dvc",
+        lambda path: tracked_as(path.with_name("table")),
+        lambda _: [f"outs:\n- md5: {'0' * 32}\n  path: table\n  size: 1\n".encode()],
+    ),
 ]

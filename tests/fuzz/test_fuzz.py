@@ -6,12 +6,13 @@ failed are in found/, under the reader's name, and are tried first.
 
 import os
 import random
+import re
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from mutated import mutated
+from hypothesis import strategies as st
 from targets import TARGETS, Target
 
 from pipeline.base.errors import InputError
@@ -22,6 +23,44 @@ SEED = int(os.environ.get("FUZZ_SEED", str(random.SystemRandom().randrange(10**6
 AT_A_TIME = 100
 SOON_S = 5.0
 FOUND = Path(__file__).with_name("found")
+
+
+WORDS = [b"", b"\0", b"\xff" * 8, b"null", b"NaN", b"1e999", b"-1", b"9" * 400, b"[" * 50, b"{}", b'""', b"../.."]
+NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
+CHANGES = ("flip", "flip", "cut", "end", "repeat", "overwrite", "number", "join")
+
+
+@st.composite
+def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """One of these contents after one to six changes: cut, repeated, overwritten, joined, with other numbers."""
+    content = draw(st.sampled_from(seeds))
+    for _ in range(draw(st.integers(1, 6))):
+        content = changed(draw, draw(st.sampled_from(CHANGES)), content, seeds)
+    return content
+
+
+def changed(draw: st.DrawFn, change: str, content: bytes, seeds: list[bytes]) -> bytes:
+    first = draw(st.integers(0, len(content)))
+    last = draw(st.integers(first, min(len(content), first + 64)))
+    match change:
+        case "flip" if first < len(content):
+            return content[:first] + bytes([content[first] ^ (1 << draw(st.integers(0, 7)))]) + content[first + 1 :]
+        case "cut":
+            return content[:first] + content[last:]
+        case "end":
+            return content[:first]
+        case "repeat":
+            return content[:last] + content[first:last] * draw(st.integers(1, 4)) + content[last:]
+        case "overwrite":
+            word = draw(st.one_of(st.sampled_from(WORDS), st.binary(max_size=8)))
+            return content[:first] + word + content[last:]
+        case "number" if found := list(NUMBER.finditer(content)):
+            one = draw(st.sampled_from(found))
+            return content[: one.start()] + draw(st.sampled_from(WORDS)) + content[one.end() :]
+        case "join":
+            other = draw(st.sampled_from(seeds))
+            return content[:first] + other[draw(st.integers(0, len(other))) :]
+    return content
 
 
 def check(target: Target, path: Path, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """Folders of small pictures, and what preparing one gives."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:
     """A smooth random picture, which JPEG keeps nearly as it is."""
     coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
 
 
 def folder_of(path: Path, count: int, size: tuple[int, int] = (24, 20)) -> Path:

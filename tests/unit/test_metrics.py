@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("space", NAMES)
+@pytest.mark.parametrize("space", sorted(SPACES.keys() | NETWORKS.keys()))
 def test_each_space_has_its_own_metrics_with_intervals(space: str) -> None:
     found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space))
     assert found.keys() == NAMES[space]
@@ -76,10 +77,6 @@ def test_each_space_has_its_own_metrics_with_intervals(space: str) -> None:
         assert (value.std is not None) == (metric in ("score_mean", "density"))
 
 
-def test_every_space_has_metrics() -> None:
-    assert SPACES.keys() == NAMES.keys() == NETWORKS.keys()
-
-
 def test_some_of_a_spaces_metrics_can_be_computed_alone() -> None:
     sets = features_of(30, 0), features_of(40, 5)
     whole, part = generation_metrics(*sets), generation_metrics(*sets, only=("frechet_distance",))
@@ -88,9 +85,6 @@ def test_some_of_a_spaces_metrics_can_be_computed_alone() -> None:
         "frechet_distance": "torch-fidelity",
         "frechet_distance_interval": "95%, jackknife over 20 groups of either set",
     }
-
-
-def test_the_protocol_tells_the_two_ways_of_precision_and_recall_apart() -> None:
     ways = {metric_settings(space)["precision_recall"] for space in ("vgg16", "vgg16_paper")}
     assert ways == {"torch_fidelity", "paper_repository"}
 
@@ -128,27 +122,24 @@ def same(one: FeatureSet, two: FeatureSet) -> bool:
     return one.facts == two.facts and all(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
-def test_feature_files_come_back_whole_and_others_are_refused(tmp_path: Path) -> None:
-    written = features_of(8, 0)
-    write_features(tmp_path / "a.npz", written)
-    assert same(read_features([tmp_path / "a.npz"]), written)
-    np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match=r"b\.npz: not a file of"):
-        read_features([tmp_path / "b.npz"])
-
-
 def part_of(whole: FeatureSet, first: int, last: int) -> FeatureSet:
     assert whole.logits is not None
     one = slice(first, last)
     return FeatureSet(whole.features[one], whole.logits[one], whole.image_digests[one], whole.facts)
 
 
+def written(folder: Path, whole: FeatureSet, *bounds: int) -> list[Path]:
+    """Files of a set's consecutive ranges, named after them."""
+    paths = []
+    for first, last in pairwise(bounds):
+        paths.append(folder / f"{first}-{last}.npz")
+        write_features(paths[-1], part_of(whole, first, last), first)
+    return paths
+
+
 def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -> None:
     whole = features_of(11, 0)
-    paths = []
-    for first, last in ((0, 4), (4, 8), (8, 11), (11, 11)):  # the last one is of images that were skipped
-        paths.append(tmp_path / f"{first}-{last}.npz")
-        write_features(paths[-1], part_of(whole, first, last), first)
+    paths = written(tmp_path, whole, 0, 4, 8, 11, 11)  # the last one is of images that were skipped
     assert same(read_features(paths), whole)
     assert read_features(paths[:2]).images_sha256 == whole.first(8).images_sha256
     with pytest.raises(InputError, match=r"8-11\.npz: starts at image 8, should start at 4"):
@@ -160,16 +151,16 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
         read_features(paths)
     with pytest.raises(InputError, match="no file is given"):
         read_features([])
+    np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"b\.npz: not a file of"):
+        read_features([tmp_path / "b.npz"])
 
 
 def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
     """Beside the set there is room for some of its ten files, not for all."""
     narrow = features_of(2000, 0)
     whole = FeatureSet(gaussian(2000, 600, 0), narrow.logits, narrow.image_digests, narrow.facts)
-    paths = []
-    for first in range(0, 2000, 200):
-        paths.append(tmp_path / f"{first}.npz")
-        write_features(paths[-1], part_of(whole, first, first + 200), first)
+    paths = written(tmp_path, whole, *range(0, 2001, 200))
     tracemalloc.start()
     found = read_features(paths)
     peak = tracemalloc.get_traced_memory()[1]
@@ -178,14 +169,8 @@ def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
     assert whole.features.nbytes < peak < 1.5 * whole.features.nbytes
 
 
-JOB = {
-    "sample_kind": "diffusion",
-    "method": "BRIGHT (LDM)",
-    "space": "efficientnet_lite0",
-    "reference": "validation",
-    "prepared": "center crop, Pillow box, to 256",
-    "seed": 3,
-}
+TRAITS = {"sample_kind": "diffusion", "method": "BRIGHT (LDM)", "prepared": "center crop, Pillow box, to 256"}
+JOB = TRAITS | {"space": "efficientnet_lite0", "reference": "validation", "seed": 3}
 
 
 def scored(folder: Path, made: FeatureSet, real: FeatureSet, **changes: Any) -> dict[str, Any]:
@@ -199,25 +184,13 @@ def scored(folder: Path, made: FeatureSet, real: FeatureSet, **changes: Any) -> 
 def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     summary = scored(tmp_path, features_of(30, 0), features_of(40, 1), code_size="8x8x4")
     assert summary["kind"] == "generation"
-    traits = {key: JOB[key] for key in ("method", "sample_kind", "prepared")}
-    assert summary["traits"] == traits | {"code_size": "8x8x4"}
+    assert summary["traits"] == TRAITS | {"code_size": "8x8x4"}
     protocol, *others = (value["protocol"] for value in summary["values"].values())
     assert all(other == protocol for other in others)
-    expected = {
-        "count": 30,
-        "reference": "validation",
-        "reference_count": 40,
-        "reference_sha256": features_of(40, 1).images_sha256,
-        "reference_prepared": "center crop, Pillow box, to 256",
-        "space": "efficientnet_lite0",
-        "network": "efficientnet_lite0",
-        "network_sha256": "weights",
-        "resize": "as is",
-        "seed": 3,
-        "neighbourhood": 3,
-        "density_coverage_neighbourhood": 5,
-        "score_splits": 10,
-    }
+    expected: dict[str, Any] = {"count": 30, "reference": "validation", "reference_count": 40, "seed": 3}
+    expected |= {"reference_sha256": features_of(40, 1).images_sha256, "reference_prepared": TRAITS["prepared"]}
+    expected |= {"space": "efficientnet_lite0", "network": "efficientnet_lite0", "network_sha256": "weights"}
+    expected |= {"resize": "as is", "neighbourhood": 3, "density_coverage_neighbourhood": 5, "score_splits": 10}
     assert {key: protocol[key] for key in expected} == expected
     libraries = {"torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
     assert protocol["versions"].keys() == libraries

@@ -4,15 +4,14 @@ import csv
 import json
 from pathlib import Path
 
-import pytest
 from finished_plan import tiny_plan
 
 from pipeline.base.paths import NETWORKS
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.evaluation.metrics import SPACES
 from pipeline.make_table import make_table
-from pipeline.models.metric_networks.manifest import network_path
-from pipeline.stages.common import Job, path_of
+from pipeline.models.metric_networks.manifest import manifest, network_path
+from pipeline.stages.common import path_of
 from pipeline.stages.tables import tables
 
 METRICS = {
@@ -24,34 +23,23 @@ METRICS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _all_networks_but_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an own folder; the plan looks at names alone."""
-    monkeypatch.chdir(tmp_path)
+def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there(own_folder: Path) -> None:
     NETWORKS.mkdir(parents=True)
-    for name in ("inception", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0", "lpips_alex", "lpips_vgg"):
+    for name in manifest().keys() - {"clip"}:
         network_path(name, NETWORKS).touch()
-
-
-def score(job: Job) -> None:
-    """Put made-up numbers in the place of a job's summary."""
-    space, told = job.settings["space"], job.settings
-    traits = {key: told[key] for key in ("sample_kind", "method")}
-    protocol = {"count": told["count"], "reference": told["reference"]}
-    values = {
-        f"{space}.{metric}": Value(number=number, std=0.001, protocol=protocol)
-        for kind in SPACES[space]
-        for metric, number in METRICS[kind].items()
-    }
-    write_summary(job.path("summary.json"), Summary(kind="generation", traits=traits, values=values))
-
-
-def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:
     table = tiny_plan()(tables)["table5"]
     spaces = {job.settings["space"] for job in table.upstream}
     assert spaces == {"inception", "inception_clean", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"}
-    for job in table.upstream:
-        score(job)
+    for job in table.upstream:  # made-up numbers in the place of its summary
+        told = job.settings
+        protocol = {"count": told["count"], "reference": told["reference"]}
+        values = {
+            f"{told['space']}.{metric}": Value(number=number, std=0.001, protocol=protocol)
+            for kind in SPACES[told["space"]]
+            for metric, number in METRICS[kind].items()
+        }
+        traits = {key: told[key] for key in ("sample_kind", "method")}
+        write_summary(job.path("summary.json"), Summary(kind="generation", traits=traits, values=values))
     summaries = [
         f"{name}={path}" for name, path in zip(table.names, map(path_of, table.inputs["summaries"]), strict=True)
     ]

@@ -15,8 +15,6 @@ from pipeline.config.root import load_config
 from pipeline.plan.publish import publish
 from pipeline.plan.shards import planned
 from pipeline.plan.view import view
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion, UNet
 from pipeline.settings.fields import Section, added
 from pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
 from pipeline.stages.common import Job, Jobs, Stage
@@ -148,30 +146,6 @@ def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(values: 
     assert settings == {"filter": {"width": 3, **SAME}, "passes": 1, "rounds": 1}, "the command has all keys"
 
 
-class LaterAutoencoder(Autoencoder):
-    padding: str = added("zeros", before="reflect", description="Of convolutions.")
-
-
-class LaterUNet(UNet):
-    padding: str = added("zeros", before="reflect", description="Of convolutions.")
-
-
-class LaterDiffusion(Diffusion):
-    unet: LaterUNet = Field(LaterUNet())
-
-
-def test_nor_does_it_change_what_depends_on_an_architecture_alone() -> None:
-    """Counts, timings, and imported checkpoints, with all images that are generated from those."""
-    values = {"dataset": "tiny", "code_size": "64x64x4"}
-    before = Autoencoder.model_validate(values).architecture()
-    assert LaterAutoencoder.model_validate(values | {"padding": "reflect"}).architecture() == before
-    assert LaterAutoencoder.model_validate(values).architecture() != before
-    unet = Diffusion(autoencoder="main").architecture()
-    later = {"autoencoder": "main", "unet": {"padding": "reflect"}}
-    assert LaterDiffusion.model_validate(later).architecture() == unet
-    assert LaterDiffusion(autoencoder="main").architecture() != unet
-
-
 NETWORK = "efficientnet_lite0"
 
 
@@ -191,10 +165,7 @@ def test_the_first_seed_has_the_jobs_of_a_run_with_one_seed() -> None:
     assert [made.count(stage) for stage in ("train_autoencoder", "train_diffusion", "generate")] == [4, 2, 6]
     assert made.count("make_figure") == len(of_seeds)
     assert not {"prepare_dataset", "complexity", "nearest_neighbours"} & set(made)
-
-
-def test_one_explicit_seed_is_the_same_run_as_the_default() -> None:
-    assert seeded(0)(planned).keys() == tiny_plan()(planned).keys()
+    assert seeded(0)(planned).keys() == alone(planned).keys()
 
 
 def test_another_training_seed_is_the_seed_of_every_model_and_sample_set() -> None:
@@ -218,9 +189,10 @@ def test_a_jobs_seed_comes_from_the_root_seed_its_purpose_and_the_entrys_seed() 
 
 
 def test_the_first_of_the_seeds_has_no_name() -> None:
-    assert seeded(3, 0)(reconstruction, "main").digest == seeded(0, 3).other_seeds[3](reconstruction, "main").digest
-    assert seeded(3, 0)(tables)["table2"].names[:1] == ("main",)
-    assert "main#0" in seeded(3, 0)(tables)["table2"].names
+    plan = seeded(3, 0)
+    assert plan(reconstruction, "main").digest == seeded(0, 3).other_seeds[3](reconstruction, "main").digest
+    first, *others = plan(tables)["table2"].names
+    assert first == "main" and "main#0" in others
 
 
 def test_tables_get_every_seed_of_a_row_and_counts_once() -> None:
@@ -243,8 +215,10 @@ def test_a_table_names_the_weights_of_each_seed() -> None:
     assert both.keys() == {"main", "main#1"}, "counts of a model do not hide its weights"
 
 
-def test_metrics_have_the_numbers_of_each_seed() -> None:
+def test_metrics_and_histories_of_each_seed_are_published() -> None:
     plan = seeded(0, 1)
+    names = {Path(place).name for place in plan(view) if "histories" in place}
+    assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
     for jobs, psnr in ((plan, 23.5), (plan.other_seeds[1], 24.5)):
         measured = Summary(kind="reconstruction", values={"psnr": Value(number=psnr)})
         write_summary(jobs(reconstruction, "main").path("summary.json"), measured)
@@ -254,12 +228,6 @@ def test_metrics_have_the_numbers_of_each_seed() -> None:
         "reconstruction": {"main": {"psnr": 23.5}},
         "seeds": {"1": {"reconstruction": {"main": {"psnr": 24.5}}}},
     }
-
-
-def test_histories_of_all_seeds_are_published() -> None:
-    plan = seeded(0, 1)
-    names = {Path(place).name for place in plan(view) if "histories" in place}
-    assert {"autoencoder-main.csv", "autoencoder-main-seed1.csv", "diffusion-main-seed1.csv"} <= names
 
 
 @pytest.mark.parametrize(("seeds", "message"), [([], "at least 1 item"), ([0, 1, 1], "must be distinct")])

@@ -2,9 +2,10 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from finished_plan import make, tiny_plan, with_key
@@ -23,15 +24,6 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 DIGEST = "0123456789ab"
 
 
-def folder(name: str, *files: str) -> Path:
-    """A folder of the store with these files."""
-    place = Path("store/models") / name
-    place.mkdir(parents=True)
-    for file in files:
-        (place / file).touch()
-    return place
-
-
 @pytest.mark.parametrize(
     ("folders", "name"),
     [
@@ -42,20 +34,21 @@ def folder(name: str, *files: str) -> Path:
 )
 def test_a_folder_is_found_by_its_digest(folders: dict[str, list[str]], name: str) -> None:
     for label, files in folders.items():
-        folder(f"{label}-{DIGEST}", *files)
+        place = Path(f"store/models/{label}-{DIGEST}")
+        place.mkdir(parents=True)
+        for file in files:
+            (place / file).touch()
     store = Store(Path("store"))
     assert store.name("models", "new", DIGEST) == f"{name}-{DIGEST}"
     assert store.name("models", "second", DIGEST) == f"{name}-{DIGEST}", "two jobs of one digest have one folder"
 
 
-def test_a_folder_that_is_not_pulled_yet_has_its_name() -> None:
-    Path("store/models").mkdir(parents=True)
+def test_a_folder_that_is_not_pulled_yet_has_its_name_and_a_later_file_is_seen_after_forget() -> None:
+    place, store = Path("store/models/a-0"), Store(Path("store"))
+    place.mkdir(parents=True)
     Path(f"store/models/old-{DIGEST}.dvc").touch()
-    assert Store(Path("store")).name("models", "new", DIGEST) == f"old-{DIGEST}"
-
-
-def test_a_later_file_is_seen_after_forget() -> None:
-    place, store = folder(f"a-{DIGEST}", "weights"), Store(Path("store"))
+    assert store.name("models", "new", DIGEST) == f"old-{DIGEST}"
+    (place / "weights").touch()
     assert store.files(place) == {"weights"}
     (place / "history").touch()
     assert store.files(place) == {"weights"}
@@ -72,28 +65,8 @@ def test_a_renamed_folder_still_belongs_to_its_job() -> None:
     assert not unfinished(tiny_plan()).shards
 
 
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """How often each place of results/store is looked at, in any way that pathlib has."""
-    found: Counter[str] = Counter()
-
-    def counted(name: str) -> None:
-        usual = getattr(Path, name)
-
-        def look(path: Path, *args: object, **kwargs: object) -> object:
-            if "store" in path.parts:
-                found[str(path)] += 1
-            return usual(path, *args, **kwargs)
-
-        monkeypatch.setattr(Path, name, look)
-
-    for name in ("iterdir", "glob", "rglob", "exists", "is_file", "is_dir", "stat", "lstat", "open"):
-        counted(name)
-    yield found
-
-
 @pytest.mark.parametrize("shards", [4, 400])
-def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int, looks: Counter[str]) -> None:
+def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int) -> None:
     values = with_key("samples.main.shard", 1)
     values["samples"]["main"]["count"] = shards
     values["evaluation"]["shard"] = 1
@@ -103,11 +76,16 @@ def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int, 
     of_samples = jobs(samples, "main").outputs
     assert len(of_samples) == shards
     Path(of_samples[-1]).unlink()
-    looks.clear()
     jobs = tiny_plan(values)
-    (shard,) = unfinished(jobs).shards.values()
-    assert shard.outputs == of_samples[-1:]
-    assert all(one.complete for one in jobs(planned).values() if one is not shard.job)
+    with ExitStack() as stack:
+        ways = ("iterdir", "glob", "rglob", "exists", "is_file", "is_dir", "stat", "lstat", "open")
+        spied = [patch.object(Path, way, autospec=True, side_effect=getattr(Path, way)) for way in ways]
+        spies = [stack.enter_context(spy) for spy in spied]
+        (shard,) = unfinished(jobs).shards.values()
+        assert shard.outputs == of_samples[-1:]
+        assert all(one.complete for one in jobs(planned).values() if one is not shard.job)
+    places = [call.args[0] for spy in spies for call in spy.call_args_list]
+    looks = Counter(str(place) for place in places if "store" in place.parts)
     folders = {str(job.folder) for job in jobs(planned).values()}
     sections = {str(job.folder.parent) for job in jobs(planned).values()}
     of_missing_networks = {place for place in looks if place.startswith("results/store/evaluations/")} - folders
@@ -143,12 +121,6 @@ def stages(needed: Needed) -> list[str]:
     return sorted({job.stage.name for job in needed.jobs})
 
 
-def test_everything_is_made_where_nothing_is_there(own_folder: Path) -> None:
-    jobs = tiny_plan()
-    assert {job.key for job in unfinished(jobs).jobs} == jobs(planned).keys()
-    assert not lost_models(unfinished(jobs))
-
-
 def test_upstream_of_existing_results_nothing_is_made(finished: Jobs) -> None:
     assert not remake().shards
     lose(finished(autoencoder, "main"), "autoencoder.preview.png", "autoencoder.history.csv")
@@ -161,6 +133,9 @@ def test_upstream_of_existing_results_nothing_is_made(finished: Jobs) -> None:
 
 
 def test_weights_alone_are_a_trained_model(own_folder: Path) -> None:
+    jobs = tiny_plan()
+    assert {job.key for job in unfinished(jobs).jobs} == jobs(planned).keys()
+    assert not lost_models(unfinished(jobs))
     trained = tiny_plan(values())(autoencoder, "main")
     trained.folder.mkdir(parents=True)
     Path(trained.path("autoencoder.safetensors")).touch()
@@ -229,10 +204,6 @@ def test_a_forced_stage_is_made_again_with_everything_downstream(finished: Jobs)
     assert jobs(reconstruction, "main").key not in downstream
     shards = [shard.span for shard in needed.shards.values() if shard.job.key == jobs(samples, "main").key]
     assert sorted(shards, key=str) == [(0, 8), (16, 24), (24, 32), (8, 16)]
-
-
-def test_a_forced_file_is_its_jobs(finished: Jobs) -> None:
-    jobs = tiny_plan(values())
     made = jobs(samples, "main")
     assert [output.path for output in outputs_of([made])] == made.outputs
     assert forced(jobs, [made.outputs[0]]) == {made.key}

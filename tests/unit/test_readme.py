@@ -1,4 +1,4 @@
-"""README.md and docs/ are correct: configs load, commands parse, files, links and messages exist."""
+"""README.md and docs/ are correct: configs load, files, links and messages exist."""
 
 import ast
 import re
@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import PAGES, README, REFERENCE, ROOT, blocks, commands
-from dvc.cli.parser import get_main_parser
-from snakemake.cli import get_argument_parser
+from documented import PAGES, README, REFERENCE, ROOT, blocks
 
-from pipeline.commands.__main__ import commands as bright_commands
 from pipeline.commands.estimate import make_estimate
 from pipeline.config.root import load_config, read_config
 from pipeline.estimation.devices import DEVICES
 from pipeline.estimation.report import text
 from pipeline.plan.shards import planned
-from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs
 
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
-# Files of readers, in examples.
-EXAMPLES = {"mine.yaml", "mine-256.yaml"}
 # Messages of other programs.
 FOREIGN_MESSAGES = {
     "ensurepip is not available",
@@ -39,16 +33,6 @@ FOREIGN_MESSAGES = {
 
 def test_the_readme_is_two_screens() -> None:
     assert len(README.splitlines()) < 150
-
-
-def rules() -> set[str]:
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk")]
-    named = re.findall(
-        r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:",
-        "\n".join([*texts, (ROOT / "workflow" / "Snakefile").read_text()]),
-        flags=re.MULTILINE,
-    )
-    return {*named, *TABLES}
 
 
 def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
@@ -77,22 +61,6 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
     assert [path for path in quoted if not (ROOT / path).exists()] == []
 
 
-def test_make_targets_exist() -> None:
-    named = {word for text in TEXTS.values() for word in re.findall(r"`make ([a-z-]+)", text)}
-    in_blocks = {words[1] for words in commands() if words[0] == "make"}
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert {"demo", "test", "check"} <= named | in_blocks <= set(targets)
-
-
-def test_modules_that_are_run_exist() -> None:
-    modules = {name for text in TEXTS.values() for name in re.findall(r"python -m pipeline\.([a-z_.]+)", text)}
-    assert [name for name in modules if not (ROOT / "pipeline" / f"{name.replace('.', '/')}.py").exists()] == []
-    typed = {words[1] for words in split_commands() if words[0] == "bright" and len(words) > 1}
-    inline = {name for text in TEXTS.values() for name in re.findall(r"`bright ([a-z_-]+)", text)}
-    named = {name.replace("-", "_") for name in typed | inline}
-    assert {"reconstruct", "status", "doctor"} <= named <= bright_commands().keys()
-
-
 def test_the_reference_lists_every_stage() -> None:
     section = REFERENCE.partition("## Stages by hand")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
@@ -115,40 +83,6 @@ def test_the_readme_has_the_days_of_the_estimate() -> None:
     assert f"estimated at {days} on eight A100s" in README
 
 
-def test_snakemake_commands_parse_and_name_existing_targets() -> None:
-    parser, known = get_argument_parser(), rules()
-    lines = [words[1:] for words in commands() if words[0] == "snakemake"]
-    assert lines
-    for words in lines:
-        arguments = parser.parse_args(words)
-        assert {target for target in arguments.targets if not target.startswith("results/")} <= known
-        assert {*(arguments.forcerun or []), *(arguments.until or [])} <= known
-        for path in [*(arguments.configfile or []), arguments.workflow_profile]:
-            assert path is None or Path(path).name in EXAMPLES or (ROOT / path).exists()
-
-
-def test_dvc_commands_parse() -> None:
-    parser = get_main_parser()
-    lines = [words for words in split_commands() if words[0] == "dvc"]
-    assert {words[1] for words in lines} >= {"artifacts", "metrics", "params", "plots", "pull", "push", "remote"}
-    for words in lines:
-        parser.parse_args(words[1:])
-
-
-def split_commands() -> list[list[str]]:
-    """The command lines, split at the shell's `&&` and `|`."""
-    parts = []
-    for words in commands():
-        found: list[list[str]] = [[]]
-        for word in words:
-            if word in ("&&", "|"):
-                found.append([])
-            else:
-                found[-1].append(word)
-        parts += found
-    return parts
-
-
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ") and "---" not in line]
@@ -159,13 +93,7 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
         if message not in FOREIGN_MESSAGES
         for part in re.split(r"\.\.\.|NAME|FILE|`", message)
     }
-    told = messages()
-    unknown = sorted(part for part in fragments if len(part) > 3 and part not in told)
-    assert not unknown, unknown
-
-
-def messages() -> str:
-    """All string literals of the package without their fields, and the text of the Makefile and the rules."""
+    # All string literals of the package without their fields, and the text of the Makefile and the rules.
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", *(ROOT / "workflow").rglob("*.smk"))]
     for path in (ROOT / "pipeline").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -174,7 +102,8 @@ def messages() -> str:
                 texts.append("".join(str(part) for part in parts))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
-    return "\n".join(texts)
+    told = "\n".join(texts)
+    assert sorted(part for part in fragments if len(part) > 3 and part not in told) == []
 
 
 def test_report_captions_are_those_that_rules_name() -> None:

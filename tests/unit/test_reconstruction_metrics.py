@@ -26,17 +26,18 @@ from pipeline.reconstruct import reconstruct
 from pipeline.settings.autoencoder import Autoencoder
 
 
-def pairs(channels: int, count: int = 5, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def pairs(channels: int, size: int = 32) -> list[torch.Tensor]:
+    """Five originals and noisy copies, uint8 (N, C, H, W)."""
     rng = np.random.default_rng(4)
-    originals = rng.integers(0, 256, (count, size, size, channels), dtype=np.uint8)
-    noise = rng.normal(0, 25, originals.shape)
-    return originals, np.clip(originals + noise, 0, 255).round().astype(np.uint8)
+    originals = rng.integers(0, 256, (5, size, size, channels), dtype=np.uint8)
+    noisy = np.clip(originals + rng.normal(0, 25, originals.shape), 0, 255).round().astype(np.uint8)
+    return [torch.from_numpy(images).permute(0, 3, 1, 2) for images in (originals, noisy)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 32, 33])
 def test_ssim_and_psnr_equal_torchmetrics_to_the_bit(channels: int, size: int) -> None:
-    real, made = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in pairs(channels, size=size))
+    real, made = (images.float() / 255 for images in pairs(channels, size))
     real[0] = made[0]
     how = {"data_range": 1.0, "reduction": "none"}
     assert torch.equal(psnr(real, made), peak_signal_noise_ratio(made, real, dim=(1, 2, 3), **how))
@@ -53,16 +54,10 @@ def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None
     np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5, atol=2e-6)
 
 
-def tensors(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pairs as uint8 (N, C, H, W)."""
-    originals, made = (torch.from_numpy(images).permute(0, 3, 1, 2) for images in pairs(channels))
-    return originals, made
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
 def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, channels: int) -> None:
-    originals, made = tensors(channels)
+    originals, made = pairs(channels)
     weights_file = networks_folder / f"{kind}.safetensors"
     found = image_metrics(originals, made, {kind: LpipsDistance(kind, weights_file)})
     reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
@@ -84,23 +79,17 @@ def test_a_metric_of_ones_own_gets_the_originals_first(monkeypatch: pytest.Monke
     assert image_metrics(originals, made, {})["darker"].tolist() == pytest.approx([0.2, 0.2])
 
 
-def test_the_summary_is_the_mean_over_images_with_its_deviation() -> None:
+def test_the_summary_is_the_mean_over_images_that_are_no_exact_copies_with_its_deviation() -> None:
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, 22.0, 27.0], "ssim": [0.5, 0.5, 0.5]})
     values = reconstruction_values(frame, {"psnr": {"count": 3}, "ssim": {}})
     assert values["psnr"].number == pytest.approx(23.0) and values["psnr"].protocol == {"count": 3}
     assert values["psnr"].std == pytest.approx(np.sqrt((9 + 1 + 16) / 2))
     assert (values["ssim"].number, values["ssim"].std) == (0.5, 0.0)
-
-
-def test_exact_copies_are_counted_and_left_out_of_the_mean_psnr() -> None:
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, np.inf, 22.0]})
-    psnr = reconstruction_values(frame, {"psnr": {}})["psnr"]
-    assert (psnr.number, psnr.std) == pytest.approx((21.0, np.sqrt(2.0)))
+    without_copies = reconstruction_values(frame, {"psnr": {}})["psnr"]
+    assert (without_copies.number, without_copies.std) == pytest.approx((21.0, np.sqrt(2.0)))
     with pytest.raises(InputError, match="psnr: infinite for every image"):
         reconstruction_values(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}), {"psnr": {}})
-
-
-STAGE = ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png")
 
 
 @pytest.mark.parametrize("micro_batch", [3, 64])
@@ -112,7 +101,7 @@ def test_the_stage_measures_the_images_that_it_writes(
     save_autoencoder(tmp_path / "model.safetensors", Bright(settings, 32, 1), settings, 32, 1)
     networks = [networks_folder / f"{name}.safetensors" for name in ("lpips_alex", "lpips_vgg")]
     job = {"autoencoder": settings.model_dump(mode="json"), "micro_batch": micro_batch}
-    outputs = [tmp_path / name for name in STAGE]
+    outputs = [tmp_path / name for name in ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png")]
     reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *networks, *outputs)
     originals, made, frame = ImageArchive(tiny_images), ImageArchive(outputs[0]), pd.read_csv(outputs[1])
     assert list(frame["image"]) == originals.names and len(made) == 14

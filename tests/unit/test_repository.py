@@ -20,22 +20,11 @@ SCHEMAS = {
 }
 
 
-def checked(schema: str, path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
 def test_a_file_has_its_schema(path: Path) -> None:
-    ended = checked(SCHEMAS[path], path)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{SCHEMAS[path]}", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def test_the_schemas_are_compared(tmp_path: Path) -> None:
-    wrong = tmp_path / "CITATION.cff"
-    wrong.write_text((ROOT / "CITATION.cff").read_text().replace("cff-version: 1.2.0\n", ""))
-    ended = checked("citation-file-format", wrong)
-    assert ended.returncode == 1 and "cff-version" in ended.stdout
 
 
 @pytest.mark.slow
@@ -50,9 +39,8 @@ def test_the_pages_build_without_warnings(tmp_path: Path) -> None:
 def test_the_citation_has_the_packages_version_and_licence() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert cited["title"] == project["name"]
-    assert cited["version"] == project["version"]
-    assert cited["license"] == project["license"]["text"]
+    told = [project["name"], project["version"], project["license"]["text"]]
+    assert [cited[key] for key in ("title", "version", "license")] == told
 
 
 def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
@@ -72,15 +60,9 @@ def test_the_workflow_catalog_finds_what_standardized_usage_needs() -> None:
     assert list((ROOT / "workflow" / "rules").glob("*.smk"))
     assert {"snakemake", "workflow"} <= set((ROOT / "README.md").read_text().lower().split())
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert usage["mandatory-flags"]["desc"]
     flags = usage["mandatory-flags"]["flags"].split()
     default = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
     assert flags == ["--rerun-triggers", *default["rerun-triggers"]], "without the profile the same rule holds"
-    deployment = usage["software-stack-deployment"]
-    assert deployment.keys() >= {"conda", "apptainer", "apptainer+conda"}
-    assert all(isinstance(one, bool) for one in deployment.values())
-
-
-def test_the_catalogs_test_config_is_a_run() -> None:
+    assert usage["software-stack-deployment"].keys() >= {"conda", "apptainer", "apptainer+conda"}
     config = read_config(ROOT / ".test" / "config" / "config.yaml")
     assert all(one.source.kind == "embedded" for one in config.datasets.values()), "it needs no images"

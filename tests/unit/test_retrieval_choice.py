@@ -76,8 +76,7 @@ def chosen(monkeypatch, strategy, asked="triton", problem=None, key_length=1):
     return choose(tables.settings, tables.fallback, 4, torch.device("cpu")).name
 
 
-@pytest.mark.parametrize("asked", ["triton", "auto"])
-@pytest.mark.parametrize("key_length", [1, 2])
+@pytest.mark.parametrize(("asked", "key_length"), [("triton", 1), ("auto", 2)])
 def test_kernels_that_agree_with_gather_are_used(monkeypatch, lines, key_length, asked):
     assert chosen(monkeypatch, kernel(), asked, key_length=key_length) == "triton"
     assert lines == []
@@ -96,12 +95,9 @@ def test_kernels_that_cannot_run_are_named_where_they_are_asked_for(monkeypatch,
     assert lines == []
     assert chosen(monkeypatch, kernel(), "triton", "no card", key_length=2) == "gather"
     assert lines == ["retrieval: gather in place of triton: no card"]
-
-
-@pytest.mark.parametrize("asked", ["gather", "separable"])
-def test_a_strategy_of_torch_that_is_asked_for_is_used_on_every_device(monkeypatch, lines, asked):
-    assert chosen(monkeypatch, kernel(no_compiler), asked) == asked
-    assert lines == []
+    for asked in ("gather", "separable"):  # torch's own strategies are used on every device
+        assert chosen(monkeypatch, kernel(no_compiler), asked) == asked
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,14 +159,10 @@ def test_the_adapter_passes_our_tables_as_the_packages_parameters(package, size,
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
-def test_the_state_dict_holds_our_tables_alone(package):
+def test_the_package_is_taken_where_it_can_run(package, lines):
     tables = make_tables("tinycudann")
     tables.strategies[torch.device("cpu")] = of_package(tables)
-    assert list(tables.state_dict()) == ["tables"]
-    assert [name for name, _ in tables.named_parameters()] == ["tables"]
-
-
-def test_the_package_is_taken_where_it_can_run(package, lines):
+    assert list(tables.state_dict()) == [name for name, _ in tables.named_parameters()] == ["tables"]
     assert with_package("tinycudann") == "tinycudann"
     assert lines == []
     assert with_package("tinycudann", convention="ngp") == "separable"
@@ -180,20 +172,17 @@ def test_the_package_is_taken_where_it_can_run(package, lines):
 
 
 def test_tensors_on_the_cpu_do_not_go_to_the_package(package):
-    tables = make_tables("tinycudann")
-    expected = make_tables("separable")
-    expected.load_state_dict(tables.state_dict())
     code = torch.rand(1, 2, 4, 4)
-    assert torch.equal(tables.retrieve(code), expected.retrieve(code))
+    assert torch.equal(make_tables("tinycudann").retrieve(code), make_tables("separable").retrieve(code))
 
 
 def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
-    class Larger(StandIn):
-        def __init__(self, *arguments, **named):
-            super().__init__(*arguments, **named)
-            self.params = torch.nn.Parameter(torch.zeros(self.params.numel() + 8))
+    def larger(*arguments, **named):
+        encoding = StandIn(*arguments, **named)
+        encoding.params = torch.nn.Parameter(torch.zeros(encoding.params.numel() + 8))
+        return encoding
 
-    monkeypatch.setattr(package, "Encoding", Larger)
+    monkeypatch.setattr(package, "Encoding", larger)
     with pytest.raises(RuntimeError, match="expected"):
         with_package("tinycudann")
 
