@@ -147,22 +147,19 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
 
 def settings(samples: int = 40) -> str:
     """What the stage is told, as JSON."""
-    return json.dumps(
-        {
-            "run": "made-up",
-            "config": {"run": "made-up", "seed": 7, "autoencoders": {"main": {"code_size": "8x8x4"}}},
-            "models": [{"kind": "autoencoder", "name": "main", "entry": "autoencoders.main", "facts": "bright 8x8x4"}],
-            "samples": {"name": "main", "count": samples},
-            "figures": {
-                name: {"title": FIGURES[name].title, "caption": FIGURES[name].caption}
-                for name in ("fig01", "curves_autoencoders")
-            },
-            "jobs": [
-                {"stage": "train_autoencoder", "name": "main-000000000001", "code": "c" * 64, "seed": 123},
-                {"stage": "generate", "name": "main-000000000002", "code": "d" * 64, "seed": 456},
-            ],
-        }
-    )
+    figures = {name: FIGURES[name] for name in ("fig01", "curves_autoencoders")}
+    told = {
+        "run": "made-up",
+        "config": {"run": "made-up", "seed": 7, "autoencoders": {"main": {"code_size": "8x8x4"}}},
+        "models": [{"kind": "autoencoder", "name": "main", "entry": "autoencoders.main", "facts": "bright 8x8x4"}],
+        "samples": {"name": "main", "count": samples},
+        "figures": {name: {"title": one.title, "caption": one.caption} for name, one in figures.items()},
+        "jobs": [
+            {"stage": "train_autoencoder", "name": "main-000000000001", "code": "c" * 64, "seed": 123},
+            {"stage": "generate", "name": "main-000000000002", "code": "d" * 64, "seed": 456},
+        ],
+    }
+    return json.dumps(told)
 
 
 def write_records(folder: Path) -> Path:

@@ -93,15 +93,15 @@ def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int) 
     assert set(looks.values()) == {1}
 
 
+def values() -> dict[str, Any]:
+    return with_key("samples.main.shard", 8)
+
+
 @pytest.fixture
 def finished(own_folder: Path) -> Jobs:
     """A finished plan in a temporary folder."""
     make(tiny_plan(values())(planned).values())
     return tiny_plan(values())
-
-
-def values() -> dict[str, Any]:
-    return with_key("samples.main.shard", 8)
 
 
 def lose(job: Job, *files: str) -> None:
@@ -165,6 +165,12 @@ def test_a_lost_shard_is_made_alone_where_its_model_is(finished: Jobs) -> None:
     (shard,) = remake().shards.values()
     assert (shard.job.key, shard.span) == (made.key, (8, 16))
     assert not lost_models(remake())
+    lose(made, made.files[0])
+    needed = remake()
+    first, second = needed.shards.values()
+    kept = needed.among([first])
+    assert first in kept and second not in kept
+    assert [job.key for job in kept.jobs] == [made.key]
 
 
 @pytest.mark.parametrize("also", [False, True], ids=["the model alone", "the model and its codes"])
@@ -208,13 +214,3 @@ def test_a_forced_stage_is_made_again_with_everything_downstream(finished: Jobs)
     assert [output.path for output in outputs_of([made])] == made.outputs
     assert forced(jobs, [made.outputs[0]]) == {made.key}
     assert forced(jobs, ["results/tiny/tables/table2.md"]) == set(), "copying again makes no table again"
-
-
-def test_among_keeps_the_shards_that_snakemake_makes(finished: Jobs) -> None:
-    made = finished(samples, "main")
-    lose(made, *made.files[:2])
-    needed = remake()
-    first, second = needed.shards.values()
-    kept = needed.among([first])
-    assert first in kept and second not in kept
-    assert [job.key for job in kept.jobs] == [made.key]

@@ -78,7 +78,7 @@ def test_copies_of_another_configs_results_go_and_come_back() -> None:
     assert {path.read_text() for path in files(RUN / "tables")} == {"{}"}
 
 
-def test_a_copy_that_the_config_no_longer_has_goes_where_the_store_has_it() -> None:
+def test_a_copy_that_the_config_no_longer_has_goes_unless_it_is_the_last_one() -> None:
     finish(tiny_plan())
     smaller = without_section34()
     gone = tiny_plan()(view).keys() - smaller(view).keys()
@@ -87,10 +87,6 @@ def test_a_copy_that_the_config_no_longer_has_goes_where_the_store_has_it() -> N
     assert not [path for path in gone if Path(path).exists()]
     publish(tiny_plan(), "tiny.yaml")
     assert all(Path(path).exists() for path in gone)
-
-
-def test_a_copy_that_the_config_no_longer_has_stays_where_it_is_the_last_one() -> None:
-    finish(tiny_plan())
     shutil.rmtree(tiny_plan()(tables)["section34"].folder)
     shown = publish(without_section34(), "tiny.yaml")
     last = {str(RUN / "tables" / f"section34.{suffix}") for suffix in ("csv", "md", "tex")}
@@ -167,21 +163,16 @@ def shown() -> dict[str, Any]:
     return yaml.safe_load((RUN / "dvc.yaml").read_text())
 
 
-def test_everything_that_is_shown_exists(plan: Jobs) -> None:
+def test_everything_that_is_shown_exists_and_a_column_is_a_plot_with_a_curve_of_each_training(plan: Jobs) -> None:
     assert all((ROOT / path).exists() for path in yaml.safe_load((ROOT / "dvc.yaml").read_text())["params"])
     assert set(shown()) == {"params", "plots", "artifacts"}, "no summary has a number yet"
-    curves = [
-        path for plot in shown()["plots"] if isinstance(plot, dict) for facts in plot.values() for path in facts["y"]
-    ]
+    plots = {title: facts for plot in shown()["plots"] if isinstance(plot, dict) for title, facts in plot.items()}
+    curves = [path for facts in plots.values() for path in facts["y"]]
     pictures = [plot for plot in shown()["plots"] if isinstance(plot, str)]
     weights = [facts["path"] for facts in shown()["artifacts"].values()]
     assert len(pictures) == len(plan(figures))
     for path in (*shown()["params"], *curves, *pictures, *weights):
         assert (RUN / path).exists(), path
-
-
-def test_a_column_is_a_plot_with_a_curve_of_each_training_that_logged_it(plan: Jobs) -> None:
-    plots = {title: facts for plot in shown()["plots"] if isinstance(plot, dict) for title, facts in plot.items()}
     assert plots.keys() == {"tiny: autoencoder, l2", "tiny: autoencoder, adversarial"}
     main, other = "histories/autoencoder-main.csv", "histories/autoencoder-without-noise.csv"
     assert plots["tiny: autoencoder, l2"]["y"] == {main: "l2", other: "l2"}
@@ -211,11 +202,8 @@ def test_names_that_dvc_refuses_are_written_otherwise(own_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("config", ["config/demo.yaml", "config/paper.yaml", "tests/workflow/tiny.yaml"])
-def test_the_published_config_is_the_runs_own_with_all_defaults(
-    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_published_config_is_the_runs_own_with_all_defaults(config: str) -> None:
     written = read_config(ROOT / config)
-    monkeypatch.chdir(tmp_path)
     values = yaml.safe_load(yaml.safe_dump(Jobs(written).written.model_dump(mode="json")))
     assert load_config(values) == written
 
