@@ -79,9 +79,8 @@ def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
 
     curve = [point(0, 24), point(0.1, 23.5), point(0.5, 22.5), point(0.6, 23.9)]
     assert tolerated(curve, "deviations") == pytest.approx(0.3)
-    numbers = noise_numbers(curve)
-    assert numbers["tolerated_half_cells"] == pytest.approx(0.6)
-    assert numbers["psnr_fall"] == pytest.approx(1.5) and numbers["lpips_rise"] == pytest.approx(0.5)
+    numbers, expected = noise_numbers(curve), {"tolerated_half_cells": 0.6, "psnr_fall": 1.5, "lpips_rise": 0.5}
+    assert {name: numbers[name] for name in expected} == pytest.approx(expected)
     assert tolerated(curve[:2], "deviations") == 0.1, "none has fallen so far"
     other = noise_numbers([one | {"half_cells": None} for one in curve])
     assert other.keys() == {"psnr_quiet", "tolerated_deviations"}
@@ -161,26 +160,24 @@ def test_models_take_turns_after_an_untimed_round_and_rates_are_medians() -> Non
     assert images_per_second([2.0, 0.5, 1.0], batch=8) == {"median": 8.0, "low": 4.0, "high": 16.0}
 
 
-def measured(tmp_path: Path, weights: Path, settings: Any, split: Path, lpips: Path, images: int) -> Summary:
-    """The summary of the two stages that dump and measure the codes of a split."""
+def measured(
+    tmp_path: Path, weights: Path, settings: Any, split: Path, lpips: Path, images: int
+) -> tuple[Summary, dict[str, float]]:
+    """The summary of the two stages that dump and measure the codes of a split, and its numbers."""
     codes, hits, summary = (tmp_path / name for name in ("codes.safetensors", "hits.npz", "summary.json"))
     dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
     job = {"autoencoder": settings.model_dump(mode="json"), "images": images, "micro_batch": 4}
     measure_codes(json.dumps(job), split, weights, codes, hits, lpips, summary)
-    return read_summary(summary)
-
-
-def numbers_of(summary: Summary) -> dict[str, float]:
-    return {key.removeprefix("codes."): value.number for key, value in summary.values.items()}
+    found = read_summary(summary)
+    return found, {key.removeprefix("codes."): value.number for key, value in found.values.items()}
 
 
 def test_the_stages_write_what_the_tables_read(
     networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
 ) -> None:
-    found = measured(tmp_path, *trained, tiny_images, networks_folder / "lpips_alex.safetensors", 6)
+    found, numbers = measured(tmp_path, *trained, tiny_images, networks_folder / "lpips_alex.safetensors", 6)
     assert found.traits["method"] == "BRIGHT"
     assert found.traits["table_entries"] == f"2^{trained[1].tables.entries_log2}"
-    numbers = numbers_of(found)
     assert 0 <= numbers["code_minimum"] < numbers["code_maximum"] <= 1
     statistics = json.loads((tmp_path / "statistics.json").read_text())
     assert numbers["used_share"] == pytest.approx(100 * np.mean(statistics["hits"]["share_hit"]))
@@ -201,8 +198,7 @@ def test_codes_of_every_family_are_measured(
     distance = nn.Identity()
     distance.forward = lambda made, real: (made - real).abs().flatten(1).mean(1)  # type: ignore[method-assign]
     monkeypatch.setattr(code_noise, "LpipsDistance", lambda *_: distance)
-    found = measured(tmp_path, weights, settings, split, networks_folder / "lpips_alex.safetensors", 4)
-    numbers = numbers_of(found)
+    found, numbers = measured(tmp_path, weights, settings, split, networks_folder / "lpips_alex.safetensors", 4)
     assert "table_entries" not in found.traits and "tolerated_half_cells" not in numbers
     assert numbers["table_megabytes"] == 0
     if family == "kl":

@@ -62,9 +62,6 @@ USES = {"encode": 200, "sample": 360}
 STEPS = 1180  # operations of two steps of a sampler, the noise of DDPM with them
 
 
-IMAGES = list(range(4))
-
-
 def uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]:
     """What a trained model is used for, on four images or codes."""
     task.model.eval()
@@ -81,12 +78,12 @@ def uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]:
     for kind in ("ddpm", "ddim", "dpm_solver") if hasattr(task, "unet") else ():
         sampler = Sampler(kind=kind, steps=2)
         if isinstance(task.settings, Diffusion):
-            sample = partial(denoise, task.unet, task.settings, sampler, IMAGES, 0, task.shape, task.rescaling)
+            sample = partial(denoise, task.unet, task.settings, sampler, [*range(4)], 0, task.shape, task.rescaling)
         else:
-            sample = partial(task.model.sample, IMAGES, 0, sampler)
+            sample = partial(task.model.sample, [*range(4)], 0, sampler)
         yield f"two steps of {kind}", sample
     if hasattr(task.model, "synthesize"):
-        yield "sample", partial(task.model.sample, IMAGES, 0)
+        yield "sample", partial(task.model.sample, [*range(4)], 0)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The plan: which jobs a config needs, and which of its keys move which digests (promise 1)."""
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,23 @@ from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
+
+ROOT = Path(__file__).parents[2]
+PLAN = """
+import json, sys
+from pathlib import Path
+from pipeline.config.root import read_config
+from pipeline.plan.shards import planned
+from pipeline.stages.common import Jobs
+print(json.dumps(sorted(Jobs(read_config(Path(sys.argv[1])))(planned))))
+"""
+
+
+def digests(checkout: Path, folder: Path, **environment: str) -> list[list[str]]:
+    """The stages and digests of the jobs that a checkout's code plans for the tiny config, in another process."""
+    environment = os.environ | {"PYTHONPATH": str(checkout)} | environment
+    command = [sys.executable, "-P", "-c", PLAN, str(TINY)]
+    return json.loads(subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True).stdout)
 
 
 AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure", "make_report"}
@@ -95,20 +113,45 @@ def test_two_runs_on_one_dataset_share_it_and_the_models_they_both_have() -> Non
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path, hash_seed: str) -> None:
-    script = (
-        "import sys; from pathlib import Path; from pipeline.config.root import read_config;"
-        "from pipeline.plan.shards import planned; from pipeline.stages.common import Jobs;"
-        "print(sorted(Jobs(read_config(Path(sys.argv[1])))(planned)))"
-    )
     (tmp_path / "other").mkdir()
-    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", script, str(TINY)]
-    there = subprocess.run(command, cwd=tmp_path / "other", env=environment, capture_output=True, text=True, check=True)
     jobs = tiny_plan()(planned)
-    assert there.stdout == f"{sorted(jobs)}\n"
+    assert digests(ROOT, tmp_path / "other", PYTHONHASHSEED=hash_seed) == sorted(map(list, jobs))
     for (stage, digest), job in jobs.items():
         assert job.folder.parent.name == all_stages()[stage].folder
         assert job.folder.name == f"{job.label}-{digest}" and re.fullmatch(r"[0-9a-f]{12}", digest)
+
+
+# Where the next release has one more key: datasets, autoencoders of all families and BRIGHT's, diffusion models,
+# samples, evaluation.
+SECTIONS = {
+    "dataset.py": "class Dataset(Section):",
+    "autoencoder.py": "class AutoencoderTraining(Section):",
+    "first_stage.py": "class FirstStageNetwork(Section):",
+    "diffusion.py": "class UNet(Section):",
+    "evaluation.py": "class Evaluation(Section):",
+}
+
+
+def test_a_next_release_finds_results_unless_a_new_key_changes_the_behaviour(tmp_path: Path) -> None:
+    checkout = tmp_path / "next"
+    for name in ("pipeline", "config"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "run").mkdir()
+    before = digests(checkout, tmp_path / "run")
+    assert len(before) > 40
+    texts = {checkout / "pipeline" / "settings" / file: line for file, line in SECTIONS.items()}
+    for path, line in texts.items():
+        head, found, rest = path.read_text().partition(f"{line}\n")
+        assert found, path
+        docstring, end, body = rest.partition('"""\n\n')
+        key = 'toy: int = added(1, before=1, description="A toy.")'
+        path.write_text(f"from pipeline.settings.fields import added\n{head}{found}{docstring}{end}    {key}\n{body}")
+    assert digests(checkout, tmp_path / "run") == before
+    for path in texts:
+        path.write_text(path.read_text().replace("toy: int = added(1,", "toy: int = added(2,"))
+    after = digests(checkout, tmp_path / "run")
+    assert {stage for stage, _ in after} == {stage for stage, _ in before}
+    assert not {digest for stage, digest in after if stage.startswith("train")} & {digest for _, digest in before}
 
 
 def paths(job: Job, name: str) -> list[str]:
