@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,9 +35,7 @@ def long_training(config: dict[str, Any]) -> None:
     main["execution"]["save_every_s"] = 0.5
 
 
-def test_a_requeued_and_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturbed_one(
-    workflow: Callable[..., ClusterWorkflow],
-) -> None:
+def test_a_requeued_and_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturbed_one(workflow):
     alone, disturbed = workflow("alone"), workflow("disturbed")
     for each in (alone, disturbed):
         each.configure(long_training)
@@ -68,9 +65,7 @@ def test_a_requeued_and_terminated_training_resumes_in_its_job_to_the_weights_of
     assert disturbed.weights() == alone.weights()
 
 
-def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(
-    workflow: Callable[..., ClusterWorkflow], tmp_path: Path
-) -> None:
+def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(workflow, tmp_path):
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
     asks = "memory_mb={}\n)\nIMPORT_WEIGHTS".format
     run.edit("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))

@@ -81,9 +81,7 @@ def fact(run: ClusterWorkflow, name: str) -> str:
     return found[1] if found else ""
 
 
-def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(
-    runs: dict[str, ClusterWorkflow],
-) -> None:
+def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(runs):
     on_one, on_two = runs["one node"], runs["two nodes"]
     with ThreadPoolExecutor(3) as threads:
         ways = {crashed: on_two, requeued: on_one, undisturbed: runs["two"]}

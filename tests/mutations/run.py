@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
-from reach import Reach
+from reach import Distances, distances, near_and_far
 from sites import Mutation, mutations
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -124,12 +124,12 @@ def pytest_in(folder: Path, arguments: list[str]) -> str | None:
     return found[1] if found else f"exit code {code}: {text[-200:]!r}"
 
 
-def outcome(mutation: Mutation, part: str, folder: Path, reach: Reach, until: str) -> Outcome:
+def outcome(mutation: Mutation, part: str, folder: Path, reached: Distances, until: str) -> Outcome:
     """Make the mutation in the copy, run the tests, undo it; the test that failed must then pass."""
     path = folder / mutation.path
     source = path.read_bytes()
     started = time.monotonic()
-    near, others = reach.nearest(ROOT / mutation.path), reach.others(ROOT / mutation.path)
+    near, others = near_and_far(reached, ROOT / mutation.path)
     slow = [*near, *(found for pattern in SLOW_TESTS for found in sorted(ROOT.glob(pattern)) if found not in near)]
     runs = {"near": (FAST, near), "fast": (FAST, others), "slow": (SLOW, slow)}
     caught, how = None, "survived"
@@ -188,11 +188,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
         folder = Path(place) / "checkout"
         copied(ROOT, folder)
-        reach = Reach(ROOT)
+        reached = distances(ROOT)
         for part, mutation in chosen:
             known = stored.get(mutation.name)
             if known is None or known.how == "survived":
-                known = outcome(mutation, part, folder, reach, arguments.until)
+                known = outcome(mutation, part, folder, reached, arguments.until)
                 with arguments.outcomes.open("a") as file:
                     file.write(json.dumps(asdict(known)) + "\n")
                 print(f"{known.how}, {known.seconds} s: {mutation.name}: {known.caught_by}", flush=True)

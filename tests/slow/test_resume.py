@@ -95,9 +95,7 @@ def check_resume(
     return whole, killed
 
 
-def test_a_killed_autoencoder_ends_with_the_same_bits(
-    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, networks_folder: Path
-) -> None:
+def test_a_killed_autoencoder_ends_with_the_same_bits(tmp_path, tiny_images, tiny_autoencoder, networks_folder):
     """With a perceptual network, a late adversary, an EMA, flips and the noise of section 3.4.
 
     Snapshots and metrics on validation images are the same, too.
@@ -132,62 +130,43 @@ FIRST_STAGE: dict[str, Any] = {
     "network": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": [4]},
     "discriminator": {"channels": 8, "layers": 2},
     "losses": {"perceptual": {"network": "none"}, "adversarial": {"start_images": 80, "critic_only_images": 80}},
+    "training": {"images": 400, "batch": 4, "learning_rate": 1e-3, "flip": True, "ema_half_life_images": 50},
     "execution": {"log_every": 1, "previews": 2, "save_every_s": SAVE_EVERY_S},
+}
+CODEBOOKS: dict[str, Any] = {
+    "vqgan": {"codebook": {"entries": 32, "restart_after_images": 20}},
+    "rqvae": {"codebook": {"entries": 32, "depth": 2, "restart_below": 1.0}},
+    "kl": {},
 }
 
 
-@pytest.mark.parametrize(
-    ("family", "codebook"),
-    [
-        ("vqgan", {"codebook": {"entries": 32, "restart_after_images": 20}}),
-        ("rqvae", {"codebook": {"entries": 32, "depth": 2, "restart_below": 1.0}}),
-        ("kl", {}),
-    ],
-)
-def test_a_killed_autoencoder_of_another_family_ends_with_the_same_bits(
-    tmp_path: Path, tiny_images: Path, family: str, codebook: dict[str, Any]
-) -> None:
-    """With continual restarts of codebook entries, an EMA, flips and the adaptive adversary."""
-    steps = 100
-    training = {"images": 4 * steps, "batch": 4, "learning_rate": 1e-3, "flip": True, "ema_half_life_images": 50}
-    settings = FIRST_STAGE | {"family": family, "training": training} | codebook
-    check_resume(tmp_path, "pipeline.train_autoencoder", {"autoencoder": settings}, {"images": tiny_images}, steps)
-
-
-EXECUTION = {"save_every_s": SAVE_EVERY_S}
-
-
-@pytest.mark.parametrize(("family", "steps"), [("stylegan2", 120), ("ddpm", 100)])
-def test_a_killed_generator_of_images_ends_with_the_same_bits(
-    tmp_path: Path, tiny_images: Path, tiny_stylegan2: Any, tiny_diffusion: Any, family: str, steps: int
-) -> None:
-    """StyleGAN2 with both lazy penalties, flips, an EMA ramp and style mixing; DDPM with flips."""
-    if family == "stylegan2":
-        training = {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}
-        settings = tiny_stylegan2(training=training, execution=EXECUTION)
-    else:
-        settings = tiny_diffusion(training={"steps": steps, "flip": True}, execution=EXECUTION)
-        settings |= {"family": "ddpm", "dataset": "any", "autoencoder": None}
-    check_resume(tmp_path, "pipeline.train_generator", {"generator": settings}, {"images": tiny_images}, steps)
-
-
-@pytest.mark.parametrize("family", ["diffusion", "imagebart"])
-def test_a_killed_generator_of_codes_ends_with_the_same_bits(
-    tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_imagebart: Any, family: str
-) -> None:
-    """A diffusion model on BRIGHT's codes, ImageBART on those of VQGAN; both autoencoders are untrained."""
-    steps, channels = 200, 2
-    of_training = {"training": {"steps": steps}, "execution": EXECUTION}
-    if family == "diffusion":
-        decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
-        module, job = "pipeline.train_diffusion", {"diffusion": tiny_diffusion(**of_training)}
-        codes = torch.rand(30, channels, 4, 4)
-    else:
-        changes = {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": 6}}
-        decoder = VQGAN.model_validate(FIRST_STAGE | changes)
-        module, job = "pipeline.train_generator", {"generator": tiny_imagebart(codebook_size=6, **of_training)}
-        codes = torch.randn(30, channels, 4, 4)
-    inputs = {name: tmp_path / f"{name}.safetensors" for name in ("codes", "autoencoder")}
-    save_autoencoder(inputs["autoencoder"], make_autoencoder(decoder, 32, 1), decoder, 32, 1)
-    write_codes(inputs["codes"], codes)
-    check_resume(tmp_path, module, job, inputs, steps)
+@pytest.mark.parametrize("family", [*CODEBOOKS, "stylegan2", "ddpm", "diffusion", "imagebart"])
+def test_a_killed_training_of_another_family_ends_with_the_same_bits(
+    tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart, family
+):
+    """First stages with continual restarts of codebook entries, an EMA, flips and the adaptive adversary; StyleGAN2
+    with both lazy penalties, flips, an EMA ramp and style mixing; DDPM with flips; on codes of untrained autoencoders,
+    a diffusion model (BRIGHT's codes) and ImageBART (VQGAN's)."""
+    steps, section, inputs = 100, "generator", {"images": tiny_images}
+    how: dict[str, Any] = {"training": {"steps": steps}, "execution": {"save_every_s": SAVE_EVERY_S}}
+    match family:
+        case "stylegan2":
+            steps = 120
+            settings = tiny_stylegan2(**how | {"training": {"images": 4 * steps, "flip": True, "ema_ramp": 0.5}})
+        case "ddpm":
+            settings = tiny_diffusion(**how | {"training": {"steps": steps, "flip": True}})
+            settings |= {"family": "ddpm", "dataset": "any", "autoencoder": None}
+        case "diffusion" | "imagebart":
+            steps = how["training"]["steps"] = 200
+            vqgan = FIRST_STAGE | {"family": "vqgan", "code_size": "4x4x2", "codebook": {"entries": 6}}
+            if family == "diffusion":
+                section, settings = family, tiny_diffusion(**how)
+                decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
+            else:
+                settings, decoder = tiny_imagebart(codebook_size=6, **how), VQGAN.model_validate(vqgan)
+            inputs = {name: tmp_path / f"{name}.safetensors" for name in ("codes", "autoencoder")}
+            save_autoencoder(inputs["autoencoder"], make_autoencoder(decoder, 32, 1), decoder, 32, 1)
+            write_codes(inputs["codes"], torch.rand(30, 2, 4, 4))
+        case _:
+            section, settings = "autoencoder", FIRST_STAGE | {"family": family} | CODEBOOKS[family]
+    check_resume(tmp_path, f"pipeline.train_{section}", {section: settings}, inputs, steps)

@@ -64,9 +64,7 @@ def test_a_snapshot_has_the_bits_of_a_training_that_ends_there(train: Any, tmp_p
     assert load_autoencoder(taken).decode(torch.rand(1, 2, 4, 4)).shape == (1, 1, 32, 32)
 
 
-def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures(
-    train: Any, tiny_images: Path, networks_folder: Path
-) -> None:
+def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures(train, tiny_images, networks_folder):
     folder = train("measured", 12, validate_every=3, log_every=2)
     with (folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -179,9 +179,7 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
     zipped=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_idx_images_are_read_gzipped_or_not(
-    tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int, int], zipped: bool, seed: int
-) -> None:
+def test_idx_images_are_read_gzipped_or_not(tmp_path_factory, shape, zipped, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     path = tmp_path_factory.mktemp("idx") / "train-images-idx3-ubyte"
     path.write_bytes(gzip.compress(idx(pixels)) if zipped else idx(pixels))

@@ -183,9 +183,7 @@ def test_accumulation_over_2_and_4_micro_batches_gives_the_weights_of_1_after_20
     ("family", "micro_batch"),
     [("kl", 3), ("vqgan", 3), ("diffusion", 3), ("ddpm", 3), ("stylegan2", 2), ("imagebart", 3)],
 )
-def test_micro_batches_of_any_size_give_the_weights_and_the_numbers_of_the_whole(
-    make: Make, family: str, micro_batch: int
-) -> None:
+def test_micro_batches_of_any_size_give_the_weights_and_the_numbers_of_the_whole(make, family, micro_batch):
     check_close(trained(make(family, micro_batch=micro_batch), 4), trained(make(family), 4), family)
 
 
@@ -313,9 +311,7 @@ PATCH = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": 
         ("vqgan", {"codebook": {"entries": 6, "restart_after_images": 9}}, "codebook.restart_after_images needs"),
     ],
 )
-def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(
-    tiny_autoencoder: Any, family: str, changes: dict[str, Any], told: str
-) -> None:
+def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(tiny_autoencoder, family, changes, told):
     execution = {"micro_batch": 2}
     with pytest.raises((InputError, ValidationError), match=f"execution.micro_batch: .*{told}|{told}"):
         if family == "bright":

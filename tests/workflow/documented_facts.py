@@ -6,13 +6,11 @@ A fact takes the command's run, its folder, the other folders and the command li
 import csv
 import json
 import re
-import runpy
 import shutil
 import time
 import zipfile
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from documented import README, REFERENCE, ROOT, blocks, shown_output
@@ -22,8 +20,6 @@ from safetensors import safe_open
 from tiny_workflow import Run
 
 from pipeline.config.root import Config, read_config
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
 
 FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
 PAPER = "snakemake --configfile config/paper.yaml --workflow-profile workflow/profiles/local"
@@ -42,13 +38,10 @@ def planned_jobs(place: Place) -> dict[str, int]:
 # --- make ---
 
 
-def all_families_need_only_what_the_demo_lacks(run: Run, place: Place, places: Places, line: str) -> None:
+def every_family_is_trained(run: Run, place: Place, places: Places, line: str) -> None:
     jobs = planned_jobs(place)
     assert jobs["measure_codes"] > 1 and jobs["train_generator"] > 1
-    demo, everything = (Jobs(config_of(name)) for name in ("demo", "demo-all"))
-    again = {job.stage.name for key, job in demo(planned).items() if key not in everything(planned)}
-    assert again <= {"complexity", "make_table", "make_figure", "make_report"}
-    families = {entry.family for entry in everything.config.autoencoders.values()}
+    families = {entry.family for entry in config_of("demo-all").autoencoders.values()}
     assert families >= {"bright", "vqgan", "rqvae", "kl"}
 
 
@@ -146,30 +139,6 @@ def dataset_is_two_zips_and_a_manifest(run: Run, place: Place, places: Places, l
             assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
         assert manifest[name]["count"] == count
     assert "broken.png" in json.dumps(manifest["skipped"])
-
-
-def photographs_of_packages() -> dict[str, list[str]]:
-    return runpy.run_path(str(ROOT / "workflow/collections/photographs.py"))["PHOTOGRAPHS"]
-
-
-def photographs_of_the_packages(place: Place, places: Places) -> None:
-    pixels = np.zeros((96, 128, 3), np.uint8)
-    pixels[:48, :64] = np.random.default_rng(0).integers(0, 256, (48, 64, 3))
-    for folder, names in photographs_of_packages().items():
-        (place.folder / "backgrounds" / folder).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            Image.fromarray(pixels).save(place.folder / "backgrounds" / folder / f"{name}.jpg")
-
-
-def photographs_are_split_by_photograph(run: Run, place: Place, places: Places, line: str) -> None:
-    validation = set(place.text("data/photographs/validation.txt").splitlines())
-    root = place.folder / "data/photographs"
-    tiles = {str(path.relative_to(root)) for path in root.rglob("*.png")}
-    chosen = {name.split("/")[0] for name in validation}
-    assert len(chosen) == sum(map(len, photographs_of_packages().values())) // 5
-    assert validation == {name for name in tiles if name.split("/")[0] in chosen} < tiles
-    assert place.type("bright fingerprint config/transfer.yaml").text
-    assert json.loads(place.text("results/fingerprints/*"))["images"] == {"all": len(tiles)}
 
 
 def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, line: str) -> None:

@@ -26,29 +26,6 @@ COMMANDS = pages_of_commands()
 KEYS = {"type", "says", "in", "look", "as", "before", "prepare", "exit", "python"}
 FACTS = {"prints", "words", "jobs", "plans", "calls", "next", "keeps", "then", "check", "files"}
 
-INSTALL = "python -m pip install --quiet --no-compile"
-CALLS = {
-    "SET_UP": [
-        'PYTHON -c "import sys; sys.exit(sys.version_info < (3, 11) and'
-        " 'Python 3.11 or newer is needed, see PYTHON=')\"",
-        "PYTHON -m venv .venv",
-        f"{INSTALL} --no-deps --require-hashes --requirement workflow/environments/run.txt",
-        f"{INSTALL} --requirement workflow/environments/torch.txt",
-        f"{INSTALL} --no-deps --editable .",
-        "python -m compileall -q -j 0 -x '/tests?/' .venv/lib",
-    ],
-    "SET_UP_TESTS": [f"{INSTALL} --no-deps --require-hashes --requirement workflow/environments/test.txt"],
-    "LINT": [
-        *("ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint", "mypy"),
-        *("lint-imports", "bright config --check", "python workflow/environments/lock.py --check"),
-    ],
-    "NETWORKS": [
-        f"bright fetch_network {name} --output results/networks/{name}.safetensors"
-        for name in ("lpips_alex", "lpips_vgg", "efficientnet_lite0")
-    ],
-}
-"""What several targets of the Makefile call, by the names that the table has for it."""
-
 
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
@@ -88,7 +65,7 @@ def check(entry: dict[str, Any], line: str, run: Run, place: Place, places: Plac
     for stage, count in entry.get("plans", {}).items():
         assert run.text and run.jobs.get(stage, 0) == count
     if "calls" in entry:
-        expected = [call for name in entry["calls"] for call in CALLS.get(name, [name])]
+        expected = [call for name in entry["calls"] for call in TABLE["calls"].get(name, [name])]
         python = entry.get("python", "python3")
         words = [shlex.split(call.replace("PYTHON -", f"{python} -")) for call in expected]
         assert [shlex.split(call) for call in place.text("calls.txt").splitlines()] == words

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from tiny_workflow import TINY, Workflow
@@ -42,9 +41,7 @@ def test_single_values_can_be_changed_on_the_command_line(empty: Workflow) -> No
     assert line.startswith("error: config: seed: ")
 
 
-def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
-    empty: Workflow, networks_folder: Path
-) -> None:
+def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(empty, networks_folder):
     shutil.copy(TINY, empty.folder / "config.yaml")
     networks = empty.folder / "results" / "networks"
     shutil.copytree(networks_folder, networks)

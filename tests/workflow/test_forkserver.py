@@ -67,11 +67,3 @@ def test_signals_reach_the_command(folder: Path, name: signal.Signals) -> None:
     _, errors = process.communicate("", timeout=30)
     assert process.returncode == -name
     assert ("KeyboardInterrupt" in errors) == (name == signal.SIGINT)
-
-
-@pytest.mark.parametrize("command", ["snakemake --version", "dvc --version", "bright --help"])
-def test_programs_have_their_names(command: str) -> None:
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command.split(), cwd=root, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith({"snakemake": "9.", "dvc": "3.", "bright": "bright "}[command.split()[0]])

@@ -38,9 +38,7 @@ def command(shard: Shard, folder: Path) -> list[str]:
     return ["python", "-m", shard.job.stage.command, *(moved.get(word, word) for word in arguments(shard))]
 
 
-def test_each_stage_says_in_one_line_that_a_disk_is_full_or_read_only(
-    play: Workflow, disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_stage_says_in_one_line_that_a_disk_is_full_or_read_only(play, disk, monkeypatch):
     monkeypatch.chdir(play.folder)
     (disk / "filled").write_bytes(bytes(PAGE))
     jobs = ordered(Jobs(read_config(Path("config.yaml"))))
@@ -61,9 +59,7 @@ def test_each_stage_says_in_one_line_that_a_disk_is_full_or_read_only(
             assert "the file system is read-only here" in line and "Traceback" not in said
 
 
-def test_a_run_whose_disk_fills_up_goes_on_once_there_is_space(
-    tiny_run: Workflow, tmp_path: Path, networks_folder: Path, disk: Path
-) -> None:
+def test_a_run_whose_disk_fills_up_goes_on_once_there_is_space(tiny_run, tmp_path, networks_folder, disk):
     run = empty_workflow(tmp_path / "run", networks_folder)
     subprocess.run(["mount", "-o", "remount,size=400k", disk], check=True)
     (run.folder / "results" / "networks").unlink()

@@ -88,9 +88,7 @@ def opened(visit: Callable[..., Page], address: str) -> Page:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [PHONE, DESK])
-def test_it_opens_from_disk_without_scrolling_and_axe_finds_nothing_serious(
-    visit: Callable[..., Page], address: str, scheme: str, width: int, tmp_path: Path
-) -> None:
+def test_it_opens_from_disk_without_scrolling_and_axe_finds_nothing_serious(visit, address, scheme, width, tmp_path):
     page = visit(address, scheme, width)
     sizes = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth)")
     assert len(sizes) > 50 and all(sizes), "every image is loaded"

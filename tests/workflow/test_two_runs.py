@@ -28,9 +28,7 @@ def beside(run: Workflow, folder: Path) -> Workflow:
 
 
 @pytest.mark.parametrize("number", range(TIMES))
-def test_both_end_well_with_the_files_of_a_lone_run(
-    tiny_run: Workflow, tmp_path: Path, networks_folder: Path, number: int
-) -> None:
+def test_both_end_well_with_the_files_of_a_lone_run(tiny_run, tmp_path, networks_folder, number):
     one = empty_workflow(tmp_path / "one", networks_folder)
     other = beside(one, tmp_path / "other")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -53,9 +53,7 @@ def test_the_store_has_only_results_with_a_recorded_identity(tiny_run: Workflow)
 NOTEBOOK = REPOSITORY / "docs" / "notebooks" / "first-look.ipynb"
 
 
-def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
-    tiny_run: Workflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(tiny_run, monkeypatch):
     monkeypatch.setenv("BRIGHT_CONFIG", "config.yaml")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
