@@ -6,10 +6,10 @@ The exit code is 0 if it can, else 1, with one line for each problem.
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import torch
@@ -28,11 +28,12 @@ from pipeline.estimation.memory import memory_warnings
 from pipeline.estimation.space import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
-from pipeline.models.retrieval import unavailable_kernels
+from pipeline.models.retrieval import KERNELS
 from pipeline.plan.checks import networks_needed, obstacles
 from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
+from pipeline.settings.autoencoder import HashTables
 from pipeline.settings.dataset import Source
 from pipeline.settings.diffusion import FilesSamples
 from pipeline.stages.common import Jobs
@@ -40,12 +41,12 @@ from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import samples
 
 GIBI = 2**30
+RESULTS = Path("results")
 LIBRARIES = (
     *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid"),
     *("snakemake", "dvc"),
 )
 EXECUTOR = "snakemake-executor-plugin-"
-WIDEST_CELL = 60
 UNCHECKED = "here, hash not checked"
 STATES = {
     "here": "here, sha256 is right",
@@ -53,6 +54,7 @@ STATES = {
     "wrong": "wrong hash, see below",
     "missing": "missing, see below",
 }
+table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths=60, break_on_hyphens=False)
 
 
 def doctor(
@@ -73,14 +75,10 @@ def doctor(
     stopping += obstacles(jobs, to_do, networks)
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
-    kernels = {
-        f"retrieval by {name}": "available" if problem is None else f"not used: {problem}"
-        for name, problem in unavailable_kernels().items()
-    }
-    needed, free = sum(missing_space(jobs).values()), free_disk(Path("results"))
-    facts = machine_facts(Path("results"), kernels)
+    needed, free = sum(missing_space(jobs).values()), free_disk(RESULTS)
+    facts = machine_facts()
     facts["disk"] += f"; a run takes at most {needed / GIBI:.1f} GiB more"
-    print(f"Machine\n{_table(list(facts.items()), ())}\n")
+    print(f"Machine\n{table(list(facts.items()), ())}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
             skipped = state.name in asked and state.status == "missing"
@@ -105,7 +103,7 @@ def network_table(states: list[NetworkState], asked: set[str]) -> str:
         metrics, used = ", ".join(manifest()[one.name].metrics), "yes" if one.name in asked else "no"
         state = UNCHECKED if one.status == "here" and is_unchecked(one.name) else STATES[one.status].format(one.line)
         rows.append((one.name, state, metrics, used))
-    return _table(rows, ("network", "state", "metrics that need it", "used"))
+    return table(rows, ("network", "state", "metrics that need it", "used"))
 
 
 def dataset_table(jobs: Jobs) -> str:
@@ -125,7 +123,7 @@ def dataset_table(jobs: Jobs) -> str:
         if isinstance(one, FilesSamples):
             copied = "yes" if jobs(samples, name).complete else "no"
             rows.append((f"samples {name}", str(one.path), raw_images(source_at(one.path), f"samples.{name}"), copied))
-    return _table(rows, ("dataset", "source", "raw images", "prepared"))
+    return table(rows, ("dataset", "source", "raw images", "prepared"))
 
 
 def raw_images(source: Source, where: str) -> str:
@@ -137,24 +135,20 @@ def raw_images(source: Source, where: str) -> str:
         return "not here"
 
 
-def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
-    widths: dict[str, Any] = {"maxcolwidths": WIDEST_CELL, "break_on_hyphens": False}
-    return tabulate(rows, headings, tablefmt="simple", disable_numparse=True, **widths)
-
-
-def machine_facts(results: Path, optional: dict[str, str] | None = None) -> dict[str, str]:
-    """Facts about this machine. results: a folder on the disk to report. optional: lines about optional packages."""
+def machine_facts() -> dict[str, str]:
+    """Facts about this machine."""
     memory = psutil.virtual_memory()
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
     packages = {str(package.metadata["Name"]) for package in distributions()}
     executors = sorted(name.removeprefix(EXECUTOR) for name in packages if name.startswith(EXECUTOR))
+    kernels = {name: one.unavailable(HashTables()) for name, one in KERNELS.items()}  # for the paper's tables
     return {
         "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
         "CPU cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
-        "disk": f"{free_disk(results) / GIBI:.1f} GiB free where {results} is",
-        **(optional or {}),
+        "disk": f"{free_disk(RESULTS) / GIBI:.1f} GiB free where {RESULTS} is",
+        **{f"retrieval by {name}": f"not used: {why}" if why else "available" for name, why in kernels.items()},
         "executors": ", ".join(executors) or "none besides local (an extra of this package: slurm)",
         "Python": platform.python_version(),
         "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),

@@ -19,12 +19,12 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.config.root import read_config
 from pipeline.page.comparison import comparison
-from pipeline.page.page_table import PageTable, read_table
 from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.studies import STUDY_CAPTION
 from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, tables
+from pipeline.tables.display_table import DisplayTable, read_display
 from pipeline.tables.render import escape_markdown
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
@@ -57,7 +57,7 @@ def document(
         logger.info("%s %s: %s", kind, name, job.name)
         by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
         if kind == "table":
-            table = read_table(name, Path(job.path("table.json")), Path(job.path("table.tex")))
+            table = read_display(Path(job.path("table.json")), name, Path(job.path("table.tex")))
             return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
         picture, figure = text.parent / "images" / f"{jobs.config.run}-{name}.png", FIGURES[name]
         with atomic_path(picture) as temporary:
@@ -89,7 +89,7 @@ def filled(text: str, fill: Fill, where: str) -> str:
     return "".join([*parts, text[place:]])
 
 
-def table_block(table: PageTable, caption: str, made_by: str) -> str:
+def table_block(table: DisplayTable, caption: str, made_by: str) -> str:
     """The measured rows of a table and their comparison; published numbers are left out."""
     parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
     parts.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
@@ -103,7 +103,7 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _cells(table: PageTable) -> str:
+def _cells(table: DisplayTable) -> str:
     """The measured rows: the columns in which they differ, and every quantity that one of them has."""
     rows = table.measured_rows() if table.has_numbers else table.rows
     measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]

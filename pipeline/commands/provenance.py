@@ -18,6 +18,7 @@ from pipeline.plan.dvc import tracked_as
 from pipeline.plan.identities import recorded
 from pipeline.stages import all_stages
 from pipeline.stages.common import DIGEST_LENGTH
+from pipeline.tables.measured import flat
 
 COMPARED = ("libraries", "code", "settings")
 """The keys that are compared for two results, in this order; their inputs are compared as results."""
@@ -66,7 +67,7 @@ def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dic
         stages = [entry.get("stage", "not recorded") for entry in (one, other)]
         # Everything differs between two stages, so only their names are shown.
         compared = COMPARED if stages[0] == stages[1] else ("stage",)
-        both = [flattened({key: entry.get(key, {}) for key in compared}) for entry in (one, other)]
+        both = [flat({key: entry.get(key, {}) for key in compared}, frozenset()) for entry in (one, other)]
         keys = sorted(set().union(*both), key=lambda key: (compared.index(key.partition(".")[0]), key))
         values = {key: [values.get(key, "none") for values in both] for key in keys}
         name = f"{stages[0]} {', '.join(pair)}"
@@ -76,14 +77,6 @@ def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dic
         pairs = [(inputs[0][name], inputs[1][name]) for name in inputs[0] if name in inputs[1]]
         waiting += [pair for pair in pairs if pair not in waiting]
     return found
-
-
-def flattened(value: Any, path: str = "") -> dict[str, Any]:
-    """`a.b` -> value, for nested dictionaries."""
-    if not isinstance(value, dict):
-        return {path: value}
-    nested = [flattened(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
-    return {name: inner for part in nested for name, inner in part.items()}
 
 
 def digest_of(result: str) -> str:

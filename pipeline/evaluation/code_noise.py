@@ -64,9 +64,8 @@ def noise_curve(
     """Mean PSNR (dB) and LPIPS of the first `count` images at each size. Image i's noise depends on (seed, i) alone."""
     device = next(model.parameters()).device
     distance = LpipsDistance("lpips_alex", lpips_alex).to(device)
-    decibels: list[list[Tensor]] = [[] for _ in sizes]
-    distances: list[list[Tensor]] = [[] for _ in sizes]
     count = min(count, len(images))
+    metrics = {name: torch.zeros(len(sizes), count, dtype=torch.float64) for name in ("psnr", "lpips_alex")}
     with model.frozen(), Progress("perturb codes", count, "images") as progress:
         for first in range(0, count, micro_batch):
             indices = list(range(first, min(first + micro_batch, count)))
@@ -77,15 +76,11 @@ def noise_curve(
             for number, size in enumerate(sizes):
                 perturbed = perturb(codes, noise, size.amplitude, model.code_range)
                 made = to_unit(to_uint8(model.decode(perturbed))[: len(indices)])
-                decibels[number].append(psnr(real, made).cpu())
-                distances[number].append(distance(2 * made - 1, 2 * real - 1).cpu())
+                metrics["psnr"][number, indices] = psnr(real, made).double().cpu()
+                metrics["lpips_alex"][number, indices] = distance(2 * made - 1, 2 * real - 1).double().cpu()
             progress.advance(len(indices))
     return [
-        {
-            **size._asdict(),
-            "psnr": float(torch.cat(decibels[number]).double().mean()),
-            "lpips_alex": float(torch.cat(distances[number]).double().mean()),
-        }
+        size._asdict() | {name: float(values[number].mean()) for name, values in metrics.items()}
         for number, size in enumerate(sizes)
     ]
 

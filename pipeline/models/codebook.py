@@ -25,11 +25,7 @@ class CodebookAutoencoder(FirstStageAutoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z), quantized or not -> images (N, C, R, R)."""
-        return self.decode_indices(self.indices(code))
-
-    def decode_indices(self, indices: Tensor) -> Tensor:
-        """Indices -> images. It bypasses `decode`, since quantizing a sum of entries again may choose other entries."""
-        return self.decoder(self.codes_of(indices))
+        return self.decoder(self.codes_of(self.indices(code)))
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits of the indices; RQ-VAE has several at a position."""

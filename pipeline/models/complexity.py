@@ -60,7 +60,12 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
             "group_mlps": multiply_accumulates(lambda: mlps(features)),
             "retrieval": retrieval_count(settings),
         }
-    tables = {name: hash_table_parameters(settings, name) for name in ("ngp", "tcnn")}
+    # Numbers in all tables of all groups, by each convention's nodes per dimension; 0 in a model without tables.
+    tables = {"ngp": 0, "tcnn": 0}
+    if (hashed := hash_tables(settings)) is not None:
+        for convention in tables:
+            entries = sum(level.entries for level in make_levels(hashed.model_copy(update={"convention": convention})))
+            tables[convention] = groups(settings) * hashed.features_per_entry * entries
     rule = paper_rule(settings, resolution, channels, retrieved)
     return {"hash_table_params": tables, **_counts(nn.ModuleList(decoder), model.encoder, rule, true)}
 
@@ -118,15 +123,6 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call()
     return counter.get_total_flops() // 2
-
-
-def hash_table_parameters(settings: Autoencoder, convention: str) -> int:
-    """Numbers in all tables of all groups, by a convention's nodes per dimension; 0 in a model without tables."""
-    tables = hash_tables(settings)
-    if tables is None:
-        return 0
-    levels = make_levels(tables.model_copy(update={"convention": convention}))
-    return groups(settings) * tables.features_per_entry * sum(level.entries for level in levels)
 
 
 def retrieval_count(settings: Autoencoder) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pipeline.base.seeds import seed_for
 from pipeline.models.autoencoder import full_precision
 from pipeline.models.checkpointing import run
-from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate, upsample
+from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 
@@ -78,12 +78,11 @@ class ModulatedConv(nn.Module):
         generator = torch.Generator("cpu").manual_seed(seed)
         self.register_buffer("noise_buffer", torch.randn(shape, generator=generator, device="cpu"))
 
-    def drawn(self, images: int, noise: NoiseSource | None) -> Tensor | None:
-        """The noise (N, 1, r, r) of a batch of images; None: the constant noise."""
-        return None if noise is None else noise((images, 1, *self.noise_buffer.shape[2:]))
-
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r)."""
+        """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r).
+
+        noise: (N, 1, r, r) of the outputs; None: the constant noise.
+        """
         scale = self.affine(style)
         if scale.dtype in (torch.float16, torch.bfloat16):  # avoids overflow; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
@@ -147,7 +146,7 @@ class SynthesisBlock(nn.Module):
         self.conv0 = conv("conv0", outputs) if convolutions == 2 else None
         self.conv1 = conv("conv1", outputs)
         self.to_image = ToImage(outputs, channels, style_width)
-        self.upsample = None if first else upsample()
+        self.upsample = None if first else Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
     @property
     def convolutions(self) -> list[ModulatedConv]:
@@ -159,7 +158,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the resolution below -> features and image of this one.
 
-        styles: (N, s) for each convolution, and one for the image. noise: `drawn` of each convolution.
+        styles: (N, s) for each convolution, and one for the image. noise: of each convolution.
         """
         for layer, style, drawn in zip(self.convolutions, styles[:-1], noise, strict=True):
             features = layer(features, style, drawn)
@@ -192,7 +191,8 @@ class Synthesis(nn.Module):
         features, image = feature_block, None
         for block in self.blocks:
             own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
-            drawn = [layer.drawn(len(features), noise) for layer in block.convolutions]
+            shapes = [(len(features), *layer.noise_buffer.shape[1:]) for layer in block.convolutions]
+            drawn = [None if noise is None else noise(shape) for shape in shapes]
             features, image = run(block, features, image, own, drawn)
         assert image is not None
         return image

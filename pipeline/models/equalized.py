@@ -21,12 +21,6 @@ def activate(features: Tensor) -> Tensor:
     return F.leaky_relu(features, SLOPE) * GAIN
 
 
-def fir_kernel(gain: float) -> Tensor:
-    """The 4 x 4 filter (4, 4), with sum `gain`."""
-    kernel = torch.tensor(FIR).outer(torch.tensor(FIR))
-    return kernel * (gain / kernel.sum())
-
-
 def transposed_fir(features: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
     """F.conv_transpose2d of each channel with a symmetric 4 x 4 kernel, as convolutions, which cuDNN computes faster.
 
@@ -69,22 +63,21 @@ class _Fir(torch.autograd.Function):
 
 
 class Filter(nn.Module):
-    """The FIR filter on each channel, with zero padding and a stride; or its transpose."""
+    """The FIR filter (4, 4) with sum `gain` on each channel, with zero padding and a stride; or its transpose.
+
+    The transpose with stride 2, padding 1 and gain 4 doubles the resolution: zeros between the pixels, then the filter.
+    """
 
     kernel: Tensor
 
     def __init__(self, padding: int, gain: float = 1.0, stride: int = 1, transposed: bool = False):
         super().__init__()
         self.how = stride, padding, transposed
-        self.register_buffer("kernel", fir_kernel(gain), persistent=False)
+        kernel = torch.tensor(FIR).outer(torch.tensor(FIR))
+        self.register_buffer("kernel", kernel * (gain / kernel.sum()), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         return _Fir.apply(features, self.kernel, *self.how)
-
-
-def upsample() -> Filter:
-    """Doubles the resolution: zeros between the pixels, then the FIR filter."""
-    return Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
 
 class EqualizedLinear(nn.Module):

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.autoencoder import full_precision
-from pipeline.models.levels import make_levels
-from pipeline.models.retrieval import Retrieval, choose, torch_strategy
-from pipeline.models.retrieval_gather import corners
+from pipeline.models.levels import GatherRetrieval, corners, make_levels
+from pipeline.models.retrieval import Retrieval, choose
 from pipeline.models.retrieval_separable import SeparableRetrieval
 from pipeline.settings.autoencoder import HashTables
 
@@ -34,7 +33,9 @@ class HashTableGroups(nn.Module):
         entries = sum(level.entries for level in self.levels)
         self.tables = nn.Parameter(torch.empty(groups, entries, settings.features_per_entry))
         nn.init.uniform_(self.tables, -INITIAL_RANGE, INITIAL_RANGE)
-        self.fallback = torch_strategy(settings, self.levels, feature_size)
+        # Without kernels, for every device: separable where C_key = 1, unless the config asks for gather.
+        gather = settings.retrieval == "gather" or settings.key_length != 1 or not settings.coordinates
+        self.fallback: Retrieval = (GatherRetrieval if gather else SeparableRetrieval)(self.levels, feature_size)
         self.strategies: dict[torch.device, Retrieval] = {}
 
     def strategy(self, keys: Tensor) -> Retrieval:

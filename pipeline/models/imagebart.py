@@ -61,22 +61,21 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, causal: bool = False, context: Pairs | None = None) -> Tensor:
         """Tokens (N, L, d) -> (N, L, d)."""
-        normed = self.norm(tokens)
-        return self._rest(tokens + self.attention(normed, self.attention.pairs(normed), causal), context)
+        return self.extend(tokens, None, context, causal)[0]
 
-    def extend(self, token: Tensor, past: Pairs | None, context: Pairs | None = None) -> tuple[Tensor, Pairs]:
-        """One token (N, 1, d) after those with the pairs `past`: the same numbers as a causal `forward`."""
-        normed = self.norm(token)
+    def extend(
+        self, tokens: Tensor, past: Pairs | None, context: Pairs | None = None, causal: bool = False
+    ) -> tuple[Tensor, Pairs]:
+        """Tokens after those with the pairs `past`, and the pairs of all: one by one the same as a causal `forward`."""
+        normed = self.norm(tokens)
         keys, values = self.attention.pairs(normed)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        return self._rest(token + self.attention(normed, (keys, values)), context), (keys, values)
-
-    def _rest(self, tokens: Tensor, context: Pairs | None) -> Tensor:
+        tokens = tokens + self.attention(normed, (keys, values), causal)
         if self.context_attention is not None and self.context_norm is not None:
             assert context is not None
             tokens = tokens + self.context_attention(self.context_norm(tokens), context)
-        return tokens + self.mlp(tokens)
+        return tokens + self.mlp(tokens), (keys, values)
 
 
 class MultinomialDiffusion:

@@ -43,18 +43,6 @@ def _by_channel(numbers: tuple[float, ...], codes: Tensor) -> Tensor | float:
 ROWS = 4096  # codes per chunk
 
 
-def standardized(codes: Tensor, bounds: tuple[float, float] | None) -> Rescaling:
-    """Rescale each channel of codes (count, C_z, H_z, W_z) to mean 0 and deviation 1; ValueError if it is constant."""
-    count = codes.numel() // codes.shape[1]
-    mean = torch.stack([part.double().sum((0, 2, 3)) for part in codes.split(ROWS)]).sum(0) / count
-    squares = [(part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in codes.split(ROWS)]
-    deviation = (torch.stack(squares).sum(0) / count).sqrt()
-    if not (deviation > 0).all():
-        channel = int(deviation.argmin())
-        raise ValueError(f"rescaling: standardize: channel {channel} of the codes is the same everywhere; use range")
-    return Rescaling(tuple(mean.tolist()), tuple((1 / deviation).tolist()), bounds)
-
-
 def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, first_batch: list[int]) -> Rescaling:
     """The rescaling of codes (count, C_z, H_z, W_z) with these bounds by a rule; ValueError where it does not apply.
 
@@ -64,8 +52,15 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
     match rule:
         case "none":
             return Rescaling()
-        case "standardize":
-            return standardized(codes, bounds)
+        case "standardize":  # each channel to mean 0 and deviation 1
+            count = codes.numel() // codes.shape[1]
+            mean = torch.stack([part.double().sum((0, 2, 3)) for part in codes.split(ROWS)]).sum(0) / count
+            squares = [(part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in codes.split(ROWS)]
+            deviation = (torch.stack(squares).sum(0) / count).sqrt()
+            if not (deviation > 0).all():
+                constant = f"channel {int(deviation.argmin())} of the codes is the same everywhere"
+                raise ValueError(f"rescaling: standardize: {constant}; use range")
+            return Rescaling(tuple(mean.tolist()), tuple((1 / deviation).tolist()), bounds)
         case "range" if bounds is None:
             raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
     # The middle of the bounds becomes zero.

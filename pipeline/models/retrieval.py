@@ -1,26 +1,28 @@
 """The choice of a retrieval strategy: by the config, else by a fixed rule.
 
-`retrieval_gather.py` is the definition. Every other strategy computes the same numbers, to rounding, from the same
+`GatherRetrieval` is the definition. Every other strategy computes the same numbers, to rounding, from the same
 tables. `auto` is a rule and not a timing, since two machines must not train one digest with different roundings.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from pipeline.base.progress import logger
-from pipeline.models import retrieval_tinycudann, retrieval_triton
-from pipeline.models.levels import Level, make_levels
-from pipeline.models.retrieval_gather import GatherRetrieval
-from pipeline.models.retrieval_separable import SeparableRetrieval
+from pipeline.models import retrieval_triton
+from pipeline.models.levels import GatherRetrieval, Level, make_levels
 from pipeline.settings.autoencoder import HashTables
 
 TOLERANCE = 1e-4  # of the largest number, or of 1
 NODE_SHARE = 1e-3  # of the keys may be within rounding of a node and have the gradient of its other side
 SMALL_LOG2, LARGE_LOG2 = 12, 18  # the largest tables of the comparison; 18 is the paper's
+TINYCUDANN_FEATURES = (1, 2, 4, 8)  # per level, that tiny-cuda-nn has kernels for
+TINYCUDANN_KEY_LENGTHS = (1, 2)  # its grids have 2 to 4 dimensions, ours C_key + 2
 
 
 class Retrieval(Protocol):
@@ -29,6 +31,72 @@ class Retrieval(Protocol):
     name: str
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor: ...
+
+
+def without_tinycudann(settings: HashTables) -> str | None:
+    """Why tiny-cuda-nn cannot read these tables here; None if it can."""
+    if settings.convention != "tcnn":
+        return f"its tables follow the convention tcnn, not {settings.convention}"
+    if settings.key_length not in TINYCUDANN_KEY_LENGTHS:
+        return f"it has no grids for key_length {settings.key_length}"
+    if not settings.coordinates:
+        return "its queries have (x, y)"
+    if settings.features_per_entry not in TINYCUDANN_FEATURES:
+        return f"it has no kernels for features_per_entry {settings.features_per_entry}"
+    if not torch.cuda.is_available():
+        return "there is no CUDA device"
+    try:
+        importlib.import_module("tinycudann")
+    except ModuleNotFoundError:
+        return "the package tinycudann is not installed (docs/tiny-cuda-nn.md)"
+    except Exception as error:  # the package raises OSError or EnvironmentError without CUDA
+        return f"the package tinycudann does not load ({error})"
+    return None
+
+
+class TinyCudaNNRetrieval:
+    """The interpolated features of every unit key from the package's encoding, where it can run.
+
+    The package stores its parameters flat in the order level, entry, feature, like one row of our tables. So our
+    parameter replaces that of its encoding, and all strategies have one state dict. docs/tiny-cuda-nn.md has the
+    installation. Never measured on a GPU: docs/gpus.md lists all such code.
+    """
+
+    name = "tinycudann"
+
+    def __init__(self, levels: tuple[Level, ...], settings: HashTables, feature_size: int):
+        self.feature_size = feature_size
+        coarsest, finest = levels[0].scale + 1, levels[-1].scale + 1
+        self.encoding: nn.Module = importlib.import_module("tinycudann").Encoding(
+            n_input_dims=settings.key_length + 2,
+            encoding_config={
+                "otype": "HashGrid",
+                "n_levels": len(levels),
+                "n_features_per_level": settings.features_per_entry,
+                "log2_hashmap_size": settings.entries_log2,
+                "base_resolution": round(coarsest),
+                "per_level_scale": (finest / coarsest) ** (1 / max(len(levels) - 1, 1)),
+                "interpolation": "Linear",
+            },
+            dtype=torch.float32,
+        )
+        expected = sum(level.entries for level in levels) * settings.features_per_entry
+        found = sum(parameter.numel() for parameter in self.encoding.parameters())
+        if found != expected:
+            raise RuntimeError(f"tinycudann has {found} numbers in a group's tables, expected {expected}")
+
+    def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
+        """See `retrieval.Retrieval`."""
+        batch, groups, _, height, width = code.shape
+        axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
+        x, y = torch.meshgrid(axis, axis, indexing="ij")
+        pixels = torch.stack([x, y]).expand(batch, 2, height, width)
+        features = []
+        for group in range(groups):
+            queries = torch.cat([code[:, group], pixels], dim=1).movedim(1, -1).flatten(0, 2)
+            rows = functional_call(self.encoding, {"params": tables[group].reshape(-1)}, (queries,))
+            features.append(rows.float().view(batch, height, width, -1).movedim(-1, 1))
+        return torch.stack(features, dim=1)
 
 
 class Kernels(NamedTuple):
@@ -45,18 +113,8 @@ KERNELS = {
         lambda levels, settings, size: retrieval_triton.TritonRetrieval(levels, size),
         compared=True,
     ),
-    "tinycudann": Kernels(
-        lambda settings: retrieval_tinycudann.unavailable(settings),
-        lambda levels, settings, size: retrieval_tinycudann.TinyCudaNNRetrieval(levels, settings, size),
-        compared=False,
-    ),
+    "tinycudann": Kernels(without_tinycudann, TinyCudaNNRetrieval, compared=False),
 }
-
-
-def torch_strategy(settings: HashTables, levels: tuple[Level, ...], feature_size: int) -> Retrieval:
-    """The strategy without kernels, for every device: separable where C_key = 1, unless the config asks for gather."""
-    gather = settings.retrieval == "gather" or settings.key_length != 1 or not settings.coordinates
-    return (GatherRetrieval if gather else SeparableRetrieval)(levels, feature_size)
 
 
 def choose(settings: HashTables, fallback: Retrieval, feature_size: int, device: torch.device) -> Retrieval:
@@ -74,11 +132,6 @@ def choose(settings: HashTables, fallback: Retrieval, feature_size: int, device:
         logger.info("retrieval: %s in place of %s: %s", fallback.name, wanted, problem)
         return fallback
     return kernels.make(make_levels(settings), settings, feature_size)
-
-
-def unavailable_kernels() -> dict[str, str | None]:
-    """Why each kind of kernels cannot read the paper's tables here; None where it can."""
-    return {name: kernels.unavailable(HashTables()) for name, kernels in KERNELS.items()}
 
 
 def difference(kernels: Kernels, settings: HashTables, feature_size: int, device: torch.device) -> str | None:

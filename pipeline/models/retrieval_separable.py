@@ -209,15 +209,12 @@ class SeparableRetrieval:
         finally:
             self._keeps, self._grids = False, None
 
-    @torch.no_grad()
-    def make_grids(self, tables: Tensor) -> list[list[Tensor]]:
-        """G of every level and group."""
-        parts = groups_at_once(len(tables), tables.device)
-        return [[plan.grid(plan.level.of(tables)[part]) for part in parts] for plan in self.plans(tables.device)]
-
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
         """See `retrieval.Retrieval`."""
+        plans = self.plans(tables.device)
         if self._keeps and self._grids is None:
-            self._grids = self.make_grids(tables)
-        output = _SeparableLookup.apply(tables, code.flatten(2), self.plans(tables.device), self._grids)
+            parts = groups_at_once(len(tables), tables.device)
+            with torch.no_grad():
+                self._grids = [[plan.grid(plan.level.of(tables)[part]) for part in parts] for plan in plans]
+        output = _SeparableLookup.apply(tables, code.flatten(2), plans, self._grids)
         return output.unflatten(-1, code.shape[-2:])

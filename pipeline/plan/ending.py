@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base.amounts import readable_duration
-from pipeline.page.headline import headline, read_ratio
+from pipeline.page.comparison import headline, read_ratio
 from pipeline.plan.publish import Published
 from pipeline.plan.view import folder
 from pipeline.stages import all_stages

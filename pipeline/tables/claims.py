@@ -127,7 +127,6 @@ class ClaimsTable:
 
     job: TableJob
     frame: pd.DataFrame
-    sentences: list[tuple[str, str]]  # section and sentence of each claim
 
 
 class Number(NamedTuple):
@@ -170,8 +169,7 @@ def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder
         for index, claim in enumerate(listed.claims, start=1)
         for comparison in claim.comparisons
     ]
-    sentences = [(claim.section, claim.sentence) for claim in listed.claims]
-    return ClaimsTable(job, pd.DataFrame(records, dtype=object), sentences)
+    return ClaimsTable(job, pd.DataFrame(records, dtype=object))
 
 
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
@@ -313,7 +311,7 @@ def display_claims(table: ClaimsTable) -> DisplayTable:
             "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
             " is another one: it is shown under its own name and decides nothing."
         )
-    for index, (section, sentence) in enumerate(table.sentences, start=1):
+    for index, section, sentence in frame[["claim", "section", "sentence"]].drop_duplicates().itertuples(index=False):
         where = f"section {section}" if section[0].isdigit() else section
         notes.append(f"Claim {index} ({where}): “{sentence}”")
     return display_table(

@@ -2,15 +2,22 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
 
-PARTS = ("measured", "difference", "published")
-"""The second headings of the columns that belong to a quantity, in the order in which the page shows them."""
+SUBJECTS = ("Method", "Autoencoder")  # the column that names a row, and stays in view
+LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
+WITHOUT_HEADING = ("Dataset", "Code size")  # columns whose cells are clear without a heading
+BLOCKS = {
+    "measured": "Measured here",
+    "difference": "Measured − published",
+    "published": "Published in the paper",
+}
+"""The second headings of quantities -> the page's headings of their columns, side by side and in this order."""
 
 
 class DisplayCell(NamedTuple):
@@ -31,9 +38,21 @@ Heading = tuple[str, str]
 Columns = Mapping[Heading, Sequence[str | DisplayCell]]
 
 
+class Block(NamedTuple):
+    """Neighbouring columns under one heading; a column without a heading is a block of its own."""
+
+    heading: str
+    columns: dict[int, str]  # place of a column in the file -> its heading
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is a column of words about the row."""
+        return not self.heading
+
+
 @dataclass(frozen=True)
 class DisplayTable:
-    """A table in the order of its files."""
+    """A table in the order of its files, and the arrangement of its columns on the page."""
 
     title: str
     columns: list[Heading]
@@ -43,16 +62,14 @@ class DisplayTable:
     look: str = ""  # what to compare, in one line
     seeded: bool = False  # whether ± is over training seeds, and not over images
     alignment: str = ""  # LaTeX's: words to the left, numbers to the right
+    name: str = ""  # in the config
+    latex: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The content of `table.json`: a cell of words is a string, a number an object with its text."""
         fields = ("title", "look", "columns", "entries", "notes", "seeded")
         rows = [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in self.rows]
         return {field: getattr(self, field) for field in fields} | {"rows": rows}
-
-    @cached_property
-    def _places(self) -> dict[Heading, int]:
-        return {heading: place for place, heading in enumerate(self.columns)}
 
     @property
     def quantities(self) -> list[str]:
@@ -61,8 +78,8 @@ class DisplayTable:
 
     def cell(self, row: list[DisplayCell], name: str, part: str = "") -> DisplayCell:
         """The cell of a row in a column; an empty one where the table has no such column."""
-        place = self._places.get((name, part))
-        return DisplayCell() if place is None else row[place]
+        heading = (name, part)
+        return row[self.columns.index(heading)] if heading in self.columns else DisplayCell()
 
     def measured_cells(self, row: list[DisplayCell]) -> dict[str, DisplayCell]:
         """Quantity -> measured number of a row, for those that it has."""
@@ -76,6 +93,58 @@ class DisplayTable:
     def measured_rows(self) -> list[list[DisplayCell]]:
         """The rows that have measured values."""
         return [row for row in self.rows if self.is_measured(row)]
+
+    @cached_property
+    def subject(self) -> int:
+        """The place of the column that names a row."""
+        return next((place for place, (name, _) in enumerate(self.columns) if name in SUBJECTS), 0)
+
+    @cached_property
+    def identity(self) -> list[int]:
+        """The columns that identify a row together with the subject; the page shows them below its name."""
+        words = [place for place, (name, part) in enumerate(self.columns) if not part and name not in LAST]
+        return [place for place in words if place != self.subject] if self.has_numbers else []
+
+    def is_number(self, place: int) -> bool:
+        """Whether a column's cells are numbers of a quantity."""
+        return self.columns[place][1].partition(" ")[0] in BLOCKS
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether there are columns of quantities; the table of claims and those of studies have none."""
+        return any(map(self.is_number, range(len(self.columns))))
+
+    def named(self, row: list[DisplayCell]) -> str:
+        """The identity of a row below its subject, such as "clothes, 8x8x4, C_key 2"."""
+        words = ((self.columns[place][0], row[place].text) for place in self.identity if row[place].text)
+        return ", ".join(text if name in WITHOUT_HEADING else f"{name} {text}" for name, text in words)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The columns in the page's order: the row's name, measured numbers, differences, published ones, the rest."""
+        parts: dict[str, dict[int, str]] = {heading: {} for heading in BLOCKS.values()}
+        alone = []
+        for place, (name, part) in enumerate(self.columns):
+            kind, _, variant = part.partition(" ")
+            if self.is_number(place):
+                parts[BLOCKS[kind]][place] = f"{name} {variant}".rstrip()
+            elif part:
+                parts.setdefault(name, {})[place] = part
+            elif place != self.subject and place not in self.identity:
+                alone.append(Block("", {place: name}))
+        numbers = [Block(heading, columns) for heading, columns in parts.items() if columns]
+        first = Block("", {self.subject: self.columns[self.subject][0]})
+        return [first, *numbers, *alone] if self.has_numbers else [first, *alone, *numbers]
+
+    @property
+    def missing(self) -> list[str]:
+        """The notes on missing metrics."""
+        return [note for note in self.notes if "missing" in note.partition(":")[0] or ": missing:" in note]
+
+    @property
+    def remarks(self) -> list[str]:
+        """The other notes."""
+        return [note for note in self.notes if note not in self.missing]
 
 
 def display_table(
@@ -93,15 +162,26 @@ def one_line(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
-def read_display(path: Path) -> DisplayTable:
-    """The table in a `table.json`."""
+def listed(parts: list[str], most: int | None = None) -> str:
+    """Such as `a, b and c`; of more than `most`, the first and the number of the others."""
+    if most is not None and len(parts) > most:
+        parts = [*parts[:most], f"{len(parts) - most} more"]
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def read_display(path: Path, name: str = "", latex: Path | None = None) -> DisplayTable:
+    """The table in a `table.json`, with its name and its LaTeX."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = [
             [DisplayCell(cell) if isinstance(cell, str) else DisplayCell(**cell) for cell in row]
             for row in found.pop("rows")
         ]
-        columns = [(str(name), str(part)) for name, part in found.pop("columns")]
-        return DisplayTable(rows=rows, columns=columns, **found)
+        columns = [(str(quantity), str(part)) for quantity, part in found.pop("columns")]
+        table = DisplayTable(rows=rows, columns=columns, name=name, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"table {path}: not a table as make_table writes it ({error!r})") from None
+    try:
+        return table if latex is None else replace(table, latex=latex.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"table {latex}: not a readable LaTeX file ({error})") from None

@@ -211,15 +211,13 @@ def shared_protocols(gathered: Gathered, quantity: Quantity) -> dict[str, Protoc
     return {dataset: flat(protocol) for dataset, (_, protocol) in first.items()}
 
 
-def flat(protocol: Protocol, prefix: str = "") -> Protocol:
-    """Nested keys joined by dots, without those that are not compared."""
-    entries: Protocol = {}
-    for key, value in sorted(protocol.items()):
-        if key in NOT_COMPARED:
-            continue
-        if isinstance(value, dict):
-            entries |= flat(value, f"{prefix}{key}.")
-        else:
+def flat(values: dict[str, Any], without: frozenset[str] = NOT_COMPARED, prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, without some: by default those of a protocol that are not compared."""
+    entries: dict[str, Any] = {}
+    for key, value in sorted(values.items()):
+        if isinstance(value, dict) and key not in without:
+            entries |= flat(value, without, f"{prefix}{key}.")
+        elif key not in without:
             entries[f"{prefix}{key}"] = value
     return entries
 

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 
 from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.discriminator import Discriminator, PatchDiscriminator, with_minibatch_deviation
-from pipeline.models.equalized import Filter, fir_kernel, transposed_fir, upsample
+from pipeline.models.equalized import Filter, transposed_fir
 from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
+
+UPSAMPLE = Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
 torch.set_num_threads(1)
 
@@ -118,20 +120,20 @@ def test_given_noise_reaches_every_resolution():
 
 def test_filters_keep_constants_away_from_the_border():
     constant = torch.full((1, 2, 8, 8), 3.0)
-    torch.testing.assert_close(upsample()(constant)[..., 2:-2, 2:-2], torch.full((1, 2, 12, 12), 3.0))
+    torch.testing.assert_close(UPSAMPLE(constant)[..., 2:-2, 2:-2], torch.full((1, 2, 12, 12), 3.0))
     torch.testing.assert_close(Filter(1, stride=2)(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 2), 3.0))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_a_gpus_transposed_filter_is_the_transposed_convolution(stride: int, padding: int) -> None:
-    features, kernel = torch.rand(2, 3, 6, 8, dtype=torch.double), fir_kernel(4.0).double()
+    features, kernel = torch.rand(2, 3, 6, 8, dtype=torch.double), Filter(1, 4.0).kernel.double()
     transposed = torch.nn.functional.conv_transpose2d
     expected = transposed(features, kernel.expand(3, 1, 4, 4), stride=stride, padding=padding, groups=3)
     torch.testing.assert_close(transposed_fir(features, kernel, stride, padding), expected, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("module", [Filter(2), Filter(1), Filter(1, stride=2), upsample()])
+@pytest.mark.parametrize("module", [Filter(2), Filter(1), Filter(1, stride=2), UPSAMPLE])
 def test_filters_have_exact_first_and_second_gradients(module):
     features = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(module, (features,))

@@ -13,10 +13,10 @@ from report_inputs import display_rows, json_rows
 from pipeline.base.errors import InputError
 from pipeline.commands.document import document, filled, table_block
 from pipeline.config.root import read_config
-from pipeline.page.page_table import PageTable
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
+from pipeline.tables.display_table import DisplayTable
 
 TOLD: dict[str, Any] = {
     "title": "Equal budget",
@@ -41,8 +41,8 @@ TOLD: dict[str, Any] = {
 TOLD_JSON = json.dumps(TOLD | {"rows": json_rows(TOLD["columns"], TOLD["rows"])})
 
 
-def page_table(columns: list[Any], rows: list[list[str]], **rest: Any) -> PageTable:
-    return PageTable(columns=list(map(tuple, columns)), rows=display_rows(columns, rows), **rest)
+def page_table(columns: list[Any], rows: list[list[str]], **rest: Any) -> DisplayTable:
+    return DisplayTable(columns=list(map(tuple, columns)), rows=display_rows(columns, rows), **rest)
 
 
 def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:

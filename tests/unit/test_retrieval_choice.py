@@ -10,8 +10,8 @@ from reference_hash_grid import StandIn, hash_tables, make_tables
 
 from pipeline.base.progress import logger
 from pipeline.models import retrieval
+from pipeline.models.levels import GatherRetrieval
 from pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
-from pipeline.models.retrieval_gather import GatherRetrieval
 
 torch.set_num_threads(1)
 

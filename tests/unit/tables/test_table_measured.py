@@ -21,7 +21,7 @@ from made_summaries import (
 
 from pipeline.base.errors import InputError
 from pipeline.tables.build import BOTH, COUNTED, MEASURED
-from pipeline.tables.footnotes import footnotes
+from pipeline.tables.display import footnotes
 from pipeline.tables.render import to_latex, to_markdown
 
 

@@ -16,9 +16,8 @@ from made_summaries import (
 )
 
 from pipeline.base.errors import InputError
-from pipeline.tables.display import display, look
+from pipeline.tables.display import display, footnotes, look
 from pipeline.tables.display_table import read_display
-from pipeline.tables.footnotes import footnotes
 from pipeline.tables.render import to_json, to_latex, to_markdown
 
 
