@@ -9,33 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pipeline.settings import quantities as q
 from pipeline.settings.fields import Section
-from pipeline.settings.quantities import (
-    BYTES,
-    CMMD,
-    CODE_BITS,
-    COUNTS,
-    DECODING_SPEED,
-    DISTANCE_RATIO,
-    EFFICIENTNET,
-    ENCODER,
-    FD_DINOV2,
-    FID,
-    FID_CLEAN,
-    GENERATION,
-    INCEPTION_SCORE,
-    KID,
-    NOISE,
-    RANGE,
-    RECONSTRUCTION,
-    RECONSTRUCTION_DISTANCE,
-    SAMPLE_DISTANCE,
-    TRAINING_SECONDS,
-    USAGE,
-    USED_SHARE,
-    Quantity,
-    unpublished,
-)
 
 HEADINGS = {
     "dataset": "Dataset",
@@ -58,7 +33,7 @@ class Table:
     title: str
     caption: str
     identity: tuple[str, ...]
-    quantities: tuple[Quantity, ...]
+    quantities: tuple[q.Quantity, ...]
     samples: int | None = None
     """Images behind each published number, where the paper's caption states it."""
     states_noise: bool = False
@@ -120,7 +95,7 @@ class Tables(Section):
             "Table 2. Reconstruction of validation images",
             "Reconstruction of validation images.",
             _IMAGES,
-            (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE),
+            (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
         ),
     ] = _names("Reconstruction: names under `autoencoders`.")
     table3: Annotated[
@@ -129,7 +104,7 @@ class Tables(Section):
             "Table 3. Parameters and cost of decoding",
             "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
             _IMAGES,
-            (*COUNTS, ENCODER, DECODING_SPEED),
+            (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
         ),
     ] = _names("Parameters and GFLOPs.")
     table4: Annotated[
@@ -138,7 +113,7 @@ class Tables(Section):
             "Table 4. Reconstruction with and without noise on the key codes",
             "Reconstruction with and without noise on the tiled key codes (section 3.4).",
             (*_IMAGES, "train_images"),
-            RECONSTRUCTION,
+            q.RECONSTRUCTION,
             states_noise=True,
         ),
     ] = _names("With and without noise.")
@@ -148,7 +123,7 @@ class Tables(Section):
             "Table 5. Generation, FFHQ",
             "Generation, beside the paper's FFHQ numbers.",
             _SAMPLES,
-            GENERATION,
+            q.GENERATION,
             samples=50_000,
         ),
     ] = Field(GenerationRows(), description="Generation on FFHQ: names under `samples`.")
@@ -158,7 +133,7 @@ class Tables(Section):
             "Table 6. Generation, LSUN-Church",
             "Generation, beside the paper's LSUN-Church numbers.",
             _SAMPLES,
-            GENERATION,
+            q.GENERATION,
             samples=50_000,
         ),
     ] = Field(GenerationRows(), description="Generation on LSUN-Church.")
@@ -168,7 +143,7 @@ class Tables(Section):
             "Table 7. Length of a unit key, C_key",
             "The length of a unit key, C_key: reconstruction and counts.",
             (*_IMAGES, "key_length"),
-            (*RECONSTRUCTION, *COUNTS),
+            (*q.RECONSTRUCTION, *q.COUNTS),
         ),
     ] = _names("The length of a unit key.")
     table8: Annotated[
@@ -177,7 +152,7 @@ class Tables(Section):
             "Table 8. Size of the feature block, H_d and W_d",
             "The size of the feature block, H_d and W_d: reconstruction and counts.",
             (*_IMAGES, "feature_size"),
-            (*RECONSTRUCTION, *COUNTS),
+            (*q.RECONSTRUCTION, *q.COUNTS),
         ),
     ] = _names("The size of the feature block.")
     text_10k: Annotated[
@@ -186,7 +161,7 @@ class Tables(Section):
             "Generation from 10,240 samples (section 4)",
             "Generation from fewer samples, as in the text of section 4.",
             _SAMPLES,
-            (FID, FID_CLEAN, INCEPTION_SCORE, FD_DINOV2, CMMD, KID, *EFFICIENTNET),
+            (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
         ),
     ] = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
     section34: Annotated[
@@ -195,7 +170,7 @@ class Tables(Section):
             "Section 3.4 measured: codes and what they use",
             "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
             _IMAGES,
-            (*USAGE, *RANGE, *NOISE),
+            (*q.USAGE, *q.RANGE, *q.NOISE),
         ),
     ] = _names("Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.")
     noise_generation: Annotated[
@@ -204,7 +179,7 @@ class Tables(Section):
             "Generation from codes trained with and without noise (section 3.4)",
             "Diffusion on codes trained with and without noise (section 3.4).",
             _SAMPLES,
-            unpublished(GENERATION),
+            q.unpublished(q.GENERATION),
             states_noise=True,
         ),
     ] = Field(GenerationRows(), description="Diffusion on codes trained with and without noise: names under `samples`.")
@@ -214,7 +189,7 @@ class Tables(Section):
             "Bytes against quality for sizes of the hash tables (section 5)",
             "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
             (*_IMAGES, "table_entries"),
-            (*BYTES, USED_SHARE, *unpublished(RECONSTRUCTION)),
+            (*q.BYTES, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
         ),
     ] = _names("Bytes against quality: entries that differ in `tables.entries_log2`.")
     ablations: Annotated[
@@ -226,8 +201,8 @@ class Tables(Section):
             " same model, counts.",
             (*_IMAGES, "variant"),
             (
-                *(*unpublished(RECONSTRUCTION), CODE_BITS, *RECONSTRUCTION_DISTANCE),
-                *(*SAMPLE_DISTANCE, *unpublished(COUNTS)),
+                *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
+                *(*q.SAMPLE_DISTANCE, *q.unpublished(q.COUNTS)),
             ),
             changed_from="first",
         ),
@@ -243,7 +218,7 @@ class Tables(Section):
             " autoencoder's own reconstructions to the same images, and the first over the second. A ratio of 1 would"
             " say that all of it is the decoder's.",
             _IMAGES,
-            (*SAMPLE_DISTANCE, *RECONSTRUCTION_DISTANCE, *DISTANCE_RATIO),
+            (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
         ),
     ] = Field(
         AutoencoderRows(),
@@ -257,8 +232,8 @@ class Tables(Section):
             "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
             (*_IMAGES, "variant", "train_images"),
             (
-                *(*unpublished(RECONSTRUCTION), CODE_BITS, *unpublished((ENCODER, *COUNTS))),
-                *(DECODING_SPEED, TRAINING_SECONDS),
+                *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
+                *(q.DECODING_SPEED, q.TRAINING_SECONDS),
             ),
             changed_from="namesake",
         ),

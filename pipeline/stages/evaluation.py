@@ -11,13 +11,7 @@ from pydantic import Field
 from pipeline.data.fingerprint import fingerprint
 from pipeline.data.listing import raw_files
 from pipeline.families import autoencoder_family, generator_family
-from pipeline.models.metric_networks.manifest import (
-    available,
-    fetchable,
-    missing_line,
-    network_digest,
-    network_path,
-)
+from pipeline.models.metric_networks import manifest
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from pipeline.models.traits import printed_code_size
 from pipeline.settings.dataset import FolderSource, ZipSource
@@ -110,8 +104,8 @@ def features(
         EXTRACT_FEATURES,
         f"{entry} in {space}",
         {"space": space, "micro_batch": how.micro_batch, "cpu_threads": how.cpu_threads},
-        inputs={"images": images, "weights": str(network_path(name, networks))},
-        facts=(facts or {}) | {"sha256": network_digest(name)},
+        inputs={"images": images, "weights": str(manifest.network_path(name, networks))},
+        facts=(facts or {}) | {"sha256": manifest.network_digest(name)},
         label=f"{label}-{space.replace('_', '-')}",
         ranges=spans(count, count if count == UNKNOWN else how.shard),
     )
@@ -218,13 +212,13 @@ def neighbours(jobs: Jobs, name: str) -> Job:
             "validation": data["validation.zip"],
             "weights": network("lpips_alex"),
         },
-        facts={"sha256": network_digest("lpips_alex")},
+        facts={"sha256": manifest.network_digest("lpips_alex")},
     )
 
 
 def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
     """Whether a network's weights are here or can be fetched, or all these results of it exist."""
-    if jobs.every_network or available(name, NETWORKS) or fetchable(name):
+    if jobs.every_network or manifest.available(name, NETWORKS) or manifest.fetchable(name):
         return True
     return bool(made) and all(jobs.at_hand(job) for job in made)
 
@@ -246,7 +240,7 @@ def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
 
 def missing(name: str) -> str:
     """One line: which metrics a missing network costs, and which file to put where."""
-    return missing_line(name, NETWORKS)
+    return manifest.missing_line(name, NETWORKS)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,7 @@ from pipeline.base.paths import CONFIG
 from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section, added
-from pipeline.stages.autoencoders import (
-    autoencoder,
-    code_measurement,
-    codes,
-    decoding,
-    exploration,
-    model_id,
-    reconstruction,
-    timed_models,
-)
+from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
@@ -88,15 +79,15 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     main, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
     found: dict[str, Data] = {}
     if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
-        explored = jobs(exploration, main)
-        found["fig05b"] = [("hits", jobs(codes, main)["hits.npz"])]
+        explored = jobs(autoencoders.exploration, main)
+        found["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):
             found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
     if main is not None and sample_set is not None:
         found["fig01"] = [*pairs(jobs, [main], labelled=False), *_first_shard(jobs, sample_set)]
     if compared := compared_models(jobs):
         found["fig06"] = pairs(jobs, compared)
-        found["curves_autoencoders"] = _histories(jobs, autoencoder, compared)
+        found["curves_autoencoders"] = _histories(jobs, autoencoders.autoencoder, compared)
     if sample_set is not None:
         found |= _of_samples(jobs, sample_set, "fig10", "fig09", "fig11")
     church = next(iter(tables.table6.rows), None)
@@ -129,10 +120,10 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
     drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
     if rated := settings.rate_quality or tables.equal_budget:
-        models = {name: model_id(jobs.config, name) for name in rated}
+        models = {name: autoencoders.model_id(jobs.config, name) for name in rated}
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
         data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
-        data.append(("decoding", jobs(decoding, timed_models(jobs))["decoding.json"]))
+        data.append(("decoding", jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"]))
         drawn["rate_quality"] = figure(jobs, "rate_quality", data, models)
     return dict(sorted(drawn.items()))
 
@@ -167,7 +158,7 @@ def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
     labels = {name: f"reconstructions:{name}" if labelled else "reconstructions" for name in same}
-    made = [(labels[name], jobs(reconstruction, name)["reconstructions.zip"]) for name in same]
+    made = [(labels[name], jobs(autoencoders.reconstruction, name)["reconstructions.zip"]) for name in same]
     return [("validation", jobs(dataset, data)["validation.zip"]), *made]
 
 
@@ -191,5 +182,5 @@ def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, D
 
 def _measurement(jobs: Jobs, what: str, name: str) -> tuple[str, Output]:
     """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
-    measure = code_measurement if what == "codes" else reconstruction
+    measure = autoencoders.code_measurement if what == "codes" else autoencoders.reconstruction
     return f"{what}:{name}", jobs(measure, name)["summary.json"]

@@ -18,18 +18,7 @@ from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
 from pipeline.settings.fields import Section
 from pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
-from pipeline.stages.autoencoders import (
-    COMPLEXITY,
-    MEASURE_DECODING,
-    autoencoder,
-    code_measurement,
-    complexity,
-    decoding,
-    model_id,
-    paper_config,
-    reconstruction,
-    timed_models,
-)
+from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, prepared
 from pipeline.stages.evaluation import (
@@ -162,7 +151,7 @@ def table(jobs: Jobs, name: str) -> Job:
         "missing": notes,
         "provenance": _provenance(summaries),
     }
-    if any(summary.job.stage not in (COMPLEXITY, MEASURE_DECODING) for summary in summaries):
+    if any(summary.job.stage not in (autoencoders.COMPLEXITY, autoencoders.MEASURE_DECODING) for summary in summaries):
         settings["training_seeds"] = jobs.written.training_seeds
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
@@ -204,20 +193,20 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
         if "reconstruction" in kinds:
-            found += [Summary(row, of_seed(reconstruction, row), seed=seed) for row in rows]
+            found += [Summary(row, of_seed(autoencoders.reconstruction, row), seed=seed) for row in rows]
         for space in distance_spaces(of_seed, rows) if "reconstruction_distance" in kinds else ():
             found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
         if "codes" in kinds:
-            found += [Summary(row, of_seed(code_measurement, row), seed=seed) for row in rows]
+            found += [Summary(row, of_seed(autoencoders.code_measurement, row), seed=seed) for row in rows]
         if "training" in kinds:
-            trained = [(row, job) for row in rows if (job := of_seed(autoencoder, row)).is_training]
+            trained = [(row, job) for row in rows if (job := of_seed(autoencoders.autoencoder, row)).is_training]
             found += [Summary(row, job, "autoencoder.history.csv", seed) for row, job in trained]
     if "decoding" in kinds:
-        timed = timed_models(jobs)
-        found += [Summary(row, jobs(decoding, timed), "decoding.json") for row in rows if row in timed]
+        timed = autoencoders.timed_models(jobs)
+        found += [Summary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
     if "complexity" in kinds:
         of_paper = [row["name"] for row in jobs(_of_paper, name)]
-        counts = jobs(complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
+        counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
         found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
     if "reconstruction_distance" in kinds:
         measured = set(distance_spaces(jobs, rows))
@@ -253,12 +242,12 @@ def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
 
     A row of this run with the paper's architecture and dataset has them instead.
     """
-    paper = jobs(paper_config)
+    paper = jobs(autoencoders.paper_config)
     if paper is None or not ("complexity" in TABLES[table].kinds and TABLES[table].in_paper):
         return []
 
     def counted(config: Config, row: str) -> tuple[str, str]:
-        return model_id(config, row), config.autoencoders[row].dataset
+        return autoencoders.model_id(config, row), config.autoencoders[row].dataset
 
     known = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
     rows = {counted(paper, row): row for row in reversed(paper.tables_or_default.rows_of(table))}
@@ -277,31 +266,30 @@ def _images(config: Config, name: str) -> dict[str, Any]:
 
 def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     """The settings of a row: its dataset, and what its summaries do not contain."""
-    config, entry = jobs.config, TABLES[table]
-    autoencoders = config.autoencoders
+    config, models, entry = jobs.config, jobs.config.autoencoders, TABLES[table]
     if entry.of_samples:
         row = {"name": name, **_images(config, config.dataset_of(config.samples[name]))}
         if (model := model_of(jobs, name)) is None:
             return row | ({"label": name} if entry.states_noise else {})
-        row["code_size"] = printed_code_size(autoencoders[model])
-        settings, family = config.samples[name], autoencoders[model].family
+        row["code_size"] = printed_code_size(models[model])
+        settings, family = config.samples[name], models[model].family
         codes_of = autoencoder_family(family).method
         if entry.states_noise:
-            noise = "without" if getattr(autoencoders[model], "code_noise", "none") == "none" else "with"
+            noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
             row["label"] = f"{codes_of} (LDM, {noise} noise)"
         elif isinstance(settings, DiffusionSamples) and family != "bright":
             row["label"] = f"{method(jobs, settings)} (codes of {codes_of})"
         return row
-    row = {"name": name, **_images(config, autoencoders[name].dataset)}
+    row = {"name": name, **_images(config, models[name].dataset)}
     if entry.kinds & {"complexity", "decoding"}:
-        row["model"] = model_id(config, name)
+        row["model"] = autoencoders.model_id(config, name)
     # Where the identity columns do not distinguish two rows, the changed keys of the config do.
     rows = config.tables_or_default.rows_of(table)
-    identity = {row: (autoencoders[row].family, traits(autoencoders[row])) for row in rows}
+    identity = {row: (models[row].family, traits(models[row])) for row in rows}
     compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
     base = next(iter(compared[entry.changed_from]), name)
     if name != base:
-        row["variant"] = changes(autoencoders[name], autoencoders[base])
+        row["variant"] = changes(models[name], models[base])
     elif entry.changed_from == "first":
         row["variant"] = FIRST_ROW
     return row

@@ -30,23 +30,6 @@ rule train_autoencoder:
         " pipeline.{rule} {params.arguments}"
 
 
-rule import_weights:
-    """Import a checkpoint of another program instead of a training: an autoencoder or a generative model."""
-    output:
-        **outputs("import_weights"),
-    log:
-        "results/logs/import_weights-{name}-{digest}-{model}.log",
-    resources:
-        mem_mb=memory,
-    params:
-        entry=entry,
-        arguments=arguments,
-    message:
-        "Importing the weights of {params.entry}"
-    shell:
-        "python -m pipeline.import_weights {params.arguments} --log {log:q}"
-
-
 rule take_snapshot:
     """Take the weights of an unfinished training, instead of a training that ends there."""
     input:
@@ -63,6 +46,19 @@ rule take_snapshot:
         "Taking the snapshot {params.entry}"
     shell:
         "python -m pipeline.{rule} {params.arguments} --log {log:q}"
+
+
+use rule take_snapshot as import_weights with:
+    """Import a checkpoint of another program instead of a training: an autoencoder or a generative model."""
+    output:
+        **outputs("import_weights"),
+    log:
+        "results/logs/import_weights-{name}-{digest}-{model}.log",
+    localrule: False
+    resources:
+        mem_mb=memory,
+    message:
+        "Importing the weights of {params.entry}"
 
 
 rule reconstruct:
