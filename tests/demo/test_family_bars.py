@@ -6,21 +6,20 @@ sampler; codes are decoded by the same trained autoencoder.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from pipeline.config.root import read_config
-from pipeline.data.archive import ArchiveWriter, ImageArchive
+from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.feature_files import read_features
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.frechet import frechet_distance
-from pipeline.generation.sampling import Draw, sample
-from pipeline.models.checkpoints import load_autoencoder, load_generator, make_generator, pick_device
-from pipeline.models.diffusion import build_unet, denoise, load_diffusion
+from pipeline.generate import generate_shard
+from pipeline.models.checkpoints import load_generator, make_generator, pick_device, save_generator
+from pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
 from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import Job, Jobs, network, path_of
+from pipeline.stages.common import Jobs, network, path_of
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import sample_features, split_features
 from pipeline.stages.generation import samples
@@ -61,39 +60,23 @@ def test_generated_images_are_nearer_than_those_of_the_untrained_network(plan: J
     data = plan.config.dataset_of(plan.config.samples[name])
     reference = read_features([Path(path) for path in plan(split_features, data, "validation", SPACE).outputs])
     trained = read_features([Path(path) for path in plan(sample_features, name, SPACE).outputs])
-    job, settings = plan(samples, name), plan.config.samples[name]
+    job = plan(samples, name)
+    inputs = {key: Path(path_of(file)) for key, (file,) in job.inputs.items()}
     torch.manual_seed(0)
-    draw, decoder, channels = untrained(job, settings)
-    with ArchiveWriter(tmp_path / "untrained.zip", channels) as archive:
-        archive.add_batch(torch.cat(list(sample(draw, decoder, range(settings.count), settings.micro_batch))))
+    if "diffusion" in inputs:
+        made = load_diffusion(inputs["diffusion"])
+        unet = build_unet(made.settings.unet, made.code_size)
+        inputs["diffusion"] = tmp_path / "untrained.safetensors"
+        save_diffusion(inputs["diffusion"], unet, made.settings, made.code_size, made.rescaling)
+    else:
+        made = load_generator(inputs["generator"])
+        inputs["generator"] = tmp_path / "untrained.safetensors"
+        save_generator(inputs["generator"], make_generator(made.settings, made.shape), made.settings, made.shape)
+    count = plan.config.samples[name].count
+    generate_shard(json.dumps(job.settings), 0, count, tmp_path / "untrained.zip", **inputs)
     images, micro_batch = ImageArchive(tmp_path / "untrained.zip"), plan.config.evaluation.micro_batch
     features = extract(images, SPACE, Path(network(SPACE)), 0, None, micro_batch, pick_device()).features
     near = frechet_distance(trained.features, reference.features, LIBRARY)
     far = frechet_distance(features, reference.features, LIBRARY)
     print(f"{name}: Frechet distance {near:.1f}, of its untrained network {far:.1f}, ratio {near / far:.3f}")
     assert near <= SHARE_OF_UNTRAINED * far
-
-
-def untrained(job: Job, settings: Any) -> tuple[Draw, Any, int]:
-    """What draws from an untrained network of the same settings, the decoder of codes, and the images' channels."""
-    seed, inputs = job.settings["seed"], {name: Path(path_of(file)) for name, (file,) in job.inputs.items()}
-    decoder = load_autoencoder(inputs["autoencoder"]) if "autoencoder" in inputs else None
-    if "diffusion" in inputs:
-        trained = load_diffusion(inputs["diffusion"])
-        size, unet = trained.code_size, build_unet(trained.settings.unet, trained.code_size).eval()
-        shape = (size.channels, size.height, size.width)
-
-        def draw(indices: list[int]) -> torch.Tensor:
-            return denoise(unet, trained.settings, settings.sampler, indices, seed, shape, trained.rescaling)
-
-    else:
-        generator = load_generator(inputs["generator"])
-        model = make_generator(generator.settings, generator.shape).eval()
-
-        def draw(indices: list[int]) -> torch.Tensor:
-            return model.sample(indices, seed, settings.sampler)
-
-        if decoder is None:
-            return draw, None, generator.shape[0]
-    assert decoder is not None
-    return draw, decoder, decoder.channels

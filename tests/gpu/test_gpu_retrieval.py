@@ -4,15 +4,16 @@ from typing import get_args
 
 import pytest
 import torch
-from gpu_models import DEVICE, difference
 from torch import Tensor
 
 from pipeline.models import retrieval
+from pipeline.models.checkpoints import pick_device
 from pipeline.models.hash_tables import HashTableGroups
 from pipeline.settings.autoencoder import HashTables
 
 pytestmark = pytest.mark.gpu
 
+DEVICE = pick_device()
 SIDE = 16  # of the feature block
 CLOSE = {"cpu": 1e-5, "cuda": 1e-4}
 """Allowed relative differences: tiny-cuda-nn's float32 scale is 5e-5 off."""
@@ -42,6 +43,11 @@ def retrieved(tables: HashTableGroups) -> list[Tensor]:
     features = tables.retrieve(keys)
     upstream = torch.randn(features.shape, generator=generator).to(DEVICE)
     return [features.detach(), *torch.autograd.grad(features, (tables.tables, keys), upstream)]
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    """The norm of the difference, relative to the second tensor."""
+    return float((one - other).double().norm() / other.double().norm().clamp_min(1e-30))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

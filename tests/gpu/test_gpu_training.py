@@ -10,15 +10,58 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gpu_models import CONFIGURATION, DEVICE, FAMILIES, ON_GPU, changed, difference, make_task, without_perceptual
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
+from test_gpu_retrieval import DEVICE, difference
 from torch import Tensor
 
 from pipeline.base.launch import command
+from pipeline.base.paths import CONFIG, NETWORKS
+from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, image_name
-from pipeline.training.loop import Loop
+from pipeline.estimation import costs
+from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
+from pipeline.settings.autoencoder import AutoencoderSettings
+from pipeline.training.loop import Loop, make_accelerator
+from pipeline.training.task import TrainingTask
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+
+ON_GPU = torch.cuda.is_available()
+# The first entry of each family: the paper's on a GPU, else the demo's.
+CONFIGURATION = read_config(CONFIG / ("paper.yaml" if ON_GPU else "demo-all.yaml"))
+ENTRIES = (*CONFIGURATION.autoencoders.values(), *CONFIGURATION.diffusions.values(), *CONFIGURATION.generators.values())
+FAMILIES: dict[str, Any] = {getattr(one, "family", "latent diffusion"): one for one in reversed(ENTRIES)}
+
+
+def changed(settings: Any, **changes: dict[str, Any]) -> Any:
+    """Settings with changed keys, section by section."""
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=keys) for name, keys in changes.items()}
+    )
+
+
+def make_task(settings: Any, work: Path) -> TrainingTask:
+    """The training of an entry on noise, with its adversary from the first step on.
+
+    Without the perceptual loss where the file of its network is missing.
+    """
+    AcceleratorState._reset_state(True)  # accelerate keeps one precision for a process
+    weights = None
+    if isinstance(settings, AutoencoderSettings):
+        network = PERCEPTUAL_NETWORKS.get(settings.losses.perceptual.network)
+        path = None if network is None else network_path(network, NETWORKS)
+        weights = path if path is not None and path.exists() else None
+        perceptual = settings.losses.perceptual if weights else without_perceptual(settings)
+        adversarial = settings.losses.adversarial.model_copy(update={"start_images": 0, "critic_only_images": 0})
+        settings = changed(settings, losses={"perceptual": perceptual, "adversarial": adversarial})
+    return costs.make_task(CONFIGURATION, settings, weights, make_accelerator(settings.execution, work))
+
+
+def without_perceptual(settings: Any) -> Any:
+    """A perceptual loss that is switched off."""
+    return settings.losses.perceptual.model_copy(update={"network": "none"})
+
 
 STEPS, KILLED_AT = 6, 3
 ALIKE = 1e-4  # weights of two processes and of one, or of a resumed training where a card's sums vary
