@@ -16,15 +16,15 @@ PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
 class Neighbours(Section):
     """Nearest neighbours by LPIPS (Fig. 9)."""
 
-    count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
-    neighbours: int = Field(5, ge=1, description="How many neighbours the picture shows.")
+    count: int = Field(64, ge=1, description="Number of generated images whose neighbours are searched.")
+    neighbours: int = Field(5, ge=1, description="Neighbours of each image in the picture.")
 
 
 class Decoding(Section):
-    """Decoded images per second: the models take turns in one process."""
+    """Decoded images per second, measured in turns in one process."""
 
     batch: int = Field(8, ge=1, description="Images decoded at once.")
-    rounds: int = Field(7, ge=1, description="Turns of each model; the median counts.")
+    rounds: int = Field(7, ge=1, description="Measurements of each model; the median is reported.")
 
 
 class Evaluation(Section):
@@ -33,27 +33,29 @@ class Evaluation(Section):
     networks: list[NetworkName] = Field(
         ["inception", "clip", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"],
         description="inception: FID, KID, IS; clip: CLIP-FID; vgg16: precision, recall, density, coverage; dinov2:"
-        " FD-DINOv2; clip_l14_336: CMMD; efficientnet_lite0: metrics of the same kind, under its own name. One whose"
-        " weights are missing is reported as missing.",
+        " FD-DINOv2; clip_l14_336: CMMD; efficientnet_lite0: metrics of the same kind, under its own name. A network"
+        " without weights is reported as missing.",
     )
     precision_recall: PrecisionRecall = Field(
         "torch_fidelity",
-        description="How precision and recall are taken. torch_fidelity: VGG16's fc2 after its ReLU, radii"
+        description="How precision and recall are computed. torch_fidelity: VGG16's fc2 after its ReLU, radii"
         " included; paper_repository: fc2 before its ReLU, Pillow's bilinear resize, radii excluded.",
     )
     reference: Literal["train", "validation"] = Field("train", description="The reference split.")
-    reference_count: int | None = Field(None, ge=2, description="Its first so many images; by default all.")
+    reference_count: int | None = Field(
+        None, ge=2, description="Number of reference images, the first ones; by default all."
+    )
     neighbours: Neighbours = Field(Neighbours(), description="Nearest neighbours.")
-    micro_batch: int = Field(64, ge=1, description="Images a network sees at once.")
+    micro_batch: int = Field(64, ge=1, description="Images per batch of a network.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
-    shard: int = operational(10_000, "Images a job of feature extraction takes; a killed one loses no more.", ge=1)
+    shard: int = operational(10_000, "Images per job of feature extraction, the most that a killed job loses.", ge=1)
     noise_images: int = Field(256, ge=1, description="Validation images whose codes are perturbed (section 3.4).")
     decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
-    memory_gb: float = operational(2.0, "Most memory for the neighbours' embeddings and distances.", gt=0)
+    memory_gb: float = operational(2.0, "Memory limit for the neighbours' embeddings and distances.", gt=0)
 
 
 class Figures(Section):
-    """What the figures show."""
+    """Models and samples that the figures show."""
 
     autoencoder: str | None = Field(None, description="Figures 1, 5b: by default the first row of Table 2.")
     samples: str | None = Field(None, description="Figures 1, 8, 9, 10: by default the first row of Table 5 or 6.")

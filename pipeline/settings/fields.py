@@ -80,16 +80,13 @@ class Section(BaseModel):
             for problem in error.errors():
                 kind, message = problem["type"], problem["msg"]
                 if kind == "extra_forbidden":
-                    kind, message = "unknown_key", cls._unknown_key(str(problem["loc"][0]))
+                    names = sorted(cls.model_fields)
+                    near = difflib.get_close_matches(str(problem["loc"][0]), names, n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(names)}"
+                    kind, message = "unknown_key", f"no such key; {hint}"
                 custom = PydanticCustomError(kind, "{message}", {"message": message})
                 problems.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
-
-    @classmethod
-    def _unknown_key(cls, name: str) -> str:
-        names = sorted(cls.model_fields)
-        near = difflib.get_close_matches(name, names, n=1)
-        return f"no such key; did you mean {near[0]}?" if near else f"no such key; the keys are {', '.join(names)}"
 
     def numerical(self) -> dict[str, Any]:
         """The keys that can change a number, as JSON values: the input of a digest.

@@ -12,7 +12,7 @@ MOST_TRIALS = 500
 
 
 class Grid(Section):
-    """Every combination of these is a trial; what has no values stays as the entry has it."""
+    """Every combination of these values is a trial; keys without values stay as in the entry."""
 
     learning_rate: list[float] = Field(default_factory=list, description="Of decoder and tables.")
     encoder_learning_rate: list[float] = Field(default_factory=list, description="Of the encoder.")
@@ -37,12 +37,14 @@ class Grid(Section):
 class Study(Section):
     """A search: each autoencoder is trained with every combination of the grid, and measured on images for tuning.
 
-    Those are taken from the training images; no validation image is seen. The lowest loss, on them, of the losses that
-    all of them are trained for, is the best.
+    The images for tuning are held out from the training images; no validation image is used. All trials are trained for
+    the same loss, and the lowest loss on these images is the best.
     """
 
     autoencoders: list[str] = Field(min_length=1, description="Names under `autoencoders`, of one dataset and loss.")
     grid: Grid = Field(description="The values to try.")
-    images: int = Field(ge=1, description="Training images that each trial sees.")
-    tuning: int = Field(1000, ge=1, description="The last so many training images are kept for measuring.")
-    seeds: list[int] = Field([0], min_length=1, description="Training seeds of each trial; the mean over them counts.")
+    images: int = Field(ge=1, description="Training images of each trial.")
+    tuning: int = Field(
+        1000, ge=1, description="Number of training images, the last ones, that are held out to measure on."
+    )
+    seeds: list[int] = Field([0], min_length=1, description="Training seeds of each trial; their mean is compared.")

@@ -61,7 +61,7 @@ class GenerationRows(Section):
     """Rows of a table of generation metrics."""
 
     rows: list[str] = Field(default_factory=list, description="Names under `samples`.")
-    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
+    count: int | None = Field(None, ge=2, description="Number of images to score, the first ones; by default all.")
 
 
 class AutoencoderRows(Section):
@@ -74,7 +74,9 @@ class AutoencoderRows(Section):
     samples: list[str] = Field(
         default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
     )
-    count: int | None = Field(None, ge=2, description="Score their first so many images; by default all.")
+    count: int | None = Field(
+        None, ge=2, description="Number of images to score of each set, the first ones; by default all."
+    )
 
 
 _IMAGES = ("dataset", "method", "code_size")

@@ -38,9 +38,9 @@ class ImportJob(Section):
     autoencoder: AnyAutoencoder | None = None
     diffusion: Diffusion | None = None
     generator: AnyGenerator | None = None
-    code_size: CodeSizeField | None = Field(None, description="Of the codes that a diffusion model makes.")
-    resolution: int | None = Field(None, description="Of the images of an autoencoder or a generator.")
-    channels: Literal[1, 3] = Field(3, description="Of those images.")
+    code_size: CodeSizeField | None = Field(None, description="Code size of a diffusion model.")
+    resolution: int | None = Field(None, description="Resolution of the images of an autoencoder or a generator.")
+    channels: Literal[1, 3] = Field(3, description="Their channels.")
 
     @model_validator(mode="after")
     def _one_entry_with_weights(self) -> "ImportJob":
@@ -87,7 +87,7 @@ class Exploration(Section):
     """Show the contents of key codes and hash tables, on the first validation images."""
 
     rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
-    steps: int = Field(9, ge=2, description="Images from one of a pair to the other, both ends included.")
+    steps: int = Field(9, ge=2, description="Images from the first of a pair to the second, both included.")
     cpu_threads: int = Field(1, ge=1)
 
 
@@ -107,7 +107,7 @@ class Complexity(Section):
 
 
 class Decoding(Section):
-    """Decode with several autoencoders in turns."""
+    """Measure the decoding speed of several autoencoders, in turn."""
 
     models: dict[str, Architecture]
     batch: int = Field(8, ge=1)
@@ -279,7 +279,7 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
 def codes(jobs: Jobs, name: str) -> Job:
     """The job that dumps the codes of the training split.
 
-    Codes do not depend on the micro-batch: with a smaller one, for a full GPU, no model is trained again.
+    Codes do not depend on the micro-batch: a smaller one, chosen for a full GPU, does not retrain a model.
     """
     settings = encoding(jobs, name)
     return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
@@ -321,7 +321,7 @@ def paper_config(jobs: Jobs) -> Config | None:
 
 @cache
 def _read_paper(text: str) -> Config:
-    """Cached for processes that make many plans; the config is only read."""
+    """Cached, because a process may make many plans; callers never change the config."""
     return load_config(yaml.safe_load(text), str(PAPER))
 
 

@@ -1,4 +1,4 @@
-"""What the contracts share: a stage, a job of a stage, and the jobs of a config, each made once."""
+"""Shared by the contracts: stages, their jobs, and all jobs of a config, each created once."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from pipeline.stages.accepted import Accepted, read_accepted
 from pipeline.stages.store import Store
 
 DIGEST_LENGTH = 12  # hexadecimal digits
-CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads changes it
+CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads overrides it
 
 Span = tuple[int, int]
 """A range [first, last) of images."""
@@ -38,25 +38,25 @@ class Stage:
     settings: type[Section]
     """The settings of its command."""
     outputs: dict[str, str] = field(default_factory=dict)
-    """The files in a job's folder by the command's options. A name with {first} and {last} stands for one file for
-    each range of images, {model} for the kind of model that the job makes."""
+    """The files in a job's folder, by the command's options. A name with {first} and {last} is a file per range of
+    images; {model} is the kind of model that the job makes."""
     gpu: bool = False
-    """Whether it runs on a GPU; for a training, its `execution` says on how many."""
+    """Whether it runs on a GPU; a training's `execution` sets the number of GPUs."""
     memory_mb: int = 4000
-    """The first request of a job; of a training, for each process on a node."""
+    """The memory that a job requests first; a training requests it for each process on a node."""
     local: bool = False
-    """Whether it stays on the login node of a cluster, since it takes seconds or needs the internet."""
+    """Whether it runs on the login node of a cluster, because it takes seconds or needs the internet."""
     shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()
-    """The jobs that every run makes, also if no other job reads them."""
+    """The jobs that every run makes, even if no other job reads them."""
 
     @property
     def is_training(self) -> bool:
-        """Whether it writes a history, and saves states in a work folder."""
+        """Whether it writes a history and saves states in a work folder."""
         return "history" in self.outputs
 
     @property
     def is_sharded(self) -> bool:
-        """Whether its jobs are done in ranges of images."""
+        """Whether its jobs are split into ranges of images."""
         return any("{first}" in file for file in self.outputs.values())
 
     @property
@@ -82,7 +82,7 @@ class Output(NamedTuple):
 
     @property
     def content(self) -> str:
-        """The name of the file; for a range of images, of the option that all ranges share."""
+        """The name of the file, or of the option that all ranges of images share."""
         return next(iter(self.job.stage.outputs)) if self.file in self.job.spans_of_files else self.file
 
 
@@ -118,7 +118,7 @@ class Job:
     ranges: tuple[Span, ...] = ()
     """The ranges of images of a sharded job."""
     unhashed_inputs: tuple[str, ...] = ()
-    """Inputs that cannot change a number: those that only monitor a training."""
+    """Inputs that only monitor a training and cannot change a number."""
     code: tuple[str, ...] = ()
     """Modules, besides the command's, whose code can change a number: of model families, of a figure."""
 
@@ -139,7 +139,7 @@ class Job:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the digest is made from."""
+        """The values that the digest covers."""
         names = iter(self.names)
         inputs = [
             f"{source.job.digest} {source.content} as {next(names, option)}"
@@ -169,7 +169,7 @@ class Job:
 
     @cached_property
     def name(self) -> str:
-        """The name of its folder: that of a folder with this digest, else LABEL-DIGEST."""
+        """The name of its folder: an existing folder with this digest, else LABEL-DIGEST."""
         return self.jobs.store.name(self.stage.folder, self.label, self.digest)
 
     @cached_property
@@ -285,12 +285,12 @@ class Jobs:
 
     @property
     def made(self) -> list[Job]:
-        """The jobs that functions have returned, also several with the same digest."""
+        """The jobs that functions have returned; several may have the same digest."""
         return [made for made in self._made.values() if isinstance(made, Job)]
 
     @cached_property
     def other_seeds(self) -> "dict[int, Jobs]":
-        """The same jobs with each of the other training seeds."""
+        """The same jobs for each of the other training seeds."""
         seeds = self.written.training_seeds[1:]
         return {seed: self.of(self.written.with_training_seed(seed), f"-seed{seed}") for seed in seeds}
 

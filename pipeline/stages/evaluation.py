@@ -47,9 +47,9 @@ class EvaluationJob(Section):
     space: SpaceName = Field(description="The space of the features.")
     reference: str = Field(description="The split of the reference images.")
     prepared: str = Field("as they are", description="How the reference images got their size: crop and filter.")
-    count: int | None = Field(None, ge=2, description="Score the first so many images; by default all.")
-    reference_count: int | None = Field(None, ge=2, description="How many reference images there must be.")
-    code_size: str | None = Field(None, description="Of the key codes that the images were decoded from.")
+    count: int | None = Field(None, ge=2, description="Number of images to score, the first ones; by default all.")
+    reference_count: int | None = Field(None, ge=2, description="Required number of reference images.")
+    code_size: str | None = Field(None, description="Size of the key codes that the images were decoded from.")
     seed: int = Field(0, description="The seed of the image set, for the record.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
@@ -58,11 +58,11 @@ class NeighboursJob(Section):
     """Nearest training images by LPIPS (Fig. 9)."""
 
     method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
-    count: int = Field(64, ge=1, description="How many generated images look for their neighbours.")
-    validation_count: int | None = Field(None, ge=1, description="How many validation images; by default all.")
-    neighbours: int = Field(5, ge=1, description="How many neighbours each image has in table and picture.")
+    count: int = Field(64, ge=1, description="Number of generated images whose neighbours are searched.")
+    validation_count: int | None = Field(None, ge=1, description="Number of validation images; by default all.")
+    neighbours: int = Field(5, ge=1, description="Neighbours of each image in table and picture.")
     micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
-    memory_gb: float = operational(2.0, "Most memory for embeddings and distances.", gt=0)
+    memory_gb: float = operational(2.0, "Memory limit for embeddings and distances.", gt=0)
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
 
@@ -217,7 +217,7 @@ def neighbours(jobs: Jobs, name: str) -> Job:
 
 
 def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
-    """Whether a network's weights are here or can be fetched, or all these results of it exist."""
+    """Whether a network's weights are present or can be fetched, or all these results of it exist."""
     if jobs.every_network or manifest.available(name, NETWORKS) or manifest.fetchable(name):
         return True
     return bool(made) and all(jobs.at_hand(job) for job in made)
@@ -229,7 +229,7 @@ def distance_networks(jobs: Jobs) -> list[str]:
 
 
 def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
-    """The spaces in which distances of reconstructions can be had."""
+    """The spaces in which distances of reconstructions can be measured."""
     found: list[str] = []
     for name in distance_networks(jobs):
         own = spaces(jobs, name)
@@ -239,7 +239,7 @@ def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
 
 
 def missing(name: str) -> str:
-    """One line: which metrics a missing network costs, and which file to put where."""
+    """One line: the metrics that need a missing network, and where its file belongs."""
     return manifest.missing_line(name, NETWORKS)
 
 
@@ -257,7 +257,7 @@ class ImageSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Computed anew in each process: another program may overwrite the images."""
+        """Computed once per process: another program may overwrite the images."""
         kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
         source = FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
         return fingerprint(raw_files(source, str(self.path)), str(self.path)).sha256

@@ -97,7 +97,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
     found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
     for figure_name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
-        # Side by side; sets of another dataset than the first one's are skipped.
+        # Side by side; sets of other datasets than the first set's are skipped.
         datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
         same = [name for name in rows if datasets[name] == datasets[rows[0]]]
         found[figure_name] = [(f"samples:{name}", file) for name in same for _, file in _first_shard(jobs, name)]
@@ -154,7 +154,7 @@ def compared_models(jobs: Jobs) -> list[str]:
 
 
 def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
-    """Validation images and their reconstructions; models on another dataset than the first one's are skipped."""
+    """Validation images and their reconstructions; models on other datasets than the first model's are skipped."""
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
     labels = {name: f"reconstructions:{name}" if labelled else "reconstructions" for name in same}

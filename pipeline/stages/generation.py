@@ -41,8 +41,10 @@ class GenerationJob(Section):
 
     samples: Samples
     seed: int = 0
-    resolution: int | None = Field(None, description="Of the dataset that files imitate; files must have the same.")
-    channels: Literal[1, 3] = Field(3, description="Of that dataset; files are read as gray (1) or RGB (3).")
+    resolution: int | None = Field(
+        None, description="Resolution of the dataset that files imitate; files must have it."
+    )
+    channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
 
 
 TRAIN_DIFFUSION = Stage("train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), gpu=True, memory_mb=24_000)
@@ -154,7 +156,7 @@ def sample_seed(jobs: Jobs, settings: Samples) -> int:
 
 
 def files(jobs: Jobs, name: str) -> Job:
-    """The job that copies images from files into shards; their content decides."""
+    """The job that copies images from files into shards; its digest depends on their content."""
     settings: Any = jobs.config.samples[name]
     facts = jobs.fingerprints.collection(source_at(settings.path), f"samples.{name}")
     most = facts.get("images", {}).get("all", settings.count)

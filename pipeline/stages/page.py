@@ -1,4 +1,4 @@
-"""The page of a run: all results that people look at, in one HTML file."""
+"""The page of a run: all results for readers, in one HTML file."""
 
 import hashlib
 from functools import cache
@@ -24,19 +24,19 @@ TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
 
 
 class ModelRow(Section):
-    """A model or a sample set of the run, in words."""
+    """A model or a sample set of the run."""
 
     kind: str = Field(description="Such as autoencoder.")
     name: str = Field(description="Its name in the config.")
-    entry: str = Field(description="Where the config has it, such as autoencoders.main.")
-    facts: str = Field(description="What it is, in a few words.")
+    entry: str = Field(description="Its config entry, such as autoencoders.main.")
+    facts: str = Field(description="A short description.")
 
 
 class JobRow(Section):
     """A job of the run."""
 
     stage: str
-    name: str = Field(description="The folder in the store: what it is, and its digest.")
+    name: str = Field(description="Its folder in the store: label and digest.")
     code: str = Field(description="The digest of the code that can change its numbers.")
     seed: int | None = None
 
@@ -45,11 +45,11 @@ class PageSamples(Section):
     """The sample set that the page shows."""
 
     name: str
-    count: int = Field(ge=1, description="How many images the whole set has.")
+    count: int = Field(ge=1, description="Number of images in the whole set.")
 
 
 class FigureWords(Section):
-    """The words of a figure."""
+    """Title and caption of a figure."""
 
     title: str
     caption: str
@@ -78,15 +78,11 @@ MAKE_REPORT = Stage(
 )
 
 
-def shown_results(jobs: Jobs) -> list[Job]:
-    """The results for people besides the page: tables, figures, and sample sets, scored or not."""
-    return [job for stage in all_stages().values() if stage is not MAKE_REPORT for job in stage.shown(jobs)]
-
-
 def page(jobs: Jobs) -> Job:
     """The job of the page: its inputs by name, and the facts about the run."""
     order = list(all_stages())
-    behind = sorted(closure(jobs(shown_results)), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
+    results = [job for stage in all_stages().values() if stage is not MAKE_REPORT for job in stage.shown(jobs)]
+    behind = sorted(closure(results), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
     chosen = shown_samples(jobs)
     shown: Data = []
     for name, job in jobs(tables).items():
@@ -156,7 +152,7 @@ def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
 
 
 def models(jobs: Jobs) -> list[dict[str, str]]:
-    """Models and sample sets in words."""
+    """The rows of models and sample sets."""
     config = jobs.config
     facts: dict[tuple[str, str], str] = {}
     for name, model in config.autoencoders.items():

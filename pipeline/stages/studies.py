@@ -25,10 +25,10 @@ class StudyJob(Section):
     table: str = Field(description="The name of the table of its trials.")
     trials: list[Trial] = Field(min_length=1)
     images: int = Field(description="Training images of each trial.")
-    tuning: int = Field(description="Images that each is measured on.")
-    l2_weight: float = Field(description="Of the loss that all are trained for, and compared by.")
-    perceptual_weight: float = Field(0.0, description="Of LPIPS in it.")
-    perceptual: str = Field("none", description="The column of that LPIPS.")
+    tuning: int = Field(description="Images on which each trial is measured.")
+    l2_weight: float = Field(description="Weight of L2 in the loss that all trials minimize and are compared by.")
+    perceptual_weight: float = Field(0.0, description="Weight of LPIPS in that loss.")
+    perceptual: str = Field("none", description="The column with that LPIPS.")
 
 
 MAKE_STUDY = Stage(

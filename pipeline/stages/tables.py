@@ -71,7 +71,7 @@ class TableJob(Section):
     table: str = Field(description="A table's name, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
     counted: list[TableRow] = Field(
-        [], description="Autoencoders without a row, whose counts stand beside the published ones that they match."
+        [], description="Autoencoders without a row, whose counts are shown beside the published ones that they match."
     )
     training_seeds: list[int] = Field(
         [0],
@@ -106,7 +106,7 @@ def caption(table: str) -> str:
 
 
 class Summary(NamedTuple):
-    """A summary file of a job, its row, and the training seed if that is a further one."""
+    """A summary file of a job, its row, and the training seed unless that is the first one."""
 
     row: str
     job: Job
@@ -142,7 +142,7 @@ def table(jobs: Jobs, name: str) -> Job:
         found, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
     else:
         found, notes = _of_models(jobs, name)
-    # A summary that no training seed changes comes once.
+    # A summary that is the same for every training seed is listed once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
@@ -156,7 +156,7 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
-    # Code and folders in the provenance are for people; the digest has those of the inputs, or of results accepted.
+    # Code and folders in the provenance are for readers: the digests of the inputs, or of accepted results, cover them.
     numerical = TableJob.model_validate(settings).numerical()
     del numerical["provenance"]["code"], numerical["provenance"]["weights"]
     # The entry without its caption: code digests exclude the modules of settings.
@@ -238,9 +238,9 @@ def _scores(
 
 
 def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
-    """Rows for the paper's own architectures, whose counts stand beside the published ones in every run.
+    """Rows for the paper's own architectures: every run shows their counts beside the published ones.
 
-    A row of this run with the paper's architecture and dataset has them instead.
+    They are left out where a row of this run has the same architecture and dataset.
     """
     paper = jobs(autoencoders.paper_config)
     if paper is None or not ("complexity" in TABLES[table].kinds and TABLES[table].in_paper):

@@ -60,19 +60,15 @@ def config_file():
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def check_own_folder():
-    """Stop where Snakemake cannot write its records; it would raise a traceback, also in a dry run."""
+def make_jobs():
+    """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
+    # Without this check Snakemake would raise a traceback, also in a dry run.
     place = Path(".snakemake") if Path(".snakemake").exists() else Path()
     if workflow.is_main_process and not os.access(place, os.W_OK):
         stop(
             f"{Path.cwd()}: not writable, and Snakemake keeps its records there, in .snakemake: run in a folder of your"
             " own; its results may be a link"
         )
-
-
-def make_jobs():
-    """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
-    check_own_folder()
     files = workflow.overwrite_configfiles
     try:
         # Snakemake's own reader takes the last of two equal keys; this one refuses them.
@@ -102,7 +98,12 @@ jobs = make_jobs()
 def needed():
     """The shards that have to be made for this call's targets, and those that the user forces."""
     asked = workflow.dag_settings
-    check_triggers(asked.rerun_triggers)
+    if {str(trigger) for trigger in asked.rerun_triggers} != {"mtime"}:
+        print(
+            "warning: `rerun-triggers: [mtime]` is not set (profiles/default has it; a profile of your own needs it"
+            " too): valid results may be made again",
+            file=sys.stderr,
+        )
     again = {str(name) for name in asked.forcerun}
     if asked.forcetargets:
         again |= {str(target) for target in asked.targets}
@@ -127,16 +128,6 @@ def is_real_run():
     """Whether this process runs jobs: not in a dry run and the like, and not as a job itself."""
     runs = workflow.executor_plugin is not None and not workflow.dryrun
     return runs and workflow.is_main_process and not workflow.touch
-
-
-def check_triggers(triggers):
-    """Warn where a profile replaces the only rerun trigger that fits folders named by digests."""
-    if {str(trigger) for trigger in triggers} != {"mtime"}:
-        print(
-            "warning: `rerun-triggers: [mtime]` is not set (profiles/default has it; a profile of your own needs it"
-            " too): valid results may be made again",
-            file=sys.stderr,
-        )
 
 
 def find(wildcards):
