@@ -13,9 +13,7 @@ from pipeline.stages.autoencoders import Decoding
 
 
 @stage
-def measure_decoding(
-    job: Decoding, output: Annotated[Path, typer.Option(help="Where images per second go (json).")]
-) -> None:
+def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="Where the speeds go (json).")]) -> None:
     import torch
 
     from pipeline.evaluation.decoding_speed import decoding_speeds, machine

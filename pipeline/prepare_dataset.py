@@ -17,9 +17,7 @@ def prepare_dataset(
     job: DatasetJob,
     train: Annotated[Path, typer.Option(help="The archive of training images to write (a zip of PNGs).")],
     validation: Annotated[Path, typer.Option(help="The archive of validation images to write (a zip of PNGs).")],
-    manifest: Annotated[
-        Path, typer.Option(help="The file of counts, hashes, settings and skipped files to write (json).")
-    ],
+    manifest: Annotated[Path, typer.Option(help="The file of counts, hashes, settings and skipped files (json).")],
     workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes; by default one per CPU.")] = None,
 ) -> None:
     where = f"datasets.{job.name}"

@@ -19,9 +19,7 @@ def train_autoencoder(
     work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     perceptual: Annotated[Path | None, typer.Option(help="Weights of the perceptual loss's network.")] = None,
     validation: Annotated[Path | None, typer.Option(help="The validation split, for execution.validate_every.")] = None,
-    lpips_alex: Annotated[
-        Path | None, typer.Option(help="LPIPS's AlexNet weights, for execution.validate_every.")
-    ] = None,
+    lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for execution.validate_every.")] = None,
     initial: Annotated[Path | None, typer.Option(help="Trained weights to start from (`initial_weights`).")] = None,
 ) -> None:
     from pipeline.evaluation.validation import Validation

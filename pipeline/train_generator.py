@@ -18,9 +18,7 @@ def train_generator(
     preview: Annotated[Path, typer.Option(help="The last preview (png), written at the end.")],
     work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     images: Annotated[Path | None, typer.Option(help="The training split, for a family that reads images.")] = None,
-    codes: Annotated[
-        Path | None, typer.Option(help="Codes of the training split, for a family that reads codes.")
-    ] = None,
+    codes: Annotated[Path | None, typer.Option(help="Training key codes, for a family that reads codes.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder of the codes.")] = None,
 ) -> None:
     from pipeline.models.checkpoints import save_generator

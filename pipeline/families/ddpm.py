@@ -30,7 +30,7 @@ class DDPM(Denoising, GeneratorSettings):
         "The network.",
     )
     schedule: Schedule = setting(
-        "linear", "Noise schedule. linear: DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
+        "linear", "linear: DDPM's noise schedule; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
     )
     training: DDPMTraining = setting(DDPMTraining(), "Optimization.")
 

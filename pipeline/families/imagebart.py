@@ -21,9 +21,7 @@ class Transformer(Section):
     width: int = setting(752, "Width of the token embeddings.", ge=1)
     heads: int = setting(16, "Attention heads.", ge=1)
     encoder_layers: int = setting(18, "Layers that read the noisier indices.", ge=1)
-    decoder_layers: int = setting(
-        6, "Layers that predict. The network of the last step has the sum of both numbers.", ge=1
-    )
+    decoder_layers: int = setting(6, "Layers that predict. The last step's network has the sum of both numbers.", ge=1)
 
     @model_validator(mode="after")
     def _divisible(self) -> "Transformer":

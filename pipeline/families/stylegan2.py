@@ -34,9 +34,7 @@ class Regularization(Section):
     path_weight: float = setting(2.0, "Weight of the path-length penalty. 0: no penalty.", ge=0)
     path_every: int = setting(4, "Steps between path-length regularizations.", ge=1)
     path_decay: float = setting(0.01, "Decay rate of the mean path length.", gt=0, le=1)
-    path_batch_divisor: int = setting(
-        2, "The penalty is computed on the batch size divided by this number, to save memory.", ge=1
-    )
+    path_batch_divisor: int = setting(2, "Divides the batch of the penalty, which saves memory.", ge=1)
 
 
 class StyleGAN2Training(GeneratorTraining):
@@ -45,15 +43,13 @@ class StyleGAN2Training(GeneratorTraining):
     images: int = setting(25_000_000, "Training images in total. Default: config F on FFHQ.", ge=1)
     batch: int = setting(32, "Images per step, over all processes.", ge=1)
     learning_rate: float = setting(2e-3, "Adam's learning rate of the generator.", gt=0)
-    discriminator_learning_rate: float | None = setting(
-        None, "Adam's learning rate of the discriminator; by default learning_rate.", gt=0
-    )
+    discriminator_learning_rate: float | None = setting(None, "The discriminator's; by default learning_rate.", gt=0)
     betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-8, "Adam's epsilon.", gt=0)
     style_mixing: float = setting(0.9, "Share of images that mix two w.", ge=0, le=1)
     ema_half_life_images: float = setting(10_000, "Half-life of the EMA weights, in images.", gt=0)
     ema_ramp: float | None = setting(
-        None, "Upper bound of the half-life as a multiple of the images seen so far; by default none.", gt=0
+        None, "Largest half-life, relative to the images seen so far; by default none.", gt=0
     )
     w_average_decay: float = setting(0.998, "Decay of the mean w per step; only truncated images use it.", ge=0, lt=1)
     flip: bool = setting(False, "Random horizontal flips. The authors flip FFHQ.")

@@ -15,22 +15,16 @@ from pipeline.settings.first_stage import FirstStage
 class Codebook(Section):
     """The codebook, learned by gradient descent."""
 
-    entries: int = setting(
-        1024, "Entries of the codebook: 1024 in VQGAN's face models, 16384 in its larger ones.", ge=2
-    )
+    entries: int = setting(1024, "Codebook entries: 1024 in VQGAN's face models, 16384 in its larger ones.", ge=2)
     commitment_weight: float = setting(
         1.0,
-        "Weight of the loss that moves codes towards their entries. 1 as in VQGAN's code; the paper has"
-        " 0.25 here and 1 for `entry_weight`.",
+        "Weight of the loss that moves codes towards entries. VQGAN's code: 1; its paper: 0.25, and 1 for entries.",
         ge=0,
     )
-    entry_weight: float = setting(
-        0.25, "Weight of the loss that moves entries towards the codes nearest to them.", ge=0
-    )
+    entry_weight: float = setting(0.25, "Weight of the loss that moves entries towards their nearest codes.", ge=0)
     restart_after_images: int = setting(
         0,
-        "An entry that has not been nearest to any code for this many training images restarts at a code of"
-        " the batch. 0: never, as in VQGAN's code.",
+        "An entry that no code was nearest to for this many images restarts at a code of the batch. 0: never, VQGAN's.",
         ge=0,
     )
 

@@ -27,13 +27,11 @@ class HashTables(Section):
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = setting(
         "auto",
-        "auto: triton on a GPU where it can run, else separable (C_key = 1) or gather. triton, tinycudann:"
-        " where they cannot run, as on a CPU, separable or gather takes their place.",
+        "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather, which also replace triton and"
+        " tinycudann where these cannot run, as on a CPU.",
     )
     hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
-    coordinates: bool = added(
-        True, True, "Whether a query contains (x, y) after the key (equation 1). false: an ablation."
-    )
+    coordinates: bool = added(True, True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
 
     @model_validator(mode="after")
     def _ordered(self) -> "HashTables":
@@ -73,9 +71,7 @@ class Encoder(Section):
     """VQGAN's encoder with a sigmoid (section 3.1, appendix A.1)."""
 
     channels: int = setting(32, "Unit channels.", ge=1)
-    multipliers: Counts | None = setting(
-        None, "Channel multipliers per level; by default the first levels of (1, 1, 2, 2, 4)."
-    )
+    multipliers: Counts | None = setting(None, "Channel multipliers per level; by default from (1, 1, 2, 2, 4).")
     blocks: int = setting(2, "Residual blocks per level.", ge=1)
     norm_groups: int = NORM_GROUPS
     attention_from: int = setting(64, "Attention at resolutions from this one down to H_z. 0: none.", ge=0)
@@ -84,9 +80,7 @@ class Encoder(Section):
 class Decoder(Section):
     """StyleGAN2-type synthesis from the feature block (section 3.3)."""
 
-    style_width: int = setting(
-        512, "Width of the style code that modulates. 0: no style code and no modulation (an ablation).", ge=0
-    )
+    style_width: int = setting(512, "Width of the style code. 0: none, and no modulation (an ablation).", ge=0)
     channels: Counts | None = setting(None, "Channels at H_d, 2 H_d, ...; by default C_d, halved at each doubling.")
 
 
@@ -94,14 +88,10 @@ class Discriminator(Section):
     """StyleGAN2's discriminator, or VQGAN's patch discriminator."""
 
     kind: Literal["stylegan2", "patch"] = setting("stylegan2", "patch: VQGAN's PatchGAN discriminator.")
-    channels: int = setting(
-        512, "stylegan2: the most channels, used at resolutions up to 64; patch: channels of the first layer.", ge=1
-    )
+    channels: int = setting(512, "stylegan2: the most channels; patch: channels of the first layer.", ge=1)
     base: int = setting(32768, "stylegan2: channels at resolution r are min(channels, base // r).", ge=1)
     layers: int = setting(3, "patch: number of convolutions with stride 2.", ge=1)
-    minibatch_deviation: int = setting(
-        0, "stylegan2: images per group of minibatch standard deviation, which adds a channel. 0: none.", ge=0
-    )
+    minibatch_deviation: int = setting(0, "stylegan2: group size of minibatch standard deviation. 0: none.", ge=0)
 
 
 class Perceptual(Section):
@@ -160,19 +150,15 @@ class AutoencoderTraining(Section):
     images: int = setting(2_400_000, "Training images in total. Default: assumed, since the paper gives none.", ge=1)
     batch: int = setting(32, "Images per step, over all processes. Default: assumed, since the paper gives none.", ge=1)
     learning_rate: float = setting(2e-3, "Adam's learning rate of decoder, hash tables and discriminator.", gt=0)
-    encoder_learning_rate: float | None = setting(
-        None, "Adam's learning rate of the encoder; by default learning_rate.", gt=0
-    )
-    discriminator_learning_rate: float | None = setting(
-        None, "Adam's learning rate of the discriminator; by default learning_rate.", gt=0
-    )
+    encoder_learning_rate: float | None = setting(None, "The encoder's; by default learning_rate.", gt=0)
+    discriminator_learning_rate: float | None = setting(None, "The discriminator's; by default learning_rate.", gt=0)
     decay: Literal["none", "cosine"] = setting("none", "Decay of the learning rates over the training.")
     warmup_images: int = added(0, 0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
     betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-15, "Adam's epsilon of encoder, decoder and hash tables.", gt=0)
     discriminator_epsilon: float = setting(1e-8, "Adam's epsilon of the discriminator.", gt=0)
     ema_half_life_images: float = setting(
-        10_000, "Half-life of the EMA weights, in images. 0: no EMA. Default: assumed.", ge=0
+        10_000, "Half-life of the EMA weights in images. 0: none. Default: assumed.", ge=0
     )
     flip: bool = setting(False, "Random horizontal flips.")
 
@@ -181,9 +167,7 @@ class AutoencoderSettings(Section):
     """Keys of every family of autoencoders (`pipeline/families`)."""
 
     dataset: str = Field(description="A name under `datasets`.")
-    family: str = setting(
-        "bright", "The model family: a module of `pipeline/families`, or the dotted name of your own module."
-    )
+    family: str = setting("bright", "A module of `pipeline/families`, or the dotted name of your own module.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None

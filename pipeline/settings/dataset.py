@@ -14,8 +14,7 @@ class EmbeddedSource(Section):
     kind: Literal["embedded"]
     name: Literal["fashion-mnist", "openclipart"] = setting(
         "fashion-mnist",
-        "fashion-mnist: the 10,000 test images of Fashion-MNIST, 28 x 28, gray; openclipart: 3,056 colour"
-        " drawings, 64 x 64.",
+        "fashion-mnist: its 10,000 test images, 28 x 28, gray; openclipart: 3,056 colour drawings, 64 x 64.",
     )
 
 
@@ -117,8 +116,7 @@ class Dataset(Section):
     channels: Literal[1, 3] = setting(3, "1: gray; 3: RGB. Models have the same channels.")
     crop: Literal["center", "none", "pad"] = setting(
         "center",
-        "How an image is made square. center: center crop; none: it must be square already; pad: black"
-        " borders up to the resolution, without scaling (Fashion-MNIST: from 28 to 32).",
+        "center: center crop; none: images must be square; pad: black borders, unscaled (Fashion-MNIST: 28 to 32).",
     )
     filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = setting(
         "lanczos", "Pillow's resize filter. It changes FID by a whole point and is part of the protocol."

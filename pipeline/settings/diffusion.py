@@ -24,8 +24,7 @@ class UNet(Section):
     norm_groups: int = setting(32, "Groups of GroupNorm.", ge=1)
     variant: Literal["ldm", "ddpm"] = setting(
         "ldm",
-        "Details in which the UNets of LDM and DDPM differ: order and frequencies of the time embedding,"
-        " epsilon of GroupNorm, padding before downsampling.",
+        "Details of LDM's or DDPM's UNet: time embedding, epsilon of GroupNorm, padding before downsampling.",
     )
 
     @model_validator(mode="after")
@@ -45,17 +44,15 @@ class DiffusionTraining(Section):
 
     steps: int = setting(1_000_000, "Optimizer steps; the cosine decay ends there.", ge=1)
     batch: int = setting(128, "Codes per step, over all processes.", ge=1)
-    learning_rate: float = setting(
-        8e-4, "Adam's learning rate. 8e-4 as in the paper; the authors' code has 8e-5.", gt=0
-    )
+    learning_rate: float = setting(8e-4, "Adam's learning rate. The paper: 8e-4; the authors' code: 8e-5.", gt=0)
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
     betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
     decay: Literal["none", "cosine"] = added(
-        "cosine", "cosine", "Decay of the learning rate after the warm-up. cosine: to zero at the last step."
+        "cosine", "cosine", "Decay after the warm-up. cosine: to zero at the last step."
     )
     min_snr_gamma: float | None = setting(
-        5.0, "gamma of min-SNR weighting; null: equal weights for all timesteps, as in DDPM and LDM.", gt=0
+        5.0, "gamma of min-SNR weighting; null: equal weights, as in DDPM and LDM.", gt=0
     )
     gradient_clip: float = setting(1.0, "Gradients are clipped to this norm.", gt=0)
 
@@ -66,17 +63,15 @@ class Denoising(Section):
     unet: UNet = setting(UNet(), "The network.")
     schedule: Schedule = setting(
         "squaredcos_cap_v2",
-        "Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in"
-        " the square root of the variance.",
+        "Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in deviations.",
     )
     beta_range: tuple[float, float] = setting(
-        (1e-4, 0.02), "First and last variance of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
+        (1e-4, 0.02), "Variances of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
     )
     timesteps: int = setting(1000, "Training timesteps.", ge=2)
     prediction: Prediction = setting(
         "noise",
-        "What the network predicts. noise: as in the paper; velocity: as in Salimans and Ho (2022), with"
-        " better results in this project's short trainings.",
+        "Output of the network. noise: the paper's; velocity: Salimans and Ho (2022), better in short trainings here.",
     )
     training: DiffusionTraining = setting(DiffusionTraining(), "Optimization.")
 
@@ -134,9 +129,7 @@ class SampleSet(Section):
     shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)
     micro_batch: int = setting(64, "Images per batch of a network; the last batch is padded.", ge=1)
     cpu_threads: int = setting(1, "Threads on a CPU.", ge=1)
-    precision: Precision = added(
-        "fp32", "fp32", "Precision of the networks that generate and decode, as `execution.precision`."
-    )
+    precision: Precision = added("fp32", "fp32", "Precision of the networks, as `execution.precision`.")
 
     @model_validator(mode="after")
     def _few_jobs(self) -> Self:
@@ -179,9 +172,7 @@ class FilesSamples(SampleSet):
 
     kind: Literal["files"]
     path: Path = Field(description="A folder of images, including its subfolders, or a zip archive.")
-    dataset: str = Field(
-        description="A name under `datasets`: the dataset that the images imitate, with the same size."
-    )
+    dataset: str = Field(description="A name under `datasets`: the dataset that the images imitate.")
     method: str = Field(description="The method as printed in the paper's tables: `StyleGAN2`, `LDM`, `DDPM`.")
 
 

@@ -42,9 +42,7 @@ class Evaluation(Section):
         " included; paper_repository: fc2 before its ReLU, Pillow's bilinear resize, radii excluded.",
     )
     reference: Literal["train", "validation"] = Field("train", description="The reference split.")
-    reference_count: int | None = Field(
-        None, ge=2, description="Number of reference images, the first ones; by default all."
-    )
+    reference_count: int | None = Field(None, ge=2, description="Reference images, the first ones; by default all.")
     neighbours: Neighbours = Field(Neighbours(), description="Nearest neighbours.")
     micro_batch: int = Field(64, ge=1, description="Images per batch of a network.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")

@@ -21,16 +21,12 @@ class FirstStageNetwork(Section):
 
     channels: int = setting(128, "Unit channels (`ch`).", ge=1)
     multipliers: Counts | None = setting(
-        None, "Channel multipliers per level (`ch_mult`); by default the first levels of (1, 1, 2, 2, 4)."
+        None, "Channel multipliers per level (`ch_mult`); by default from (1, 1, 2, 2, 4)."
     )
     blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1)
     norm_groups: int = NORM_GROUPS
-    attention_resolutions: Counts = setting(
-        [16], "Resolutions whose blocks have attention; the middle block always has it."
-    )
-    latent_channels: int | None = setting(
-        None, "Channels between the network and the code (`z_channels`); by default C_z.", ge=1
-    )
+    attention_resolutions: Counts = setting([16], "Resolutions with attention; the middle block always has it.")
+    latent_channels: int | None = setting(None, "Channels before the code (`z_channels`); by default C_z.", ge=1)
 
 
 @preset(kind="patch", channels=64)

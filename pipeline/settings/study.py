@@ -44,7 +44,5 @@ class Study(Section):
     autoencoders: list[str] = Field(min_length=1, description="Names under `autoencoders`, of one dataset and loss.")
     grid: Grid = Field(description="The values to try.")
     images: int = Field(ge=1, description="Training images of each trial.")
-    tuning: int = Field(
-        1000, ge=1, description="Number of training images, the last ones, that are held out to measure on."
-    )
+    tuning: int = Field(1000, ge=1, description="Training images, the last ones, held out to measure on.")
     seeds: list[int] = Field([0], min_length=1, description="Training seeds of each trial; their mean is compared.")

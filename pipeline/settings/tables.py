@@ -71,12 +71,8 @@ class AutoencoderRows(Section):
         default_factory=list,
         description="Names under `autoencoders`; `ablations` shows for each the keys that differ from the first.",
     )
-    samples: list[str] = Field(
-        default_factory=list, description="Names under `samples`, at most one of each autoencoder's codes."
-    )
-    count: int | None = Field(
-        None, ge=2, description="Number of images to score of each set, the first ones; by default all."
-    )
+    samples: list[str] = Field(default_factory=list, description="Names under `samples`, at most one per autoencoder.")
+    count: int | None = Field(None, ge=2, description="Images to score of each set, the first ones; by default all.")
 
 
 _IMAGES = ("dataset", "method", "code_size")
@@ -240,11 +236,9 @@ class Tables(Section):
             changed_from="namesake",
         ),
     ] = _names("One dataset, the same number of training images: quality, counts, speed.")
-    decoding: list[str] = _names(
-        "Decoded images per second in Table 3, measured side by side (those of `equal_budget` always are)."
-    )
+    decoding: list[str] = _names("Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is.")
     claims: bool = Field(
-        False, description="Whether there is a table of what the paper's text asserts, recomputed from the others."
+        False, description="Whether to make a table of the assertions in the paper's text, recomputed."
     )
 
     @property

@@ -38,7 +38,7 @@ class ForeignWeights(Section):
 
 
 ImportedWeights = Annotated[
-    ForeignWeights | None, Field(description="A checkpoint of another program, imported instead of a training.")
+    ForeignWeights | None, Field(description="A checkpoint of another program, instead of a training.")
 ]
 
 

@@ -41,9 +41,7 @@ class GenerationJob(Section):
 
     samples: Samples
     seed: int = 0
-    resolution: int | None = Field(
-        None, description="Resolution of the dataset that files imitate; files must have it."
-    )
+    resolution: int | None = Field(None, description="Resolution of the dataset that files imitate and must have.")
     channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
 
 

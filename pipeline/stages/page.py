@@ -59,9 +59,7 @@ class ReportJob(Section):
     """The page of one run."""
 
     run: str = Field(description="The run's name.")
-    config: dict[str, Any] = Field(
-        {}, description="The config's keys that differ from their defaults and can change a number."
-    )
+    config: dict[str, Any] = Field({}, description="Keys that differ from their defaults and can change a number.")
     models: list[ModelRow] = Field([], description="Models and sample sets, in the config's order.")
     samples: PageSamples | None = Field(None, description="The sample set shown.")
     figures: dict[str, FigureWords] = Field({}, description="Figures by name.")

@@ -49,7 +49,7 @@ class TableRow(Section):
     resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
     variant: str | None = Field(None, description="The config keys that differ from those of another row.")
     prepared: str | None = Field(
-        None, description="How the images were resized, `CROP, FILTER, to RESOLUTION`; a difference needs it."
+        None, description="`CROP, FILTER, to RESOLUTION` of the images; a difference needs it."
     )
     model: str | None = Field(None, description="The model's name in files of several models.")
 
@@ -61,7 +61,7 @@ class Provenance(Section):
     code: dict[str, str] = Field(description="The digest of the code of each stage behind the table.")
     data: dict[str, str] = Field(description="The sha256 of each raw collection, by the dataset's name.")
     weights: dict[str, list[str]] = Field(
-        {}, description="The folders of the trained models behind each row (or `ROW#SEED`)."
+        {}, description="Folders of the trained models behind each row (or `ROW#SEED`)."
     )
 
 
@@ -71,7 +71,7 @@ class TableJob(Section):
     table: str = Field(description="A table's name, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
     counted: list[TableRow] = Field(
-        [], description="Autoencoders without a row, whose counts are shown beside the published ones that they match."
+        [], description="Autoencoders without a row: their counts are shown beside published ones."
     )
     training_seeds: list[int] = Field(
         [0],
