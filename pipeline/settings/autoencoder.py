@@ -27,8 +27,7 @@ class HashTables(Section):
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = setting(
         "auto",
-        "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather, which also replace triton and"
-        " tinycudann where these cannot run, as on a CPU.",
+        "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather, which replace all others on a CPU.",
     )
     hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
     coordinates: bool = added(True, True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
@@ -103,8 +102,7 @@ class Perceptual(Section):
     distance: Literal["squared", "absolute"] = added(
         "squared",
         "squared",
-        "Difference of vgg16 features. squared: as in Johnson's loss; absolute: as in the authors' code, with much"
-        " smaller gradients.",
+        "Difference of vgg16 features. squared: Johnson's; absolute: the authors' code's, with much smaller gradients.",
     )
     upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
 
@@ -114,14 +112,12 @@ class Adversarial(Section):
 
     kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = setting(
         "wgan_gp",
-        "wgan_gp: Wasserstein with gradient penalty, the paper's; logistic_r1: as in the authors' code;"
-        " hinge: VQGAN's; none: no discriminator.",
+        "wgan_gp: gradient penalty, the paper's; logistic_r1: the authors' code; hinge: VQGAN's; none: no adversary.",
     )
     weight: float = setting(1.0, "Weight of the adversarial loss.", ge=0)
     adaptive: bool = setting(
         False,
-        "Multiply the weight by VQGAN's adaptive factor: the ratio of the gradients of the other losses and"
-        " of this one at the last layer.",
+        "Multiply by VQGAN's adaptive factor: the ratio of the last layer's gradients, other losses to this one.",
     )
     penalty_weight: float = setting(4.0, "Weight of the gradient penalty (appendix A.3). hinge has none.", ge=0)
     start_images: int = setting(0, "Training images before the adversarial loss begins.", ge=0)

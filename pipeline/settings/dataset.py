@@ -81,8 +81,7 @@ class Split(Section):
     tuning: int = added(
         0,
         before=0,
-        description="Number of training images, the last ones, that replace the validation images: settings can be"
-        " chosen without looking at validation images.",
+        description="Training images, the last ones, that replace the validation images while settings are chosen.",
         ge=0,
     )
     duplicates: Literal["keep_in_train", "keep", "refuse"] = added(

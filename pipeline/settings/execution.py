@@ -19,16 +19,14 @@ class Execution(Section):
     cpu_threads: int = setting(1, "Threads on a CPU. Fixed, because sums depend on it.", ge=1)
     micro_batch: int | None = operational(
         None,
-        "Images or codes per forward and backward pass of a process: gradients are accumulated over the micro-batches"
-        " of its share of a batch, which takes less memory. As with another number of processes, only rounding changes."
-        " Refused if a step needs the whole batch (batch norm, an adaptive adversarial weight, restarted codebooks)."
-        " By default the whole share.",
+        "Images or codes per forward and backward pass of a process; gradients are accumulated over its share of a"
+        " batch. Less memory; only rounding changes. Refused if a step needs the whole batch (batch norm, an adaptive"
+        " adversarial weight, restarted codebooks). By default the whole share.",
         ge=1,
     )
     checkpointing: bool = operational(
         False,
-        "Activation checkpointing: store only the inputs of the model's blocks and recompute the rest in the backward"
-        " pass. About a third more time, a fraction of the memory, the same bits.",
+        "Recompute activations in the backward pass: a third more time, a fraction of the memory, the same bits.",
     )
     compile: bool = operational(
         False,
@@ -37,13 +35,11 @@ class Execution(Section):
     )
     channels_last: bool = operational(
         False,
-        "Store features with channels last, the layout that a GPU's tensor cores read in 16 bits and TF32. Rounding"
-        " changes.",
+        "Store features with channels last, the layout of tensor cores in 16 bits and TF32. Rounding changes.",
     )
     gpus: int = operational(
         1,
-        "GPUs per node (torchrun's --nproc-per-node, Slurm's --gpus-per-node), with one process each, which share the"
-        " batch. 0: the CPU.",
+        "GPUs per node, with one process each, which share the batch (torchrun's --nproc-per-node). 0: the CPU.",
         ge=0,
     )
     nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
@@ -55,20 +51,17 @@ class Execution(Section):
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(
         0,
-        "Steps between measurements of an autoencoder's EMA weights on the first 256 validation images: PSNR, SSIM and"
-        " LPIPS in the history, TensorBoard and the page. 0: none.",
+        "Autoencoders: steps between PSNR, SSIM and LPIPS of EMA weights on the first 256 validation images. 0: none.",
         ge=0,
     )
     keep_every: int = operational(
         0,
-        "Steps between snapshots of the EMA weights, stored with the saved states. Entries with `snapshot_of` read"
-        " them. 0: none.",
+        "Steps between stored snapshots of the EMA weights, for entries with `snapshot_of`. 0: none.",
         ge=0,
     )
     trackers: tuple[Tracker, ...] = operational(
         ("tensorboard",),
-        "accelerate's trackers that plot learning curves during a training, in addition to its history. All but"
-        " tensorboard need a package of their own, which decides what data it sends where.",
+        "accelerate's trackers of learning curves, besides the history. All but tensorboard need their own package.",
     )
     previews: int = operational(10, "Preview pictures over the whole training.", ge=0)
 

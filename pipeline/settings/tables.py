@@ -220,8 +220,7 @@ class Tables(Section):
         ),
     ] = Field(
         AutoencoderRows(),
-        description="Distances of samples beside those of their autoencoder's own reconstructions, and over them: what"
-        " of a distance is the decoder's.",
+        description="Distances of samples, of their autoencoder's reconstructions, and the ratio of the two.",
     )
     equal_budget: Annotated[
         list[str],

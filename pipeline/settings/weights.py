@@ -69,9 +69,8 @@ InitialWeights = Annotated[
     OwnWeights | None,
     by_content(
         None,
-        "Weights that the training starts from instead of random ones: the name of another entry of this section,"
-        " trained or imported, or `{path: FILE}`. The architecture must be the same. EMA weights and learning curves"
-        " start at step 0.",
+        "Initial weights of the training: the name of another entry of this section, trained or imported, or"
+        " `{path: FILE}`, with the same architecture. EMA weights and learning curves start at step 0.",
     ),
     WithJsonSchema({"anyOf": [{"type": "string"}, OwnWeights.model_json_schema(), {"type": "null"}]}),
 ]
@@ -81,10 +80,9 @@ SnapshotOf = Annotated[
     added(
         None,
         None,
-        "The entry of which this one is a snapshot: its weights after as many images or steps as this entry's"
-        " `training` has. Nothing is trained, and all other keys must be equal. The other entry's"
-        " `execution.keep_every` must divide the number of steps. Without a decay of the learning rate, the snapshot"
-        " has the bits of a training that ends there.",
+        "The entry of which this one is a snapshot, after the images or steps of this entry's `training`. All other"
+        " keys must be equal, and the other entry's `execution.keep_every` must divide the number of steps. Nothing is"
+        " trained. Without a decay of the learning rate, the snapshot has the bits of a training that ends there.",
     ),
 ]
 
