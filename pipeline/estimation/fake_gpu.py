@@ -70,14 +70,8 @@ def fake_device() -> torch.device:
             return [torch.bfloat16, torch.float16]
 
     _setup_privateuseone_for_python_backend(NAME, backend_module=Module())
-    autocast, others, autograd = (
-        Library(*where)
-        for where in (
-            ("aten", "IMPL", "AutocastPrivateUse1"),
-            ("_", "IMPL", "AutocastPrivateUse1"),
-            ("aten", "IMPL", "AutogradPrivateUse1"),
-        )
-    )
+    autocast, autograd = (Library("aten", "IMPL", f"{kind}PrivateUse1") for kind in ("Autocast", "Autograd"))
+    others = Library("_", "IMPL", "AutocastPrivateUse1")
     others.fallback(fallthrough_kernel)
     rules: dict[tuple[str, ...], Callable[[list[Tensor]], torch.dtype]] = {
         TO_HALF: lambda tensors: torch.get_autocast_dtype(NAME),

@@ -119,11 +119,8 @@ def check_snapshot(snapshot: Any, trained: Any) -> None:
     for key, value in _except_length(snapshot, length).items():
         if value != required[key]:
             raise ValueError(f"{key}: must be as in {name}: a snapshot may only differ in training.{length}")
-    steps, total, every = (
-        training_steps(snapshot.training),
-        training_steps(trained.training),
-        trained.execution.keep_every,
-    )
+    steps, total = training_steps(snapshot.training), training_steps(trained.training)
+    every = trained.execution.keep_every
     if not every or steps % every or steps > total:
         raise ValueError(
             f"training.{length}: {name} keeps no snapshot after {steps} steps, which must be a multiple of its"

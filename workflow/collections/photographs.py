@@ -99,17 +99,13 @@ def tiles(photograph: Image.Image) -> list[tuple[int, np.ndarray]]:
     pixels = np.asarray(photograph.resize(size, Image.Resampling.LANCZOS))
     rows, columns = pixels.shape[0] // SIDE, pixels.shape[1] // SIDE
     cut = pixels[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3).swapaxes(1, 2)
-    detailed = [
-        (number, tile) for number, tile in enumerate(cut.reshape(-1, SIDE, SIDE, 3)) if detail(tile) >= LEAST_DETAIL
-    ]
+    detailed = []
+    for number, tile in enumerate(cut.reshape(-1, SIDE, SIDE, 3)):
+        gray = tile.mean(axis=2)
+        if np.mean([np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)]) >= LEAST_DETAIL:
+            detailed.append((number, tile))
     chosen = np.linspace(0, len(detailed) - 1, min(KEPT, len(detailed))).round().astype(int)
     return [detailed[index] for index in chosen]
-
-
-def detail(tile: np.ndarray) -> float:
-    """The mean absolute difference of neighbouring gray pixels of a tile, of 255."""
-    gray = tile.mean(axis=2)
-    return float(np.mean([np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)]))
 
 
 if __name__ == "__main__":

@@ -34,14 +34,6 @@ def requirements_digest() -> str:
     return hashlib.sha256(requirements.encode()).hexdigest()[:16]
 
 
-def stale() -> list[str]:
-    """Lock files that do not match this pyproject.toml."""
-    files = [HERE / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
-    return [
-        file.name for file in files if not file.exists() or f"{MARK}{requirements_digest()}\n" not in file.read_text()
-    ]
-
-
 def resolved(name: str, upgrade: bool) -> dict[str, str]:
     """uv's lines for each package of an environment, by name."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
@@ -98,7 +90,8 @@ def lock(upgrade: bool) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        if found := stale():
+        mark, files = f"{MARK}{requirements_digest()}\n", [HERE / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
+        if found := [file.name for file in files if not file.exists() or mark not in file.read_text()]:
             sys.exit(f"{', '.join(found)} in {HERE.name}: does not match pyproject.toml; run `make lock`")
     else:
         lock(upgrade=sys.argv[1:] == ["--upgrade"])

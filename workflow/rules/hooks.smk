@@ -40,7 +40,14 @@ def check_before_the_first_job():
     asked = needed().among([shard for _, shard in found])
     for line in left_out(asked.jobs):
         print(line, file=sys.stderr)
-    warn_of_memory(found)
+    by_card = {}  # trainings for whose rule a profile names the GPU (`gpu_model`)
+    for job, shard in found:
+        card = job.resources.get("gpu_model")
+        if card and shard.job.is_training and shard.job.jobs is jobs:
+            by_card.setdefault(str(card), []).append(shard.job.entry)
+    for card, entries in by_card.items():
+        for line in memory_warnings(jobs.config, entries, card):
+            print(f"warning: {line}", file=sys.stderr)
     if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))
     for job in asked.jobs:
@@ -63,18 +70,6 @@ def check_before_the_first_job():
                 )
     this_run.update(made=asked.jobs, start=time.monotonic())
     on_end_request(end_with_jobs)
-
-
-def warn_of_memory(found):
-    """Warn of trainings that do not fit the GPU that a profile names for their rule (`gpu_model`)."""
-    by_card = {}
-    for job, shard in found:
-        card = job.resources.get("gpu_model")
-        if card and shard.job.is_training and shard.job.jobs is jobs:
-            by_card.setdefault(str(card), []).append(shard.job.entry)
-    for card, entries in by_card.items():
-        for line in memory_warnings(jobs.config, entries, card):
-            print(f"warning: {line}", file=sys.stderr)
 
 
 def end_with_jobs(number, frame):

@@ -15,12 +15,7 @@ def gpus(wildcards):
     stage = find(wildcards).job.stage
     if not stage.is_training:
         return int(stage.gpu)
-    return execution(wildcards)["gpus"] * nodes(wildcards)
-
-
-def nodes(wildcards):
-    """The nodes of a training."""
-    return execution(wildcards)["nodes"]
+    return execution(wildcards)["gpus"] * execution(wildcards)["nodes"]
 
 
 def gpus_of_each_node(wildcards):
@@ -29,6 +24,11 @@ def gpus_of_each_node(wildcards):
     resources = workflow.get_rule(find(wildcards).job.stage.name).resources
     model = resources.get("gpu_model").value
     return ":".join(filter(None, ("gpu", model, str(count)))) if count else None
+
+
+def nodes(wildcards):
+    """The nodes of a training."""
+    return execution(wildcards)["nodes"]
 
 
 def on_several_nodes(value):
@@ -58,19 +58,16 @@ def processes(wildcards, resources):
 
 def cores(wildcards):
     """CPU cores on each node: enough to feed the GPUs, and at least a training's threads, which its sums depend on."""
-    feeding = CORES_PER_GPU if has_gpus() else 1
+    # Jobs find GPUs on a cluster, or where the user gave their number (`--resources gpu=N`).
+    on_cluster = workflow.remote_exec or workflow.non_local_exec
+    has_gpus = on_cluster or workflow.global_resources.get("gpu").value
+    feeding = CORES_PER_GPU if has_gpus else 1
     if not find(wildcards).job.stage.is_training:
         return feeding
     how = execution(wildcards)
     if how["gpus"] == 0:
         return how["cpu_threads"]
     return max(how["cpu_threads"], feeding) * how["gpus"]
-
-
-def has_gpus():
-    """Whether jobs find GPUs: on a cluster, or where the user gave their number (`--resources gpu=N`)."""
-    on_cluster = workflow.remote_exec or workflow.non_local_exec
-    return on_cluster or bool(workflow.global_resources.get("gpu").value)
 
 
 def all_cores(wildcards):
