@@ -1,9 +1,9 @@
 """The interface of autoencoders of any family (`pipeline/families`), and the precision of inference."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,15 +99,45 @@ def of_precision(precision: str, device: torch.device) -> AbstractContextManager
 @contextmanager
 def without_tf32() -> Iterator[None]:
     """Convolutions and matrix products in full float32: by default PyTorch uses TF32 in convolutions on CUDA."""
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [one.allow_tf32 for one in backends]
-    for one in backends:
-        one.allow_tf32 = False
+    allowed = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    _allow_tf32(False, False)
     try:
         yield
     finally:
-        for one, allowed in zip(backends, before, strict=True):
-            one.allow_tf32 = allowed
+        _allow_tf32(*allowed)
+
+
+class _AllowTf32(torch.autograd.Function):
+    """The identity, which sets in the backward pass whether convolutions and matrix products may use TF32."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, *allowed: bool) -> Tensor:
+        ctx.allowed = allowed
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        _allow_tf32(*ctx.allowed)
+        return gradient, None, None
+
+
+def _allow_tf32(convolutions: bool, products: bool) -> None:
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+
+
+@torch.compiler.disable
+def in_float32(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """A function of float32 tensors, without autocast and TF32 in the forward and in the backward pass.
+
+    tensors: all that the function differentiates, its weights too.
+
+    PyTorch has no such setting for the backward pass of one function. Its engine runs nodes in the reverse order of
+    their creation: the node behind the function turns TF32 off, and those before it restore what was allowed.
+    """
+    allowed = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    inputs = [_AllowTf32.apply(tensor, *allowed).float() for tensor in tensors]
+    with full_precision(inputs[0]), without_tf32():
+        return cast(Tensor, _AllowTf32.apply(function(*inputs), False, False))
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:

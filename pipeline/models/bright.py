@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models import code_bits
-from pipeline.models.autoencoder import Draws, ImageAutoencoder, full_precision
+from pipeline.models.autoencoder import Draws, ImageAutoencoder, in_float32
 from pipeline.models.code_bits import CodeBits
 from pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from pipeline.models.hash_tables import HashTableGroups
@@ -56,13 +56,17 @@ class GroupMLPs(nn.Module):
 
     def forward(self, retrieved: Tensor) -> Tensor:
         """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d), in float32 even under autocast."""
-        features = retrieved.flatten(3)
-        with full_precision(features):
-            for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+
+        def mlps(features: Tensor, *layers: Tensor) -> Tensor:
+            weights, biases = layers[: len(layers) // 2], layers[len(layers) // 2 :]
+            for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
                 features = torch.matmul(weight, features) + bias
-                if number < len(self.weights) - 1:
+                if number < len(weights) - 1:
                     features = features.relu()
-        return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
+            return features
+
+        found = in_float32(mlps, retrieved.flatten(3), *self.weights, *self.biases)
+        return found.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
 
 
 class TiledKeys(nn.Module):

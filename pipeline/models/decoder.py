@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.base.seeds import seed_for
-from pipeline.models.autoencoder import full_precision
+from pipeline.models.autoencoder import in_float32
 from pipeline.models.checkpointing import run
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate
 
@@ -92,9 +92,7 @@ class ModulatedConv(nn.Module):
             features = F.conv2d(features, weight, padding=1)
         else:
             features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
-        with full_precision(weight):  # 1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs), in float32
-            power = weight.float().square().sum(dim=(2, 3))
-            demodulation = (scale.float().square() @ power.T + EPSILON).rsqrt()
+        demodulation = in_float32(_demodulation, scale, weight)
         # Leaky ReLU commutes with the gain sqrt 2: applied here it scales three small tensors, not all features.
         dtype = features.dtype
         demodulation = (GAIN * demodulation).to(dtype)[:, :, None, None]
@@ -103,6 +101,11 @@ class ModulatedConv(nn.Module):
         drawn = self.noise_buffer if noise is None else noise.to(features.device)
         features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)
+
+
+def _demodulation(scale: Tensor, weight: Tensor) -> Tensor:
+    """1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs)."""
+    return (scale.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()
 
 
 class ToImage(nn.Module):

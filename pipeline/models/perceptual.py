@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import to_rgb
-from pipeline.models.autoencoder import full_precision, without_tf32
+from pipeline.models.autoencoder import in_float32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
 
@@ -92,9 +92,8 @@ class LpipsDistance(FrozenModule):
         side, smallest = min(images.shape[-2:]), SMALLEST_IMAGE[self.kind]
         if side < smallest:
             raise InputError(f"{self.kind}: needs {smallest} x {smallest} pixels (upsampled) or more, not {side}")
-        # Full precision: the package's epsilon of 1e-10 is zero in 16 bits.
-        with full_precision(images), without_tf32():
-            return self.network(to_rgb(images).float(), to_rgb(reference).float()).flatten()
+        # The package's epsilon of 1e-10 is zero in 16 bits.
+        return in_float32(lambda images: self.network(to_rgb(images), to_rgb(reference).float()).flatten(), images)
 
 
 class Vgg16Distance(FrozenModule):
@@ -135,6 +134,8 @@ class Vgg16Distance(FrozenModule):
         return found
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
-        with full_precision(images):
+        def distance(images: Tensor) -> Tensor:
             pairs = zip(self.layers(images), self.layers(reference), strict=True)
             return torch.stack([self.apart(one - two).mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)
+
+        return in_float32(distance, images)
