@@ -159,10 +159,7 @@ _costs: dict[str, TrainingCost] = {}
 
 
 def training_cost(config: Config, settings: Any) -> TrainingCost:
-    """The cost of the training of these settings, an entry of the config; equal trainings are counted once.
-
-    NotCounted: a step waits for a value of the device, or this PyTorch cannot simulate one.
-    """
+    """The cost of the training of an entry; equal trainings are counted once. NotCounted if it cannot be simulated."""
     reads = getattr(settings, "autoencoder", None)
     decoder = config.autoencoders[reads].architecture() if reads else None
     own = settings.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})

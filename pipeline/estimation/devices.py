@@ -113,10 +113,7 @@ def this_device() -> str:
 
 
 def choose_device(name: str | None, tflops: float | None) -> Device:
-    """The device of a name (the driver's or the table's), by default this machine's; tflops: the rate that it reaches.
-
-    A name may contain the memory, as the driver's names do: a100-40gb, NVIDIA A100-SXM4-40GB.
-    """
+    """A device by name, which may contain its memory; by default this machine's. tflops: the rate that it reaches."""
     wanted = name or this_device()
     if tflops is not None:
         label = name or f"a GPU of {tflops:g} TFLOP/s"

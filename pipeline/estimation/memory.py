@@ -47,10 +47,7 @@ def too_large(entry: str, cost: TrainingCost, device: Device) -> str:
 
 
 def memory_warnings(config: Config, entries: Iterable[str], card: str) -> list[str]:
-    """`too_large` of those entries that train on GPUs; card: its name in a profile or from the driver.
-
-    Nothing is known of an unknown card.
-    """
+    """`too_large` of those entries that train on GPUs; none for an unknown card (a profile's name, or the driver's)."""
     try:
         device = choose_card(card)
     except InputError:

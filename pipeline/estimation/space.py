@@ -1,7 +1,4 @@
-"""The disk that the missing results of a plan take: images, codes, features, models, and the states of trainings.
-
-These are upper bounds. Tables, figures and summaries are not counted: they are small.
-"""
+"""Upper bounds of the disk that a plan's missing results take, without small ones: tables, figures, summaries."""
 
 from collections import Counter
 from math import prod

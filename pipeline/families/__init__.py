@@ -94,10 +94,7 @@ def check_family(name: Any, where: str, named: Iterable[str]) -> None:
 
 @cache
 def find_family(name: str) -> Family:
-    """The family of this name; InputError if there is none.
-
-    A module that does not bind FAMILY is never imported.
-    """
+    """The family of this name; InputError if there is none. A module that does not bind FAMILY is never imported."""
     module = family_module(name)
     try:
         found = importlib.import_module(module).FAMILY if _binds_family(module) else None

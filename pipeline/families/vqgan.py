@@ -1,7 +1,4 @@
-"""VQGAN (Esser et al. 2021): a convolutional autoencoder whose code is quantized by one codebook.
-
-The recipe is CompVis/taming-transformers' configs/imagenet_vqgan.yaml and its variants for faces.
-"""
+"""VQGAN (Esser et al. 2021), after taming-transformers' configs/imagenet_vqgan.yaml and its variants for faces."""
 
 from typing import Literal
 

@@ -14,11 +14,7 @@ from pipeline.settings.diffusion import FilesSamples
 
 
 def copy_files(samples: FilesSamples, resolution: int | None, channels: int, path: Path, first: int, last: int) -> None:
-    """Write the images [first, last) of a folder or zip, in the order of their names, with `channels` channels.
-
-    They are read as raw collections are. InputError names an image that is damaged or not `resolution` x `resolution`:
-    a metric of resized images would be a metric of other images.
-    """
+    """Write the images [first, last) of a folder or zip, by name; InputError names a damaged or misfit one."""
     (files,) = open_source(source_at(samples.path), "samples").values()
     names = files.names()
     if len(names) < last:

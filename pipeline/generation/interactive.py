@@ -143,10 +143,7 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, fami
 
 
 def load_generator(name: str | Path, families: Sequence[str] = ()) -> ImageGenerator:
-    """A trained generator: the path of its weights (safetensors), or a folder of `bright export`.
-
-    families: model families of other packages that a file may name.
-    """
+    """A trained generator: its weights file, or a folder of `bright export`. families: as for `load_autoencoder`."""
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:

@@ -1,7 +1,4 @@
-"""Sampling (section 4): images from a model and an index, in batches. Image i depends on the seed and i alone.
-
-The stage `generate`, notebooks and exported models all draw their images from `sample`.
-"""
+"""Sampling (section 4) in batches, for stages, notebooks and exported models. Image i depends on (seed, i) alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext

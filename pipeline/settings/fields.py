@@ -152,17 +152,14 @@ def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
 
 
 class Noted(NamedTuple):
-    """A default, and where it comes from."""
+    """A default and its source, which ends the description of the key."""
 
     value: Any
     source: str
 
 
 def preset(**defaults: Any) -> Callable[[type[Part]], type[Part]]:
-    """A class decorator that gives inherited keys other defaults, such as those of a published recipe.
-
-    A dict changes the defaults inside a section. The source of a `Noted` default ends the key's description.
-    """
+    """A class decorator: other defaults for inherited keys, such as a recipe's; a dict changes those in a section."""
 
     def changed(section: type[Part]) -> type[Part]:
         fields: dict[str, Any] = {}

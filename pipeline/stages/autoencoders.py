@@ -189,13 +189,10 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
 
 
 def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size: dict[str, Any]) -> Job | None:
-    """The job that imports an entry's checkpoint or takes a snapshot of another training; None: the entry is trained.
-
-    An import depends on the checkpoint and the entry's architecture alone.
-    """
+    """The job that imports an entry's checkpoint or takes a snapshot of a training; None if the entry is trained."""
     kind = make.__name__
     entry = getattr(jobs.config, f"{kind}s")[name]
-    if entry.weights is not None:
+    if entry.weights is not None:  # an import depends on the checkpoint and the entry's architecture alone
         facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
         checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
         numerical = {kind: entry.architecture()} | checkpoint | size
@@ -220,10 +217,7 @@ def missing_snapshot(path: Path) -> str:
 def initial_weights(
     jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
 ) -> tuple[Inputs, dict[str, Any]]:
-    """The input of a training's initial weights, of another entry (the job that `make` returns) or of a file.
-
-    Also the facts about the file.
-    """
+    """The input of a training's initial weights, of another entry (`make`) or a file, and facts about the file."""
     kind = make.__name__
     if given is None:
         return {}, {}
@@ -277,10 +271,7 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
 
 
 def codes(jobs: Jobs, name: str) -> Job:
-    """The job that dumps the codes of the training split.
-
-    Codes do not depend on the micro-batch: a smaller one, chosen for a full GPU, does not retrain a model.
-    """
+    """The job that dumps the codes of the training split, which do not depend on the micro-batch."""
     settings = encoding(jobs, name)
     return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
 
@@ -341,10 +332,7 @@ def timed_models(jobs: Jobs) -> tuple[str, ...]:
 
 
 def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a measurement of several models, all and those that its numbers depend on.
-
-    models: config, name in it, and entry for errors.
-    """
+    """The settings of a measurement of models (config, name, entry for errors): all, and the numerical ones."""
     settings: dict[str, Any] = {}
     numerical: dict[str, Any] = {}
     for config, name, entry in models:

@@ -95,10 +95,7 @@ def features(
     facts: dict[str, Any] | None = None,
     networks: Path = NETWORKS,
 ) -> Job:
-    """The features of the first `count` images in these files, in ranges; image i's depend on image i alone.
-
-    facts: what identifies files that no job makes.
-    """
+    """The features of the first `count` images in these files, in ranges. facts: identify files that no job makes."""
     how, name = jobs.config.evaluation, network_of(space)
     return jobs.job(
         EXTRACT_FEATURES,

@@ -1,7 +1,4 @@
-"""Tables from summaries of every training seed, each measured number beside the published one.
-
-The entry of a table (`pipeline/settings/tables.py`) decides which summaries its rows need.
-"""
+"""Tables from summaries of every training seed; a table's entry in the settings decides which summaries it needs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -238,10 +235,7 @@ def _scores(
 
 
 def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
-    """Rows for the paper's own architectures: every run shows their counts beside the published ones.
-
-    They are left out where a row of this run has the same architecture and dataset.
-    """
+    """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
     paper = jobs(autoencoders.paper_config)
     if paper is None or not ("complexity" in TABLES[table].kinds and TABLES[table].in_paper):
         return []
