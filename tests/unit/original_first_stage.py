@@ -45,120 +45,84 @@ class Random:
 
 
 def random_network(random: Random, ddconfig: dict[str, Any], embed_dim: int) -> None:
-    """Encoder, decoder and the two 1 x 1 convolutions."""
-    ch, mult, blocks = ddconfig["ch"], ddconfig["ch_mult"], ddconfig["num_res_blocks"]
-    z, moments, last = ddconfig["z_channels"], 2 if ddconfig["double_z"] else 1, len(mult) - 1
-    sizes = [ddconfig["resolution"] >> level for level in range(len(mult))]
-    top = ch * mult[-1]
-
-    def block(name: str, inputs: int, outputs: int) -> None:
-        random.norm(f"{name}.norm1", inputs)
-        random.conv(f"{name}.conv1", inputs, outputs, 3)
-        random.norm(f"{name}.norm2", outputs)
-        random.conv(f"{name}.conv2", outputs, outputs, 3)
-        if inputs != outputs:
-            random.conv(f"{name}.nin_shortcut", inputs, outputs, 1)
-
-    def attention(name: str, channels: int) -> None:
-        random.norm(f"{name}.norm", channels)
-        for layer in ("q", "k", "v", "proj_out"):
-            random.conv(f"{name}.{layer}", channels, channels, 1)
-
-    def middle(half: str) -> None:
-        block(f"{half}.mid.block_1", top, top)
-        attention(f"{half}.mid.attn_1", top)
-        block(f"{half}.mid.block_2", top, top)
-
-    def levels(half: str, way: str, order: list[int], count: int, inputs: int) -> int:
-        for level in order:
-            for number in range(count):
-                block(f"{half}.{way}.{level}.block.{number}", inputs, ch * mult[level])
-                inputs = ch * mult[level]
-                if sizes[level] in ddconfig["attn_resolutions"]:
-                    attention(f"{half}.{way}.{level}.attn.{number}", inputs)
-            if level != order[-1]:
-                random.conv(f"{half}.{way}.{level}.{way}sample.conv", inputs, inputs, 3)
-        return inputs
-
-    random.conv("encoder.conv_in", ddconfig["in_channels"], ch, 3)
-    levels("encoder", "down", list(range(last + 1)), blocks, ch)
-    middle("encoder")
-    random.norm("encoder.norm_out", top)
-    random.conv("encoder.conv_out", top, moments * z, 3)
-    random.conv("decoder.conv_in", z, top, 3)
-    middle("decoder")
-    width = levels("decoder", "up", list(reversed(range(last + 1))), blocks + 1, top)
-    random.norm("decoder.norm_out", width)
-    random.conv("decoder.conv_out", width, ddconfig["in_channels"], 3)
-    random.conv("quant_conv", moments * z, moments * embed_dim, 1)
-    random.conv("post_quant_conv", embed_dim, z, 1)
+    """Draw the weights that the network needs for an image: encoder, decoder and the two 1 x 1 convolutions."""
+    side = 2 ** len(ddconfig["ch_mult"])
+    codes = encode(random, ddconfig, torch.zeros(1, ddconfig["in_channels"], side, side), embed_dim)
+    decode(random, ddconfig, codes[:, :embed_dim])
 
 
-def conv(weights: Weights, name: str, x: Tensor, **how: Any) -> Tensor:
+def conv(weights: Weights | Random, name: str, x: Tensor, outputs: int, size: int = 3, **how: Any) -> Tensor:
+    if isinstance(weights, Random):
+        weights.conv(name, x.shape[1], outputs, size)
+        weights = weights.weights
     return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], **how)
 
 
-def swish_norm(weights: Weights, name: str, x: Tensor) -> Tensor:
-    x = norm(weights, name, x)
-    return x * torch.sigmoid(x)
-
-
-def norm(weights: Weights, name: str, x: Tensor) -> Tensor:
+def norm(weights: Weights | Random, name: str, x: Tensor) -> Tensor:
+    if isinstance(weights, Random):
+        weights.norm(name, x.shape[1])
+        weights = weights.weights
     return F.group_norm(x, 32, weights[f"{name}.weight"], weights[f"{name}.bias"], eps=1e-6)
 
 
-def block(weights: Weights, name: str, x: Tensor) -> Tensor:
-    inner = conv(weights, f"{name}.conv1", swish_norm(weights, f"{name}.norm1", x), padding=1)
-    inner = conv(weights, f"{name}.conv2", swish_norm(weights, f"{name}.norm2", inner), padding=1)
-    shortcut = f"{name}.nin_shortcut"
-    return inner + (conv(weights, shortcut, x) if f"{shortcut}.weight" in weights else x)
+def block(weights: Weights | Random, name: str, x: Tensor, outputs: int) -> Tensor:
+    inner = conv(weights, f"{name}.conv1", F.silu(norm(weights, f"{name}.norm1", x)), outputs, padding=1)
+    inner = conv(weights, f"{name}.conv2", F.silu(norm(weights, f"{name}.norm2", inner)), outputs, padding=1)
+    return inner + (x if x.shape == inner.shape else conv(weights, f"{name}.nin_shortcut", x, outputs, 1))
 
 
-def attention(weights: Weights, name: str, x: Tensor) -> Tensor:
+def attention(weights: Weights | Random, name: str, x: Tensor) -> Tensor:
     """One head as wide as the features."""
     n, c, height, width = x.shape
     normed = norm(weights, f"{name}.norm", x)
-    q, k, v = (conv(weights, f"{name}.{layer}", normed).reshape(n, c, -1) for layer in "qkv")
+    q, k, v = (conv(weights, f"{name}.{layer}", normed, c, 1).reshape(n, c, -1) for layer in "qkv")
     scores = torch.einsum("nci,ncj->nij", q, k) * c**-0.5
     mixed = torch.einsum("nij,ncj->nci", scores.softmax(2), v).reshape(n, c, height, width)
-    return x + conv(weights, f"{name}.proj_out", mixed)
+    return x + conv(weights, f"{name}.proj_out", mixed, c, 1)
 
 
-def middle(weights: Weights, half: str, x: Tensor) -> Tensor:
-    x = block(weights, f"{half}.mid.block_1", x)
+def middle(weights: Weights | Random, half: str, x: Tensor) -> Tensor:
+    x = block(weights, f"{half}.mid.block_1", x, x.shape[1])
     x = attention(weights, f"{half}.mid.attn_1", x)
-    return block(weights, f"{half}.mid.block_2", x)
+    return block(weights, f"{half}.mid.block_2", x, x.shape[1])
 
 
-def level(weights: Weights, name: str, count: int, x: Tensor) -> Tensor:
-    for number in range(count):
-        x = block(weights, f"{name}.block.{number}", x)
-        if f"{name}.attn.{number}.norm.weight" in weights:
-            x = attention(weights, f"{name}.attn.{number}", x)
+def level(
+    weights: Weights | Random, ddconfig: dict[str, Any], half: str, number: int, blocks: int, x: Tensor
+) -> Tensor:
+    for place in range(blocks):
+        x = block(weights, f"{half}.{number}.block.{place}", x, ddconfig["ch"] * ddconfig["ch_mult"][number])
+        if ddconfig["resolution"] >> number in ddconfig["attn_resolutions"]:
+            x = attention(weights, f"{half}.{number}.attn.{place}", x)
     return x
 
 
-def encode(weights: Weights, ddconfig: dict[str, Any], images: Tensor) -> Tensor:
+def encode(weights: Weights | Random, ddconfig: dict[str, Any], images: Tensor, embed_dim: int = 0) -> Tensor:
     """The encoder and quant_conv: codes before quantization, or means and logarithms of variances."""
-    x = conv(weights, "encoder.conv_in", images, padding=1)
+    moments = 2 if ddconfig["double_z"] else 1
+    x = conv(weights, "encoder.conv_in", images, ddconfig["ch"], padding=1)
     for number in range(len(ddconfig["ch_mult"])):
-        x = level(weights, f"encoder.down.{number}", ddconfig["num_res_blocks"], x)
+        x = level(weights, ddconfig, "encoder.down", number, ddconfig["num_res_blocks"], x)
         if number != len(ddconfig["ch_mult"]) - 1:
-            x = conv(weights, f"encoder.down.{number}.downsample.conv", F.pad(x, (0, 1, 0, 1)), stride=2)
-    x = swish_norm(weights, "encoder.norm_out", middle(weights, "encoder", x))
-    return conv(weights, "quant_conv", conv(weights, "encoder.conv_out", x, padding=1))
+            down = f"encoder.down.{number}.downsample.conv"
+            x = conv(weights, down, F.pad(x, (0, 1, 0, 1)), x.shape[1], stride=2)
+    x = F.silu(norm(weights, "encoder.norm_out", middle(weights, "encoder", x)))
+    x = conv(weights, "encoder.conv_out", x, moments * ddconfig["z_channels"], padding=1)
+    return conv(weights, "quant_conv", x, moments * embed_dim, 1)
 
 
-def decode(weights: Weights, ddconfig: dict[str, Any], quantized: Tensor) -> Tensor:
+def decode(weights: Weights | Random, ddconfig: dict[str, Any], quantized: Tensor) -> Tensor:
     """post_quant_conv and the decoder."""
-    x = conv(weights, "decoder.conv_in", conv(weights, "post_quant_conv", quantized), padding=1)
+    x = conv(weights, "post_quant_conv", quantized, ddconfig["z_channels"], 1)
+    x = conv(weights, "decoder.conv_in", x, ddconfig["ch"] * ddconfig["ch_mult"][-1], padding=1)
     x = middle(weights, "decoder", x)
     for number in reversed(range(len(ddconfig["ch_mult"]))):
-        x = level(weights, f"decoder.up.{number}", ddconfig["num_res_blocks"] + 1, x)
+        x = level(weights, ddconfig, "decoder.up", number, ddconfig["num_res_blocks"] + 1, x)
         if number:
             larger = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = conv(weights, f"decoder.up.{number}.upsample.conv", larger, padding=1)
-    return conv(weights, "decoder.conv_out", swish_norm(weights, "decoder.norm_out", x), padding=1)
+            x = conv(weights, f"decoder.up.{number}.upsample.conv", larger, x.shape[1], padding=1)
+    x = F.silu(norm(weights, "decoder.norm_out", x))
+    return conv(weights, "decoder.conv_out", x, ddconfig["in_channels"], padding=1)
 
 
 def nearest(entries: Tensor, codes: Tensor) -> Tensor:

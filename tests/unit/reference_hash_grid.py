@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from decimal import Decimal, getcontext
 
 import torch
@@ -79,24 +80,28 @@ def entry(node: tuple[int, ...], nodes: int, entries: int) -> int:
     return value % entries
 
 
+def corners(query: Tensor, level: tuple[float, int, int]) -> Iterator[tuple[int, Tensor]]:
+    """The entry and the weight of each corner of a query's cell."""
+    scale, nodes, entries = level
+    position = query * scale + 0.5
+    cell = [math.floor(part) for part in position.tolist()]
+    for corner in itertools.product((0, 1), repeat=len(query)):
+        node = tuple(low + step for low, step in zip(cell, corner, strict=True))
+        weight = torch.ones((), dtype=query.dtype)
+        for dimension, step in enumerate(corner):
+            high = position[dimension] - cell[dimension]
+            weight = weight * (high if step else 1 - high)
+        yield entry(node, nodes, entries), weight
+
+
 def lookup(row: Tensor, query: Tensor, levels: list[tuple[float, int, int]], convention: str) -> Tensor:
     """One query (D,) in one group's row of entries (all levels, C_v) -> (N_r C_v,); differentiable."""
     if convention == "ngp" and not bool(((query >= 0) & (query <= 1)).all()):
         return row.new_zeros(len(levels) * row.shape[1])
     features, offset = [], 0
-    for scale, nodes, entries in levels:
-        position = query * scale + 0.5
-        cell = [math.floor(part) for part in position.tolist()]
-        total = row.new_zeros(row.shape[1])
-        for corner in itertools.product((0, 1), repeat=len(query)):
-            node = tuple(low + step for low, step in zip(cell, corner, strict=True))
-            weight = torch.ones((), dtype=row.dtype)
-            for dimension, step in enumerate(corner):
-                high = position[dimension] - cell[dimension]
-                weight = weight * (high if step else 1 - high)
-            total = total + weight * row[offset + entry(node, nodes, entries)]
-        features.append(total)
-        offset += entries
+    for level in levels:
+        features.append(sum(weight * row[offset + index] for index, weight in corners(query, level)))
+        offset += level[-1]
     return torch.cat(features)
 
 

@@ -2,16 +2,15 @@
 
 import ast
 import importlib
-import re
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType
 from typing import NamedTuple, get_origin
 
-import pytest
 from pydantic import BaseModel
 
+from pipeline.base.canonical import running_statements
 from pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
 from pipeline.config.root import read_config
 from pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
@@ -75,43 +74,6 @@ def test_an_edit_in_any_module_moves_exactly_the_stages_that_reach_it() -> None:
         assert moved_by(file_of(module), lambda text: f"{text}\nANOTHER_NUMBER = 1\n") == reached, module
 
 
-def other_words(text: str) -> str:
-    """The module with another docstring, comment, log line, help of options, and text of errors."""
-    text = f'"""Other words."""\n# A comment.\n{text}\nlogger.info("other words")  # a log line\n'
-    text = re.sub(r'\n( +)"""(?=\w)', r'\n\1"""Other words: ', text)
-    text = re.sub(r'help="', 'help="Other words: ', text)
-    return re.sub(r'InputError\((f?)"', r'InputError(\1"Other words: ', text)
-
-
-def test_words_keep_the_digest_of_any_module() -> None:
-    changed = other_words('f(help="A number.")\n    """Its value."""\n    raise InputError(f"{a}: no")\n')
-    for start in ('help="', '"""', 'InputError(f"'):
-        assert f"{start}Other words: " in changed
-    for module in COVERED:
-        assert moved_by(file_of(module), other_words) == set(), module
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "stages"),
-    [
-        ("torch.randperm(len(source), gen", "torch.randperm(len(source) - 1, gen", {"generate"}),
-        ('"beta_end": last', '"beta_end": 2 * last', {"generate", "train_diffusion", "ddpm"}),
-        (".network.latent_channels or", ".network.latent_channels and", {"kl", "rqvae", "vqgan"}),
-        (
-            "return tensors, digest",
-            "return {key: 2 * one for key, one in tensors.items()}, digest",
-            {"extract_features", "reconstruct", "nearest_neighbours", "train_autoencoder"},
-        ),
-        ("seen, job.neighbours,", "seen, job.neighbours + 1,", {"nearest_neighbours"}),
-        ("values=values | {", "values=values and {", {"reconstruct"}),
-    ],
-    ids=["order of real images", "betas", "latent channels", "metric weights", "neighbours", "reconstruction metrics"],
-)
-def test_edits_that_change_numbers_move_the_stages_that_compute_them(old: str, new: str, stages: set[str]) -> None:
-    (path,) = (path for path in sorted(PACKAGE.rglob("*.py")) if read(path).count(old) == 1)
-    assert stages <= moved_by(path, lambda text: text.replace(old, new))
-
-
 class Use(NamedTuple):
     """A name of an excluded module, and the covered module that uses it."""
 
@@ -166,7 +128,7 @@ def used() -> Iterator[Use]:
     """What covered code imports from excluded modules, except settings."""
     for use in imports():
         origin, _, name = use.name.rpartition(".")
-        if not (is_for_types(use.by, use.name) or is_settings(origin, name)):
+        if not is_settings(origin, name):
             yield use
 
 
@@ -175,7 +137,7 @@ def imports() -> Iterator[Use]:
     for module in COVERED:
         path = file_of(module)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        for node in ast.walk(ast.parse(read(path))):
+        for node in running_statements(ast.parse(read(path))):
             for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
                 origin = project.imported(node, alias, package)
                 if is_excluded(origin):
@@ -188,11 +150,6 @@ def is_settings(module: str, name: str) -> bool:
         return False
     found = getattr(importlib.import_module(module), name, None)
     return (isinstance(found, type) and issubclass(found, BaseModel | CodeSize)) or get_origin(found) is not None
-
-
-def is_for_types(module: str, name: str) -> bool:
-    """Names that a module imports for its annotations alone."""
-    return module == "pipeline" and name.rpartition(".")[0] == "pipeline.generation.interactive" and name not in USED
 
 
 def methods() -> set[str]:

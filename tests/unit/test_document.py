@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from finished_plan import TINY, tiny_plan, with_key
+from finished_plan import TINY, tiny_plan
 from report_inputs import display_rows, json_rows
 
 from pipeline.base.errors import InputError
 from pipeline.commands.document import document, filled, table_block
-from pipeline.config.root import read_config
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
@@ -126,28 +124,9 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
 
 
-def test_the_record_of_a_study_is_told_as_a_table(own_folder: Path) -> None:
-    config = Path("study.yaml")
-    rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-4, 1e-2]}, "images": 16, "tuning": 16}
-    config.write_text(yaml.safe_dump(with_key("studies.rates", rates)))
-    record = Jobs(read_config(config))(tables)["study_rates"]
-    record.folder.mkdir(parents=True)
-    for path in record.outputs:
-        Path(path).write_text(TOLD_JSON)
-    text = Path("a.md")
-    text.write_text("<!-- table study_rates -->\n<!-- end -->\n")
-    document(config, text)
-    caption = text.read_text().splitlines()[1]
-    assert caption.startswith("**Equal budget.** Every trial of the search")
-    assert "lines join" not in caption
-
-
-def test_a_result_that_no_table_of_the_run_is_told_with_those_that_are(jobs: Jobs) -> None:
+def test_an_unknown_table_or_a_missing_document_is_one_line(jobs: Jobs) -> None:
     Path("a.md").write_text("<!-- table table99 -->\n<!-- end -->\n")
     with pytest.raises(InputError, match=r"a\.md: table table99: .*tiny\.yaml has none; it has table2, "):
         document(TINY, Path("a.md"))
-
-
-def test_a_document_that_is_not_there_is_one_line(jobs: Jobs) -> None:
     with pytest.raises(InputError, match=r"missing\.md: not a text that can be read"):
         document(TINY, Path("missing.md"))

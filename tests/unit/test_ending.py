@@ -15,10 +15,10 @@ from pipeline.stages.tables import tables
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def plan(own_folder: Path) -> Jobs:
     """A finished plan whose tables are those of a made-up run."""
-    monkeypatch.chdir(tmp_path)
     plan = tiny_plan()
+    assert "Nothing has been measured in this run" in ending(plan, [], 1.0, Published())
     finish(plan)
     for name, job in plan(tables).items():
         made.write_table(job.folder, "table", made.COLUMNS, made.ROWS if name == "table2" else [])
@@ -44,18 +44,9 @@ def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(pla
 
 def test_only_places_that_exist_are_named(plan: Jobs) -> None:
     (Path("results") / "tiny" / "report.html").unlink()
-    text = ending(plan, [], 1.0, Published())
-    assert "Made: nothing\n" in text
-    places = [line.split()[0] for line in text.splitlines() if line.startswith("results/")]
-    assert places == ["results/tiny/tables", "results/tiny/figures"]
-
-
-def test_without_a_measured_number_there_is_still_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "Nothing has been measured in this run" in ending(tiny_plan(), [], 1.0, Published())
-
-
-def test_copies_of_an_earlier_run_are_told_last(plan: Jobs) -> None:
     text = ending(plan, [], 1.0, Published(earlier=["results/tiny/tables/table2.md"]))
+    assert "Made: nothing\n" in text
     last = text.splitlines()[-1]
     assert last == "Of an earlier run, since their results are not here: results/tiny/tables/table2.md"
+    places = [line.split()[0] for line in text.splitlines() if line.startswith("results/")]
+    assert places == ["results/tiny/tables", "results/tiny/figures"]

@@ -1,24 +1,22 @@
-"""Estimates: counted operations, records, devices, the longest chain."""
+"""Estimates: counted operations, records, devices, the longest chain, the memory of a GPU."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from finished_plan import finish, tiny_plan, tiny_values
+from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path
 from pipeline.commands.estimate import make_estimate
-from pipeline.config.root import load_config
+from pipeline.config.root import load_config, read_config
 from pipeline.estimation import costs
 from pipeline.estimation.costs import training_cost
-from pipeline.estimation.devices import DEVICES, TrainingCost, Work, choose_device
+from pipeline.estimation.devices import DEVICES, Cost, TrainingCost, Work, choose_card, choose_device
 from pipeline.estimation.fake_gpu import NotCounted
-from pipeline.estimation.memory import trainings
+from pipeline.estimation.memory import GIBI, fits, memory_warnings, needed_gib, too_large, trainings
 from pipeline.estimation.report import facts, image_counts, text
 from pipeline.estimation.times import JobTime, Known, job_times, longest_chain
 from pipeline.plan.shards import Shard, planned, shards
@@ -67,12 +65,11 @@ def test_a_training_is_its_steps_before_with_and_against_the_discriminator(kind:
 
 def test_only_a_gradient_penalty_is_charged_for_one() -> None:
     """A discriminator step without one: two forward passes, twice as much backward. A penalty adds at least a pass."""
-    hinge, wgan, r1 = (
-        work("autoencoders", tiny_autoencoder(kind, 0, 48)) for kind in ("hinge", "wgan_gp", "logistic_r1")
-    )
     without = work("autoencoders", tiny_autoencoder())
-    assert wgan - without == pytest.approx(r1 - without, rel=0.1)
-    assert 1.4 < (wgan - without) / (hinge - without) < 2.5
+    kinds = ("hinge", "wgan_gp", "logistic_r1")
+    hinge, wgan, r1 = (work("autoencoders", tiny_autoencoder(kind, 0, 48)) - without for kind in kinds)
+    assert wgan == pytest.approx(r1, rel=0.1)
+    assert 1.4 < wgan / hinge < 2.5
 
 
 def test_micro_batches_and_processes_leave_the_work_of_a_training() -> None:
@@ -133,8 +130,7 @@ def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assum
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    monkeypatch.chdir(tmp_path)
+def plan(own_folder: Path) -> Jobs:
     return tiny_plan()
 
 
@@ -206,8 +202,7 @@ def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_
     assert (on_gpu[training.log_name].gpus, on_gpu[scored.log_name].gpus, on_cpu[training.log_name].gpus) == (1, 0, 0)
 
 
-def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_several_gpus_share_a_training_and_gpu_hours_stay(own_folder: Path) -> None:
     values = tiny_values()
     values["diffusions"]["main"]["training"] |= {"batch": 8}
     found = []
@@ -225,6 +220,8 @@ def test_several_gpus_share_a_training_and_gpu_hours_stay(tmp_path: Path, monkey
 
 
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
+    total = facts(make_estimate(plan, "tiny.yaml", CPU, 1))["total"]["s"]
+    assert total["missing"] == total["whole"] > 0
     found = job_times(plan, CPU)
     trainings = [one for one in found if one.shard.job.is_training]
     seconds, chain = longest_chain(plan(planned).values(), found)
@@ -233,29 +230,55 @@ def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> Non
     put(tuple(plan(autoencoder, "main").outputs))
     plan.store.forget()
     assert longest_chain(plan(planned).values(), job_times(plan, CPU))[0] < seconds
-
-
-def test_what_is_missing_and_the_whole(plan: Jobs) -> None:
-    before = facts(make_estimate(plan, "tiny.yaml", CPU, 1))
-    assert before["total"]["s"]["missing"] == before["total"]["s"]["whole"] > 0
-    assert "jobs without a record" in text(make_estimate(plan, "tiny.yaml", CPU, 1))
     finish(plan)
     manifest = Path(plan(dataset, "tiny").path("manifest.json"))
     manifest.write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
     after = make_estimate(plan, "tiny.yaml", CPU, 1)
-    assert facts(after)["total"]["s"]["missing"] == facts(after)["longest_chain_s"] == 0
-    assert facts(after)["total"]["s"]["whole"] > 0
+    total = facts(after)["total"]["s"]
+    assert total["missing"] == facts(after)["longest_chain_s"] == 0 < total["whole"]
     assert "Nothing is missing" in text(after)
 
 
 def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "training_cost", Mock(side_effect=NotCounted("the host waits")))
     found = make_estimate(plan, "tiny.yaml", CPU, 1)
+    assert "jobs without a record" in text(found)
     assert facts(found)["trainings"] == {}
     assert "- autoencoders.main: not counted: the host waits" in text(found)
 
 
-def test_the_command_imports_no_torch_before_it_needs_it() -> None:
-    for command in ("estimate", "status"):
-        code = f"import sys, pipeline.commands.{command}; sys.exit('torch' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+STEP = Cost(operations=1234, work=Work(5e12), kept=20 * GIBI, peak=30 * GIBI, to_device=1, to_host=0)
+COST = TrainingCost(16, 2, "fp32", 10**7, GIBI, STEP, Work(1e18))
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "large_enough"),
+    [
+        ("rtx4090", 24, False),
+        ("a100", 80, True),
+        ("a100-40gb", 40, True),
+        ("NVIDIA A100-SXM4-40GB", 40, True),
+        ("L40S 48GB", 48, True),
+        ("cpu", None, None),
+    ],
+)
+def test_a_card_s_memory_is_in_the_table_or_in_its_name(name: str, memory: float | None, large_enough: bool) -> None:
+    assert choose_card(name).memory_gib == choose_device(name, 30.0 if "L40S" in name else None).memory_gib == memory
+    assert fits(COST, choose_card(name)) is large_enough
+
+
+def test_a_training_that_does_not_fit_is_named_with_what_would_help() -> None:
+    assert needed_gib(COST) == pytest.approx(30 * 1.05 + 1.5)
+    with pytest.raises(InputError, match=r"--device: 'L40S' is not in the table, which has a100, .*such as L40S-48gb"):
+        choose_card("L40S")
+    line = too_large("autoencoders.main", COST, choose_card("rtx4090"))
+    assert line.startswith("autoencoders.main: a step needs about 33 GiB (fp32, a batch of 16 on each of 2 GPUs)")
+    assert "rtx4090 has 24: use more GPUs (execution.gpus), smaller micro-batches" in line
+
+
+def test_imported_models_and_trainings_on_a_cpu_need_no_gpu() -> None:
+    config = read_config(TINY.parents[2] / "config" / "paper.yaml")
+    known = trainings(config)
+    assert len(known) == len(config.autoencoders) + len(config.diffusions) + len(config.generators)
+    for entries, card in (([], "rtx4090"), (["samples.ffhq"], "rtx4090"), (known, "abacus"), (known, "cpu")):
+        assert memory_warnings(config, entries, card) == []

@@ -1,4 +1,4 @@
-"""The weights of an exported folder: read again, for diffusers too; nothing is replaced, nothing in it is run."""
+"""Models in a Python session and exported folders: the stages' numbers; nothing is replaced or run."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from PIL import Image
 from safetensors.torch import load_file
 
 from pipeline import load_autoencoder, load_generator
 from pipeline.base.atomic import new_folder
 from pipeline.base.errors import InputError
+from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.families import parse_generator
 from pipeline.generation.exported import write_weights
+from pipeline.generation.interactive import ImageModel
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator
 from pipeline.models.diffusion import build_unet, save_diffusion
@@ -27,9 +30,8 @@ DDPM = {"family": "ddpm", "dataset": "any", "unet": {"channels": 8, "multipliers
 @pytest.fixture
 def models(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> dict[str, Path]:
     """The weights files of an autoencoder and of a diffusion model on its codes."""
-    settings, files = Autoencoder.model_validate(tiny_autoencoder()), {}
-    for sort in ("autoencoder", "diffusion"):
-        files[sort] = tmp_path / f"{sort}.safetensors"
+    settings = Autoencoder.model_validate(tiny_autoencoder())
+    files = {model: tmp_path / f"{model}.safetensors" for model in ("autoencoder", "diffusion")}
     save_autoencoder(files["autoencoder"], Bright(settings, 32, 1), settings, 32, 1)
     denoiser, size = Diffusion.model_validate(tiny_diffusion()), settings.code_size
     unet = build_unet(denoiser.unet, size)
@@ -37,12 +39,16 @@ def models(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any) -> dict[s
     return files
 
 
+@pytest.fixture
+def model(models: dict[str, Path]) -> ImageModel:
+    return load_autoencoder(models["autoencoder"])
+
+
 def test_a_folder_is_read_as_the_files_are(models: dict[str, Path], tmp_path: Path) -> None:
     write_weights(tmp_path / "out", models)
     from_folder, from_file = load_autoencoder(tmp_path / "out"), load_autoencoder(models["autoencoder"])
     images = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
     assert torch.equal(from_folder.encode(images), from_file.encode(images))
-    assert len(from_folder.sample(2, steps=2)) == 2
     with pytest.raises(InputError, match="holds an autoencoder: load_autoencoder"):
         load_generator(tmp_path / "out")
 
@@ -90,3 +96,52 @@ def test_a_new_folder_is_whole_or_absent_and_replaces_nothing(tmp_path: Path) ->
         (tmp_path / "new" / "theirs").touch()
     assert (tmp_path / "new" / "theirs").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_decoding_codes_gives_the_models_own_reconstruction(model: ImageModel, tiny_images: Path) -> None:
+    images = ImageArchive(tiny_images).tensor(range(3))
+    codes = model.encode(images)
+    assert codes.shape == (3, 2, 4, 4) and 0 <= codes.min() <= codes.max() <= 1
+    with torch.no_grad():
+        expected = to_uint8(model.autoencoder(to_model(images)))
+    for picture, image in zip(model.decode(codes), expected, strict=True):
+        assert picture.size == (32, 32) and (np.asarray(picture) == image[0].numpy()).all()
+
+
+def test_paths_arrays_and_pictures_are_one_image(model: ImageModel, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    picture.save(tmp_path / "x.png")
+    codes = model.encode([picture, picture.convert("RGB"), pixels, pixels[:, :, None], tmp_path / "x.png"])
+    assert all(torch.allclose(codes[0], code) for code in codes[1:])
+    assert torch.allclose(codes[:1], model.encode(torch.from_numpy(pixels)[None, None]))
+
+
+def test_sample_i_depends_on_the_seed_and_i_alone(models: dict[str, Path], tmp_path: Path) -> None:
+    write_weights(tmp_path / "out", models)
+    sampler = load_autoencoder(tmp_path / "out")
+    codes = sampler.sample_codes(3, seed=1, steps=2)
+    assert torch.allclose(codes[:2], sampler.sample_codes(2, seed=1, steps=2), atol=1e-5)
+    assert not torch.allclose(codes, sampler.sample_codes(3, seed=2, steps=2), atol=1e-3)
+    assert [image.size for image in sampler.sample(3, steps=2)] == [(32, 32)] * 3
+
+
+def test_what_does_not_fit_gets_one_line(model: ImageModel) -> None:
+    two_sizes = [Image.new("L", (32, 32)), Image.new("L", (16, 16))]
+    for method, argument, told in (
+        (model.encode, torch.zeros(1, 1, 16, 16, dtype=torch.uint8), "(1, 32, 32)"),
+        (model.encode, two_sizes, "not torch.uint8 of (1, 16, 16)"),
+        (model.decode, torch.zeros(1, 4, 4, 4), "(N, 2, 4, 4)"),
+        (model.sample, 1, "no trained diffusion model"),
+    ):
+        with pytest.raises(InputError) as error:
+            method(argument)
+        assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_name_that_is_not_trained_or_not_there_gets_one_line(own_folder: Path) -> None:
+    demo = Path(__file__).parents[2] / "config" / "demo.yaml"
+    with pytest.raises(InputError, match="not trained yet"):
+        load_autoencoder("main", demo)
+    with pytest.raises(InputError, match="which has main, short"):
+        load_autoencoder("nobody", demo)

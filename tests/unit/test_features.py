@@ -1,24 +1,31 @@
-"""Features in the metric networks: each library's own numbers, whatever the batches."""
+"""Features in the metric networks: each library's own numbers, whatever the batches; dgm-eval's FD-DINOv2."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
+from reference_dinov2 import DinoV2
 from torch import nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
+from torchvision import transforms
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.evaluation.feature_files import read_features
+from pipeline.data.sources import RawSequence
+from pipeline.evaluation.feature_files import FeatureSet, read_features
 from pipeline.evaluation.features import extract
+from pipeline.evaluation.frechet import frechet_distance
+from pipeline.evaluation.metrics import generation_metrics
 from pipeline.extract_features import extract_features
 from pipeline.models.metric_networks.fetching import _torchscript_tensors
-from pipeline.models.metric_networks.files import read_network
-from pipeline.models.metric_networks.networks import EfficientNetFeatures, clip, load_feature_network
+from pipeline.models.metric_networks.files import layout, read_network, write_network
+from pipeline.models.metric_networks.manifest import manifest, network, network_path
+from pipeline.models.metric_networks.networks import EfficientNetFeatures, clip, clip_l14_336, load_feature_network
 
 CPU = torch.device("cpu")
 
@@ -91,41 +98,81 @@ def test_bad_requests_are_one_line(networks_folder: Path) -> None:
         load_feature_network("clip", weights)
 
 
-def test_clip_features_are_those_of_clean_fids_preprocessing() -> None:
-    """clean-fid: torchvision's Resize and CenterCrop of 8-bit images, then CLIP's normalisation."""
+@pytest.mark.parametrize(("make", "size", "patch"), [(clip, 224, 32), (clip_l14_336, 336, 14)])
+def test_clip_features_are_those_of_the_authors_preprocessing(make: Any, size: int, patch: int) -> None:
+    """Bicubic resize of 8-bit images, then CLIP's normalisation; the embeddings of CMMD have length 1."""
     torch.manual_seed(0)
-    small = CLIPVisual(16, 224, 2, 64, 32)  # CLIP's architecture: width 64, two layers
-    network = clip({**small.state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
+    small = CLIPVisual(16, size, 2, 64, patch)  # CLIP's architecture: width 64, two layers
+    network = make({**small.state_dict(), "text_projection": torch.zeros(8, 16)}).eval()
     images = pictures(3, 4, size=64)
-    transforms = torchvision.transforms
-    preprocess = transforms.Compose(
-        [
-            transforms.Resize(224, interpolation=transforms.InterpolationMode.BICUBIC),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-        ]
-    )
+    resize = transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC)
+    normalize = transforms.Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    preprocess = transforms.Compose([resize, transforms.CenterCrop(size), transforms.ToTensor(), normalize])
     batch = torch.stack([preprocess(Image.fromarray(image)) for image in images])
     with torch.no_grad():
-        expected = network.network(batch)
+        expected = network.network(batch) if make is clip else nn.functional.normalize(network.network[0](batch))
         found, logits = network(torch.from_numpy(np.stack(list(map(network.resizer, images)))).permute(0, 3, 1, 2))
-    assert logits is None
+    assert logits is None and found.shape == (3, 16)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_of_a_torchscript_archive_the_image_part_is_kept(tmp_path: Path) -> None:
-    class Both(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.visual = nn.Linear(3, 2)
-            self.transformer = nn.Linear(3, 2)
-            self.text_projection = nn.Parameter(torch.zeros(2, 2))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.visual(x) @ self.text_projection + self.transformer(x)
-
-    torch.jit.save(torch.jit.trace(Both(), torch.zeros(1, 3)), tmp_path / "clip.pt")
+    both = nn.ModuleDict({"visual": nn.Linear(3, 2), "transformer": nn.Linear(3, 2)})
+    both.register_parameter("text_projection", nn.Parameter(torch.zeros(2, 2)))
+    both.forward = lambda x: both["visual"](x) @ both.text_projection + both["transformer"](x)
+    torch.jit.save(torch.jit.trace(both, torch.zeros(1, 3)), tmp_path / "clip.pt")
     kept = _torchscript_tensors(tmp_path / "clip.pt")
     assert set(kept) == {"visual.weight", "visual.bias", "text_projection"}
+
+
+IMAGES = 3  # of each set: a network of the true size takes seconds for each
+
+
+@torch.no_grad()
+def reference_features(folder: Path, reference: DinoV2) -> np.ndarray:
+    """dgm-eval's features: Pillow's bicubic to 224, 8 bits; ImageNet's mean and deviation; class tokens."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        pixels = np.asarray(Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC))
+        scaled = (pixels / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        found.append(reference(torch.from_numpy(scaled.astype(np.float32)).permute(2, 0, 1)[None])[0].numpy())
+    return np.stack(found).astype(np.float64)
+
+
+@pytest.fixture(
+    params=[pytest.param((128, 2), id="small"), pytest.param((1024, 24), id="true", marks=pytest.mark.slow)]
+)
+def reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[DinoV2]:
+    """DINOv2 with random weights: of the true architecture, or a narrow one that the manifest is told of."""
+    width, depth = request.param
+    torch.manual_seed(0)
+    made = DinoV2(width, depth).eval()
+    if width < 1024:
+        shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
+        monkeypatch.setitem(manifest(), "dinov2", network("dinov2").model_copy(update={"layout": layout(shapes)}))
+    return made
+
+
+def test_the_distance_is_dgm_evals_on_random_weights(reference: DinoV2, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    weights = network_path("dinov2", tmp_path)
+    write_network("dinov2", dict(reference.state_dict()), weights)
+    folders = tmp_path / "made", tmp_path / "real"
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        for index, picture in enumerate(pictures(IMAGES, seed, size=8)):
+            smooth = Image.fromarray(picture).resize((256, 256), Image.Resampling.BICUBIC)
+            smooth.save(folder / f"{index}.png")
+    ours: list[FeatureSet] = [
+        extract(RawSequence(folder), "dinov2", weights, 0, None, IMAGES, torch.device("cpu")) for folder in folders
+    ]
+    theirs = [reference_features(folder, reference) for folder in folders]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.features.shape == other.shape
+        np.testing.assert_allclose(one.features, other, atol=1e-4 * np.abs(other).max())
+    found = generation_metrics(*ours)
+    assert found.keys() == {"frechet_distance"}
+    expected = frechet_distance(*theirs, "dgm-eval")  # which test_frechet compares with its formula
+    assert found["frechet_distance"].number == pytest.approx(expected, rel=1e-5) and expected > 1e-3
+    assert ours[0].facts["resize"].startswith("dgm-eval DINOv2: Pillow bicubic to 224, 8 bits")

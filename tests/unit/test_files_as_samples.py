@@ -26,9 +26,8 @@ FOLDER = Path("theirs")
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven pictures in sub-folders of `theirs`, and the same in a zip; results are relative to this folder."""
-    monkeypatch.chdir(tmp_path)
+def pictures(own_folder: Path) -> None:
+    """Seven pictures in sub-folders of `theirs`, and the same in a zip."""
     rng = np.random.default_rng(0)
     with zipfile.ZipFile("theirs.zip", "w") as archive:
         for index in range(COUNT):
@@ -55,9 +54,6 @@ def test_a_folder_and_a_zip_of_the_same_images_are_one_set_in_the_order_of_names
     parts = ImageArchive([shard("a.zip", 0, 3, path="theirs.zip"), shard("b.zip", 3, 7, path="theirs.zip")])
     np.testing.assert_array_equal(parts.tensor(), whole.tensor())
     assert parts.names == whole.names
-
-
-def test_they_get_the_channels_of_the_dataset() -> None:
     assert ImageArchive(shard("gray.zip", channels=1)).channels == 1
 
 
@@ -91,26 +87,18 @@ def test_their_content_decides_and_not_where_they_lie() -> None:
     assert plan_of(path="elsewhere")(samples, "theirs").digest != digest
 
 
-def test_they_become_a_measured_row_under_their_methods_name() -> None:
-    plan = plan_of()
+def test_they_become_one_measured_row_under_their_methods_name() -> None:
+    plan = plan_of(seeds=(0, 1))
     (job,) = (job for job in plan(planned).values() if job.settings.get("method") == "StyleGAN2")
     assert (job.stage.name, job.settings["sample_kind"], job.settings["count"]) == ("score_features", "files", COUNT)
     assert job in plan(tables)["table5"].upstream
-    assert "theirs" in plan(tables)["table5"].names
-
-
-def test_several_training_seeds_score_them_once() -> None:
-    plan = plan_of(seeds=(0, 1))
     names = plan(tables)["table5"].names
     assert (names.count("theirs"), names.count("theirs#1"), names.count("main#1")) == (1, 0, 1)
 
 
-def test_more_than_there_are_is_told_before_anything_runs() -> None:
+def test_too_few_files_stop_a_plan_and_missing_ones_a_run() -> None:
     with pytest.raises(InputError, match=r"samples\.theirs\.count: at most 7, the images in theirs, not 50"):
         _ = plan_of(count=50)(planned)
-
-
-def test_without_the_files_a_plan_can_be_made_and_a_run_is_stopped() -> None:
     shutil.rmtree(FOLDER)
     plan = plan_of()
     (line,) = obstacles(plan, unfinished(plan))

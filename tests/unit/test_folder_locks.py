@@ -48,17 +48,13 @@ def test_lock_ends_with_its_process(tmp_path: Path, other: subprocess.Popen[str]
     assert not is_locked(tmp_path / "work")
 
 
-def test_missing_folder_is_not_locked(tmp_path: Path) -> None:
-    assert not is_locked(tmp_path / "nowhere")
-    assert not (tmp_path / "nowhere").exists()
-
-
 def test_file_system_without_locks_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(file: object, operation: int) -> None:
         raise OSError("no locks here")
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
     before = time.monotonic()
+    assert not is_locked(tmp_path / "work") and not (tmp_path / "work").exists()
     lock_work_folder(tmp_path / "work").close()
     assert time.monotonic() - before < 30
     assert not is_locked(tmp_path / "work")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from original_first_stage import KL_F8, VQ_F4, VQGAN_F16, Random, decode, encode, nearest, random_network
+from original_first_stage import KL_F8, VQGAN_F16, Random, decode, encode, nearest, random_network
 from safetensors.torch import save_file
 
 from pipeline.base.errors import InputError
@@ -18,10 +18,13 @@ from pipeline.foreign.first_stages import import_first_stage
 torch.set_num_threads(1)
 
 NARROW = {"ch": 32, "in_channels": 3}
+CODEBOOK = "quantize.embedding.weight"
 FILE = Path("model.ckpt")
+# What a Lightning checkpoint holds beside the model.
+LIGHTNING = {"loss.discriminator.main.0.weight": torch.zeros(64, 3, 4, 4), "loss.logvar": torch.tensor(0.0)}
 
 
-def settings(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: int) -> Any:
+def made(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: int) -> Any:
     size = ddconfig["resolution"] >> len(ddconfig["ch_mult"]) - 1
     values = {
         "dataset": "d",
@@ -35,113 +38,87 @@ def settings(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: 
             "latent_channels": ddconfig["z_channels"],
         },
     }
-    return autoencoder_family(family).settings.model_validate(values | ({"codebook": codebook} if codebook else {}))
-
-
-def made(family: str, ddconfig: dict[str, Any], embed_dim: int, **codebook: int) -> Any:
-    model = load(autoencoder_family(family).model)(
-        settings(family, ddconfig, embed_dim, **codebook), ddconfig["resolution"], ddconfig["in_channels"]
-    )
+    found = autoencoder_family(family)
+    chosen = found.settings.model_validate(values | ({"codebook": codebook} if codebook else {}))
+    model = load(found.model)(chosen, ddconfig["resolution"], ddconfig["in_channels"])
     return model.eval().requires_grad_(False)
 
 
-def vq_weights(ddconfig: dict[str, Any], embed_dim: int, entries: int) -> dict[str, torch.Tensor]:
+def random_weights(ddconfig: dict[str, Any], embed_dim: int, **codebooks: int) -> dict[str, torch.Tensor]:
+    """Of encoder and decoder, and a codebook of so many entries for each name."""
     random = Random()
     random_network(random, ddconfig, embed_dim)
-    random.weights["quantize.embedding.weight"] = random.normal(entries, embed_dim)
-    return random.weights
+    return random.weights | {name: random.normal(entries, embed_dim) for name, entries in codebooks.items()}
 
 
-def check_vq(model: Any, ddconfig: dict[str, Any], weights: dict[str, torch.Tensor], side: int) -> None:
+def check(
+    model: Any, ddconfig: dict[str, Any], weights: dict[str, torch.Tensor], side: int, quantize: Any
+) -> torch.Tensor:
+    """Import the weights; the codes, decoded as `quantize` rounds them, are the original structure's."""
+    import_first_stage(model, weights | LIGHTNING, FILE)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(5)) * 2 - 1
-    codes = encode(weights, ddconfig, images)
+    codes, *logvar = encode(weights, ddconfig, images).split(model.settings.code_size.channels, dim=1)
     torch.testing.assert_close(model.encode(images), codes, atol=2e-4, rtol=1e-3)
-    quantized = nearest(weights["quantize.embedding.weight"], codes)
-    assert torch.equal(model.codes_of(model.indices(codes)), quantized)
-    torch.testing.assert_close(model.decode(codes), decode(weights, ddconfig, quantized), atol=2e-4, rtol=1e-3)
+    expected = decode(weights, ddconfig, quantize(codes))
+    torch.testing.assert_close(model.decode(codes), expected, atol=2e-4, rtol=1e-3)
+    if logvar:
+        torch.testing.assert_close(model.distribution(images).logvar, *logvar, atol=2e-4, rtol=1e-3)
+    return codes
 
 
 @pytest.mark.slow
 def test_tamings_vqgan_of_true_shapes_gives_its_codes_and_images():
-    weights = vq_weights(VQGAN_F16, 256, 1024)
+    weights = random_weights(VQGAN_F16, 256, **{CODEBOOK: 1024})
     assert weights["encoder.down.4.attn.1.proj_out.weight"].shape == (512, 512, 1, 1)
     assert sum(tensor.numel() for name, tensor in weights.items() if name.startswith("decoder.")) == 42_449_795
     model = made("vqgan", VQGAN_F16, 256, entries=1024)
-    import_first_stage(model, weights | discriminator(), FILE)
-    check_vq(model, VQGAN_F16, weights, side=64)
-
-
-def discriminator() -> dict[str, torch.Tensor]:
-    """What a Lightning checkpoint holds beside the model."""
-    return {"loss.discriminator.main.0.weight": torch.zeros(64, 3, 4, 4), "loss.logvar": torch.tensor(0.0)}
-
-
-def test_ldms_vq_first_stage_inside_a_whole_ldm_gives_its_codes_and_images():
-    config = VQ_F4 | NARROW | {"resolution": 32}
-    weights = vq_weights(config, 3, 64)
-    whole = {f"first_stage_model.{name}": tensor for name, tensor in weights.items()}
-    model = made("vqgan", config, 3, entries=64)
-    import_first_stage(model, whole | {"model.diffusion_model.out.2.bias": torch.zeros(3)}, FILE)
-    check_vq(model, config, weights, side=32)
+    codes = check(model, VQGAN_F16, weights, 64, lambda codes: nearest(weights[CODEBOOK], codes))
+    assert torch.equal(model.codes_of(model.indices(codes)), nearest(weights[CODEBOOK], codes))
 
 
 def test_ldms_kl_first_stage_gives_its_means_and_images():
     config = KL_F8 | NARROW | {"resolution": 32}
-    random = Random()
-    random_network(random, config, 4)
-    model = made("kl", config, 4)
-    import_first_stage(model, random.weights | discriminator(), FILE)
-    images = torch.rand(2, 3, 32, 32) * 2 - 1
-    mean, logvar = encode(random.weights, config, images).chunk(2, 1)
-    torch.testing.assert_close(model.encode(images), mean, atol=2e-4, rtol=1e-3)
-    torch.testing.assert_close(model.distribution(images).logvar, logvar, atol=2e-4, rtol=1e-3)
-    torch.testing.assert_close(model.decode(mean), decode(random.weights, config, mean), atol=2e-4, rtol=1e-3)
-
-
-def rqvae_weights(config: dict[str, Any], entries: int, depth: int) -> dict[str, torch.Tensor]:
-    random = Random()
-    random_network(random, config, 16)
-    table = random.normal(entries + 1, 16)  # the last row is a padding
-    for number in range(depth):
-        prefix = f"quantizer.codebooks.{number}"
-        random.weights[f"{prefix}.weight"] = table
-        random.weights[f"{prefix}.cluster_size_ema"] = torch.ones(entries)
-        random.weights[f"{prefix}.embed_ema"] = table[:-1].clone()
-    return random.weights
+    check(made("kl", config, 4), config, random_weights(config, 4), 32, lambda codes: codes)
 
 
 RQ_CONFIG = VQGAN_F16 | NARROW | {"ch_mult": [1, 2, 2], "resolution": 32, "attn_resolutions": [16], "z_channels": 16}
 
 
-def test_rqvae_gives_its_sums_of_entries_and_images():
-    weights = rqvae_weights(RQ_CONFIG, 24, 4)
+@pytest.fixture
+def rqvae_weights() -> dict[str, torch.Tensor]:
+    weights = random_weights(RQ_CONFIG, 16, **{"quantizer.codebooks.0.weight": 25})  # the last row is a padding
+    table = weights["quantizer.codebooks.0.weight"]
+    for depth in range(4):
+        own = {"weight": table, "cluster_size_ema": torch.ones(24), "embed_ema": table[:-1].clone()}
+        weights |= {f"quantizer.codebooks.{depth}.{name}": tensor for name, tensor in own.items()}
+    return weights
+
+
+def test_rqvae_gives_its_sums_of_entries_and_images(rqvae_weights):
+    def quantize(codes):
+        residual, entries = codes, rqvae_weights["quantizer.codebooks.0.weight"][:-1]
+        for _ in range(4):
+            residual = residual - nearest(entries, residual)
+        return codes - residual
+
     model = made("rqvae", RQ_CONFIG, 16, entries=24, depth=4)
-    import_first_stage(model, weights, FILE)
-    images = torch.rand(2, 3, 32, 32) * 2 - 1
-    codes = encode(weights, RQ_CONFIG, images)
-    residual, entries = codes, weights["quantizer.codebooks.0.weight"][:-1]
-    for _ in range(4):
-        residual = residual - nearest(entries, residual)
-    torch.testing.assert_close(model.encode(images), codes, atol=2e-4, rtol=1e-3)
-    torch.testing.assert_close(model.codes_of(model.indices(codes)), codes - residual, atol=1e-4, rtol=1e-4)
-    expected = decode(weights, RQ_CONFIG, codes - residual)
-    torch.testing.assert_close(model.decode(codes), expected, atol=2e-4, rtol=1e-3)
+    codes = check(model, RQ_CONFIG, rqvae_weights, 32, quantize)
+    torch.testing.assert_close(model.codes_of(model.indices(codes)), quantize(codes), atol=1e-4, rtol=1e-4)
 
 
-def test_rqvae_with_a_codebook_for_each_depth_is_refused():
-    weights = rqvae_weights(RQ_CONFIG, 24, 4)
-    weights["quantizer.codebooks.2.weight"] = weights["quantizer.codebooks.2.weight"] + 1
-    with pytest.raises(InputError, match=r"quantizer\.codebooks\.2\.weight differs from the first depth's"):
-        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=4), weights, FILE)
+def test_rqvae_with_a_codebook_for_each_depth_is_refused(rqvae_weights):
     with pytest.raises(InputError, match=r"4 depths, where codebook\.depth is 2"):
-        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=2), rqvae_weights(RQ_CONFIG, 24, 4), FILE)
+        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=2), rqvae_weights, FILE)
+    rqvae_weights["quantizer.codebooks.2.weight"] = rqvae_weights["quantizer.codebooks.2.weight"] + 1
+    with pytest.raises(InputError, match=r"quantizer\.codebooks\.2\.weight differs from the first depth's"):
+        import_first_stage(made("rqvae", RQ_CONFIG, 16, entries=24, depth=4), rqvae_weights, FILE)
 
 
 SMALL = VQGAN_F16 | NARROW | {"ch_mult": [1, 1], "resolution": 16, "z_channels": 4, "attn_resolutions": []}
 
 
 def test_what_does_not_fit_is_told_in_one_line_with_the_first_names_and_how_many():
-    weights = vq_weights(SMALL, 4, 8)
+    weights = random_weights(SMALL, 4, **{CODEBOOK: 8})
     del weights["decoder.conv_out.bias"]
     weights["decoder.extra.weight"] = torch.zeros(1)
     with pytest.raises(InputError) as told:
@@ -182,12 +159,11 @@ def test_a_lightning_checkpoint_that_names_its_callbacks_class_is_read(tmp_path,
     assert read_tensors(tmp_path / "model.ckpt").keys() == {"a"}
 
 
-class Harmful:
-    def __reduce__(self) -> Any:
-        return (print, ("this ran",))
-
-
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return (print, ("this ran",))
+
     torch.save({"state_dict": {"a": torch.ones(1)}, "other": Harmful()}, tmp_path / "model.ckpt")
     with pytest.raises(InputError, match=r"loading it could run code \(it names \w*\.?print\)"):
         read_tensors(tmp_path / "model.ckpt")

@@ -1,18 +1,23 @@
-"""Hits of hash-table entries at the finest resolution, against a count by hand (section 3.4, Fig. 5b)."""
+"""What hash tables and key codes hold: hits at the finest resolution (Fig. 5b), and pictures of codes (section 3.4)."""
 
 import itertools
-import math
-from collections import Counter
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference_hash_grid import corners, geometry
 
+from pipeline.base.errors import InputError
+from pipeline.data.archive import ImageArchive, to_uint8
 from pipeline.evaluation.codes import count_hits, hit_statistics, write_hits
+from pipeline.explore_codes import explore_codes
+from pipeline.generation.exploration import groups, interpolation, resolutions
 from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import save_autoencoder
 from pipeline.settings.autoencoder import Autoencoder
 
-PRIMES = (1, 2654435761, 805459861, 3674653429)
 SIDE = 4  # H_d
 
 
@@ -27,49 +32,28 @@ def tiny_model(tiny_autoencoder, key_length, entries_log2):
     return Bright(Autoencoder.model_validate(settings), 32, 1)
 
 
-def count_by_hand(codes, key_length, nodes, entries):
+def count_by_hand(codes, key_length, level):
     """Each key of each pixel reads the corners of its cell whose weights are above zero (tcnn's convention)."""
-    dimensions, scale, groups = key_length + 2, nodes - 1, codes.shape[1] // key_length
-    hits = [Counter() for _ in range(groups)]
+    groups = codes.shape[1] // key_length
+    hits = torch.zeros(groups, level[-1], dtype=torch.long)
     for code, group, row, column in itertools.product(codes, range(groups), range(SIDE), range(SIDE)):
-        key = code[group * key_length : (group + 1) * key_length, row * 2 // SIDE, column * 2 // SIDE].tolist()
-        query = [*key, (row + 0.5) / SIDE, (column + 0.5) / SIDE]
-        position = [part * scale + 0.5 for part in query]
-        for corner in itertools.product((0, 1), repeat=dimensions):
-            weights = [
-                p - math.floor(p) if step else 1 - (p - math.floor(p)) for p, step in zip(position, corner, strict=True)
-            ]
-            if math.prod(weights) > 0:
-                node = [math.floor(p) + step for p, step in zip(position, corner, strict=True)]
-                if nodes**dimensions <= entries:
-                    index = sum(part * nodes**d for d, part in enumerate(node))
-                else:
-                    index = 0
-                    for part, prime in zip(node, PRIMES, strict=False):
-                        index ^= part * prime % 2**32
-                hits[group][index % entries] += 1
-    return torch.tensor([[counter[entry] for entry in range(entries)] for counter in hits])
+        key = code[group * key_length : (group + 1) * key_length, row * 2 // SIDE, column * 2 // SIDE]
+        query = torch.cat([key, torch.tensor([(row + 0.5) / SIDE, (column + 0.5) / SIDE])])
+        for index, weight in corners(query, level):
+            hits[group, index] += weight > 0
+    return hits
 
 
 @pytest.mark.parametrize(("key_length", "entries_log2"), [(1, 18), (2, 18), (1, 5)])
 def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_log2):
     model = tiny_model(tiny_autoencoder, key_length, entries_log2)
     codes = torch.randint(0, 65, (7, 2 * key_length, 2, 2), generator=torch.Generator().manual_seed(0)) / 64
-    nodes = 6  # ceil of the scale 6 - 1, plus 1
-    entries = min(math.ceil(nodes ** (key_length + 2) / 8) * 8, 2**entries_log2)
-    expected = count_by_hand(codes, key_length, nodes, entries)
+    expected = count_by_hand(codes, key_length, geometry(1, 6, 6, key_length + 2, entries_log2, "tcnn")[0])
     for micro_batch in (1, 3, 64):
         hits, reachable = count_hits(model, codes, micro_batch)
         assert torch.equal(hits, expected)
+    assert torch.equal(reachable, model.tables.reachable_entries(len(model.tables.levels) - 1))
     assert not expected[:, ~reachable].any()
-
-
-def test_reachable_entries_are_those_that_many_keys_hit(tiny_autoencoder):
-    model = tiny_model(tiny_autoencoder, 1, 18)
-    keys = torch.linspace(0, 1, 201).view(-1, 1, 1, 1).expand(-1, 2, 2, 2)
-    hits, reachable = count_hits(model, keys, 64)
-    assert torch.equal(hits[0] > 0, reachable)
-    assert torch.equal(hits[1] > 0, reachable)
 
 
 def test_statistics_are_of_the_reachable_entries_alone():
@@ -88,3 +72,78 @@ def test_hits_are_written_without_pickle(tmp_path):
     with np.load(tmp_path / "hits.npz", allow_pickle=False) as file:
         assert file["hits"].tolist() == [[3, 0]]
         assert file["reachable"].tolist() == [True, False]
+
+
+def shown_model(settings) -> Bright:
+    """A model whose tables hold more than their initial 1e-4, so that they show."""
+    torch.manual_seed(0)
+    model = Bright(Autoencoder.model_validate(settings), 32, 1).eval()
+    torch.nn.init.normal_(model.tables.tables)
+    return model
+
+
+@pytest.fixture
+def model(tiny_autoencoder) -> Bright:
+    return shown_model(tiny_autoencoder())
+
+
+@pytest.fixture
+def codes(model: Bright) -> torch.Tensor:
+    return torch.rand(4, model.settings.code_size.channels, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+def decoded(model: Bright, codes: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return to_uint8(model.decode(codes))
+
+
+def test_interpolation_begins_and_ends_with_the_two_images_and_has_their_mean_code_between(model, codes) -> None:
+    sheet = interpolation(model, codes[:2], codes[2:], 3)
+    assert sheet.columns == ["t = 0.00", "t = 0.50", "t = 1.00"]
+    for column, expected in enumerate((codes[:2], (codes[:2] + codes[2:]) / 2, codes[2:])):
+        assert torch.equal(sheet.images[:, column], decoded(model, expected))
+
+
+def test_all_resolutions_are_the_whole_image_and_fewer_ignore_the_finer_tables(model, codes) -> None:
+    sheet = resolutions(model, codes)
+    assert sheet.images.shape[:2] == (4, len(model.tables.levels))
+    assert torch.equal(sheet.images[:, -1], decoded(model, codes))
+    assert not torch.equal(sheet.images[:, 0], sheet.images[:, -1])
+    entries = [level.entries for level in model.tables.levels]
+    with torch.no_grad():
+        model.tables.tables[:, entries[0] :] = 7.0  # all tables but the coarsest
+    again = resolutions(model, codes)
+    assert torch.equal(again.images[:, 0], sheet.images[:, 0])
+    assert not torch.equal(again.images[:, 1], sheet.images[:, 1])
+
+
+@pytest.mark.parametrize(("code_size", "key_length"), [("4x4x2", 1), ("4x4x4", 2)])
+def test_without_a_group_each_of_its_channels_has_its_mean_over_images_and_pixels(
+    tiny_autoencoder, code_size: str, key_length: int
+) -> None:
+    model = shown_model(tiny_autoencoder(code_size=code_size, tables={"key_length": key_length}))
+    codes = torch.rand(3, 2 * key_length, 4, 4)
+    sheet = groups(model, codes)
+    assert sheet.columns == ["all groups", "without 1", "without 2"]
+    assert torch.equal(sheet.images[:, 0], decoded(model, codes))
+    for group in range(2):
+        changed = codes.clone()
+        for channel in range(group * key_length, (group + 1) * key_length):
+            changed[:, channel] = codes[:, channel].mean()
+        assert torch.equal(sheet.images[:, 1 + group], decoded(model, changed))
+
+
+def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_images: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "autoencoder.safetensors"
+    save_autoencoder(weights, model, model.settings, 32, 1)
+    names = ("interpolation", "resolutions", "groups")
+    sheets = [tmp_path / f"{name}.zip" for name in names]
+    explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *sheets, tmp_path / "columns.json")
+    columns = json.loads((tmp_path / "columns.json").read_text())
+    assert [len(columns[name]) for name in names] == [4, len(model.tables.levels), 1 + model.tables.groups]
+    for name, sheet in zip(names, sheets, strict=True):
+        archive = ImageArchive(sheet)
+        assert len(archive) == 2 * len(columns[name])
+        assert archive.resolution == 32
+    with pytest.raises(InputError, match="lower rows"):
+        explore_codes('{"rows": 1000}', tiny_images, weights, *sheets, tmp_path / "columns.json")

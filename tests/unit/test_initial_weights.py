@@ -1,7 +1,8 @@
-"""A training from initial weights: its inputs, its digest, and weights that do not fit."""
+"""Weights of other models in a plan: initial weights of a training, and another program's checkpoint."""
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,33 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import load_config
+from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
+from pipeline.estimation.devices import choose_device
+from pipeline.estimation.times import Known, job_times
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder, write_codes
 from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
+from pipeline.plan.view import view
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.weights import EXPORTED
+from pipeline.settings.weights import EXPORTED, ForeignWeights
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Job, Jobs, path_of
-from pipeline.stages.generation import diffusion
+from pipeline.stages.figures import figures
+from pipeline.stages.generation import diffusion, samples
+from pipeline.stages.tables import tables
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.train_diffusion import train_diffusion
 
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_process: None) -> None:
-    monkeypatch.chdir(tmp_path)
+def checkpoint_file(own_folder: Path) -> None:
+    Path("model.ckpt").write_bytes(b"weights")
 
 
 def plan(initial: Any, name: str = "main") -> Jobs:
@@ -42,11 +50,17 @@ def plan(initial: Any, name: str = "main") -> Jobs:
     if name != "main":
         for section in ("autoencoders", "diffusions"):
             values[section][name] = {"like": "main"}
-    values["autoencoders"]["tuned"] = {"like": "main", "initial_weights": initial}
-    values["diffusions"]["tuned"] = {"like": "main", "autoencoder": "tuned", "initial_weights": initial}
-    values["samples"]["tuned"] = values["samples"]["main"] | {"diffusion": "tuned"}
-    values["tables"]["table2"] = [*values["tables"]["table2"], "tuned"]
-    values["tables"]["table5"]["rows"] = [*values["tables"]["table5"]["rows"], "tuned"]
+    own = {"like": "main", "initial_weights": initial}
+    return plan_with(values, "tuned", own, own)
+
+
+def plan_with(values: dict[str, Any], name: str, autoencoder: dict[str, Any], diffusion: dict[str, Any]) -> Jobs:
+    """The plan of a config with an autoencoder and a diffusion model on its codes more, in its tables."""
+    values["autoencoders"][name] = autoencoder
+    values["diffusions"][name] = diffusion | {"autoencoder": name}
+    values["samples"][name] = values["samples"]["main"] | {"diffusion": name}
+    for rows in (values["tables"]["table2"], values["tables"]["table5"]["rows"]):
+        rows.append(name)
     return tiny_plan(values)
 
 
@@ -61,12 +75,9 @@ def test_it_waits_for_the_other_entrys_training_whatever_its_name() -> None:
         assert job.digest != other.digest
         assert job in jobs(planned).values()
     assert [job.digest for job in tuned(plan("main"))] == [job.digest for job in tuned(plan("large", "large"))]
-
-
-def test_without_initial_weights_a_digest_does_not_change() -> None:
-    (before, _), jobs = tuned(plan(None)), tiny_plan()
-    assert before.digest == jobs(autoencoder, "main").digest
-    assert "initial_weights" not in before.numerical["autoencoder"]
+    without = tuned(plan(None))[0]
+    assert without.digest == jobs(autoencoder, "main").digest
+    assert "initial_weights" not in without.numerical["autoencoder"]
 
 
 def test_an_imported_checkpoint_gives_initial_weights() -> None:
@@ -104,34 +115,33 @@ def test_a_missing_file_stops_a_run_before_its_first_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("initial", "weights", "message"),
     [
-        ({"initial_weights": "nobody"}, "autoencoders.main.initial_weights: 'nobody' is not under `autoencoders`"),
-        ({"initial_weights": "main"}, "autoencoders.main.initial_weights: a cycle: main from main"),
-        ({"initial_weights": "without-noise"}, "a cycle: main from without-noise from main"),
-        ({"initial_weights": 3}, "autoencoders.main.initial_weights: "),
-        (
-            {"initial_weights": {}},
-            "autoencoders.main.initial_weights: must be the name of another entry, or {path: FILE}",
-        ),
-        (
-            {"initial_weights": "x", "weights": {"kind": "ldm_vq", "path": "x"}},
-            "autoencoders.main.initial_weights: cannot be combined with weights",
-        ),
+        ("nobody", None, "'nobody' is not under `autoencoders`"),
+        ("main", None, "a cycle: main from main"),
+        ("without-noise", None, "a cycle: main from without-noise from main"),
+        (3, None, ""),
+        ({}, None, "must be the name of another entry, or {path: FILE}"),
+        ("x", {"kind": "ldm_vq", "path": "x"}, "cannot be combined with weights"),
     ],
 )
-def test_impossible_initial_weights_are_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
+def test_impossible_initial_weights_are_refused_in_one_line(initial: Any, weights: Any, message: str) -> None:
     values = tiny_values()
-    values["autoencoders"]["main"] |= changes
+    values["autoencoders"]["main"] |= {"initial_weights": initial, "weights": weights}
     values["autoencoders"]["without-noise"] = {"like": "main", "weights": None, "initial_weights": "main"}
     with pytest.raises(InputError) as error:
         tiny_plan(values)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert f"initial_weights: {message}" in str(error.value) and "\n" not in str(error.value)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether weights are equal up to Adam's smallest step from zero."""
+    return all(torch.allclose(tensor, other[name], rtol=0, atol=1e-20) for name, tensor in one.items())
 
 
 def outputs(folder: Path) -> dict[str, Path]:
-    names = {"weights": "weights.safetensors", "history": "history.csv", "preview": "preview.png", "work": "work"}
-    return {option: folder / name for option, name in names.items()}
+    names = ("weights.safetensors", "history.csv", "preview.png", "work")
+    return {name.partition(".")[0]: folder / name for name in names}
 
 
 def test_an_autoencoder_starts_from_the_weights_of_a_file_at_step_0(
@@ -147,11 +157,6 @@ def test_an_autoencoder_starts_from_the_weights_of_a_file_at_step_0(
     assert same(large.state_dict(), load_file(made["weights"]))
     with made["history"].open(newline="") as file:
         assert [float(row["step"]) for row in csv.DictReader(file)] == [1]
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """Whether weights are equal up to Adam's smallest step from zero."""
-    return all(torch.allclose(tensor, other[name], rtol=0, atol=1e-20) for name, tensor in one.items())
 
 
 def test_weights_files_do_not_contain_their_initial_weights(tmp_path: Path, tiny_autoencoder: Any) -> None:
@@ -182,6 +187,16 @@ def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
         train_autoencoder(json.dumps(job), images=tiny_images, **outputs(tmp_path / "made"))
 
 
+def test_the_configs_of_the_page_start_from_a_folder_and_from_another_entry() -> None:
+    whole, entries = map(yaml.safe_load, blocks((ROOT / "docs" / "start-from-a-model.md").read_text(), "yaml"))
+    (initial,) = tiny_plan(whole)(diffusion, "main").inputs["initial"]
+    assert path_of(initial) == "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors"
+    whole |= entries
+    whole["datasets"]["ffhq"] = whole["datasets"]["mine"]
+    jobs = tiny_plan(whole)
+    assert jobs(autoencoder, "large") in jobs(autoencoder, "main").upstream
+
+
 def test_a_diffusion_model_starts_from_the_weights_of_a_file(
     tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
 ) -> None:
@@ -203,16 +218,112 @@ def test_a_diffusion_model_starts_from_the_weights_of_a_file(
     assert same(unet.state_dict(), made)
 
 
-def test_the_page_has_ten_lines_that_continue_a_larger_model_on_a_small_collection() -> None:
-    whole, entries = blocks((ROOT / "docs" / "start-from-a-model.md").read_text(encoding="utf-8"), "yaml")
-    assert len(whole.splitlines()) == 10
-    jobs = Jobs(load_config(yaml.safe_load(whole)))
-    assert [
-        path_of(source)
-        for job in (jobs(autoencoder, "main"), jobs(diffusion, "main"))
-        for source in job.inputs["initial"]
-    ] == ["/models/bright-ffhq/autoencoder.safetensors", "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors"]
-    values = yaml.safe_load(whole) | yaml.safe_load(entries)
-    values["datasets"]["ffhq"] = values["datasets"]["mine"]
-    jobs = Jobs(load_config(values))
-    assert jobs(autoencoder, "large") in jobs(autoencoder, "main").upstream
+VQGAN: dict[str, Any] = {
+    "dataset": "tiny",
+    "family": "vqgan",
+    "code_size": "4x4x4",
+    "network": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1},
+    "weights": {"kind": "ldm_vq", "path": "model.ckpt"},
+}
+
+
+def ldm_plan(**changes: Any) -> Jobs:
+    """The tiny run with an LDM of another program in its tables, too."""
+    values = tiny_values()
+    diffusion = values["diffusions"]["main"] | {"weights": {"kind": "ldm", "path": "model.ckpt"}}
+    return plan_with(values, "ldm", VQGAN | changes, diffusion)
+
+
+def imports(of: Jobs) -> dict[str, Any]:
+    return {job.files[0]: job for job in of(planned).values() if job.stage.name == "import_weights"}
+
+
+def test_a_checkpoint_is_imported_and_nothing_is_trained_for_it():
+    with_ldm, without = ldm_plan(), tiny_plan()
+    assert set(imports(with_ldm)) == {"autoencoder.safetensors", "diffusion.safetensors"}
+    trained = [{key for key in one(planned) if key[0].startswith("train")} for one in (with_ldm, without)]
+    assert trained[0] == trained[1]
+    made = with_ldm(samples, "ldm")
+    assert path_of(made.inputs["autoencoder"][0]) == imports(with_ldm)["autoencoder.safetensors"].outputs[0]
+    assert path_of(made.inputs["diffusion"][0]) == imports(with_ldm)["diffusion.safetensors"].outputs[0]
+    assert not any("ldm" in file for file in with_ldm(view) if "/histories/" in file)
+    names = [name for job in with_ldm(figures).values() for name in job.names if name.startswith("history:")]
+    assert names and "history:ldm" not in names
+    times = [
+        one for one in job_times(with_ldm, choose_device("cpu", None)) if one.shard.job in imports(with_ldm).values()
+    ]
+    assert [(one.known, one.gpus) for one in times] == [(Known.UNKNOWN, 0)] * 2
+
+
+def test_keys_of_a_training_do_not_change_the_digest_of_an_import():
+    before = imports(ldm_plan())["autoencoder.safetensors"].digest
+    assert imports(ldm_plan(training={"batch": 4}))["autoencoder.safetensors"].digest == before
+    assert imports(ldm_plan(codebook={"entries": 8}))["autoencoder.safetensors"].digest != before
+
+
+def test_a_kind_that_does_not_become_the_entry_is_refused():
+    with pytest.raises(InputError, match=r"autoencoders\.ldm\.weights\.kind: rqvae is for the family rqvae, not vqgan"):
+        ldm_plan(weights={"kind": "rqvae", "path": "model.ckpt"})
+
+
+def test_a_checkpoint_that_is_not_here_stops_a_run_before_its_first_job_and_no_dry_run():
+    Path("model.ckpt").unlink()
+    found = ldm_plan()
+    told = [line for line in obstacles(found, unfinished(found)) if "model.ckpt" in line]
+    assert [line.split(": ")[0] for line in told] == ["autoencoders.ldm.weights.path", "diffusions.ldm.weights.path"]
+
+
+def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
+    found = ldm_plan()
+    evaluations = [job for job in found(planned).values() if job.stage.name == "score_features"]
+    methods = {job.settings["method"] for job in evaluations if job.settings["sample_kind"] == "diffusion"}
+    assert methods == {"BRIGHT (LDM)", "LDM*"}
+    labels = [row.get("label") for row in found(tables)["table5"].settings["rows"]]
+    assert "LDM* (codes of VQGAN)" in labels
+
+
+WHERE = "autoencoders.main.weights"
+
+
+def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
+    return ForeignWeights(kind=kind, path=path)
+
+
+def checkpoint(path: str, kind: str = "taming_vqgan") -> dict[str, Any]:
+    """The facts in a run, which stores them."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
+    fingerprints.keep()
+    return facts
+
+
+def test_a_checkpoint_is_known_by_its_content() -> None:
+    Path("elsewhere").mkdir()
+    for path, content in (("a.ckpt", b"weights"), ("elsewhere/b.ckpt", b"weights"), ("c.ckpt", b"others!")):
+        Path(path).write_bytes(content)
+    os.utime("a.ckpt", (1, 1))
+    before = checkpoint("a.ckpt")
+    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
+    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
+    Path("a.ckpt").write_bytes(b"WEIGHTS")
+    after = checkpoint("a.ckpt")
+    assert after["sha256"] != before["sha256"]
+    Path("a.ckpt").unlink()
+    assert checkpoint("a.ckpt") == after
+    assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
+    line = missing_checkpoint(weights("a.ckpt"), WHERE)
+    assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
+
+
+def test_a_folder_checkpoint_is_all_of_its_files() -> None:
+    Path("ddpm").mkdir()
+    Path("ddpm/unet.bin").write_bytes(b"weights")
+    before = checkpoint("ddpm", "diffusers_ddpm")
+    Path("ddpm/unet.bin").rename("ddpm/other.bin")
+    renamed = checkpoint("ddpm", "diffusers_ddpm")
+    assert renamed["sha256"] != before["sha256"]
+    for lose in (lambda path: path.write_bytes(b""), Path.unlink):
+        lose(Path("ddpm/other.bin"))
+        assert checkpoint("ddpm", "diffusers_ddpm") == renamed
+    line = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
+    assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"

@@ -32,18 +32,23 @@ with open(sys.argv[1], "a") as file:
     print("end", os.getpid(), gpus, file=file, flush=True)
 """
 
-# Ends as its argument says: an exit code, SIGKILL, a failed allocation, or SIGTERM after a line.
+# Ends as its argument says: an exit code, SIGKILL, a failed allocation, after a step or none, or SIGTERM after a line.
 ENDER = """
 import os, signal, sys, time
 import typer
 from pipeline.base.command import LogOption, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.progress import Progress, log_to
 def stage(how: str, log: LogOption = None) -> None:
     log_to(log)
     match how:
         case "kill": os.kill(os.getpid(), signal.SIGKILL)
         case "allocate": bytearray(1 << 62)
         case "torch": raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
+        case "step" | "no step":
+            with Progress("train", 9, "steps", 3) as progress:
+                progress.advance(int(how == "step"))
+                os.replace("later", "state")
+                sys.exit(143)
         case "wait":
             os.write(1, b"ready\\n")  # whole, also where several do
             time.sleep(60)
@@ -52,17 +57,20 @@ run_stage(stage)
 """
 
 
+def install(folder: Path, name: str, script: str) -> None:
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with three GPUs, as nvidia-smi lists them, and modules to launch; its own leases."""
-    smi = tmp_path / "bin" / "nvidia-smi"
-    smi.parent.mkdir()
     lines = "\n".join(f"{index}, {uuid}" for index, uuid in enumerate(UUIDS))
-    smi.write_text(f"#!/bin/sh\ncat <<END\n{lines}\nEND\n")
-    smi.chmod(0o755)
+    install(tmp_path, "nvidia-smi", f"cat <<END\n{lines}\nEND")
     (tmp_path / "worker.py").write_text(WORKER)
     (tmp_path / "ender.py").write_text(ENDER)
-    monkeypatch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -242,41 +250,17 @@ echo ready
 while true; do sleep 0.05; done""",
     "scancel": 'echo "$*" >> asked; kill -USR1 "$(cat srun.pid)"',
 }
-# Makes so many steps, then ends as after SIGTERM.
-STAGE = """
-import os
-import sys
-from pipeline.base.command import LogOption, run_stage
-from pipeline.base.progress import Progress, log_to
-def stage(steps: int, log: LogOption = None) -> None:
-    log_to(log)
-    with Progress("train", 9, "steps", 3) as progress:
-        progress.advance(steps)
-        os.replace("later", "state")
-        sys.exit(143)
-run_stage(stage)
-"""
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the Slurm job 20007 on two nodes; `asked` has what Slurm was asked to do."""
-    (tmp_path / "bin").mkdir()
+def job(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine in the Slurm job 20007 on two nodes; `asked` contains the requests to Slurm."""
+    (machine / "bin" / "nvidia-smi").unlink()
     for name, script in PROGRAMS.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    (tmp_path / "state").write_text("RUNNING             0\n")
-    (tmp_path / "goes.py").write_text(STAGE)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+        install(machine, name, script)
+    (machine / "state").write_text("RUNNING             0\n")
     monkeypatch.setenv("SLURM_JOB_ID", "20007")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def launched(*arguments: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "pipeline.base.launch", "--log", "x-1.log", *arguments]
-    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return machine
 
 
 def asked(job: Path) -> list[str]:
@@ -288,8 +272,7 @@ def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.
     assert command(single[2:], gpus=0) == command(single[2:], gpus=1) == single
     several = command(single[2:], gpus=3)
     assert several[:3] == [sys.executable, "-m", "torch.distributed.run"]
-    assert "--nproc-per-node=3" in several and "--standalone" in several
-    assert several[-4:] == ["-m", "--", *single[2:]]
+    assert {"--nproc-per-node=3", "--standalone"} <= set(several) and several[-4:] == ["-m", "--", *single[2:]]
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(InputError, match="Slurm"):
         command(single[2:], gpus=4, nodes=2)
@@ -304,53 +287,47 @@ def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Pa
     commands = (command(["pipeline.x"], gpus, nodes=2) for _ in range(4))
     ports = {word for words in commands for word in words if word.startswith("--rdzv-endpoint=node3:")}
     assert len(ports) > 1, "two trainings on one node use different ports"
-    (job / "bin" / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id' >&2; exit 1\n")
+    install(job, "squeue", "echo 'slurm_load_jobs error: Invalid job id' >&2; exit 1")
     with pytest.raises(InputError, match=r"job 20007: unknown to squeue .*Invalid job id"):
         command(["pipeline.x"], 1, nodes=2)
 
 
-def test_sigterm_goes_to_the_processes_on_all_nodes_and_not_to_srun_which_would_kill_them(job: Path) -> None:
-    process = launched("--gpus", "1", "--nodes", "2", "--", "pipeline.x")
+@pytest.mark.parametrize("state", ["", "COMPLETING 1", "PENDING 1", "RUNNING 1"])
+def test_sigterm_goes_to_the_processes_on_all_nodes_unless_the_next_attempt_has_begun(job: Path, state: str) -> None:
+    """Not to srun, which would kill them."""
+    options = ["--log", "x-1.log", "--requeue", "--gpus", "1", "--nodes", "2"]
+    process = launch(*options, "--", "pipeline.x", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    if state:
+        (job / "state").write_text(f"{state}\n")
+        (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
     process.terminate()
+    if state:
+        wait_for(lambda: len((job / "looked").read_text()) > 1, 60, "it did not ask for the running attempt")
+        os.kill(int((job / "srun.pid").read_text()), signal.SIGUSR1)
     process.communicate(timeout=60)
     assert process.returncode == 143
-    assert asked(job) == ["--signal=TERM 20007"]
+    assert asked(job) == ([] if state else ["--signal=TERM 20007"])
     assert read_record(job / "x-1.json")["state"] == State.INTERRUPTED
 
 
-@pytest.mark.parametrize("state", ["COMPLETING 1", "PENDING 1", "RUNNING 1"])
-def test_a_launcher_that_outlives_its_attempt_does_not_disturb_the_next(job: Path, state: str) -> None:
-    process = launched("--requeue", "--gpus", "1", "--nodes", "2", "--", "pipeline.x")
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    (job / "state").write_text(f"{state}\n")
-    (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
-    process.terminate()
-    wait_for(lambda: len((job / "looked").read_text()) > 1, 60, "it did not ask for the running attempt")
-    os.kill(int((job / "srun.pid").read_text()), signal.SIGUSR1)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert asked(job) == []
-
-
 @pytest.mark.parametrize(
-    ("steps", "later", "option", "requeues"),
+    ("how", "later", "option", "requeues"),
     [
-        (1, "RUNNING 0", ["--requeue"], True),
-        (0, "RUNNING 0", ["--requeue"], False),
-        (1, "COMPLETING 0", ["--requeue"], False),
-        (1, "RUNNING 1", ["--requeue"], False),
-        (1, "RUNNING 0", [], False),
+        ("step", "RUNNING 0", ["--requeue"], True),
+        ("no step", "RUNNING 0", ["--requeue"], False),
+        ("step", "COMPLETING 0", ["--requeue"], False),
+        ("step", "RUNNING 1", ["--requeue"], False),
+        ("step", "RUNNING 0", [], False),
     ],
 )
 def test_a_running_job_is_requeued_if_it_made_progress(
-    job: Path, steps: int, later: str, option: list[str], requeues: bool
+    job: Path, how: str, later: str, option: list[str], requeues: bool
 ) -> None:
     (job / "later").write_text(f"{later}\n")
     (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
-    process = launched(*option, "--", "goes", str(steps))
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    process = launch("--log", "x-1.log", *option, "--", "ender", how, stderr=subprocess.DEVNULL)
+    assert process.wait(60) == 143
     assert asked(job) == (["requeue 20007"] if requeues else [])
 
 

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from accelerate import tracking
 from accelerate.utils import LoggerType
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.base.errors import InputError
@@ -21,6 +25,7 @@ from pipeline.settings.execution import Execution
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.batches import StepRandom
 from pipeline.training.ema import EMA
+from pipeline.training.history import History
 from pipeline.training.loop import Loop, make_accelerator, pause
 from pipeline.training.state import load_tree, save_tree
 
@@ -89,8 +94,15 @@ def undisturbed(fresh_process):
 
 
 def loop(task, work, save_every_s=ALWAYS, **execution):
+    """The loop of a task: its validation metric is its first weight, a snapshot the text of that number."""
+
+    def save(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(repr(task.model.weight.item()))
+
     execution = Execution(**{"log_every": 1, "previews": 0, **execution}, save_every_s=save_every_s)
-    return Loop(task, execution, make_accelerator(execution, work), work)
+    measure = lambda model: {"validation_weight": model.weight.item()}  # noqa: E731
+    return Loop(task, execution, make_accelerator(execution, work), work, measure, save)
 
 
 def saved_step(work):
@@ -117,13 +129,18 @@ def test_a_killed_training_resumes_bit_identically(tmp_path, uninterrupted, kill
     for kills in killed:
         step, save_every_s = kills if isinstance(kills, tuple) else (kills, ALWAYS)
         with pytest.raises(Killed):
-            loop(Line(at={step: kill}), tmp_path / "work", save_every_s).run()
+            at = {0: lambda task, numbers: time.sleep(0.1), step: kill}
+            loop(Line(at=at), tmp_path / "work", save_every_s).run()
     task = Line()
     history = loop(task, tmp_path / "work").run()
     assert task.started_at == resumed_at
     assert all(map(torch.equal, task.bits(), uninterrupted))
-    assert [row["step"] for row in history.rows] == list(range(1, 13))
-    assert steps_of(tmp_path / "work" / "history.csv") == list(range(1, 13))
+    assert [row["step"] for row in history.rows] == steps_of(tmp_path / "work" / "history.csv") == list(range(1, 13))
+    seconds = [row["seconds"] for row in history.rows]
+    assert seconds == sorted(seconds)
+    again = Line(at=dict.fromkeys(range(12), kill))  # a finished training takes no step
+    assert len(loop(again, tmp_path / "work").run().rows) == 12
+    assert all(map(torch.equal, again.bits(), uninterrupted))
 
 
 @pytest.mark.parametrize(("took_s", "expected"), [(0.1, 180), (4.9, 180), (6, 180), (30, 600)])
@@ -137,44 +154,21 @@ def test_a_state_of_another_version_is_one_line(tmp_path):
         loop(Line(), tmp_path).run()
 
 
-def test_sigterm_saves_the_step_and_exits_with_143(tmp_path, uninterrupted):
+@pytest.mark.parametrize("save_every_s", [ALWAYS, NEVER])
+def test_sigterm_saves_the_step_and_exits_with_143_unless_it_is_the_last(tmp_path, uninterrupted, save_every_s):
     log_to(tmp_path / "log")
     with pytest.raises(SystemExit) as ended:
-        loop(Line(at={6: terminate}), tmp_path / "work", NEVER).run()
+        loop(Line(at={6: terminate}), tmp_path / "work", save_every_s).run()
     assert ended.value.code == 143
     assert saved_step(tmp_path / "work") == 7
     assert steps_of(tmp_path / "work" / "history.csv") == list(range(1, 8))
-    task = Line()
-    loop(task, tmp_path / "work", NEVER).run()
+    task = Line(at={11: terminate})
+    loop(task, tmp_path / "work", save_every_s).run()
+    assert saved_step(tmp_path / "work") == 12
     assert all(map(torch.equal, task.bits(), uninterrupted))
     log = (tmp_path / "log").read_text()
     assert "asked to end: state saved at step 7" in log
     assert "resumed at step 7 of 12" in log
-
-
-def test_sigterm_right_after_a_save_or_in_the_last_step_loses_nothing(tmp_path):
-    training = loop(Line(), tmp_path)
-    save = training._save
-
-    def save_then_terminate(step, numbers, history):
-        save(step, numbers, history)
-        if step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    training._save = save_then_terminate
-    with pytest.raises(SystemExit):
-        training.run()
-    assert saved_step(tmp_path) == 4
-    loop(Line(at={11: terminate}), tmp_path).run()  # in the last step, it finishes
-    assert saved_step(tmp_path) == 12
-
-
-def test_a_training_that_ended_has_nothing_to_do(tmp_path, uninterrupted):
-    loop(Line(), tmp_path).run()
-    task = Line(at=dict.fromkeys(range(12), kill))
-    history = loop(task, tmp_path).run()
-    assert all(map(torch.equal, task.bits(), uninterrupted))
-    assert len(history.rows) == 12
 
 
 @pytest.mark.parametrize(("trouble", "told"), [(say_nan, "loss is not a finite"), (break_a_weight, "weight is not")])
@@ -185,9 +179,8 @@ def test_nan_stops_with_one_line_and_never_replaces_the_state(tmp_path, trouble,
     for log_every in (1, 100):
         with pytest.raises(InputError, match=told) as error:
             loop(Line(at={5: trouble}), tmp_path, log_every=log_every).run()
-        assert "train line" in str(error.value)
-        assert "at step 6" in str(error.value)
-        assert "\n" not in str(error.value)
+        line = str(error.value)
+        assert "train line" in line and "at step 6" in line and "\n" not in line
     with pytest.raises(InputError, match=told):  # also in the last step, which always saves
         loop(Line(at={11: trouble}), tmp_path, NEVER, log_every=100).run()
     assert (tmp_path / "state.safetensors").read_bytes() == before
@@ -200,66 +193,36 @@ def test_history_has_a_row_every_log_every_steps_and_one_for_the_last(tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [5, 10, 12]
     assert [int(row["images"]) for row in rows] == [20, 40, 48]
-    seconds = [float(row["seconds"]) for row in rows]
-    assert seconds == sorted(seconds)
 
 
-def test_seconds_go_on_counting_after_a_resume(tmp_path):
-    with pytest.raises(Killed):
-        loop(Line(at={2: lambda task, numbers: time.sleep(0.1), 4: kill}), tmp_path).run()
-    history = loop(Line(), tmp_path).run()
-    seconds = [row["seconds"] for row in history.rows]
-    assert seconds == sorted(seconds)
-    assert seconds[-1] > 0.1
+@pytest.mark.parametrize("trackers", [["tensorboard"], []])
+def test_previews_and_tensorboard_files_appear(tmp_path, trackers):
+    loop(Line(), tmp_path, previews=4, trackers=trackers).run()
+    names = sorted(path.name for path in (tmp_path / "previews").iterdir())
+    assert names == ["00000003.png", "00000006.png", "00000009.png"]
+    assert bool(list(tmp_path.glob("tensorboard/events.out.tfevents.*"))) == bool(trackers)
 
 
-def test_previews_and_tensorboard_files_appear(tmp_path):
-    loop(Line(), tmp_path, previews=4).run()
-    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == [
-        "00000003.png",
-        "00000006.png",
-        "00000009.png",
-    ]
-    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
-
-
-def watched(task, work, **execution):
-    """A loop whose model is measured by its first weight, and kept as a file of its bits."""
-
-    def save(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(repr(task.model.weight.item()))
-
-    execution = Execution(log_every=5, previews=0, save_every_s=ALWAYS, **execution)
-    measure = lambda model: {"validation_weight": model.weight.item()}  # noqa: E731
-    return Loop(task, execution, make_accelerator(execution, work), work, measure, save)
-
-
-def test_averaged_weights_are_measured_every_so_often_and_at_the_end(tmp_path):
+def test_ema_weights_are_measured_at_intervals_and_at_the_end_and_no_bit_changes(tmp_path, uninterrupted):
     task = Line()
     averages = {}
     keep = lambda step: lambda task, numbers: averages.update({step + 1: task.ema.weights[0].item()})  # noqa: E731
     task.at = {step: keep(step) for step in range(12)}
-    rows = watched(task, tmp_path, validate_every=4).run().rows
+    rows = loop(task, tmp_path, log_every=5, validate_every=4, keep_every=1).run().rows
     assert [row["step"] for row in rows] == [4, 5, 8, 10, 12]
     measured = {row["step"]: row["validation_weight"] for row in rows if "validation_weight" in row}
     assert measured == {step: averages[step] for step in (4, 8, 12)}
     assert "validation_weight" in (tmp_path / "history.csv").read_text()
-
-
-def test_what_measures_and_keeps_moves_no_bit_of_a_training(tmp_path, uninterrupted):
-    task = Line()
-    watched(task, tmp_path / "work", validate_every=1, keep_every=1).run()
     assert all(map(torch.equal, task.bits(), uninterrupted))
 
 
 def test_snapshots_are_kept_every_so_many_steps_and_again_after_a_kill(tmp_path):
     snapshots = tmp_path / "whole" / "snapshots"
-    watched(Line(), tmp_path / "whole", keep_every=5).run()
+    loop(Line(), tmp_path / "whole", keep_every=5).run()
     assert sorted(path.name for path in snapshots.iterdir()) == ["00000005.safetensors", "00000010.safetensors"]
     with pytest.raises(Killed):
-        watched(Line(at={6: kill}), tmp_path / "killed", keep_every=5).run()
-    watched(Line(), tmp_path / "killed", keep_every=5).run()
+        loop(Line(at={6: kill}), tmp_path / "killed", keep_every=5).run()
+    loop(Line(), tmp_path / "killed", keep_every=5).run()
     for path in snapshots.iterdir():
         assert (tmp_path / "killed" / "snapshots" / path.name).read_text() == path.read_text()
 
@@ -276,8 +239,9 @@ def test_threads_of_a_cpu_are_fixed(tmp_path):
 # The real stage.
 
 
-def arguments(tmp_path, images):
-    return {
+def arguments(tmp_path, images, settings):
+    (tmp_path / "settings.json").write_text(json.dumps({"autoencoder": settings, "seed": 0}))
+    return str(tmp_path / "settings.json"), {
         "images": images,
         "weights": tmp_path / "out" / "autoencoder.safetensors",
         "history": tmp_path / "out" / "history.csv",
@@ -287,15 +251,9 @@ def arguments(tmp_path, images):
     }
 
 
-def settings_file(tmp_path, settings):
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"autoencoder": settings, "seed": 0}))
-    return str(path)
-
-
 def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_images, tiny_autoencoder):
-    paths = arguments(tmp_path, tiny_images)
-    train_autoencoder(settings_file(tmp_path, tiny_autoencoder()), **paths)
+    settings, paths = arguments(tmp_path, tiny_images, tiny_autoencoder())
+    train_autoencoder(settings, **paths)
     assert paths["weights"].exists()
     assert steps_of(paths["history"]) == list(range(1, 41))
     with paths["history"].open(newline="") as file:
@@ -306,20 +264,15 @@ def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_imag
     assert Image.open(paths["preview"]).size[0] > 32
     assert [path.name for path in (tmp_path / "work" / "previews").iterdir()] == ["00000020.png"]
     log = paths["log"].read_text()
-    assert "40 of 40 steps" in log
-    assert "per second" in log
-    assert "0:00:00 left" in log
-
-
-def stage(tmp_path, settings, images, **changes):
-    options = [f"--{name}={value}" for name, value in (arguments(tmp_path, images) | changes).items()]
-    command = [sys.executable, "-m", "pipeline.train_autoencoder", settings_file(tmp_path, settings), *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert all(part in log for part in ("40 of 40 steps", "per second", "0:00:00 left"))
 
 
 def test_the_stage_asked_to_end_saves_and_exits_with_143_without_outputs(tmp_path, tiny_images, tiny_autoencoder):
-    settings = tiny_autoencoder(training={"images": 10**7}, execution={"save_every_s": NEVER, "previews": 100_000})
-    process = stage(tmp_path, settings, tiny_images)
+    endless = tiny_autoencoder(training={"images": 10**7}, execution={"save_every_s": NEVER, "previews": 100_000})
+    settings, paths = arguments(tmp_path, tiny_images, endless)
+    options = [f"--{name}={value}" for name, value in paths.items()]
+    command = [sys.executable, "-m", "pipeline.train_autoencoder", settings, *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         until = time.monotonic() + 60
         while not (tmp_path / "work" / "previews").exists() and time.monotonic() < until:
@@ -334,47 +287,63 @@ def test_the_stage_asked_to_end_saves_and_exits_with_143_without_outputs(tmp_pat
     assert "asked to end: state saved at step" in (tmp_path / "log").read_text()
 
 
-def test_no_tracker_is_none(tmp_path):
-    execution = Execution(trackers=[])
-    Loop(Line(), execution, make_accelerator(execution, tmp_path), tmp_path).run()
-    assert not (tmp_path / "tensorboard").exists()
-
-
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
     told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or remove it from the list"
     with pytest.raises(InputError, match=told):
         make_accelerator(Execution(trackers=["swanlab"]), tmp_path)
 
 
-FAKE = """
-from pathlib import Path
-
-class Run:
-    def __init__(self, **told): self.lines = [f"{told}"]
-    def log(self, values, step=None, **more): self.lines.append(f"{step} {sorted(values)}")
-    def finish(self): Path("told.txt").write_text("\\n".join(self.lines))
-
-def init(**told): return Run(**told)
-"""
-
-
-def installed(folder, name, text):
-    """A package of this name on the path, with the metadata that says so."""
-    (folder / name).mkdir(parents=True)
-    (folder / name / "__init__.py").write_text(text)
-    (folder / f"{name}-1.0.dist-info").mkdir()
-    (folder / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-
-
 def test_a_tracker_by_name_gets_every_row_and_tensorboard_stays(tmp_path, monkeypatch):
-    installed(tmp_path / "packages", "trackio", FAKE)
-    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    told, log = [], lambda values, step: told.append(step)
+    run = SimpleNamespace(log=log, finish=lambda: told.append("finished"))
+    package = SimpleNamespace(init=lambda **names: told.append(names) or run)
+    monkeypatch.setitem(sys.modules, "trackio", package)
     # accelerate looks for packages when it is imported.
     monkeypatch.setattr(tracking, "_available_trackers", [*tracking.get_available_trackers(), LoggerType.TRACKIO])
-    monkeypatch.chdir(tmp_path)
-    execution = Execution(log_every=4, trackers=["tensorboard", "trackio"])
-    Loop(Line(), execution, make_accelerator(execution, tmp_path / "train-x"), tmp_path / "train-x").run()
-    told = (tmp_path / "told.txt").read_text().splitlines()
-    assert told[0] == "{'project': 'bright', 'name': 'train-x'}"
-    assert [line.split()[0] for line in told[1:]] == ["4", "8", "12"]
+    loop(Line(), tmp_path / "train-x", log_every=4, trackers=["tensorboard", "trackio"]).run()
+    assert told == [{"project": "bright", "name": "train-x"}, 4, 8, 12, "finished"]
     assert list((tmp_path / "train-x" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def numbered(step, **numbers):
+    return {"step": step, "images": 4 * step, "seconds": step / 2, **numbers}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_a_resumed_run_has_no_row_twice_and_none_is_missing(tmp_path, saved, resumed_from):
+    path = tmp_path / "history.csv"
+    history = History(path, 0)
+    history.rows.clear()
+    for step in range(1, saved + 1):
+        history.add(numbered(step, l2=1 / step))
+    history.save()
+    start = min(saved, resumed_from)
+    again = History(path, start)
+    for step in range(start + 1, 15):
+        again.add(numbered(step, l2=1 / step))
+    again.save()
+    assert [int(r["step"]) for r in History(path, 99).rows] == list(range(1, 15))
+
+
+def test_a_loss_that_starts_late_has_a_column_that_is_empty_before(tmp_path):
+    path = tmp_path / "history.csv"
+    history = History(path, 0)
+    history.add(numbered(1, l2=0.5))
+    history.add(numbered(2, l2=0.123456789123, critic_estimate=-1.5))
+    history.save()
+    history.save(tmp_path / "elsewhere" / "history.csv")
+    assert (tmp_path / "elsewhere" / "history.csv").read_text() == path.read_text()
+    frame = pd.read_csv(path)
+    assert ",0.123456789," in path.read_text()
+    assert list(frame) == ["step", "images", "seconds", "l2", "critic_estimate"]
+    assert frame["critic_estimate"].isna().tolist() == [True, False]
+    again = History(path, 2)
+    assert [row["step"] for row in again.rows] == [1, 2]
+    assert again.seconds == 1.0
+
+
+def test_a_training_that_was_too_short_for_a_row_has_the_first_columns(tmp_path):
+    History(tmp_path / "history.csv", 0).save()
+    assert (tmp_path / "history.csv").read_text() == "step,images,seconds\n"
+    assert History(tmp_path / "history.csv", 5).seconds == 0.0
