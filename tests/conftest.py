@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores: one thread each
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The inputs of a run's page, made up: images, tables, figures, histories and neighbours."""
+"""Made-up inputs of a run's page: images, tables, figures, histories and neighbours."""
 
 import json
 import re
@@ -41,7 +41,7 @@ CELL = re.compile(r"−?[\d.]+(?: ± (?P<std>[\d.]+)| \[(?P<low>−?[\d.]+), (?P
 
 
 def display_cell(text: str, seeded: bool = False) -> DisplayCell:
-    """A cell as people read it, with its number; ± is an interval where it is over training seeds."""
+    """A printed cell with its number; over training seeds ± is an interval."""
     if (match := CELL.fullmatch(text)) is None:
         return DisplayCell(text)
     printed, _, spread = text.partition(" ")
@@ -54,7 +54,7 @@ def display_cell(text: str, seeded: bool = False) -> DisplayCell:
 
 
 def display_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False) -> list[list[DisplayCell]]:
-    """Rows of cells; a number stands in a column of a quantity."""
+    """Rows of cells; numbers are in the columns of quantities."""
     return [
         [
             display_cell(text, seeded) if part else DisplayCell(text)
@@ -108,7 +108,7 @@ def write_neighbours(path: Path, queries: int, train: int, neighbours: int = 5) 
 
 
 def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 40, near: int = 10) -> list[str]:
-    """Everything that the page of a whole run is made of, as arguments of the stage."""
+    """All inputs of the page of a whole run, as arguments of the stage."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = (("table2", COLUMNS, ROWS), ("table5", GENERATION_COLUMNS, GENERATION_ROWS))
     inputs = [argument for table in tables for argument in write_table(folder, *table)]
@@ -146,7 +146,7 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
 
 
 def settings(samples: int = 40) -> str:
-    """What the stage is told, as JSON."""
+    """The settings of the stage, as JSON."""
     figures = {name: FIGURES[name] for name in ("fig01", "curves_autoencoders")}
     told = {
         "run": "made-up",

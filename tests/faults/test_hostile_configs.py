@@ -1,4 +1,4 @@
-"""Malicious and mistaken configs: each is refused in one line, or accepted with its plain meaning."""
+"""Malicious and wrong configs are refused in one line, or accepted with their plain meaning."""
 
 import copy
 import signal

@@ -128,7 +128,7 @@ NO_PICTURES = {
 
 
 @pytest.mark.parametrize("what", NO_PICTURES)
-def test_files_that_are_no_pictures_give_one_error_and_start_no_program(
+def test_other_files_give_one_error_and_start_no_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     programs = tmp_path / "programs"

@@ -1,4 +1,4 @@
-"""The readers of files of others, each with valid contents, which fuzzing damages.
+"""The readers of foreign files, each with valid contents, which fuzzing damages.
 
 LMDB files are excluded: the library crashes on internal damage, so only their size is checked.
 """

@@ -66,7 +66,7 @@ def changed(draw: st.DrawFn, change: str, content: bytes, seeds: list[bytes]) ->
 def check(target: Target, path: Path, content: bytes) -> None:
     """The reader accepts this content or refuses it in one line."""
     path.write_bytes(content)
-    started = time.process_time()  # not the clock: the machine has other work
+    started = time.process_time()  # CPU time: the machine has other work
     try:
         target.read(path)
     except (InputError, BadImage) as error:

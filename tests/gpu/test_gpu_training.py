@@ -59,7 +59,7 @@ def make_task(settings: Any, work: Path) -> TrainingTask:
 
 
 def without_perceptual(settings: Any) -> Any:
-    """A perceptual loss that is switched off."""
+    """The settings of a perceptual loss that is off."""
     return settings.losses.perceptual.model_copy(update={"network": "none"})
 
 
@@ -93,7 +93,7 @@ def test_two_steps_have_finite_numbers_and_move_the_weights(family: str, precisi
 
 
 class Killed(BaseException):
-    """Ends a training without any of its own code running."""
+    """Ends a training without running its own code."""
 
 
 def short(**execution: Any) -> Any:

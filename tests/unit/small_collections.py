@@ -1,4 +1,4 @@
-"""Folders of small pictures, and what preparing one gives."""
+"""Folders of small pictures, and their preparation."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.settings.dataset import Dataset
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:
-    """A smooth random picture, which JPEG keeps nearly as it is."""
+    """A smooth random picture, which JPEG hardly changes."""
     coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 

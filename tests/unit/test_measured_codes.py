@@ -1,4 +1,4 @@
-"""What is measured of codes (section 3.4): use of entries, noise of growing size, bytes; and decoding in turns."""
+"""Measurements of codes (section 3.4): use of entries, tolerance of noise, bytes, and decoding speed."""
 
 import json
 import math
@@ -96,7 +96,7 @@ def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder
 
 @pytest.fixture
 def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
-    """An untrained tiny autoencoder's file."""
+    """The file of an untrained tiny autoencoder."""
     settings = Autoencoder.model_validate(tiny_autoencoder())
     torch.manual_seed(0)
     model = Bright(settings, 32, 1)
@@ -123,7 +123,7 @@ def test_without_noise_the_curve_has_the_reconstructions_metrics(
 
 
 class Quantized(nn.Module):
-    """A family with indices: two numbers a vector, depth 3."""
+    """A family with indices: two numbers per vector, depth 3."""
 
     def __init__(self, entries: int) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ def test_codes_of_every_family_are_measured(
     save_autoencoder(weights, model, settings, RESOLUTION, 1)
     with ArchiveWriter(split, 1) as archive:
         archive.add_batch(to_uint8(images(6)))
-    # In the place of LPIPS, whose network halves an image five times: these are too small for it.
+    # Replaces LPIPS, whose network halves an image five times: these images are too small for it.
     distance = nn.Identity()
     distance.forward = lambda made, real: (made - real).abs().flatten(1).mean(1)  # type: ignore[method-assign]
     monkeypatch.setattr(code_noise, "LpipsDistance", lambda *_: distance)

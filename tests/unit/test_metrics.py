@@ -1,4 +1,4 @@
-"""Metrics of generation: equal to independent formulas, within their memory, with their protocol."""
+"""Metrics of generation equal independent formulas, stay within their memory and carry their protocol."""
 
 import json
 import tracemalloc
@@ -139,7 +139,7 @@ def written(folder: Path, whole: FeatureSet, *bounds: int) -> list[Path]:
 
 def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -> None:
     whole = features_of(11, 0)
-    paths = written(tmp_path, whole, 0, 4, 8, 11, 11)  # the last one is of images that were skipped
+    paths = written(tmp_path, whole, 0, 4, 8, 11, 11)  # the last range is empty: its images were skipped
     assert same(read_features(paths), whole)
     assert read_features(paths[:2]).images_sha256 == whole.first(8).images_sha256
     with pytest.raises(InputError, match=r"8-11\.npz: starts at image 8, should start at 4"):
@@ -157,7 +157,7 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
 
 
 def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
-    """Beside the set there is room for some of its ten files, not for all."""
+    """The peak leaves room for some of the set's ten files, not for all."""
     narrow = features_of(2000, 0)
     whole = FeatureSet(gaussian(2000, 600, 0), narrow.logits, narrow.image_digests, narrow.facts)
     paths = written(tmp_path, whole, *range(0, 2001, 200))

@@ -1,4 +1,4 @@
-"""A network that is not here costs its own metrics, with the reason, and nothing else."""
+"""A missing network omits only its own metrics, and the table gives the reason."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_
     table = tiny_plan()(tables)["table5"]
     spaces = {job.settings["space"] for job in table.upstream}
     assert spaces == {"inception", "inception_clean", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"}
-    for job in table.upstream:  # made-up numbers in the place of its summary
+    for job in table.upstream:  # a summary of made-up numbers
         told = job.settings
         protocol = {"count": told["count"], "reference": told["reference"]}
         values = {

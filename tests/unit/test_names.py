@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def rename(values: dict[str, Any], section: str, old: str, new: str) -> dict[str, Any]:
-    """The config with an entry of a section, or the run, renamed everywhere."""
+    """The config after renaming an entry of a section, or the run, everywhere."""
     key = section.removesuffix("s")
     if section == "run":
         return values | {"run": new}
@@ -96,13 +96,13 @@ def test_the_model_behind_a_printed_name_is_in_the_digest() -> None:
 
 
 class Filter(Section):
-    """Settings of a first version."""
+    """Settings of the first version."""
 
     width: int = 3
 
 
 class LaterFilter(Filter):
-    """The same in a later version, whose new keys have defaults other than the earlier behaviour."""
+    """The same settings in a later version: the defaults of new keys differ from the earlier behaviour."""
 
     kind: str = added("lanczos", before="box", description="How it weighs.")
     edges: list[int] = added([1, 1], before=[0, 0], description="What it adds.")

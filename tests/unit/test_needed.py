@@ -1,4 +1,4 @@
-"""Which jobs a run needs: folders are found by their digests, a missing file is made alone or reported."""
+"""The jobs of a run: folders are found by their digests; a missing file is made alone or reported."""
 
 import shutil
 from collections import Counter
@@ -29,7 +29,7 @@ DIGEST = "0123456789ab"
     [
         ({}, "new"),
         *(({old: []}, old) for old in ("old", "a-b-c", "v1.5", "")),
-        ({"a": ["weights"], "b": ["weights", "history"], "c": ["history"]}, "b"),  # the one with most files
+        ({"a": ["weights"], "b": ["weights", "history"], "c": ["history"]}, "b"),  # the folder with most files
     ],
 )
 def test_a_folder_is_found_by_its_digest(folders: dict[str, list[str]], name: str) -> None:
@@ -105,7 +105,7 @@ def finished(own_folder: Path) -> Jobs:
 
 
 def lose(job: Job, *files: str) -> None:
-    """Remove files of a job; the whole folder without any."""
+    """Remove these files of a job, by default its folder."""
     for file in files:
         Path(job.path(file)).unlink()
     if not files:
@@ -113,7 +113,7 @@ def lose(job: Job, *files: str) -> None:
 
 
 def remake(*names: str) -> Needed:
-    """What a new run of these targets makes."""
+    """The shards that a new run of these targets makes."""
     return Needed(wanted(tiny_plan(values()), names))
 
 

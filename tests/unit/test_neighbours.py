@@ -53,7 +53,7 @@ def test_squared_distance_of_embeddings_is_lpips(weights: Path, embedding: Lpips
 def test_neighbours_are_those_of_all_pairs(
     weights: Path, embedding: LpipsEmbedding, tmp_path: Path, memory_gb: float
 ) -> None:
-    """Against LPIPS of every pair by the lpips package; also when queries come in parts of two."""
+    """Against LPIPS of every pair by the lpips package; also when queries are split into parts of two."""
     train = archive(tmp_path / "train.zip", 23, seed=1)
     queries = archive(tmp_path / "queries.zip", 7, seed=2)
     found = nearest(embedding, queries, 6, train, 4, 5, memory_gb)

@@ -1,4 +1,4 @@
-"""The manifest of metric networks: what is here, what is missing, and that wrong files are refused."""
+"""Metric networks: available, missing and wrong files."""
 
 import hashlib
 import io
@@ -37,15 +37,6 @@ from pipeline.models.metric_networks.manifest import (
 from pipeline.tables.measured import protocol_text
 
 
-def test_the_manifest_names_every_metric_network() -> None:
-    names = {"lpips_alex", "lpips_vgg", "efficientnet_lite0", "inception", "vgg16", "clip", "dinov2", "clip_l14_336"}
-    assert set(manifest()) == names
-    assert set(PERCEPTUAL_NETWORKS.values()) <= names
-    assert {name for name in names if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
-    with pytest.raises(InputError, match=r"'resnet': not in weights\.yaml; it has lpips_alex"):
-        network_path("resnet", Path())
-
-
 def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(tmp_path: Path) -> None:
     line = missing_line("inception", tmp_path)
     assert "\n" not in line
@@ -79,7 +70,7 @@ def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Pa
 
 @pytest.fixture
 def small_inception(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """A network of one layer in the place of InceptionV3, whose hash nobody knows."""
+    """A network of one layer replaces InceptionV3, whose hash is unknown."""
     weights = {"layer.weight": torch.arange(64.0)}
     own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
     monkeypatch.setitem(manifest(), "inception", own)
@@ -87,7 +78,7 @@ def small_inception(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
 
 
 def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Each network as the library that uses it builds it, without values."""
+    """Each network as its library builds it, without values."""
     with torch.device("meta"), patch.object(FeatureExtractorInceptionV3, "load_state_dict"), patch("torch.load"):
         inception = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path="any")
         yield "inception", inception.state_dict()
@@ -104,6 +95,10 @@ def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
 def test_the_manifest_has_the_names_and_shapes_of_every_network() -> None:
     found = {name: layout({key: one.shape for key, one in weights.items()}) for name, weights in architectures()}
     assert found == {name: one.layout for name, one in manifest().items()}
+    assert set(PERCEPTUAL_NETWORKS.values()) <= found.keys()
+    assert {name for name in found if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
+    with pytest.raises(InputError, match=r"'resnet': not in weights\.yaml; it has lpips_alex"):
+        network_path("resnet", Path())
 
 
 def test_tensors_of_another_network_are_refused_before_a_run(tmp_path: Path) -> None:
@@ -117,9 +112,7 @@ def test_tensors_of_another_network_are_refused_before_a_run(tmp_path: Path) -> 
     )
 
 
-def test_a_hash_that_nobody_knows_is_said_to_be_unchecked(
-    small_inception: dict[str, torch.Tensor], tmp_path: Path
-) -> None:
+def test_an_unknown_hash_is_reported_as_unchecked(small_inception: dict[str, torch.Tensor], tmp_path: Path) -> None:
     save_file(small_inception, network_path("inception", tmp_path))
     state = network_state("inception", tmp_path)
     assert state.status == "here"
@@ -128,22 +121,19 @@ def test_a_hash_that_nobody_knows_is_said_to_be_unchecked(
     assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in protocol_text(protocol)
 
 
-def test_a_network_without_a_known_hash_has_it_recorded_at_first_use(
+def test_a_network_without_a_known_hash_has_that_of_its_tensors_recorded_at_first_use(
     small_inception: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     path, weights = network_path("inception", tmp_path), small_inception
+    save_file(weights, tmp_path / "plain.safetensors")
     digest = write_network("inception", weights, path)
-    assert read_network("inception", path)[1] == digest == weights_sha256(weights)
+    for file in (path, tmp_path / "plain.safetensors"):
+        assert read_network("inception", file)[1] == digest == weights_sha256(weights)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"network inception: .* should be"):
         read_network("inception", path)
-
-
-def test_the_digest_is_of_the_tensors_not_of_the_file(small_inception: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    save_file(small_inception, tmp_path / "plain.safetensors")
-    assert read_network("inception", tmp_path / "plain.safetensors")[1] == weights_sha256(small_inception)
     weights = {"b": torch.rand(3, 4), "a": torch.rand(2)}
     assert weights_sha256({"a": weights["a"], "b": weights["b"].T.contiguous().T}) == weights_sha256(weights)
     assert weights_sha256({"a": weights["a"], "b": weights["b"].reshape(4, 3)}) != weights_sha256(weights)
@@ -181,10 +171,8 @@ def test_flax_kernels_become_torch_kernels() -> None:
     np.testing.assert_allclose(found.flatten().numpy(), expected)
 
 
-def test_an_archive_that_lies_in_the_networks_folder_is_used_offline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A small archive of the same form, with its own hashes, and no way out to the package index."""
+def test_an_archive_in_the_networks_folder_is_used_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small archive of the same form, with its own hashes; the package index is not asked."""
     layers = {f"Conv_{i}": {"kernel": np.ones((1, 1, 2, 2), "f4"), "bias": np.zeros(2, "f4")} for i in range(5)}
     entry = network("lpips_alex")
     assert isinstance(entry.source, PypiArchive)

@@ -1,4 +1,4 @@
-"""Noise that is a function of a name alone, made on the device that needs it."""
+"""Noise is a function of seed, image, step and use alone."""
 
 import numpy as np
 import torch

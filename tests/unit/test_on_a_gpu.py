@@ -32,7 +32,7 @@ TAKE_MOST = ["autoencoders.ffhq-16x16x16", "autoencoders.ffhq-rqvae", "diffusion
 
 
 class Limit(NamedTuple):
-    """What a step may take: device operations, and GiB that it keeps for its backward pass."""
+    """Limits of a step: device operations, and GiB kept for the backward pass."""
 
     operations: int
     kept_gib: float
@@ -59,11 +59,11 @@ SLOW_LIMITS = {
 }
 USES = {"encode": 200, "sample": 360}
 """Operations for four images."""
-STEPS = 1180  # operations of two steps of a sampler, the noise of DDPM with them
+STEPS = 1180  # operations of two steps of a sampler, including the noise of DDPM
 
 
 def uses(task: Any, gpu: FakeGPU) -> Iterator[tuple[str, Callable[[], object]]]:
-    """What a trained model is used for, on four images or codes."""
+    """The uses of a trained model, on four images or codes."""
     task.model.eval()
     if isinstance(task.settings, AutoencoderSettings):
         height, width, channels = task.settings.code_size
@@ -120,8 +120,8 @@ def test_a_training_step_stays_within_its_launches_and_memory(entry: str, limit:
 
 
 @pytest.mark.slow
-def test_one_card_of_24_gb_has_room_for_the_trainings_of_the_paper_that_take_most() -> None:
-    """Batches in parts, blocks computed again and 16 bits, as the config has them; with all eight GPUs in one."""
+def test_the_largest_trainings_of_the_paper_fit_one_card_of_24_gb() -> None:
+    """With the micro-batches, checkpointing and 16 bits of the config, on one GPU instead of eight."""
     values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     update_config(values, yaml.safe_load(ONE_GPU.read_text(encoding="utf-8")))  # as --configfile does with two
     config = load_config(values)
@@ -134,7 +134,7 @@ def test_one_card_of_24_gb_has_room_for_the_trainings_of_the_paper_that_take_mos
 
 
 @pytest.mark.slow
-def test_a_run_is_told_which_of_its_trainings_a_card_has_no_room_for() -> None:
+def test_a_warning_names_each_training_that_does_not_fit_the_card() -> None:
     values = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     values["autoencoders"]["church-kl"]["execution"] = {"precision": "fp32"}
     entries = ["autoencoders.church-vqgan", "autoencoders.church-kl"]

@@ -1,4 +1,4 @@
-"""fp16: a step whose scaled gradients overflow is left out, and the training goes on with a smaller scale."""
+"""fp16: a step whose scaled gradients overflow is skipped, and the training continues with a smaller scale."""
 
 import csv
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipeline.training.diffusion import DiffusionTask
 from pipeline.training.loop import Loop, make_accelerator
 from pipeline.training.task import TrainingTask
 
-LARGEST = 2.0**127  # of a scale: what is scaled by it overflows in float32, as half precision does much earlier
+LARGEST = 2.0**127  # a scale at which float32 overflows, as half precision does much earlier
 STEPS = 6
 
 
@@ -34,7 +34,7 @@ def train(task: TrainingTask, work: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def make(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_images: Path) -> Any:
-    """Makes a training whose losses are scaled, as on a GPU with fp16; an overflow divides the scale."""
+    """Make a training whose losses are scaled, as on a GPU with fp16; an overflow reduces the scale."""
 
     def made(kind: str, scale: float, backoff: float = 2.0**-40) -> TrainingTask:
         how = {"precision": "fp16", "previews": 0}

@@ -1,4 +1,4 @@
-"""The perceptual losses: equal to their definitions, frozen, without side effects."""
+"""The perceptual losses equal their definitions, are frozen and have no side effects."""
 
 from pathlib import Path
 
@@ -97,7 +97,9 @@ def test_a_missing_network_is_one_line_that_says_what_to_put_where(tmp_path: Pat
 
 
 def test_lpips_and_ssim_never_use_tf32(networks_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as torch has it; evaluations change it for good
+    monkeypatch.setattr(
+        torch.backends.cudnn, "allow_tf32", True
+    )  # the default of torch; evaluations change it permanently
     seen = []
     convolve = torch.conv2d
 

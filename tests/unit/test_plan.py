@@ -1,4 +1,4 @@
-"""The plan: which jobs a config needs, and which of its keys move which digests (promise 1)."""
+"""The plan: the jobs that a config needs, and the digests that each of its keys changes (promise 1)."""
 
 import json
 import os
@@ -121,8 +121,7 @@ def test_digests_depend_neither_on_the_folder_nor_on_the_process(tmp_path: Path,
         assert job.folder.name == f"{job.label}-{digest}" and re.fullmatch(r"[0-9a-f]{12}", digest)
 
 
-# Where the next release has one more key: datasets, autoencoders of all families and BRIGHT's, diffusion models,
-# samples, evaluation.
+# The next release has one more key in each of these sections.
 SECTIONS = {
     "dataset.py": "class Dataset(Section):",
     "autoencoder.py": "class AutoencoderTraining(Section):",

@@ -1,4 +1,4 @@
-"""Precision, recall, density, coverage: equal to torch-fidelity's and to the definitions, whatever the memory."""
+"""Precision, recall, density and coverage equal torch-fidelity's and the definitions at any tile size."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ HOW = {"prc_neighborhood": 3, "prc_batch_size": 10_000, "save_cpu_ram": False, "
 
 
 class LargestTensor(TorchDispatchMode):
-    """Sees what every operation returns."""
+    """Records the size of every operation's result."""
 
     elements = 0
 
@@ -31,7 +31,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 def inside(points: np.ndarray, centres: np.ndarray, border: bool) -> float:
-    """By the definition, from all distances in 64 bits; points on a sphere count with `border` alone."""
+    """By the definition, from all distances in 64 bits; points on a sphere count only with `border`."""
     among, to = (cdist(x.astype(np.float64), centres.astype(np.float64)) for x in (centres, points))
     radius = np.sort(among, axis=1)[:, 3]  # the third neighbour; the point itself is the first
     return float(((to <= radius) if border else (to < radius)).any(axis=1).mean())
@@ -81,7 +81,7 @@ def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_othe
 def test_the_librarys_protocol_equals_its_own_function(
     drawn: tuple[int, int, int, float], width: int, tile: int
 ) -> None:
-    """But for one point on a sphere's surface, which may fall on either side of the library's 32-bit rounding."""
+    """Except for one point on a sphere, which the library's 32-bit rounding may put on either side."""
     seed, made, real, shift = drawn
     generated, reference = gaussian(60 + made, width, seed, shift / 4), gaussian(60 + real, width, seed + 1)
     theirs = prc_features_to_metric(*map(torch.from_numpy, (generated, reference)), **HOW)
@@ -106,7 +106,7 @@ def test_tiles_change_no_count_and_are_held_one_at_a_time(protocol: str) -> None
 
 
 def values(precision: float, recall: float) -> dict[str, float]:
-    """With these two, and a density and a coverage that go with anything."""
+    """With these two, and any density and coverage."""
     density = {"density": 0.1, "density_std": 0.8, "coverage": recall}
     return {"precision": precision, "recall": recall, "f1": f1(precision, recall), **density}
 

@@ -1,4 +1,4 @@
-"""Preparing a collection: what is skipped and why; crop, resize, splits; the same bytes from any workers."""
+"""Preparing a collection: skipped files with reasons, crop, resize, splits, the same bytes for any count of workers."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ GOOD = [
 
 @pytest.fixture
 def wild(tmp_path: Path) -> Path:
-    """A folder as people have them: every kind of image, odd names, and files that are no images."""
+    """A realistic folder: every kind of image, odd names, and files that are not images."""
     folder = tmp_path / "wild"
     odd = folder / "sub folder" / 'it\'s "deep"'
     odd.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A digest can be expanded: what a result was made from, back to the images."""
+"""A digest expands to the sources of a result, back to the images."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.stages.tables import tables
 
 @pytest.fixture
 def plan(own_folder: Path) -> Jobs:
-    """A finished plan in a folder of its own."""
+    """A finished plan in its own folder."""
     plan = tiny_plan()
     finish(plan)
     return plan
@@ -57,7 +57,7 @@ def test_a_path_a_name_and_a_digest_mean_the_same(plan: Jobs) -> None:
 
 def test_every_folder_that_a_table_names_can_be_expanded(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     for table in plan(tables).values():
-        # The claims are made of the other tables.
+        # The claims come from the other tables.
         behind = table.settings["provenance"] or {"weights": {}}
         weights = [folder for folders in behind["weights"].values() for folder in folders]
         for told in (*map(path_of, table.inputs["summaries"]), *weights):

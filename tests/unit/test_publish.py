@@ -1,4 +1,4 @@
-"""results/RUN: copies of what the config has, of nothing else, never a lost one; and the dvc.yaml that DVC shows."""
+"""results/RUN has copies of the config's results only, keeps the last copy of each, and has a dvc.yaml for DVC."""
 
 import json
 import os
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 ROOT, RUN = Path(__file__).parents[2], Path("results/tiny")
 MADE_OF_ALL = {str(RUN / "report.html"), *(str(RUN / "tables" / f"claims.{suffix}") for suffix in ("csv", "md", "tex"))}
-"""What is another result where one table is missing."""
+"""Results that change where one table is missing."""
 
 
 def files(folder: Path = RUN) -> list[Path]:
@@ -65,7 +65,7 @@ def test_copies_of_another_configs_results_go_and_come_back() -> None:
     before = files()
     other = with_seed(1)
     shown = publish(other, "tiny.yaml")
-    # The other config's results are not there, so that copies under its names stay: of an earlier run.
+    # The other config has no results yet: copies under its names stay, as those of an earlier run.
     assert [path for path in before if path.suffix in (".md", ".png") and not path.exists()] == []
     assert set(shown.earlier) == {str(path) for path in before if str(path) in other(view)} - set(shown.present)
     assert {Path(path).name for path in shown.present if path.endswith(".md")} == {"table3.md"}, "counts know no seed"
@@ -148,7 +148,7 @@ def test_looking_at_a_plan_writes_and_removes_nothing() -> None:
 
 @pytest.fixture
 def plan(own_folder: Path) -> Jobs:
-    """A finished plan in a folder of its own, whose histories have a header."""
+    """A finished plan in its own folder, whose histories have a header."""
     plan = tiny_plan()
     finish(plan)
     for name, columns in (("main", "l2,adversarial"), ("without-noise", "l2")):
@@ -218,7 +218,7 @@ def test_the_published_config_has_the_seeds_as_written(own_folder: Path) -> None
 
 @pytest.fixture
 def repository(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git and DVC repository, committed, in which a run with one number is published."""
+    """A committed git and DVC repository with a published run that has one number."""
     measured = Summary(kind="reconstruction", values={"psnr": Value(number=23.5)})
     write_summary(plan(reconstruction, "main").path("summary.json"), measured)
     publish(plan, str(TINY))
@@ -235,7 +235,7 @@ def repository(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def dvc(*words: str) -> tuple[int, str]:
-    """Exit code and words of a call of DVC."""
+    """Exit code and output of a DVC command."""
     command = [sys.executable, "-m", "dvc", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout

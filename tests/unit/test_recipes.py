@@ -1,4 +1,4 @@
-"""Recipes as others published them, and settings that no training should have: refused with a line."""
+"""Recipes of other publications; inconsistent settings are refused in one line."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +9,6 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
 from pipeline.families import parse_autoencoder
 from pipeline.models.diffusion import denoise
 from pipeline.models.rescaling import Rescaling, fit_rescaling
@@ -41,21 +40,6 @@ def test_an_inconsistent_adversarial_loss_is_refused(
         parse_autoencoder(tiny_autoencoder(**changes), "config")
     right = {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}}
     assert parse_autoencoder(tiny_autoencoder(**right), "config").discriminator.kind == "patch"
-
-
-def test_the_papers_rivals_have_their_own_recipes() -> None:
-    config = read_config(ROOT / "config" / "paper.yaml")
-    ddpm: Any = config.generators["church-ddpm"].training
-    assert (ddpm.min_snr_gamma, ddpm.decay, ddpm.flip) == (None, "none", True)
-    samplers = {name: config.samples[name].sampler for name in ("ffhq-ldm", "church-ldm")}  # type: ignore[union-attr]
-    assert samplers == {
-        "ffhq-ldm": Sampler(kind="ddim", steps=200, eta=1.0),
-        "church-ldm": Sampler(kind="ddim", steps=400, eta=0.0),
-    }
-    adversarial = config.autoencoders["ffhq-vq-f4"].losses.adversarial
-    assert (adversarial.weight, adversarial.start_images) == (0.75, 0)
-    rqvae = config.autoencoders["ffhq-rqvae"].training
-    assert (rqvae.warmup_images, rqvae.flip) == (5 * 60_000, True)
 
 
 def test_ddims_noise_is_each_images_own_and_absent_without_eta(tiny_diffusion: Any) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of reconstruction: equal to torchmetrics and the lpips package, image by image."""
+"""Metrics of reconstruction equal torchmetrics and the lpips package, image by image."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_ssim_and_psnr_equal_torchmetrics_to_the_bit(channels: int, size: int) -
 def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None:
     real = torch.zeros(count, 3, 8, 8)
     expected = 20 * np.log10(255 / error)
-    # Near 0 dB the squared error in 32 bits is what limits the number: 2e-6 dB.
+    # Near 0 dB the precision of the squared error in 32 bits is the limit: 2e-6 dB.
     np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5, atol=2e-6)
 
 

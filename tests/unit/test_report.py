@@ -1,4 +1,4 @@
-"""The page of a run: its numbers are the tables' own, its images are bounded, it asks for nothing outside."""
+"""The page of a run shows the tables' numbers, bounds its images and loads nothing."""
 
 import json
 import re
@@ -29,7 +29,7 @@ MEGABYTE = 1_000_000
 
 
 class Page(HTMLParser):
-    """What a page's HTML says: its tags with attributes, tables as rows of cells, and its text."""
+    """A page's HTML: tags with attributes, tables as rows of cells, and text."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -203,7 +203,7 @@ def test_with_nothing_measured_and_no_pictures_there_is_still_a_page(tmp_path: P
 
 @pytest.mark.slow
 def test_the_page_of_50_000_samples_shows_a_stated_part_and_stays_below_25_mb(tmp_path: Path) -> None:
-    """Noise is as large as images get; figures, pairs and samples each are more than their part may be."""
+    """Noise compresses worst; figures, pairs and samples each exceed their budget."""
     inputs = made.write_inputs(tmp_path / "in", side=256, channels=3, images=SAMPLES // 4, near=SAMPLES // 4)
     random = np.random.default_rng(0)
     large = tmp_path / "large.png"
@@ -256,7 +256,7 @@ FORMS = ["", "{}", "[]", '{"title": "x", "columns": [["a"]], "rows": [], "notes"
     ],
 )  # fmt: skip
 def test_an_input_that_does_not_fit_is_one_line(tmp_path: Path, file: str, write: Any, told: str) -> None:
-    """A neighbour that is no training image, reconstructions of another split, a table of another form."""
+    """A neighbour outside the training split, reconstructions of another split, a table of another form."""
     inputs = made.write_inputs(tmp_path / "in")
     write(tmp_path / "in" / file)
     with pytest.raises(InputError, match=told):
@@ -265,7 +265,7 @@ def test_an_input_that_does_not_fit_is_one_line(tmp_path: Path, file: str, write
 
 
 def test_the_tables_parts_are_those_of_its_markdown(tmp_path: Path) -> None:
-    """The json for the page and the Markdown show the same strings."""
+    """The JSON for the page and the Markdown show the same strings."""
     told = json.dumps({"table": "table2"})
     make_table(told, [], markdown=tmp_path / "table.md", parts=tmp_path / "table.json")
     parts = json.loads((tmp_path / "table.json").read_text())

@@ -1,4 +1,4 @@
-"""The choice of the retrieval strategy of a GPU, with stand-ins for kernels, on the CPU."""
+"""The choice of a GPU's retrieval strategy, with stand-ins for kernels, on the CPU."""
 
 import logging
 import sys
@@ -58,7 +58,7 @@ WRONG = [
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What the stage's log gets."""
+    """The lines of the stage's log."""
     found = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
@@ -134,7 +134,7 @@ def of_package(tables):
 
 
 def with_package(retrieval, **geometry):
-    """The strategy that is chosen for keys of a GPU, which are on the CPU here."""
+    """The strategy chosen for keys of a GPU, which are on the CPU here."""
     tables = make_tables(retrieval, **geometry)
     return choose(tables.settings, tables.fallback, tables.feature_size, torch.device("cpu")).name
 
