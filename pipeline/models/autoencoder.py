@@ -32,11 +32,8 @@ class ImageAutoencoder(nn.Module):
     channels: int
     encoder: nn.Module  # its parameters have their own learning rate in training
     code_range: tuple[float, float] | None = None  # bounds of the codes; None: unbounded
-
-    @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """The networks that torch.compile compiles one by one; the code between them stays uncompiled."""
-        return [self.encoder]
+    compiled_parts: tuple[str, ...] = ("encoder",)
+    """The networks, or lists of them, that torch.compile compiles one by one; the code between stays uncompiled."""
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), for diffusion; each code depends on its image alone."""

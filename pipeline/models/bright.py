@@ -96,6 +96,8 @@ class Bright(ImageAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
 
     code_range = (0.0, 1.0)
+    # All but retrieval, which has its own kernels, and the drawing of noise.
+    compiled_parts = ("encoder", "group_mlps", "style_mlp", "synthesis.blocks")
 
     def __init__(self, settings: Autoencoder, resolution: int, channels: int):
         super().__init__()
@@ -165,11 +167,6 @@ class Bright(ImageAutoencoder):
         copies = (settings.feature_size // height) ** 2 if settings.code_noise == "after_tiling" else 1
         deviation = settings.code_noise_cells / settings.tables.finest_resolution
         return code_bits.of_bounded_numbers(height * width * channels, deviation, copies)
-
-    @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """All but retrieval, which has its own kernels, and the drawing of noise."""
-        return [self.encoder, self.group_mlps, self.style_mlp, *self.synthesis.blocks]
 
     @property
     def last_layer(self) -> nn.Parameter:

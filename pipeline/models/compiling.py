@@ -4,8 +4,6 @@ Never measured on a GPU: docs/gpus.md lists all such code.
 Only trainings compile. Key codes and images come from uncompiled networks, so they depend on the weights alone.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import nn
 
@@ -28,6 +26,7 @@ def compile_networks(model: nn.Module, device: torch.device, backend: str = "ind
         ) from None
     torch._dynamo.config.recompile_limit = MAX_SHAPES
     torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight differentiates one graph several times
-    networks: Iterable[nn.Module] = getattr(model, "compiled_parts", [model])
-    for network in networks:
-        network.compile(dynamic=False, backend=backend)
+    for name in getattr(model, "compiled_parts", ("",)):
+        part = model.get_submodule(name)
+        for network in part if isinstance(part, nn.ModuleList) else [part]:
+            network.compile(dynamic=False, backend=backend)

@@ -40,21 +40,9 @@ class StyleMLP(nn.Module):
         return activate(self.second(activate(self.first(pooled))))
 
 
-class Unmodulated(nn.Module):
-    """Replaces the layer from a style code to scales where there is no style code: every scale is 1."""
-
-    def __init__(self, inputs: int):
-        super().__init__()
-        self.inputs = inputs
-
-    def forward(self, style: Tensor) -> Tensor:
-        """(N, 0) -> (N, inputs)."""
-        return style.new_ones(len(style), self.inputs)
-
-
-def scales_of_style(style_width: int, inputs: int) -> nn.Module:
-    """The layer from a style code to a scale for each input of a convolution, initially 1."""
-    return EqualizedLinear(style_width, inputs, bias=1.0) if style_width else Unmodulated(inputs)
+def scales_of_style(affine: nn.Module | None, style: Tensor, inputs: int) -> Tensor:
+    """A scale for each input of a convolution, (N, s) -> (N, inputs); every scale is 1 without a style code."""
+    return style.new_ones(len(style), inputs) if affine is None else affine(style)
 
 
 class ModulatedConv(nn.Module):
@@ -68,7 +56,7 @@ class ModulatedConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, resolution: int, style_width: int, seed: int, up: bool = False):
         super().__init__()
-        self.affine = scales_of_style(style_width, inputs)
+        self.affine = EqualizedLinear(style_width, inputs, bias=1.0) if style_width else None  # initially 1
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
@@ -83,7 +71,7 @@ class ModulatedConv(nn.Module):
 
         noise: (N, 1, r, r) of the outputs; None: the constant noise.
         """
-        scale = self.affine(style)
+        scale = scales_of_style(self.affine, style, self.weight.shape[1])
         if scale.dtype in (torch.float16, torch.bfloat16):  # avoids overflow; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
         weight = self.weight * self.gain
@@ -113,14 +101,14 @@ class ToImage(nn.Module):
 
     def __init__(self, inputs: int, channels: int, style_width: int):
         super().__init__()
-        self.affine = scales_of_style(style_width, inputs)
+        self.affine = EqualizedLinear(style_width, inputs, bias=1.0) if style_width else None  # initially 1
         self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.gain = 1 / math.sqrt(inputs)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, C, r, r)."""
-        scale = self.affine(style) * self.gain
+        scale = scales_of_style(self.affine, style, self.weight.shape[1]) * self.gain
         return F.conv2d(features * scale[:, :, None, None].to(features.dtype), self.weight, self.bias)
 
 

@@ -44,6 +44,7 @@ class FirstStageDecoder(nn.Module):
 class FirstStageAutoencoder(ImageAutoencoder):
     """Encoder and decoder; a family adds the bottleneck. Codes are unbounded, before any quantization."""
 
+    compiled_parts = ("encoder", "decoder")
     moments = 1  # outputs of the encoder for each number of a code: 2 for a mean and a variance
 
     def __init__(self, settings: FirstStage, resolution: int, channels: int):
@@ -56,10 +57,6 @@ class FirstStageAutoencoder(ImageAutoencoder):
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""
         return self.decoder(code)
-
-    @property
-    def compiled_parts(self) -> list[nn.Module]:
-        return [self.encoder, self.decoder]
 
     @property
     def last_layer(self) -> nn.Parameter:

@@ -184,6 +184,7 @@ class ImageBART(Generator):
     """The chain's T networks, for codes of this shape (C_z, H_z, W_z)."""
 
     entries: Tensor
+    compiled_parts = ("reverse",)
 
     def __init__(self, settings: ImageBARTSettings, shape: tuple[int, int, int]):
         super().__init__()
@@ -197,11 +198,6 @@ class ImageBART(Generator):
         )
         # The autoencoder's codebook (K, C_z), so that samples are codes as in every other family.
         self.register_buffer("entries", torch.zeros(categories, shape[0]))
-
-    @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """The networks of the chain."""
-        return list(self.reverse)
 
     def codes(self, indices: Tensor) -> Tensor:
         """Indices (N, L) -> the codebook's entries (N, C_z, H_z, W_z)."""

@@ -103,11 +103,6 @@ class RQVAE(CodebookAutoencoder):
         self.quantizer.eval()
         return self
 
-    @property
-    def codebook(self) -> Tensor:
-        """The entries (entries, C_z)."""
-        return self.quantizer.entries
-
     def indices(self, codes: Tensor) -> Tensor:
         """The entries of each vector: (N, C_z, H_z, W_z) -> (N, depth, H_z, W_z)."""
         indices, _ = self.quantizer(_vectors(codes.float()))
@@ -115,12 +110,12 @@ class RQVAE(CodebookAutoencoder):
 
     def codes_of(self, indices: Tensor) -> Tensor:
         """The sums of entries as codes: (N, depth, H_z, W_z) -> (N, C_z, H_z, W_z)."""
-        return self.codebook[indices].sum(1).movedim(-1, 1)
+        return self.quantizer.entries[indices].sum(1).movedim(-1, 1)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions, and the commitment loss; updates the codebook, and restarts unused entries."""
         codes, settings = self.encode(images), self.settings.codebook
-        vectors, entries = _vectors(codes), self.codebook.clone()
+        vectors, entries = _vectors(codes), self.quantizer.entries.clone()
         self.quantizer.train()
         indices, commitment = self.quantizer(vectors)
         self.quantizer.eval()

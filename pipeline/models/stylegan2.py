@@ -53,6 +53,8 @@ class Mapping(nn.Module):
 class StyleGAN2(Generator):
     """The generator of `settings` for images of this shape (C, R, R)."""
 
+    compiled_parts = ("mapping", "synthesis.blocks")  # all but the drawing of noise
+
     def __init__(self, settings: StyleGAN2Settings, shape: tuple[int, int, int]):
         super().__init__()
         settings.check_shape(shape)
@@ -62,11 +64,6 @@ class StyleGAN2(Generator):
         self.mapping = Mapping(settings.mapping)
         self.constant = nn.Parameter(torch.randn(1, widths[0], FIRST_RESOLUTION, FIRST_RESOLUTION))
         self.synthesis = Synthesis(widths, FIRST_RESOLUTION, shape[0], settings.mapping.style_width, convolutions=1)
-
-    @property
-    def compiled_parts(self) -> list[nn.Module]:
-        """The mapping, and the synthesis without the drawing of noise."""
-        return [self.mapping, *self.synthesis.blocks]
 
     @property
     def layers(self) -> int:

@@ -6,6 +6,7 @@ All images are data URIs within fixed budgets, so that the page stays below 25 M
 
 import base64
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,22 +76,8 @@ def figure_picture(path: Path, limit: int) -> Figure:
     return Figure(data_uri("webp", content), *smaller.size)
 
 
-class Budget:
-    """A limit of bytes for images of one kind; an image that is shown several times counts once."""
-
-    def __init__(self, size: int):
-        self.left = size
-        self.images: dict[str, str] = {}
-
-    def add(self, images: dict[str, str]) -> bool:
-        """Add these images (name -> data URI) if all of them fit; returns whether they do."""
-        new = {name: uri for name, uri in images.items() if name not in self.images}
-        size = sum(len(uri) * 3 // 4 for uri in new.values())
-        if size > self.left:
-            return False
-        self.left -= size
-        self.images |= new
-        return True
+def _bytes(uris: Iterable[str]) -> int:
+    return sum(len(uri) * 3 // 4 for uri in uris)
 
 
 PAIRS = 24  # the page has at most this many pairs
@@ -112,24 +99,28 @@ class Pairs:
 
 def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: dict[str, Path]) -> Pairs:
     """As many of the first images as fit into PAIRS_BYTES, at most PAIRS."""
-    originals, budget = ImageArchive(validation), Budget(PAIRS_BYTES)
+    originals = ImageArchive(validation)
     archives = {model: ImageArchive(path) for model, path in reconstructions.items()}
     for model, archive in archives.items():
         if len(archive) != len(originals):
             raise InputError(
                 f"reconstructions {model}: {len(archive)} images, {validation} has {len(originals)}; make them again"
             )
-    shown = 0
+    shown: list[list[str]] = []  # of each image, the original and the reconstruction of each model
+    left = PAIRS_BYTES
     for index in range(min(PAIRS, len(originals))):
-        images = {f"{index}": image_uri(originals.read(index))}
-        images |= {f"{model} {index}": image_uri(archive.read(index)) for model, archive in archives.items()}
-        if not budget.add(images):
+        uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
+        left -= _bytes(uris)
+        if left < 0:
             break
-        shown += 1
+        shown.append(uris)
     return Pairs(
-        [budget.images[f"{index}"] for index in range(shown)],
-        {model: [budget.images[f"{model} {index}"] for index in range(shown)] for model in archives},
-        {model: _metric_words(per_image[model], shown) if model in per_image else [""] * shown for model in archives},
+        [uris[0] for uris in shown],
+        {model: [uris[place] for uris in shown] for place, model in enumerate(archives, start=1)},
+        {
+            model: _metric_words(per_image[model], len(shown)) if model in per_image else [""] * len(shown)
+            for model in archives
+        },
         len(originals),
         originals.resolution,
     )
@@ -164,23 +155,26 @@ class Samples:
 
 def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
     """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""
-    made, budget = ImageArchive(shards), Budget(SAMPLES_BYTES)
+    made, left = ImageArchive(shards), SAMPLES_BYTES
     near: dict[str, list[tuple[str, float]]] = {}
     if neighbours is not None:
         for image, rows in read_neighbours(neighbours).sort_values("rank").groupby("image"):
             near[str(image)] = list(zip(rows["train_image"], rows["lpips"], strict=True))
     seen = ImageArchive(train) if near and train is not None else None
     places = {name: index for index, name in enumerate(seen.names)} if seen is not None else {}
-    shown = []
+    shown: list[Sample] = []
+    of_training: dict[str, str] = {}  # an image that is near several samples counts once
     for index in range(min(SAMPLES, len(made))):
-        found = near.get(made.names[index], [])
-        sample = {f"sample {index}": image_uri(made.read(index))}
-        new = [name for name, _ in found if name not in budget.images]
-        if seen is not None and (absent := [name for name in new if name not in places]):
-            raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
-        near_it = {name: image_uri(seen.read(places[name])) for name in new} if seen is not None else {}
-        if not budget.add(sample | near_it):
+        found, uri = near.get(made.names[index], []), image_uri(made.read(index))
+        near_it = {}
+        if seen is not None:
+            new = [name for name, _ in found if name not in of_training]
+            if absent := [name for name in new if name not in places]:
+                raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
+            near_it = {name: image_uri(seen.read(places[name])) for name in new}
+        left -= _bytes([uri, *near_it.values()])
+        if left < 0:
             break
-        shown.append(Sample(sample[f"sample {index}"], found))
-    used = {name for sample in shown for name, _ in sample.neighbours}
-    return Samples(shown, {name: budget.images[name] for name in sorted(used)})
+        of_training |= near_it
+        shown.append(Sample(uri, found))
+    return Samples(shown, dict(sorted(of_training.items())))

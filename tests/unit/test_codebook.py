@@ -20,7 +20,7 @@ def codes(count=2, scale=1.0):
 
 
 def entries_of(model):
-    return model.quantize.embedding.weight.detach() if hasattr(model, "quantize") else model.codebook
+    return model.quantize.embedding.weight.detach() if hasattr(model, "quantize") else model.quantizer.entries
 
 
 def spread(model):

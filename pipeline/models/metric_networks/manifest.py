@@ -82,10 +82,9 @@ def manifest() -> dict[str, Network]:
 
 def network(name: str) -> Network:
     """The entry of one network; an unknown name is an input error."""
-    try:
-        return manifest()[name]
-    except KeyError:
-        raise InputError(f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}") from None
+    if name not in manifest():
+        raise InputError(f"network {name!r}: not in {MANIFEST.name}; it has {', '.join(manifest())}")
+    return manifest()[name]
 
 
 def is_unchecked(name: str) -> bool:

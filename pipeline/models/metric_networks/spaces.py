@@ -25,10 +25,9 @@ DISTANCE_NETWORKS = ("inception", "efficientnet_lite0")
 
 def network_of(space: str) -> str:
     """The network of a feature space; an unknown space is an input error."""
-    try:
-        return NETWORKS[space]
-    except KeyError:
-        raise InputError(f"space {space!r}: should be one of {', '.join(NETWORKS)}") from None
+    if space not in NETWORKS:
+        raise InputError(f"space {space!r}: should be one of {', '.join(NETWORKS)}")
+    return NETWORKS[space]
 
 
 def spaces_of(network: str, precision_recall: PrecisionRecall) -> tuple[str, ...]:
