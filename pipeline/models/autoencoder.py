@@ -8,8 +8,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import code_bits
-from pipeline.models.code_bits import CodeBits
+from pipeline.models.code_bits import FLOAT_BITS, CodeBits
 
 
 class Draws(Protocol):
@@ -70,7 +69,7 @@ class ImageAutoencoder(nn.Module):
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits of an image that its code carries; moments: `code_moments` of all images, batch by batch."""
-        return code_bits.of_floats(prod(self.settings.code_size))
+        return CodeBits(float(FLOAT_BITS * prod(self.settings.code_size)), "float32")
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructions of images."""

@@ -124,12 +124,9 @@ class Bright(ImageAutoencoder):
         perturbation: standard normal numbers of shape `perturbation_shape(N)`, in training (section 3.4).
         noise: a source of standard normal numbers for the synthesis; by default its constant noise.
         """
-        feature_block = self.retrieve(code, perturbation)
+        # The feature block (N, C_d, H_d, W_d) of section 3.2.
+        feature_block = self.group_mlps(self.tables.retrieve(self.tiled(code, perturbation)))
         return self.synthesis(feature_block, self.style_mlp(feature_block), noise)
-
-    def retrieve(self, code: Tensor, perturbation: Tensor | None = None) -> Tensor:
-        """Key codes -> the feature block (N, C_d, H_d, W_d) (section 3.2)."""
-        return self.group_mlps(self.tables.retrieve(self.tiled(code, perturbation)))
 
     def tiled(self, code: Tensor, perturbation: Tensor | None = None) -> Tensor:
         """Key codes -> tiled key codes (N, C_z, H_d, W_d), perturbed before or after the tiling."""

@@ -41,16 +41,6 @@ class CodeBits(NamedTuple):
     counted_by: Literal["indices", "noise", "posterior", "float32"]
 
 
-def of_floats(numbers: int) -> CodeBits:
-    """The bits of unbounded float32 numbers."""
-    return CodeBits(float(FLOAT_BITS * numbers), "float32")
-
-
-def of_indices(indices: int, entries: int) -> CodeBits:
-    """The bits of indices into a codebook of `entries` entries."""
-    return CodeBits(indices * log2(entries), "indices")
-
-
 def of_bounded_numbers(numbers: int, deviation: float, copies: int = 1) -> CodeBits:
     """The bits of numbers in [0, 1], each read `copies` times with normal noise of this standard deviation."""
     noise = deviation / sqrt(copies)

@@ -5,11 +5,11 @@ that are a function of (seed, step), from codes of all processes: all codebooks 
 """
 
 from collections.abc import Sequence
+from math import log2
 
 import torch
 from torch import Tensor, distributed
 
-from pipeline.models import code_bits
 from pipeline.models.autoencoder import Draws
 from pipeline.models.code_bits import CodeBits
 from pipeline.models.first_stage import FirstStageAutoencoder
@@ -30,7 +30,8 @@ class CodebookAutoencoder(FirstStageAutoencoder):
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits of the indices; RQ-VAE has several at a position."""
         height, width, _ = self.settings.code_size
-        return code_bits.of_indices(height * width * getattr(self.settings.codebook, "depth", 1), self.codebook_size)
+        indices = height * width * getattr(self.settings.codebook, "depth", 1)
+        return CodeBits(indices * log2(self.codebook_size), "indices")
 
     def count_hits(self, codes: Tensor) -> Tensor:
         """How often each entry is chosen: (1, entries)."""

@@ -17,10 +17,10 @@ from pipeline.settings.first_stage import FirstStage
 class FirstStageEncoder(nn.Module):
     """Images to the bottleneck's input: codes, or `moments` = 2 numbers for each number of a code."""
 
-    def __init__(self, settings: FirstStage, resolution: int, channels: int, moments: int):
+    def __init__(self, settings: FirstStage, shape: Shape, channels: int, moments: int):
         super().__init__()
         outputs = moments * latent_channels(settings)
-        self.network = Encoder(channels, outputs, first_stage_shape(settings, resolution))
+        self.network = Encoder(channels, outputs, shape)
         self.quant_conv = nn.Conv2d(outputs, moments * settings.code_size.channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -31,10 +31,10 @@ class FirstStageEncoder(nn.Module):
 class FirstStageDecoder(nn.Module):
     """The bottleneck's output to images."""
 
-    def __init__(self, settings: FirstStage, resolution: int, channels: int):
+    def __init__(self, settings: FirstStage, shape: Shape, channels: int):
         super().__init__()
         self.post_quant_conv = nn.Conv2d(settings.code_size.channels, latent_channels(settings), 1)
-        self.network = Decoder(latent_channels(settings), channels, first_stage_shape(settings, resolution))
+        self.network = Decoder(latent_channels(settings), channels, shape)
 
     def forward(self, code: Tensor) -> Tensor:
         """(N, C_z, H_z, W_z) -> (N, C, R, R)."""
@@ -51,8 +51,10 @@ class FirstStageAutoencoder(ImageAutoencoder):
         super().__init__()
         settings.check_resolution(resolution)
         self.settings, self.resolution, self.channels = settings, resolution, channels
-        self.encoder = FirstStageEncoder(settings, resolution, channels, self.moments)
-        self.decoder = FirstStageDecoder(settings, resolution, channels)
+        attends = settings.network.attention_resolutions.__contains__
+        shape = network_shape(settings.network, resolution, settings.code_size, attends)
+        self.encoder = FirstStageEncoder(settings, shape, channels, self.moments)
+        self.decoder = FirstStageDecoder(settings, shape, channels)
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""
@@ -62,12 +64,6 @@ class FirstStageAutoencoder(ImageAutoencoder):
     def last_layer(self) -> nn.Parameter:
         """The weights of the decoder's last convolution."""
         return self.decoder.network.conv_out.weight
-
-
-def first_stage_shape(settings: FirstStage, resolution: int) -> Shape:
-    """The levels of encoder and decoder."""
-    attends = settings.network.attention_resolutions.__contains__
-    return network_shape(settings.network, resolution, settings.code_size, attends)
 
 
 def latent_channels(settings: FirstStage) -> int:

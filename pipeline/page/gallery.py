@@ -148,10 +148,6 @@ class Samples:
     shown: list[Sample]
     train: dict[str, str] = field(default_factory=dict)  # name -> data URI
 
-    @property
-    def with_neighbours(self) -> int:
-        return sum(bool(sample.neighbours) for sample in self.shown)
-
 
 def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
     """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""

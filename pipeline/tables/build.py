@@ -75,9 +75,9 @@ class BuiltTable:
         for quantity in self.entry.quantities:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
         record["protocol"] = protocol_words(line, self.entry)
-        record["missing"] = "; ".join(line.missing) or None
-        # The job's notes on missing quantities, and a note on those that no note of the job explains.
+        # Quantities that should have been measured, the job's notes on them, and a note on those that none explains.
         missing = [quantity for quantity in self.entry.quantities if line.cells[quantity.key].is_missing]
+        record["missing"] = "; ".join(quantity.key for quantity in missing) or None
         notes = [note for quantity in missing for note in _explanations(quantity, self)]
         notes = [*line.notes, *dict.fromkeys([*notes, *unexplained(line, self)])]
         record["notes"] = NOTE_SEPARATOR.join(notes) or None
@@ -105,11 +105,6 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
     return BuiltTable(job, entry, pair(published, gathered.rows, gathered.counted, entry), decimals, protocols)
 
 
-def published_column(key: str) -> str:
-    """Such as `lpips_published`."""
-    return f"{key}_published"
-
-
 def measured_column(quantity: Quantity, variant: str) -> str:
     """Such as `lpips_measured`, `decoder_gflops_measured_paper_rule`."""
     return f"{quantity.key}_measured" + (f"_{variant.replace(' ', '_')}" if variant else "")
@@ -121,7 +116,7 @@ def cell_columns(quantity: Quantity, seeded: bool, cell: Cell) -> dict[str, Any]
     std = compared.std if compared else None
     columns: dict[str, Any] = {}
     if quantity.is_published:
-        columns[published_column(key)] = cell.published
+        columns[f"{key}_published"] = cell.published
         if quantity.two_std:
             columns[f"{key}_published_two_std"] = cell.published_two_std
     for variant in quantity.measured:

@@ -5,7 +5,6 @@ printed and the measured ones in full precision.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,11 +19,12 @@ from pipeline.settings.fields import Section
 from pipeline.settings.quantities import Quantity
 from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
-from pipeline.tables.build import MEASURED, measured_column, published_column
+from pipeline.tables.build import MEASURED, measured_column
 from pipeline.tables.display import cell_text, rounded
 from pipeline.tables.display_table import DisplayTable, display_table
 from pipeline.tables.measured import NamedSummary
 from pipeline.tables.pairing import printed_decimals, row_name
+from pipeline.tables.render import FramedTable
 
 HOLDS, FAILS = "holds", "does not hold"
 NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"
@@ -121,14 +121,6 @@ def read_claims(folder: Path) -> ClaimList:
     return parse_settings(ClaimList, read_yaml(path, f"claims {path}"), f"claims {path}")
 
 
-@dataclass(frozen=True)
-class ClaimsTable:
-    """The built table: a line for each comparison."""
-
-    job: TableJob
-    frame: pd.DataFrame
-
-
 class Number(NamedTuple):
     """A quantity of a row: value, text and row."""
 
@@ -152,7 +144,7 @@ class Outcome(NamedTuple):
     other: Number | None
 
 
-def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> ClaimsTable:
+def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> FramedTable:
     """A line for each comparison of each claim, from the csv of the other tables by name."""
     read: Tables = {}
     for name, path in tables:
@@ -169,7 +161,8 @@ def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder
         for index, claim in enumerate(listed.claims, start=1)
         for comparison in claim.comparisons
     ]
-    return ClaimsTable(job, pd.DataFrame(records, dtype=object))
+    frame = pd.DataFrame(records, dtype=object)
+    return FramedTable(job, frame, display_claims(frame))
 
 
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
@@ -251,7 +244,7 @@ def _quantity(table: str, key: str) -> Quantity | None:
 
 def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measured: bool = True) -> Iterator[Number]:
     """The measured or the published number of each row that has one."""
-    columns = list(map(published_column, comparison.quantities))
+    columns = [f"{key}_published" for key in comparison.quantities]
     quantities = [_quantity(row.table, key) for key in comparison.quantities]
     if is_measured:
         columns = [measured_column(one, next(iter(one.measured))) if one else "" for one in quantities]
@@ -295,9 +288,9 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     return Outcome(words, number, HOLDS if holds else FAILS, ours, other)
 
 
-def display_claims(table: ClaimsTable) -> DisplayTable:
+def display_claims(frame: pd.DataFrame) -> DisplayTable:
     """The table as people read it: a line for each comparison, the sentences in the notes."""
-    frame = table.frame.assign(text_measured=table.frame["text_measured"].fillna(table.frame["on_other_features"]))
+    frame = frame.assign(text_measured=frame["text_measured"].fillna(frame["on_other_features"]))
     notes = [
         "Each number is recomputed from the published tables, and from what this run measured or counted: from the row"
         " that is the paper's own experiment, else from the run's first row of the same method (Tables 7 and 8: with"

@@ -44,11 +44,6 @@ class Block(NamedTuple):
     heading: str
     columns: dict[int, str]  # place of a column in the file -> its heading
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether it is a column of words about the row."""
-        return not self.heading
-
 
 @dataclass(frozen=True)
 class DisplayTable:

@@ -136,11 +136,6 @@ class Line:
     cells: dict[str, Cell]
     notes: list[str]
 
-    @property
-    def missing(self) -> list[str]:
-        """The keys of the quantities that should have been measured."""
-        return [key for key, cell in self.cells.items() if cell.is_missing]
-
 
 def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
     """The published rows in their order, each with the measurement that matches it, then the other measured rows."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from tabulate import tabulate
 
 from pipeline.base.atomic import write_text
 from pipeline.base.progress import logger
+from pipeline.stages.studies import StudyJob
+from pipeline.stages.tables import TableJob
 from pipeline.tables.build import BuiltTable
-from pipeline.tables.claims import ClaimsTable, display_claims
 from pipeline.tables.display import display
 from pipeline.tables.display_table import DisplayTable, one_line
-from pipeline.tables.studies import StudyTable, display_study
 
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
 FORMULA = ("=", "+", "-", "@")  # how a formula begins
@@ -39,14 +40,21 @@ LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
 }
 
 
-AnyTable = BuiltTable | ClaimsTable | StudyTable
+@dataclass(frozen=True)
+class FramedTable:
+    """The claims or a study: a table for machines, and as people read it."""
+
+    job: TableJob | StudyJob
+    frame: pd.DataFrame
+    shown: DisplayTable
+
+
+AnyTable = BuiltTable | FramedTable
 
 
 def displayed(table: AnyTable) -> DisplayTable:
     """A table of any kind as people read it."""
-    if isinstance(table, ClaimsTable):
-        return display_claims(table)
-    return display_study(table) if isinstance(table, StudyTable) else display(table)
+    return table.shown if isinstance(table, FramedTable) else display(table)
 
 
 def write_table(

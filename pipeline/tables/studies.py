@@ -1,7 +1,6 @@
 """The table of a study: the loss of every trial on the tuning images, the best of each autoencoder first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,13 @@ from pipeline.settings.study import Grid
 from pipeline.stages.studies import StudyJob
 from pipeline.tables.display import rounded
 from pipeline.tables.display_table import DisplayCell, DisplayTable, display_table
+from pipeline.tables.render import FramedTable
 
 METRICS = {"psnr": ("PSNR ↑", 2), "ssim": ("SSIM ↑", 3), "lpips_alex": ("LPIPS ↓", 4), "lpips_vgg": ("LPIPS-VGG ↓", 4)}
 PEAK = 2.0  # images are in [-1, 1]
 
 
-@dataclass(frozen=True)
-class StudyTable:
-    """A study: a line for each trial, those of one autoencoder together and its best first."""
-
-    job: StudyJob
-    frame: pd.DataFrame
-
-
-def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> StudyTable:
+def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> FramedTable:
     """From the per-image metrics of each trial and seed, `ENTRY.NUMBER#SEED`."""
     measured: dict[str, list[dict[str, float]]] = {}
     for name, path in named:
@@ -49,7 +41,8 @@ def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> StudyTable:
     ranked = [sorted(of_entry, key=lambda line: line["loss"]) for of_entry in lines.values()]
     for of_entry in ranked:
         of_entry[0]["best"] = True
-    return StudyTable(job, pd.DataFrame([line for of_entry in ranked for line in of_entry]))
+    frame = pd.DataFrame([line for of_entry in ranked for line in of_entry])
+    return FramedTable(job, frame, display_study(job, frame))
 
 
 def _measured(job: StudyJob, path: Path) -> dict[str, float]:
@@ -64,9 +57,8 @@ def _measured(job: StudyJob, path: Path) -> dict[str, float]:
     return {"loss": loss} | {name: float(images[name][np.isfinite(images[name])].mean()) for name in METRICS}
 
 
-def display_study(table: StudyTable) -> DisplayTable:
+def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
     """The table as people read it; the best trial of each autoencoder is marked."""
-    job, frame = table.job, table.frame
     searched = [key for key in Grid.model_fields if key in frame]
     columns: dict[tuple[str, str], list[str | DisplayCell]] = {
         ("Autoencoder", ""): list(frame["autoencoder"]),

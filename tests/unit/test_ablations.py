@@ -58,7 +58,7 @@ def test_the_counts_are_those_of_the_network_itself(changes: dict[str, Any]) -> 
 
 def test_without_tables_one_mlp_of_three_layers_reads_the_tiled_key_and_its_place() -> None:
     model, code = make(**NO_TABLES), torch.rand(2, 4, 4, 4)
-    block = model.retrieve(code)
+    block = model.group_mlps(model.tables.retrieve(model.tiled(code)))
     weights = [weight[0].detach() for weight in model.group_mlps.weights]
     biases = [bias[0, :, 0].detach() for bias in model.group_mlps.biases]
     assert [tuple(weight.shape) for weight in weights] == [(32, 6), (32, 32), (16, 32)], "4 groups of 8 hidden units"

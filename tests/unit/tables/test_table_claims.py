@@ -22,11 +22,11 @@ from made_summaries import (
 from pipeline.base.errors import InputError
 from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
-from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, ClaimsTable, build_claims, read_claims
+from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, build_claims, read_claims
 from pipeline.tables.measured import NamedSummary
-from pipeline.tables.render import to_csv, to_json, to_latex, to_markdown
+from pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
 
-Claims = Callable[..., ClaimsTable]
+Claims = Callable[..., FramedTable]
 CLAIMS = TableJob.model_validate({"table": "claims"})
 PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
 
@@ -35,7 +35,7 @@ PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
 def claimed(tmp_path: Path, built: Built) -> Claims:
     """The claims of tables from made-up summaries, {table: summaries}; the other tables are as published."""
 
-    def claims(**measured: list[dict[str, Any]]) -> ClaimsTable:
+    def claims(**measured: list[dict[str, Any]]) -> FramedTable:
         tables = []
         for name in {*PUBLISHED_TABLES, *measured}:
             table = built(name, *measured.get(name, []))
@@ -47,12 +47,12 @@ def claimed(tmp_path: Path, built: Built) -> Claims:
     return claims
 
 
-def saying(table: ClaimsTable, says: str) -> dict[str, str]:
+def saying(table: FramedTable, says: str) -> dict[str, str]:
     [row] = [row for row in csv_rows(table) if row["says"] == says]
     return row
 
 
-def compared(table: ClaimsTable, says: str) -> tuple[str, str, str]:
+def compared(table: FramedTable, says: str) -> tuple[str, str, str]:
     """Our row, the other one, and the verdict on what was measured."""
     row = saying(table, says)
     return row["ours_row_measured"], row["other_row_measured"], row["verdict_measured"]
