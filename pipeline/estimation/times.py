@@ -115,11 +115,10 @@ def _counted(one: JobTime, device: Device) -> JobTime:
         return replace(one, cost=str(error))
     if one.known == Known.MEASURED:
         return replace(one, cost=cost)
-    workers = execution.processes if device.is_gpu else execution.processes * execution.cpu_threads
+    gpus = execution.processes if device.is_gpu else 0
+    workers = gpus or execution.processes * execution.cpu_threads
     seconds = device.seconds(cost.work, execution.precision) / workers
-    return replace(
-        one, known=Known.COUNTED, seconds=seconds, gpus=execution.processes if device.is_gpu else 0, cost=cost
-    )
+    return replace(one, known=Known.COUNTED, seconds=seconds, gpus=gpus, cost=cost)
 
 
 def longest_chain(jobs: Iterable[Job], times: list[JobTime]) -> tuple[float, list[Job]]:

@@ -48,10 +48,8 @@ def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: 
     """diffusers' configs of the network and of its noise schedule; `bound`: of clean codes on the diffusion's scale."""
     unet.save_config(folder / "unet")
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
-    scheduler = DDPMScheduler(
-        **schedule_arguments(settings), prediction_type=PREDICTION_TYPES[settings.prediction], **clip
-    )
-    scheduler.save_config(folder / "scheduler")
+    kind = PREDICTION_TYPES[settings.prediction]
+    DDPMScheduler(**schedule_arguments(settings), prediction_type=kind, **clip).save_config(folder / "scheduler")
 
 
 def is_exported(folder: Path) -> bool:

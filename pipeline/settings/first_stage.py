@@ -5,14 +5,7 @@ configs for 256 x 256). Each family replaces the defaults that differ in its own
 code specifies are marked as assumed.
 """
 
-from pipeline.settings.autoencoder import (
-    NORM_GROUPS,
-    AutoencoderSettings,
-    AutoencoderTraining,
-    Discriminator,
-    Losses,
-    check_multipliers,
-)
+from pipeline.settings import autoencoder
 from pipeline.settings.fields import Counts, Noted, Section, preset, setting
 
 
@@ -24,13 +17,13 @@ class FirstStageNetwork(Section):
         None, "Channel multipliers per level (`ch_mult`); by default from (1, 1, 2, 2, 4)."
     )
     blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1)
-    norm_groups: int = NORM_GROUPS
+    norm_groups: int = autoencoder.NORM_GROUPS
     attention_resolutions: Counts = setting([16], "Resolutions with attention; the middle block always has it.")
     latent_channels: int | None = setting(None, "Channels before the code (`z_channels`); by default C_z.", ge=1)
 
 
 @preset(kind="patch", channels=64)
-class FirstStageDiscriminator(Discriminator):
+class FirstStageDiscriminator(autoencoder.Discriminator):
     """VQGAN's patch discriminator, which is pix2pix's."""
 
 
@@ -47,7 +40,7 @@ class FirstStageDiscriminator(Discriminator):
         "start_images": Noted(360_000, "VQGAN's `disc_start`, 30,000 steps of 12 images"),
     },
 )
-class FirstStageLosses(Losses):
+class FirstStageLosses(autoencoder.Losses):
     """L1, LPIPS on VGG16, and a hinge loss with an adaptive weight (Esser et al. 2021, equation 7)."""
 
 
@@ -59,11 +52,11 @@ class FirstStageLosses(Losses):
     epsilon=1e-8,
     ema_half_life_images=Noted(0, "none, as in VQGAN's code"),
 )
-class FirstStageTraining(AutoencoderTraining):
+class FirstStageTraining(autoencoder.AutoencoderTraining):
     """Optimization with Adam."""
 
 
-class FirstStage(AutoencoderSettings):
+class FirstStage(autoencoder.AutoencoderSettings):
     """Settings that the three families share."""
 
     network: FirstStageNetwork = setting(FirstStageNetwork(), "Encoder and decoder.")
@@ -76,4 +69,4 @@ class FirstStage(AutoencoderSettings):
         size = self.code_size.height
         if resolution < size:
             raise ValueError(f"code_size: H_z must be at most the dataset's resolution {resolution}, not {size}")
-        check_multipliers("network.multipliers", self.network.multipliers, resolution, size)
+        autoencoder.check_multipliers("network.multipliers", self.network.multipliers, resolution, size)

@@ -322,9 +322,7 @@ class Jobs:
     ) -> Job:
         """A job. Its digest covers `numerical`, by default all settings that can change a number, and `facts`."""
         validated = stage.settings.model_validate(settings)
-        given = {
-            name: [files] if isinstance(files, Output | str) else list(files) for name, files in (inputs or {}).items()
-        }
+        lists = {key: [one] if isinstance(one, Output | str) else list(one) for key, one in (inputs or {}).items()}
         readable = re.sub(r"[^A-Za-z0-9_.]+", "-", label or entry.partition(".")[2] or entry)
         return Job(
             self,
@@ -333,7 +331,7 @@ class Jobs:
             readable + self.suffix,
             validated.model_dump(mode="json", exclude_none=False),
             (validated.numerical() if numerical is None else numerical) | (facts or {}),
-            given,
+            lists,
             **rest,
         )
 

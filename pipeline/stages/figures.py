@@ -107,9 +107,8 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         if isinstance(sampled, FilesSamples):
             is_ldm = sampled.method.startswith("LDM")
         else:
-            is_ldm = (
-                sampled.kind == "diffusion" and model is not None and jobs.config.autoencoders[model].family != "bright"
-            )
+            family = None if model is None else jobs.config.autoencoders[model].family
+            is_ldm = sampled.kind == "diffusion" and family not in (None, "bright")
         if is_ldm and "fig14" not in found:
             found["fig14"] = _first_shard(jobs, name)
     found["noise_robustness"] = [_measurement(jobs, "codes", name) for name in tables.section34]

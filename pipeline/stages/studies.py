@@ -71,9 +71,8 @@ def study(jobs: Jobs, name: str) -> Job:
         entry = config.autoencoders[trial.entry]
         training = entry.training.model_copy(update=trial.changes | {"images": wanted.images})
         changes = {"dataset": tuned, "training": training, "seed": entry.seed + seed}
-        entries[f"{name}.{trial.entry}.{trial.number}{f'.seed{seed}' if seed else ''}"] = entry.model_copy(
-            update=changes
-        )
+        suffix = f".seed{seed}" if seed else ""
+        entries[f"{name}.{trial.entry}.{trial.number}{suffix}"] = entry.model_copy(update=changes)
         names.append(f"{trial.entry}.{trial.number}#{seed}")
     datasets = {tuned: config.datasets[data].model_copy(update={"split": split})}
     expanded = jobs.of(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
