@@ -11,7 +11,7 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE, WORK
 from pipeline.config.root import read_config
-from pipeline.plan.claims import in_use
+from pipeline.plan.claims import Claims, in_use
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
@@ -30,9 +30,13 @@ def prune(
     Results of a run with settings on the command line (--config seed=1) belong to no config file and are listed.
     Networks, fingerprints and results/RUN stay.
     """
+    folders = unused([Jobs(read_config(path)) for path in configs], configs)
     if yes:
         refuse_while_jobs_run()
-    folders = unused([Jobs(read_config(path)) for path in configs], configs)
+        # Claims are of what a run makes. What it reads meanwhile can be any result, so no run may be active.
+        claims = Claims()
+        if not claims.take_all():
+            raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
     total = 0
     for folder in folders:
         size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

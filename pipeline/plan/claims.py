@@ -7,6 +7,7 @@ nothing. The kernel ends a claim with its process, also on a file system that ho
 
 import fcntl
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -42,13 +43,18 @@ class Claims:
             self._held.append(path)
         return None
 
+    def take_all(self) -> bool:
+        """Claim every path, if no other process has any."""
+        return self._lock(None, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def release(self) -> None:
         while self._held:
             self._lock(self._held.pop(), fcntl.LOCK_UN)
 
-    def _lock(self, path: Path, operation: int) -> bool:
+    def _lock(self, path: Path | None, operation: int) -> bool:
+        start = 0 if path is None else int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16)
         try:
-            fcntl.lockf(self._file, operation, 1, int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16))
+            fcntl.lockf(self._file, operation, 0 if path is None else 1, start)  # length 0: the whole file
         except (BlockingIOError, PermissionError):  # POSIX allows either for another process's lock
             return False
         except OSError:
@@ -90,7 +96,7 @@ def in_use(folder: Path, file: Path = CLAIMS) -> bool:
     """Whether a training on any host writes into a folder, or a run of another process makes its result."""
     if is_locked(folder):
         return True
-    if not file.exists():
+    if not os.access(file, os.W_OK):  # no run claimed anything here, or results are read-only
         return False
     claims = Claims(file)
     other = claims.take([claimed_as(folder)])

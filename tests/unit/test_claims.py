@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from finished_plan import make, tiny_plan
+from finished_plan import TINY, finish, make, tiny_plan
 
+from pipeline.base.errors import InputError
+from pipeline.commands.prune import prune
 from pipeline.commands.verify import Finding, Kind, move_away
 from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, to_make
 from pipeline.plan.run import unfinished
@@ -104,3 +106,18 @@ def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.Capture
     other.end()
     assert move_away(found) == 1
     assert not partial.exists()
+
+
+def test_results_are_not_pruned_while_another_checkout_makes_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    finish(tiny_plan())
+    unused = Path("results/store/tables/table2-0123456789ab")
+    unused.mkdir(parents=True)
+    other = Other(claimed_as(Path("results/store/tables/table5-ba9876543210")))
+    prune([TINY])
+    assert str(unused) in capsys.readouterr().out
+    with pytest.raises(InputError, match="a run on these results is active, perhaps of another checkout"):
+        prune([TINY], yes=True)
+    assert unused.exists()
+    other.end()
+    prune([TINY], yes=True)
+    assert not unused.exists()
