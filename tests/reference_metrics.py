@@ -92,17 +92,9 @@ NAMES = {
 
 
 def _by_torch_fidelity(generated: Path, reference: Path, weights: Path, **metrics: bool) -> dict[str, float]:
-    found = torch_fidelity.calculate_metrics(
-        input1=str(generated),
-        input2=str(reference),
-        feature_extractor_weights_path=str(weights),
-        cuda=False,
-        cache=False,
-        verbose=False,
-        batch_size=BATCH,
-        save_cpu_ram=True,
-        **metrics,
-    )
+    how = {"cuda": False, "cache": False, "verbose": False, "batch_size": BATCH, "save_cpu_ram": True}
+    images = {"input1": str(generated), "input2": str(reference)}
+    found = torch_fidelity.calculate_metrics(feature_extractor_weights_path=str(weights), **images, **how, **metrics)
     return {NAMES[key]: value for key, value in found.items()}
 
 
@@ -116,12 +108,8 @@ class _FloatInception(FeatureExtractorInceptionV3):
 
 def clean_fid(generated: Path, reference: Path, networks: Path) -> float:
     """clean-fid's FID, with its own resize and its own distance."""
-    weights = str(networks / "inception.pth")
-    return _compute_fid(
-        generated,
-        reference,
-        custom_feat_extractor=_FloatInception("float", ["2048"], feature_extractor_weights_path=weights),
-    )
+    network = _FloatInception("float", ["2048"], feature_extractor_weights_path=str(networks / "inception.pth"))
+    return _compute_fid(generated, reference, custom_feat_extractor=network)
 
 
 class _Clip(nn.Module):
@@ -146,15 +134,5 @@ def clip_fid(generated: Path, reference: Path, networks: Path) -> float:
 
 
 def _compute_fid(generated: Path, reference: Path, **network: object) -> float:
-    found = compute_fid(
-        str(generated),
-        str(reference),
-        mode="clean",
-        num_workers=0,
-        batch_size=BATCH,
-        device=CPU,
-        use_dataparallel=False,
-        verbose=False,
-        **network,
-    )
-    return float(found)
+    how = {"num_workers": 0, "batch_size": BATCH, "device": CPU, "use_dataparallel": False, "verbose": False}
+    return float(compute_fid(str(generated), str(reference), mode="clean", **how, **network))

@@ -8,6 +8,7 @@ import pytest
 from daemons import Unavailable
 from slurm import Cluster
 from slurm_workflow import REPOSITORY, TINY, ClusterWorkflow
+from tiny_workflow import empty_workflow
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,7 @@ def workflow(cluster: Cluster, tmp_path: Path, networks_folder: Path) -> Callabl
     """Makes a folder with the config and the networks, for a checkout."""
 
     def make(name: str = "run", checkout: Path = REPOSITORY) -> ClusterWorkflow:
-        folder = tmp_path / name
-        (folder / "results").mkdir(parents=True)
-        (folder / "results" / "networks").symlink_to(networks_folder.resolve())
+        folder = empty_workflow(tmp_path / name, networks_folder).folder
         shutil.copy(TINY, folder / "config.yaml")
         return ClusterWorkflow(folder, cluster, checkout)
 

@@ -21,8 +21,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from reach import Distances, distances, near_and_far
@@ -53,19 +53,6 @@ OPTIONS = [
     *("-x", "-q", "-rfE", "--tb=short", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
     *("-o", f"faulthandler_timeout={SECONDS_A_TEST}", "-o", "faulthandler_exit_on_timeout=true"),
 ]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The test that caught a mutation, and the step in which it ran."""
-
-    name: str
-    line: int
-    kind: str
-    part: str
-    caught_by: str
-    how: str
-    seconds: float
 
 
 def candidates(root: Path, pattern: str) -> list[Mutation]:
@@ -124,8 +111,11 @@ def pytest_in(folder: Path, arguments: list[str]) -> str | None:
     return found[1] if found else f"exit code {code}: {text[-200:]!r}"
 
 
-def outcome(mutation: Mutation, part: str, folder: Path, reached: Distances, until: str) -> Outcome:
-    """Make the mutation in the copy, run the tests, undo it; the test that failed must then pass."""
+def outcome(mutation: Mutation, part: str, folder: Path, reached: Distances, until: str) -> dict[str, Any]:
+    """Make the mutation in the copy, run the tests, undo it; the test that failed must then pass.
+
+    Returns the test that caught it, and the step in which that ran.
+    """
     path = folder / mutation.path
     source = path.read_bytes()
     started = time.monotonic()
@@ -148,18 +138,19 @@ def outcome(mutation: Mutation, part: str, folder: Path, reached: Distances, unt
     if "::" in test and pytest_in(folder, [test]):
         sys.exit(f"fails without a mutation, too: {test}\n{(folder.parent / 'output').read_text()[-2000:]}")
     seconds = round(time.monotonic() - started, 1)
-    return Outcome(mutation.name, mutation.line, mutation.kind, part, caught or "", how, seconds)
+    found = {"name": mutation.name, "line": mutation.line, "kind": mutation.kind, "part": part}
+    return found | {"caught_by": caught or "", "how": how, "seconds": seconds}
 
 
-def report(outcomes: list[Outcome]) -> str:
+def report(outcomes: list[dict[str, Any]]) -> str:
     """A table of all outcomes, and the counts."""
-    near, fast, slow = (sum(one.how == how for one in outcomes) for how in STEPS.values())
+    near, fast, slow = (sum(one["how"] == how for one in outcomes) for how in STEPS.values())
     lines = [f"{len(outcomes)} mutations: {near + fast} caught by `make check`, {slow} more by slow tests."]
     lines += ["", "| part | line | mutation | caught by |", "|---|---|---|---|"]
     for one in outcomes:
-        path, _, change = one.name.partition(" ")
-        caught = f"{one.how}: {one.caught_by.partition(' - ')[0]}" if one.caught_by else "**nothing**"
-        cells = (one.part, f"{path}:{one.line}", f"`{change}`", caught)
+        path, _, change = one["name"].partition(" ")
+        caught = f"{one['how']}: {one['caught_by'].partition(' - ')[0]}" if one["caught_by"] else "**nothing**"
+        cells = (one["part"], f"{path}:{one['line']}", f"`{change}`", caught)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -179,7 +170,7 @@ def main() -> None:
         return
     stored = {}
     if arguments.outcomes.is_file():
-        stored = {one["name"]: Outcome(**one) for one in map(json.loads, arguments.outcomes.read_text().splitlines())}
+        stored = {one["name"]: one for one in map(json.loads, arguments.outcomes.read_text().splitlines())}
     arguments.outcomes.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("BRIGHT_NETWORKS", str(ROOT / "results" / "networks"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as where tests run in several processes
@@ -191,11 +182,11 @@ def main() -> None:
         reached = distances(ROOT)
         for part, mutation in chosen:
             known = stored.get(mutation.name)
-            if known is None or known.how == "survived":
+            if known is None or known["how"] == "survived":
                 known = outcome(mutation, part, folder, reached, arguments.until)
                 with arguments.outcomes.open("a") as file:
-                    file.write(json.dumps(asdict(known)) + "\n")
-                print(f"{known.how}, {known.seconds} s: {mutation.name}: {known.caught_by}", flush=True)
+                    file.write(json.dumps(known) + "\n")
+                print(f"{known['how']}, {known['seconds']} s: {mutation.name}: {known['caught_by']}", flush=True)
             found.append(known)
     print("\n" + report(found))
 

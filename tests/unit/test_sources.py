@@ -56,9 +56,6 @@ def idx(images: np.ndarray) -> bytes:
     return struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
 
 
-# Folder
-
-
 def test_a_folder_is_read_with_its_sub_folders_in_the_order_of_names(tmp_path: Path) -> None:
     names = ["b.png", "a/with space.png", 'a/it\'s "quoted".png', "ünïcödé/图.png", "a.PNG", "A/deep/er/x.JpEg"]
     for index, name in enumerate(names):
@@ -92,9 +89,6 @@ def test_files_that_cannot_be_opened_are_bad_images(tmp_path: Path) -> None:
             images.image(name, 3)
 
 
-# Zip
-
-
 def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -126,9 +120,6 @@ def test_bad_members_are_bad_images(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, reason in (("bomb", "declares 100001 bytes"), ("encrypted", "^encrypted$"), ("damaged", "damaged")):
         with pytest.raises(BadImage, match=reason):
             images.image(f"{name}.png", 3)
-
-
-# LMDB
 
 
 def test_lsun_lmdb_is_read_in_the_order_of_keys_and_left_as_it_was(tmp_path: Path) -> None:
@@ -168,9 +159,6 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
             archive.writestr("a.png", encoded(picture(index)))
     with pytest.raises(InputError, match=r"a\.zip: two members are named a\.png; create the zip again"):
         only_part(ZipSource(kind="zip", path=tmp_path / "a.zip")).names()
-
-
-# IDX
 
 
 @settings(max_examples=20, deadline=None)
@@ -214,9 +202,6 @@ def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str)
     assert str(path) in str(error.value)
 
 
-# Embedded
-
-
 @pytest.mark.parametrize("name", EMBEDDED_COLLECTIONS)
 def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     source = EmbeddedSource.model_validate({"kind": "embedded", "name": name})
@@ -229,9 +214,6 @@ def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_pa
     line = r"datasets.cats.source: .*images.gz: not readable \(.*\); reinstall the package"
     with pytest.raises(InputError, match=line):
         only_part(EmbeddedSource(kind="embedded"))
-
-
-# Paths that are not there
 
 
 @pytest.mark.parametrize(
@@ -250,9 +232,6 @@ def test_missing_paths_are_one_line_with_the_key(source: Source, line: str) -> N
     with pytest.raises(InputError) as error:
         only_part(source).names()
     assert str(error.value).startswith(f"datasets.cats.source.path: {line}")
-
-
-# Decoding
 
 
 def test_transparency_is_composited_on_white() -> None:

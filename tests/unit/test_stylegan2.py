@@ -167,16 +167,10 @@ def test_the_path_length_penalty_of_a_linear_map_has_its_gradient_by_hand():
     torch.testing.assert_close(gradient, by_hand)
 
 
-# Penalties: both differentiate twice.
-
-
 def test_the_mean_path_length_follows_slowly():
     mean = Penalties()
     assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.1)
     assert float(mean.follow(torch.tensor(10.0), 0.01)) == pytest.approx(0.199)
-
-
-# Training.
 
 
 @pytest.fixture
@@ -242,9 +236,6 @@ def test_the_average_has_its_half_life_in_images_and_a_ramp_where_asked(make_tas
         task.step(step)
         decays.append(task.ema.decay)
     assert decays == pytest.approx([0.5**2, 0.5**1, 0.5 ** (2 / 3)])
-
-
-# Settings.
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ import json
 import re
 import shutil
 import time
-import zipfile
 from typing import Any
 
 import pytest
 import yaml
 from documented import README, REFERENCE, ROOT, blocks, shown_output
 from PIL import Image
-from places import IMAGES, VALIDATION, Place, Places
+from places import IMAGES, Place, Places
 from safetensors import safe_open
 from tiny_workflow import Run
 
@@ -33,9 +32,6 @@ def planned_jobs(place: Place) -> dict[str, int]:
     """The jobs of the dry run of the snakemake command that was recorded in a place."""
     call = next(line for line in place.text("calls.txt").splitlines() if line.startswith("snakemake "))
     return place.type(f"rm -r bin .venv; {call} -n").jobs
-
-
-# --- make ---
 
 
 def every_family_is_trained(run: Run, place: Place, places: Places, line: str) -> None:
@@ -80,9 +76,6 @@ def bars_are_those_of_the_page(run: Run, place: Place, places: Places, line: str
     bars = (ROOT / "tests/demo/test_bars.py").read_text()
     shown = re.findall(r"\| at (?:least|most) ([\d.]+)", (ROOT / "docs/results.md").read_text())
     assert shown and all(bar in bars for bar in shown)
-
-
-# --- Plans and runs of Snakemake ---
 
 
 def jobs_are_as_many_as_the_doctor_counts(run: Run, place: Place, places: Places, line: str) -> None:
@@ -130,25 +123,11 @@ def every_job_has_its_command(run: Run, place: Place, places: Places, line: str)
     assert {stage: printed.count(stage) for stage in printed} == run.jobs
 
 
-def dataset_is_two_zips_and_a_manifest(run: Run, place: Place, places: Places, line: str) -> None:
-    folder = place.path("results/store/datasets/mine-*")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name, count in (("train", IMAGES - VALIDATION), ("validation", VALIDATION)):
-        with zipfile.ZipFile(folder / f"{name}.zip") as archive:
-            assert len([one for one in archive.infolist() if one.filename.endswith(".png")]) == count
-            assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert manifest[name]["count"] == count
-    assert "broken.png" in json.dumps(manifest["skipped"])
-
-
 def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, line: str) -> None:
     models = config_of("perceptual").autoencoders.values()
     losses = {(one.losses.perceptual.network, one.losses.perceptual.distance) for one in models}
     assert losses == {("vgg16", "squared"), ("vgg16", "absolute"), ("lpips_vgg", "squared"), ("none", "squared")}
     assert len({one.model_dump_json(exclude={"losses"}) for one in models}) == 1
-
-
-# --- Commands that only answer ---
 
 
 def every_command_is_listed(run: Run, place: Place, places: Places, line: str) -> None:
@@ -208,36 +187,6 @@ def doctor_prints_the_rows_of_the_page(run: Run, place: Place, places: Places, l
     assert skipped[0] == skipped[1]
 
 
-def counts_are_the_published_ones(run: Run, place: Place, places: Places, line: str) -> None:
-    row = r"^(table[378]) .*\(([\d.]+)\) +[\d.]+ +\(([\d.]+)\) +([\d.]+) +\(([\d.]+)\)"
-    found = re.findall(row, run.text, re.MULTILINE)
-    assert {table for table, *_ in found} == {"table3", "table7", "table8"}
-    assert {size for _, size, *_ in found} == {"21.2", "42.9", "11.4", "30.5", "3.7"}
-    for *_, counted, published in found:
-        assert float(counted) == pytest.approx(float(published), abs=0.01)
-
-
-def digest_is_expanded(run: Run, place: Place, places: Places, line: str) -> None:
-    folder = place.path("results/store/reconstructions/main-*").relative_to(place.folder)
-    expanded = yaml.safe_load(run.text) or {}
-    assert expanded[folder.name.rpartition("-")[2]]["folder"] == str(folder)
-    assert {one["stage"] for one in expanded.values()} == {"reconstruct", "prepare_dataset", "train_autoencoder"}
-    for one in expanded.values():
-        assert len(one["code"]) == 64 and one["settings"]
-        assert {source.split()[0] for source in one["inputs"]} <= expanded.keys()
-        assert {"torch", "numpy", "python"} <= one["libraries"].keys()
-
-
-def only_the_noise_differs(run: Run, place: Place, places: Places, line: str) -> None:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(run.text) or {}
-    trainings = [keys for name, keys in found.items() if name.startswith("train_autoencoder ")]
-    assert [keys["settings.autoencoder.code_noise"] for keys in trainings] == [["after_tiling", "none"]]
-    assert not [key for keys in found.values() for key in keys if key.startswith("libraries.")], "one environment"
-
-
-# --- Results and stages by hand ---
-
-
 def fingerprint_is_kept(run: Run, place: Place, places: Places, line: str) -> None:
     printed = json.loads(run.text)
     assert printed["datasets.mine.source"]["images"] == {"all": IMAGES}
@@ -280,20 +229,6 @@ def missing_network_names_its_file(run: Run, place: Place, places: Places, line:
     assert re.search(rf"^error: network \w+ is missing \(.*\): put {source} .*into results/networks", run.text, re.M)
 
 
-def transfer_page(place: Place, places: Places) -> None:
-    (place.folder / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "transfer.md", place.folder / "docs")
-
-
-def page_keeps_what_the_run_has_not_made(run: Run, place: Place, places: Places, line: str) -> None:
-    before = (ROOT / "docs" / "transfer.md").read_text()
-    found = re.findall(r"<!-- (table|figure) (\w+) -->", before)
-    assert {kind for kind, _ in found} == {"table", "figure"}
-    for kind, name in found:
-        assert re.search(rf"{kind} {name} stays as it is: \S+ is not made yet", run.text)
-    assert place.text("docs/transfer.md") == before
-
-
 def exported_folder_loads_by_the_code_of_the_page(run: Run, place: Place, places: Places, line: str) -> None:
     with safe_open(place.path("bright-fashion/autoencoder.safetensors"), framework="pt") as file:
         assert "autoencoder" in file.metadata()["config"]
@@ -304,9 +239,6 @@ def exported_folder_loads_by_the_code_of_the_page(run: Run, place: Place, places
         patch.chdir(place.folder)
         exec(code, names)
     assert len(names["new"]) == 8
-
-
-# --- git and DVC ---
 
 
 def pulled_is_everything_that_was_shared(run: Run, place: Place, places: Places, line: str) -> None:

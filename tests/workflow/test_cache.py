@@ -13,21 +13,14 @@ pytestmark = pytest.mark.slow
 CACHED = ("prepare_dataset", "train_autoencoder")
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> str:
-    (tmp_path / "cache").mkdir()
-    return str(tmp_path / "cache")
-
-
-def test_a_second_folder_takes_the_prepared_dataset_and_the_trained_autoencoder(
-    tmp_path: Path, networks_folder: Path, tiny_run: Workflow, cache: str
-) -> None:
+def test_a_second_folder_takes_dataset_and_autoencoder(tmp_path, networks_folder, tiny_run, monkeypatch) -> None:
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path))
     weights = tiny_run.path("results/store/autoencoders/without-noise-*/autoencoder.safetensors")
     target = str(weights.relative_to(tiny_run.folder))
 
     def run(name: str) -> Workflow:
         workflow = empty_workflow(tmp_path / name, networks_folder)
-        done = workflow.run("--cache", *CACHED, "--", target, SNAKEMAKE_OUTPUT_CACHE=cache)
+        done = workflow.run("--cache", *CACHED, "--", target)
         assert done.jobs == dict.fromkeys(CACHED, 1)
         return workflow
 
@@ -42,15 +35,16 @@ def test_a_second_folder_takes_the_prepared_dataset_and_the_trained_autoencoder(
     assert second.run("-n", "--", target).nothing_to_do
 
 
-def test_changed_code_takes_nothing_from_the_cache(tmp_path: Path, networks_folder: Path, cache: str) -> None:
+def test_changed_code_takes_nothing_from_the_cache(tmp_path: Path, networks_folder: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path))
+
     def is_prepared(name: str, text: str) -> bool:
         """Whether the dataset was prepared instead of taken from the cache."""
         workflow = empty_workflow(tmp_path / name, networks_folder)
         workflow.checkout = copy_checkout(tmp_path / f"{name} checkout")
         module = workflow.checkout / "pipeline" / "data" / "prepare.py"
         module.write_text(module.read_text() + text)
-        only = ("--until", "prepare_dataset")
-        workflow.run("--cache", "prepare_dataset", *only, SNAKEMAKE_OUTPUT_CACHE=cache)
+        workflow.run("--cache", "prepare_dataset", "--until", "prepare_dataset")
         return workflow.text("results/logs/prepare_dataset-*.log") != ""
 
     assert is_prepared("first", "")

@@ -45,7 +45,7 @@ def test_a_command_does_what_its_page_says(places: Places, line: str, entry: dic
     if "before" in entry:
         place.type(entry["before"])
     with pytest.raises((AssertionError, LookupError, OSError, ValueError)):
-        check(entry, line, Run(0, "", 0.0), place, places, before)
+        check(entry, line, Run(""), place, places, before)
     if "look" in entry:
         run = places.look(entry["look"], line, entry.get("exit", 0))
     else:

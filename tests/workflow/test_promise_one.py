@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, TABLE2_ALONE, Workflow
+from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,8 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
-    second = play.run()
-    assert second.nothing_to_do and second.seconds < 15
+    started = time.monotonic()
+    assert play.run().nothing_to_do and time.monotonic() < started + 15
     play.with_own_networks()
     for path in files(play.folder):
         path.touch()
@@ -86,29 +86,6 @@ def test_a_changed_key_reruns_what_depends_on_it_and_changed_back_nothing(play: 
     set_to(1e-3, ["main"])
     assert play.run().nothing_to_do
     assert table.read_bytes() == before
-
-
-def test_all_but_a_trained_autoencoder_is_made_again_without_its_training(play: Workflow) -> None:
-    results = play.folder / "results"
-    kept = play.path("results/store/autoencoders/main-*")
-    weights = (kept / "autoencoder.safetensors").read_bytes()
-    kept.rename(play.folder / "saved")
-    for path in results.iterdir():
-        if path.name != "networks":
-            shutil.rmtree(path)
-    shutil.rmtree(play.folder / ".snakemake")
-    kept.parent.mkdir(parents=True)
-    (play.folder / "saved").rename(kept)
-
-    plan = play.run("-n")
-    assert plan.jobs["train_autoencoder"] == 1, "the other autoencoder alone"
-    assert plan.jobs["prepare_dataset"] == 1
-    assert plan.jobs["dump_codes"] == 2, "section 3.4 is measured on both"
-    assert plan.jobs["train_diffusion"] == 1
-    assert "Training autoencoders.without-noise" in plan.text and "Training autoencoders.main" not in plan.text
-
-    assert play.run("table2").jobs == {"prepare_dataset": 1} | TABLE2_ALONE
-    assert (kept / "autoencoder.safetensors").read_bytes() == weights
 
 
 def test_a_lost_shard_is_made_from_its_model_or_says_that_it_needs_it(play: Workflow) -> None:

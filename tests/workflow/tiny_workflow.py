@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +34,9 @@ TABLE2_ALONE = {"reconstruct": 1, "extract_features": 2, "score_features": 1, "m
 
 @dataclass
 class Run:
-    """The result of a command."""
+    """What a command printed."""
 
-    code: int
     text: str
-    seconds: float
 
     @property
     def jobs(self) -> dict[str, int]:
@@ -85,13 +82,10 @@ class Workflow:
 
     def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
         """Run a command in this folder; `expect` is its exit code."""
-        variables = self.environment() | environment
-        start = time.monotonic()
-        done = subprocess.run(
-            command, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        variables, streams = self.environment() | environment, {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, cwd=self.folder, env=variables, text=True, **streams)
         assert done.returncode == expect, done.stdout[-5000:]
-        return Run(done.returncode, done.stdout, time.monotonic() - start)
+        return Run(done.stdout)
 
     def environment(self) -> dict[str, str]:
         """This environment, with the fork server's programs on the PATH and the checkout's package first."""
