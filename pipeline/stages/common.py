@@ -55,11 +55,6 @@ class Stage:
         return "history" in self.outputs
 
     @property
-    def is_sharded(self) -> bool:
-        """Whether its jobs are split into ranges of images."""
-        return any("{first}" in file for file in self.outputs.values())
-
-    @property
     def command(self) -> str:
         """The module of its command."""
         return f"pipeline.{self.name}"

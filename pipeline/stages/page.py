@@ -1,7 +1,6 @@
 """The page of a run: all results for readers, in one HTML file."""
 
 import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,11 @@ def page(jobs: Jobs) -> Job:
             shown.append((f"manifest:{job.settings['name']}", job["manifest.json"]))
     measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
     shown += [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
+    written = jobs.config.model_dump(mode="json", exclude_defaults=True)
+    kept = {key: _kept(value, getattr(jobs.config, key)) for key, value in written.items()}
     settings: dict[str, Any] = {
         "run": jobs.config.run,
-        "config": numerical_keys(jobs),
+        "config": {"run": jobs.config.run, "seed": jobs.config.seed} | kept,
         "models": models(jobs),
         "samples": None if chosen is None else {"name": chosen, "count": jobs.config.samples[chosen].count},
         "figures": {name: {"title": FIGURES[name].title, "caption": FIGURES[name].caption} for name in jobs(figures)},
@@ -122,13 +123,14 @@ def page(jobs: Jobs) -> Job:
     }
     # A folder is found by its digest, so the readable part of its name does not change the page.
     numerical = ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]}
+    templates = "".join(file.name + file.read_text(encoding="utf-8") for file in sorted(TEMPLATES.iterdir()))
     return jobs.job(
         MAKE_REPORT,
         f"run.{jobs.config.run}",
         settings,
         numerical,
         inputs={"data": [file for _, file in shown]},
-        facts={"page": page_digest(), "shown": SAMPLES},
+        facts={"page": hashlib.sha256(templates.encode()).hexdigest(), "shown": SAMPLES},
         names=tuple(name for name, _ in shown),
         label=jobs.config.run,
     )
@@ -170,13 +172,6 @@ def models(jobs: Jobs) -> list[dict[str, str]]:
     ]
 
 
-def numerical_keys(jobs: Jobs) -> dict[str, Any]:
-    """The root seed, and the other keys that differ from their defaults and can change a number."""
-    written = jobs.config.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: _kept(value, getattr(jobs.config, key)) for key, value in written.items()}
-    return {"run": jobs.config.run, "seed": jobs.config.seed} | kept
-
-
 def _kept(written: Any, part: Any) -> Any:
     """The written values without operational keys, at every depth."""
     if isinstance(part, Section):
@@ -185,10 +180,3 @@ def _kept(written: Any, part: Any) -> Any:
     if isinstance(part, dict):
         return {key: _kept(value, part[key]) for key, value in written.items()}
     return written
-
-
-@cache
-def page_digest() -> str:
-    """The digest of the page's templates, style and script."""
-    text = "".join(file.name + file.read_text(encoding="utf-8") for file in sorted(TEMPLATES.iterdir()))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -45,14 +45,9 @@ STUDY_CAPTION = (
 )
 
 
-def table_name(study: str) -> str:
-    """The name of a study's table, which is also a target."""
-    return f"study_{study}"
-
-
 def studies(jobs: Jobs) -> dict[str, Job]:
-    """The job of each study, by the name of its table."""
-    return {table_name(name): jobs(study, name) for name in jobs.config.studies}
+    """The job of each study, by the name of its table, which is also a target."""
+    return {f"study_{name}": jobs(study, name) for name in jobs.config.studies}
 
 
 def study(jobs: Jobs, name: str) -> Job:
@@ -79,7 +74,7 @@ def study(jobs: Jobs, name: str) -> Job:
     losses = config.autoencoders[wanted.autoencoders[0]].losses
     settings = {
         "name": name,
-        "table": table_name(name),
+        "table": f"study_{name}",
         "trials": trials,
         "images": wanted.images,
         "tuning": wanted.tuning,

@@ -136,7 +136,7 @@ def find(wildcards):
         job = find_job(jobs, wildcards.digest)
     except InputError as error:
         raise WorkflowError(str(error))
-    if job.stage.is_sharded:
+    if job.ranges:
         return Shard(job, (int(wildcards.first), int(wildcards.last)))
     return Shard(job)
 
