@@ -48,11 +48,14 @@ def test_a_folder_tells_code_settings_and_everything_behind_it(plan: Jobs, capsy
     assert seed == plan(autoencoder, "main").settings["seed"]
 
 
-def test_a_path_a_name_and_a_digest_mean_the_same(plan: Jobs) -> None:
+def test_a_path_a_name_and_a_digest_mean_the_same_and_others_get_one_line(plan: Jobs) -> None:
     job = plan(autoencoder, "main")
     weights = job.path("autoencoder.safetensors")
     for told in (weights, str(job.folder), f"autoencoders/{job.name}", job.name, job.digest):
         assert digest_of(told) == job.digest
+    for other, problem in (("0" * 12, "no finished result"), ("table2.md", "not a result"), ("", "not a result")):
+        with pytest.raises(InputError, match=problem):
+            provenance([other])
 
 
 def test_every_folder_that_a_table_names_can_be_expanded(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,11 +76,3 @@ def test_a_tracked_or_removed_result_still_tells_what_it_was(plan: Jobs, capsys:
     assert printed(capsys, job.digest)[job.digest]["folder"] == f"not here; dvc pull {job.folder}"
     shutil.rmtree(STORE)
     assert printed(capsys, plan(diffusion, "main").digest)[plan(diffusion, "main").digest]["folder"] == "not here"
-
-
-@pytest.mark.parametrize(
-    ("told", "problem"), [("0" * 12, "no finished result"), ("table2.md", "not a result"), ("", "not a result")]
-)
-def test_what_is_no_result_gets_one_line(plan: Jobs, told: str, problem: str) -> None:
-    with pytest.raises(InputError, match=problem):
-        provenance([told])

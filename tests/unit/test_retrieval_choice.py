@@ -109,13 +109,6 @@ def test_the_comparison_has_hashed_levels_and_the_largest_dense_one(convention, 
     assert (dense.hashed, dense.entries, dense.offset) == (False, entries, sum(level.entries for level in small))
 
 
-def test_a_strategy_is_chosen_once_for_a_device(lines):
-    tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4, "triton")
-    for _ in range(3):
-        tables.retrieve(torch.rand(1, 2, 4, 4))
-    assert len(lines) == (0 if torch.cuda.is_available() else 1)
-
-
 def test_the_comparison_leaves_the_training_s_random_numbers_alone(monkeypatch):
     before = torch.get_rng_state()
     tables = hash_tables(2, 1, 2, 3, 5, 2, 10, "tcnn", 4)
