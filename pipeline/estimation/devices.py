@@ -32,13 +32,11 @@ class Cost:
     """Work and memory of one call on the device; memory in bytes."""
 
     operations: int  # about one kernel each
-    work: Work
-    """Floating-point operations, two for each multiply-accumulate of convolutions and matrix products."""
+    work: Work  # floating-point operations, two for each multiply-accumulate of convolutions and matrix products
     kept: int  # the largest amount that graphs keep for their backward passes at one time
     peak: int  # the largest amount on the device at one time
     to_device: int
-    to_host: int
-    """Copies."""
+    to_host: int  # the number of copies
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class TrainingCost:
     processes: int
     precision: str
     parameters: int  # of all trained networks
-    weights: int
-    """Bytes on the device between steps: weights, gradients, the states of Adam, the EMA, frozen networks."""
+    weights: int  # bytes on the device between steps: weights, gradients, the states of Adam, the EMA, frozen networks
     step: Cost  # of the kind of step with the largest peak
     work: Work  # of all steps and all processes
 
@@ -68,8 +65,7 @@ class Device:
     half: float  # in 16 bits (`execution.precision`)
     share: float
     matches: str  # part of the name that the driver reports
-    memory_gib: float | None = None
-    """None where it is unknown."""
+    memory_gib: float | None = None  # None where it is unknown
 
     @property
     def is_gpu(self) -> bool:

@@ -152,8 +152,7 @@ class FakeGPU(TorchDispatchMode):
         self.operations: Counter[str] = Counter()
         """The device's operations by operator, without views and allocations; each is about one kernel."""
         self.work = Work()  # floating-point operations of convolutions and matrix products
-        self.to_device = self.to_host = 0
-        """Copies."""
+        self.to_device = self.to_host = 0  # copies
         self.held = self.peak = self.kept = self.most_kept = 0
         """Bytes on the device now and at most; those that graphs keep for backward passes now and at most."""
         self._known = WeakIdKeyDictionary()

@@ -56,8 +56,7 @@ class Estimate:
     chain_s: float
     chain: list[Job]
     space: dict[str, int]  # upper bounds, in bytes, of the missing results by stage
-    absent: list[str]
-    """Metric networks without weights here, whose jobs are not in the plan."""
+    absent: list[str]  # metric networks without weights here, whose jobs are not in the plan
 
     @property
     def costs(self) -> dict[str, TrainingCost]:

@@ -34,8 +34,7 @@ class JobTime:
     share_left: float  # the share of its work that is still to be done
     seconds: float | None = None  # wall-clock time of the whole job
     gpus: int = 0  # on all nodes together
-    cost: TrainingCost | str | None = None
-    """Of a training, where it was counted; why it could not be counted."""
+    cost: TrainingCost | str | None = None  # of a training, where it was counted; why it could not be counted
 
     @property
     def whole_s(self) -> float:

@@ -33,11 +33,9 @@ GENERATORS = ("ddpm", "imagebart", "stylegan2")
 class Family:
     """What autoencoders and generators have in common."""
 
-    method: str
-    """The name in the tables."""
+    method: str  # the name in the tables
     settings: type[Any]
-    model: str
-    """The network's class, called with (settings, resolution, channels), or (settings, (C, H, W)) for a generator."""
+    model: str  # the network, called with (settings, resolution, channels), or (settings, (C, H, W)) for a generator
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -50,10 +48,8 @@ class AutoencoderFamily(Family):
     """Encodes images to codes and decodes them. Its network is a `pipeline.models.autoencoder.ImageAutoencoder`."""
 
     settings: type[AutoencoderSettings]
-    counts: str
-    """The function that counts parameters and operations, called with (settings, resolution, channels)."""
-    traits: str | None = None
-    """The function from settings to the family's own traits, which distinguish its rows in the tables."""
+    counts: str  # the function that counts parameters and operations, called with (settings, resolution, channels)
+    traits: str | None = None  # the function from settings to traits that distinguish the family's rows in the tables
 
 
 @dataclass(frozen=True)
@@ -61,10 +57,8 @@ class GeneratorFamily(Family):
     """Generates images, or codes for an autoencoder. Its network is a `pipeline.models.generator.Generator`."""
 
     settings: type[GeneratorSettings]
-    task: str
-    """The class of its training task, called with (settings, data, seed, accelerator)."""
-    reads: Literal["images", "codes"] = "images"
-    """The training data: `TrainingImages`, or an autoencoder's `TrainingCodes`."""
+    task: str  # the class of its training task, called with (settings, data, seed, accelerator)
+    reads: Literal["images", "codes"] = "images"  # the training data: `TrainingImages` or `TrainingCodes`
 
     @property
     def training_code(self) -> tuple[str, ...]:

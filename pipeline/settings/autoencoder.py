@@ -9,8 +9,7 @@ from pipeline.settings.execution import Execution
 from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_power_of_two, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
-DEFAULT_LEVELS = 5
-"""Number of default channel multipliers: (1, 1, 2, 2, 4)."""
+DEFAULT_LEVELS = 5  # number of default channel multipliers: (1, 1, 2, 2, 4)
 
 
 class HashTables(Section):

@@ -53,12 +53,9 @@ def _check_case(entries: dict[str, Any]) -> dict[str, Any]:
     return entries
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
-"""The name of a run or of an entry: it becomes part of a file name."""
-Entries = Annotated[dict[Name, Entry], AfterValidator(_check_case)]
-"""A section whose entries have names."""
-Counts = list[Annotated[int, Field(ge=1)]]
-"""One number per level or block."""
+Name = Annotated[str, AfterValidator(_check_name)]  # the name of a run or of an entry: it becomes part of a file name
+Entries = Annotated[dict[Name, Entry], AfterValidator(_check_case)]  # a section whose entries have names
+Counts = list[Annotated[int, Field(ge=1)]]  # one number per level or block
 
 
 class Section(BaseModel):

@@ -34,10 +34,8 @@ class Table:
     caption: str
     identity: tuple[str, ...]
     quantities: tuple[q.Quantity, ...]
-    samples: int | None = None
-    """Images behind each published number, where the paper's caption states it."""
-    states_noise: bool = False
-    """Whether a row's method also says that it was trained with noise."""
+    samples: int | None = None  # images behind each published number, where the paper's caption states it
+    states_noise: bool = False  # whether a row's method also says that it was trained with noise
     changed_from: Literal["first", "namesake"] | None = None
     """The row from which the column `Changed` counts changed keys: the first, or the first with the same identity."""
 

@@ -22,8 +22,7 @@ from pipeline.stages.store import Store
 DIGEST_LENGTH = 12  # hexadecimal digits
 CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads overrides it
 
-Span = tuple[int, int]
-"""A range [first, last) of images."""
+Span = tuple[int, int]  # a range [first, last) of images
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
 
@@ -33,21 +32,15 @@ class Stage:
     """A kind of job. Its rule, and its command `pipeline.NAME`, have the same name."""
 
     name: str
-    folder: str
-    """The folder in results/store."""
-    settings: type[Section]
-    """The settings of its command."""
+    folder: str  # the folder in results/store
+    settings: type[Section]  # the settings of its command
     outputs: dict[str, str] = field(default_factory=dict)
     """The files in a job's folder, by the command's options. A name with {first} and {last} is a file per range of
     images; {model} is the kind of model that the job makes."""
-    gpu: bool = False
-    """Whether it runs on a GPU; a training's `execution` sets the number of GPUs."""
-    memory_mb: int = 4000
-    """The memory that a job requests first; a training requests it for each process on a node."""
-    local: bool = False
-    """Whether it runs on the login node of a cluster, because it takes seconds or needs the internet."""
-    shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()
-    """The jobs that every run makes, even if no other job reads them."""
+    gpu: bool = False  # whether it runs on a GPU; a training's `execution` sets the number of GPUs
+    memory_mb: int = 4000  # the memory that a job requests first; a training requests it for each process on a node
+    local: bool = False  # whether it runs on a cluster's login node, because it takes seconds or needs the internet
+    shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()  # jobs that every run makes, even if no job reads them
 
     @property
     def is_training(self) -> bool:
@@ -81,8 +74,7 @@ class Output(NamedTuple):
         return next(iter(self.job.stage.outputs)) if self.file in self.job.spans_of_files else self.file
 
 
-Source = Output | str
-"""An input: the output of another job, or the path of a file that no job makes (a metric network)."""
+Source = Output | str  # an input: the output of another job, or the path of a file that no job makes (a metric network)
 Inputs = dict[str, Source | list[Source]]
 
 
@@ -96,26 +88,16 @@ class Job:
 
     jobs: "Jobs"
     stage: Stage
-    entry: str
-    """Its config entry, such as autoencoders.main."""
-    label: str
-    """The readable part of its folder's name."""
-    settings: dict[str, Any]
-    """The settings that the command receives."""
-    numerical: dict[str, Any]
-    """The settings that can change a number, and facts about inputs that no job makes."""
-    inputs: dict[str, list[Source]]
-    """Files by the command's options."""
-    names: tuple[str, ...] = ()
-    """Names of the files in a single list of inputs, for commands that take `NAME=PATH`."""
-    model: str = ""
-    """The kind of model that an import or a snapshot makes: {model} in the outputs."""
-    ranges: tuple[Span, ...] = ()
-    """The ranges of images of a sharded job."""
-    unhashed_inputs: tuple[str, ...] = ()
-    """Inputs that only monitor a training and cannot change a number."""
-    code: tuple[str, ...] = ()
-    """Modules, besides the command's, whose code can change a number: of model families, of a figure."""
+    entry: str  # its config entry, such as autoencoders.main
+    label: str  # the readable part of its folder's name
+    settings: dict[str, Any]  # the settings that the command receives
+    numerical: dict[str, Any]  # the settings that can change a number, and facts about inputs that no job makes
+    inputs: dict[str, list[Source]]  # files by the command's options
+    names: tuple[str, ...] = ()  # names of the files in a single list of inputs, for commands that take `NAME=PATH`
+    model: str = ""  # the kind of model that an import or a snapshot makes: {model} in the outputs
+    ranges: tuple[Span, ...] = ()  # the ranges of images of a sharded job
+    unhashed_inputs: tuple[str, ...] = ()  # inputs that only monitor a training and cannot change a number
+    code: tuple[str, ...] = ()  # modules, besides the command's, whose code can change a number: families, a figure
 
     @property
     def code_roots(self) -> tuple[str, ...]:
@@ -256,18 +238,15 @@ class Jobs:
         store: Store | None = None,
         suffix: str = "",
     ):
-        self.written = config
-        """The user's config; `config` has the first training seed added to its seeds."""
+        self.written = config  # the user's config; `config` has the first training seed added to its seeds
         self.config = config.with_training_seed(config.training_seeds[0])
         self.accepted = read_accepted() if accepted is None else accepted
-        self.at_hand = at_hand
-        """Which results can be used without the network that measures them."""
+        self.at_hand = at_hand  # which results can be used without the network that measures them
         self.every_network = every_network
-        """Whether metrics are planned also if the weights of their network are missing."""
+        """Whether metrics are planned even if the weights of their network are missing."""
         self.fingerprints = fingerprints or Fingerprints()
         self.store = store or Store()
-        self.suffix = suffix
-        """Appended to the labels of the jobs of another training seed."""
+        self.suffix = suffix  # appended to the labels of the jobs of another training seed
         self._made: dict[Any, Any] = {}
 
     def __call__(

@@ -8,8 +8,7 @@ from pipeline.settings.dataset import Dataset
 from pipeline.settings.fields import Section, operational
 from pipeline.stages.common import Job, Jobs, Stage
 
-UNKNOWN = 10**9
-"""The size of a split whose raw images have not been counted: all of it is one range."""
+UNKNOWN = 10**9  # the size of a split whose raw images have not been counted: all of it is one range
 
 
 class DatasetJob(Dataset):

@@ -69,8 +69,7 @@ DRAWING_FUNCTIONS = {
 CAPTIONS: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
 FIGURES = {name: Figure(draw, **CAPTIONS[name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
 
-Data = list[tuple[str, Output]]
-"""The inputs of a figure by name, `name` or `name:LABEL`."""
+Data = list[tuple[str, Output]]  # the inputs of a figure by name, `name` or `name:LABEL`
 
 
 def figures(jobs: Jobs) -> dict[str, Job]:

@@ -17,8 +17,7 @@ from pipeline.stages.figures import FIGURES, Data, compared_models, figures, pai
 from pipeline.stages.generation import diffusion, generator, samples
 from pipeline.stages.tables import tables
 
-SAMPLES = 480
-"""The page has at most this many images of a sample set."""
+SAMPLES = 480  # the page has at most this many images of a sample set
 TEMPLATES = Path(__file__).parents[1] / "page" / "templates"
 
 

@@ -38,8 +38,7 @@ THUMBNAIL, NEAREST = 16, 10  # pixels; least root mean square difference of two 
 
 SHIPPED = embedded_path(EmbeddedSource(kind="embedded", name="openclipart"))
 
-Drawing = tuple[str, np.ndarray]
-"""A name and pixels, uint8 (64, 64, 3)."""
+Drawing = tuple[str, np.ndarray]  # a name and pixels, uint8 (64, 64, 3)
 
 
 def openclipart(
