@@ -72,10 +72,7 @@ def document(
 
 
 def filled(text: str, fill: Fill, where: str) -> str:
-    """The document with the content that `fill` returns for each block; all other text is unchanged.
-
-    A block without an end is an InputError that names the document (`where`) and the block's line.
-    """
+    """The document with `fill`'s content in each block, all else unchanged; InputError for a block without an end."""
     parts, place = [], 0
     while (begin := BEGIN.search(text, place)) is not None:
         end, other = text.find(END, begin.end()), BEGIN.search(text, begin.end())

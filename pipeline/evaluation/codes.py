@@ -134,10 +134,7 @@ def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
 def code_numbers(
     statistics: dict[str, Any], used: dict[str, Any] | None, noise: dict[str, float], stored: dict[str, int]
 ) -> dict[str, float]:
-    """The numbers of the tables: ranges, use of entries (shares in %), noise, sizes in units of 10^6 bytes.
-
-    `used` is None for a family without entries.
-    """
+    """The tables' numbers: ranges, use of entries (in %; `used`: None without any), noise, sizes in 10^6 bytes."""
     numbers = {f"code_{key}": statistics[key] for key in ("minimum", "maximum", "mean", "variance")}
     if used is not None:
         numbers |= {key: used[key] for key in ("entries", "perplexity", "evenness")}

@@ -25,10 +25,7 @@ def extract(
     device: torch.device,
     starts_at: int = 0,
 ) -> FeatureSet:
-    """The features of those images of [first, last) that exist, in order; None: to the end.
-
-    starts_at: the index of the first of `images`.
-    """
+    """The features of those images of [first, last) that exist (None: to the end); `images` begin at `starts_at`."""
     end = starts_at + len(images)
     last = end if last is None else min(last, end)
     first = min(first, last)

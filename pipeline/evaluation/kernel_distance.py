@@ -142,15 +142,12 @@ def _kernel_sum(one: Features, other: Features, same: bool) -> float:
 
 
 class _Pairs(NamedTuple):
-    """Sums of KID's kernel over pairs of different images, by the groups (G, G) of the two images.
+    """Sums of KID's kernel over pairs of different images, by the groups (G, G) of the two images."""
 
-    made, real: within a set; both: between the sets; counts: images (G) of each set.
-    """
-
-    made: Sums
-    real: Sums
-    both: Sums
-    counts: Sums
+    made: Sums  # within the generated set
+    real: Sums  # within the reference set
+    both: Sums  # between the sets
+    counts: Sums  # images (G) of each set
     library: float = 0.0  # a subset's distance to torch-fidelity's bits
 
     def distance(self) -> float:

@@ -138,10 +138,7 @@ COLUMN_SPACES = {"vgg16_paper": "vgg16"}
 
 
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
-    """The summary of the first `job.count` generated images against the reference images.
-
-    InputError if the feature files do not match the job.
-    """
+    """The summary of the first `job.count` generated images; InputError if the feature files do not fit the job."""
     generated = generated.first(job.count)
     for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
         if (expected := getattr(job, key)) is not None and expected != found:
@@ -171,10 +168,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
 def generation_metrics(
     generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None
 ) -> dict[str, Value]:
-    """The metrics of the feature space by name, or `only` some of them.
-
-    InputError unless both sets have the same network, weights and resize rule.
-    """
+    """A space's metrics by name, or `only` some; InputError unless both sets have one network and one resizing."""
     for key in ("space", "network", "network_sha256", "resize"):
         if (made := generated.facts[key]) != (real := reference.facts[key]):
             raise InputError(

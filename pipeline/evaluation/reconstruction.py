@@ -29,10 +29,7 @@ C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a range of 1
 
 @without_tf32()
 def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """SSIM of each image (Wang et al. 2004), with reflected borders; (N, C, R, R) in [0, 1] to (N,).
-
-    To the bit torchmetrics' structural_similarity_index_measure.
-    """
+    """SSIM of each image (Wang et al. 2004): (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics' function."""
     one, other = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))
     products = torch.cat((one, other, one * one, other * other, one * other))
     channels = originals.shape[1]
@@ -50,10 +47,7 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """PSNR of each image in dB, infinite for an exact copy; (N, C, R, R) in [0, 1] to (N,).
-
-    To the bit torchmetrics' peak_signal_noise_ratio.
-    """
+    """PSNR of each image in dB, infinite for a copy: (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics'."""
     errors = (reconstructions - originals).square().sum((1, 2, 3)) / originals[0].numel()
     return -errors.log() * (10 / torch.log(torch.tensor(10.0)))
 
@@ -73,10 +67,7 @@ CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images,
 def image_metrics(
     originals: Tensor, reconstructions: Tensor, distances: Mapping[str, LpipsDistance]
 ) -> dict[str, Tensor]:
-    """Each of `distances` and of METRICS for each image, (N,) on the CPU.
-
-    originals, reconstructions: uint8 (N, C, R, R) on the device of the distances' networks.
-    """
+    """Each of `distances` and METRICS for each image, on the CPU: uint8 (N, C, R, R), on their device, to (N,)."""
     real, made = to_unit(originals), to_unit(reconstructions)
     found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
     found |= {name: metric(real, made) for name, metric in METRICS.items()}
@@ -107,10 +98,7 @@ def reconstruction_protocols(
 
 
 def reconstruction_values(frame: pd.DataFrame, protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
-    """Mean and standard deviation over images (N - 1 in the denominator) of each metric in a per-image table.
-
-    The infinite PSNR of exact copies is left out.
-    """
+    """Mean and deviation (N - 1) of each metric in a per-image table, without the infinite PSNR of copies."""
     values = {}
     for name in frame.columns.drop("image"):
         finite = frame[name][np.isfinite(frame[name])]

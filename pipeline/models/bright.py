@@ -23,10 +23,7 @@ from pipeline.settings.fields import CodeSize
 
 
 class KeyCodeEncoder(nn.Module):
-    """Images to key codes z (section 3.1, appendix A.1): VQGAN's encoder with a sigmoid at the end.
-
-    It has attention at every resolution from `attention_from` down to H_z.
-    """
+    """VQGAN's encoder and a sigmoid (section 3.1, appendix A.1): attention from `attention_from` down to H_z."""
 
     def __init__(self, settings: EncoderSettings, code_size: CodeSize, resolution: int, channels: int):
         super().__init__()

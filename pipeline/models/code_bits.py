@@ -48,10 +48,7 @@ def of_bounded_numbers(numbers: int, deviation: float, copies: int = 1) -> CodeB
 
 
 def posterior_moments(means: Tensor, log_variances: Tensor) -> Tensor:
-    """Sums (4, C_z), in float64, over images and positions of m, m^2 + v, ln v and 1.
-
-    means m, log_variances ln v: (N, C_z, H_z, W_z).
-    """
+    """Sums over images and positions, (4, C_z), of m, m^2 + v, ln v and 1; m and ln v: (N, C_z, H_z, W_z)."""
     mean, logarithm = (part.double().transpose(0, 1).flatten(1).cpu() for part in (means, log_variances))
     numbers = (mean, mean.square() + logarithm.exp(), logarithm, torch.ones_like(mean))
     return torch.stack([each.sum(1) for each in numbers])

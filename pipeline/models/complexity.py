@@ -41,24 +41,20 @@ NORM_OPERATIONS = 5  # for each number of a GroupNorm's output
 
 
 def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, Any]:
-    """Parameters and multiply-accumulates of BRIGHT; nothing is trained or computed.
-
-    Parts of the true count: the synthesis with its FIR filters, the style MLP, F_mlp of all groups, and retrieval by
-    the paper's rule.
-    """
+    """Parameters and multiply-accumulates of BRIGHT; nothing is trained or computed."""
     size = settings.feature_size
     with torch.device("meta"):
         model = Bright(settings, resolution, channels)
-        synthesis, style_mlp, mlps = decoder = [model.synthesis, model.style_mlp, model.group_mlps]
+        synthesis, style_mlp, mlps = model.synthesis, model.style_mlp, model.group_mlps
         block = torch.empty(1, settings.feature_channels, size, size)
         style = torch.empty(1, settings.decoder.style_width)
         parallel, _, retrieved = mlps.weights[0].shape
         features = torch.empty(1, parallel, retrieved, size, size)
         true = {
-            "synthesis": multiply_accumulates(lambda: synthesis(block, style, torch.empty)),
+            "synthesis": multiply_accumulates(lambda: synthesis(block, style, torch.empty)),  # with its FIR filters
             "style_mlp": multiply_accumulates(lambda: style_mlp(block)),
             "group_mlps": multiply_accumulates(lambda: mlps(features)),
-            "retrieval": retrieval_count(settings),
+            "retrieval": retrieval_count(settings),  # by the paper's rule
         }
     # Numbers in all tables of all groups, by each convention's nodes per dimension; 0 in a model without tables.
     tables = {"ngp": 0, "tcnn": 0}
@@ -67,14 +63,14 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
             entries = sum(level.entries for level in make_levels(hashed.model_copy(update={"convention": convention})))
             tables[convention] = groups(settings) * hashed.features_per_entry * entries
     rule = paper_rule(settings, resolution, channels, retrieved)
-    return {"hash_table_params": tables, **_counts(nn.ModuleList(decoder), model.encoder, rule, true)}
+    return {
+        "hash_table_params": tables,
+        **_counts(nn.ModuleList([synthesis, style_mlp, mlps]), model.encoder, rule, true),
+    }
 
 
 def first_stage_counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, Any]:
-    """Parameters and multiply-accumulates of an autoencoder with VQGAN's network; nothing is trained or computed.
-
-    Parts of the true count: the decoder, its post_quant_conv, and the search for the nearest codebook entries.
-    """
+    """Parameters and multiply-accumulates of an autoencoder with VQGAN's network; nothing is computed."""
     height, width, code_channels = settings.code_size
     codebook = getattr(settings, "codebook", None)
     numbers = codebook.entries * code_channels if codebook is not None else 0
@@ -134,10 +130,7 @@ def retrieval_count(settings: Autoencoder) -> int:
 
 
 def paper_rule(settings: Autoencoder, resolution: int, channels: int, retrieved: int) -> int:
-    """Multiply-accumulates of retrieval and decoding of one image, as the paper counts them for BRIGHT.
-
-    retrieved: the numbers that F_mlp reads at a pixel.
-    """
+    """Multiply-accumulates of BRIGHT's retrieval and decoding by the paper's rule; F_mlp reads `retrieved` numbers."""
     style, size = settings.decoder.style_width, settings.feature_size
     widths = synthesis_widths(settings.decoder.channels, settings.feature_channels, size, resolution)
 

@@ -67,10 +67,7 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_buffer", torch.randn(shape, generator=generator, device="cpu"))
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """(N, inputs, r, r) and (N, s) -> (N, outputs, r, r), or (N, outputs, 2r, 2r).
-
-        noise: (N, 1, r, r) of the outputs; None: the constant noise.
-        """
+        """(N, inputs, r, r), (N, s) and noise (N, 1, r', r') (None: constant) -> (N, outputs, r', r'), r' = r or 2r."""
         scale = scales_of_style(self.affine, style, self.weight.shape[1])
         if scale.dtype in (torch.float16, torch.bfloat16):  # avoids overflow; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
@@ -147,10 +144,7 @@ class SynthesisBlock(nn.Module):
     def forward(
         self, features: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor]:
-        """Features and image of the resolution below -> features and image of this one.
-
-        styles: (N, s) for each convolution, and one for the image. noise: of each convolution.
-        """
+        """Features and image of the resolution below -> this one's; `styles`: of each convolution, then the image's."""
         for layer, style, drawn in zip(self.convolutions, styles[:-1], noise, strict=True):
             features = layer(features, style, drawn)
         own = self.to_image(features, styles[-1]).float()

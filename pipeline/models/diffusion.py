@@ -91,10 +91,7 @@ def denoise(
     shape: tuple[int, ...],
     rescaling: Rescaling,
 ) -> Tensor:
-    """Codes or images (len(indices), *shape) with these indices; shape: (C, H, W).
-
-    Rescaling is undone: key codes are in [0, 1].
-    """
+    """Codes or images (len(indices), C, H, W) with these indices, their rescaling undone; shape: (C, H, W)."""
     device = next(unet.parameters()).device
     scheduler = make_scheduler(settings, sampler)
     bars = scheduler.alphas_cumprod.to(device)

@@ -74,10 +74,7 @@ def with_minibatch_deviation(features: Tensor, group: int) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """VQGAN's: PatchGAN (Isola et al. 2017), a score for every patch of an image.
-
-    4 x 4 convolutions: `layers` of stride 2, then two of stride 1; initial weights are N(0, 0.02^2).
-    """
+    """VQGAN's PatchGAN (Isola et al. 2017), a score for every patch: `layers` of stride 2, then two of stride 1."""
 
     def __init__(self, settings: DiscriminatorSettings, resolution: int, channels: int):
         super().__init__()

@@ -44,10 +44,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm block: self-attention, attention to a context where there is one, an MLP of four times the width.
-
-    `extend` caches keys and values, so that sampling computes one token at a time.
-    """
+    """A pre-norm block: self-attention, attention to a context if there is one, an MLP of four times the width."""
 
     checkpointed = False
 

@@ -101,10 +101,7 @@ def make_levels(settings: HashTables) -> tuple[Level, ...]:
 
 
 def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tensor]:
-    """Entries and weights of every query's corners at one level.
-
-    code: (N, N_h, C_key, H_d, W_d), unit keys in [0, 1]; returns two tensors (N, N_h, H_d, W_d, M).
-    """
+    """Entries and weights, (N, N_h, H_d, W_d, M), of the corners of keys (N, N_h, C_key, H_d, W_d) in [0, 1]."""
     cells, weights = level.key_cells(code.movedim(2, 0)[..., None])
     low, high_weight = list(cells.unbind(0)), list(weights.unbind(0))
     if level.dimensions > len(low):

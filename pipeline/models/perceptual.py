@@ -70,16 +70,14 @@ class PerceptualLoss(FrozenModule):
 
 
 class LpipsDistance(FrozenModule):
-    """LPIPS 0.1 of two batches of images in [-1, 1]: (N,), for the loss, the metric and the nearest neighbours.
-
-    `network` is the package's module, built without a download and without a change of random generators.
-    """
+    """LPIPS 0.1 of two batches of images in [-1, 1], (N,): the loss, the metric and the nearest neighbours."""
 
     def __init__(self, kind: str, weights: Weights):
         super().__init__()
         import lpips
 
         self.kind, tensors = kind, _tensors(kind, weights)
+        # The package's module, without a download and without a change of random generators.
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
             self.network = lpips.LPIPS(net=kind.removeprefix("lpips_"), pnet_rand=True, pretrained=True, verbose=False)

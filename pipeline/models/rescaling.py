@@ -8,14 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rescaling:
-    """codes (..., C_z, H_z, W_z) -> (codes - shift) * scale, with one number for all channels or one for each.
-
-    `bounds`: of the codes before rescaling, enforced while sampling; None: unbounded.
-    """
+    """codes (..., C_z, H_z, W_z) -> (codes - shift) * scale, with one number for all channels or one for each."""
 
     shift: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = None  # of codes before rescaling, kept while sampling; None: unbounded
 
     def apply(self, codes: Tensor) -> Tensor:
         """Codes on the diffusion model's scale."""

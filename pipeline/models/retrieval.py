@@ -155,10 +155,7 @@ def difference(kernels: Kernels, settings: HashTables, feature_size: int, device
 
 
 def comparison_levels(settings: HashTables) -> tuple[Level, ...]:
-    """The model's levels with small tables, most of them hashed, then the largest dense level of the paper's tables.
-
-    With C_key = 1 that level has 64^3 = 2^18 entries.
-    """
+    """The model's levels with small, mostly hashed tables, and the paper's largest dense one, of 2^18 entries."""
     levels = make_levels(settings.model_copy(update={"entries_log2": min(settings.entries_log2, SMALL_LOG2)}))
     nodes = int(2 ** (LARGE_LOG2 / levels[0].dimensions))
     resolution = nodes - (settings.convention == "ngp")

@@ -52,16 +52,13 @@ def sparse_matrix(
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """The constant matrices of one level.
-
-    read_out: entries of the nodes (column x y pair, key node), pairs x key_nodes long; spread: (H_d W_d, pairs).
-    """
+    """The constant matrices of one level."""
 
     level: Level
     key_nodes: int
-    read_out: Tensor
+    read_out: Tensor  # entries of the nodes (column x y pair, key node), pairs x key_nodes long
     read_out_transposed: SparseMatrix
-    spread: SparseMatrix
+    spread: SparseMatrix  # (H_d W_d, pairs)
     spread_transposed: SparseMatrix
 
     def grid(self, tables: Tensor) -> Tensor:

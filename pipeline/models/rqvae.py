@@ -40,10 +40,7 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("uses", torch.ones(entries))
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors (N, positions, C_z) -> indices (N, positions, depth), and commitment losses (depth,) in training.
-
-        In training mode it also updates the entries.
-        """
+        """(N, positions, C_z) -> indices (N, positions, depth); in training also losses (depth,), and entries move."""
         with full_precision(vectors):
             residual, indices, losses = vectors.float(), [], []
             for _ in range(self.depth):

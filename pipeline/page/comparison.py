@@ -77,10 +77,7 @@ def _leads(table: DisplayTable, words: str) -> str:
 
 
 def _changes(table: DisplayTable) -> str:
-    """The gains and losses of each row with other settings (column `Changed`) against the first row.
-
-    "" for other tables, and with one training seed.
-    """
+    """The gains and losses of each row (`Changed`) against the first; "" for other tables, or with one seed."""
     (first, own), *others = labelled(table) or [([], "")]
     if not table.seeded or not others or table.cell(first, "Changed").text != FIRST_ROW:
         return ""
@@ -148,10 +145,7 @@ def read_ratio(neighbours: Path) -> float:
 
 
 def headline(tables: Mapping[str, DisplayTable], ratio: float | None) -> tuple[str, list[KeyNumber]]:
-    """One sentence and its numbers: the first measured row of reconstruction and of generation, and the neighbours.
-
-    Unmeasured parts are left out.
-    """
+    """One sentence and its numbers: the first measured rows of reconstruction and generation, the neighbours."""
     parts: list[str] = []
     numbers: list[KeyNumber] = []
     if (found := _first(tables, RECONSTRUCTION)) is not None:

@@ -158,10 +158,7 @@ def read_trainings(histories: dict[str, Path]) -> list[Training]:
 
 
 def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training]) -> list[Cost]:
-    """The cost of each stage, the most expensive first; a stage without records is skipped.
-
-    Results pulled from elsewhere have no records here.
-    """
+    """The cost of each stage with records here (pulled results have none), the most expensive first."""
     by_stage: dict[str, list[JobRow]] = {}
     for job in jobs:
         by_stage.setdefault(job.stage, []).append(job)

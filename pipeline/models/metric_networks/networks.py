@@ -70,10 +70,7 @@ class EfficientNetFeatures(FeatureNetwork):
 
 
 class TorchFidelityFeatures(FeatureNetwork):
-    """InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU).
-
-    The extractors of torch-fidelity, with the bilinear resizing of TensorFlow 1.
-    """
+    """torch-fidelity's InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU)."""
 
     def __init__(self, name: str, outputs: list[str], size: int, weights: Weights):
         resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
@@ -97,12 +94,10 @@ def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> n
 
 
 def clean_fid_inception(weights: Weights) -> FeatureNetwork:
-    """InceptionV3's 2,048 features of images resized by clean-fid.
-
-    The network is torch-fidelity's without its resizing; its modules are in the order of the forward pass.
-    """
+    """InceptionV3's 2,048 features of images resized by clean-fid: torch-fidelity's, without its resizing."""
     from cleanfid.resize import build_resizer
 
+    # Its modules are in the order of the forward pass.
     *layers, _classifier = torch_fidelity_network("inception-v3-compat", ["2048"], weights).children()
     resizer, resize = build_resizer("clean"), "Pillow bicubic to 299 in 32 bits, clipped to 0..255; (x - 128) / 128"
     network = nn.Sequential(*layers, nn.Flatten())
