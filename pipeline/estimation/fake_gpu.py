@@ -18,12 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-)
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.library import Library, fallthrough_kernel
 from torch.utils import _pytree as pytree
 from torch.utils import swap_tensors
@@ -205,7 +201,7 @@ class FakeGPU(TorchDispatchMode):
         try:
             with self.fake:
                 out = func(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException) as error:
             raise NotCounted(f"{func}: the host waits for a value of the device") from error
         self._count(func, args, kwargs, out, fake, list(_tensors((out,))))
         return out

@@ -29,9 +29,7 @@ class DDPM(Denoising, GeneratorSettings):
         UNet(channels=128, multipliers=[1, 1, 2, 2, 4, 4], attention_resolutions=[16], head_width=None, variant="ddpm"),
         "The network.",
     )
-    schedule: Schedule = setting(
-        "linear", "linear: DDPM's noise schedule; squaredcos_cap_v2: cosine; scaled_linear: LDM's."
-    )
+    schedule: Schedule = setting("linear", "linear: DDPM's; squaredcos_cap_v2: cosine; scaled_linear: LDM's.")
     training: DDPMTraining = setting(DDPMTraining(), "Optimization.")
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:

@@ -23,9 +23,7 @@ class KLLosses(FirstStageLosses):
     """VQGAN's losses and the KL divergence from the standard normal distribution."""
 
     kl_weight: float = setting(
-        1e-6,
-        "Weight of the KL divergence, summed over a code, relative to reconstruction losses summed over an image.",
-        ge=0,
+        1e-6, "Weight of a code's KL divergence, relative to reconstruction losses summed over an image.", ge=0
     )
 
 

@@ -19,13 +19,9 @@ class ResidualCodebook(Section):
     entries: int = setting(2048, "Entries of the codebook.", ge=2)
     depth: int = setting(4, "Entries summed at each position.", ge=1)
     decay: float = setting(0.99, "Decay of the moving averages, updated at each depth of each step.", gt=0, lt=1)
-    commitment_weight: float = setting(
-        0.25, "Weight of the loss that moves codes towards their entries, at every depth.", ge=0
-    )
+    commitment_weight: float = setting(0.25, "Weight of the loss that moves codes to entries, at every depth.", ge=0)
     restart_below: float = setting(
-        1.0,
-        "An entry with fewer nearest residuals (a moving average) restarts at a residual of the batch. 0: never.",
-        ge=0,
+        1.0, "An entry with fewer nearest residuals (moving average) restarts at one of the batch. 0: never.", ge=0
     )
 
 

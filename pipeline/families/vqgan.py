@@ -14,15 +14,11 @@ class Codebook(Section):
 
     entries: int = setting(1024, "Codebook entries: 1024 in VQGAN's face models, 16384 in its larger ones.", ge=2)
     commitment_weight: float = setting(
-        1.0,
-        "Weight of the loss that moves codes towards entries. VQGAN's code: 1; its paper: 0.25, and 1 for entries.",
-        ge=0,
+        1.0, "Weight of the loss that moves codes to entries. VQGAN's code: 1; paper: 0.25, and 1 for entries.", ge=0
     )
     entry_weight: float = setting(0.25, "Weight of the loss that moves entries towards their nearest codes.", ge=0)
     restart_after_images: int = setting(
-        0,
-        "An entry that no code was nearest to for this many images restarts at a code of the batch. 0: never, VQGAN's.",
-        ge=0,
+        0, "An entry nearest to no code for this many images restarts at a code of the batch. 0: never.", ge=0
     )
 
 

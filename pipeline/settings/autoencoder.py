@@ -115,8 +115,7 @@ class Adversarial(Section):
     )
     weight: float = setting(1.0, "Weight of the adversarial loss.", ge=0)
     adaptive: bool = setting(
-        False,
-        "Multiply by VQGAN's adaptive factor: the ratio of the last layer's gradients, other losses to this one.",
+        False, "Multiply by VQGAN's adaptive factor: the ratio of the last layer's gradients, other losses to this one."
     )
     penalty_weight: float = setting(4.0, "Weight of the gradient penalty (appendix A.3). hinge has none.", ge=0)
     start_images: int = setting(0, "Training images before the adversarial loss begins.", ge=0)
@@ -152,9 +151,7 @@ class AutoencoderTraining(Section):
     betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-15, "Adam's epsilon of encoder, decoder and hash tables.", gt=0)
     discriminator_epsilon: float = setting(1e-8, "Adam's epsilon of the discriminator.", gt=0)
-    ema_half_life_images: float = setting(
-        10_000, "Half-life of the EMA weights in images. 0: none. Default: assumed.", ge=0
-    )
+    ema_half_life_images: float = setting(10_000, "EMA's half-life in images. 0: no EMA. Default: assumed.", ge=0)
     flip: bool = setting(False, "Random horizontal flips.")
 
 

@@ -23,8 +23,7 @@ class UNet(Section):
     head_width: int | None = setting(8, "Channels of an attention head; null: a single head.", ge=1)
     norm_groups: int = setting(32, "Groups of GroupNorm.", ge=1)
     variant: Literal["ldm", "ddpm"] = setting(
-        "ldm",
-        "Details of LDM's or DDPM's UNet: time embedding, epsilon of GroupNorm, padding before downsampling.",
+        "ldm", "Details of LDM's or DDPM's UNet: time embedding, epsilon of GroupNorm, padding before downsampling."
     )
 
     @model_validator(mode="after")
@@ -48,12 +47,8 @@ class DiffusionTraining(Section):
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
     betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
-    decay: Literal["none", "cosine"] = added(
-        "cosine", "cosine", "Decay after the warm-up. cosine: to zero at the last step."
-    )
-    min_snr_gamma: float | None = setting(
-        5.0, "gamma of min-SNR weighting; null: equal weights, as in DDPM and LDM.", gt=0
-    )
+    decay: Literal["none", "cosine"] = added("cosine", "cosine", "Decay after warm-up. cosine: to 0 at the last step.")
+    min_snr_gamma: float | None = setting(5.0, "gamma of min-SNR weighting; null: none, as in DDPM and LDM.", gt=0)
     gradient_clip: float = setting(1.0, "Gradients are clipped to this norm.", gt=0)
 
 
@@ -65,9 +60,7 @@ class Denoising(Section):
         "squaredcos_cap_v2",
         "Noise schedule. squaredcos_cap_v2: cosine; linear: DDPM's; scaled_linear: LDM's, linear in deviations.",
     )
-    beta_range: tuple[float, float] = setting(
-        (1e-4, 0.02), "Variances of the linear schedules. LDM on FFHQ: 0.0015, 0.0195."
-    )
+    beta_range: tuple[float, float] = setting((1e-4, 0.02), "Variances of linear schedules; LDM, FFHQ: 0.0015, 0.0195.")
     timesteps: int = setting(1000, "Training timesteps.", ge=2)
     prediction: Prediction = setting(
         "noise",

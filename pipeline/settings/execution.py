@@ -25,8 +25,7 @@ class Execution(Section):
         ge=1,
     )
     checkpointing: bool = operational(
-        False,
-        "Recompute activations in the backward pass: a third more time, a fraction of the memory, the same bits.",
+        False, "Recompute activations in the backward pass: a third more time, a fraction of the memory, the same bits."
     )
     compile: bool = operational(
         False,
@@ -34,8 +33,7 @@ class Execution(Section):
         " GPU. Rounding changes. Discriminators are not compiled, because their penalties differentiate twice.",
     )
     channels_last: bool = operational(
-        False,
-        "Store features with channels last, the layout of tensor cores in 16 bits and TF32. Rounding changes.",
+        False, "Store features with channels last, the layout of tensor cores in 16 bits and TF32. Rounding changes."
     )
     gpus: int = operational(
         1,
@@ -55,9 +53,7 @@ class Execution(Section):
         ge=0,
     )
     keep_every: int = operational(
-        0,
-        "Steps between stored snapshots of the EMA weights, for entries with `snapshot_of`. 0: none.",
-        ge=0,
+        0, "Steps between stored snapshots of the EMA weights, for entries with `snapshot_of`. 0: none.", ge=0
     )
     trackers: tuple[Tracker, ...] = operational(
         ("tensorboard",),

@@ -13,9 +13,7 @@ class FirstStageNetwork(Section):
     """VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7), `ddconfig` in its code."""
 
     channels: int = setting(128, "Unit channels (`ch`).", ge=1)
-    multipliers: Counts | None = setting(
-        None, "Channel multipliers per level (`ch_mult`); by default from (1, 1, 2, 2, 4)."
-    )
+    multipliers: Counts | None = setting(None, "Multipliers per level (`ch_mult`); by default from (1, 1, 2, 2, 4).")
     blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1)
     norm_groups: int = autoencoder.NORM_GROUPS
     attention_resolutions: Counts = setting([16], "Resolutions with attention; the middle block always has it.")

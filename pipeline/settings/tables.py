@@ -202,10 +202,7 @@ class Tables(Section):
             ),
             changed_from="first",
         ),
-    ] = Field(
-        AutoencoderRows(),
-        description="A model with a part left out or made otherwise: reconstruction, samples, counts.",
-    )
+    ] = Field(AutoencoderRows(), description="Models with a part removed or changed: reconstruction, samples, counts.")
     latent_diffusion: Annotated[
         AutoencoderRows,
         Table(
@@ -216,10 +213,7 @@ class Tables(Section):
             _IMAGES,
             (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
         ),
-    ] = Field(
-        AutoencoderRows(),
-        description="Distances of samples, of their autoencoder's reconstructions, and the ratio of the two.",
-    )
+    ] = Field(AutoencoderRows(), description="Distances of samples and of reconstructions, and their ratio.")
     equal_budget: Annotated[
         list[str],
         Table(
@@ -234,9 +228,7 @@ class Tables(Section):
         ),
     ] = _names("One dataset, the same number of training images: quality, counts, speed.")
     decoding: list[str] = _names("Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is.")
-    claims: bool = Field(
-        False, description="Whether to make a table of the assertions in the paper's text, recomputed."
-    )
+    claims: bool = Field(False, description="A table of the assertions in the paper's text, recomputed.")
 
     @property
     def sample_sets(self) -> list[str]:

@@ -37,9 +37,7 @@ class ForeignWeights(Section):
     path: str = Field(description="The checkpoint's file or folder.")
 
 
-ImportedWeights = Annotated[
-    ForeignWeights | None, Field(description="A checkpoint of another program, instead of a training.")
-]
+ImportedWeights = Annotated[ForeignWeights | None, Field(description="A checkpoint of another program to import.")]
 
 
 class OwnWeights(Section):

@@ -45,9 +45,7 @@ class TableRow(Section):
     code_size: str | None = Field(None, description="Code size behind a sample set; a difference needs it.")
     resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
     variant: str | None = Field(None, description="The config keys that differ from those of another row.")
-    prepared: str | None = Field(
-        None, description="`CROP, FILTER, to RESOLUTION` of the images; a difference needs it."
-    )
+    prepared: str | None = Field(None, description="`CROP, FILTER, to RESOLUTION` of images; a difference needs it.")
     model: str | None = Field(None, description="The model's name in files of several models.")
 
 
@@ -67,9 +65,7 @@ class TableJob(Section):
 
     table: str = Field(description="A table's name, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
-    counted: list[TableRow] = Field(
-        [], description="Autoencoders without a row: their counts are shown beside published ones."
-    )
+    counted: list[TableRow] = Field([], description="Autoencoders without a row, counted beside published ones.")
     training_seeds: list[int] = Field(
         [0],
         description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",
