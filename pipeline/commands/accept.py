@@ -1,10 +1,9 @@
 """Accept existing results after a change, of the code or of a config key, that is known to change no number.
 
-The digest that names a folder of the store contains the code and the keys that can change its numbers. A change that
-keeps every number (a renamed variable, a faster way to the same sum) changes the digest too. This command finds results
-that differ from the required ones in the code alone, or in the given keys, and records in results/accepted.json that
-they count. The file can be committed; without it (or a line of it), those results
-are made again.
+The digest that names a folder of the store contains the code and the keys that can change its numbers, so a harmless
+change (a renamed variable, a faster way to the same sum) changes it too. This command finds results that differ from
+the required ones in the code alone, or in the given keys, and records in results/accepted.json that they count. The
+file can be committed; without it, or a line of it, those results are made again.
 """
 
 from typing import Annotated, Any
@@ -24,10 +23,7 @@ from pipeline.stages.common import Job, Jobs, digest_of
 
 def accept(
     config: ConfigArgument,
-    keys: Annotated[
-        list[str] | None,
-        typer.Option("--key", help="A key whose change is harmless, such as training.batch or autoencoder.tables."),
-    ] = None,
+    keys: Annotated[list[str] | None, typer.Option("--key", help="A harmless key, such as training.batch.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be accepted; change nothing.")] = False,
 ) -> None:
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""

@@ -60,9 +60,7 @@ table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths
 def doctor(
     config: ConfigArgument = CONFIG / "demo.yaml",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
-    device: Annotated[
-        str | None, typer.Option(help="The GPU for trainings, such as a100-40gb; default: this machine's.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="The GPU for trainings; default: this machine's.")] = None,
 ) -> None:
     """Check metric networks, datasets and the machine for a run; exit code 1 if it cannot run."""
     if device is not None:

@@ -20,19 +20,11 @@ from pipeline.stages.common import Jobs
 def estimate(
     config: ConfigArgument = DEMO,
     device: Annotated[
-        str | None,
-        typer.Option(
-            help=f"{', '.join(DEVICES)}, also with its memory (a100-40gb), or any name with --tflops."
-            " By default this machine's."
-        ),
+        str | None, typer.Option(help=f"{', '.join(DEVICES)}, a100-40gb or a name with --tflops; else this machine's.")
     ] = None,
-    tflops: Annotated[
-        float | None, typer.Option(min=1e-3, help="The rate that the device reaches, instead of the table's.")
-    ] = None,
+    tflops: Annotated[float | None, typer.Option(min=1e-3, help="The rate of the device, not the table's.")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side, on all nodes together.")] = 1,
-    all_networks: Annotated[
-        bool, typer.Option("--all-networks", help="Also plan the metrics whose network has no weights here.")
-    ] = False,
+    all_networks: Annotated[bool, typer.Option("--all-networks", help="Also plan metrics without weights.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the estimate to this file, with every job.")] = None,
 ) -> None:
     """Estimate the time, memory and disk of a config: of the missing jobs, and of the whole.

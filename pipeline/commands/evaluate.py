@@ -34,14 +34,10 @@ def evaluate(
     reference: Annotated[Path, typer.Option(help="The images to score them against: a folder or a zip.")],
     method: Annotated[str, typer.Option(help="What made the images, such as StyleGAN2.")] = "",
     dataset: Annotated[str, typer.Option(help="The dataset that they imitate, such as ffhq256.")] = "",
-    prepared: Annotated[
-        str, typer.Option(help="How the reference images got their size, for the protocol.")
-    ] = "as they are",
+    prepared: Annotated[str, typer.Option(help="How the reference images got their size.")] = "as they are",
     count: Annotated[int | None, typer.Option(help="Score the first so many images by name.", min=2)] = None,
     output: Annotated[Path, typer.Option(help="Where the summaries go.")] = Path("results/evaluations"),
-    settings: Annotated[
-        str, typer.Option(help="The keys of a config's section `evaluation`: JSON, or the path of a file.")
-    ] = "{}",
+    settings: Annotated[str, typer.Option(help="A config's section `evaluation`: JSON, or a file's path.")] = "{}",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     log: LogOption = None,
 ) -> None:

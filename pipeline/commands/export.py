@@ -39,9 +39,7 @@ def export(
     name: Annotated[str, typer.Argument(help="An entry of the config: main, or autoencoders.main where several are.")],
     folder: Annotated[Path, typer.Argument(help="Where the model goes: a new folder.")],
     config: Annotated[Path, typer.Option(help="The run's config file.")] = DEMO,
-    licence: Annotated[
-        str | None, typer.Option("--license", help="Of the weights, such as cc-by-4.0; by default unknown.")
-    ] = None,
+    licence: Annotated[str | None, typer.Option("--license", help="Of the weights, such as cc-by-4.0.")] = None,
 ) -> None:
     """Write a trained model into a new folder, with its results as a model card.
 

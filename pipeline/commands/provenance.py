@@ -27,12 +27,7 @@ FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
 
 def provenance(
     results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, metavar="FOLDER...")],
-    differences: Annotated[
-        bool,
-        typer.Option(
-            "--differences", help="Of two results: print the differences between them and between their inputs."
-        ),
-    ] = False,
+    differences: Annotated[bool, typer.Option("--differences", help="Print how two results differ.")] = False,
 ) -> None:
     """Print the provenance of results as YAML: one entry for each result and for each of its inputs."""
     entries = upstream(results)

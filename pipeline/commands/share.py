@@ -33,9 +33,7 @@ SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.
 
 
 def share(
-    configs: Annotated[
-        list[Path] | None, typer.Argument(help=f"The runs' config files; {DEMO} without any.", metavar="CONFIG...")
-    ] = None,
+    configs: Annotated[list[Path] | None, typer.Argument(help=f"Configs; else {DEMO}.", metavar="CONFIG...")] = None,
     listed: Annotated[
         str | None,
         typer.Option("--list", help=f"Track nothing; print what is tracked of {', '.join(SECTIONS)} or {ALL}."),

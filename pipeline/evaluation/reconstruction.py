@@ -77,10 +77,7 @@ def image_metrics(
 def reconstruction_protocols(
     originals: ImageArchive, images_sha256: str, networks: dict[str, Path]
 ) -> Mapping[str, dict[str, Any]]:
-    """The protocol of each metric: the images' count, hash and size, and the metric's own constants.
-
-    networks: the weights of each LPIPS metric. A metric without constants has the common part alone.
-    """
+    """The protocol of each metric: the images and its own constants, if any; networks: weights of LPIPS metrics."""
     images = {
         "count": len(originals),
         "reference": "validation",

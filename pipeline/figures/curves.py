@@ -57,14 +57,12 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
 
 
 def studies(job: FigureJob, inputs: Inputs) -> Figure:
-    """One panel for each autoencoder of a study; a line joins trials that differ in one learning rate only.
-
-    The x axis has the first learning rate of the grid, or the number of the trial in a study without learning rates.
-    """
+    """A panel for each autoencoder of a study; a line joins trials that differ in the rate on the x axis alone."""
     frames = {
         label: read_csv(path, f"study {path}", "autoencoder", "trial", "loss")
         for label, (path,) in labelled_paths(inputs, "study").items()
     }
+    # The first learning rate of the grid, or the number of the trial in a study without learning rates.
     across = {label: next((key for key in RATES if key in frame), "trial") for label, frame in frames.items()}
     trials: list[tuple[str, str, pd.DataFrame]] = []
     varied: set[str] = set()

@@ -134,6 +134,7 @@ class SynthesisBlock(nn.Module):
         self.conv0 = conv("conv0", outputs) if convolutions == 2 else None
         self.conv1 = conv("conv1", outputs)
         self.to_image = ToImage(outputs, channels, style_width)
+        # It doubles the resolution: zeros between the pixels, then the filter.
         self.upsample = None if first else Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
     @property

@@ -63,10 +63,7 @@ class _Fir(torch.autograd.Function):
 
 
 class Filter(nn.Module):
-    """The FIR filter (4, 4) with sum `gain` on each channel, with zero padding and a stride; or its transpose.
-
-    The transpose with stride 2, padding 1 and gain 4 doubles the resolution: zeros between the pixels, then the filter.
-    """
+    """The FIR filter (4, 4) with sum `gain` on each channel, with zero padding and a stride; or its transpose."""
 
     kernel: Tensor
 

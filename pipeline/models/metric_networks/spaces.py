@@ -1,8 +1,7 @@
 """Feature spaces: a metric network (a weights file) with its preprocessing and layer.
 
-One file can serve several spaces. InceptionV3 with torch-fidelity's resizing gives FID and IS, with clean-fid's
-resizing the FID of clean-fid. VGG16 gives precision and recall as in torch-fidelity or as in the repository that the
-paper names. This module is used for planning and does not import torch.
+One file can serve several spaces: InceptionV3 and VGG16 with the preprocessing of two libraries each. This module is
+used for planning and does not import torch.
 """
 
 from pipeline.base.errors import InputError
