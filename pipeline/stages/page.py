@@ -65,12 +65,7 @@ class ReportJob(Section):
 
 
 MAKE_REPORT = Stage(
-    "make_report",
-    folder="reports",
-    settings=ReportJob,
-    outputs={"output": "report.html"},
-    local=True,
-    shown=lambda jobs: [jobs(page)],
+    "make_report", "reports", ReportJob, {"output": "report.html"}, local=True, shown=lambda jobs: [jobs(page)]
 )
 
 

@@ -67,8 +67,7 @@ rule reconstruct:
         upstream,
     output:
         **outputs(
-            "reconstruct",
-            picture=in_report("../report/pairs.rst", "Reconstructions"),
+            "reconstruct", picture=in_report("Reconstructions", "../report/pairs.rst")
         ),
     log:
         "results/logs/reconstruct-{name}-{digest}.log",

@@ -184,7 +184,7 @@ def cached_outputs(stage):
     )
 
 
-def in_report(caption, category, **labels):
+def in_report(category, caption="../report/caption.rst", **labels):
     """A flag for `outputs`: the file is shown in `snakemake --report`."""
     return partial(report, caption=caption, category=category, labels=labels or None)
 

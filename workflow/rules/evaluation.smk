@@ -36,10 +36,7 @@ rule score_features:
 use rule reconstruct as nearest_neighbours with:
     """The training images nearest to generated ones, by LPIPS (Fig. 9)."""
     output:
-        **outputs(
-            "nearest_neighbours",
-            figure=in_report("../report/caption.rst", "Figures"),
-        ),
+        **outputs("nearest_neighbours", figure=in_report("Figures")),
     log:
         "results/logs/nearest_neighbours-{name}-{digest}.log",
     params:

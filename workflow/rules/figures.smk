@@ -6,10 +6,7 @@ from pipeline.stages.figures import FIGURES, figures
 use rule make_table as make_figure with:
     """One figure, as png and as vectors."""
     output:
-        **outputs(
-            "make_figure",
-            png=in_report("../report/caption.rst", "Figures", figure="{name}"),
-        ),
+        **outputs("make_figure", png=in_report("Figures", figure="{name}")),
     log:
         "results/logs/make_figure-{name}-{digest}.log",
     localrule: True

@@ -6,10 +6,7 @@ from pipeline.stages.studies import STUDY_CAPTION
 use rule make_table as make_study with:
     """The table of a study: the loss of each trial, the best of each autoencoder first."""
     output:
-        **outputs(
-            "make_study",
-            csv=in_report("../report/caption.rst", "Studies", study="{name}"),
-        ),
+        **outputs("make_study", csv=in_report("Studies", study="{name}")),
     log:
         "results/logs/make_study-{name}-{digest}.log",
     localrule: True

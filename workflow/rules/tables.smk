@@ -8,10 +8,7 @@ rule make_table:
     input:
         upstream,
     output:
-        **outputs(
-            "make_table",
-            csv=in_report("../report/caption.rst", "Tables", table="{name}"),
-        ),
+        **outputs("make_table", csv=in_report("Tables", table="{name}")),
     log:
         "results/logs/make_table-{name}-{digest}.log",
     localrule: True
