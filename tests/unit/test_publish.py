@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,54 +212,6 @@ def test_the_published_config_has_the_seeds_as_written(own_folder: Path) -> None
     assert published["training_seeds"] == [3, 4]
     assert published["autoencoders"]["main"]["seed"] == 0
     assert {"autoencoder-main", "autoencoder-main-seed4"} <= shown()["artifacts"].keys()
-
-
-@pytest.fixture
-def repository(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A committed git and DVC repository with a published run that has one number."""
-    measured = Summary(kind="reconstruction", values={"psnr": Value(number=23.5)})
-    write_summary(plan(reconstruction, "main").path("summary.json"), measured)
-    publish(plan, str(TINY))
-    for name in (".dvc", "config"):
-        shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
-    for name in (".dvcignore", ".gitignore", "dvc.yaml"):
-        shutil.copy(ROOT / name, name)
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(Path("..", "dvc-site").resolve()))
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "A run"]):
-        subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b", *words], check=True)
-    return Path.cwd()
-
-
-def dvc(*words: str) -> tuple[int, str]:
-    """Exit code and output of a DVC command."""
-    command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
-
-
-@pytest.mark.parametrize("words", [("repro",), ("exp", "run")])
-def test_dvc_makes_nothing_and_says_what_to_type(repository: Path, words: tuple[str, ...]) -> None:
-    before = sorted(repository.rglob("results/**/*"))
-    code, said = dvc(*words)
-    assert code != 0
-    assert "error: DVC makes nothing here; type snakemake (docs/sharing.md)" in said.splitlines()
-    assert not subprocess.check_output(["git", "status", "--short"]) and not Path("dvc.lock").exists()
-    assert sorted(repository.rglob("results/**/*")) == before
-    assert dvc("exp", "list", "--name-only") == (0, ""), "no experiment was recorded"
-
-
-def test_dvc_still_shows_metrics_and_changed_params(repository: Path) -> None:
-    code, said = dvc("metrics", "show", "--json")
-    assert (code, json.loads(said)[""]["data"]["results/tiny/metrics.json"]["data"]) == (
-        0,
-        {"reconstruction": {"main": {"psnr": 23.5}}},
-    )
-    config = Path("config/demo.yaml")
-    config.write_text(config.read_text().replace("run: demo", "run: demo\nseed: 5", 1))
-    code, said = dvc("params", "diff", "--json")
-    assert (code, json.loads(said)) == (0, {"config/demo.yaml": {"seed": {"old": None, "new": 5}}})
 
 
 def test_metrics_have_the_numbers_of_finished_jobs_by_name() -> None:

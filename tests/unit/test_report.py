@@ -19,11 +19,9 @@ from pipeline.base.checksums import take_checksum
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
-from pipeline.make_table import make_table
 from pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from pipeline.stages.figures import FIGURES
 from pipeline.stages.page import SAMPLES
-from pipeline.tables.display_table import DisplayCell
 
 MEGABYTE = 1_000_000
 
@@ -262,18 +260,3 @@ def test_an_input_that_does_not_fit_is_one_line(tmp_path: Path, file: str, write
     with pytest.raises(InputError, match=told):
         made_page(tmp_path, inputs)
     assert not (tmp_path / "report.html").exists()
-
-
-def test_the_tables_parts_are_those_of_its_markdown(tmp_path: Path) -> None:
-    """The JSON for the page and the Markdown show the same strings."""
-    told = json.dumps({"table": "table2"})
-    make_table(told, [], markdown=tmp_path / "table.md", parts=tmp_path / "table.json")
-    parts = json.loads((tmp_path / "table.json").read_text())
-    lines = (tmp_path / "table.md").read_text().splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
-    assert lines[0] == f"# {parts['title']}"
-    assert cells[0] == [" ".join(part for part in column if part) for column in parts["columns"]]
-    texts = [[cell if isinstance(cell, str) else str(DisplayCell(**cell)) for cell in row] for row in parts["rows"]]
-    assert cells[1:] == texts and all(isinstance(cell, str) or cell["number"] == float(cell["text"])
-                                      for row in parts["rows"] for cell in row)  # fmt: skip
-    assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == parts["notes"]
