@@ -75,16 +75,13 @@ def reconstruct(
         frame.to_csv(temporary, index=False)
     rows = [to_model(torch.cat(side)[:PICTURE_IMAGES]) for side in zip(*shown, strict=True)]
     save_picture(picture, contact_sheet(rows))
-    method, code_bits = autoencoder_family(job.autoencoder.family).method, model.code_bits(moments)
+    method, bits = autoencoder_family(job.autoencoder.family).method, model.code_bits(moments)
     values = reconstruction_values(frame, reconstruction_protocols(originals, joined_digest(digests), networks))
     facts = Summary(
         kind="reconstruction",
         traits={"method": method, **traits(job.autoencoder), "resolution": originals.resolution},
-        values=values | {"code_bits": Value(number=code_bits.per_image)},
-        details={
-            "code_bits_counted_by": code_bits.counted_by,
-            "exact_images": int(frame["psnr"].eq(float("inf")).sum()),
-        },
+        values=values | {"code_bits": Value(number=bits.per_image)},
+        details={"code_bits_counted_by": bits.counted_by, "exact_images": int(frame["psnr"].eq(float("inf")).sum())},
     )
     write_summary(summary, facts)
 

@@ -83,8 +83,7 @@ def _of_space(
 
 
 _DISTANCE = "frechet_distance"
-# Over splits, subsets or images.
-WITH_DEVIATION = ("score_mean", "kernel_distance", "density")
+WITH_DEVIATION = ("score_mean", "kernel_distance", "density")  # over splits, subsets or images
 FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, is_published=True)
 FID_CLEAN = _of_space("inception_clean", _DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
 CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
@@ -141,9 +140,7 @@ SAMPLE_DISTANCE = tuple(
 # The first over the second. 1: samples are as near as the decoder lets them be.
 RATIO = "over_rfid."
 DISTANCE_RATIO = tuple(
-    Quantity(
-        f"{of.key}_over_r{of.key}", f"{of.name} / r{of.name} ↓", of.kind, {"": f"{RATIO}{of.compared}"}, decimals=2
-    )
+    Quantity(f"{of.key}_over_r{of.key}", f"{of.name} / r{of.name} ↓", of.kind, {"": RATIO + of.compared}, decimals=2)
     for of in (FID, FID_CLEAN, EFFICIENTNET[0])
 )
 

@@ -245,6 +245,4 @@ class Tables(Section):
                 return list(rows)
 
 
-TABLES = {
-    name: entry for name, field in Tables.model_fields.items() for entry in field.metadata if isinstance(entry, Table)
-}
+TABLES = {name: one for name, field in Tables.model_fields.items() for one in field.metadata if isinstance(one, Table)}

@@ -1,7 +1,5 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
-from pydantic import Field
-
 from pipeline.config.root import Config
 from pipeline.data.fingerprint import split_counts
 from pipeline.settings.dataset import Dataset
@@ -17,19 +15,13 @@ class DatasetJob(Dataset):
     name: str = operational("dataset", "Its name in the config, for errors.")
 
 
-class FetchJob(Section):
-    """Fetch a metric network; the command takes its name as an argument."""
-
-    name: str = Field("", description="A name in config/weights.yaml.")
-
-
 PREPARE_DATASET = Stage(
     "prepare_dataset",
     "datasets",
     DatasetJob,
     {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
 )
-FETCH_NETWORK = Stage("fetch_network", "networks", FetchJob, local=True)
+FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
 
 
 def dataset(jobs: Jobs, name: str) -> Job:
