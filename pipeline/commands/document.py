@@ -109,9 +109,7 @@ def _cells(table: DisplayTable) -> str:
     differing = [place for place in words if len({row[place] for row in rows}) > 1]
     places = [table.subject, *differing, *numbers]
     # Behind the quantity stands its variant, such as the convention of a count.
-    headings = [
-        f"{name} {part.partition(' ')[2]}".rstrip() for name, part in (table.columns[place] for place in places)
-    ]
+    headings = [f"{name} {part.partition(' ')[2]}".rstrip() for name, part in (table.columns[at] for at in places)]
     body = [[escape_markdown(str(row[place])) for place in places] for row in rows]
     to_the_left = [table.subject, *(differing if table.has_numbers else ())]
     sides = ["left" if place in to_the_left else "right" for place in places]

@@ -88,9 +88,7 @@ class Metric(NamedTuple):
 METRICS = {
     "frechet_distance": Metric(frechet),
     "kernel_distance": Metric(
-        lambda generated, reference, library: {
-            "kernel_distance": kernel_distance(generated.features, reference.features)
-        },
+        lambda made, real, library: {"kernel_distance": kernel_distance(made.features, real.features)},
         {
             "kernel": "(x y / D + 1)^3",
             "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
@@ -98,8 +96,8 @@ METRICS = {
         },
     ),
     "gaussian_kernel_distance": Metric(
-        lambda generated, reference, library: {
-            "gaussian_kernel_distance": gaussian_kernel_distance(generated.features, reference.features)
+        lambda made, real, library: {
+            "gaussian_kernel_distance": gaussian_kernel_distance(made.features, real.features)
         },
         {
             "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",

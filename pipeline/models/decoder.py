@@ -165,16 +165,14 @@ class Synthesis(nn.Module):
         )
         self.layers = sum(len(block.convolutions) for block in self.blocks) + 1
 
-    def forward(
-        self, feature_block: Tensor, style: Tensor | Sequence[Tensor], noise: NoiseSource | None = None
-    ) -> Tensor:
+    def forward(self, features: Tensor, style: Tensor | Sequence[Tensor], noise: NoiseSource | None = None) -> Tensor:
         """(N, C_d, H_d, W_d) and (N, s) -> (N, C, R, R); the constant noise by default.
 
         style: one for all layers, or one for each of `layers`: all convolutions, and the last image. As in StyleGAN2,
         the image of a resolution has the style of the next resolution's first convolution.
         """
         styles = [style] * self.layers if isinstance(style, Tensor) else style
-        features, image = feature_block, None
+        image = None
         for block in self.blocks:
             own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
             shapes = [(len(features), *layer.noise_buffer.shape[1:]) for layer in block.convolutions]

@@ -61,9 +61,7 @@ class Level:
     def index(self, nodes: list[Tensor]) -> Tensor:
         """Entries of grid nodes; nodes: an int64 tensor of node numbers per dimension, which broadcast."""
         if self.hashed:
-            total = reduce(
-                xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES[: len(nodes)], strict=True))
-            )
+            total = reduce(xor, ((node * prime) & UINT32 for node, prime in zip(nodes, PRIMES, strict=False)))
         else:
             total = torch.as_tensor(sum(node * self.nodes**dimension for dimension, node in enumerate(nodes)))
         return total % self.entries

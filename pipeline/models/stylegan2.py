@@ -32,9 +32,7 @@ class Mapping(nn.Module):
     def __init__(self, settings: MappingSettings):
         super().__init__()
         widths = [settings.latent_width] + [settings.style_width] * settings.layers
-        self.layers = nn.ModuleList(
-            EqualizedLinear(inputs, outputs, speed=MAPPING_SPEED) for inputs, outputs in pairwise(widths)
-        )
+        self.layers = nn.ModuleList(EqualizedLinear(*pair, speed=MAPPING_SPEED) for pair in pairwise(widths))
         self.register_buffer("w_average", torch.zeros(settings.style_width))
 
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:

@@ -43,7 +43,8 @@ class FeatureNetwork(nn.Module):
         self.network, self.prepare, self.resize, self.resizer = network, prepare, resize, resizer
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.network(self.prepare(images)), None
+        found = self.network(self.prepare(images))
+        return (*found, None)[:2] if isinstance(found, tuple) else (found, None)
 
 
 class EfficientNetFeatures(FeatureNetwork):
@@ -69,16 +70,10 @@ class EfficientNetFeatures(FeatureNetwork):
         return features, self.network._fc(features)
 
 
-class TorchFidelityFeatures(FeatureNetwork):
+def torch_fidelity_features(name: str, outputs: list[str], size: int, weights: Weights) -> FeatureNetwork:
     """torch-fidelity's InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU)."""
-
-    def __init__(self, name: str, outputs: list[str], size: int, weights: Weights):
-        resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
-        super().__init__(torch_fidelity_network(name, outputs, weights), nn.Identity(), resize)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = self.network(images)
-        return found[0], found[1] if len(found) > 1 else None
+    resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
+    return FeatureNetwork(torch_fidelity_network(name, outputs, weights), nn.Identity(), resize)
 
 
 def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> nn.Module:
@@ -161,9 +156,9 @@ def resized_by_pillow(
 
 BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
     "efficientnet_lite0": EfficientNetFeatures,
-    "inception": partial(TorchFidelityFeatures, "inception-v3-compat", ["2048", "logits_unbiased"], 299),
+    "inception": partial(torch_fidelity_features, "inception-v3-compat", ["2048", "logits_unbiased"], 299),
     "inception_clean": clean_fid_inception,
-    "vgg16": partial(TorchFidelityFeatures, "vgg16", ["fc2_relu"], 224),
+    "vgg16": partial(torch_fidelity_features, "vgg16", ["fc2_relu"], 224),
     "vgg16_paper": paper_vgg16,
     "clip": clip,
     "clip_l14_336": clip_l14_336,
