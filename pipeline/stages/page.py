@@ -46,13 +46,6 @@ class PageSamples(Section):
     count: int = Field(ge=1, description="Number of images in the whole set.")
 
 
-class FigureWords(Section):
-    """Title and caption of a figure."""
-
-    title: str
-    caption: str
-
-
 class ReportJob(Section):
     """The page of one run."""
 
@@ -60,7 +53,7 @@ class ReportJob(Section):
     config: dict[str, Any] = Field({}, description="Keys that differ from their defaults and can change a number.")
     models: list[ModelRow] = Field([], description="Models and sample sets, in the config's order.")
     samples: PageSamples | None = Field(None, description="The sample set shown.")
-    figures: dict[str, FigureWords] = Field({}, description="Figures by name.")
+    figures: dict[str, dict[str, str]] = Field({}, description="Title and caption of each figure, by its name.")
     jobs: list[JobRow] = Field([], description="All jobs behind the page.")
 
 
