@@ -40,6 +40,7 @@ EXCLUDED_FROM_DIGEST = {
     "pipeline.base.process": "cores for reading images in a fixed order; memory allocation and signals",
     "pipeline.base.progress": "progress bars and log lines",
     "pipeline.commands.*": "commands for people; no stage runs them",
+    "pipeline.config.*": "whole configs; a job's settings are in its digest by value",
     "pipeline.data.pictures": "pictures that only people look at",
     "pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
     "pipeline.families": "finds the module that a config names; that module is itself in the digest",

@@ -6,12 +6,14 @@ import json
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.base.paths import PUBLISHED
 from pipeline.base.summary import read_summary
-from pipeline.complexity import complexity
+from pipeline.complexity import PUBLISHED, TABLES, complexity, published_comparison, published_row
+from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load
 from pipeline.models.complexity import counts
+from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
+from pipeline.stages.autoencoders import PAPER
 
 
 def architecture(code_size, **changes):
@@ -57,6 +59,27 @@ def test_the_true_count_is_that_of_the_convolutions_written_out():
     assert abs(parts["retrieval"] * 1e9 - 64**2 * 4 * 2 * 2 * 4) < 1  # keys and corners
 
 
+def test_every_architecture_is_compared_with_its_published_row():
+    """The rows of these tables in config/paper.yaml are the ones that the paper prints."""
+    paper = read_config(PAPER)
+    rows = [(table, paper.autoencoders[name]) for table in TABLES for name in getattr(paper.tables_or_default, table)]
+    ours = [(table, model) for table, model in rows if isinstance(model, Autoencoder)]
+    assert all(published_row(table, architecture_traits(model)) for table, model in ours)
+    text = published_comparison()
+    found = [line.split()[:4] for line in text.splitlines()[2:]]
+    assert found == [
+        [table, str(model.code_size), str(model.tables.key_length), str(model.feature_size)] for table, model in ours
+    ]
+    assert sorted(" ".join(row) for row in found) == [
+        *("table3 16x16x16 1 64", "table3 16x16x8 1 64", "table3 32x32x4 1 64", "table3 64x64x4 1 64"),
+        *("table7 64x64x4 1 64", "table7 64x64x4 2 64", "table8 32x32x8 1 32", "table8 32x32x8 1 64"),
+    ]
+    for number in ("(11.4)", "(42.9)", "(85.14)", "(35.1)", "63.3976", "30.530"):
+        assert number in text
+    last = text.splitlines()[-1]
+    assert all(number in last for number in ("3.668", "3.227", "(3.7)", "85.1353", "(85.14)"))
+
+
 def counted_as(**changes):
     """A small model, as in the settings of the stage."""
     autoencoder = {"dataset": "d", "code_size": "8x8x4", "feature_size": 16, "feature_channels": 64} | changes
@@ -85,6 +108,8 @@ def test_a_model_that_cannot_be_counted_is_named(tmp_path, entry, named):
     with pytest.raises(InputError, match=f"^{named}: feature_size"):
         complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
     assert not (tmp_path / "complexity.json").exists()
+    with pytest.raises(InputError, match="--output"):
+        complexity(json.dumps({"models": models}))
 
 
 def counts_of(family, code_size, **changes):

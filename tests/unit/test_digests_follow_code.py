@@ -90,8 +90,8 @@ ALLOWED = {
     "log lines, progress and exit codes": """base.command.LogOption base.command.TERMINATED base.progress.Progress
         base.progress.log_to base.progress.logger""",
     "processes and threads that share the work in a fixed order": "base.process.cores base.process.own_cores",
-    "settings, which are in the digest by value": """base.command.run_stage base.command.stage
-        base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
+    "settings, which are in the digest by value": """base.command.read_settings base.command.run_stage
+        base.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
     "reads a file unchanged": "base.parsing.read_json",
     "defaults and checks of settings": """settings.fields.Noted settings.fields.preset settings.fields.setting
         settings.fields.is_power_of_two""",
@@ -106,6 +106,7 @@ ALLOWED = {
         data.pictures.contact_sheet data.pictures.save_picture evaluation.validation.Validation
         generation.interactive.interactive training.history.History training.history.make_trackers
         training.history.start_trackers""",
+    "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
     "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES
         settings.tables.Table""",
     "values and keys of settings": """stages.autoencoders.MODEL_KINDS stages.evaluation.GAUSSIAN
@@ -120,6 +121,7 @@ READ = {
     "check_shape": "a check of settings",
     "statistics_group": "a check of settings",
     "whole_batch_component": "a check of settings",
+    "pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
     "pipeline.families.stylegan2: self.execution.processes": "a check of settings",
 }
 
