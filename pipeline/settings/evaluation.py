@@ -57,9 +57,9 @@ class Figures(Section):
 
     autoencoder: str | None = Field(None, description="Figures 1, 5b: by default the first row of Table 2.")
     samples: str | None = Field(None, description="Figures 1, 8, 9, 10: by default the first row of Table 5 or 6.")
-    compared: list[str] = Field(default_factory=list, description="Figure 6: by default the rows of Table 2.")
+    compared: list[str] = Field([], description="Figure 6: by default the rows of Table 2.")
     rate_quality: list[str] = Field(
-        default_factory=list,
+        [],
         description="Quality against bits per image and decoding time, a curve for each family over its code sizes:"
         " names under `autoencoders`, by default the rows of `equal_budget`. They are timed side by side.",
     )

@@ -14,9 +14,9 @@ MOST_TRIALS = 500
 class Grid(Section):
     """Every combination of these values is a trial; keys without values stay as in the entry."""
 
-    learning_rate: list[float] = Field(default_factory=list, description="Of decoder and tables.")
-    encoder_learning_rate: list[float] = Field(default_factory=list, description="Of the encoder.")
-    betas: list[tuple[float, float]] = Field(default_factory=list, description="Adam's.")
+    learning_rate: list[float] = Field([], description="Of decoder and tables.")
+    encoder_learning_rate: list[float] = Field([], description="Of the encoder.")
+    betas: list[tuple[float, float]] = Field([], description="Adam's.")
 
     @model_validator(mode="after")
     def _sound(self) -> "Grid":

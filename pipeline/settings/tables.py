@@ -58,7 +58,7 @@ class Table:
 class GenerationRows(Section):
     """Rows of a table of generation metrics."""
 
-    rows: list[str] = Field(default_factory=list, description="Names under `samples`.")
+    rows: list[str] = Field([], description="Names under `samples`.")
     count: int | None = Field(None, ge=2, description="Number of images to score, the first ones; by default all.")
 
 
@@ -66,10 +66,9 @@ class AutoencoderRows(Section):
     """Rows that are autoencoders, with samples of their codes."""
 
     autoencoders: list[str] = Field(
-        default_factory=list,
-        description="Names under `autoencoders`; `ablations` shows for each the keys that differ from the first.",
+        [], description="Names under `autoencoders`; `ablations` shows for each the keys that differ from the first."
     )
-    samples: list[str] = Field(default_factory=list, description="Names under `samples`, at most one per autoencoder.")
+    samples: list[str] = Field([], description="Names under `samples`, at most one per autoencoder.")
     count: int | None = Field(None, ge=2, description="Images to score of each set, the first ones; by default all.")
 
 
@@ -79,7 +78,7 @@ _SAMPLES = ("dataset", "method", "samples")
 
 def _names(description: str) -> Any:
     """A list of names under `autoencoders`."""
-    return Field(default_factory=list, description=description)
+    return Field([], description=description)
 
 
 class Tables(Section):
