@@ -18,7 +18,7 @@ def extract_features(
     weights: Annotated[Path, typer.Option(help="The network's weights, from `pipeline.fetch_network`.")],
     features: Annotated[Path, typer.Option(help="Where the features go (npz).")],
     first: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
-    last: Annotated[int | None, typer.Option(help="Index behind the last image; by default, and at most, all.")] = None,
+    last: Annotated[int | None, typer.Option(help="Index after the last image; by default, and at most, all.")] = None,
     starts_at: Annotated[int, typer.Option(help="Index of the first image in the files.", min=0)] = 0,
 ) -> None:
     from pipeline.evaluation.batches import metric_device

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def generate_shard(
     job: GenerationJob,
     first: Annotated[int, typer.Option(help="Index of the first image.")],
-    last: Annotated[int, typer.Option(help="Index behind the last image.")],
+    last: Annotated[int, typer.Option(help="Index after the last image.")],
     images: Annotated[Path, typer.Option(help="Where the shard goes (a zip of PNGs).")],
     autoencoder: Annotated[Path | None, typer.Option(help="The decoder of samples that are codes.")] = None,
     diffusion: Annotated[Path | None, typer.Option(help="The trained diffusion model (kind diffusion).")] = None,
