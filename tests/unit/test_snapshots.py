@@ -62,6 +62,9 @@ def test_a_snapshot_has_the_bits_of_a_training_that_ends_there(train: Any, tmp_p
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert load_autoencoder(taken).decode(torch.rand(1, 2, 4, 4)).shape == (1, 1, 32, 32)
+    with pytest.raises(InputError, match="no such snapshot"):
+        missing = json.dumps(job | {"snapshot": str(tmp_path / "00000004.safetensors")})
+        take_snapshot(missing, training=long / "weights.safetensors", weights=taken)
 
 
 def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures(train, tiny_images, networks_folder):
@@ -75,12 +78,6 @@ def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures
     distance = LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")
     for name, values in image_metrics(originals.tensor(), made, {"lpips_alex": distance}).items():
         assert float(rows[-1][f"validation_{name}"]) == pytest.approx(float(values.mean()), rel=1e-4)
-
-
-def test_a_snapshot_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    job = {"snapshot": str(tmp_path / "00000004.safetensors"), "step": 4}
-    with pytest.raises(InputError, match="no such snapshot"):
-        take_snapshot(json.dumps(job), training=tmp_path / "any", weights=tmp_path / "out.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ def test_images_codes_and_features_are_counted_by_their_sizes():
     assert found["reconstruct"] == jobs["reconstruct"] * 32 * png
     assert found["generate"] == jobs["generate"] * 32 * png
     assert found["dump_codes"] == jobs["dump_codes"] * 128 * (4 * 4 * 2) * 4
+    finish(plan)
+    assert missing_space(tiny_plan()) == {}, "what is there takes nothing more"
 
 
 def test_a_training_is_its_weights_and_two_states_of_them():
@@ -47,12 +49,6 @@ def test_the_papers_unet_has_358_million_numbers_and_none_is_allocated():
     model, discriminator = parameters(config, config.diffusions["ffhq"])
     assert (round(model / 1e6), discriminator) == (358, 0)
     assert torch.get_default_device().type == "cpu"
-
-
-def test_what_is_there_takes_nothing_more():
-    plan = tiny_plan()
-    finish(plan)
-    assert missing_space(tiny_plan()) == {}
 
 
 def test_the_doctor_says_where_a_run_will_not_fit(monkeypatch, capsys, tmp_path):

@@ -283,7 +283,7 @@ def test_an_adaptive_adversary_goes_back_through_a_compiled_decoder(tmp_path: Pa
     assert difference(weights(compiled=True), weights(compiled=False)) < 1e-5
 
 
-def test_a_machine_that_cannot_compile_is_told_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compiled_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tiny_stylegan2: Any) -> None:
     def missing(*_: Any, **__: Any) -> Any:
         raise RuntimeError("No working C++ compiler found in\n[None, 'g++']")
 
@@ -291,9 +291,6 @@ def test_a_machine_that_cannot_compile_is_told_so_in_a_line(monkeypatch: pytest.
     told = r"execution\.compile: torch\.compile does not run on this machine \(No working C\+\+ compiler found in \["
     with pytest.raises(InputError, match=told):
         compile_networks(torch.nn.Linear(1, 1), torch.device("cpu"))
-
-
-def test_path_lengths_are_not_compiled(tiny_stylegan2: Any) -> None:
     with pytest.raises(InputError, match=r"execution\.compile: torch.compile cannot differentiate twice"):
         parse_generator(tiny_stylegan2(execution={"compile": True}), "generator")
 

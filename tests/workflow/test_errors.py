@@ -28,17 +28,14 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(empty: Workflow, old:
     assert not (empty.folder / "results" / "store").exists()
 
 
-def test_a_config_file_takes_the_place_of_the_demo_and_is_not_merged_with_it(empty: Workflow) -> None:
-    (empty.folder / "config.yaml").write_text("run: mine\n")
-    (line,) = error_lines(empty.run("-n", expect=1).text)
-    assert "datasets: this key is missing" in line
-
-
-def test_single_values_can_be_changed_on_the_command_line(empty: Workflow) -> None:
+def test_a_config_file_replaces_the_demo_and_the_command_line_changes_single_values(empty: Workflow) -> None:
     plan = empty.run("-n", "--quiet", "rules", "--config", "seed=2", "run=second")
     assert plan.jobs["train_autoencoder"] >= 5, "the demo's"
     (line,) = error_lines(empty.run("-n", "--config", "seed=two", expect=1).text)
     assert line.startswith("error: config: seed: ")
+    (empty.folder / "config.yaml").write_text("run: mine\n")
+    (line,) = error_lines(empty.run("-n", expect=1).text)
+    assert "datasets: this key is missing" in line
 
 
 def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(empty, networks_folder):

@@ -131,26 +131,23 @@ def write_widest(folder: Path) -> list[str]:
     """Every table with all columns of its layout, in a row that the paper has and in one that it has not."""
     inputs = []
     for name, layout in TABLES.items():
-        columns, beside = [["Source", ""]], ["published and measured"]
+        cells = {("Source", ""): ""}
         for key in layout.identity:
-            columns.append([HEADINGS[key], ""])
-            beside.append("BRIGHT (codes of VQGAN)" if key == "method" else "64x64x4")
+            cells[HEADINGS[key], ""] = "BRIGHT (codes of VQGAN)" if key == "method" else "64x64x4"
         for quantity in layout.quantities:
-            number, spread = f"{12.3456:.{quantity.decimals}f}", ""
-            if quantity.has_interval:
-                spread = f" [{number}, {number}]"
-            elif quantity.two_std:
-                spread = f" ± {number}"
-            parts = [f"measured ({variant})" if variant else "measured" for variant in quantity.measured]
-            told = dict.fromkeys(parts, number + spread)
+            number = f"{12.3456:.{quantity.decimals}f}"
+            standard = f" ± {number}" if quantity.two_std else ""
+            spread = f" [{number}, {number}]" if quantity.has_interval else standard
             if quantity.is_published:
-                told = {"published": number, **told, "difference": f"−{number}"}
-            columns += [[quantity.label, part] for part in told]
-            beside += told.values()
-        columns.append(["Protocol", ""])
-        beside.append("as published; measured on 50000 samples")
-        alone = ["measured" if not place else cell for place, cell in enumerate(beside)]
-        inputs += made.write_table(folder, name, columns, [beside, alone])
+                cells[quantity.label, "published"] = number
+            for variant in quantity.measured:
+                cells[quantity.label, f"measured ({variant})" if variant else "measured"] = number + spread
+            if quantity.is_published:
+                cells[quantity.label, "difference"] = f"−{number}"
+        cells["Protocol", ""] = "as published; measured on 50000 samples"
+        _, *beside = cells.values()
+        rows = [["published and measured", *beside], ["measured", *beside]]
+        inputs += made.write_table(folder, name, list(map(list, cells)), rows)
     return inputs
 
 

@@ -6,7 +6,6 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from test_soak import final_files
@@ -19,18 +18,13 @@ CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
 TARGET = "table4"
 
 
-def beside(run: Workflow, folder: Path) -> Workflow:
-    """Another folder with the same results."""
-    folder.mkdir()
-    shutil.copy(run.folder / "config.yaml", folder)
-    (folder / "results").symlink_to(run.folder / "results")
-    return Workflow(folder)
-
-
 @pytest.mark.parametrize("number", range(TIMES))
 def test_both_end_well_with_the_files_of_a_lone_run(tiny_run, tmp_path, networks_folder, number):
     one = empty_workflow(tmp_path / "one", networks_folder)
-    other = beside(one, tmp_path / "other")
+    other = Workflow(tmp_path / "other")  # with the same results
+    other.folder.mkdir()
+    shutil.copy(one.folder / "config.yaml", other.folder)
+    (other.folder / "results").symlink_to(one.folder / "results")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     processes = [run.start(TARGET, "--cores", "1", before=CONTAINER, **pipes) for run in (one, other)]
     said = [process.communicate()[0] for process in processes]
