@@ -37,9 +37,7 @@ def paths_of(inputs: Inputs, name: str) -> list[Path]:
 def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
     labels = [key for key in inputs if key.partition(":")[0] == name]
-    if not labels:
-        raise InputError(f"input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
-    return {key.partition(":")[2]: paths_of(inputs, key) for key in labels}
+    return {key.partition(":")[2]: paths_of(inputs, key) for key in labels or [name]}
 
 
 def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:

@@ -172,7 +172,7 @@ class Synthesis(nn.Module):
         the image of a resolution has the style of the next resolution's first convolution.
         """
         styles = [style] * self.layers if isinstance(style, Tensor) else style
-        image = None
+        image: Tensor | None = None
         for block in self.blocks:
             own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
             shapes = [(len(features), *layer.noise_buffer.shape[1:]) for layer in block.convolutions]

@@ -44,7 +44,9 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         found = self.network(self.prepare(images))
-        return (*found, None)[:2] if isinstance(found, tuple) else (found, None)
+        if isinstance(found, tuple):
+            return found[0], found[1] if len(found) > 1 else None
+        return found, None
 
 
 class EfficientNetFeatures(FeatureNetwork):
