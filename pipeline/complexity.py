@@ -19,7 +19,7 @@ from pipeline.config.root import read_config
 from pipeline.families import autoencoder_family, load
 from pipeline.models.traits import architecture_traits
 from pipeline.settings.autoencoder import Autoencoder
-from pipeline.stages.autoencoders import PAPER, Architecture, Complexity
+from pipeline.stages.autoencoders import PAPER, Complexity
 
 MILLION = 1e6
 TABLES = ("table3", "table7", "table8")
@@ -40,28 +40,25 @@ def complexity(
         return
     if output is None:
         raise InputError("complexity: --output is missing; give the path of the JSON file to write")
-    job = read_settings(Complexity, settings)
-    write_summaries(output, {name: counted(one, name) for name, one in job.models.items()})
+    summaries = {}
+    for name, model in read_settings(Complexity, settings).models.items():
+        architecture, family = model.autoencoder, autoencoder_family(model.autoencoder.family)
+        try:
+            found = load(family.counts)(architecture, model.resolution, model.channels)
+        except ValueError as error:
+            raise InputError(f"{model.entry or name}: {error}") from None
+        numbers = {key: found[key] / MILLION for key in ("decoder_params", "encoder_params")}
+        tables = found.get("hash_table_params", {})
+        numbers |= {f"hash_tables.{convention}": count / MILLION for convention, count in tables.items()}
+        numbers |= {f"gmacs.{rule}": count for rule, count in found["gmacs"].items()}
+        summaries[name] = Summary(
+            kind="complexity",
+            traits={"method": family.method, **architecture_traits(architecture), "resolution": model.resolution},
+            values={key: Value(number=number) for key, number in numbers.items()},
+            details=found,
+        )
+    write_summaries(output, summaries)
     logger.info("complexity written to %s", output)
-
-
-def counted(model: Architecture, name: str) -> Summary:
-    """A model's traits and counts (parameters in millions); InputError names a model that cannot be counted."""
-    settings, family = model.autoencoder, autoencoder_family(model.autoencoder.family)
-    try:
-        found = load(family.counts)(settings, model.resolution, model.channels)
-    except ValueError as error:
-        raise InputError(f"{model.entry or name}: {error}") from None
-    numbers = {key: found[key] / MILLION for key in ("decoder_params", "encoder_params")}
-    tables = found.get("hash_table_params", {})
-    numbers |= {f"hash_tables.{convention}": count / MILLION for convention, count in tables.items()}
-    numbers |= {f"gmacs.{rule}": count for rule, count in found["gmacs"].items()}
-    return Summary(
-        kind="complexity",
-        traits={"method": family.method, **architecture_traits(settings), "resolution": model.resolution},
-        values={key: Value(number=number) for key, number in numbers.items()},
-        details=found,
-    )
 
 
 def published_comparison() -> str:
