@@ -57,7 +57,7 @@ def read_accepted() -> dict[str, Accepted]:
         named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
         if not (named and re.fullmatch(r"[a-z_]+ [0-9a-f]{12} [0-9a-f]{12}", f"{job} {digest}", re.ASCII)):
             raise InputError(f"{ACCEPTED}: digests by digests are expected; restore it from git, or remove it")
-        accepted[job] = Accepted(str(digest), tuple(keys))
+        accepted[job] = Accepted(str(digest), tuple(keys or ()))
     return accepted
 
 
