@@ -97,11 +97,7 @@ def perturb(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float,
 
 
 def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, float]:
-    """The numbers that tables show of a noise curve.
-
-    psnr_quiet: without noise. psnr_fall, lpips_rise: at ± 1/(2 r_max), of BRIGHT alone. tolerated_*: the size at which
-    PSNR has fallen by 1 dB.
-    """
+    """A noise curve's numbers: without noise, at ± 1/(2 r_max) (BRIGHT alone), and the size that costs 1 dB."""
     quiet = curve[0]
     numbers = {"psnr_quiet": quiet["psnr"], "tolerated_deviations": tolerated(curve, "deviations")}
     if quiet["half_cells"] is None:

@@ -51,11 +51,7 @@ def code_statistics(codes: Tensor) -> dict[str, Any]:
 
 @torch.no_grad()
 def count_hits(model: ImageAutoencoder, codes: Tensor, micro_batch: int) -> tuple[Tensor, Tensor]:
-    """Hits (groups, entries) by all codes, and which entries (entries,) a code can reach.
-
-    A group is a group's table of the finest resolution (BRIGHT), where a key hits an entry if its interpolation weight
-    is above zero, or a codebook. Families without entries return empty tensors.
-    """
+    """Hits (groups, entries) by all codes, and which entries (entries,) a code can reach; empty without entries."""
     device = next(model.parameters()).device
     hits = torch.zeros(0)
     with Progress("count hits", len(codes), "codes") as progress:
@@ -85,11 +81,7 @@ def write_hits(path: Path, hits: Tensor, reachable: Tensor) -> None:
 
 
 def usage(hits: np.ndarray, reachable: np.ndarray) -> dict[str, Any] | None:
-    """Shares and perplexities of hits (groups, entries) over the reachable entries (entries,); None without entries.
-
-    The perplexity exp(-sum p ln p) is the number of equally used entries with the same entropy; `evenness` divides it
-    by the number of entries.
-    """
+    """Shares and perplexities of hits (groups, entries) over reachable entries (entries,); None without entries."""
     among = hits[:, reachable.astype(bool)] if hits.size else hits
     if not among.size:
         return None
@@ -112,11 +104,7 @@ def perplexity(hits: np.ndarray) -> float:
 
 
 def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
-    """Bytes of a trained autoencoder and of the codes (count, C_z, H_z, W_z) of a collection, each in whole bytes.
-
-    `tables` are BRIGHT's hash tables; `decoding` is everything but the encoder, tables included. Families with a
-    codebook store indices instead of numbers.
-    """
+    """Whole bytes of an autoencoder, of all but its encoder (`decoding`), and of codes (count, C_z, H_z, W_z)."""
     tables, encoder = getattr(model, "tables", None), getattr(model, "encoder", None)
     bits, numbers = FLOAT_BITS, codes[0].numel()
     if entries := getattr(model, "codebook_size", None):

@@ -66,17 +66,14 @@ def nearest(
     micro_batch: int,
     memory_gb: float,
 ) -> Neighbours:
-    """The nearest training images of the first `count` queries, exactly.
-
-    Half of the memory holds embeddings of queries; if they do not fit, the training images are embedded again for each
-    part of the queries.
-    """
+    """The nearest training images of the first `count` queries, exactly."""
     if count > len(queries):
         raise InputError(f"count: must be at most {len(queries)}, the number of images, not {count}")
     if neighbours > len(train):
         raise InputError(f"neighbours: must be at most {len(train)}, the number of training images, not {neighbours}")
     device = next(embedding.parameters()).device
     width = embedding(to_rgb(train.tensor([0])).to(device)).shape[1]
+    # Half of the memory holds embeddings of queries; each part of the queries embeds the training images again.
     part = max(1, int(memory_gb * 1e9 / 2 / (4 * width)))
     found = []
     for first in range(0, count, part):

@@ -64,11 +64,9 @@ CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images,
 
 
 @torch.no_grad()
-def image_metrics(
-    originals: Tensor, reconstructions: Tensor, distances: Mapping[str, LpipsDistance]
-) -> dict[str, Tensor]:
+def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, LpipsDistance]) -> dict[str, Tensor]:
     """Each of `distances` and METRICS for each image, on the CPU: uint8 (N, C, R, R), on their device, to (N,)."""
-    real, made = to_unit(originals), to_unit(reconstructions)
+    real, made = to_unit(originals), to_unit(made)
     found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
     found |= {name: metric(real, made) for name, metric in METRICS.items()}
     return {name: values.cpu() for name, values in found.items()}

@@ -35,11 +35,7 @@ def statistics(hits: np.ndarray) -> tuple[float, float]:
 
 
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
-    """Figure 5b: hits per entry of the finest resolution's tables, sorted, one panel per group.
-
-    A key hits an entry where its interpolation weight is above zero. Entries that no key can reach are excluded.
-    Titles give the share of entries hit and the coefficient of variation (standard deviation over mean).
-    """
+    """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
     path = paths_of(inputs, "hits")[0]
     with arrays(path, "hits", "`pipeline.dump_codes`, with hits and reachable") as found:
         of_entries, reachable = found["hits"], found["reachable"]
@@ -143,11 +139,7 @@ class Point(NamedTuple):
 
 
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
-    """PSNR and LPIPS against bits per image (`pipeline/models/code_bits.py`), and against decoding time per image.
-
-    Each family is one curve over its code sizes. Ablations, and models whose code has no noise or quantization, get
-    curves of their own. Several training seeds give a mean with bars of one standard deviation.
-    """
+    """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
     (speeds,) = paths_of(inputs, "decoding")
     points = []
     for name, paths in labelled_paths(inputs, "reconstruction").items():
@@ -160,6 +152,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         for metric, _ in METRICS:
             means = [summary.values[metric].number for summary in of_seeds]
             values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
+        # A family is one curve over its code sizes; its ablations, and codes without noise or quantization, are others.
         curve = f"{traits['method']} ({variant})" if variant else traits["method"]
         points.append(Point(curve, "x".join(traits["code_size"].split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))

@@ -47,17 +47,13 @@ class FrozenModule(nn.Module):
 
 
 class PerceptualLoss(FrozenModule):
-    """One number per image; differentiable in `images`.
-
-    `upsample` first enlarges both images, bilinearly (align_corners=False): networks trained on 224 x 224 images are
-    poor judges of 32 x 32.
-    """
+    """One number per image, differentiable in `images`; `upsample` first enlarges both images, bilinearly."""
 
     def __init__(self, kind: str, weights: Weights | None, upsample: int = 1, distance: str = "squared"):
         super().__init__()
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
-        self.upsample = upsample
+        self.upsample = upsample  # networks trained on 224 x 224 images are poor judges of 32 x 32
         self.distance = Vgg16Distance(weights, distance) if kind == "vgg16" else LpipsDistance(kind, weights)
         self.freeze()
 

@@ -73,9 +73,7 @@ class Comparison(Section):
     """One number against another, or against the number in the text."""
 
     says: str
-    quantities: list[str] = Field(
-        min_length=1, description="Added up; a row without a number in one but the first has zero there."
-    )
+    quantities: list[str] = Field(min_length=1, description="Added up; all but the first may be absent, as zero.")
     relation: Relation
     ours: str
     other: str | None = None

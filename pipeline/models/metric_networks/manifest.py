@@ -65,9 +65,7 @@ class Network(Section):
     title: str = Field(description="The network's name in words.")
     source: Source = Field(description="The origin of its weights.")
     weights_sha256: str | None = Field(description="The sha256 of its tensors; null: recorded at first use.")
-    layout: str = Field(
-        description="16 digits of the sha256 of its tensors' names and shapes.", pattern="^[0-9a-f]{16}$"
-    )
+    layout: str = Field(description="16 digits of the sha256 of tensors' names and shapes.", pattern="^[0-9a-f]{16}$")
     licence: str = Field(description="The licence of the weights.")
     upstream: str = Field(description="The authors' page.")
     metrics: list[str] = Field(description="The metrics that need the network.")

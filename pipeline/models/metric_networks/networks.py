@@ -50,16 +50,13 @@ class FeatureNetwork(nn.Module):
 
 
 class EfficientNetFeatures(FeatureNetwork):
-    """EfficientNet-Lite0: 1,280 pooled features, 1,000 logits, at 112 px.
-
-    The network is built as in its package, with convolutions padded for 224 px; padding for 112 px would change the
-    scale of the distances.
-    """
+    """EfficientNet-Lite0: 1,280 pooled features, 1,000 logits, at 112 px."""
 
     def __init__(self, weights: Weights):
         from efficientnet_lite_pytorch import EfficientNet
 
         resize = "bicubic with antialiasing to 112, clipped to 0..255, (x - 127) / 128; padding of 224"
+        # Convolutions padded for 224 px, as in its package: padding for 112 px would change the scale of the distances.
         super().__init__(EfficientNet.from_name("efficientnet-lite0"), self._scaled, resize)
         self.network.load_state_dict(weights)
 
