@@ -4,6 +4,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -37,30 +38,41 @@ class Numbered(Images):
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = threads_at_work()
+    def at_work() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if not thread.daemon}  # tqdm's monitor is one
+
+    before = at_work()
     yield
-    assert threads_at_work() == before
+    assert at_work() == before
 
 
-def threads_at_work() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if not thread.daemon}  # tqdm's monitor is one
-
-
-def tripled(pixels: np.ndarray) -> np.ndarray:
-    return pixels.repeat(3, 0).repeat(3, 1)
+@pytest.mark.parametrize("stop", [None, InputError("the network is missing"), KeyboardInterrupt()])
+def test_the_next_batches_are_read_ahead_until_their_reader_stops(stop: BaseException | None) -> None:
+    images = Numbered(1000)
+    stops = pytest.raises(type(stop)) if stop else nullcontext()
+    with stops, rgb_batches(images, 0, 1000, SIZE) as batches:
+        next(batches)
+        assert images.second_batch.wait(timeout=60)
+        if stop is not None:
+            raise stop
+    assert len(images.read_ones) <= (AHEAD + 1) * SIZE
 
 
 @settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 20), st.integers(0, 20), st.integers(1, 7), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans()
 )
-def test_every_image_has_its_place_in_order_whatever_the_range(
+def test_every_image_has_its_place(
     one: int, other: int, size: int, starts_at: int, channels: int, resizes: bool
 ) -> None:
     first, last = starts_at + min(one, other), starts_at + max(one, other)
     images = Numbered(20, channels)
+
+    def enlarge(pixels: np.ndarray) -> np.ndarray:
+        return pixels.repeat(3, 0).repeat(3, 1)
+
     seen, digests = [], []
-    with rgb_batches(images, first, last, size, starts_at, tripled if resizes else None) as batches:
+    with rgb_batches(images, first, last, size, starts_at, enlarge if resizes else None) as batches:
         for batch in batches:
             side = 6 if resizes else 2
             assert batch.images.shape == (size, 3, side, side) and batch.images.dtype == torch.uint8
@@ -72,23 +84,6 @@ def test_every_image_has_its_place_in_order_whatever_the_range(
     assert seen == list(range(first - starts_at, last - starts_at))
     assert digests == [pixel_digest(np.full((2, 2, channels), index, np.uint8)) for index in seen]
     assert images.read_ones == set(seen)
-
-
-def test_the_next_batches_are_read_while_a_network_sees_one_and_no_more_of_them() -> None:
-    images = Numbered(100)
-    with rgb_batches(images, 0, 100, SIZE) as batches:
-        next(batches)
-        assert images.second_batch.wait(timeout=60)
-    assert len(images.read_ones) <= (AHEAD + 1) * SIZE
-
-
-@pytest.mark.parametrize("stop", [InputError("the network is missing"), KeyboardInterrupt()])
-def test_where_the_reader_of_batches_stops_nothing_goes_on(stop: BaseException) -> None:
-    images = Numbered(1000)
-    with pytest.raises(type(stop)), rgb_batches(images, 0, 1000, SIZE) as batches:
-        for _ in batches:
-            raise stop
-    assert len(images.read_ones) <= (AHEAD + 1) * SIZE
 
 
 def test_an_image_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path) -> None:

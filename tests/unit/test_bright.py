@@ -1,53 +1,145 @@
-"""The whole autoencoder."""
+"""The whole autoencoder, and with a part left out or changed by keys of a config: its outputs and its counts."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from first_stages import small_settings
+from pydantic import ValidationError
 
+from pipeline.base.errors import InputError
+from pipeline.explore_codes import explore_codes
 from pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder, perturb, tile
+from pipeline.models.checkpoints import save_autoencoder
+from pipeline.models.complexity import counts, parameters
+from pipeline.models.traits import architecture_traits, hash_tables, traits
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 
+NO_TABLES = {"features": "mlp"}
+NO_COORDINATES = {"tables": {"coordinates": False}}
+NEITHER = {"features": "mlp", "tables": {"coordinates": False}}
+ONE_RESOLUTION = {"tables": {"resolutions": 1, "coarsest_resolution": 8}}
+NO_MODULATION = {"decoder": {"style_width": 0}}
+ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION]
 
-def make(resolution=16, channels=1, **changes):
+
+def settings(**changes: Any) -> Any:
+    return small_settings("bright", **changes)
+
+
+def make(**changes: Any) -> Bright:
     torch.manual_seed(0)
-    model = Bright(small_settings("bright", **changes), resolution, channels)
-    torch.nn.init.uniform_(model.tables.tables, -1, 1)
+    model = Bright(settings(**changes), 16, 1)
+    for name, parameter in model.named_parameters():
+        if name == "tables.tables":
+            torch.nn.init.uniform_(parameter, -1, 1)
     return model
 
 
-@pytest.mark.parametrize("key_length", [1, 2])
-def test_decoding_without_noise_is_deterministic(key_length):
-    model, code = make(tables={"key_length": key_length}), torch.rand(2, 4, 4, 4)
-    assert model.decode(code).shape == (2, 1, 16, 16)
-    assert torch.equal(model.decode(code), model.decode(code))
+@pytest.mark.parametrize("changes", ALL)
+def test_each_reconstructs_all_its_parameters_learn_and_are_counted(changes: dict[str, Any]) -> None:
+    model, images = make(**changes), torch.rand(2, 1, 16, 16) * 2 - 1
+    found, tables = counts(settings(**changes), 16, 1), parameters(model.tables)
+    assert found["hash_table_params"]["tcnn"] == tables
+    assert found["decoder_params"] + found["encoder_params"] + tables == parameters(model)
+    for name, parameter in model.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    made = model.decode(model.encode(images), torch.randn(2, 4, 8, 8), torch.randn)
+    assert made.shape == images.shape
+    (made - images).square().mean().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
 
 
-@pytest.mark.parametrize(
-    ("code_noise", "shape"), [("after_tiling", (5, 4, 8, 8)), ("before_tiling", (5, 4, 4, 4)), ("none", None)]
-)
-def test_the_perturbation_has_the_shape_of_what_it_perturbs(code_noise, shape):
-    assert make(code_noise=code_noise).perturbation_shape(5) == shape
+def test_without_tables_there_are_no_entries_to_hit_nor_sheets_to_draw(tmp_path: Path, tiny_images: Path) -> None:
+    model = make(**NO_TABLES)
+    assert model.count_hits(torch.rand(2, 4, 4, 4)).shape == (0, 0)
+    assert len(model.reachable_entries()) == 0
+    assert hash_tables(model.settings) is None
+    save_autoencoder(tmp_path / "model.safetensors", model, model.settings, 16, 1)
+    sheets = [tmp_path / f"{name}.zip" for name in ("interpolation", "resolutions", "groups")]
+    with pytest.raises(InputError, match="without hash tables"):
+        explore_codes('{"rows": 1}', tiny_images, tmp_path / "model.safetensors", *sheets, tmp_path / "columns.json")
 
 
-def test_the_code_is_perturbed_after_tiling_or_before():
-    code = torch.rand(2, 4, 4, 4)
-    after, before = make(), make(code_noise="before_tiling")
-    noise = torch.randn(2, 4, 8, 8)
-    assert torch.equal(after.tiled(code, noise), perturb(tile(code, 8), 8, noise))
-    assert torch.equal(before.tiled(code, noise[..., :4, :4]), tile(perturb(code, 8, noise[..., :4, :4]), 8))
-    assert torch.equal(after.tiled(code), tile(code, 8))
+def test_without_tables_one_mlp_of_three_layers_reads_the_tiled_key_and_its_place() -> None:
+    model, code = make(**NO_TABLES), torch.rand(2, 4, 4, 4)
+    block = model.group_mlps(model.tables.retrieve(model.tiled(code)))
+    weights = [weight[0].detach() for weight in model.group_mlps.weights]
+    biases = [bias[0, :, 0].detach() for bias in model.group_mlps.biases]
+    assert [tuple(weight.shape) for weight in weights] == [(32, 6), (32, 32), (16, 32)], "4 groups of 8 hidden units"
+    features = torch.cat([tile(code, 8)[1, :, 2, 5], torch.tensor([2.5 / 8, 5.5 / 8])])
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        features = weight @ features + bias
+        features = features.relu() if number < 2 else features
+    torch.testing.assert_close(block[1, :, 2, 5], features)
+    found = counts(settings(**NO_TABLES), 16, 1)
+    rule = 8**2 * (6 * 32 + 32 * 32 + 32 * 16)
+    assert found["true_gmacs"]["group_mlps"] * 1e9 == pytest.approx(rule)
+    assert found["true_gmacs"]["retrieval"] == 0
 
 
-def test_the_state_dict_moves_between_strategies():
-    gather, separable = make(tables={"retrieval": "gather"}), make(tables={"retrieval": "separable"})
-    assert list(gather.state_dict()) == list(separable.state_dict())
-    torch.nn.init.normal_(gather.tables.tables)
-    separable.load_state_dict(gather.state_dict())
-    code = torch.rand(2, 4, 4, 4)
-    torch.testing.assert_close(gather.decode(code), separable.decode(code), atol=1e-4, rtol=1e-4)
+def test_without_coordinates_a_key_reads_the_same_everywhere_by_linear_interpolation() -> None:
+    model = make(**NO_COORDINATES)
+    code = torch.rand(1, 4, 1, 1).expand(1, 4, 4, 4)
+    retrieved = model.tables.retrieve(tile(code, 8))
+    assert torch.equal(retrieved, retrieved[..., :1, :1].expand_as(retrieved))
+    level, group, key = model.tables.levels[-1], 2, float(code[0, 2, 0, 0])
+    table = level.of(model.tables.tables)[group].detach().numpy()
+    assert level.entries == 8, "a table of one dimension"
+    place = key * (8 - 1) + 0.5
+    expected = [np.interp(place, range(9), [*column, column[0]]) for column in table.T]
+    np.testing.assert_allclose(retrieved[0, group, -4:, 0, 0].detach(), expected, rtol=1e-4)
+    larger = make(**NO_COORDINATES, code_size="8x8x4")
+    keys = torch.linspace(0, 1, 8 * 8 * 40).view(40, 1, 8, 8).expand(-1, 4, -1, -1)
+    assert torch.equal(larger.count_hits(keys).sum(0) > 0, larger.reachable_entries())
+
+
+def test_without_modulation_an_image_depends_on_no_pooled_features() -> None:
+    plain, modulated = make(**NO_MODULATION), make()
+    block, other = torch.randn(2, 1, 16, 8, 8)
+    assert plain.style_mlp(block).shape == (1, 0)
+    for model, same in ((plain, True), (modulated, False)):
+        images = [model.synthesis(block, model.style_mlp(pooled)) for pooled in (block, other)]
+        assert torch.equal(*images) == same
+
+
+def test_one_resolution_is_the_finest_and_strategies_may_need_coordinates() -> None:
+    (level,) = make(**ONE_RESOLUTION).tables.levels
+    assert level.resolution == 8
+    with pytest.raises(ValidationError, match="a single resolution needs coarsest_resolution = finest_resolution"):
+        settings(tables={"resolutions": 1})
+    for retrieval in ("separable", "triton", "tinycudann"):
+        with pytest.raises(ValidationError, match=f"retrieval: {retrieval} needs coordinates"):
+            settings(tables={"coordinates": False, "retrieval": retrieval})
+
+
+@pytest.mark.parametrize("cells", [0.25, 1.0])
+def test_the_noise_has_the_deviation_that_is_asked_for(cells: float) -> None:
+    torch.manual_seed(0)
+    model, code = make(code_noise_cells=cells), torch.full((64, 4, 4, 4), 0.5)
+    moved = model.tiled(code, torch.randn(64, 4, 8, 8)) - 0.5
+    assert float(moved.std()) == pytest.approx(cells / 8, rel=0.02)
+    noise = torch.randn(1, 4, 8, 8)
+    assert torch.equal(perturb(tile(code[:1], 8), 8, noise), (tile(code[:1], 8) + noise / 32).clamp(0, 1))
+
+
+def test_a_row_says_what_was_left_out() -> None:
+    ours, changed = settings(), settings(**NEITHER, **NO_MODULATION, code_noise_cells=0.5)
+    assert "ablation" not in traits(ours)
+    told = traits(changed)
+    assert told["ablation"] == "no tables, queries without (x, y), no modulation"
+    assert told["code_noise"] == "after_tiling, 0.5 cells"
+    assert architecture_traits(settings(**NO_TABLES))["ablation"] == "no tables"
+    values = ours.numerical()  # the paper's model has the digest that it had without these keys
+    assert not {"features", "code_noise_cells"} & values.keys() and "coordinates" not in values["tables"]
+    values = changed.numerical()
+    assert (values["features"], values["code_noise_cells"], values["tables"]["coordinates"]) == ("mlp", 0.5, False)
 
 
 def test_group_mlps_equal_one_mlp_per_group():
@@ -65,7 +157,7 @@ def test_group_mlps_equal_one_mlp_per_group():
 
 @pytest.mark.parametrize(("size", "attention", "widths"), [
     (64, [False, False, True], [32, 32, 64]),
-    (16, [False, False, True, True, True], [32, 32, 64, 64, 128]),
+    (16, [False, False, True, True, True], [32, 32, 64, 64, 128])
 ])  # fmt: skip
 def test_the_encoder_has_the_papers_levels_with_attention_from_64_down(size, attention, widths):
     with torch.device("meta"):
@@ -82,9 +174,21 @@ def test_the_encoder_has_as_many_normalization_groups_as_the_config_says(setting
     network = KeyCodeEncoder(encoder, CodeSize(4, 4, 2), 16, 1).network
     found = {module.num_groups for module in network.modules() if isinstance(module, torch.nn.GroupNorm)}
     assert found == {groups}
+    narrow = KeyCodeEncoder(EncoderSettings(channels=12), CodeSize(4, 4, 2), 8, 1)
+    assert narrow.network.conv_norm_out.num_groups == 4, "32 does not divide the widths"
+    assert narrow(torch.randn(1, 1, 8, 8)).shape == (1, 2, 4, 4)
 
 
-def test_widths_that_32_does_not_divide_have_fewer_normalization_groups():
-    network = KeyCodeEncoder(EncoderSettings(channels=12), CodeSize(4, 4, 2), 8, 1)
-    assert network.network.conv_norm_out.num_groups == 4
-    assert network(torch.randn(1, 1, 8, 8)).shape == (1, 2, 4, 4)
+@pytest.mark.parametrize("key_length", [1, 2])
+def test_the_code_is_perturbed_after_tiling_or_before_and_else_decoding_is_deterministic(key_length):
+    code = torch.rand(2, 4, 4, 4)
+    after, before, without = (make(code_noise=name) for name in ("after_tiling", "before_tiling", "none"))
+    shapes = [model.perturbation_shape(5) for model in (after, before, without)]
+    assert shapes == [(5, 4, 8, 8), (5, 4, 4, 4), None]
+    noise = torch.randn(2, 4, 8, 8)
+    assert torch.equal(after.tiled(code, noise), perturb(tile(code, 8), 8, noise))
+    assert torch.equal(before.tiled(code, noise[..., :4, :4]), tile(perturb(code, 8, noise[..., :4, :4]), 8))
+    assert torch.equal(after.tiled(code), tile(code, 8))
+    model = make(tables={"key_length": key_length})
+    assert model.decode(code).shape == (2, 1, 16, 16)
+    assert torch.equal(model.decode(code), model.decode(code))

@@ -15,6 +15,8 @@ from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.stages.tables import tables
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 OTHER_RUN = """
 import sys
 from pathlib import Path
@@ -23,11 +25,6 @@ claims = Claims()
 print(claims.take(map(Path, sys.argv[1:])), flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 class Other:

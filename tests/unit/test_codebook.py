@@ -15,10 +15,6 @@ torch.set_num_threads(1)
 QUANTIZED = ("vqgan", "rqvae")
 
 
-def codes(count=2, scale=1.0):
-    return scale * torch.randn(count, *CODE, generator=torch.Generator().manual_seed(7))
-
-
 def entries_of(model):
     return model.quantize.embedding.weight.detach() if hasattr(model, "quantize") else model.quantizer.entries
 
@@ -29,18 +25,6 @@ def spread(model):
     with torch.no_grad():
         entries_of(model).copy_(torch.randn(model.codebook_size, CODE[0], generator=generator))
     return model
-
-
-@pytest.mark.parametrize("family", QUANTIZED)
-def test_indices_and_codes_go_around(family):
-    model = spread(small_model(family))
-    indices = model.indices(codes())
-    assert indices.shape == ((2, 4, 4) if family == "vqgan" else (2, 3, 4, 4))
-    quantized = model.codes_of(indices)
-    assert quantized.shape == (2, *CODE)
-    assert torch.equal(model.decoder(quantized), model.decode(codes()))
-    if family == "vqgan":  # a sum of entries is not always the sum that its own quantization finds
-        assert torch.equal(model.indices(quantized), indices)
 
 
 def test_rqvae_takes_the_nearest_entry_to_each_residual():
@@ -89,24 +73,6 @@ def test_rqvaes_loss_is_the_mean_of_the_distances_at_every_depth():
     torch.testing.assert_close(own["commitment"], expected / 2)
 
 
-def reference(quantizer):
-    """vector-quantize-pytorch's, with nothing drawn at random, from the same entries."""
-    made = ResidualVQ(
-        dim=quantizer.entries.shape[1],
-        num_quantizers=quantizer.depth,
-        codebook_size=len(quantizer.entries),
-        shared_codebook=True,
-        decay=quantizer.decay,
-        commitment_weight=1.0,
-        threshold_ema_dead_code=0,
-        rotation_trick=False,
-    )
-    codebook = made.layers[0]._codebook
-    for buffer in (codebook.embed, codebook.embed_avg):
-        buffer.copy_(quantizer.entries[None])
-    return made, codebook
-
-
 def test_the_quantizer_equals_vector_quantize_pytorchs_to_the_bit():
     """Indices, losses, their gradients and the averages, step by step; beginning with the same random entries."""
     torch.manual_seed(5)
@@ -114,7 +80,11 @@ def test_the_quantizer_equals_vector_quantize_pytorchs_to_the_bit():
     torch.manual_seed(5)
     own = ResidualQuantizer(32, 4, depth=3, decay=0.9)
     assert torch.equal(own.entries, first)
-    other, codebook = reference(own)
+    exact = {"commitment_weight": 1.0, "threshold_ema_dead_code": 0, "rotation_trick": False}  # nothing at random
+    other = ResidualVQ(dim=4, num_quantizers=3, codebook_size=32, shared_codebook=True, decay=0.9, **exact)
+    codebook = other.layers[0]._codebook
+    for buffer in (codebook.embed, codebook.embed_avg):
+        buffer.copy_(own.entries[None])
     generator = torch.Generator().manual_seed(1)
     for _ in range(20):
         vectors = 0.5 * torch.randn(4, 25, 4, generator=generator)
@@ -133,42 +103,30 @@ def test_the_quantizer_equals_vector_quantize_pytorchs_to_the_bit():
 
 
 @pytest.mark.parametrize(
-    ("family", "with_restarts", "without"),
-    [
-        ("vqgan", {"restart_after_images": 8}, {"restart_after_images": 0}),
-        ("rqvae", {"restart_below": 1.0}, {"restart_below": 0.0}),
-    ],
+    ("family", "key", "on", "off"), [("vqgan", "restart_after_images", 8, 0), ("rqvae", "restart_below", 1.0, 0.0)]
 )
-def test_restarts_bring_more_of_the_codebook_into_use(family, with_restarts, without):
+def test_restarts_bring_more_of_the_codebook_into_use(family, key, on, off):
     used = {}
-    for name, restarts in (("with", with_restarts), ("without", without)):
-        model = with_most_entries_far(small_model(family, codebook={"entries": 32, **restarts}))
+    for value in (on, off):
+        model = small_model(family, codebook={"entries": 32, key: value})
+        with torch.no_grad():
+            entries_of(model)[4:] += 100  # all but four entries lie where no code is, as of a codebook that began badly
+        if family == "rqvae":  # its entries are averages, which begin at the entries
+            model.quantizer.sums.copy_(entries_of(model))
         for step in range(12):
             model.training_pass(images(), draws(step))
-        used[name] = int((model.count_hits(model.encode(images())) > 0).sum())
-    assert used["without"] <= 4
-    assert used["with"] > 12
+        used[value] = int((model.count_hits(model.encode(images())) > 0).sum())
+    assert used[off] <= 4
+    assert used[on] > 12
 
 
-def with_most_entries_far(model):
-    """All but four entries where no code is: what is left of a codebook that began badly."""
-    with torch.no_grad():
-        entries_of(model)[4:] += 100
-    if not hasattr(model, "quantize"):  # its entries are averages, which begin at the entries
-        model.quantizer.sums.copy_(entries_of(model))
-    return model
-
-
-def test_an_entry_expires_after_so_many_images_without_use():
+def test_an_expired_entry_restarts_as_a_code_of_the_batch():
     use = EntryUse(3)
     use.count(torch.tensor([[0, 1]]), images=10)
     use.count(torch.tensor([[0]]), images=10)
     assert use.unused_images.tolist() == [0, 10, 20]
     assert use.expired(20).tolist() == [False, False, True]
     assert use.unused_images.tolist() == [0, 10, 0]
-
-
-def test_restarted_entries_are_codes_of_the_batch():
     model = small_model("vqgan", codebook={"restart_after_images": 1})
     held = model.encode(images()).movedim(1, -1).reshape(-1, 4)
     unused = model.indices(model.encode(images())).flatten().unique()
@@ -192,11 +150,20 @@ def test_processes_together_draw_what_one_draws(processes, monkeypatch):
     assert len({tuple(row.tolist()) for row in whole}) > 3
 
 
+def codes(count=2):
+    return torch.randn(count, *CODE, generator=torch.Generator().manual_seed(7))
+
+
 @pytest.mark.parametrize("family", QUANTIZED)
-def test_hits_count_every_pick_of_an_entry(family):
+def test_indices_and_codes_go_around_and_hits_count_every_pick(family):
     model = spread(small_model(family))
-    counted, indices = model.count_hits(codes()), model.indices(codes())
-    assert counted.shape == (1, 16)
-    assert counted.sum() == indices.numel()
-    assert counted[0].tolist() == [(indices == entry).sum() for entry in range(16)]
+    indices = model.indices(codes())
+    assert indices.shape == ((2, 4, 4) if family == "vqgan" else (2, 3, 4, 4))
+    quantized = model.codes_of(indices)
+    assert quantized.shape == (2, *CODE)
+    assert torch.equal(model.decoder(quantized), model.decode(codes()))
+    if family == "vqgan":  # a sum of entries is not always the sum that its own quantization finds
+        assert torch.equal(model.indices(quantized), indices)
+    counted = model.count_hits(codes())
+    assert counted.tolist() == [[(indices == entry).sum() for entry in range(16)]]
     assert model.reachable_entries().tolist() == [True] * 16

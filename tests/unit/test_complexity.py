@@ -30,7 +30,7 @@ FROM_32 = architecture("32x32x8", feature_size=32, feature_channels=1024, tables
     (architecture("16x16x8"), 21.215, 20.276, 63.54, 63.5321),
     (architecture("16x16x16"), 42.431, 40.553, 63.80, 63.8011),
     (LONG_KEYS, 30.530, 29.684, 63.40, 63.3976),
-    (FROM_32, 3.668, 3.227, 85.14, 85.1353),
+    (FROM_32, 3.668, 3.227, 85.14, 85.1353)
 ])  # fmt: skip
 def test_counts_follow_both_conventions_and_the_papers_rule(settings, ngp, tcnn, published, rule):
     found = counts(settings, 256, 3)
@@ -66,11 +66,9 @@ def test_every_architecture_is_compared_with_its_published_row():
     ours = [(table, model) for table, model in rows if isinstance(model, Autoencoder)]
     assert all(published_row(table, architecture_traits(model)) for table, model in ours)
     text = published_comparison()
-    found = [line.split()[:4] for line in text.splitlines()[2:]]
-    assert found == [
-        [table, str(model.code_size), str(model.tables.key_length), str(model.feature_size)] for table, model in ours
-    ]
-    assert sorted(" ".join(row) for row in found) == [
+    found = [" ".join(line.split()[:4]) for line in text.splitlines()[2:]]
+    assert found == [f"{table} {one.code_size} {one.tables.key_length} {one.feature_size}" for table, one in ours]
+    assert sorted(found) == [
         *("table3 16x16x16 1 64", "table3 16x16x8 1 64", "table3 32x32x4 1 64", "table3 64x64x4 1 64"),
         *("table7 64x64x4 1 64", "table7 64x64x4 2 64", "table8 32x32x8 1 32", "table8 32x32x8 1 64"),
     ]
@@ -87,9 +85,16 @@ def counted_as(**changes):
 
 
 def test_one_file_has_the_counts_of_each_model(tmp_path):
-    models = {"small": counted_as(), "wide": counted_as(feature_channels=128)}
-    complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
-    found = {name: read_summary(tmp_path / "complexity.json", name) for name in models}
+    models, output = {"small": counted_as(), "wide": counted_as(feature_channels=128)}, tmp_path / "complexity.json"
+    for entry, named in (({"entry": "autoencoders.wrong"}, r"autoencoders\.wrong"), ({}, "b")):
+        wrong = {"models": {"a": counted_as(), "b": counted_as(feature_size=64) | entry}}
+        with pytest.raises(InputError, match=f"^{named}: feature_size"):
+            complexity(json.dumps(wrong), output=output)
+        assert not output.exists()
+        with pytest.raises(InputError, match="--output"):
+            complexity(json.dumps(wrong))
+    complexity(json.dumps({"models": models}), output=output)
+    found = {name: read_summary(output, name) for name in models}
     for name, given in models.items():
         expected = counts(Autoencoder.model_validate(given["autoencoder"]), 32, 1)
         traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16, "resolution": 32}
@@ -99,17 +104,7 @@ def test_one_file_has_the_counts_of_each_model(tmp_path):
         assert found[name].values["gmacs.true"].number == expected["gmacs"]["true"]
     assert found["small"].values["decoder_params"] != found["wide"].values["decoder_params"]
     with pytest.raises(InputError, match="'large' is none of the models measured \\(small, wide\\)"):
-        read_summary(tmp_path / "complexity.json", "large")
-
-
-@pytest.mark.parametrize(("entry", "named"), [({"entry": "autoencoders.wrong"}, r"autoencoders\.wrong"), ({}, "b")])
-def test_a_model_that_cannot_be_counted_is_named(tmp_path, entry, named):
-    models = {"a": counted_as(), "b": counted_as(feature_size=64) | entry}
-    with pytest.raises(InputError, match=f"^{named}: feature_size"):
-        complexity(json.dumps({"models": models}), output=tmp_path / "complexity.json")
-    assert not (tmp_path / "complexity.json").exists()
-    with pytest.raises(InputError, match="--output"):
-        complexity(json.dumps({"models": models}))
+        read_summary(output, "large")
 
 
 def counts_of(family, code_size, **changes):
@@ -122,7 +117,7 @@ def counts_of(family, code_size, **changes):
 @pytest.mark.parametrize(("family", "method", "code_size", "printed", "parameters", "operations"), [
     ("vqgan", "VQGAN", "16x16x256", "16x16", 42.4498, 126.7886),
     ("vqgan", "VQGAN", "32x32x256", "32x32", 13.5894, 119.7712),
-    ("rqvae", "RQ-VAE", "16x16x256", "16x16x4", 42.4498, 126.7886),
+    ("rqvae", "RQ-VAE", "16x16x256", "16x16x4", 42.4498, 126.7886)
 ])  # fmt: skip
 def test_decoders_have_the_published_counts(family, method, code_size, printed, parameters, operations):
     counted = counts_of(family, code_size)
@@ -132,6 +127,18 @@ def test_decoders_have_the_published_counts(family, method, code_size, printed, 
     assert round(counted["gmacs"]["paper_rule"], 4) == operations
     assert abs(parameters - float(row["decoder_params_millions"])) < 0.051  # 42.4498 is printed as 42.5
     assert round(operations, 2) == float(row["decoder_gflops"])
+    # Codebooks are counted once and searched at every depth.
+    entries, depth = (2048, 4) if family == "rqvae" else (1024, 1)
+    vectors = int(code_size.split("x")[0]) ** 2
+    assert counted["codebook_params"] == entries * 256
+    assert round(counted["true_gmacs"]["nearest_entry"] * 1e9) == depth * vectors * entries * 256
+
+
+def test_the_kl_autoencoder_is_stable_diffusions():
+    """KL-f8 at 256 x 256 has 83.65M parameters, as diffusers' AutoencoderKL of Stable Diffusion 1 has."""
+    counted = counts_of("kl", "32x32x4")
+    assert counted["decoder_params"] + counted["encoder_params"] + 4 * 4 + 4 == 83_653_863
+    assert counted["codebook_params"] == counted["true_gmacs"]["nearest_entry"] == 0
 
 
 def test_the_true_count_has_every_matrix_product_and_nothing_else():
@@ -144,18 +151,3 @@ def test_the_true_count_has_every_matrix_product_and_nothing_else():
     assert round(counted["decoder"] * 1e9) == convolutions + attention
     assert round(counted["post_quant_conv"] * 1e9) == pixels * 4 * 4
     assert round(counted["nearest_entry"] * 1e9) == pixels * 4 * 1024
-
-
-def test_codebooks_are_counted_once_and_searched_at_every_depth():
-    vqgan, rqvae = counts_of("vqgan", "16x16x256"), counts_of("rqvae", "16x16x256")
-    assert vqgan["codebook_params"] == 1024 * 256
-    assert rqvae["codebook_params"] == 2048 * 256
-    assert round(rqvae["true_gmacs"]["nearest_entry"] * 1e9) == 4 * 256 * 2048 * 256
-    assert counts_of("kl", "32x32x4")["codebook_params"] == 0
-    assert counts_of("kl", "32x32x4")["true_gmacs"]["nearest_entry"] == 0
-
-
-def test_the_kl_autoencoder_is_stable_diffusions():
-    """KL-f8 at 256 x 256 has 83.65M parameters, as diffusers' AutoencoderKL of Stable Diffusion 1 has."""
-    counted = counts_of("kl", "32x32x4")
-    assert counted["decoder_params"] + counted["encoder_params"] + 4 * 4 + 4 == 83_653_863

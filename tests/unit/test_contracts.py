@@ -1,18 +1,29 @@
-"""A stage has three files and one name: its rule, its contract, its command. They agree."""
+"""A stage's rule, contract and command agree; long arguments are in files; captions are complete."""
 
 import importlib
 import inspect
+import json
 import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from finished_plan import tiny_plan, tiny_values, with_key
 
-from pipeline.plan.arguments import arguments
+from pipeline.base.command import stage
+from pipeline.base.errors import InputError
+from pipeline.config.root import read_config
+from pipeline.plan.arguments import LONGEST, arguments, find_entry, long_arguments, write_arguments
 from pipeline.plan.shards import Shard, planned, shards
+from pipeline.settings.tables import TABLES
 from pipeline.stages import CONTRACTS, all_stages
-from pipeline.stages.common import Job, Output, Stage
+from pipeline.stages.common import Job, Jobs, Output, Stage, path_of
+from pipeline.stages.figures import FIGURES
+from pipeline.stages.page import page
+from pipeline.stages.tables import TableJob, table, tables
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {file.stem: file.read_text() for file in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
@@ -103,8 +114,67 @@ def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name: str, one_of_each: 
     assert str(shard.log) == log.format(**known)
 
 
-def test_these_configs_have_jobs_of_every_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    made = {job.stage.name for job in tiny_plan(tiny_values())(planned).values()}
-    assert all_stages().keys() - made == {"train_generator", "import_weights", "fetch_network", "make_study"}
-    assert {job.stage.name for job in every_stage()} == {stage.name for stage in WITH_JOBS}
+MOST_BYTES = 131_072  # Linux' MAX_ARG_STRLEN
+
+
+def pairs(job: Job) -> list[str]:
+    """`NAME=PATH` of a job's summaries."""
+    paths = [path_of(source) for source in job.inputs["summaries"]]
+    return [f"{name}={path}" for name, path in zip(job.names, paths, strict=True)]
+
+
+def test_long_arguments_are_in_files_that_the_start_of_a_run_writes(own_folder: Path) -> None:
+    """Those of table 2 of 120 rows with three training seeds."""
+    short = tiny_plan()(tables)["table5"]
+    write_arguments([short])
+    settings, inputs, _ = long_arguments(short)
+    assert (json.loads(settings), inputs) == (short.settings, pairs(short)), "on the command line"
+    assert not short.work.exists()
+
+    values = tiny_values() | {"training_seeds": [0, 1000, 2000]}
+    rows = {f"row{index}": {"like": "main", "seed": index + 1} for index in range(120)}
+    values["autoencoders"] |= rows
+    values |= {"tables": {"table2": list(rows)}, "figures": {"compared": ["row0"]}}
+    many = tiny_plan(values)(tables)["table2"]
+    settings, inputs, files = long_arguments(many)
+    assert not many.work.exists(), "a dry run writes no file"
+    write_arguments([many])
+    assert (settings, inputs, files) == long_arguments(many)
+    assert len(shlex.join([settings, *inputs])) < 500 and len(json.dumps(many.settings)) > LONGEST
+    assert 2 * LONGEST * 1.2 < MOST_BYTES, "both at their longest fit one command"
+    received: list[Any] = []
+
+    @stage
+    def work(job: TableJob, arguments: list[str]) -> None:
+        received.extend([job, *arguments])
+
+    work(settings, inputs)
+    assert received == [TableJob.model_validate(many.settings), *pairs(many)]
+    with pytest.raises(InputError, match=r"@absent\.txt: no readable file of arguments"):
+        work(settings, ["a=b", "@absent.txt"])
+
+
+def test_an_entry_is_found_if_another_has_the_same_job(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.stages.autoencoders.PAPER", own_folder / "absent.yaml")
+    jobs = tiny_plan()
+    found = [find_entry(jobs, "complexity", f"tables.{name}") for name in ("table7", "table8")]
+    assert found[0].digest == found[1].digest, "both tables have the same rows"
+    assert [job.entry for job in found] == ["tables.table7", "tables.table8"]
+    assert len({key for key in jobs(planned) if key[0] == "complexity"}) == 1
+
+
+def test_other_columns_make_a_table_again_and_another_caption_only_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, entry = read_config(REPOSITORY / "config" / "demo.yaml"), TABLES["table2"]
+    before, before_page = Jobs(config)(table, "table2").digest, Jobs(config)(page).digest
+    first, *others = entry.quantities
+    for other in (
+        replace(entry, title="Other words"),
+        replace(entry, quantities=(*others, first)),
+        replace(entry, quantities=(replace(first, decimals=1), *others)),
+    ):
+        monkeypatch.setitem(TABLES, "table2", other)
+        assert Jobs(config)(table, "table2").digest != before
+    monkeypatch.setitem(TABLES, "table2", replace(entry, caption="Other words."))
+    assert Jobs(config)(table, "table2").digest == before
+    monkeypatch.setitem(FIGURES, "fig01", replace(FIGURES["fig01"], caption="Other words."))
+    assert Jobs(config)(page).digest != before_page

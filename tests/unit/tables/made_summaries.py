@@ -19,11 +19,11 @@ Built = Callable[..., BuiltTable]
 """The fixture `built`: a table from made-up summaries."""
 PUBLISHED_FOLDER = Path(__file__).parents[3] / "config" / "published"
 
-
 PREPARED = {
     "ffhq256": (256, "center crop, Pillow lanczos, to 256"),
     "lsun_church256": (256, "center crop, Pillow bicubic, to 256"),
 }
+CLOTHES = "fashion_mnist"
 DEMO = (32, "center crop, Pillow lanczos, to 32")
 DEVIATIONS = {"lpips_alex": 0.0131, "lpips_vgg": 0.0231, "ssim": 0.0831, "psnr": 2.1234567}
 # The traits that models of other families lack.
@@ -50,23 +50,14 @@ def write_summary(path: Path, summary: dict[str, Any]) -> Path:
     return path
 
 
-def with_protocol(summary: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The summary with changes of every value's protocol, and of a trait that is one of them."""
-    traits = summary["traits"] | {key: value for key, value in changes.items() if key in summary["traits"]}
-    values = {
-        name: value | {"protocol": value["protocol"] | changes} if "protocol" in value else value
-        for name, value in summary["values"].items()
-    }
-    return summary | {"traits": traits, "values": values}
-
-
 def reconstruction(
-    name: str, dataset: str = "fashion_mnist", count: int = 1000, numbers: Any = None, **traits: Any
+    name: str, dataset: str = CLOTHES, count: int = 1000, numbers: Any = None, protocol: Any = None, **traits: Any
 ) -> dict[str, Any]:
     """A made-up reconstruction summary of the demo's kind; `numbers` replaces some of the metrics."""
     metrics = {"lpips_alex": 0.02154321, "lpips_vgg": 0.1234567, "ssim": 0.8271234, "psnr": 23.8123456}
     resolution = PREPARED.get(dataset, DEMO)[0]
     images = {"count": count, "reference": "validation", "resolution": resolution, "versions": {"torch": "2.13"}}
+    images |= protocol or {}
     own: dict[str, dict[str, str]] = {
         "lpips_alex": {"lpips_alex_sha256": "a" * 64, "lpips": "0.1, at the images' own resolution"},
         "lpips_vgg": {"lpips_vgg_sha256": "b" * 64, "lpips": "0.1, at the images' own resolution"},
@@ -109,7 +100,7 @@ def complexity(name: str, dataset: str, code_size: str, numbers: Any = None, **t
 def generation(
     name: str,
     network: str = "efficientnet_lite0",
-    dataset: str = "fashion_mnist",
+    dataset: str = CLOTHES,
     space: str | None = None,
     numbers: dict[str, float] | None = None,
     intervals: dict[str, list[float]] | None = None,
@@ -200,7 +191,7 @@ def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
     return model | {"kind": "codes", "values": values}
 
 
-def decoding(name: str, rate: float, dataset: str = "fashion_mnist", **traits: Any) -> dict[str, Any]:
+def decoding(name: str, rate: float, dataset: str = CLOTHES, **traits: Any) -> dict[str, Any]:
     """Made-up images per second of a model."""
     protocol = {"device": "a CPU", "threads": 1, "batch": 8, "images_per_second_interval": "slowest, fastest round"}
     traits = {"method": "BRIGHT", "code_size": "8x8x4", "key_length": 1, "feature_size": 16} | traits
@@ -211,4 +202,4 @@ def decoding(name: str, rate: float, dataset: str = "fashion_mnist", **traits: A
 
 def training(name: str, history: str) -> dict[str, Any]:
     """The history of a training."""
-    return {"name": name, "dataset": "fashion_mnist", "kind": "training", "history": history}
+    return {"name": name, "dataset": CLOTHES, "kind": "training", "history": history}

@@ -79,18 +79,6 @@ def test_the_texts_percentages_follow_from_the_published_tables_or_do_not_hold(c
     assert {row["verdict_measured"] for row in csv_rows(table)} == {NOT_MEASURED}
 
 
-def test_counts_of_the_papers_own_models_are_measured_ones(claimed: Claims) -> None:
-    one, two = (
-        complexity(f"k{key}", "lsun_church256", "64x64x4", {"hash_tables.ngp": ngp}, key_length=key)
-        for key, ngp in ((1, 10.607648), (2, 30.53))
-    )
-    table = claimed(table7=[one, two])
-    row = saying(table, "11.4M numbers in the tables, C_key = 1")
-    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (HOLDS, FAILS, "k1")
-    assert float(row["ours_measured"]) == 10.607648
-    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == HOLDS
-
-
 def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
     def measured(name: str, lpips: float, method: str, **changes: Any) -> dict[str, Any]:
         without = dict(NO_KEYS) if method != "BRIGHT" else {}
@@ -120,19 +108,26 @@ def test_the_papers_own_experiment_goes_before_other_images(claimed: Claims) -> 
     assert compared(table, "PSNR higher with the larger block") == ("large", "small", FAILS)
 
 
-def test_a_metric_on_other_features_is_shown_under_its_name_and_decides_nothing(claimed: Claims) -> None:
-    ours = generation("main")
-    theirs = generation("ldm", numbers={"frechet_distance": 700.0}, method="LDM")
-    table = claimed(table5=[ours, theirs])
+def test_counts_codes_and_metrics_on_other_features_are_measured(claimed: Claims) -> None:
+    sizes = ((1, 10.607648), (2, 30.53))
+    counts = [
+        complexity(f"k{key}", "lsun_church256", "64x64x4", {"hash_tables.ngp": ngp}, key_length=key)
+        for key, ngp in sizes
+    ]
+    samples = [generation("main"), generation("ldm", numbers={"frechet_distance": 700.0}, method="LDM")]
+    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **NO_KEYS)
+    table = claimed(table7=counts, table5=samples, section34=[codes("main"), vqgan])
+    # Counts of the paper's own models are measured ones.
+    row = saying(table, "11.4M numbers in the tables, C_key = 1")
+    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (HOLDS, FAILS, "k1")
+    assert float(row["ours_measured"]) == 10.607648
+    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == HOLDS
+    # A metric on other features is shown under its name and decides nothing.
     row = saying(table, "FFHQ: FID lower than LDM's")
     assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
     assert row["on_other_features"] == "FD (EfficientNet-Lite0): 539.0 against 700.0"
     assert "FD (EfficientNet-Lite0): 539.0 against 700.0" in to_markdown(table)
-
-
-def test_section_3_4_is_measured(claimed: Claims) -> None:
-    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **NO_KEYS)
-    table = claimed(section34=[codes("main"), vqgan])
+    # Section 3.4.
     row = saying(table, "larger share of entries in use than VQGAN's")
     assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, FAILS)
     assert row["text_measured"] == "68.1 against 90.0"

@@ -19,7 +19,6 @@ from made_summaries import (
     reconstruction,
     row_named,
     row_of,
-    with_protocol,
 )
 
 from pipeline.base.errors import InputError
@@ -75,19 +74,6 @@ def test_published_numbers_keep_their_decimals(name: str, built: Built) -> None:
                 assert re.search(rf"[ |]{re.escape(printed[quantity.key])}[ |]", markdown)
 
 
-def test_demo_row_subtracts_nothing_from_published_rows(built: Built) -> None:
-    table = built("table2", reconstruction("main"))
-    rows = csv_rows(table)
-    assert [row["source"] for row in rows] == [PUBLISHED] * 8 + [MEASURED]
-    assert not any(differences(row) for row in rows)
-    demo = row_named(table, "main")
-    assert demo["dataset"] == "fashion_mnist"
-    assert demo["lpips_published"] == "" and float(demo["lpips_measured"]) == 0.02154321
-    text = to_markdown(table)
-    assert "No difference is shown" in text and "difference |" not in text
-    assert "fashion_mnist" in text.splitlines()[0]
-
-
 def test_matching_row_shows_the_difference_in_the_published_row_and_a_second_one_below(built: Built) -> None:
     variant = church("r1", "64x64x4", adversarial="logistic_r1")
     table = built("table2", variant, church("c64", "64x64x4"), reconstruction("main"))
@@ -95,11 +81,18 @@ def test_matching_row_shows_the_difference_in_the_published_row_and_a_second_one
     assert (row["source"], row["psnr_published"]) == (BOTH, "26.34")
     assert differences(row).keys() == {"lpips_difference", "ssim_difference", "psnr_difference"}
     assert Decimal(row["psnr_difference"]) == Decimal("23.8123456") - Decimal("26.34")
-    assert len(csv_rows(table)) == 10
     assert "−2.53" in to_markdown(table)
     assert (other["source"], other["psnr_published"]) == (MEASURED, "")
     assert other["method"] == "BRIGHT (logistic adversarial loss)"
     assert differences(other) and "compared with the published BRIGHT 64x64x4" in other["notes"]
+    demo = row_named(table, "main")
+    assert (demo["dataset"], demo["lpips_published"], demo["lpips_measured"]) == ("fashion_mnist", "", "0.02154321")
+    assert len(csv_rows(table)) == 10 and not differences(demo)
+    alone = built("table2", reconstruction("main"))
+    assert [row["source"] for row in csv_rows(alone)] == [PUBLISHED] * 8 + [MEASURED]
+    text = to_markdown(alone)
+    assert "No difference is shown" in text and "difference |" not in text
+    assert "fashion_mnist" in text.splitlines()[0]
 
 
 def test_table4_needs_the_papers_number_of_training_images(built: Built) -> None:
@@ -124,8 +117,6 @@ def test_generation_difference_needs_a_code_size_and_generated_images(built: Bui
 
 
 LANCZOS = "center crop, Pillow lanczos, to 256"
-
-
 CROPPED = "center crop, Pillow bicubic, to 256"
 
 
@@ -136,8 +127,9 @@ CROPPED = "center crop, Pillow bicubic, to 256"
         ({"key_length": 2}, {}, {}, "key_length 2 (published 1)"),
         ({"code_noise": "none"}, {}, {}, "code_noise none (published after_tiling)"),
         ({"code_size": "64x64x8"}, {}, {}, ""),
+        ({"ablation": "no tables"}, {}, {}, "ablation no tables (published none)"),
         ({}, {"count": 1000}, {}, "count 1000 (published 300)"),
-        ({}, {"resolution": 64}, {"resolution": 64}, "resolution 64 (published 256)"),
+        ({"resolution": 64}, {"resolution": 64}, {"resolution": 64}, "resolution 64 (published 256)"),
         ({}, {}, {"prepared": LANCZOS}, f"prepared {LANCZOS} (published {CROPPED})"),
         ({}, {}, {"prepared": None}, f"prepared unknown (published {CROPPED})"),
         ({}, {}, {"dataset": "churches"}, ""),
@@ -146,7 +138,7 @@ CROPPED = "center crop, Pillow bicubic, to 256"
 def test_a_reconstruction_of_other_images_or_models_stands_on_its_own_line_and_says_why(
     traits: dict[str, Any], protocol: dict[str, Any], row: dict[str, Any], told: str, built: Built
 ) -> None:
-    summary = with_protocol(church("c", **{"code_size": "64x64x4"} | traits), **protocol)
+    summary = church("c", **{"code_size": "64x64x4"} | traits, protocol=protocol)
     table = built("table2", summary, rows=[row_of(summary) | row])
     made = row_named(table, "c")
     assert made["source"] == MEASURED and not any(map(differences, csv_rows(table)))
@@ -156,12 +148,14 @@ def test_a_reconstruction_of_other_images_or_models_stands_on_its_own_line_and_s
 
 
 def test_a_difference_needs_the_papers_split_and_for_counts_its_resolution(built: Built) -> None:
-    row = row_named(built("table2", with_protocol(church("c", "64x64x4"), reference="test")), "c")
+    row = row_named(built("table2", church("c", "64x64x4", protocol={"reference": "test"})), "c")
     assert not differences(row)
     assert "PSNR (dB): no difference shown: reference test (published validation)" in row["notes"]
     small = complexity("c", "lsun_church256", "64x64x4", resolution=64)
     row = row_named(built("table3", small, rows=[row_of(small) | {"resolution": 64}]), "c")
     assert row["source"] == MEASURED and not differences(row)
+    ablation = complexity("c", "lsun_church256", "64x64x4", ablation="no tables")
+    assert row_named(built("table3", ablation), "c")["source"] == MEASURED
 
 
 @pytest.mark.parametrize(
@@ -175,9 +169,7 @@ def test_a_difference_needs_the_papers_split_and_for_counts_its_resolution(built
         ("table5", {"count": 10_240}, set()),
     ],
 )
-def test_only_metrics_of_the_papers_protocol_are_subtracted(
-    table: str, changes: dict[str, Any], kept: set[str], built: Built
-) -> None:
+def test_the_papers_protocol_is_subtracted(table: str, changes: dict[str, Any], kept: set[str], built: Built) -> None:
     dataset = "ffhq256" if table == "table5" else "lsun_church256"
     summaries = [samples(space, dataset, **changes) for space in ("inception", "clip", "vgg16")]
     row = row_named(built(table, *summaries), "s")
@@ -203,9 +195,7 @@ def samples(space: str, dataset: str = "ffhq256", **protocol: Any) -> dict[str, 
         ("lsun_church256", {"prepared": "uncropped, Pillow bicubic, to 256"}, MEASURED),
     ],
 )
-def test_samples_of_images_prepared_otherwise_stand_on_their_own_line(
-    dataset: str, row: dict[str, Any], source: str, built: Built
-) -> None:
+def test_samples_prepared_otherwise_stand_apart(dataset: str, row: dict[str, Any], source: str, built: Built) -> None:
     table = "table5" if dataset == "ffhq256" else "table6"
     reference = {"reference_prepared": row["prepared"]} if "prepared" in row else {}
     summary = samples("inception", dataset, **reference)
