@@ -25,9 +25,8 @@ from pipeline.plan.view import view
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs, Output, path_of
 
-this_run = (
-    {}
-)  # what the hooks of this run share: claims, jobs, times, published results
+# What the hooks of this run share: claims, jobs, times, published results.
+this_run = {}
 
 
 def stop(problem):
@@ -50,9 +49,7 @@ def one_line():
 
 def config_file():
     """The config file of this run, as the user would type its path here."""
-    files = [
-        Path(path) for path in workflow.overwrite_configfiles or workflow.configfiles
-    ]
+    files = list(map(Path, workflow.overwrite_configfiles or workflow.configfiles))
     if not files or files[-1].resolve() == Path(DEMO).resolve():
         return "config/demo.yaml"
     here = Path.cwd()
