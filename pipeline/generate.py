@@ -51,12 +51,9 @@ def generate_shard(
             if len(source) < last:
                 raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
-            with (
-                ArchiveWriter(images, source.channels) as archive,
-                Progress("copy", last - first, "images") as progress,
-            ):
+            with ArchiveWriter(images, source.channels) as shard, Progress("copy", last - first, "images") as progress:
                 for index in range(first, last):
-                    archive.add(image_name(index), source.read(int(order[index])))
+                    shard.add(image_name(index), source.read(int(order[index])))
                     progress.advance()
             return
         case DiffusionSamples():

@@ -288,9 +288,7 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
     numerical = encoding(jobs, name) | {"images": images, "seed": jobs.seed(0, "code noise")}
     settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
     read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
-    return with_autoencoder(
-        jobs, MEASURE_CODES, name, "validation", settings, numerical, inputs=read, networks=["lpips_alex"]
-    )
+    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, numerical, read, ["lpips_alex"])
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:

@@ -68,11 +68,8 @@ def photographs(
         raise InputError(f"{backgrounds}: {len(absent)} of {len(named)} photographs are missing, such as {absent[0]}")
     names: dict[str, list[str]] = {}
     output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        TemporaryDirectory(dir=output.parent) as making,
-        Progress("photographs", len(named), "photographs") as progress,
-    ):
-        folder = Path(making, output.name)
+    with TemporaryDirectory(dir=output.parent) as work, Progress("photographs", len(named), "photographs") as progress:
+        folder = Path(work, output.name)
         for name in named:
             try:
                 photograph = images.image(found[name], 3)
