@@ -99,13 +99,13 @@ def test_a_study_lists_its_trials_and_changes_rerun_what_they_concern(finished, 
     assert sorted(record["learning_rate"]) == [1e-4, 1e-2]
     assert record["loss"][0] == record["loss"].min() and list(record["best"]) == [True, False]
     assert (more.folder / "results" / "tiny" / "figures" / "studies.png").exists()
-    more.configure(lambda config: config["studies"]["rates"]["grid"].update(learning_rate=[1e-4, 1e-2, 1e-1]))
-    again = more.run("-n", "study_rates").jobs
-    assert again == {"train_autoencoder": 1, "reconstruct": 1, "make_study": 1, "study_rates": 1}
     network = more.folder / "averages" / "network.py"
     network.write_text(network.read_text().replace("1e-4 *", "2e-4 *"))
     again = more.run("-n").jobs
     assert again["train_autoencoder"] == again["train_diffusion"] == 1
+    more.configure(lambda config: config["studies"]["rates"]["grid"].update(learning_rate=[1e-4, 1e-2, 1e-1]))
+    again = more.run("-n", "study_rates").jobs
+    assert again == {"train_autoencoder": 1, "reconstruct": 1, "make_study": 1, "study_rates": 1}
     more.configure(lambda config: config["autoencoders"]["averages"].update(widht=8))
     error = "autoencoders.averages.widht: no such key; did you mean width?"
     assert error in more.run("-n", expect=1).text, "one line for an error in an outside family"
