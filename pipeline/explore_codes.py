@@ -30,17 +30,17 @@ def explore_codes(
 
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
-    if len(archive) < 2 * job.rows:
-        raise InputError(f"{images}: {len(archive)} images, too few for {job.rows} pairs; lower rows")
+    if not (rows := min(job.rows, len(archive) // 2)):
+        raise InputError(f"{images}: one image; to interpolate takes two")
     model = load_autoencoder(autoencoder)
     if hash_tables(model.settings) is None:
         raise InputError(f"{autoencoder}: a model without hash tables; explore a model that has them")
     device = next(model.parameters()).device
-    codes = model.encode(to_model(archive.tensor(range(2 * job.rows)).to(device)))
+    codes = model.encode(to_model(archive.tensor(range(2 * rows)).to(device)))
     sheets = {
         interpolations: interpolation(model, codes[0::2], codes[1::2], job.steps),
-        by_resolutions: resolutions(model, codes[: job.rows]),
-        by_groups: groups(model, codes[: job.rows]),
+        by_resolutions: resolutions(model, codes[:rows]),
+        by_groups: groups(model, codes[:rows]),
     }
     for path, sheet in sheets.items():
         with ArchiveWriter(path, archive.channels) as writer:

@@ -33,8 +33,9 @@ def nearest_neighbours(
     embedding = neighbours.LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
     made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
     sets = {"generated": (made, job.count), "validation": (unseen, job.validation_count or len(unseen))}
+    nearest = min(job.neighbours, len(seen))
     found = {
-        name: neighbours.nearest(embedding, *some, seen, job.neighbours, job.micro_batch, job.memory_gb)
+        name: neighbours.nearest(embedding, *some, seen, nearest, job.micro_batch, job.memory_gb)
         for name, some in sets.items()
     }
     rows = {name: (sets[name][0].names, one) for name, one in found.items()}
@@ -64,7 +65,7 @@ def nearest_neighbours(
         details={
             "quantiles": {name: neighbours.distance_quantiles(one) for name, one in found.items()},
             "validation_count": len(found["validation"].indices),
-            "neighbours": job.neighbours,
+            "neighbours": nearest,
         },
     )
     write_summary(summary, facts)

@@ -159,9 +159,11 @@ class Config(Section):
             rows = getattr(tables, key)
             if isinstance(rows, AutoencoderRows):
                 self._check_samples_of_rows(rows, f"tables.{key}")
+                self._check_scored(rows.samples, rows.count, f"tables.{key}")
             elif isinstance(rows, GenerationRows):
                 for row in rows.rows:
                     self._samples(row, rows.count, f"tables.{key}", "rows")
+                self._check_scored(rows.rows, rows.count, f"tables.{key}")
             elif isinstance(rows, list):
                 for row in rows:
                     _lookup(row, self.autoencoders, f"tables.{key}", "autoencoders")
@@ -172,6 +174,21 @@ class Config(Section):
                 )
         for key in ("dataset", "training.images"):
             self._check_same(tables.equal_budget, key, "tables.equal_budget: rows")
+
+    def _check_scored(self, names: list[str], count: int | None, where: str) -> None:
+        """Require enough images in each sample set of a table, and equally many where they imitate one dataset."""
+        fewest, first = self.evaluation.fewest_images, dict[str, tuple[str, int]]()
+        for name in names:
+            key, scored = (f"{where}.count", count) if count is not None else (f"samples.{name}.count", 0)
+            scored = scored or self.samples[name].count
+            if scored < fewest:
+                raise ValueError(f"{key}: must be at least {fewest} for the metrics of `networks`, not {scored}")
+            other, expected = first.setdefault(self.dataset_of(self.samples[name]), (name, scored))
+            if scored != expected:
+                raise ValueError(
+                    f"{where}: {other} has {expected} images and {name} {scored}: sample sets of one dataset are"
+                    f" compared by as many images, see {where}.count"
+                )
 
     def _check_figures(self) -> None:
         figures = self.figures

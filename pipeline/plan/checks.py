@@ -2,24 +2,27 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
-from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source
+from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source, split_counts
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
+from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.dvc import recorded_config
 from pipeline.plan.run import Needed
 from pipeline.plan.states import saved_step
-from pipeline.settings.diffusion import FilesSamples
+from pipeline.settings.diffusion import FilesSamples, RealSamples
+from pipeline.settings.evaluation import FEWEST_IMAGES
 from pipeline.settings.weights import OwnWeights
 from pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
 from pipeline.stages.common import Job, Jobs, path_of
-from pipeline.stages.datasets import PREPARE_DATASET
+from pipeline.stages.datasets import PREPARE_DATASET, raw_images, split_count
+from pipeline.stages.evaluation import SCORE_FEATURES
 from pipeline.stages.generation import GENERATE
 from pipeline.stages.tables import MAKE_TABLE
 
@@ -34,6 +37,7 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """One line for each problem that would stop a run. Reads the network files that it needs, and no images."""
     found = lost_models(needed)
     found += sorted(line for job in needed.jobs if (line := _missing_input(job)) is not None)
+    found += sorted(set(too_few_images(needed.jobs)))
     lost = []
     for job in needed.jobs:  # snapshots whose trainings, finished or past that step, will not save them again
         if job.stage is TAKE_SNAPSHOT and not (path := Path(job.settings["snapshot"])).exists():
@@ -59,6 +63,32 @@ def _missing_input(job: Job) -> str | None:
     if job.is_training and isinstance(path := next(iter(job.inputs.get("initial", ())), None), str):
         return missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
     return None
+
+
+def too_few_images(made: Iterable[Job]) -> Iterator[str]:
+    """A line for each split that has too few images for a job; the raw images, and so the splits' sizes, are known.
+
+    The sizes are upper bounds: bad images and duplicates may be left out.
+    """
+    for job in made:
+        config, (section, _, name) = job.jobs.config, job.entry.partition(".")
+        if job.stage is PREPARE_DATASET and config.datasets[name].split.rule != "list":
+            counts = split_counts(job.jobs(raw_images, name), config.datasets[name])
+            for split, count in counts.items():
+                if count < 1:
+                    yield f"{job.entry}.split: {sum(counts.values())} images leave none for {split}"
+        if job.stage is GENERATE and isinstance(samples := config.samples[name], RealSamples):
+            most = split_count(job.jobs, samples.dataset, "train")
+            if most < samples.count:
+                yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
+        if job.stage is SCORE_FEATURES:
+            entry = getattr(config, section)[name.partition(" ")[0]]
+            data, split = config.dataset_of(entry), job.settings["reference"]
+            network = network_of(job.settings["space"])
+            fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[network]
+            wanted = max(fewest, job.settings["reference_count"] or 0)
+            if (most := split_count(job.jobs, data, split)) < wanted:
+                yield f"datasets.{data}.split: {most} {split} images, where metrics of {network} take {wanted}"
 
 
 def lost_models(needed: Needed) -> list[str]:

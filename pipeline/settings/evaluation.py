@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.settings.fields import Section, operational
 
@@ -11,6 +11,17 @@ SpaceName = Literal[
     "inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "dinov2", "clip_l14_336", "efficientnet_lite0"
 ]
 PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
+
+
+FEWEST_IMAGES: dict[NetworkName, int] = {
+    "inception": 10,
+    "clip": 3,
+    "vgg16": 6,
+    "dinov2": 3,
+    "clip_l14_336": 4,
+    "efficientnet_lite0": 10,
+}
+"""The fewest images of a set from which all metrics of a network can be computed."""
 
 
 class Neighbours(Section):
@@ -50,6 +61,17 @@ class Evaluation(Section):
     noise_images: int = Field(256, ge=1, description="Validation images whose codes are perturbed (section 3.4).")
     decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
     memory_gb: float = operational(2.0, "Memory limit for the neighbours' embeddings and distances.", gt=0)
+
+    @model_validator(mode="after")
+    def _enough_references(self) -> "Evaluation":
+        if self.reference_count is not None and self.reference_count < self.fewest_images:
+            raise ValueError(f"reference_count: must be at least {self.fewest_images} for the metrics of `networks`")
+        return self
+
+    @property
+    def fewest_images(self) -> int:
+        """The fewest images of a set from which all metrics of these networks can be computed."""
+        return max((FEWEST_IMAGES[network] for network in self.networks), default=1)
 
 
 class Figures(Section):

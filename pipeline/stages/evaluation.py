@@ -202,7 +202,7 @@ def neighbours(jobs: Jobs, name: str) -> Job:
     return jobs.job(
         NEAREST_NEIGHBOURS,
         made.entry,
-        how.neighbours.model_dump() | {"cpu_threads": how.cpu_threads, "memory_gb": how.memory_gb},
+        how.neighbours.model_dump() | {"count": count, "cpu_threads": how.cpu_threads, "memory_gb": how.memory_gb},
         inputs={
             "generated": [made[file] for file in made.files[: -(-count // settings.shard)]],
             "train": data["train.zip"],
