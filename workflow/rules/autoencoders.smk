@@ -21,13 +21,13 @@ rule train_autoencoder:
         mem_mb=memory,
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
         processes=processes,
     message:
         "Training {params.entry}"
     shell:
         "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.{rule} {params.arguments}"
+        " {params.command}"
 
 
 rule take_snapshot:
@@ -41,11 +41,11 @@ rule take_snapshot:
     localrule: True
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
     message:
         "Taking the snapshot {params.entry}"
     shell:
-        "python -m pipeline.{rule} {params.arguments} --log {log:q}"
+        "python -m {params.command} --log {log:q}"
 
 
 use rule take_snapshot as import_weights with:
@@ -77,12 +77,12 @@ rule reconstruct:
         mem_mb=memory,
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
     message:
         "Reconstructing with {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.{rule} {params.arguments}"
+        " {params.command}"
 
 
 use rule take_snapshot as complexity with:

@@ -186,9 +186,10 @@ def in_report(category, caption="../report/caption.rst", **labels):
     return partial(report, caption=caption, category=category, labels=labels or None)
 
 
-def arguments(wildcards):
-    """The arguments of a job's command: settings, digest of its code, inputs and outputs."""
-    return shlex.join(arguments_of(find(wildcards)))
+def command(wildcards):
+    """A job's command: the module, settings, digest of its code, inputs and outputs."""
+    shard = find(wildcards)
+    return shlex.join([shard.job.stage.command, *arguments_of(shard)])
 
 
 def entry(wildcards):

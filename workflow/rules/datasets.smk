@@ -13,12 +13,12 @@ rule prepare_dataset:
         mem_mb=memory,
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
     message:
         "Preparing {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.prepare_dataset {params.arguments} --workers {threads}"
+        " {params.command} --workers {threads}"
 
 
 rule fetch_network:

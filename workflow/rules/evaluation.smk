@@ -25,12 +25,12 @@ rule score_features:
         mem_mb=memory,
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
     message:
         "Scoring {params.entry}"
     shell:
         "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " pipeline.score_features {params.arguments}"
+        " {params.command}"
 
 
 use rule reconstruct as nearest_neighbours with:

@@ -14,12 +14,12 @@ rule make_table:
     localrule: True
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
         caption=lambda wildcards: caption(wildcards.name),
     message:
         "Making {params.entry}"
     shell:
-        "python -m pipeline.{rule} {params.arguments} --log {log:q}"
+        "python -m {params.command} --log {log:q}"
 
 
 rule tables:
