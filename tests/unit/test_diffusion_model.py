@@ -122,12 +122,6 @@ def test_gradients_are_clipped_to_their_largest_norm(make_task):
     assert float(norm) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_training_learns(make_task):
-    task = make_task(training={"steps": 150, "batch": 16, "learning_rate": 5e-3})
-    errors = [float(task.step(step)["error"]) for step in range(150)]
-    assert sum(errors[-30:]) < 0.7 * sum(errors[:30])
-
-
 @pytest.fixture
 def ddpm_settings(tiny_diffusion: Any) -> Any:
     how = {"unet": {"attention_resolutions": [16]}, "training": {"steps": 60, "learning_rate": 2e-3}}

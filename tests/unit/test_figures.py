@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.figures.codes import statistics
-from pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN, label_width
+from pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN
 from pipeline.make_figure import make_figure
 
 CELL = 128  # 32 pixels, enlarged four times
@@ -131,8 +131,3 @@ def test_bad_input_gets_one_line(settings: dict[str, str], given: list[str], tol
     with pytest.raises(InputError) as error:
         make_figure(json.dumps(settings), tmp_path / "x.png", given)
     assert told in str(error.value) and "\n" not in str(error.value)
-
-
-def test_long_labels_make_room_for_themselves() -> None:
-    assert label_width([]) == 0 and label_width(["", ""]) == 0
-    assert label_width(["bright", "bright-16x16x16-adversarial"]) > 2 * label_width(["bright"])

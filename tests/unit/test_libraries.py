@@ -12,7 +12,7 @@ import yaml
 from finished_plan import finish, tiny_plan
 
 from pipeline.base.atomic import update_sums
-from pipeline.base.checksums import SUMS, problem, result_libraries, take_checksum
+from pipeline.base.checksums import problem, result_libraries, take_checksum
 from pipeline.base.code import PROJECT, expected_code, versions
 from pipeline.base.errors import InputError
 from pipeline.commands.provenance import provenance
@@ -49,8 +49,6 @@ def test_a_stage_leaves_the_versions_of_what_its_code_imports(
     wanted = {"numpy": version("numpy"), "pillow": version("pillow"), "python": platform.python_version()}
     assert libraries == wanted, "by their names in the index, also of one that is imported inside a function"
     assert problem(RESULT) is None
-    check = ["sha256sum", "--check", "--strict", SUMS]
-    assert subprocess.run(check, cwd=RESULT.parent, capture_output=True, check=False).returncode == 0
 
 
 NEEDED = {"train_autoencoder": "torch", "score_features": "scipy", "train_diffusion": "diffusers"}

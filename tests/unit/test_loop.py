@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -15,8 +14,6 @@ import pytest
 import torch
 from accelerate import tracking
 from accelerate.utils import LoggerType
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.base.errors import InputError
@@ -227,33 +224,17 @@ def test_snapshots_are_kept_every_so_many_steps_and_again_after_a_kill(tmp_path)
         assert (tmp_path / "killed" / "snapshots" / path.name).read_text() == path.read_text()
 
 
-def test_threads_of_a_cpu_are_fixed(tmp_path):
-    before = torch.get_num_threads()
-    try:
-        make_accelerator(Execution(cpu_threads=2), tmp_path)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-# The real stage.
-
-
-def arguments(tmp_path, images, settings):
-    (tmp_path / "settings.json").write_text(json.dumps({"autoencoder": settings, "seed": 0}))
-    return str(tmp_path / "settings.json"), {
-        "images": images,
-        "weights": tmp_path / "out" / "autoencoder.safetensors",
-        "history": tmp_path / "out" / "history.csv",
-        "preview": tmp_path / "out" / "preview.png",
-        "work": tmp_path / "work",
-        "log": tmp_path / "log",
-    }
+def test_threads_of_a_cpu_are_fixed(tmp_path, monkeypatch):
+    fixed = []
+    monkeypatch.setattr(torch, "set_num_threads", fixed.append)
+    make_accelerator(Execution(cpu_threads=2), tmp_path)
+    assert fixed == [2]
 
 
 def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_images, tiny_autoencoder):
-    settings, paths = arguments(tmp_path, tiny_images, tiny_autoencoder())
-    train_autoencoder(settings, **paths)
+    paths = {name: tmp_path / "out" / name for name in ("weights", "history", "preview", "work", "log")}
+    paths["preview"] = tmp_path / "out" / "preview.png"
+    train_autoencoder(json.dumps({"autoencoder": tiny_autoencoder(), "seed": 0}), images=tiny_images, **paths)
     assert paths["weights"].exists()
     assert steps_of(paths["history"]) == list(range(1, 41))
     with paths["history"].open(newline="") as file:
@@ -262,29 +243,9 @@ def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_imag
             *("critic_estimate", "gradient_penalty"),
         }
     assert Image.open(paths["preview"]).size[0] > 32
-    assert [path.name for path in (tmp_path / "work" / "previews").iterdir()] == ["00000020.png"]
+    assert [path.name for path in (paths["work"] / "previews").iterdir()] == ["00000020.png"]
     log = paths["log"].read_text()
     assert all(part in log for part in ("40 of 40 steps", "per second", "0:00:00 left"))
-
-
-def test_the_stage_asked_to_end_saves_and_exits_with_143_without_outputs(tmp_path, tiny_images, tiny_autoencoder):
-    endless = tiny_autoencoder(training={"images": 10**7}, execution={"save_every_s": NEVER, "previews": 100_000})
-    settings, paths = arguments(tmp_path, tiny_images, endless)
-    options = [f"--{name}={value}" for name, value in paths.items()]
-    command = [sys.executable, "-m", "pipeline.train_autoencoder", settings, *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + 60
-        while not (tmp_path / "work" / "previews").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 143, told
-    assert not (tmp_path / "out").exists()
-    assert saved_step(tmp_path / "work") == steps_of(tmp_path / "work" / "history.csv")[-1]
-    assert "asked to end: state saved at step" in (tmp_path / "log").read_text()
 
 
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
@@ -309,20 +270,14 @@ def numbered(step, **numbers):
     return {"step": step, "images": 4 * step, "seconds": step / 2, **numbers}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(0, 12), st.integers(0, 12))
+@pytest.mark.parametrize(("saved", "resumed_from"), [(0, 0), (5, 5), (12, 3), (8, 0)])
 def test_a_resumed_run_has_no_row_twice_and_none_is_missing(tmp_path, saved, resumed_from):
     path = tmp_path / "history.csv"
-    history = History(path, 0)
-    history.rows.clear()
-    for step in range(1, saved + 1):
-        history.add(numbered(step, l2=1 / step))
-    history.save()
-    start = min(saved, resumed_from)
-    again = History(path, start)
-    for step in range(start + 1, 15):
-        again.add(numbered(step, l2=1 / step))
-    again.save()
+    for first, last in ((0, saved), (resumed_from, 14)):
+        history = History(path, first)
+        for step in range(first + 1, last + 1):
+            history.add(numbered(step, l2=1 / step))
+        history.save()
     assert [int(r["step"]) for r in History(path, 99).rows] == list(range(1, 15))
 
 

@@ -134,12 +134,6 @@ def test_a_model_has_its_own_weights_back_after_an_error_too() -> None:
     assert all(map(torch.equal, model.parameters(), own))
 
 
-def test_a_state_of_another_model_is_not_taken() -> None:
-    state = EMA(torch.nn.Linear(5, 3).parameters(), 0.9).state_dict()
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
-        EMA([*torch.nn.Linear(5, 3).parameters(), torch.nn.Parameter(torch.zeros(1))], 0.9).load_state_dict(state)
-
-
 def test_diffusion_warms_up_and_then_decays_to_zero() -> None:
     rates = [learning_rate(0.5, step, 110, "cosine", warmup=10, decay_from=10) for step in range(111)]
     assert [rates[step] for step in (0, 4, 9, 10, 60)] == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.25])
