@@ -66,7 +66,7 @@ def every_stage() -> list[Job]:
     released = {"family": "vqgan", "weights": {"kind": "ldm_vq", "path": "vqgan.ckpt"}}
     values["autoencoders"]["released"] = {key: main[key] for key in ("dataset", "code_size")} | released
     values["generators"] = {"other": {"family": "ddpm", "dataset": "tiny", "unet": unet}}
-    values["samples"]["other"] = {"kind": "generator", "generator": "other", "count": 16, "shard": 16}
+    values["samples"]["other"] = {"kind": "generator", "generator": "other", "count": 32, "shard": 16}
     values["tables"]["table5"]["rows"] += ["other"]
     values["tables"]["table2"] += ["released"]
     rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-3, 1e-2]}, "images": 8, "tuning": 8}

@@ -73,11 +73,11 @@ rule measure_brightness:
     localrule: True
     params:
         entry=entry,
-        arguments=arguments,
+        command=command,
     message:
         "Measuring the brightness of {params.entry}"
     shell:
-        "python -m pipeline.measure_brightness {params.arguments} --log {log:q}"
+        "python -m {params.command} --log {log:q}"
 '''
 
 
