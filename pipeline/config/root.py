@@ -47,6 +47,7 @@ class Config(Section):
         "Added to the seeds of all models and samples. With several seeds the rows of the tables are"
         " computed once for each, and a cell is the mean ± the standard deviation over them.",
         min_length=1,
+        max_length=100,
     )
     datasets: Entries[Dataset] = Field(description="Image collections by name.")
     autoencoders: Entries[AnyAutoencoder] = Field(description="Autoencoders by name.")

@@ -1,7 +1,8 @@
 """Files of trained models (safetensors with their config: one file is a whole model), and files of codes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.base.atomic import atomic_path
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, error_text
 from pipeline.base.parsing import parse_settings, shortened
 from pipeline.families import (
     autoencoder_family,
@@ -66,7 +67,10 @@ def load_autoencoder(path: Path, device: torch.device | None = None, families: I
     """Load an `ImageAutoencoder`, ready to encode and decode; families: those not built in that may run."""
     found, weights = load_model(path, "autoencoder", AutoencoderFacts)
     check_family(found.autoencoder.get("family"), str(path), families)
-    model = make_autoencoder(parse_autoencoder(found.autoencoder, str(path)), found.resolution, found.channels)
+    settings = parse_autoencoder(found.autoencoder, str(path))
+    with of_file(path):
+        settings.check_resolution(found.resolution)
+        model = make_autoencoder(settings, found.resolution, found.channels)
     return filled(model, weights, path, device)
 
 
@@ -84,7 +88,10 @@ def load_generator(path: Path, device: torch.device | None = None, families: Ite
     """Load a `Generator`, ready to sample; families: those not built in that may run."""
     found, weights = load_model(path, "generator", GeneratorFacts)
     check_family(found.generator.get("family"), str(path), families)
-    model = make_generator(parse_generator(found.generator, str(path)), found.shape)
+    settings = parse_generator(found.generator, str(path))
+    with of_file(path):
+        settings.check_shape(found.shape)
+        model = make_generator(settings, found.shape)
     return filled(model, weights, path, device)
 
 
@@ -111,6 +118,15 @@ def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[s
     return parse_settings(facts, config, str(path)), weights
 
 
+@contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """InputError where the settings in a file describe a network that cannot be made."""
+    try:
+        yield
+    except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{path}: no network can be made of its settings: {error_text(error)}") from None
+
+
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load tensors by the module's own names; InputError lists missing, unexpected, misshapen and infinite ones."""
     own = module.state_dict()
@@ -120,7 +136,17 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         if tensors[name].shape != own[name].shape
     }
     missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    mistyped = {
+        f"{name}: {tensors[name].dtype}"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].is_floating_point() != own[name].is_floating_point() or tensors[name].is_complex()
+    }
+    problems = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+        "of another type": mistyped,
+    }
     if any(problems.values()):
         listed = (f"{len(names)} {problem}: {_listed(names)}" for problem, names in problems.items() if names)
         raise InputError(f"{path}: does not fit the settings: {'; '.join(listed)}")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution
-from pipeline.settings.fields import CodeSizeField, Counts, Section, added, is_power_of_two, setting
+from pipeline.settings.fields import MOST_BLOCKS, CodeSizeField, Counts, Section, added, is_power_of_two, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5  # number of default channel multipliers: (1, 1, 2, 2, 4)
@@ -70,7 +70,7 @@ class Encoder(Section):
 
     channels: int = setting(32, "Unit channels.", ge=1)
     multipliers: Counts | None = setting(None, "Channel multipliers per level; by default from (1, 1, 2, 2, 4).")
-    blocks: int = setting(2, "Residual blocks per level.", ge=1)
+    blocks: int = setting(2, "Residual blocks per level.", ge=1, le=MOST_BLOCKS)
     norm_groups: int = NORM_GROUPS
     attention_from: int = setting(64, "Attention at resolutions from this one down to H_z. 0: none.", ge=0)
 

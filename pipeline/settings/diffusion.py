@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.settings.execution import Execution, Precision
-from pipeline.settings.fields import Counts, Section, added, check_jobs, operational, setting
+from pipeline.settings.fields import MOST_BLOCKS, Counts, Section, added, check_jobs, operational, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -18,7 +18,7 @@ class UNet(Section):
 
     channels: int = setting(256, "Unit channels.", ge=1)
     multipliers: Counts = setting([1, 2, 3, 4], "Channel multipliers per level.")
-    blocks: int = setting(2, "Residual blocks per level.", ge=1)
+    blocks: int = setting(2, "Residual blocks per level.", ge=1, le=MOST_BLOCKS)
     attention_resolutions: Counts = setting([32, 16, 8], "Resolutions with attention.")
     head_width: int | None = setting(8, "Channels of an attention head; null: a single head.", ge=1)
     norm_groups: int = setting(32, "Groups of GroupNorm.", ge=1)

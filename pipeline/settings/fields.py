@@ -29,6 +29,7 @@ LONGEST_NAME = 100  # characters: a file system allows 255 bytes, and file names
 NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
 MAX_JOBS = 10_000  # jobs that one sample set may be divided into
 SOURCE = " Default: "  # begins the last sentence of a description
+MOST_BLOCKS = 1000  # of a level: a million would be made for hours before anything is refused
 LARGEST = 2**63 - 1  # seeds and sizes are 64-bit integers
 
 Entry = TypeVar("Entry")
@@ -192,8 +193,8 @@ class CodeSize(NamedTuple):
 def _parse_code_size(value: Any) -> CodeSize:
     if isinstance(value, CodeSize):
         return value
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", str(value).replace(" ", ""))
-    if match is None or "0" in match.groups():
+    match = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)x([1-9][0-9]*)", str(value).replace(" ", ""))
+    if match is None:
         raise ValueError(f"must be HEIGHTxWIDTHxCHANNELS, such as 64x64x4, not {value!r}")
     return CodeSize(*(int(part) for part in match.groups()))
 
@@ -202,7 +203,7 @@ CodeSizeField = Annotated[
     CodeSize,
     BeforeValidator(_parse_code_size),
     PlainSerializer(str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+x\d+x\d+$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*$"}),
 ]
 
 

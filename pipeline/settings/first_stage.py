@@ -6,7 +6,7 @@ code specifies are marked as assumed.
 """
 
 from pipeline.settings import autoencoder
-from pipeline.settings.fields import Counts, Noted, Section, preset, setting
+from pipeline.settings.fields import MOST_BLOCKS, Counts, Noted, Section, preset, setting
 
 
 class FirstStageNetwork(Section):
@@ -14,7 +14,7 @@ class FirstStageNetwork(Section):
 
     channels: int = setting(128, "Unit channels (`ch`).", ge=1)
     multipliers: Counts | None = setting(None, "Multipliers per level (`ch_mult`); by default from (1, 1, 2, 2, 4).")
-    blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1)
+    blocks: int = setting(2, "Residual blocks per level; the decoder has one more.", ge=1, le=MOST_BLOCKS)
     norm_groups: int = autoencoder.NORM_GROUPS
     attention_resolutions: Counts = setting([16], "Resolutions with attention; the middle block always has it.")
     latent_channels: int | None = setting(None, "Channels before the code (`z_channels`); by default C_z.", ge=1)

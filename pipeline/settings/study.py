@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -23,7 +24,7 @@ class Grid(Section):
         for key in ("learning_rate", "encoder_learning_rate"):
             if any(rate <= 0 for rate in getattr(self, key)):
                 raise ValueError(f"{key}: rates above 0, not {getattr(self, key)}")
-        if not 1 < len(list(self.combinations())) <= MOST_TRIALS:
+        if not 1 < prod(len(found) for key in type(self).model_fields if (found := getattr(self, key))) <= MOST_TRIALS:
             raise ValueError(f"2 to {MOST_TRIALS} combinations, such as learning_rate: [1.0e-3, 1.0e-2]")
         return self
 
