@@ -6,6 +6,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 class Unavailable(Exception):
@@ -16,7 +21,9 @@ def install(what: str, package: str, *programs: str) -> None:
     """Install a Debian package unless its programs are here; raises Unavailable if that is impossible."""
     if os.geteuid() != 0:
         raise Unavailable(f"no {what}: installing and starting it needs root")
-    if all(shutil.which(program) for program in programs):
+    if SBIN not in os.environ.get("PATH", ""):  # a user's PATH may lack the folders of daemons
+        os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SBIN}"
+    if all(map(shutil.which, programs)):
         return
     if shutil.which("apt-get") is None:
         raise Unavailable(f"no {what}: it is not installed, and there is no apt-get")
@@ -25,6 +32,8 @@ def install(what: str, package: str, *programs: str) -> None:
         done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
         if done.returncode:
             raise Unavailable(f"no {what}: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+    if missing := [program for program in programs if shutil.which(program) is None]:
+        raise Unavailable(f"no {what}: the package {package} has no {', '.join(missing)}")
 
 
 def free_ports(count: int) -> list[int]:
@@ -43,6 +52,13 @@ def answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def check_alive(daemon: subprocess.Popen[bytes], log: Path) -> None:
+    """Fail with one line, the last one of its log, if a daemon has ended."""
+    if (code := daemon.poll()) is not None:
+        (line,) = log.read_text(errors="replace").splitlines()[-1:] or ["nothing in its log"]
+        pytest.fail(f"{Path(log).stem} ended with exit code {code}: {line}", pytrace=False)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, otherwise: str) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from daemons import Unavailable, free_ports, install, wait_for
+from daemons import Unavailable, check_alive, free_ports, install, wait_for
 
 DEFAULT_FOLDER = Path("/etc/slurm")
 SOCKETS = ("/run/slurm", "/run/slurmctld")  # shared paths if several Slurms run here
@@ -66,7 +66,7 @@ class Cluster:
         install("Slurm", "slurm-wlm", "slurmctld", "slurmd")
         self._configure()
         self.namespace = self._namespace()
-        self._start("slurmctld", "-D")
+        self.controller = self._start("slurmctld", "-D")
         for node in NODES:
             self.start_node(node)
         self.wait_for_nodes()
@@ -97,6 +97,7 @@ class Cluster:
         """Wait until all nodes accept jobs; a daemon that died during its start is started again."""
 
         def up() -> bool:
+            check_alive(self.controller, self.folder / "slurmctld.out")
             for node, daemon in self.nodes.items():
                 if daemon.poll() is not None:
                     self.start_node(node)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemons import answers, free_ports, install, wait_for
+from daemons import answers, check_alive, free_ports, install, wait_for
 from moto.server import ThreadedMotoServer
 
 CONFIG = """\
@@ -51,7 +51,12 @@ def ssh_server(folder: Path) -> Iterator[SSHServer]:
     with (folder / "sshd.log").open("wb") as log:
         server = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:
-        wait_for(lambda: answers(port), 20, f"it does not answer: {folder}/sshd.log")
+
+        def up() -> bool:
+            check_alive(server, folder / "sshd.log")
+            return answers(port)
+
+        wait_for(up, 20, f"it does not answer: {folder}/sshd.log")
         yield SSHServer(port, getpass.getuser(), folder / "user", folder / "home")
     finally:
         server.terminate()
