@@ -65,15 +65,10 @@ class Module:
 
     name: str
     path: Path
-    state: tuple[int, int] | None
-    """Modification time and size of the file, taken before it was read."""
+    state: tuple[int, int] | None  # modification time and size of the file, taken before it was read
     digest: str
     imports: tuple[str, ...]
     libraries: tuple[str, ...]  # first names of the third-party modules that it imports
-
-
-def read_source(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def file_state(path: Path) -> tuple[int, int] | None:
@@ -88,7 +83,7 @@ def file_state(path: Path) -> tuple[int, int] | None:
 class Code:
     """The project under `root`; each file is read once."""
 
-    def __init__(self, root: Path = ROOT, read: Callable[[Path], str] = read_source):
+    def __init__(self, root: Path = ROOT, read: Callable[[Path], str | bytes] = Path.read_bytes):
         self.root, self.read = root, read
         self.modules: dict[str, Module] = {}
         self.files: dict[str, Path | None] = {}
@@ -101,9 +96,8 @@ class Code:
         """These modules, everything that they import, directly or not, and the packages around them, by name."""
         found: dict[str, Module] = {}
         waiting = list(roots)
-        for root in waiting:
-            if self.file(root) is None:
-                raise InputError(f"{root}: no such module, of the project in {self.root} or elsewhere")
+        if missing := next((root for root in waiting if self.file(root) is None), None):
+            raise InputError(f"{missing}: no such module, of the project in {self.root} or elsewhere")
         while waiting:
             for name in with_parents(waiting.pop()):
                 if name not in found and not is_excluded(name) and self.file(name) is not None:
@@ -161,10 +155,10 @@ class Code:
                     name = self.imported(node, alias, own_package)
                     if (package := name.partition(".")[0]) not in packages:
                         libraries.add(package)
-                    elif is_excluded(name):
-                        continue
-                    else:
+                    elif not is_excluded(name):
                         imports.add(name)
+                    else:
+                        continue
                     kept.append(alias)
                 node.names = kept
         return imports, libraries - sys.stdlib_module_names
@@ -209,7 +203,7 @@ def code_digest(roots: tuple[str, ...]) -> str:
 
 
 def expected_code(roots: tuple[str, ...]) -> str:
-    """The value of a stage's `--code`: ROOT+ROOT=DIGEST."""
+    """The value of a stage's `--code`."""
     return f"{'+'.join(roots)}={code_digest(roots)[:OPTION_DIGITS]}"
 
 
@@ -274,7 +268,7 @@ def used_libraries() -> dict[str, str]:
 def versions(modules: frozenset[str]) -> dict[str, str]:
     """The versions of Python and of the packages that provide these modules."""
     packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
-    found = {one.name.lower().replace("_", "-"): one.version for one in packages if one is not None}
+    found = {package.name.lower().replace("_", "-"): package.version for package in packages if package is not None}
     return dict(sorted(({"python": platform.python_version()} | found).items()))
 
 

@@ -1,8 +1,7 @@
-"""Command: read everything that a config's results consist of; report what is damaged, missing, unknown or left over.
+"""Command: read all results of a config; report damaged, missing, unknown and left-over files.
 
-Each folder of results has the checksums of its files, taken when they were put in place. Exit code 0 if all files are
-as they were then; 1 with one line for each file that is not. A stage checks what it reads by itself, so no damaged file
-is used.
+Each folder of results has the checksums of its files, taken when they were put in place. Exit code 0 if all files still
+have them, else 1 with a line for each file that differs. Stages check their inputs themselves: none uses a damaged file.
 """
 
 import shutil
@@ -57,8 +56,7 @@ class Finding:
 
     kind: Kind
     line: str  # the file, and what it should be
-    files: tuple[Path, ...] = ()
-    """The files that have to be moved away, so that the next run makes them again."""
+    files: tuple[Path, ...] = ()  # the files that have to be moved away, so that the next run makes them again
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,7 @@ class StoredFile:
     """A file of a result or of a training's saved state."""
 
     path: Path
-    job: Job | None
-    """The job of the plan that makes it; None for saved states and for results of other configs."""
+    job: Job | None  # the job of the plan that makes it; None for saved states and for results of other configs
     checksum: Checksum | None = None
 
     @property
@@ -135,43 +132,41 @@ def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
     with Progress("verify", total, "bytes") as progress:
         found += compare(files, progress.advance)
     found += [*copies(jobs), *records(jobs, whole_store)]
-    kinds = list(Kind)
-    return sorted(found, key=lambda one: kinds.index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
+    return sorted(found, key=lambda one: [*Kind].index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
 
 
 def look_into(folder: Path, job: Job | None) -> tuple[list[StoredFile], list[Finding]]:
     """A folder's files with their checksums; what its names and its SHA256SUMS show to be wrong."""
-    names = [name for name in sorted(listing(folder)) if not is_checksum(name) and (folder / name).is_file()]
-    partial = [name for name in names if name.startswith(".") and ".partial" in name]
-    found = [
-        Finding(Kind.LEFT_OVER, f"{folder / name}: of a process that was killed, or that writes now", (folder / name,))
-        for name in partial
-    ]
-    files = [StoredFile(folder / name, job) for name in names if name not in partial]
+    paths = [path for path in map(folder.joinpath, sorted(listing(folder))) if path.is_file()]
+    paths = [path for path in paths if not is_checksum(path.name)]
+    partial = [path for path in paths if path.name.startswith(".") and ".partial" in path.name]
+    line = "of a process that was killed, or that writes now"
+    found = [Finding(Kind.LEFT_OVER, f"{path}: {line}", (path,)) for path in partial]
+    paths = [path for path in paths if path not in partial]
     try:
         sums = read_sums(folder)
     except InputError as error:
         # A file whose sha256 is still in the list is intact; the others are made again.
         text = (folder / SUMS).read_bytes()
-        doubtful = [file for file in files if take_checksum(file.path).sha256.encode() not in text]
-        remade = (path for file in doubtful for path in file.made_together)
+        doubtful = [path for path in paths if take_checksum(path).sha256.encode() not in text]
+        remade = (other for path in doubtful for other in StoredFile(path, job).made_together)
         return [], [*found, Finding(Kind.DAMAGED, str(error), (folder / SUMS, *remade))]
     if folder.is_relative_to(WORK):  # others, such as curves for TensorBoard, are not read by any stage
-        files = [file for file in files if file.path.name in sums]
+        paths = [path for path in paths if path.name in sums]
     elif job is None:
-        lost = sorted(sums.keys() - {*names})
+        lost = sorted(sums.keys() - {path.name for path in [*paths, *partial]})
         found += [Finding(Kind.MISSING, f"{folder / name}: in {SUMS}, but not here") for name in lost]
-    return [StoredFile(file.path, job, sums.get(file.path.name)) for file in files], found
+    return [StoredFile(path, job, sums.get(path.name)) for path in paths], found
 
 
-def compare(files: Iterable[StoredFile], advance: Callable[[int], None]) -> Iterator[Finding]:
+def compare(files: list[StoredFile], advance: Callable[[int], None]) -> Iterator[Finding]:
     """Read these files; `advance` gets the bytes of each."""
 
     def line(file: StoredFile) -> str | None:
         return None if file.checksum is None else difference(file.path, file.checksum, "content")
 
     with ThreadPoolExecutor(min(8, cores())) as threads:
-        for file, damage in threads.map(lambda file: (file, line(file)), files):
+        for file, damage in zip(files, threads.map(line, files), strict=True):
             advance(size_of(file.path))
             if damage is not None:
                 yield Finding(Kind.DAMAGED, damage, file.made_together)
@@ -205,8 +200,7 @@ def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
     for place in sorted(places):
         if (line := identity_problem(place)) is not None:
             yield Finding(Kind.DAMAGED, line, (place,))
-    found = (line for job in jobs(planned).values() if (line := refused(job)) is not None)
-    yield from (Finding(Kind.DAMAGED, line) for line in found)
+    yield from (Finding(Kind.DAMAGED, line) for line in map(refused, jobs(planned).values()) if line is not None)
     for name in manifest() if whole_store else networks_needed(jobs(planned).values()):
         if (state := network_state(name, NETWORKS)).status == "wrong":
             yield Finding(Kind.DAMAGED, state.line, (NETWORKS / f"{name}.safetensors",))

@@ -84,15 +84,21 @@ class Config(Section):
             for name, entry in getattr(self, section).items():
                 for key in REFERENCES:
                     if (other := getattr(entry, key, None)) is not None:
-                        _lookup(other, getattr(self, f"{key}s"), f"{section}.{name}.{key}", f"{key}s")
+                        self._find(f"{key}s", other, f"{section}.{name}.{key}")
         for section in TRAINED:
-            entries = getattr(self, section)
-            for name, entry in entries.items():
+            for name, entry in getattr(self, section).items():
                 if entry.snapshot_of is not None:
                     with _prefixed(f"{section}.{name}"):
-                        check_snapshot(entry, _lookup(entry.snapshot_of, entries, "snapshot_of", section))
+                        check_snapshot(entry, self._find(section, entry.snapshot_of, "snapshot_of"))
         for section in ("autoencoders", "diffusions"):
-            _check_initial_weights(getattr(self, section), section)
+            for name, entry in getattr(self, section).items():
+                chain = [name]  # of initial weights, without cycles
+                while entry.initial_weights is not None and (start := entry.initial_weights.entry) is not None:
+                    entry = self._find(section, start, f"{section}.{chain[-1]}.initial_weights")
+                    if start in chain:
+                        cycle = " from ".join([*chain, start])
+                        raise ValueError(f"{section}.{name}.initial_weights: a cycle: {cycle}")
+                    chain.append(start)
         for name, autoencoder in self.autoencoders.items():
             with _prefixed(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
@@ -113,24 +119,39 @@ class Config(Section):
             with _prefixed(f"studies.{name}"):
                 self._check_study(study)
         self._check_tables()
-        self._check_figures()
+        figures = self.figures
+        self._check_same(figures.rate_quality, ["dataset"], "figures.rate_quality", "autoencoders")
+        for name in filter(None, [figures.autoencoder, *figures.compared]):
+            self._find("autoencoders", name, "figures")
+        if figures.samples is not None:
+            self._find("samples", figures.samples, "figures.samples")
         return self
+
+    def _find(self, section: str, name: str, where: str) -> Any:
+        """The entry of this name; ValueError at the key `where` if the section has none."""
+        entries = getattr(self, section)
+        if name not in entries:
+            known = ", ".join(entries) or "no entries"
+            raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {known}")
+        return entries[name]
 
     def _check_generator(self, generator: GeneratorSettings) -> None:
         """Require the training data that the family reads, and a possible shape of its samples."""
-        if generator_family(generator.family).reads == "codes":
-            if generator.autoencoder is None:
-                raise ValueError(f"autoencoder: this key is missing; {generator.family} is trained on codes")
-            height, width, channels = self.autoencoders[generator.autoencoder].code_size
-            return generator.check_shape((channels, height, width))
-        if generator.dataset is None:
-            raise ValueError(f"dataset: this key is missing; {generator.family} is trained on images")
-        images = self.datasets[generator.dataset]
-        return generator.check_shape((images.channels, images.resolution, images.resolution))
+        reads = generator_family(generator.family).reads
+        if (name := generator.autoencoder if reads == "codes" else generator.dataset) is None:
+            key = "autoencoder" if reads == "codes" else "dataset"
+            raise ValueError(f"{key}: this key is missing; {generator.family} is trained on {reads}")
+        if reads == "codes":
+            height, width, channels = self.autoencoders[name].code_size
+        else:
+            images = self.datasets[name]
+            height, width, channels = images.resolution, images.resolution, images.channels
+        generator.check_shape((channels, height, width))
 
     def _check_study(self, study: Study) -> None:
         """Require autoencoders of one dataset, batch and loss, and a loss that can be measured image by image."""
-        models = {name: _lookup(name, self.autoencoders, "autoencoders", "autoencoders") for name in study.autoencoders}
+        models = {name: self._find("autoencoders", name, "autoencoders") for name in study.autoencoders}
+        compared: dict[str, dict[str, Any]] = {"dataset": {}, "training.batch": {}, "losses": {}}
         for name, model in models.items():
             losses = model.losses
             if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
@@ -138,20 +159,14 @@ class Config(Section):
                     f"autoencoders: {name}: its losses must be L2 and LPIPS, which are measured: l1_weight 0,"
                     " adversarial {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
                 )
-        # A family's own terms, such as a commitment loss, may differ: they are not measured.
-        compared = {
-            "dataset": {name: model.dataset for name, model in models.items()},
-            "training.batch": {name: model.training.batch for name, model in models.items()},
-            "losses": {
-                name: (losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump())
-                for name, losses in ((name, model.losses) for name, model in models.items())
-            },
-        }
+            compared["dataset"][name] = model.dataset
+            compared["training.batch"][name] = model.training.batch
+            # A family's own terms, such as a commitment loss, may differ: they are not measured.
+            compared["losses"][name] = losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump()
         for key, values in compared.items():
             first, *others = values
-            for other in others:
-                if values[other] != values[first]:
-                    raise ValueError(f"autoencoders: must have the same {key}, but {other} differs from {first}")
+            if other := next((other for other in others if values[other] != values[first]), None):
+                raise ValueError(f"autoencoders: must have the same {key}, but {other} differs from {first}")
 
     def _check_tables(self) -> None:
         """Require rows that exist, and rows that can be compared in one table."""
@@ -160,62 +175,53 @@ class Config(Section):
             rows = getattr(tables, key)
             if isinstance(rows, AutoencoderRows):
                 self._check_samples_of_rows(rows, f"tables.{key}")
-                self._check_scored(rows.samples, rows.count, f"tables.{key}")
             elif isinstance(rows, GenerationRows):
-                for row in rows.rows:
-                    self._samples(row, rows.count, f"tables.{key}", "rows")
-                self._check_scored(rows.rows, rows.count, f"tables.{key}")
+                self._check_scored(rows.rows, rows.count, f"tables.{key}", "rows")
             elif isinstance(rows, list):
                 for row in rows:
-                    _lookup(row, self.autoencoders, f"tables.{key}", "autoencoders")
+                    self._find("autoencoders", row, f"tables.{key}")
         for row in tables.table_sizes:
             if getattr(self.autoencoders[row], "features", None) != "hash_tables":
                 raise ValueError(
                     f"tables.table_sizes: its rows must have hash tables, and {row} has none; leave it out"
                 )
-        for key in ("dataset", "training.images"):
-            self._check_same(tables.equal_budget, key, "tables.equal_budget: rows")
+        self._check_same(tables.equal_budget, ["dataset", "training.images"], "tables.equal_budget", "rows")
 
-    def _check_scored(self, names: list[str], count: int | None, where: str) -> None:
+    def _check_scored(self, names: list[str], count: int | None, where: str, list_key: str) -> None:
         """Require enough images in each sample set of a table, and equally many where they imitate one dataset."""
         fewest, first = self.evaluation.fewest_images, dict[str, tuple[str, int]]()
         for name in names:
-            key, scored = (f"{where}.count", count) if count is not None else (f"samples.{name}.count", 0)
-            scored = scored or self.samples[name].count
+            samples = self._find("samples", name, f"{where}.{list_key}")
+            key, scored = f"samples.{name}.count", samples.count
+            if count is not None:
+                if scored < count:
+                    raise ValueError(f"{where}.count: must be at most {key} = {scored}, not {count}")
+                key, scored = f"{where}.count", count
             if scored < fewest:
                 raise ValueError(f"{key}: must be at least {fewest} for the metrics of `networks`, not {scored}")
-            other, expected = first.setdefault(self.dataset_of(self.samples[name]), (name, scored))
+            other, expected = first.setdefault(self.dataset_of(samples), (name, scored))
             if scored != expected:
                 raise ValueError(
                     f"{where}: {other} has {expected} images and {name} {scored}: sample sets of one dataset are"
                     f" compared by as many images, see {where}.count"
                 )
 
-    def _check_figures(self) -> None:
-        figures = self.figures
-        for name in figures.rate_quality:
-            _lookup(name, self.autoencoders, "figures.rate_quality", "autoencoders")
-        self._check_same(figures.rate_quality, "dataset", "figures.rate_quality: autoencoders")
-        for name in filter(None, [figures.autoencoder, *figures.compared]):
-            _lookup(name, self.autoencoders, "figures", "autoencoders")
-        if figures.samples is not None:
-            _lookup(figures.samples, self.samples, "figures.samples", "samples")
-
-    def _check_same(self, names: list[str], key: str, where: str) -> None:
-        """Require one value of a key in these autoencoders."""
-        values = {name: attrgetter(key)(self.autoencoders[name]) for name in names}
-        if len(set(values.values())) > 1:
-            listed = ", ".join(f"{name} {value}" for name, value in values.items())
-            raise ValueError(f"{where} must have one {key}, not {listed}")
+    def _check_same(self, names: list[str], keys: list[str], where: str, noun: str) -> None:
+        """Require autoencoders that exist, with one value of each key."""
+        models = {name: self._find("autoencoders", name, where) for name in names}
+        for key in keys:
+            values = {name: attrgetter(key)(model) for name, model in models.items()}
+            if len(set(values.values())) > 1:
+                listed = ", ".join(f"{name} {value}" for name, value in values.items())
+                raise ValueError(f"{where}: {noun} must have one {key}, not {listed}")
 
     def _check_samples_of_rows(self, rows: AutoencoderRows, where: str) -> None:
         """Require each sample set to be made from the codes of a row of its own."""
         found: dict[str, str] = {}
         for name in rows.autoencoders:
-            _lookup(name, self.autoencoders, f"{where}.autoencoders", "autoencoders")
+            self._find("autoencoders", name, f"{where}.autoencoders")
         for name in rows.samples:
-            samples = self._samples(name, rows.count, where, "samples")
-            model = self.autoencoder_of(samples)
+            model = self.autoencoder_of(self._find("samples", name, f"{where}.samples"))
             if model not in rows.autoencoders:
                 codes = f"codes of {model}" if model else "no codes"
                 raise ValueError(f"{where}.samples: {name} is made from {codes}, which is not in {where}.autoencoders")
@@ -223,22 +229,14 @@ class Config(Section):
                 raise ValueError(
                     f"{where}.samples: {other} and {name} are both made from codes of {model}; leave one of them out"
                 )
-
-    def _samples(self, name: str, count: int | None, where: str, key: str) -> Samples:
-        """The sample set of this name, which must have at least `count` images."""
-        samples: Samples = _lookup(name, self.samples, f"{where}.{key}", "samples")
-        if count is not None and samples.count < count:
-            raise ValueError(f"{where}.count: must be at most samples.{name}.count = {samples.count}, not {count}")
-        return samples
+        self._check_scored(rows.samples, rows.count, where, "samples")
 
     def with_training_seed(self, seed: int) -> "Config":
         """The same run with `seed` added to the seeds of its models and samples; 0 changes nothing."""
-        shifted = {
-            key: {
-                name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in getattr(self, key).items()
-            }
-            for key in MODELS
-        }
+        shifted: dict[str, Any] = {}
+        for section in MODELS:
+            entries = getattr(self, section).items()
+            shifted[section] = {name: entry.model_copy(update={"seed": entry.seed + seed}) for name, entry in entries}
         return self.model_copy(update=shifted)
 
     @property
@@ -273,30 +271,12 @@ def _prefixed(entry: str) -> Iterator[None]:
         raise ValueError(f"{entry}.{error}") from None
 
 
-def _check_initial_weights(entries: dict[str, Any], section: str) -> None:
-    """Require initial weights of entries that exist, without cycles."""
-    for name, entry in entries.items():
-        chain = [name]
-        while entry.initial_weights is not None and (start := entry.initial_weights.entry) is not None:
-            entry = _lookup(start, entries, f"{section}.{chain[-1]}.initial_weights", section)
-            if start in chain:
-                raise ValueError(f"{section}.{name}.initial_weights: a cycle: {' from '.join([*chain, start])}")
-            chain.append(start)
-
-
-def _lookup(name: str, entries: dict[str, Any], where: str, section: str) -> Any:
-    if name not in entries:
-        raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {', '.join(entries) or 'no entries'}")
-    return entries[name]
-
-
 def read_config(path: Path) -> Config:
     """The config in a YAML file."""
     values = read_yaml(path, str(path))
     if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: a config is a mapping with `run`, `datasets`, `autoencoders`, not {shortened(values)}"
-        )
+        wanted = "a config is a mapping with `run`, `datasets`, `autoencoders`"
+        raise InputError(f"{path}: {wanted}, not {shortened(values)}")
     return load_config(values, str(path))
 
 
@@ -312,18 +292,17 @@ def load_config(values: dict[str, Any], where: str = "config") -> Config:
 def _origin(values: dict[str, Any], key: tuple[Any, ...]) -> tuple[Any, ...]:
     """The key that a key is inherited from, or the key itself: an inherited mistake is reported once."""
     match key:
-        case (section, name, *rest) if section in MODELS:
-            entry: Any = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
-            base = _base_key(entry)
-            return key if base is None else (section, entry[base], *rest)
-        case _:
-            return key
+        case (section, name, *rest) if section in MODELS and isinstance(values.get(section), dict):
+            entry = values[section].get(name)
+            if (base := _base_key(entry)) is not None:
+                return (section, entry[base], *rest)
+    return key
 
 
 def _base_key(entry: Any) -> str | None:
     """The key that names the entry to inherit from: `like`, or else `snapshot_of`."""
-    given = entry if isinstance(entry, dict) else {}
-    return next((key for key in BASES if key in given and (key == "like" or given[key] is not None)), None)
+    given = [key for key in BASES if key in entry] if isinstance(entry, dict) else []
+    return next((key for key in given if key == "like" or entry[key] is not None), None)
 
 
 def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[str, Any]:
@@ -344,10 +323,11 @@ def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[st
             names.append(base)
         return names
 
-    def own(entry: Any) -> Any:
-        return {key: value for key, value in entry.items() if key != "like"} if isinstance(entry, dict) else entry
-
-    return {name: reduce(_merge, [own(entries[base]) for base in reversed(chain(name))]) for name in entries}
+    merged = {name: reduce(_merge, [entries[base] for base in reversed(chain(name))]) for name in entries}
+    for entry in merged.values():
+        if isinstance(entry, dict):
+            entry.pop("like", None)
+    return merged
 
 
 def _merge(base: Any, change: Any) -> Any:

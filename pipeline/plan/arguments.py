@@ -24,12 +24,12 @@ def arguments(shard: Shard) -> list[str]:
     job = shard.job
     settings, named, _ = long_arguments(job)
     words = [settings, "--code", expected_code(job.code_roots)]
+    files = [(name, job.path(file)) for name, file in job.output_files(shard.span).items()]
     if job.names:
         words += named
     else:
-        inputs = [(name, source) for name, sources in shard.inputs.items() for source in sources]
-        words += [word for name, source in inputs for word in (option(name), path_of(source))]
-    words += [word for name, file in job.output_files(shard.span).items() for word in (option(name), job.path(file))]
+        files = [(name, path_of(source)) for name, sources in shard.inputs.items() for source in sources] + files
+    words += [word for name, path in files for word in (f"--{name.replace('_', '-')}", path)]
     if shard.span is not None:
         words += ["--first", str(shard.span[0]), "--last", str(shard.span[1])]
     if shard.starts_at:
@@ -37,11 +37,6 @@ def arguments(shard: Shard) -> list[str]:
     if job.is_training:
         words += ["--work", str(job.work)]
     return words
-
-
-def option(name: str) -> str:
-    """The command-line option of an input or output."""
-    return f"--{name.replace('_', '-')}"
 
 
 def long_arguments(job: Job) -> tuple[str, list[str], dict[Path, str]]:
@@ -71,14 +66,11 @@ def write_arguments(made: Iterable[Job]) -> None:
 def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
     """The job of a stage for an entry of the config, such as autoencoders.main; InputError where there is none."""
     # Two entries with one digest are one job of the plan, under the first one's name; `jobs.made` has both.
-    of_stage = [job for job in (*ordered(jobs), *jobs.made) if job.stage.name == stage]
-    of_stage = list({job.entry: job for job in of_stage}.values())
-    found = [job for job in of_stage if job.entry == entry] or [
-        job for job in of_stage if job.entry.startswith(f"{entry} ")
-    ]
+    of_stage = {job.entry: job for job in (*ordered(jobs), *jobs.made) if job.stage.name == stage}
+    found = [entry] if entry in of_stage else [name for name in of_stage if name.startswith(f"{entry} ")]
     if len(found) == 1:
-        return found[0]
-    known = ", ".join(dict.fromkeys(job.entry for job in found or of_stage)) or "none"
+        return of_stage[found[0]]
+    known = ", ".join(found or of_stage) or "none"
     raise InputError(f"{stage} {entry}: {'which of' if found else 'no such job; this config has'} {known}")
 
 

@@ -54,8 +54,8 @@ def _missing_input(job: Job) -> str | None:
     section, _, name = job.entry.partition(".")
     if job.stage is PREPARE_DATASET:
         data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
-        absent = missing_source(data.source, where)
-        return absent or (missing_list(data.split.list, where) if data.split.list is not None else None)
+        listed = data.split.list
+        return missing_source(data.source, where) or (None if listed is None else missing_list(listed, where))
     if job.stage is GENERATE and isinstance(settings := job.jobs.config.samples[name], FilesSamples):
         return missing_source(source_at(settings.path), f"samples.{name}")
     if job.stage is IMPORT_WEIGHTS:
@@ -66,17 +66,16 @@ def _missing_input(job: Job) -> str | None:
 
 
 def too_few_images(made: Iterable[Job]) -> Iterator[str]:
-    """A line for each split that has too few images for a job; the raw images, and so the splits' sizes, are known.
+    """A line for each split with too few images for a job.
 
-    The sizes are upper bounds: bad images and duplicates may be left out.
+    The raw images give upper bounds of the splits' sizes: bad images and duplicates may be left out.
     """
     for job in made:
         config, (section, _, name) = job.jobs.config, job.entry.partition(".")
         if job.stage is PREPARE_DATASET and config.datasets[name].split.rule != "list":
             counts = split_counts(job.jobs(raw_images, name), config.datasets[name])
-            for split, count in counts.items():
-                if count < 1:
-                    yield f"{job.entry}.split: {sum(counts.values())} images leave none for {split}"
+            for split in (split for split, count in counts.items() if count < 1):
+                yield f"{job.entry}.split: {sum(counts.values())} images leave none for {split}"
         if job.stage is GENERATE and isinstance(samples := config.samples[name], RealSamples):
             most = split_count(job.jobs, samples.dataset, "train")
             if most < samples.count:
@@ -94,8 +93,8 @@ def too_few_images(made: Iterable[Job]) -> Iterator[str]:
 def lost_models(needed: Needed) -> list[str]:
     """A line for each training that would run again although it finished earlier, because a file was lost.
 
-    Either the training's own weights are here, or part of the results that were made with them. Days of training are
-    not worth a lost curve or shard: the file is pulled, or the user asks for the training by name.
+    Either the training's weights still exist, or some results that were made with them. A lost curve or shard is not
+    worth days of training: the user pulls the file, or names the training.
     """
     lines = []
     for shard in needed.shards.values():
@@ -162,8 +161,7 @@ def set_back(paths: Iterable[str]) -> None:
             try:
                 os.utime(path)
             except OSError as error:
-                when = f"{datetime.fromtimestamp(modified):%Y-%m-%d %H:%M}"
                 raise InputError(
-                    f"{path}: its time {when} is in the future and cannot be changed ({error.strerror}); touch the"
-                    " file, or correct the clock"
+                    f"{path}: its time {datetime.fromtimestamp(modified):%Y-%m-%d %H:%M} is in the future and cannot"
+                    f" be changed ({error.strerror}); touch the file, or correct the clock"
                 ) from None

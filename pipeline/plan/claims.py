@@ -24,9 +24,9 @@ RETRY_AFTER_S = 0.5
 
 
 class Claims:
-    """The claims of this process while this object lives; a second object in the process would end those of the first.
+    """The claims of this process while this object exists.
 
-    (Closing any descriptor of a file releases all fcntl locks that the process has on it.)
+    A second object would end them: closing any descriptor of a file releases all fcntl locks of the process on it.
     """
 
     def __init__(self, file: Path = CLAIMS):
@@ -37,7 +37,7 @@ class Claims:
     def take(self, paths: Iterable[Path]) -> Path | None:
         """Claim all of these paths; if another process has one, claim none and return that one."""
         for path in sorted(set(paths)):
-            if not self._lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if not self._lock(path):
                 self.release()
                 return path
             self._held.append(path)
@@ -45,13 +45,13 @@ class Claims:
 
     def take_all(self) -> bool:
         """Claim every path, if no other process has any."""
-        return self._lock(None, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self._lock(None)
 
     def release(self) -> None:
         while self._held:
             self._lock(self._held.pop(), fcntl.LOCK_UN)
 
-    def _lock(self, path: Path | None, operation: int) -> bool:
+    def _lock(self, path: Path | None, operation: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
         start = 0 if path is None else int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16)
         try:
             fcntl.lockf(self._file, operation, 0 if path is None else 1, start)  # length 0: the whole file
@@ -63,7 +63,7 @@ class Claims:
 
 
 def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]) -> tuple[Needed, Claims | None]:
-    """What this run has to make, once no other run makes any of it, and the claims.
+    """The results that this run has to make, and its claims on them, which it waits for.
 
     `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written.
     """
@@ -76,7 +76,7 @@ def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None])
             reported = True
         time.sleep(RETRY_AFTER_S)
         jobs.store.forget()
-    # Results that another run finished between the look at the store and the claim are not made again.
+    # Another run may have finished results after this run read the store and before it claimed them.
     jobs.store.forget()
     return plan(), claims
 

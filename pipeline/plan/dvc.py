@@ -1,7 +1,7 @@
 """results/RUN/dvc.yaml: the params, metrics, plots and artifacts that DVC shows of a run.
 
-Weights are stored in folders named by digests; here they are artifacts with stable names. There are no stages: jobs and
-their order belong to Snakemake. What DVC knows of a result is in a small `.dvc` file beside its folder, for git.
+Weights are artifacts with stable names, while their folders are named by digests. There are no stages: Snakemake runs
+the jobs. DVC tracks a result in a small `.dvc` file beside its folder, which git keeps.
 """
 
 import csv
@@ -33,13 +33,15 @@ HEADER = """\
 def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
     """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
     place = folder(jobs)
-    dumped = (jobs.written.model_dump(mode="json"), dvc_yaml(jobs, place))
-    config, shown = (yaml.safe_dump(values, sort_keys=False, width=120) for values in dumped)
-    texts = {place / CONFIG: f"{ORIGIN}{config_file}\n{config}", place / "dvc.yaml": HEADER + shown}
-    for path, text in texts.items():
+    contents: dict[Path, tuple[str, Any]] = {
+        place / CONFIG: (f"{ORIGIN}{config_file}\n", jobs.written.model_dump(mode="json")),
+        place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
+    }
+    for path, (first, values) in contents.items():
+        text = first + yaml.safe_dump(values, sort_keys=False, width=120)
         if not (path.exists() and path.read_bytes() == text.encode()):
             write_text(path, text)
-    return list(map(str, texts))
+    return list(map(str, contents))
 
 
 def recorded_config(jobs: Jobs) -> str | None:
@@ -89,10 +91,8 @@ def dvc_file(path: Path) -> Path:
 def tracked_as(path: Path) -> dict[str, Any]:
     """The entry of DVC's file: `md5` of the content, `size` in bytes, `nfiles`; empty if the path is not tracked."""
     file = dvc_file(path)
-    if not file.exists():
-        return {}
     try:
-        return dict(read_yaml(file, str(file))["outs"][0])
+        return dict(read_yaml(file, str(file))["outs"][0]) if file.exists() else {}
     except (InputError, KeyError, IndexError, TypeError, ValueError):
         raise InputError(f"{file}: not a DVC file of one result; restore it from git") from None
 

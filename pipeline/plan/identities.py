@@ -1,7 +1,6 @@
-"""Recorded identities: results/identities has a small file, made for git, for each finished job.
+"""Recorded identities: results/identities has a small file for each finished job, to be kept in git.
 
-A digest cannot be inverted. `bright accept` needs to know what earlier results were made from, and so does a person who
-looks at a folder of the store.
+A digest cannot be inverted: `bright accept` and people read there which settings, code and inputs made a result.
 """
 
 from collections.abc import Iterable
@@ -15,17 +14,14 @@ from pipeline.stages.common import Job, digest_of
 
 
 def check_identities(made: Iterable[Job]) -> None:
-    """InputError if an existing result was made from something else than the job that would use it."""
+    """InputError if an existing result was made from other settings, code or inputs than the job that would use it."""
     for job in made:
-        if (line := refused(job)) is not None:
-            raise InputError(line)
         path = identity_path(*job.key)
         known = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
-        if known is None or known == job.identity:
-            continue
-        if (line := identity_problem(path)) is not None:
+        differs = known is not None and known != job.identity
+        if (line := refused(job) or (identity_problem(path) if differs else None)) is not None:
             raise InputError(line)
-        if job.digest == digest_of(job.identity):  # not an accepted result
+        if differs and job.digest == digest_of(job.identity):  # not an accepted result
             raise InputError(
                 f"{job.folder}: was made from something else than {job.entry} asks for, although the digests are equal"
                 f" (see {path}); move the folder and that file away, and run again"
@@ -33,7 +29,7 @@ def check_identities(made: Iterable[Job]) -> None:
 
 
 def refused(job: Job) -> str | None:
-    """A line if results/accepted.json names a result of other settings or inputs for the job, which does not count.
+    """A line if results/accepted.json names a result of other settings or inputs for the job.
 
     An entry whose result has no recorded identity, such as a removed one, has no effect.
     """

@@ -19,7 +19,7 @@ from pipeline.base.checksums import problem
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json, shortened
 from pipeline.base.paths import STORE
-from pipeline.base.summary import Summary, read_summary
+from pipeline.base.summary import read_summary
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.shards import planned
@@ -27,7 +27,7 @@ from pipeline.plan.view import folder, summary_place, view
 from pipeline.settings.tables import TABLES
 from pipeline.stages.accepted import identity_path
 from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import Job, Jobs, Output
+from pipeline.stages.common import Job, Jobs
 from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
 
 RECORD = "published.json"
@@ -39,10 +39,9 @@ class Published:
     """The content of results/RUN after a run."""
 
     present: list[str] = field(default_factory=list)  # paths of this config's results
-    earlier: list[str] = field(default_factory=list)
-    """Paths of copies whose results are not here."""
+    earlier: list[str] = field(default_factory=list)  # paths of copies whose results are not here
     damaged: list[str] = field(default_factory=list)
-    """One line for each damaged result, whose copy stays as it is, and for a record of files elsewhere."""
+    """A line for each damaged result, whose copy stays unchanged, and for a record with paths outside results/RUN."""
 
 
 def publish(jobs: Jobs, config_file: str) -> Published:
@@ -51,18 +50,19 @@ def publish(jobs: Jobs, config_file: str) -> Published:
     Copies of results that the config no longer has are removed if the store still has those results.
     """
     jobs.store.forget()
-    found, recorded = Published(), published_copies(jobs)
+    found, recorded, home = Published(), published_copies(jobs), folder(jobs)
     record = {place: str(stored) for place, stored in recorded.items()}
-    if foreign := (_read(folder(jobs) / RECORD) or {}).keys() - recorded.keys():
+    if foreign := (_read(home / RECORD) or {}).keys() - recorded.keys():
         first = ", ".join(map(shortened, sorted(foreign)[:3]))
-        found.damaged.append(f"{folder(jobs) / RECORD}: ignored, since these are no copies of results: {first}")
+        found.damaged.append(f"{home / RECORD}: ignored, since these are no copies of results: {first}")
     for place, output in jobs(view).items():
+        stored, copy = Path(output.path), Path(place)
         if not output.job.has(output.file):
-            found.earlier += [place] if _is_of_another_result(place, output, recorded) else []
-        elif (line := problem(Path(output.path), read="content")) is not None:
+            found.earlier += [place] if is_earlier_copy(jobs, place, recorded) else []
+        elif (line := problem(stored, read="content")) is not None:
             found.damaged.append(line)
         else:
-            content, copy = Path(output.path).read_bytes(), Path(place)
+            content = stored.read_bytes()
             if not (copy.exists() and copy.read_bytes() == content):
                 with atomic_path(copy) as temporary:
                     temporary.write_bytes(content)
@@ -79,10 +79,14 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             write_json(path, job.identity)
         add_missing_checksums(job)
     if found.present:
-        _write_if_changed(folder(jobs) / RECORD, record)
-        if metrics := gather_metrics(jobs):
-            _write_if_changed(folder(jobs) / "metrics.json", metrics)
-            found.present.append(str(folder(jobs) / "metrics.json"))
+        seeds = {
+            str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
+        }
+        metrics = _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
+        for name, values in ((RECORD, record), ("metrics.json", metrics)):
+            if values and _read(home / name) != values:
+                write_json(home / name, values)
+        found.present += [str(home / "metrics.json")] if metrics else []
         found.present += write_dvc_files(jobs, config_file)
     return found
 
@@ -104,19 +108,11 @@ def published_copies(jobs: Jobs) -> dict[str, Path]:
     return copies
 
 
-def is_earlier_copy(jobs: Jobs, place: str) -> bool:
+def is_earlier_copy(jobs: Jobs, place: str, recorded: dict[str, Path] | None = None) -> bool:
     """Whether this file of results/RUN is a copy of another result, and this config's result is not here."""
-    output = jobs(view)[place]
-    return not output.job.has(output.file) and _is_of_another_result(place, output, published_copies(jobs))
-
-
-def _is_of_another_result(place: str, output: Output, recorded: dict[str, Path]) -> bool:
-    return Path(place).exists() and recorded.get(place) != Path(output.path)
-
-
-def _write_if_changed(path: Path, values: dict[str, Any]) -> None:
-    if _read(path) != values:
-        write_json(path, values)
+    output, recorded = jobs(view)[place], published_copies(jobs) if recorded is None else recorded
+    missing = not output.job.has(output.file)
+    return missing and Path(place).exists() and recorded.get(place) != Path(output.path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -127,14 +123,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def gather_metrics(jobs: Jobs) -> dict[str, Any]:
-    """The numbers of all finished jobs of the plan, nested as in metrics.json."""
-    seeds = {str(seed): found for seed, of_seed in jobs.other_seeds.items() if (found := _numbers(jobs, of_seed))}
-    return _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
-
-
 def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
-    """The numbers of one training seed."""
+    """The numbers of one training seed's finished jobs, nested as in metrics.json."""
     measured: dict[tuple[str, ...], Job] = {}
     for name in jobs.config.autoencoders:
         measured["reconstruction", name] = of_seed(reconstruction, name)
@@ -150,7 +140,13 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
         measured["neighbours", name] = of_seed(neighbours, name)
     found: dict[str, Any] = {}
     for (section, *keys), job in measured.items():
-        if (summary := _summary(jobs, job)) is not None:
+        # The summary is in the store or else in results/RUN; a damaged one is ignored.
+        paths = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
+        path = next((path for path in paths if path.exists() and problem(path) is None), None)
+        if job.key not in jobs(planned) or path is None:
+            continue
+        with suppress(InputError):
+            summary = read_summary(path)
             place = found.setdefault(section, {})
             for key in keys:
                 place = place.setdefault(key, {})
@@ -159,15 +155,3 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
             named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
             place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
     return found
-
-
-def _summary(jobs: Jobs, job: Job) -> Summary | None:
-    """The summary of a finished job of the plan, from the store or else from results/RUN; None if it is damaged."""
-    if job.key not in jobs(planned):
-        return None
-    places = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
-    found = next((place for place in places if place.exists() and problem(place) is None), None)
-    try:
-        return None if found is None else read_summary(found)
-    except InputError:
-        return None

@@ -28,20 +28,12 @@ def by_digest(jobs: Jobs) -> dict[str, Job]:
 
 def find_job(jobs: Jobs, digest: str) -> Job:
     """The job whose folder ends with this digest; InputError if this config has none."""
-    try:
-        return jobs(by_digest)[digest]
-    except KeyError:
+    if (job := jobs(by_digest).get(digest)) is None:
         raise InputError(
             f"digest {digest} is of no job of this config; its results belong to another config or"
             " to older code (`bright prune --help` tells how to remove those)"
-        ) from None
-
-
-def headline(jobs: Jobs) -> list[Job]:
-    """The first autoencoder of Table 2, Table 5 and the nearest neighbours."""
-    made = [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
-    named = (*jobs(tables).items(), *jobs(figures).items())
-    return made + [job for name, job in named if name in ("table5", "fig09")]
+        )
+    return job
 
 
 def outputs_of(made: Iterable[Job]) -> list[Output]:
@@ -51,11 +43,14 @@ def outputs_of(made: Iterable[Job]) -> list[Output]:
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
     """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
+    shown = jobs(tables) | jobs(figures)
     groups = {
         "tables": list(jobs(tables).values()),
         "figures": list(jobs(figures).values()),
         "page": [jobs(page)],
-        "headline": jobs(headline),
+        # The first autoencoder of Table 2, Table 5 and the nearest neighbours.
+        "headline": [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
+        + [shown[name] for name in ("table5", "fig09") if name in shown],
         **{name: [job] for name, job in jobs(tables).items()},
     }
     found: list[Output] = []
@@ -113,11 +108,9 @@ class Needed:
 
     def again(self, job: Job) -> bool:
         """Whether a job is made again since the user forced it or a job upstream of it."""
-        if not self.forced:
-            return False
-        if job.key not in self._again:
-            self._again[job.key] = job.key in self.forced or any(self.again(one) for one in job.upstream)
-        return self._again[job.key]
+        if self.forced and job.key not in self._again:
+            self._again[job.key] = job.key in self.forced or any(map(self.again, job.upstream))
+        return self._again.get(job.key, False)
 
     def among(self, shards: Iterable[Shard]) -> "Needed":
         """The same with these shards only, those that Snakemake will make."""

@@ -1,5 +1,6 @@
 """All jobs of a run, and the shards in which the workflow runs them: a whole job or a range of its images."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,7 @@ class Shard:
     @property
     def inputs(self) -> dict[str, list[Source]]:
         """The inputs by option; of files with ranges of images, those that overlap with its own range."""
-        if self.span is None:
-            return self.job.inputs
-        first, last = self.span
+        first, last = self.span or (0, math.inf)
 
         def overlaps(source: Source) -> bool:
             span = span_of(source)

@@ -17,7 +17,7 @@ import yaml
 from finished_plan import tiny_plan, tiny_values
 
 from pipeline.base.canonical import running_statements
-from pipeline.base.code import PROJECT, read_source
+from pipeline.base.code import PROJECT
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
@@ -54,7 +54,7 @@ def imports(module: str) -> frozenset[str]:
     path = PROJECT.file(module)
     assert path is not None, module
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    nodes = [node for node in running_statements(ast.parse(read_source(path))) if isinstance(node, IMPORT)]
+    nodes = [node for node in running_statements(ast.parse(path.read_bytes())) if isinstance(node, IMPORT)]
     found = {PROJECT.imported(node, alias, package) for node in nodes for alias in node.names}
     return frozenset(name for name in found if (module, name) not in ASKED_FOR)
 
