@@ -72,8 +72,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.replace(path)
         _flush_folder(path.parent)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -84,7 +83,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.absolute()
     problem = InputError(f"{folder}: exists, and nothing is replaced: give another name, or remove it yourself")
-    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise problem
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     temporary.mkdir(parents=True)

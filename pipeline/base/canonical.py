@@ -66,7 +66,7 @@ def _text(node: object) -> str:
 
 
 def _value(node: ast.AST, name: str) -> object:
-    """A field of a node without the parts that cannot change a number."""
+    """A field of a node, without the parts that cannot change a number."""
     value = getattr(node, name, None)
     if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
         return [statement for statement in value if _counts(statement)]

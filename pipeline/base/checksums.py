@@ -72,11 +72,10 @@ def take_checksum(path: Path) -> Checksum:
 
 def _directory(path: Path) -> str:
     """sha256 of the names, sizes, CRC-32s and offsets of a zip's members."""
-    digest = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            digest.update(f"{member.filename}\0{member.file_size} {member.CRC} {member.header_offset}\n".encode())
-    return digest.hexdigest()
+        members = archive.infolist()
+    lines = (f"{member.filename}\0{member.file_size} {member.CRC} {member.header_offset}\n" for member in members)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def sums_text(folder: Path, sums: Mapping[str, Checksum]) -> str:
@@ -123,12 +122,10 @@ def read_sums(folder: Path) -> dict[str, Checksum]:
 
 def result_libraries(folder: Path) -> list[dict[str, str]]:
     """The versions of libraries that wrote a result's files, each combination once; none from a damaged SHA256SUMS."""
-    found: list[dict[str, str]] = []
     with suppress(InputError):
-        for checksum in read_sums(folder).values():
-            if checksum.libraries and checksum.libraries not in found:
-                found.append(checksum.libraries)
-    return found
+        found = {str(checksum.libraries): checksum.libraries for checksum in read_sums(folder).values()}
+        return [libraries for libraries in found.values() if libraries]
+    return []
 
 
 def problems(paths: Iterable[Path], read: Reading = "directory") -> Iterator[str]:
@@ -173,7 +170,5 @@ def difference(path: Path, expected: Checksum, read: Reading) -> str | None:
         return f"{path}: not readable ({error.strerror}); {REMEDY}"
     except Exception as error:  # damaged bytes make zipfile raise anything
         return f"{path}: damaged: {error_text(error)}; {REMEDY}"
-    if found == wanted:
-        return None
-    digits = slice(SHOWN_DIGITS)
-    return f"{path}: damaged: sha256 is {found[digits]}..., should be {wanted[digits]}...; {REMEDY}"
+    is_damaged = f"{path}: damaged: sha256 is {found[:SHOWN_DIGITS]}..., should be {wanted[:SHOWN_DIGITS]}...; {REMEDY}"
+    return None if found == wanted else is_damaged

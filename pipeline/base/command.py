@@ -1,4 +1,4 @@
-"""What all stages' commands share: settings, log, checks of their files, one line for bad input, exit codes."""
+"""Shared by the commands of all stages: settings, log, checks of files, one line for bad input, exit codes."""
 
 import inspect
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -23,7 +23,7 @@ from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
 from pipeline.base.yaml_files import parse_yaml
 
-TERMINATED = 143  # 128 + SIGTERM, what schedulers expect of a job that they asked to end
+TERMINATED = 143  # 128 + SIGTERM, the exit code that schedulers expect of a job that they ask to end
 KILLED = 137  # 128 + SIGKILL, the kernel's signal when memory is exhausted
 
 CODE_OPTION = "--code ROOT+ROOT=DIGEST: end if these modules' code has another digest; set by the workflow."
@@ -114,11 +114,13 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
                     log_to(Path(arguments[arguments.index("--log") + 1]))
                 start_code_check(code)
             app(arguments)
-    except InputError as error:
-        _end_with(str(error))
     except Exception as error:
-        if (line := disk_problem(error)) is not None:
-            _end_with(line)
+        problem = str(error) if isinstance(error, InputError) else disk_problem(error)
+        if problem is not None:
+            line = f"error: {' '.join(problem.split())}"
+            logger.info(line)
+            print(line, file=sys.stderr)
+            sys.exit(2)
         if not is_out_of_memory(error):
             raise
         logger.info("out of memory: %s", error)
@@ -126,26 +128,18 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
         sys.exit(KILLED)
 
 
-def _end_with(problem: str) -> NoReturn:
-    """End with one line, in the log too."""
-    line = f"error: {' '.join(problem.split())}"
-    logger.info(line)
-    print(line, file=sys.stderr)
-    sys.exit(2)
-
-
 def read_settings(kind: type[Settings], argument: str) -> Settings:
     """The settings of a stage from inline JSON or from a file; wrong ones raise InputError with the key."""
-    text = argument
+    text, where = argument, f"settings {shortened(argument)}"
     if not argument.lstrip().startswith("{"):
         try:
             text = Path(argument).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"settings {argument!r}: neither JSON nor a readable file ({error.strerror})") from None
         except ValueError as error:
-            raise InputError(f"settings {shortened(argument)}: not UTF-8, or no path ({error})") from None
+            raise InputError(f"{where}: not UTF-8, or no path ({error})") from None
     parse = parse_json if text.lstrip().startswith("{") else parse_yaml
-    return parse_settings(kind, parse(text, f"settings {shortened(argument)}"), "settings")
+    return parse_settings(kind, parse(text, where), "settings")
 
 
 def needed(path: Path | None, option: str, reason: str) -> Path:

@@ -1,7 +1,7 @@
 """The stage's part of its job's record (`records`), written every few seconds and at its end.
 
-The heartbeat also watches the processes that started the stage: a training ends if its run was killed, so that it does
-not compete with the next run's.
+The heartbeat also watches the processes that started the stage: a training ends after its run was killed, before the
+next run starts it again.
 """
 
 import os
@@ -107,5 +107,5 @@ def _is_alive(process: psutil.Process) -> bool:
 def _device() -> str:
     """The name of the GPU that this process uses, else cpu. Does not import torch, which may be half imported."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    in_use = getattr(cuda, "is_initialized", None)
-    return str(cuda.get_device_name()) if cuda is not None and in_use is not None and in_use() else "cpu"
+    in_use = getattr(cuda, "is_initialized", lambda: False)()
+    return str(cuda.get_device_name()) if cuda is not None and in_use else "cpu"

@@ -60,13 +60,12 @@ def launch(
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}"}
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
     devices = environment.get("CUDA_VISIBLE_DEVICES")
-    facts = {"gpus": gpus, "nodes": nodes, "devices": devices}
-    shown = {"gpus": gpus, "nodes": nodes, "host": socket.gethostname(), "devices": devices}
-    logger.info("%s: %s", stage[0], ", ".join(f"{name} {value}" for name, value in shown.items()))
-    record = Record(log, begins=True, started_at=time.time(), limit_mb=limit_mb(memory), peak_mb=0, **facts)
+    logger.info("%s: gpus %d, nodes %d, host %s, devices %s", stage[0], gpus, nodes, socket.gethostname(), devices)
+    facts = {"limit_mb": limit_mb(memory), "gpus": gpus, "nodes": nodes, "devices": devices}
+    record = Record(log, begins=True, started_at=time.time(), peak_mb=0, **facts)
     record.write(state=State.RUNNING)
     attempt = slurm.attempt() if requeue or nodes > 1 else None
-    code = supervise(command(arguments, gpus, nodes), environment, lease, record, gpus, nodes, attempt)
+    code = supervise(command(arguments, gpus, nodes), environment, lease, record, attempt)
     if requeue and code == TERMINATED and steps_done(log) > earlier and slurm.requeue(attempt):
         logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
     sys.exit(code)
@@ -94,16 +93,9 @@ def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
     return [*slurm.on_all_nodes(nodes), *torchrun, f"--nnodes={nodes}", *rendezvous, *module]
 
 
-def supervise(
-    words: list[str],
-    environment: dict[str, str],
-    lease: Lease,
-    record: Record,
-    gpus: int,
-    nodes: int,
-    attempt: str | None,
-) -> int:
+def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, attempt: str | None) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
+    gpus, nodes = record.own["gpus"], record.own["nodes"]
     signals: list[int] = []
     on_end_request(lambda number, frame: signals.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
@@ -122,8 +114,7 @@ def supervise(
             if peak_mb > GROWTH * written_mb:
                 record.write()
                 written_mb = peak_mb
-    if code < 0:
-        code = 128 - code
+    code = code if code >= 0 else 128 - code
     # torchrun reports that a process failed, but not how; the first process writes it into the record.
     several = max(gpus, nodes) > 1
     recorded = read_record(record_path(record.log)).get("state") if record.log and several else None

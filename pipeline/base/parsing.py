@@ -1,4 +1,4 @@
-"""Parse files and plain values into typed settings; errors are one line that names the file or the key."""
+"""Parse files and plain values into typed settings. An error is one line that names the file or the key."""
 
 import json
 import re
@@ -24,12 +24,12 @@ _SHORT.maxlevel = 3
 
 
 def shortened(value: Any) -> str:
-    """A value in an error line, whatever its size."""
+    """A value for an error line, cut off if it is long."""
     return _SHORT.repr(value)
 
 
 def read_json(path: Path, where: str) -> Any:
-    """The content of a JSON file; `where` begins the error line."""
+    """The content of a JSON file. An error message starts with `where`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -38,7 +38,7 @@ def read_json(path: Path, where: str) -> Any:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Parse JSON, which has neither NaN nor infinity; `where` begins the error line."""
+    """Parse JSON; NaN and infinity are errors. An error message starts with `where`."""
 
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is not a JSON number")
@@ -52,9 +52,9 @@ def parse_json(text: str, where: str) -> Any:
 def parse_settings(
     kind: type[Settings], values: Any, where: str, origin: Callable[[Key], Key] | None = None
 ) -> Settings:
-    """Validate `values`; InputError names each wrong key and what would be right.
+    """Validate `values`; InputError names each wrong key and the values that it allows.
 
-    origin: the key from which a key has its value; a problem that both have is reported once.
+    origin: returns the key from which a key inherits its value; a problem of both keys is reported once.
     """
     try:
         return kind.model_validate(values)
@@ -76,13 +76,13 @@ def parse_settings(
 
 def explain(problem: Any) -> str:
     """A pydantic problem as `key: reason (got ...)`."""
-    key = ".".join(_printed(part) for part in problem["loc"] if part != "[key]")  # pydantic's mark of a wrong key
+    key = ".".join(_printed(part) for part in problem["loc"] if part != "[key]")  # pydantic marks a wrong key by [key]
     message, joint = problem["msg"].removeprefix("Value error, "), ": "
     if problem["type"] == "missing":
         message = "this key is missing"
-    elif problem["type"] == "value_error":  # the checks of a whole section begin with the key inside it
+    elif problem["type"] == "value_error":  # messages about a whole section start with a key of the section
         joint = "." if re.match(r"[\w.]+: ", message) else joint
-    elif problem["type"] != "unknown_key":  # a section lists its keys
+    elif problem["type"] != "unknown_key":  # this message lists the keys of its section
         message += f" (got {shortened(problem['input'])})"
     short = textwrap.shorten(message, LONGEST_PROBLEM, placeholder=" ...")
     printable = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in short)

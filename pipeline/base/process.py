@@ -36,10 +36,8 @@ def keep_freed_memory() -> bool:
     """
     if not sys.platform.startswith("linux"):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    return mallopt is not None and all(
-        mallopt(option, LARGEST_THRESHOLD) for option in (MMAP_THRESHOLD, TRIM_THRESHOLD)
-    )
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)  # musl has none
+    return all(mallopt(option, LARGEST_THRESHOLD) for option in (MMAP_THRESHOLD, TRIM_THRESHOLD))
 
 
 def collect_garbage_rarely() -> None:

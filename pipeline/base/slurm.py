@@ -35,8 +35,7 @@ def on_all_nodes(nodes: int) -> list[str]:
 def attempt() -> str | None:
     """The running attempt of this job, as the number of its restarts; None if none is running.
 
-    Where Slurm tracks processes without cgroups, a launcher outlives its attempt, and would disturb the next one, which
-    has the same job and step number.
+    Without cgroups in Slurm, a launcher outlives its attempt and could signal the next one: job and step are the same.
     """
     try:
         state, restarts = _output("squeue", "--noheader", "--Format=State,RestartCnt", f"--jobs={job()}").split()

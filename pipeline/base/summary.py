@@ -1,4 +1,4 @@
-"""The one format in which a stage writes what it measured: `summary.json`, `complexity.json`, `decoding.json`.
+"""The format in which stages write measured values: `summary.json`, `complexity.json`, `decoding.json`.
 
     {"kind": "reconstruction",
      "traits": {"method": "BRIGHT", "code_size": "8x8x4", ...},
@@ -27,22 +27,18 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     number: int | float
-    std: float | None = None
-    """Standard deviation over images, or over the splits or subsets of a metric."""
-    interval: tuple[float, float] | None = None
-    """Ends of an interval; the protocol says how it was computed."""
+    std: float | None = None  # standard deviation over images, or over the splits or subsets of a metric
+    interval: tuple[float, float] | None = None  # its ends; the protocol says how it was computed
     protocol: dict[str, Any] = {}  # how the number was measured; empty for a count
 
 
 class Summary(BaseModel):
-    """What a stage measured of one model or image set."""
+    """The values that a stage measured for one model or image set."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    kind: str
-    """Such as `reconstruction` or `generation`: the same kind has the same names of values."""
-    traits: dict[str, Any] = {}
-    """What distinguishes rows of a table, such as method and code size; no name from a config."""
+    kind: str  # such as `reconstruction` or `generation`: the same kind has the same names of values
+    traits: dict[str, Any] = {}  # distinguish rows of a table, such as method and code size; no name from a config
     values: dict[str, Value]
     details: dict[str, Any] = {}  # further results, such as curves, that figures read
 

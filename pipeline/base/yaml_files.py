@@ -1,4 +1,4 @@
-"""Reading YAML files: ambiguous, endless or damaged files are reported in one line with the place."""
+"""Read YAML files. Ambiguous, damaged and endlessly expanding files give one line with the position."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from pipeline.base.errors import InputError
 
 MAX_DEPTH = 40
-MAX_VALUES = 100_000  # after all aliases are expanded
+MAX_VALUES = 100_000  # with all aliases expanded
 
 
 def read_yaml(path: Path, where: str) -> Any:
-    """The content of a YAML file; an error's line begins with `where`."""
+    """The content of a YAML file. An error message starts with `where`."""
     try:
         return parse_yaml(path.read_bytes(), where)
     except OSError as error:
@@ -22,7 +22,7 @@ def read_yaml(path: Path, where: str) -> Any:
 
 
 def parse_yaml(text: str | bytes, where: str) -> Any:
-    """Parse YAML text; bytes are UTF-8 unless they start with another byte order mark."""
+    """Parse YAML text. Bytes are decoded as UTF-8, or by their byte order mark."""
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 99 May, or a million digits
@@ -31,7 +31,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader that also refuses a repeated key (the last would win) and aliases that expand endlessly."""
+    """PyYAML's safe loader; also rejects repeated keys (PyYAML keeps the last) and aliases that expand endlessly."""
 
     def compose_node(self, parent: Node | None, index: Any) -> Any:
         node = super().compose_node(parent, index)
@@ -42,16 +42,15 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
-        for key, _ in node.value:
-            if isinstance(key, ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise ConstructorError(None, None, f"the key {key.value!r} appears twice", key.start_mark)
-                seen.add((key.tag, key.value))
+        for key in (key for key, _ in node.value if isinstance(key, ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise ConstructorError(None, None, f"the key {key.value!r} appears twice", key.start_mark)
+            seen.add((key.tag, key.value))
         return node
 
 
 def _expanded_size(node: Node, parents: tuple[Node, ...], known: dict[int, int]) -> int:
-    """The number of values in a node after all aliases are expanded."""
+    """The number of values in a node with all aliases expanded."""
     if id(node) not in known:
         if any(node is parent for parent in parents):
             raise ConstructorError(None, None, "an alias inside its own value", node.start_mark)

@@ -33,7 +33,7 @@ def prune(
     folders = unused([Jobs(read_config(path)) for path in configs], configs)
     if yes:
         refuse_while_jobs_run()
-        # Claims are of what a run makes. What it reads meanwhile can be any result, so no run may be active.
+        # A run claims only the results that it makes, but may read any other: no run may be active.
         claims = Claims()
         if not claims.take_all():
             raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
@@ -52,10 +52,8 @@ def prune(
             for stage in all_stages().values():
                 if stage.folder == folder.parent.name:
                     identity_path(stage.name, folder.name.rpartition("-")[2]).unlink(missing_ok=True)
-    if not folders:
-        print("nothing to remove")
-    else:
-        print(f"{readable_bytes(total)} in {len(folders)} folders{' removed' if yes else '; --yes removes them'}")
+    remedy = " removed" if yes else "; --yes removes them"
+    print(f"{readable_bytes(total)} in {len(folders)} folders{remedy}" if folders else "nothing to remove")
 
 
 def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:

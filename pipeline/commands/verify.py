@@ -1,7 +1,7 @@
 """Command: read all results of a config; report damaged, missing, unknown and left-over files.
 
 Each folder of results has the checksums of its files, taken when they were put in place. Exit code 0 if all files still
-have them, else 1 with a line for each file that differs. Stages check their inputs themselves: none uses a damaged file.
+have them, else 1 with a line for each file that differs. Each stage checks its own inputs, so none uses a damaged file.
 """
 
 import shutil

@@ -37,11 +37,8 @@ def config(
 
 def stale() -> dict[Path, str]:
     """The generated files that are out of date, and their expected texts."""
-    return {
-        path: text
-        for path, text in generated().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
+    texts = generated().items()
+    return {path: text for path, text in texts if not path.exists() or path.read_text(encoding="utf-8") != text}
 
 
 if __name__ == "__main__":

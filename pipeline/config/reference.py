@@ -51,14 +51,6 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
-def reference() -> str:
-    """config/README.md."""
-    parts = [INTRODUCTION.read_text(encoding="utf-8")]
-    for path, section in SECTIONS:
-        parts += _section(path, section)
-    return "\n".join(parts)
-
-
 def _section(path: str, section: type[BaseModel]) -> list[str]:
     """A heading and a table for a section, followed by those of the sections inside it."""
     schema = section.model_json_schema()
@@ -70,9 +62,8 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     inner: list[str] = []
     for name, field in section.model_fields.items():
-        facts = _resolved(schema["properties"][name], schema)
+        facts, nested = _resolved(schema["properties"][name], schema), field.annotation
         key = f"*`{name}`*" if facts.get("operational") else f"`{name}`"
-        nested = field.annotation
         description = (field.description or "").replace("|", "\\|")
         rows.append(f"| {key} | {_type(facts, schema)} | {_default(field)} | {description} |")
         if isinstance(nested, type) and issubclass(nested, Section) and nested not in {known for _, known in SECTIONS}:
@@ -82,9 +73,7 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
 
 def _resolved(facts: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A property with the keys of the definition that it refers to."""
-    if "$ref" in facts:
-        return schema["$defs"][facts["$ref"].rpartition("/")[2]] | facts
-    return facts
+    return schema["$defs"][facts["$ref"].rpartition("/")[2]] | facts if "$ref" in facts else facts
 
 
 def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -125,11 +114,20 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     default = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(default, Section):
-        return ""
-    if default is None:
-        return "none"
+    if default is None or isinstance(default, Section):
+        return "none" if default is None else ""
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
+def generated() -> dict[Path, str]:
+    """The generated files and their expected texts."""
+    return {CONFIG / "README.md": reference(), CONFIG / "schema.json": schema()}
+
+
+def reference() -> str:
+    """config/README.md."""
+    sections = [line for path, section in SECTIONS for line in _section(path, section)]
+    return "\n".join([INTRODUCTION.read_text(encoding="utf-8"), *sections])
 
 
 def schema() -> str:
@@ -157,14 +155,6 @@ def schema() -> str:
 def _without_titles(node: Any) -> Any:
     """A schema without pydantic's titles, which repeat the keys."""
     if isinstance(node, dict):
-        return {
-            key: _without_titles(value)
-            for key, value in node.items()
-            if not (key == "title" and isinstance(value, str))
-        }
+        kept = {key: value for key, value in node.items() if not (key == "title" and isinstance(value, str))}
+        return {key: _without_titles(value) for key, value in kept.items()}
     return [_without_titles(item) for item in node] if isinstance(node, list) else node
-
-
-def generated() -> dict[Path, str]:
-    """The generated files and their expected texts."""
-    return {CONFIG / "README.md": reference(), CONFIG / "schema.json": schema()}

@@ -1,7 +1,7 @@
 """Damaged results as a plan sees them, and results that were moved away because they were damaged.
 
-A plan compares sizes only, a stage compares what it reads, and `bright verify` everything. A damaged file stays in its
-place until `bright verify --repair` moves it to results/damaged; the next run makes it again.
+A plan compares sizes only, a stage the files that it reads, and `bright verify` everything. A damaged file stays in
+its place until `bright verify --repair` moves it to results/damaged; the next run makes it again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,12 +29,8 @@ def moved_away(jobs: Jobs) -> list[Output]:
     """Outputs of the plan that were moved to results/damaged and have not been made again."""
     if not DAMAGED.is_dir():
         return []
-    return [
-        job[file]
-        for job in jobs(planned).values()
-        for file in job.files
-        if damaged_path(job.folder / file).exists() and not job.has(file)
-    ]
+    outputs = [job[file] for job in jobs(planned).values() for file in job.files]
+    return [one for one in outputs if damaged_path(Path(one.path)).exists() and not one.job.has(one.file)]
 
 
 def damaged_path(path: Path) -> Path:

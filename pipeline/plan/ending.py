@@ -1,4 +1,4 @@
-"""The summary at the end of a run: results made and reused, the main result, where to look."""
+"""The summary at the end of a run: results made and reused, the main result, the places of all results."""
 
 import textwrap
 from collections import Counter
@@ -52,11 +52,10 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
 
 def not_current(published: Published) -> list[str]:
     """A line for each damaged result, and one for copies of an earlier run."""
-    if not published.earlier:
-        return published.damaged
     first = ", ".join(sorted(published.earlier)[:3])
     more = f" and {len(published.earlier) - 3} more" if len(published.earlier) > 3 else ""
-    return [*published.damaged, f"Of an earlier run, since their results are not here: {first}{more}"]
+    earlier = [f"Of an earlier run, since their results are not here: {first}{more}"] if first else []
+    return [*published.damaged, *earlier]
 
 
 def _counted(title: str, made: list[Job]) -> list[str]:

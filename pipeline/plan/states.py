@@ -58,9 +58,9 @@ class JobState:
     def steps(self) -> tuple[int, int]:
         """(done, total) in the record's unit; for a training that does not run, the steps of its saved state."""
         done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
-        if self.batch is None or self.state == State.RUNNING:
-            return done, total
-        return (total if self.state == State.DONE else saved_step(self.job)), total
+        if self.batch is not None and self.state != State.RUNNING:
+            done = total if self.state == State.DONE else saved_step(self.job)
+        return done, total
 
     @property
     def batch(self) -> int | None:
@@ -90,7 +90,7 @@ class JobState:
 
     @property
     def problem(self) -> str:
-        """What ended an unfinished job, as far as its record shows, or what is wrong with its results."""
+        """The reason why an unfinished job ended, if its record shows it, or the damage of its results."""
         if self.state == State.DAMAGED:
             return "; ".join(self.damage)
         if self.state in (State.SILENT, State.OUT_OF_MEMORY) and died_for_memory(self.record):

@@ -11,7 +11,6 @@ from pipeline.stages.figures import figures
 from pipeline.stages.page import page, trainings
 from pipeline.stages.tables import tables
 
-TABLE_SUFFIXES = ("csv", "md", "tex")
 SUMMARIES = {
     stage.name: "summary.json" for stage in (RECONSTRUCT, MEASURE_CODES, SCORE_FEATURES, NEAREST_NEIGHBOURS)
 } | {DUMP_CODES.name: "statistics.json"}
@@ -26,7 +25,7 @@ def view(jobs: Jobs) -> dict[str, Output]:
     """Path in results/RUN -> file in the store."""
     found = {"report.html": jobs(page)["report.html"]}
     for name, job in jobs(tables).items():
-        found |= {f"tables/{name}.{suffix}": job[f"table.{suffix}"] for suffix in TABLE_SUFFIXES}
+        found |= {f"tables/{name}.{suffix}": job[f"table.{suffix}"] for suffix in ("csv", "md", "tex")}
     for name, job in jobs(figures).items():
         found |= {f"figures/{name}{Path(file).suffix}": job[file] for file in job.files}
     for job in jobs(planned).values():

@@ -1,4 +1,4 @@
-"""Results that count for jobs that differ from them in the code, or in given keys, alone (`bright accept`).
+"""Accepted results: they count for jobs that differ from them only in the code or in given keys (`bright accept`).
 
 results/accepted.json: {"STAGE DIGEST": "DIGEST OF THE RESULT"}, or {"digest": ..., "keys": [...]} instead of the digest
 where keys differ too. The file may come with a clone: an entry counts only if the recorded identity of its result
@@ -31,7 +31,7 @@ class Accepted:
         return {"digest": self.digest, "keys": list(self.keys)} if self.keys else self.digest
 
     def difference(self, stage: str, identity: dict[str, Any]) -> str | None:
-        """Why the result cannot count for a job with this identity; None if it can."""
+        """The reason why the result cannot count for a job with this identity; None if it can."""
         path = identity_path(stage, self.digest)
         if not path.is_file():
             return f"{path} is missing"

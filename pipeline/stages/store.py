@@ -1,4 +1,4 @@
-"""The contents of results/store: each folder is read once, however many of its files are asked for."""
+"""The contents of results/store. Each folder is read once."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pipeline.base.paths import STORE
 
 
 class Store:
-    """The files of results/store at the time of the first question; `forget` makes it read them again."""
+    """The files of results/store when their folder was first read; `forget` drops them."""
 
     def __init__(self, root: Path = STORE):
         self.root = root
@@ -34,7 +34,7 @@ class Store:
         return self._files[folder]
 
     def forget(self) -> None:
-        """Read folders again when they are asked for; their names stay."""
+        """Read the files of all folders again on the next call; the folders' names stay."""
         self._files.clear()
 
 
