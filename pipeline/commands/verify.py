@@ -7,7 +7,7 @@ have them, else 1 with a line for each file that differs. Each stage checks its 
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +67,10 @@ class StoredFile:
     job: Job | None  # the job of the plan that makes it; None for saved states and for results of other configs
     checksum: Checksum | None = None
 
+    def damage(self) -> str | None:
+        """Read the file; a line if it differs from its checksum."""
+        return None if self.checksum is None else difference(self.path, self.checksum, "content")
+
     @property
     def made_together(self) -> tuple[Path, ...]:
         """The files that a run makes again together with this one.
@@ -115,7 +119,7 @@ def verify(
 
 
 def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
-    """All findings in the order of `Kind`, and how much was read, in words."""
+    """All findings in the order of `Kind`, and the number and size of the files that were read, in words."""
     found: list[Finding] = []
     files: list[StoredFile] = []
     # The folders of results and of saved states, of the plan or all of them, with the job that makes the result.
@@ -128,11 +132,18 @@ def inspect(jobs: Jobs, whole_store: bool) -> tuple[list[Finding], str]:
         in_folder, wrong = look_into(folder, job)
         files += in_folder
         found += wrong
-    total = sum(size_of(file.path) for file in files)
-    with Progress("verify", total, "bytes") as progress:
-        found += compare(files, progress.advance)
+    sizes = [file.path.stat().st_size if file.path.exists() else 0 for file in files]
+    with Progress("verify", sum(sizes), "bytes") as progress, ThreadPoolExecutor(min(8, cores())) as threads:
+        for file, size, damage in zip(files, sizes, threads.map(StoredFile.damage, files), strict=True):
+            progress.advance(size)
+            if damage is not None:
+                found.append(Finding(Kind.DAMAGED, damage, file.made_together))
+            elif file.job is not None and file.path.name not in file.job.files:
+                found.append(Finding(Kind.UNKNOWN, f"{file.path}: no output of {file.job.stage.name}"))
+            elif file.checksum is None:
+                found.append(Finding(Kind.UNKNOWN, f"{file.path}: has no checksum; a run of its config adds it"))
     found += [*copies(jobs), *records(jobs, whole_store)]
-    return sorted(found, key=lambda one: [*Kind].index(one.kind)), f"{len(files)} files, {readable_bytes(total)}"
+    return sorted(found, key=lambda one: [*Kind].index(one.kind)), f"{len(files)} files, {readable_bytes(sum(sizes))}"
 
 
 def look_into(folder: Path, job: Job | None) -> tuple[list[StoredFile], list[Finding]]:
@@ -159,30 +170,8 @@ def look_into(folder: Path, job: Job | None) -> tuple[list[StoredFile], list[Fin
     return [StoredFile(path, job, sums.get(path.name)) for path in paths], found
 
 
-def compare(files: list[StoredFile], advance: Callable[[int], None]) -> Iterator[Finding]:
-    """Read these files; `advance` gets the bytes of each."""
-
-    def line(file: StoredFile) -> str | None:
-        return None if file.checksum is None else difference(file.path, file.checksum, "content")
-
-    with ThreadPoolExecutor(min(8, cores())) as threads:
-        for file, damage in zip(files, threads.map(line, files), strict=True):
-            advance(size_of(file.path))
-            if damage is not None:
-                yield Finding(Kind.DAMAGED, damage, file.made_together)
-            elif file.job is not None and file.path.name not in file.job.files:
-                yield Finding(Kind.UNKNOWN, f"{file.path}: no output of {file.job.stage.name}")
-            elif file.checksum is None:
-                yield Finding(Kind.UNKNOWN, f"{file.path}: has no checksum; a run of its config adds it")
-
-
-def size_of(path: Path) -> int:
-    """Bytes; 0 for a missing file."""
-    return path.stat().st_size if path.exists() else 0
-
-
 def copies(jobs: Jobs) -> Iterator[Finding]:
-    """Copies in results/RUN that differ from the result that they are copies of."""
+    """Copies in results/RUN that differ from their result."""
     for place, stored in published_copies(jobs).items():
         copy = Path(place)
         with suppress(InputError):  # a damaged SHA256SUMS is reported with its folder

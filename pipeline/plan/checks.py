@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
@@ -17,7 +18,7 @@ from pipeline.plan.dvc import recorded_config
 from pipeline.plan.run import Needed
 from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples, RealSamples
-from pipeline.settings.evaluation import FEWEST_IMAGES
+from pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from pipeline.settings.weights import OwnWeights
 from pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
 from pipeline.stages.common import Job, Jobs, path_of
@@ -84,7 +85,7 @@ def too_few_images(made: Iterable[Job]) -> Iterator[str]:
             entry = getattr(config, section)[name.partition(" ")[0]]
             data, split = config.dataset_of(entry), job.settings["reference"]
             network = network_of(job.settings["space"])
-            fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[network]
+            fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[cast(NetworkName, network)]
             wanted = max(fewest, job.settings["reference_count"] or 0)
             if (most := split_count(job.jobs, data, split)) < wanted:
                 yield f"datasets.{data}.split: {most} {split} images, where metrics of {network} take {wanted}"

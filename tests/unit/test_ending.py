@@ -7,8 +7,7 @@ import report_inputs as made
 from finished_plan import finish, tiny_plan
 
 from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.plan.ending import ending
-from pipeline.plan.publish import Published
+from pipeline.plan.publish import Published, ending
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.page import page
 from pipeline.stages.tables import tables

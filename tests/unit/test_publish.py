@@ -14,8 +14,7 @@ from pipeline.base.atomic import write_text
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config, read_config
 from pipeline.plan.dvc import dvc_file
-from pipeline.plan.ending import not_current
-from pipeline.plan.publish import RECORD, Published, publish
+from pipeline.plan.publish import RECORD, Published, not_current, publish
 from pipeline.plan.shards import planned
 from pipeline.plan.view import view
 from pipeline.stages.autoencoders import autoencoder, reconstruction

@@ -13,8 +13,7 @@ from pipeline.estimation.memory import memory_warnings
 from pipeline.plan.arguments import write_arguments
 from pipeline.plan.checks import left_out, obstacles, set_back
 from pipeline.plan.claims import Claims, to_make
-from pipeline.plan.ending import ending, not_current
-from pipeline.plan.publish import publish
+from pipeline.plan.publish import ending, not_current, publish
 
 
 def stage_jobs():
