@@ -128,7 +128,7 @@ def test_planning_imports_no_torch() -> None:
 import sys; from pathlib import Path
 from pipeline.commands import estimate, status
 from pipeline.config.root import read_config
-from pipeline.plan import checks, ending, publish
+from pipeline.plan import checks, publish
 from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 print(len(Jobs(read_config(Path("config/paper.yaml")))(planned)), {"torch", "diffusers"} & sys.modules.keys())

@@ -1,6 +1,6 @@
 """The page of a run, and the readable copies in results/RUN."""
 
-from pipeline.plan.run import headline
+from pipeline.plan.run import wanted
 from pipeline.stages.page import page
 
 
@@ -39,4 +39,4 @@ rule page:
 rule headline:
     """The first autoencoder of Table 2, the first samples of Table 5 and their neighbours, no ablations."""
     input:
-        [job.outputs for job in headline(jobs)],
+        [output.path for output in wanted(jobs, ["headline"])],
