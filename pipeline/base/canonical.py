@@ -14,8 +14,7 @@ from collections.abc import Iterator
 OMITTED_FIELDS = {"ctx", "kind", "type_comment"}
 
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
-REDUCED = (ast.Call, ast.Raise, ast.Assert)
-"""Nodes with fields, other than lists of statements, that are partly omitted."""
+REDUCED = (ast.Call, ast.Raise, ast.Assert)  # nodes that omit part of a field that is no list of statements
 
 HARMLESS_CALLS = {"abs", "dict", "float", "int", "len", "list", "max", "min", "repr", "round", "sorted", "str", "sum"}
 HARMLESS_METHODS = {"encode", "format", "items", "join", "keys", "values"}
@@ -112,7 +111,7 @@ def _is_harmless(call: ast.Call) -> bool:
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    """Whether it is an `if TYPE_CHECKING:`, which no program enters."""
+    """Whether a statement is `if TYPE_CHECKING:`, whose body never runs."""
     return isinstance(node, ast.If) and not node.orelse and _last_name(node.test) == "TYPE_CHECKING"
 
 

@@ -49,14 +49,13 @@ class Checksum:
 def is_checksum(name: str) -> bool:
     """Whether a file of this name holds checksums.
 
-    Stores of older releases have a hidden `.NAME.sha256` beside each file. These are ignored: such a folder counts as
-    one without checksums, and the next run writes its SHA256SUMS (`pipeline.plan.damage.add_missing_checksums`).
+    A hidden `.NAME.sha256` of an older release is ignored; the next run writes the folder's SHA256SUMS instead.
     """
     return name == SUMS or (name.startswith(".") and name.endswith(".sha256"))
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether files in this place get a checksum: those in a result's folder or in a folder of results/work."""
+    """Whether this file gets a checksum: files in a result's folder and in folders of results/work do."""
     parents = path.absolute().parents
     in_folder = STORE.absolute() in parents[2:] or WORK.absolute() in parents[1:]
     return in_folder and not path.name.startswith(".") and path.name != SUMS
@@ -129,7 +128,7 @@ def result_libraries(folder: Path) -> list[dict[str, str]]:
 
 
 def problems(paths: Iterable[Path], read: Reading = "directory") -> Iterator[str]:
-    """One line for each file that is not as it was put in place, and for each damaged SHA256SUMS."""
+    """One line for each file that differs from its checksum, and for each damaged SHA256SUMS."""
     for folder, files in groupby(paths, key=lambda path: path.parent):
         try:
             sums = read_sums(folder)
@@ -142,12 +141,12 @@ def problems(paths: Iterable[Path], read: Reading = "directory") -> Iterator[str
 
 
 def problem(path: Path, read: Reading = "directory") -> str | None:
-    """A line if a file is not as it was put in place; None also for a missing file or one without a checksum."""
+    """A line if a file differs from its checksum; None also for a missing file or one without a checksum."""
     return next(problems([path], read), None)
 
 
 def check(*paths: Path) -> None:
-    """InputError if a file is not as it was put in place; to be called before it is used."""
+    """InputError if a file differs from its checksum; call this before the file is used."""
     if (line := next(problems(paths), None)) is not None:
         raise InputError(line)
 

@@ -1,11 +1,11 @@
 """The digest of the code that can change a stage's numbers (promise 1), and the check that a stage runs this code.
 
-The digest covers the stage's command and every module that it imports, directly or not, also inside functions: their
-syntax trees in canonical form. A model family of another package (`family: my_package.my_family`) counts with all that
-it imports from that package. Modules are found by path, so that planning imports none of them.
+The digest covers the canonical form of the stage's command and of every module that it imports, directly or not, also
+inside functions. Of another package (`family: my_package.my_family`) it covers the modules that a family imports from
+there. Modules are found by path: planning imports none of them.
 
 The workflow passes the digest to each stage (`--code ROOT+ROOT=DIGEST`). A stage compares it with its code at its
-start, and again before an output or a saved state is put in place. By hand, without the option, nothing is compared.
+start, and before it puts an output or a saved state in place. Without the option, by hand, nothing is compared.
 """
 
 import ast
@@ -195,10 +195,7 @@ def joint_digest(modules: Iterable[Module]) -> str:
 
 @cache
 def code_digest(roots: tuple[str, ...]) -> str:
-    """The digest of a stage's code, 64 hexadecimal digits.
-
-    roots: the command's module and the modules of its models' families.
-    """
+    """The digest of a stage's code; roots: the command's module and the modules of its models' families."""
     return PROJECT.digest(roots)
 
 
@@ -257,8 +254,7 @@ def check_code() -> None:
 def used_libraries() -> dict[str, str]:
     """Library -> version for the stage that this process runs in a workflow (`--code`); empty by hand.
 
-    The digest of the code contains no versions: a result that another version made stays valid, and SHA256SUMS records
-    the versions (`checksums`).
+    Digests contain no versions: a result of another version stays valid, and its SHA256SUMS records the version.
     """
     modules = frozenset(name for module in _running[1] for name in module.libraries) if _running else frozenset()
     return versions(modules) if modules else {}

@@ -20,7 +20,7 @@ PATIENCE_S = 60.0  # a training whose run was killed may be about to end
 
 
 def try_lock(file: IO[str] | IO[bytes] | int) -> bool:
-    """Lock an open file unless another process holds the lock; returns whether it is free for this process."""
+    """Lock an open file unless another process holds the lock; returns False if one does."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -31,7 +31,7 @@ def try_lock(file: IO[str] | IO[bytes] | int) -> bool:
 
 
 def wait_for_lock(file: IO[str] | IO[bytes], patience_s: float) -> bool:
-    """Lock an open file as soon as it is free; returns whether it was within `patience_s` seconds."""
+    """Lock an open file as soon as it is free; returns False if it is still locked after `patience_s` seconds."""
     deadline = time.monotonic() + patience_s
     while not try_lock(file):
         if time.monotonic() > deadline:

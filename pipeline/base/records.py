@@ -1,8 +1,8 @@
 """The record of a job: a small JSON file with its progress, resource use and end.
 
 The launcher (`launch`) and the stage's first process (`heartbeat`) each write the facts that they know; a stage without
-a launcher writes all of them. Every machine that shares the file system can read the record, and its age tells a killed
-job from a running one. `bright status`, `bright estimate` and the page read records; a job's next attempt finds there
+a launcher writes all of them. Every machine that shares the file system can read the record, and its age shows whether
+the job was killed. `bright status`, `bright estimate` and the page read records; a job's next attempt finds there
 how much memory it needs. This module also measures memory and CPU time.
 """
 
@@ -30,8 +30,7 @@ LOCK_PATIENCE_S = 2.0
 class State(StrEnum):
     """The state of a job.
 
-    A killed job's record stays at `running`; readers report an old one as `silent`. `damaged` is a state of results and
-    occurs in no record.
+    A killed job's record stays at `running`; readers report an old one as `silent`. No record has `damaged`.
     """
 
     DONE = "done"

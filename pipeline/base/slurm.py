@@ -8,10 +8,9 @@ from pipeline.base.errors import InputError
 
 def job() -> str:
     """The number of this Slurm job; InputError outside of one."""
-    try:
-        return os.environ["SLURM_JOB_ID"]
-    except KeyError:
-        raise InputError("--nodes: several nodes need a Slurm job; outside of one, set execution.nodes to 1") from None
+    if (number := os.environ.get("SLURM_JOB_ID")) is None:
+        raise InputError("--nodes: several nodes need a Slurm job; outside of one, set execution.nodes to 1")
+    return number
 
 
 def first_node() -> str:

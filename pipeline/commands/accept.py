@@ -17,8 +17,8 @@ from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.identities import recorded_of
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
-from pipeline.stages.accepted import ACCEPTED, Accepted, read_accepted, without
 from pipeline.stages.common import Job, Jobs, digest_of
+from pipeline.stages.store import ACCEPTED, Accepted, read_accepted, without
 
 
 def accept(

@@ -15,9 +15,9 @@ from pipeline.plan.claims import Claims, in_use
 from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
-from pipeline.stages.accepted import identity_path
 from pipeline.stages.autoencoders import TAKE_SNAPSHOT
 from pipeline.stages.common import Jobs
+from pipeline.stages.store import identity_path
 
 
 def prune(

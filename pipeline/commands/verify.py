@@ -36,9 +36,8 @@ from pipeline.plan.identities import identity_problem, refused
 from pipeline.plan.publish import published_copies
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shard_of
-from pipeline.stages.accepted import IDENTITIES, identity_path
 from pipeline.stages.common import Job, Jobs
-from pipeline.stages.store import listing
+from pipeline.stages.store import IDENTITIES, identity_path, listing
 
 
 class Kind(StrEnum):

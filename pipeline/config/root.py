@@ -25,10 +25,8 @@ from pipeline.settings.weights import check_snapshot
 
 FOLDERS = ("store", "work", "logs", "records", "networks", "fingerprints", "identities", "evaluations", "benchmarks")
 """Other folders in results: names that a run must not have."""
-MODELS = ("autoencoders", "diffusions", "generators", "samples")
-"""Sections whose entries have a `seed` and may contain `like`."""
-TRAINED = ("autoencoders", "diffusions", "generators")
-"""Sections whose entries are trained and may contain `snapshot_of`."""
+MODELS = ("autoencoders", "diffusions", "generators", "samples")  # entries have a `seed` and may contain `like`
+TRAINED = ("autoencoders", "diffusions", "generators")  # entries are trained and may contain `snapshot_of`
 BASES = ("like", "snapshot_of")
 LONGEST_CHAIN = 100  # of `like`
 

@@ -1,8 +1,7 @@
 """The command line of each job, derived from its contract.
 
-A shell receives its whole command as one argument, of at most 131,072 bytes on Linux; a table of hundreds of rows needs
-more. Long settings and long lists of inputs therefore go through files in the job's folder of results/work, which are
-written when a run starts.
+Linux limits a shell's command to 131,072 bytes, too few for a table of hundreds of rows. Long settings and long lists
+of inputs are therefore files in the job's folder of results/work, written when a run starts.
 """
 
 import json

@@ -88,7 +88,7 @@ def to_make(needed: Needed) -> list[Path]:
 
 
 def claimed_as(folder: Path) -> Path:
-    """A result's folder by its digest alone, without the name that this config gives it."""
+    """A result's folder named by its digest alone, without the config's label."""
     return folder.with_name(folder.name.rpartition("-")[2])
 
 

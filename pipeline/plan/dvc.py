@@ -15,7 +15,7 @@ import yaml
 from pipeline.base.atomic import write_text
 from pipeline.base.errors import InputError
 from pipeline.base.yaml_files import read_yaml
-from pipeline.plan.view import folder, planned_trainings
+from pipeline.plan.shards import folder, planned_trainings
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.training.history import FIRST_COLUMNS

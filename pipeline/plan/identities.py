@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
-from pipeline.stages.accepted import ACCEPTED, IDENTITIES, identity_path
 from pipeline.stages.common import Job, digest_of
+from pipeline.stages.store import ACCEPTED, IDENTITIES, identity_path
 
 
 def check_identities(made: Iterable[Job]) -> None:

@@ -27,15 +27,14 @@ from pipeline.base.summary import read_summary
 from pipeline.page.comparison import headline, read_ratio
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
-from pipeline.plan.shards import planned
-from pipeline.plan.view import folder, summary_place, view
+from pipeline.plan.shards import folder, planned, summary_place, view
 from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
-from pipeline.stages.accepted import identity_path
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
 from pipeline.stages.page import page
+from pipeline.stages.store import identity_path
 from pipeline.stages.tables import tables
 from pipeline.tables.display_table import read_display
 

@@ -1,7 +1,7 @@
 """The jobs that the command line names, by digest, rule or file, and the shards that have to be made for them.
 
-Nothing upstream of an existing result is needed (promise 1). Only the files in question have to exist: a missing
-preview or shard is made again only if a pending job reads it.
+Nothing upstream of an existing result is needed (promise 1): a missing preview or shard is made again only if a pending
+job reads it.
 """
 
 from collections.abc import Iterable
@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.plan.damage import moved_away
-from pipeline.plan.shards import Shard, planned, shard_of, targets
-from pipeline.plan.view import view
+from pipeline.plan.shards import Shard, planned, shard_of, targets, view
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, Output

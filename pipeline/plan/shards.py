@@ -1,16 +1,28 @@
-"""All jobs of a run, and the shards in which the workflow runs them: a whole job or a range of its images."""
+"""All jobs of a run, the shards in which the workflow runs them, and the readable names of results in results/RUN.
+
+A shard is a whole job or a range of its images.
+"""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.paths import LOGS
+from pipeline.base.paths import LOGS, RESULTS
 from pipeline.stages import all_stages
+from pipeline.stages.autoencoders import DUMP_CODES, MEASURE_CODES, RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, Output, Source, Span, closure
+from pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
+from pipeline.stages.figures import figures
+from pipeline.stages.page import page, trainings
+from pipeline.stages.tables import tables
+
+SUMMARIES = {
+    stage.name: "summary.json" for stage in (RECONSTRUCT, MEASURE_CODES, SCORE_FEATURES, NEAREST_NEIGHBOURS)
+} | {DUMP_CODES.name: "statistics.json"}
 
 
 def targets(jobs: Jobs) -> list[Job]:
-    """The jobs that a whole run is for: sample sets, tables, figures, the page."""
+    """The jobs whose results every run makes: sample sets, tables, figures, the page."""
     return [job for stage in all_stages().values() for job in stage.shown(jobs)]
 
 
@@ -103,3 +115,32 @@ def shards(job: Job) -> list[Shard]:
 def shard_of(output: Output) -> Shard:
     """The shard that makes this file."""
     return Shard(output.job, output.job.spans_of_files.get(output.file))
+
+
+def folder(jobs: Jobs) -> Path:
+    """results/RUN."""
+    return RESULTS / jobs.config.run
+
+
+def view(jobs: Jobs) -> dict[str, Output]:
+    """Path in results/RUN -> file in the store."""
+    found = {"report.html": jobs(page)["report.html"]}
+    for name, job in jobs(tables).items():
+        found |= {f"tables/{name}.{suffix}": job[f"table.{suffix}"] for suffix in ("csv", "md", "tex")}
+    for name, job in jobs(figures).items():
+        found |= {f"figures/{name}{Path(file).suffix}": job[file] for file in job.files}
+    for job in jobs(planned).values():
+        if job.stage.name in SUMMARIES:
+            found[summary_place(job)] = job[SUMMARIES[job.stage.name]]
+    found |= {f"histories/{kind}-{name}.csv": job[f"{kind}.history.csv"] for kind, name, job in planned_trainings(jobs)}
+    return {str(folder(jobs) / place): output for place, output in found.items()}
+
+
+def summary_place(job: Job) -> str:
+    """A job's summary in results/RUN."""
+    return f"summaries/{job.stage.name}-{job.name}.json"
+
+
+def planned_trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
+    """The trainings behind this run's results: kind of model, name, job."""
+    return [training for training in jobs(trainings) if training[2].key in jobs(planned)]

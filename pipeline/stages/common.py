@@ -16,8 +16,7 @@ from pipeline.config.root import Config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.settings.fields import Section
-from pipeline.stages.accepted import Accepted, read_accepted
-from pipeline.stages.store import Store
+from pipeline.stages.store import Accepted, Store, read_accepted
 
 DIGEST_LENGTH = 12  # hexadecimal digits
 CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads overrides it

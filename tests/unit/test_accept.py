@@ -19,9 +19,9 @@ from pipeline.config.root import load_config
 from pipeline.plan.dvc import LOCKS, dvc_file
 from pipeline.plan.shards import planned
 from pipeline.stages import common
-from pipeline.stages.accepted import ACCEPTED, identity_path
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
+from pipeline.stages.store import ACCEPTED, identity_path
 
 Captured = pytest.CaptureFixture[str]
 Change = Callable[..., None]

@@ -24,7 +24,7 @@ NOT_REACHED = {
     "pipeline.page.model_card": "for `bright export`",
 }
 PACKAGES_NOT_REACHED = {"pipeline.estimation": "for `bright estimate` and warnings"}
-BY_LAUNCHER = {"pipeline.base.gpus", "pipeline.base.slurm"}
+BY_LAUNCHER = {"pipeline.base.slurm"}
 
 
 def test_every_module_is_in_a_digest_or_cannot_change_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

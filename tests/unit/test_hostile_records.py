@@ -15,9 +15,9 @@ from pipeline.config.root import load_config
 from pipeline.plan.identities import check_identities
 from pipeline.plan.publish import RECORD, publish, published_copies
 from pipeline.plan.shards import planned
-from pipeline.stages.accepted import ACCEPTED, identity_path
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
+from pipeline.stages.store import ACCEPTED, identity_path
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -23,8 +23,7 @@ from pipeline.models.checkpoints import save_autoencoder, write_codes
 from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
 from pipeline.plan.checks import obstacles
 from pipeline.plan.run import unfinished
-from pipeline.plan.shards import planned
-from pipeline.plan.view import view
+from pipeline.plan.shards import planned, view
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.weights import EXPORTED, ForeignWeights

@@ -13,8 +13,7 @@ import pytest
 from daemons import wait_for
 
 from pipeline.base.errors import InputError
-from pipeline.base.gpus import visible_gpus
-from pipeline.base.launch import command
+from pipeline.base.launch import command, visible_gpus
 from pipeline.base.process import cores, own_cores
 from pipeline.base.records import NEAR, State, process_tree, read_record, record_path, request_mb, resident_mb
 

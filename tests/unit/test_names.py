@@ -13,8 +13,7 @@ from pipeline.base.seeds import seed_for
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config
 from pipeline.plan.publish import publish
-from pipeline.plan.shards import planned
-from pipeline.plan.view import view
+from pipeline.plan.shards import planned, view
 from pipeline.settings.fields import Section, added
 from pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
 from pipeline.stages.common import Job, Jobs, Stage

@@ -15,8 +15,7 @@ from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config, read_config
 from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import RECORD, Published, not_current, publish
-from pipeline.plan.shards import planned
-from pipeline.plan.view import view
+from pipeline.plan.shards import planned, view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs
 from pipeline.stages.evaluation import evaluation, neighbours

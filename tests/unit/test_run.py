@@ -16,15 +16,14 @@ from pipeline.plan.checks import claimed_run, set_back
 from pipeline.plan.identities import check_identities
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find_job, output_of, wanted
-from pipeline.plan.shards import planned, targets
-from pipeline.plan.view import view
-from pipeline.stages.accepted import ACCEPTED, identity_path
+from pipeline.plan.shards import planned, targets, view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Job, Jobs
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import samples
 from pipeline.stages.page import page
+from pipeline.stages.store import ACCEPTED, identity_path
 from pipeline.stages.tables import tables
 
 

@@ -20,8 +20,7 @@ from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.identities import check_identities
 from pipeline.plan.publish import is_earlier_copy
 from pipeline.plan.run import Needed, everything, find_job, forced, wanted
-from pipeline.plan.shards import Shard, planned
-from pipeline.plan.view import view
+from pipeline.plan.shards import Shard, planned, view
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs, Output, path_of
 
