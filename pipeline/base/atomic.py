@@ -41,8 +41,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
-    # Temporary files of killed processes. Nobody here can tell whether a process on another machine, or before the last
-    # boot, is alive: its files are removed after a week.
+    # Remove temporary files of killed processes. Whether a process on another machine or before the last boot is alive
+    # is unknown: its files are removed after a week.
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
         machine, process, _ = leftover.name.removesuffix(f".partial{path.suffix}").rsplit(".", 3)[-3:]
         with suppress(FileNotFoundError):
@@ -60,8 +60,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         if has_checksum(path):
             check_code()  # no result of edited code under the digest of the planned code
-            # The line of a replaced file is removed first: a process that is killed in between leaves a file without a
-            # line, which the next run adds, and never a file with the line of another content.
+            # The line of a replaced file is removed first: a process killed in between leaves a file without a line,
+            # which the next run adds, and never a file with the checksum of another content.
             checksum = replace(take_checksum(temporary), libraries=used_libraries())
             with locked_sums():
                 if path.name in read_sums(path.parent):
@@ -120,7 +120,7 @@ def update_sums(folder: Path, changes: Mapping[str, Checksum | None]) -> None:
 
 @cache
 def _machine() -> str:
-    """Identifies the place where a process id has a meaning: a machine since its last boot, and a container on it."""
+    """Identifies the scope of process ids: a machine since its last boot, or a container on it."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         return hashlib.sha256(f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ def job() -> str:
 def first_node() -> str:
     """The job's first node, to which the processes of all nodes connect.
 
-    squeue knows it; Snakemake's job step hides SLURM_JOB_NODELIST from its processes.
+    Asked of squeue, since Snakemake's job step hides SLURM_JOB_NODELIST from its processes.
     """
     nodes = _output("squeue", "--noheader", "--format=%N", f"--jobs={job()}")
     return _output("scontrol", "show", "hostnames", nodes).split()[0]

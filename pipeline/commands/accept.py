@@ -14,7 +14,7 @@ from pipeline.base.atomic import write_json
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.config.root import read_config
 from pipeline.data.fingerprint import Fingerprints
-from pipeline.plan.identities import recorded_of
+from pipeline.plan.damage import recorded_of
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, digest_of

@@ -30,9 +30,8 @@ from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.manifest import manifest
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.claims import in_use
-from pipeline.plan.damage import DAMAGED, damaged_path
+from pipeline.plan.damage import DAMAGED, damaged_path, identity_problem, refused
 from pipeline.plan.dvc import refuse_while_jobs_run
-from pipeline.plan.identities import identity_problem, refused
 from pipeline.plan.publish import published_copies
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shard_of
@@ -100,8 +99,13 @@ def verify(
     """
     if repair:
         refuse_while_jobs_run()
-    # A config's results cannot be determined without its fingerprints.
-    found, read = list(fingerprints()), "results/fingerprints"
+    # A config's results cannot be determined without its fingerprints of raw collections.
+    found, read = list[Finding](), "results/fingerprints"
+    for place in sorted(FINGERPRINTS.glob("*.json")):
+        try:
+            read_fingerprint(place)
+        except InputError as error:
+            found.append(Finding(Kind.DAMAGED, str(error), (place,)))
     moved = move_away(found) if repair else 0
     if not found or repair:
         of_config, read = inspect(Jobs(read_config(config)), whole_store)
@@ -195,15 +199,6 @@ def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
     for job in unfinished(jobs).jobs:
         lost = sum(not job.has(file) for file in job.files)
         yield Finding(Kind.MISSING, f"{job.folder}: {lost} of {len(job.files)} files of {job.entry}; a run makes them")
-
-
-def fingerprints() -> Iterator[Finding]:
-    """Stored fingerprints of raw collections that are damaged."""
-    for place in sorted(FINGERPRINTS.glob("*.json")):
-        try:
-            read_fingerprint(place)
-        except InputError as error:
-            yield Finding(Kind.DAMAGED, str(error), (place,))
 
 
 def move_away(found: Iterable[Finding]) -> int:

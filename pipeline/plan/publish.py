@@ -1,4 +1,4 @@
-"""results/RUN: copies of a config's results under readable names, and its main numbers in metrics.json.
+"""results/RUN: copies of a config's results under readable names, main numbers, and the lines at a run's end.
 
 A copy whose result is not here (a fresh clone of a shared run) stays and is reported as one of an earlier run.
 results/RUN/published.json records which result each copy is of; file times decide nothing.

@@ -12,7 +12,7 @@ from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.commands.verify import verify
 from pipeline.config.root import load_config
-from pipeline.plan.identities import check_identities
+from pipeline.plan.damage import check_identities
 from pipeline.plan.publish import RECORD, publish, published_copies
 from pipeline.plan.shards import planned
 from pipeline.stages.autoencoders import autoencoder

@@ -13,7 +13,7 @@ from finished_plan import finish, make, tiny_plan, tiny_values, with_key
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.plan.checks import claimed_run, set_back
-from pipeline.plan.identities import check_identities
+from pipeline.plan.damage import check_identities
 from pipeline.plan.publish import publish
 from pipeline.plan.run import find_job, output_of, wanted
 from pipeline.plan.shards import planned, targets, view
@@ -105,7 +105,7 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
     job = jobs(autoencoder, "main")
     other = identity_path(*job.key)
     write_json(other, job.identity | {"settings": {"seed": 123}})
-    monkeypatch.setattr("pipeline.plan.identities.digest_of", lambda identity: job.digest)
+    monkeypatch.setattr("pipeline.plan.damage.digest_of", lambda identity: job.digest)
     with pytest.raises(InputError) as caught:
         check_identities(tiny_plan()(planned).values())
     assert str(caught.value) == (

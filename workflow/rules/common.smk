@@ -16,8 +16,7 @@ from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.arguments import arguments as arguments_of
 from pipeline.plan.checks import claimed_run
 from pipeline.plan.claims import claim
-from pipeline.plan.damage import wrong_sizes
-from pipeline.plan.identities import check_identities
+from pipeline.plan.damage import check_identities, wrong_sizes
 from pipeline.plan.publish import is_earlier_copy
 from pipeline.plan.run import Needed, everything, find_job, forced, wanted
 from pipeline.plan.shards import Shard, planned, view
