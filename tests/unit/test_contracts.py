@@ -77,7 +77,7 @@ def every_stage() -> list[Job]:
 def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others() -> None:
     assert FILES.keys() - {"common", "resources", "hooks"} == set(CONTRACTS)
     contracts = {file.stem for file in (REPOSITORY / "pipeline" / "stages").glob("*.py")}
-    assert contracts == {*CONTRACTS, "__init__", "accepted", "common", "store"}
+    assert contracts == {*CONTRACTS, "__init__", "common", "store"}
     assert RULES.keys() - {"publish", "page", "headline", "tables", "figures"} == all_stages().keys()
     assert {file.stem for file in (REPOSITORY / "pipeline").glob("*.py")} - {"__init__"} == all_stages().keys()
     for name in all_stages():
