@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.data.archive import ImageArchive
 from pipeline.stages.autoencoders import Encoding
 
@@ -32,7 +32,3 @@ def dump_codes(
     write_hits(hits, counted, reachable)
     write_json(statistics, {"codes": code_statistics(key_codes), "hits": hit_statistics(counted, reachable)})
     write_codes(codes, key_codes)
-
-
-if __name__ == "__main__":
-    run_stage(dump_codes)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model
 from pipeline.models.traits import hash_tables
@@ -46,7 +46,3 @@ def explore_codes(
         with ArchiveWriter(path, archive.channels) as writer:
             writer.add_batch(sheet.images.flatten(0, 1))
     write_json(columns, {path.stem: sheet.columns for path, sheet in sheets.items()})
-
-
-if __name__ == "__main__":
-    run_stage(explore_codes)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.data.archive import ImageArchive
 from pipeline.evaluation.feature_files import write_features
 from pipeline.stages.evaluation import Extraction
@@ -27,7 +27,3 @@ def extract_features(
     device = metric_device(job.cpu_threads)
     found = extract(ImageArchive(images), job.space, weights, first, last, job.micro_batch, device, starts_at)
     write_features(features, found, first)
-
-
-if __name__ == "__main__":
-    run_stage(extract_features)

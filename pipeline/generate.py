@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.base.command import needed, run_stage, stage
+from pipeline.base.command import needed, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.base.seeds import seed_for
@@ -75,7 +75,3 @@ def generate_shard(
         for batch in sample(draw, decoder, range(first, last), job.samples.micro_batch, job.samples.precision):
             archive.add_batch(batch, first)
             first += len(batch)
-
-
-if __name__ == "__main__":
-    run_stage(generate_shard)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.stages.autoencoders import MODEL_KINDS, ImportJob
@@ -50,7 +50,3 @@ def import_weights(
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
     logger.info("%s imported from %s to %s", entry.weights.kind, checkpoint, weights)
-
-
-if __name__ == "__main__":
-    run_stage(import_weights)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import InputsArgument, run_stage, stage
+from pipeline.base.command import InputsArgument, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.families import load
@@ -26,7 +26,3 @@ def make_figure(
     draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")
     save(draw(job, parse_inputs(inputs or [])), png, pdf)
     logger.info("wrote %s", png)
-
-
-if __name__ == "__main__":
-    run_stage(make_figure)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_text
-from pipeline.base.command import InputsArgument, run_stage, stage
+from pipeline.base.command import InputsArgument, stage
 from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
 from pipeline.figures.inputs import parse_inputs
@@ -24,7 +24,3 @@ def make_report(
     page = render(job, parse_inputs(inputs or []), records)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)
-
-
-if __name__ == "__main__":
-    run_stage(make_report)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.stages.studies import StudyJob
 from pipeline.tables.measured import parse_named
 from pipeline.tables.render import write_table
@@ -29,7 +29,3 @@ def make_study(
 ) -> None:
     table = build_study(job, [parse_named(trial) for trial in trials or []])
     write_table(table, csv, markdown, latex, parts)
-
-
-if __name__ == "__main__":
-    run_stage(make_study)

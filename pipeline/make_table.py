@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
@@ -36,7 +36,3 @@ def make_table(
     write_table(table, csv, markdown, latex, parts)
     if print_it:
         print(to_markdown(table))
-
-
-if __name__ == "__main__":
-    run_stage(make_table)

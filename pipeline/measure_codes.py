@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ImageArchive, content_digest
 from pipeline.data.arrays import arrays
@@ -57,7 +57,3 @@ def measure_codes(
         details={"usage": used, "codes": statistics, "noise": curve},
     )
     write_summary(summary, facts)
-
-
-if __name__ == "__main__":
-    run_stage(measure_codes)

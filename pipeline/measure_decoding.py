@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.summary import Summary, Value, versions, write_summaries
 from pipeline.families import autoencoder_family
 from pipeline.models.traits import architecture_traits
@@ -41,7 +41,3 @@ def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="W
         traits = {"method": method, **architecture_traits(one.autoencoder)}
         found[name] = Summary(kind="decoding", traits=traits, values={"decoding.images_per_second": rate})
     write_summaries(output, found)
-
-
-if __name__ == "__main__":
-    run_stage(measure_decoding)

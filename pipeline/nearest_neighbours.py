@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import atomic_path
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.progress import logger
 from pipeline.base.summary import Summary, Value, versions, write_summary
 from pipeline.data.archive import ImageArchive, content_digest
@@ -69,7 +69,3 @@ def nearest_neighbours(
         },
     )
     write_summary(summary, facts)
-
-
-if __name__ == "__main__":
-    run_stage(nearest_neighbours)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.data.prepare import prepare
 from pipeline.stages.datasets import DatasetJob
 
@@ -22,7 +22,3 @@ def prepare_dataset(
 ) -> None:
     where = f"datasets.{job.name}"
     write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where))
-
-
-if __name__ == "__main__":
-    run_stage(prepare_dataset)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import atomic_path
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.progress import Progress
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
@@ -84,7 +84,3 @@ def reconstruct(
         details={"code_bits_counted_by": bits.counted_by, "exact_images": int(frame["psnr"].eq(float("inf")).sum())},
     )
     write_summary(summary, facts)
-
-
-if __name__ == "__main__":
-    run_stage(reconstruct)

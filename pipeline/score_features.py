@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.progress import logger
 from pipeline.base.summary import write_summary
 from pipeline.evaluation.feature_files import read_features
@@ -26,7 +26,3 @@ def score_features(
     facts = feature_summary(job, read_features(generated), read_features(reference))
     logger.info("%s: %s", job.space, {name: round(value.number, 4) for name, value in facts.values.items()})
     write_summary(summary, facts)
-
-
-if __name__ == "__main__":
-    run_stage(score_features)

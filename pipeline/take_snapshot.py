@@ -8,7 +8,7 @@ import typer
 
 from pipeline.base.atomic import atomic_path
 from pipeline.base.checksums import check
-from pipeline.base.command import run_stage, stage
+from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.stages.autoencoders import SnapshotJob, missing_snapshot
 
@@ -24,7 +24,3 @@ def take_snapshot(
     check(job.snapshot)
     with atomic_path(weights) as temporary:
         shutil.copyfile(job.snapshot, temporary)
-
-
-if __name__ == "__main__":
-    run_stage(take_snapshot)

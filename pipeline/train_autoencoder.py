@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import needed, run_stage, stage
+from pipeline.base.command import needed, stage
 from pipeline.stages.autoencoders import AutoencoderJob
 
 
@@ -45,7 +45,3 @@ def train_autoencoder(
         measured = Validation(split, network, accelerator.device)
     loop = Loop(task, execution, accelerator, work, measured, save)
     train_and_save(loop, weights, history, preview)
-
-
-if __name__ == "__main__":
-    run_stage(train_autoencoder)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.command import needed, run_stage, stage
+from pipeline.base.command import needed, stage
 from pipeline.stages.generation import DiffusionJob
 
 
@@ -38,7 +38,3 @@ def train_diffusion(
 
     loop = Loop(task, job.diffusion.execution, accelerator, work, save_model=save)
     train_and_save(loop, weights, history, preview)
-
-
-if __name__ == "__main__":
-    run_stage(train_diffusion)

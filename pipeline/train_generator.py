@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.base.command import needed, run_stage, stage
+from pipeline.base.command import needed, stage
 from pipeline.families import generator_family, load
 from pipeline.stages.generation import GeneratorJob
 
@@ -42,7 +42,3 @@ def train_generator(
 
     loop = Loop(task, generator.execution, accelerator, work, save_model=save)
     train_and_save(loop, weights, history, preview)
-
-
-if __name__ == "__main__":
-    run_stage(train_generator)

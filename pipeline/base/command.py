@@ -46,6 +46,8 @@ def stage(work: Callable[..., None]) -> Callable[..., None]:
     The command takes the settings as text and has the option --log; its help is the docstring of the module. Each
     `@FILE` among its arguments is replaced by the lines of that file. Every file that is given is compared with its
     checksum, if it has one: inputs are checked nowhere else, and outputs may be replaced.
+
+    As the main module (`python -m pipeline.STAGE`), the command runs here: its function is the module's last statement.
     """
     job, *options = inspect.signature(work).parameters.values()
 
@@ -61,6 +63,8 @@ def stage(work: Callable[..., None]) -> Callable[..., None]:
     log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
     command.__signature__ = inspect.Signature([text, *options, log])  # type: ignore[attr-defined]
     command.__doc__ = work.__globals__["__doc__"]  # also for a module that runs as `bright STAGE`
+    if work.__module__ == "__main__":
+        run_stage(command)
     return command
 
 

@@ -5,7 +5,7 @@ numbers of a table are in config/published, in a csv of its name.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -76,157 +76,139 @@ _IMAGES = ("dataset", "method", "code_size")
 _SAMPLES = ("dataset", "method", "samples")
 
 
-def _names(description: str) -> Any:
-    """A list of names under `autoencoders`."""
-    return Field([], description=description)
+def _table(description: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
+    """A key with a table's rows, by default names under `autoencoders`; the other arguments are those of `Table`."""
+    field = Field(default or [], description=description)
+    field.metadata.append(Table(*columns, **rest))
+    return field
 
 
 class Tables(Section):
     """The measured rows of each table, beside the published ones."""
 
-    table2: Annotated[
-        list[str],
-        Table(
-            "Table 2. Reconstruction of validation images",
-            "Reconstruction of validation images.",
-            _IMAGES,
-            (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
+    table2: list[str] = _table(
+        "Reconstruction: names under `autoencoders`.",
+        "Table 2. Reconstruction of validation images",
+        "Reconstruction of validation images.",
+        _IMAGES,
+        (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
+    )
+    table3: list[str] = _table(
+        "Parameters and GFLOPs.",
+        "Table 3. Parameters and cost of decoding",
+        "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
+        _IMAGES,
+        (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
+    )
+    table4: list[str] = _table(
+        "With and without noise.",
+        "Table 4. Reconstruction with and without noise on the key codes",
+        "Reconstruction with and without noise on the tiled key codes (section 3.4).",
+        (*_IMAGES, "train_images"),
+        q.RECONSTRUCTION,
+        states_noise=True,
+    )
+    table5: GenerationRows = _table(
+        "Generation on FFHQ: names under `samples`.",
+        "Table 5. Generation, FFHQ",
+        "Generation, beside the paper's FFHQ numbers.",
+        _SAMPLES,
+        q.GENERATION,
+        samples=50_000,
+        default=GenerationRows(),
+    )
+    table6: GenerationRows = _table(
+        "Generation on LSUN-Church.",
+        "Table 6. Generation, LSUN-Church",
+        "Generation, beside the paper's LSUN-Church numbers.",
+        _SAMPLES,
+        q.GENERATION,
+        samples=50_000,
+        default=GenerationRows(),
+    )
+    table7: list[str] = _table(
+        "The length of a unit key.",
+        "Table 7. Length of a unit key, C_key",
+        "The length of a unit key, C_key: reconstruction and counts.",
+        (*_IMAGES, "key_length"),
+        (*q.RECONSTRUCTION, *q.COUNTS),
+    )
+    table8: list[str] = _table(
+        "The size of the feature block.",
+        "Table 8. Size of the feature block, H_d and W_d",
+        "The size of the feature block, H_d and W_d: reconstruction and counts.",
+        (*_IMAGES, "feature_size"),
+        (*q.RECONSTRUCTION, *q.COUNTS),
+    )
+    text_10k: GenerationRows = _table(
+        "The 10,240-sample numbers of the text.",
+        "Generation from 10,240 samples (section 4)",
+        "Generation from fewer samples, as in the text of section 4.",
+        _SAMPLES,
+        (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
+        default=GenerationRows(count=10_240),
+    )
+    section34: list[str] = _table(
+        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+        "Section 3.4 measured: codes and what they use",
+        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+        _IMAGES,
+        (*q.USAGE, *q.RANGE, *q.NOISE),
+    )
+    noise_generation: GenerationRows = _table(
+        "Diffusion on codes trained with and without noise: names under `samples`.",
+        "Generation from codes trained with and without noise (section 3.4)",
+        "Diffusion on codes trained with and without noise (section 3.4).",
+        _SAMPLES,
+        q.unpublished(q.GENERATION),
+        states_noise=True,
+        default=GenerationRows(),
+    )
+    table_sizes: list[str] = _table(
+        "Bytes against quality: entries that differ in `tables.entries_log2`.",
+        "Bytes against quality for sizes of the hash tables (section 5)",
+        "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
+        (*_IMAGES, "table_entries"),
+        (*q.BYTES, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
+    )
+    ablations: AutoencoderRows = _table(
+        "Models with a part removed or changed: reconstruction, samples, counts.",
+        "Ablations: parts left out or made otherwise",
+        "What a part of the model is good for: it is left out or made otherwise, as `Changed` says by the keys of"
+        " the config, and all else is as in the first row. Reconstruction, distances of samples from codes of the"
+        " same model, counts.",
+        (*_IMAGES, "variant"),
+        (
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
+            *(*q.SAMPLE_DISTANCE, *q.unpublished(q.COUNTS)),
         ),
-    ] = _names("Reconstruction: names under `autoencoders`.")
-    table3: Annotated[
-        list[str],
-        Table(
-            "Table 3. Parameters and cost of decoding",
-            "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
-            _IMAGES,
-            (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
+        changed_from="first",
+        default=AutoencoderRows(),
+    )
+    latent_diffusion: AutoencoderRows = _table(
+        "Distances of samples and of reconstructions, and their ratio.",
+        "Latent diffusion on the codes of each autoencoder",
+        "Samples of latent diffusion on the codes of each autoencoder: their distance, the distance of the"
+        " autoencoder's own reconstructions to the same images, and the first over the second. A ratio of 1 would"
+        " say that all of it is the decoder's.",
+        _IMAGES,
+        (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
+        default=AutoencoderRows(),
+    )
+    equal_budget: list[str] = _table(
+        "One dataset, the same number of training images: quality, counts, speed.",
+        "Autoencoders at equal budget",
+        "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
+        (*_IMAGES, "variant", "train_images"),
+        (
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
+            *(q.DECODING_SPEED, q.TRAINING_SECONDS),
         ),
-    ] = _names("Parameters and GFLOPs.")
-    table4: Annotated[
-        list[str],
-        Table(
-            "Table 4. Reconstruction with and without noise on the key codes",
-            "Reconstruction with and without noise on the tiled key codes (section 3.4).",
-            (*_IMAGES, "train_images"),
-            q.RECONSTRUCTION,
-            states_noise=True,
-        ),
-    ] = _names("With and without noise.")
-    table5: Annotated[
-        GenerationRows,
-        Table(
-            "Table 5. Generation, FFHQ",
-            "Generation, beside the paper's FFHQ numbers.",
-            _SAMPLES,
-            q.GENERATION,
-            samples=50_000,
-        ),
-    ] = Field(GenerationRows(), description="Generation on FFHQ: names under `samples`.")
-    table6: Annotated[
-        GenerationRows,
-        Table(
-            "Table 6. Generation, LSUN-Church",
-            "Generation, beside the paper's LSUN-Church numbers.",
-            _SAMPLES,
-            q.GENERATION,
-            samples=50_000,
-        ),
-    ] = Field(GenerationRows(), description="Generation on LSUN-Church.")
-    table7: Annotated[
-        list[str],
-        Table(
-            "Table 7. Length of a unit key, C_key",
-            "The length of a unit key, C_key: reconstruction and counts.",
-            (*_IMAGES, "key_length"),
-            (*q.RECONSTRUCTION, *q.COUNTS),
-        ),
-    ] = _names("The length of a unit key.")
-    table8: Annotated[
-        list[str],
-        Table(
-            "Table 8. Size of the feature block, H_d and W_d",
-            "The size of the feature block, H_d and W_d: reconstruction and counts.",
-            (*_IMAGES, "feature_size"),
-            (*q.RECONSTRUCTION, *q.COUNTS),
-        ),
-    ] = _names("The size of the feature block.")
-    text_10k: Annotated[
-        GenerationRows,
-        Table(
-            "Generation from 10,240 samples (section 4)",
-            "Generation from fewer samples, as in the text of section 4.",
-            _SAMPLES,
-            (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
-        ),
-    ] = Field(GenerationRows(count=10_240), description="The 10,240-sample numbers of the text.")
-    section34: Annotated[
-        list[str],
-        Table(
-            "Section 3.4 measured: codes and what they use",
-            "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
-            _IMAGES,
-            (*q.USAGE, *q.RANGE, *q.NOISE),
-        ),
-    ] = _names("Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.")
-    noise_generation: Annotated[
-        GenerationRows,
-        Table(
-            "Generation from codes trained with and without noise (section 3.4)",
-            "Diffusion on codes trained with and without noise (section 3.4).",
-            _SAMPLES,
-            q.unpublished(q.GENERATION),
-            states_noise=True,
-        ),
-    ] = Field(GenerationRows(), description="Diffusion on codes trained with and without noise: names under `samples`.")
-    table_sizes: Annotated[
-        list[str],
-        Table(
-            "Bytes against quality for sizes of the hash tables (section 5)",
-            "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
-            (*_IMAGES, "table_entries"),
-            (*q.BYTES, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
-        ),
-    ] = _names("Bytes against quality: entries that differ in `tables.entries_log2`.")
-    ablations: Annotated[
-        AutoencoderRows,
-        Table(
-            "Ablations: parts left out or made otherwise",
-            "What a part of the model is good for: it is left out or made otherwise, as `Changed` says by the keys of"
-            " the config, and all else is as in the first row. Reconstruction, distances of samples from codes of the"
-            " same model, counts.",
-            (*_IMAGES, "variant"),
-            (
-                *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
-                *(*q.SAMPLE_DISTANCE, *q.unpublished(q.COUNTS)),
-            ),
-            changed_from="first",
-        ),
-    ] = Field(AutoencoderRows(), description="Models with a part removed or changed: reconstruction, samples, counts.")
-    latent_diffusion: Annotated[
-        AutoencoderRows,
-        Table(
-            "Latent diffusion on the codes of each autoencoder",
-            "Samples of latent diffusion on the codes of each autoencoder: their distance, the distance of the"
-            " autoencoder's own reconstructions to the same images, and the first over the second. A ratio of 1 would"
-            " say that all of it is the decoder's.",
-            _IMAGES,
-            (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
-        ),
-    ] = Field(AutoencoderRows(), description="Distances of samples and of reconstructions, and their ratio.")
-    equal_budget: Annotated[
-        list[str],
-        Table(
-            "Autoencoders at equal budget",
-            "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
-            (*_IMAGES, "variant", "train_images"),
-            (
-                *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
-                *(q.DECODING_SPEED, q.TRAINING_SECONDS),
-            ),
-            changed_from="namesake",
-        ),
-    ] = _names("One dataset, the same number of training images: quality, counts, speed.")
-    decoding: list[str] = _names("Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is.")
+        changed_from="namesake",
+    )
+    decoding: list[str] = Field(
+        [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."
+    )
     claims: bool = Field(False, description="A table of the assertions in the paper's text, recomputed.")
 
     @property

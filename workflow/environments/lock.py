@@ -21,9 +21,10 @@ HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
 ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
+CUDA = ("nvidia-", "cuda-")  # how the names of CUDA libraries begin, which only PyTorch requires
 MARK = "# of pyproject.toml's dependencies "
 HEADER = f"# Made by `make lock`; change pyproject.toml, not this file.\n{MARK}"
-PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)(?P<marker> ;[^\\]*)?")
+PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)")
 
 
 def requirements_digest() -> str:
@@ -53,26 +54,6 @@ def resolved(name: str, upgrade: bool) -> dict[str, str]:
     return {match["name"]: block for block in blocks if (match := PACKAGE.match(block))}
 
 
-def brought_by_builds(packages: dict[str, str]) -> set[str]:
-    """PyTorch and the packages that only PyTorch requires on some machines: CUDA libraries, Triton."""
-    found = set(BUILDS)
-    while True:
-        more = {
-            name
-            for name, block in packages.items()
-            if (match := PACKAGE.match(block)) and match["marker"] and found.issuperset(_required_by(block))
-        }
-        if more <= found:
-            return found
-        found |= more
-
-
-def _required_by(block: str) -> list[str]:
-    via = re.search(r"# via (.*)", block)
-    names = [name.strip() for name in via.group(1).split(",")] if via else []
-    return [name for name in names if not name.startswith("-c ")]
-
-
 def write(name: str, blocks: list[str]) -> None:
     (HERE / f"{name}.txt").write_text(f"{HEADER}{requirements_digest()}\n" + "".join(blocks), encoding="utf-8")
 
@@ -81,8 +62,8 @@ def lock(upgrade: bool) -> None:
     """Write all lock files."""
     for name in ENVIRONMENTS:
         packages = resolved(name, upgrade)
-        excluded = brought_by_builds(packages)
-        write(name, [block for package, block in packages.items() if package not in excluded])
+        wanted = [package for package in packages if package not in BUILDS and not package.startswith(CUDA)]
+        write(name, [packages[package] for package in wanted])
         if name == "test":
             matches = [PACKAGE.match(packages[package]) for package in BUILDS]
             write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])

@@ -54,7 +54,6 @@ use rule take_snapshot as import_weights with:
         **outputs("import_weights"),
     log:
         "results/logs/import_weights-{name}-{digest}-{model}.log",
-    localrule: False
     resources:
         mem_mb=memory,
     message:
