@@ -25,13 +25,6 @@ def commands() -> dict[str, str]:
     return people | stages
 
 
-def described(module: str) -> str:
-    """The first sentence of a module's docstring, without importing the module."""
-    path = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return text.split("\n\n")[0].replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
-
-
 def listing() -> str:
     """All commands, one line each."""
     found = commands()
@@ -41,8 +34,12 @@ def listing() -> str:
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
     for title, package in {"Commands": "pipeline.commands", "Stages, as the workflow calls them": "pipeline"}.items():
-        here = {name: module for name, module in found.items() if module == f"{package}.{name}"}
-        lines += ["", f"{title}:", *(f"  {name:{width}}  {described(module)}" for name, module in here.items())]
+        lines += ["", f"{title}:"]
+        for name in (name for name, module in found.items() if module == f"{package}.{name}"):
+            path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
+            sentence = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+            words = sentence.replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
+            lines.append(f"  {name:{width}}  {words}")
     return "\n".join(lines)
 
 

@@ -36,11 +36,10 @@ def accept(
         while True:
             jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
-            candidates = {job: earlier(job, recorded, tuple(keys or ())) for job in of_stage if not job.complete}
             new = {
                 f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
-                for job, then in candidates.items()
-                if then is not None
+                for job in of_stage
+                if not job.complete and (then := earlier(job, recorded, tuple(keys or ())))
             }
             if not new:
                 break

@@ -17,14 +17,13 @@ import typer
 from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
-from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
 from pipeline.base.paths import CONFIG, NETWORKS
 from pipeline.base.process import cores
 from pipeline.config.root import read_config
-from pipeline.data.sources import open_source, source_at
-from pipeline.estimation.devices import choose_card, this_device
-from pipeline.estimation.memory import memory_warnings
+from pipeline.data.fingerprint import image_counts
+from pipeline.data.sources import source_at
+from pipeline.estimation.devices import choose_card, memory_warnings, this_device
 from pipeline.estimation.space import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
@@ -47,7 +46,6 @@ LIBRARIES = (
     *("snakemake", "dvc"),
 )
 EXECUTOR = "snakemake-executor-plugin-"
-UNCHECKED = "here, hash not checked"
 STATES = {
     "here": "here, sha256 is right",
     "fetchable": "a run fetches it from {}",
@@ -99,13 +97,18 @@ def network_table(states: list[NetworkState], asked: set[str]) -> str:
     rows = []
     for one in states:
         metrics, used = ", ".join(manifest()[one.name].metrics), "yes" if one.name in asked else "no"
-        state = UNCHECKED if one.status == "here" and is_unchecked(one.name) else STATES[one.status].format(one.line)
+        unchecked = one.status == "here" and is_unchecked(one.name)
+        state = "here, hash not checked" if unchecked else STATES[one.status].format(one.line)
         rows.append((one.name, state, metrics, used))
     return table(rows, ("network", "state", "metrics that need it", "used"))
 
 
 def dataset_table(jobs: Jobs) -> str:
     """Each dataset and each external sample set: its source, its number of raw images, and whether it is prepared."""
+
+    def raw_images(source: Source, where: str) -> str:
+        return " + ".join(map(str, image_counts(source, where).values())) or "not here"
+
     rows = []
     for name, settings in jobs.config.datasets.items():
         job = jobs(dataset, name)
@@ -122,15 +125,6 @@ def dataset_table(jobs: Jobs) -> str:
             copied = "yes" if jobs(samples, name).complete else "no"
             rows.append((f"samples {name}", str(one.path), raw_images(source_at(one.path), f"samples.{name}"), copied))
     return table(rows, ("dataset", "source", "raw images", "prepared"))
-
-
-def raw_images(source: Source, where: str) -> str:
-    """The number of raw images of a source, or "not here"; opens none of them."""
-    try:
-        parts = open_source(source, where)
-        return " + ".join(str(len(part.names())) for part in parts.values())
-    except InputError:
-        return "not here"
 
 
 def machine_facts() -> dict[str, str]:

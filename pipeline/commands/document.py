@@ -28,8 +28,11 @@ from pipeline.tables.display_table import DisplayTable, read_display
 from pipeline.tables.render import escape_markdown
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
-BEGIN = re.compile(r"<!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->")
-END = "<!-- end -->"
+BLOCK = re.compile(
+    r"(?P<begin><!-- (?P<kind>table|figure) (?P<name>[\w-]+) -->)(?P<content>.*?)"
+    r"(?:(?P<end><!-- end -->)|(?=<!-- (?:table|figure) [\w-]+ -->)|\Z)",
+    re.DOTALL,
+)
 LONG = 30  # a table with more rows is folded
 
 Fill = Callable[[str, str], str | None]  # kind and name of a block -> its content; None keeps the present content
@@ -73,17 +76,15 @@ def document(
 
 def filled(text: str, fill: Fill, where: str) -> str:
     """The document with `fill`'s content in each block, all else unchanged; InputError for a block without an end."""
-    parts, place = [], 0
-    while (begin := BEGIN.search(text, place)) is not None:
-        end, other = text.find(END, begin.end()), BEGIN.search(text, begin.end())
-        if end < 0 or (other is not None and other.start() < end):
-            line = text.count("\n", 0, begin.start()) + 1
-            raise InputError(f"{where}, line {line}: {begin.group()} has no {END} behind it")
-        inside = fill(begin["kind"], begin["name"])
-        kept = text[begin.end() : end] if inside is None else f"\n{inside.strip()}\n"
-        parts += [text[place : begin.end()], kept]
-        place = end
-    return "".join([*parts, text[place:]])
+
+    def replaced(block: re.Match[str]) -> str:
+        if block["end"] is None:
+            line = text.count("\n", 0, block.start()) + 1
+            raise InputError(f"{where}, line {line}: {block['begin']} has no <!-- end --> behind it")
+        inside = fill(block["kind"], block["name"])
+        return block["begin"] + (block["content"] if inside is None else f"\n{inside.strip()}\n") + block["end"]
+
+    return BLOCK.sub(replaced, text)
 
 
 def table_block(table: DisplayTable, caption: str, made_by: str) -> str:

@@ -45,10 +45,46 @@ def export(
 
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     """
+    from pipeline.generation.exported import write_weights
+    from pipeline.page.model_card import Card, model_card
+
     jobs = Jobs(read_config(config))
     models = chosen(jobs, name)
+    entries = {name: getattr(jobs.config, f"{name}s")[_name(job)] for name, job in models.items()}
+    trained_on = jobs.config.dataset_of(entries.get("generator") or entries["autoencoder"])
+    manifest = jobs(dataset, trained_on).folder / "manifest.json"
+    if not manifest.exists():
+        raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
+    maker = models.get("generator") or models.get("diffusion")
+    made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete and maker in job.upstream]
+    families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
+    methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
+    files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
+    files["settings.json"] = "the same settings, to read"
     with new_folder(folder) as temporary:
-        write_folder(jobs, temporary, models, folder.name, licence)
+        named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
+        write_weights(temporary, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}, named)
+        # The path of an imported checkpoint is private.
+        settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
+        write_json(temporary / "settings.json", settings)
+        if (temporary / "unet").exists():
+            files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
+            files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
+            files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
+        card = Card(
+            name=folder.name,
+            method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
+            tags=tuple(families),
+            generates=maker is not None,
+            licence=licence,
+            dataset=trained_on,
+            data=read_json(manifest, f"manifest {manifest}"),
+            summaries=measured(jobs, models, made),
+            pictures=write_pictures(jobs, temporary, models, made),
+            files=files,
+            digests={job.stage.name: job.digest for job in models.values()},
+        )
+        write_text(temporary / "README.md", model_card(card))
     print(f"{folder}: {', '.join(job.entry for job in models.values())}, with README.md")
 
 
@@ -82,47 +118,6 @@ def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
         if not job.has(f"{model_type}.safetensors"):
             raise InputError(f"{job.entry}: not trained yet ({job.folder}): run snakemake, or dvc pull")
     return models
-
-
-def write_folder(jobs: Jobs, folder: Path, models: dict[str, Job], folder_name: str, licence: str | None) -> None:
-    """Everything in an exported folder."""
-    from pipeline.generation.exported import write_weights
-    from pipeline.page.model_card import Card, model_card
-
-    entries = {name: getattr(jobs.config, f"{name}s")[_name(job)] for name, job in models.items()}
-    named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
-    write_weights(folder, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}, named)
-    trained_on = jobs.config.dataset_of(entries.get("generator") or entries["autoencoder"])
-    manifest = jobs(dataset, trained_on).folder / "manifest.json"
-    if not manifest.exists():
-        raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
-    # The path of an imported checkpoint is private.
-    settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
-    write_json(folder / "settings.json", settings)
-    maker = models.get("generator") or models.get("diffusion")
-    made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete and maker in job.upstream]
-    families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
-    methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
-    files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
-    files["settings.json"] = "the same settings, to read"
-    if (folder / "unet").exists():
-        files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
-        files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
-        files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
-    card = Card(
-        name=folder_name,
-        method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
-        tags=tuple(families),
-        generates=maker is not None,
-        licence=licence,
-        dataset=trained_on,
-        data=read_json(manifest, f"manifest {manifest}"),
-        summaries=measured(jobs, models, made),
-        pictures=write_pictures(jobs, folder, models, made),
-        files=files,
-        digests={job.stage.name: job.digest for job in models.values()},
-    )
-    write_text(folder / "README.md", model_card(card))
 
 
 def _name(job: Job) -> str:

@@ -81,6 +81,26 @@ class ArchiveWriter(ExitStack):
         self._zip.writestr(member, png)
 
 
+class PerProcess:
+    """Reads files that every process opens for itself, at its first access: threads, forks and pickling work."""
+
+    _handle: Any = None
+    _process: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handle": None, "_process": None}
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def handle(self) -> Any:
+        """The files as opened by this process: processes must not share a file position."""
+        if self._process != os.getpid():
+            self._handle, self._process = self._open(), os.getpid()
+        return self._handle
+
+
 class Images(ABC):
     """A sequence of square images that all have the size and the channels, 1 (gray) or 3 (RGB), of the first."""
 
@@ -113,20 +133,18 @@ class Images(ABC):
             raise InputError(f"{where}: {image.width}x{image.height}, {first}; all images must have the same size")
 
 
-class ImageArchive(Images):
+class ImageArchive(PerProcess, Images):
     """The images of one or several zips as one sequence, ordered by zip and then by name.
 
-    It reads zips written by this package; `RawSequence` reads other ones. It supports threads, forks and pickling:
-    every process opens its own files.
+    It reads zips written by this package; `RawSequence` reads other ones.
     """
 
     def __init__(self, paths: Path | str | Sequence[Path | str]):
         listed: Iterable[Path | str] = [paths] if isinstance(paths, str | Path) else paths
         self.paths = [Path(path) for path in listed]
-        self._process, self._zips = os.getpid(), [_open(path) for path in self.paths]
         self._members = [
             (number, name)
-            for number, archive in enumerate(self._zips)
+            for number, archive in enumerate(self.handle)
             for name in sorted(set(archive.namelist()))
             if name.lower().endswith(SUFFIXES)
         ]
@@ -139,8 +157,8 @@ class ImageArchive(Images):
         self.resolution = first.width
         self.channels = 1 if first.mode in ("1", "L") else 3
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_process": None, "_zips": []}
+    def _open(self) -> list[zipfile.ZipFile]:
+        return list(map(_open, self.paths))
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
@@ -156,10 +174,8 @@ class ImageArchive(Images):
 
     def _image(self, index: int) -> Image.Image:
         number, name = self._members[index]
-        if self._process != os.getpid():  # processes must not share a file position
-            self._process, self._zips = os.getpid(), [_open(path) for path in self.paths]
         try:
-            image = Image.open(io.BytesIO(self._zips[number].read(name)), formats=FORMATS)
+            image = Image.open(io.BytesIO(self.handle[number].read(name)), formats=FORMATS)
             image.load()
         except MemoryError:
             raise

@@ -18,7 +18,7 @@ used.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -62,25 +62,20 @@ class Fingerprint(Section):
 
 def fingerprint(files: list[RawFile], where: str) -> Fingerprint:
     """Read the files once. `where` is the config's key, for errors. `images` and `lists` stay empty."""
-    size = sum(max(0, file.size) for file in files)
-    with Progress("fingerprint", size, "bytes", visible=size > SHOWN_FROM) as progress:
-        sha256 = _digest(files, _hashes(files, where, progress))
-    return Fingerprint(files=len(files), bytes=size, sha256=sha256)
+    size, hashes = sum(max(0, file.size) for file in files), list[str]()
+    shown = Progress("fingerprint", size, "bytes", visible=size > SHOWN_FROM)
+    with shown as progress, ThreadPoolExecutor(min(8, cores())) as threads:  # hashing releases Python's lock
+        for first in range(0, len(files), FILES_AT_A_TIME):
+            batch = files[first : first + FILES_AT_A_TIME]
+            for file, sha256 in zip(batch, threads.map(lambda file: _sha256(file, where), batch), strict=True):
+                progress.advance(max(0, file.size))
+                hashes.append(sha256)
+    return Fingerprint(files=len(files), bytes=size, sha256=_digest(files, hashes))
 
 
 def _state_digest(files: list[RawFile], content: str) -> str:
     """A digest of names, sizes and times, and of the content found with them; opens no file."""
     return _digest(files, (f"{file.modified} {content}" for file in files))
-
-
-def _hashes(files: list[RawFile], where: str, progress: Progress) -> Iterator[str]:
-    """sha256 of the content of each file, in order. Threads are used because hashing releases Python's lock."""
-    with ThreadPoolExecutor(min(8, cores())) as threads:
-        for first in range(0, len(files), FILES_AT_A_TIME):
-            batch = files[first : first + FILES_AT_A_TIME]
-            for file, digest in zip(batch, threads.map(lambda file: _sha256(file, where), batch), strict=True):
-                progress.advance(max(0, file.size))
-                yield digest
 
 
 def _sha256(file: RawFile, where: str) -> str:
@@ -126,7 +121,7 @@ class Fingerprints:
         """
         facts = source.model_dump(mode="json")
         place = _place(source.name if isinstance(source, EmbeddedSource) else source.path.name, collection=facts)
-        found = self._find(place, where, partial(raw_files, source, where), partial(_image_counts, source, where))
+        found = self._find(place, where, partial(raw_files, source, where), partial(image_counts, source, where))
         known = {"absent": facts} if found is None else found.model_dump(exclude={"lists"})
         return known if split_list is None else known | {"list": self._list(place, split_list, where)}
 
@@ -146,14 +141,10 @@ class Fingerprints:
             write_json(LAST_SEEN, _last_seen() | self._seen)
 
     def _find(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
-        """The fingerprint of this place, or None if the files are missing and nothing is stored."""
-        if place not in self._found:
-            self._found[place] = self._current(place, where, files, images)
-        return self._found[place]
-
-    def _current(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
         """The stored fingerprint if it is trusted or valid, or the files are missing; otherwise a new one."""
-        known = read_fingerprint(place)
+        if place in self._found:
+            return self._found[place]
+        known = self._found[place] = read_fingerprint(place)
         if self.trusted:
             return known
         try:
@@ -162,16 +153,17 @@ class Fingerprints:
             if known is not None:
                 logger.warning("%s; its stored fingerprint is used", error)
             return known
-        if known is not None and _last_seen().get(place.name) == _state_digest(listed, known.sha256):
-            return known
-        taken = fingerprint(listed, where)
-        self._seen[place.name] = _state_digest(listed, taken.sha256)
-        if known is None:
-            return taken.model_copy(update={"images": images()})
-        if known.sha256 == taken.sha256:
-            return known
-        logger.warning("%s: its files differ from the stored fingerprint; dependent results are recomputed", where)
-        return taken.model_copy(update={"images": images(), "lists": known.lists})
+        if known is None or _last_seen().get(place.name) != _state_digest(listed, known.sha256):
+            taken = fingerprint(listed, where)
+            self._seen[place.name] = _state_digest(listed, taken.sha256)
+            if known is None or known.sha256 != taken.sha256:
+                self._found[place] = taken.model_copy(
+                    update={"images": images(), "lists": known.lists if known else {}}
+                )
+                if known is not None:
+                    message = "%s: its files differ from the stored fingerprint; dependent results are recomputed"
+                    logger.warning(message, where)
+        return self._found[place]
 
     def _list(self, place: Path, path: Path, where: str) -> str | dict[str, str]:
         """The sha256 of a text file that splits the collection of this place."""
@@ -234,8 +226,8 @@ def _place(name: str, **facts: Any) -> Path:
     return FINGERPRINTS / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name) or 'root'}-{digest[:8]}.json"
 
 
-def _image_counts(source: Source, where: str) -> dict[str, int]:
-    """Images in each part of a collection, counted by name; empty if preparation will refuse it."""
+def image_counts(source: Source, where: str) -> dict[str, int]:
+    """Images in each part of a collection, counted by name; empty if it is missing or preparation will refuse it."""
     from pipeline.data.sources import open_source  # imports NumPy and Pillow, which a plan rarely needs
 
     try:

@@ -4,16 +4,17 @@ An image is a row of one column: encoded bytes, or a struct of `bytes` and a `pa
 reads the files, and their metadata is validated first.
 """
 
-import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import InputError, error_text
+from pipeline.data.archive import PerProcess
 from pipeline.data.decode import LARGEST_FILE, BadImage, RawImages
 from pipeline.data.listing import RawFile
 
@@ -22,32 +23,40 @@ END = b"\xff\xff\xff\xff\0\0\0\0"  # end mark of a complete arrow file
 ROW_DIGITS = 9
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rows:
     """The rows of one file in groups: their numbers of rows, and a function that reads a group."""
 
     counts: list[int]
     read: Callable[[int], Any]
+    last: tuple[int, Any] = (-1, None)
+    """The last group is cached, since neighbouring rows are read next."""
 
-    def find(self, row: int) -> tuple[int, int]:
-        """The group of a row, and the row's index in it."""
-        for group, end in enumerate(accumulate(self.counts)):
-            if row < end:
-                return group, row - end + self.counts[group]
-        raise IndexError(row)
+    def value(self, row: int) -> Any:
+        """The value of a row; BadImage if its group is damaged."""
+        ends = list(accumulate(self.counts))
+        group = bisect_right(ends, row)
+        if self.last[0] != group:
+            self.last = (-1, None)  # never hold two groups in memory
+            try:
+                found = self.read(group)
+                if len(found) != self.counts[group]:
+                    raise BadImage(f"{len(found)} rows, but the file's metadata says {self.counts[group]}")
+                self.last = (group, found)
+            except (MemoryError, BadImage):
+                raise
+            except Exception as error:  # damaged bytes make decoders raise various errors
+                raise BadImage(f"damaged, with all rows of its group: {error_text(error)}") from None
+        return self.last[1][row - ends[group] + self.counts[group]]
 
 
-class HuggingFaceImages(RawImages):
+class HuggingFaceImages(PerProcess, RawImages):
     """Images in the files of a dataset. A name is FILE:ROW."""
 
     def __init__(self, files: list[RawFile], column: str, where: str):
-        _pyarrow(where)
+        if find_spec("pyarrow") is None:
+            raise InputError(f"{where}: reading a Hugging Face dataset needs pyarrow; run `pip install pyarrow`")
         self.files, self.column, self.where = {file.name: Path(file.path) for file in files}, column, where
-        self._last: tuple[Any, Any] = (None, None)
-        self._rows: tuple[Any, Any] = (None, None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_last": (None, None), "_rows": (None, None)}
 
     def names(self) -> list[str]:
         found = []
@@ -61,8 +70,7 @@ class HuggingFaceImages(RawImages):
         file, _, row = name.rpartition(":")
         with self._file_errors(file):
             rows = self._rows_of(file)
-        group, place = rows.find(int(row))
-        value = self._group(file, rows, group)[place]
+        value = rows.value(int(row))
         if hasattr(value, "keys"):
             value = value["bytes"]
         if not value.is_valid:
@@ -72,29 +80,16 @@ class HuggingFaceImages(RawImages):
             raise BadImage(f"too large: {size} bytes, over {LARGEST_FILE}")
         return bytes(value.as_py())
 
-    def _group(self, file: str, rows: Rows, group: int) -> Any:
-        """The column of a group of rows. The last group is cached, since neighbouring rows are read next."""
-        key = (os.getpid(), file, group)
-        if self._last[0] != key:
-            self._last = (None, None)  # never hold two groups in memory
-            try:
-                found = rows.read(group)
-                if len(found) != rows.counts[group]:
-                    raise BadImage(f"{len(found)} rows, but the file's metadata says {rows.counts[group]}")
-                self._last = (key, found)
-            except (MemoryError, BadImage):
-                raise
-            except Exception as error:  # damaged bytes make decoders raise various errors
-                raise BadImage(f"damaged, with all rows of its group: {error_text(error)}") from None
-        return self._last[1]
+    def _open(self) -> dict[str, Rows]:
+        return {}
 
     def _rows_of(self, file: str) -> Rows:
-        """The rows of a file, opened once per process."""
-        key = (os.getpid(), file)
-        if self._rows[0] != key:
+        """The rows of a file; the last file stays open."""
+        if file not in self.handle:
             read = _of_parquet if file.endswith(".parquet") else _of_arrow
-            self._rows = (key, read(self.files[file], self.column))
-        return self._rows[1]
+            self.handle.clear()
+            self.handle[file] = read(self.files[file], self.column)
+        return self.handle[file]
 
     @contextmanager
     def _file_errors(self, file: str) -> Iterator[None]:
@@ -112,15 +107,6 @@ class HuggingFaceImages(RawImages):
 
 class _NoColumn(Exception):
     """A file has no such column, or the column has no images."""
-
-
-@cache
-def _pyarrow(where: str) -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise InputError(f"{where}: reading a Hugging Face dataset needs pyarrow; run `pip install pyarrow`") from None
-    return pyarrow
 
 
 def _checked(schema: Any, column: str) -> int:

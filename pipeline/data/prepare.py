@@ -117,7 +117,16 @@ def prepare(
         seen = {image.digest: image for image in reversed(splits["train"])}  # the first of equal images
         duplicates = [(image, seen[image.digest]) for image in splits["validation"] if image.digest in seen]
         if duplicates and dataset.split.duplicates != "keep":
-            splits["validation"] = _without(duplicates, splits["validation"], dataset.split, where)
+            # Results on duplicates of training images would be too good.
+            one, other = (printable(image.name) for image in duplicates[0])
+            line = f"{len(duplicates)} validation images have the pixels of training images"
+            line += f", such as {one} those of {other}"
+            if dataset.split.duplicates == "refuse":
+                raise InputError(f"{where}.split: {line}; duplicates: keep_in_train would leave them out")
+            splits["validation"] = [image for image in splits["validation"] if image.digest not in seen]
+            if not splits["validation"]:
+                raise InputError(f"{where}.split: all {line}; no validation image remains")
+            logger.warning("left out of the validation images: %s", line)
         with ArchiveWriter(train, dataset.channels) as first, ArchiveWriter(validation, dataset.channels) as second:
             for archive, images in ((first, splits["train"]), (second, splits["validation"])):
                 for index, image in enumerate(images):
@@ -192,22 +201,6 @@ def _split(kept: list[Prepared], split: Split, where: str) -> dict[str, list[Pre
     if split.tuning >= len(train):
         raise InputError(f"{where}.split.tuning: must be below the number of training images, {len(train)}")
     return {"train": train[: -split.tuning], "validation": train[-split.tuning :]}
-
-
-def _without(
-    duplicates: list[tuple[Prepared, Prepared]], validation: list[Prepared], split: Split, where: str
-) -> list[Prepared]:
-    """The validation images without duplicates of training images, on which results would be too good."""
-    one, other = (printable(image.name) for image in duplicates[0])
-    line = f"{len(duplicates)} validation images have the pixels of training images, such as {one} those of {other}"
-    if split.duplicates == "refuse":
-        raise InputError(f"{where}.split: {line}; duplicates: keep_in_train would leave them out")
-    excluded = {id(image) for image, _ in duplicates}
-    remaining = [image for image in validation if id(image) not in excluded]
-    if not remaining:
-        raise InputError(f"{where}.split: all {line}; no validation image remains")
-    logger.warning("left out of the validation images: %s", line)
-    return remaining
 
 
 def validation_indices(names: list[str], parts: list[str], split: Split, where: str) -> list[int]:

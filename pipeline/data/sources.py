@@ -7,7 +7,6 @@ extracted. `RawSequence` reads images of other programs, as `ImageArchive` reads
 import errno
 import gzip
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.base.errors import InputError, error_text
-from pipeline.data.archive import Images
+from pipeline.data.archive import Images, PerProcess
 from pipeline.data.decode import LARGEST_FILE, BadImage, RawImages, is_stored_gray, to_channels
 from pipeline.data.listing import (
     LMDB_FILE,
@@ -85,8 +84,8 @@ def source_at(path: Path) -> FolderSource | ZipSource:
     return FolderSource(kind="folder", path=path)
 
 
-class _File(RawImages):
-    """A collection in one file, which every process opens separately at its first access."""
+class _File(PerProcess, RawImages):
+    """A collection in one file."""
 
     check: Callable[[Path, str], Path] = staticmethod(existing_file)
     """Raises InputError if the file is missing."""
@@ -94,21 +93,6 @@ class _File(RawImages):
     def __init__(self, path: Path, where: str):
         self.check(path, where)
         self.path, self.where = path, where
-        self._handle: Any = None
-        self._process: int | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_handle": None, "_process": None}
-
-    def _open(self) -> Any:
-        raise NotImplementedError
-
-    @property
-    def handle(self) -> Any:
-        """The file as opened by this process."""
-        if self._process != os.getpid():
-            self._handle, self._process = self._open(), os.getpid()
-        return self._handle
 
 
 class FolderImages(RawImages):

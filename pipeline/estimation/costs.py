@@ -3,20 +3,25 @@
 Each kind of step runs once on a simulated GPU (`fake_gpu`), with its optimizer, at the batch of one process. The counts
 contain what PyTorch asks of the device, so not the workspaces of libraries. Reading hash tables has no convolutions or
 matrix products, so it adds no floating-point operations.
+
+`python -m pipeline.estimation.costs CONFIG CARD ENTRY...` prints a line for each entry that does not fit a card.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
-from pipeline.config.root import Config
-from pipeline.estimation.devices import Cost, TrainingCost, Work
-from pipeline.estimation.fake_gpu import NAME, FakeGPU
+from pipeline.config.root import Config, read_config
+from pipeline.estimation.devices import Cost, TrainingCost, Work, choose_card, fits, too_large, trainings
+from pipeline.estimation.fake_gpu import NAME, FakeGPU, NotCounted
 from pipeline.families import generator_family, load
 from pipeline.models.autoencoder import HALF
 from pipeline.models.checkpoints import make_autoencoder
@@ -106,24 +111,15 @@ class Accelerator:
         return tensor
 
 
-@cache
-def perceptual_weights(network: str) -> Weights | None:
-    """Uninitialized weights in the shapes of a perceptual network."""
-    if network == "none":
-        return None
-    import torchvision
-
-    with torch.device("meta"):
-        whole = torchvision.models.alexnet() if network == "lpips_alex" else torchvision.models.vgg16()
-    return {name: torch.empty(weight.shape) for name, weight in whole.state_dict().items()}
-
-
 def simulated_task(config: Config, settings: Any, gpu: FakeGPU) -> TrainingTask:
     """The training of these settings on the simulated GPU, in the state between two steps; nothing is compiled."""
     execution = settings.execution.model_copy(update={"compile": False})
     settings = settings.model_copy(update={"execution": execution})
-    of_images = isinstance(settings, AutoencoderSettings)
-    perceptual = perceptual_weights(settings.losses.perceptual.network) if of_images else None
+    perceptual = None
+    if isinstance(settings, AutoencoderSettings) and (network := settings.losses.perceptual.network) != "none":
+        with torch.device("meta"):
+            whole = torchvision.models.alexnet() if network == "lpips_alex" else torchvision.models.vgg16()
+        perceptual = {name: torch.empty(weight.shape) for name, weight in whole.state_dict().items()}
     task = make_task(config, settings, perceptual, Accelerator(gpu.device, execution))
     # The first step alone does this: optimizers allocate their states, and retrieval its constants.
     for name, optimizer in task.optimizers.items():
@@ -180,3 +176,18 @@ def training_cost(config: Config, settings: Any) -> TrainingCost:
     largest, batch = max(steps, key=lambda cost: cost.peak), task.batch // execution.processes
     cost = TrainingCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
     return _costs.setdefault(key, cost)
+
+
+def main(path: str, card: str, *entries: str) -> None:
+    config, device = read_config(Path(path)), choose_card(card)
+    for entry in entries:
+        try:
+            cost = training_cost(config, trainings(config)[entry])
+        except NotCounted:  # `bright estimate` reports it
+            continue
+        if fits(cost, device) is False:
+            print(too_large(entry, cost, device))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -174,8 +174,14 @@ class FakeGPU(TorchDispatchMode):
         before = WeakIdKeyDictionary(dict.fromkeys(self._known.keys()))
 
         def keep(tensor: Tensor) -> Tensor:
-            if tensor.device == self.device and (storage := tensor.untyped_storage()) not in before:
-                self._keep(storage)
+            if tensor.device != self.device:
+                return tensor
+            storage = tensor.untyped_storage()
+            if storage in self._known and storage not in before and storage not in self._saved:
+                size = self._saved[storage] = self._known[storage]
+                self.kept += size
+                self.most_kept = max(self.most_kept, self.kept)
+                weakref.finalize(storage, self._free, kept=size)
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -229,14 +235,6 @@ class FakeGPU(TorchDispatchMode):
         if func._overloadpacket in flop_registry:
             done = flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
             self.work += Work(convolutions=done) if "convolution" in name else Work(products=done)
-
-    def _keep(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._saved or storage not in self._known:
-            return
-        size = self._saved[storage] = self._known[storage]
-        self.kept += size
-        self.most_kept = max(self.most_kept, self.kept)
-        weakref.finalize(storage, self._free, kept=size)
 
     def _free(self, held: int = 0, kept: int = 0) -> None:
         self.held -= held

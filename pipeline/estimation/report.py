@@ -10,8 +10,17 @@ from tabulate import tabulate
 
 from pipeline.base.amounts import readable_bytes, readable_duration
 from pipeline.data.fingerprint import split_counts
-from pipeline.estimation.devices import TERA, Device, TrainingCost
-from pipeline.estimation.memory import CONTEXT_GIB, FRAGMENTATION, GIBI, fits, needed_gib, too_large
+from pipeline.estimation.devices import (
+    CONTEXT_GIB,
+    FRAGMENTATION,
+    GIBI,
+    TERA,
+    Device,
+    TrainingCost,
+    fits,
+    needed_gib,
+    too_large,
+)
 from pipeline.estimation.times import JobTime, Known
 from pipeline.settings.dataset import Dataset
 from pipeline.stages import all_stages

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.config.root import Config
-from pipeline.estimation.memory import trainings
+from pipeline.estimation.devices import trainings
 from pipeline.estimation.report import known_images
 from pipeline.models.checkpoints import make_autoencoder, make_generator
 from pipeline.models.diffusion import build_unet

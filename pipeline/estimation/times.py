@@ -10,8 +10,7 @@ from typing import Any
 
 from pipeline.base.progress import Progress
 from pipeline.base.records import State, read_record, record_path
-from pipeline.estimation.devices import CPU, DEVICES, Device, TrainingCost
-from pipeline.estimation.memory import trainings
+from pipeline.estimation.devices import CPU, DEVICES, Device, TrainingCost, trainings
 from pipeline.plan.shards import Shard, planned, shards
 from pipeline.stages.common import Job, Jobs
 

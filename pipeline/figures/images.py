@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
 from pipeline.figures.inputs import Inputs, first_images, labelled_paths, paths_of, read_csv
-from pipeline.figures.style import DPI, as_rgb
+from pipeline.figures.style import DPI
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 8
@@ -66,7 +66,7 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
         y = top + index * (cell + GAP)
         for column, image in enumerate(images):
             x = left + column * (cell + GAP)
-            canvas[y : y + cell, x : x + cell] = as_rgb(image).repeat(scale, 0).repeat(scale, 1)
+            canvas[y : y + cell, x : x + cell] = image.repeat(scale, 0).repeat(scale, 1)  # gray in all three
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(canvas)
     for index, (label, _) in enumerate(rows):

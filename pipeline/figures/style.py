@@ -58,11 +58,6 @@ def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
                 figure.savefig(temporary, format=kind, metadata=dict.fromkeys(omitted))
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """An (H, W, C) uint8 image with three channels; a gray channel is repeated."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-
-
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label, in order."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}

@@ -75,8 +75,15 @@ def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor]
         new = unet_name(name, settings.blocks)
         if ".attentions." not in new:
             found[new] = tensor
-        elif ".qkv." in new:
-            found |= _split_heads(new, tensor, settings.head_width)
+        elif ".qkv." in new:  # queries, keys and values (C, C) or (C,) of a weight (3 C, C, 1) or a bias (3 C,)
+            flat = tensor.flatten(1) if tensor.ndim > 1 else tensor
+            width = settings.head_width or len(flat) // 3
+            if len(flat) % (3 * width):
+                found[new] = tensor  # another head width: `fill` reports it as unexpected
+                continue
+            for number, layer in enumerate(("to_q", "to_k", "to_v")):
+                heads = flat.unflatten(0, (-1, 3, width))[:, number]
+                found[new.replace(".qkv.", f".{layer}.")] = heads.flatten(0, 1).contiguous()
         else:
             found[new] = tensor[:, :, 0] if tensor.ndim == 3 else tensor  # a convolution over positions
     fill(model, found, path)
@@ -106,33 +113,10 @@ def unet_name(name: str, blocks: int) -> str:
     return f"{side}_blocks.{level}.{kind}.{place}.{LAYERS.get(layer, layer)}.{which}"
 
 
-def _split_heads(name: str, tensor: Tensor, head_width: int | None) -> dict[str, Tensor]:
-    """Queries, keys and values (C, C) or (C,) of a weight (3 C, C, 1) or a bias (3 C,)."""
-    flat = tensor.flatten(1) if tensor.ndim > 1 else tensor
-    width = head_width or len(flat) // 3
-    if len(flat) % (3 * width):
-        return {name: tensor}  # another head width: `fill` reports it as unexpected
-    by_head = flat.unflatten(0, (-1, 3, width))
-    return {
-        name.replace(".qkv.", f".{layer}."): by_head[:, number].flatten(0, 1).contiguous()
-        for number, layer in enumerate(("to_q", "to_k", "to_v"))
-    }
-
-
 def import_unet_folder(model: UNet2DModel, folder: Path) -> None:
     """Fill an untrained UNet2DModel with a folder's weights; InputError lists the keys of its config that differ."""
     place = folder / "unet" if (folder / "unet" / "config.json").exists() else folder
-    _check_config(model, place / "config.json")
-    path = next((place / name for name in WEIGHTS if (place / name).exists()), None)
-    if path is None:
-        raise InputError(f"{place}: has none of {', '.join(WEIGHTS)}")
-    old = re.compile(rf"(?<=\.)({'|'.join(DEPRECATED)})(?=\.(weight|bias)$)")
-    tensors = {old.sub(lambda found: DEPRECATED[found[0]], name): t for name, t in read_tensors(path).items()}
-    fill(model, tensors, path)
-
-
-def _check_config(model: UNet2DModel, file: Path) -> None:
-    """Compare the folder's architecture with that of the settings."""
+    file = place / "config.json"
     try:
         given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -149,3 +133,9 @@ def _check_config(model: UNet2DModel, file: Path) -> None:
     ]
     if different:
         raise InputError(f"{file}: does not fit the settings: {'; '.join(different)}")
+    path = next((place / name for name in WEIGHTS if (place / name).exists()), None)
+    if path is None:
+        raise InputError(f"{place}: has none of {', '.join(WEIGHTS)}")
+    old = re.compile(rf"(?<=\.)({'|'.join(DEPRECATED)})(?=\.(weight|bias)$)")
+    tensors = {old.sub(lambda found: DEPRECATED[found[0]], name): t for name, t in read_tensors(path).items()}
+    fill(model, tensors, path)

@@ -24,7 +24,7 @@ from pipeline.base.summary import read_summary
 from pipeline.figures.curves import NOT_LOSSES, read_history
 from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
-from pipeline.page.comparison import comparison, headline, read_ratio
+from pipeline.page.comparison import comparison, headline
 from pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
 from pipeline.stages.page import JobRow, ReportJob
 from pipeline.tables.display_table import read_display
@@ -50,8 +50,8 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     if job.samples is not None:
         given = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
         samples = gather_samples(paths_of(inputs, "samples"), *given)
-    ratio = read_ratio(paths_of(inputs, "neighbours_summary")[0]) if "neighbours_summary" in inputs else None
-    result, numbers = headline(tables, ratio)
+    neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
+    result, numbers = headline(tables, neighbours)
     trainings = read_trainings(_single(inputs, "history"))
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
     results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)

@@ -24,7 +24,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json, shortened
 from pipeline.base.paths import STORE
 from pipeline.base.summary import read_summary
-from pipeline.page.comparison import headline, read_ratio
+from pipeline.page.comparison import headline
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.shards import folder, planned, summary_place, view
@@ -183,8 +183,7 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
         shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
         named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
         summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
-        ratio = read_ratio(summary) if summary is not None and summary.exists() else None
-        result = headline(shown, ratio)[0]
+        result = headline(shown, summary if summary is not None and summary.exists() else None)[0]
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),

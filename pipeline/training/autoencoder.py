@@ -1,6 +1,6 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +89,7 @@ class AutoencoderTask(TrainingTask):
 
     def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
         """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""
-        settings: Any = self.settings.losses.adversarial
+        weights, settings = self.settings.losses, cast(Any, self.settings.losses.adversarial)
         self.optimizers["model"].zero_grad()
         numbers, fakes, gradients, adversarial_gradients = [], [], [], []
         for micro_batch in batch:
@@ -98,7 +98,15 @@ class AutoencoderTask(TrainingTask):
             # Losses are differentiated down to the reconstructions first: their gradients there can be compared, and
             # go through the decoder once.
             leaf = reconstructions.detach().float().requires_grad_(True)
-            found, total = self._reconstruction_losses(leaf, micro_batch.items)
+            # The losses without the adversarial one (equation 5), and their weighted sum.
+            l2 = F.mse_loss(leaf, micro_batch.items)
+            found, total = {"l2": l2}, weights.l2_weight * l2
+            if weights.l1_weight:
+                found["l1"] = F.l1_loss(leaf, micro_batch.items)
+                total = total + weights.l1_weight * found["l1"]
+            if self.perceptual is not None:
+                found["perceptual"] = self.perceptual(leaf, micro_batch.items).mean()
+                total = total + weights.perceptual_weight * found["perceptual"]
             gradient = self._gradient(micro_batch.weighted(total), leaf)
             gradients.append(gradient)
             if adversarial:
@@ -108,7 +116,16 @@ class AutoencoderTask(TrainingTask):
                 found["adversarial"] = loss = losses.generator_loss(settings.kind, scores.float())
                 own = self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
                 if settings.adaptive:
-                    own = self._adaptive_weight(reconstructions, gradient, own) * own
+                    # VQGAN's weight, from gradients of both losses at the last layer. It multiplies the configured
+                    # weight, so that is divided out first.
+                    norms = []
+                    for at_images in (gradient, own / settings.weight):
+                        at_images = at_images.to(reconstructions.dtype)
+                        (last,) = torch.autograd.grad(
+                            reconstructions, self.model.last_layer, at_images, retain_graph=True
+                        )
+                        norms.append(self.accelerator.reduce(last, "mean").norm())
+                    own = losses.adaptive_weight(*norms) * own
                 adversarial_gradients.append(own)
                 gradient = gradient + own
             # The family's own losses, such as a codebook's, have graphs of their own into the encoder.
@@ -124,31 +141,6 @@ class AutoencoderTask(TrainingTask):
             norms = [batch_gradient_norm(self.accelerator, own) for own in (adversarial_gradients, gradients)]
             means["gradient_ratio"] = norms[0] / norms[1]
         return means, fakes
-
-    def _reconstruction_losses(self, leaf: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses of reconstructions without the adversarial one (equation 5), and their weighted sum."""
-        settings = self.settings.losses
-        l2 = F.mse_loss(leaf, images)
-        numbers, total = {"l2": l2}, settings.l2_weight * l2
-        if settings.l1_weight:
-            numbers["l1"] = F.l1_loss(leaf, images)
-            total = total + settings.l1_weight * numbers["l1"]
-        if self.perceptual is not None:
-            perceptual = self.perceptual(leaf, images).mean()
-            numbers["perceptual"], total = perceptual, total + settings.perceptual_weight * perceptual
-        return numbers, total
-
-    def _adaptive_weight(self, reconstructions: Tensor, gradient: Tensor, adversarial: Tensor) -> Tensor:
-        """VQGAN's adaptive weight, from gradients of both kinds of losses at the last layer.
-
-        It multiplies the configured weight, so that is divided out of the adversarial gradient first.
-        """
-        norms = []
-        for at_images in (gradient, adversarial / self.settings.losses.adversarial.weight):
-            at_images = at_images.to(reconstructions.dtype)
-            (own,) = torch.autograd.grad(reconstructions, self.model.last_layer, at_images, retain_graph=True)
-            norms.append(self.accelerator.reduce(own, "mean").norm())
-        return losses.adaptive_weight(*norms)
 
     def _gradient(self, loss: Tensor, leaf: Tensor) -> Tensor:
         """The gradient of a loss at the reconstructions, with fp16's loss scale."""

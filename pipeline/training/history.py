@@ -36,9 +36,6 @@ class History:
         """Training time until the last row."""
         return self.rows[-1]["seconds"] if self.rows else 0.0
 
-    def add(self, row: dict[str, float]) -> None:
-        self.rows.append(row)
-
     def save(self, path: Path | None = None) -> None:
         """Write the csv, atomically."""
         # A loss that starts late has a column too, with empty cells before it starts.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
+from threading import Event
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ def train_and_save(loop: "Loop", weights: Path, history: Path, preview: Path) ->
     if loop.accelerator.is_main_process and loop.save_model is not None:
         save_picture(preview, task.preview())
         record.save(history)
-        task.final_model()
+        task.ema.copy_to(task.model.parameters())
         loop.save_model(weights)
 
 
@@ -82,12 +82,12 @@ class Loop:
         self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
         self.validate, self.save_model = validate, save_model
         self.state_path = work / "state.safetensors"
-        self.terminated = False
+        self.terminated = Event()
         self.end_requests = EndRequests(accelerator)
 
     def run(self) -> History:
         """Train; returns the whole history. Asked to end, it saves the state and exits with 143."""
-        on_end_request(self._on_request)
+        on_end_request(lambda number, frame: self.terminated.set())
         with lock_work_folder(self.work, report=logger.info) if self.accelerator.is_main_process else nullcontext():
             self.accelerator.wait_for_everyone()
             first = self._resume()
@@ -115,7 +115,7 @@ class Loop:
                         with task.ema.applied_to(task.model.parameters()):
                             row |= self.validate(task.model)
                     seconds = seconds_before + time.monotonic() - started_at
-                    history.add({"step": done, "images": done * task.batch, "seconds": seconds, **row})
+                    history.rows.append({"step": done, "images": done * task.batch, "seconds": seconds, **row})
                     self.accelerator.log(row, step=done)
                     note = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 if main and preview_every and done % preview_every == 0 and done < task.steps:
@@ -125,7 +125,7 @@ class Loop:
                     with task.ema.applied_to(task.model.parameters()):
                         self.save_model(snapshot_path(self.work, done))
                 # The state: now and then, on request, and at the end.
-                ending = self.end_requests.heard(done, self.terminated) and done < task.steps
+                ending = self.end_requests.heard(done, self.terminated.is_set()) and done < task.steps
                 if ending or time.monotonic() >= save_at or done == task.steps:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)
@@ -192,6 +192,3 @@ class Loop:
                 part.load_state_dict(state[kind][name])
         logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
         return state["step"]
-
-    def _on_request(self, number: int, frame: FrameType | None) -> None:
-        self.terminated = True

@@ -55,17 +55,10 @@ class TrainingTask:
     model: Any
 
     def __init__(
-        self,
-        data: TrainingData,
-        batch: int,
-        steps: int,
-        seed: int,
-        accelerator: Accelerator,
-        execution: Execution | None = None,
+        self, data: TrainingData, batch: int, steps: int, seed: int, accelerator: Accelerator, execution: Execution
     ):
         """batch: items per step, over all processes. Networks made after this call get the seed's initial weights."""
-        self.execution = execution or Execution()
-        self.data, self.batch, self.steps = data, batch, steps
+        self.data, self.batch, self.steps, self.execution = data, batch, steps, execution
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.process = accelerator.process_index, accelerator.num_processes
         self.fused: bool | None = True if self.device.type != "cpu" else None
@@ -213,8 +206,3 @@ class TrainingTask:
         """A contact sheet of the EMA's samples or reconstructions; the training's own weights are put back."""
         with self.ema.applied_to(self.model.parameters()):
             return contact_sheet(self.preview_rows())
-
-    def final_model(self) -> Any:
-        """The model with the EMA's weights, which every later stage uses."""
-        self.ema.copy_to(self.model.parameters())
-        return self.model

@@ -14,9 +14,21 @@ from pipeline.commands.estimate import make_estimate
 from pipeline.config.root import load_config, read_config
 from pipeline.estimation import costs
 from pipeline.estimation.costs import training_cost
-from pipeline.estimation.devices import DEVICES, Cost, TrainingCost, Work, choose_card, choose_device
+from pipeline.estimation.devices import (
+    DEVICES,
+    GIBI,
+    Cost,
+    TrainingCost,
+    Work,
+    choose_card,
+    choose_device,
+    fits,
+    memory_warnings,
+    needed_gib,
+    too_large,
+    trainings,
+)
 from pipeline.estimation.fake_gpu import NotCounted
-from pipeline.estimation.memory import GIBI, fits, memory_warnings, needed_gib, too_large, trainings
 from pipeline.estimation.report import facts, image_counts, text
 from pipeline.estimation.times import JobTime, Known, job_times, longest_chain
 from pipeline.plan.shards import Shard, planned, shards

@@ -29,7 +29,7 @@ def test_a_family_names_a_network_its_counts_and_its_task() -> None:
     for name in GENERATORS:
         family = generator_family(name)
         assert issubclass(load(family.model), Generator)
-        assert {"start", "step", "preview", "final_model"} <= set(dir(load(family.task)))
+        assert {"start", "step", "preview"} <= set(dir(load(family.task)))
 
 
 def test_a_section_given_in_part_keeps_the_defaults_of_its_family() -> None:

@@ -227,7 +227,8 @@ def test_training_learns_and_samples_look_like_the_data(make_task):
     task.start(0)
     rows = [task.step(step) for step in range(250)]
     assert float(rows[-1]["loss_1"]) < 0.3 < float(rows[0]["loss_1"])
-    found = task.decoder.indices(task.final_model().eval().sample(list(range(40)), 0)).flatten(1)
+    task.ema.copy_to(task.model.parameters())
+    found = task.decoder.indices(task.model.eval().sample(list(range(40)), 0)).flatten(1)
     kinds = task.indices.unique(dim=0)
     share = (found[:, None] == kinds[None]).float().mean(-1).amax(1).mean()
     assert float(share) > 0.9

@@ -276,7 +276,7 @@ def test_a_resumed_run_has_no_row_twice_and_none_is_missing(tmp_path, saved, res
     for first, last in ((0, saved), (resumed_from, 14)):
         history = History(path, first)
         for step in range(first + 1, last + 1):
-            history.add(numbered(step, l2=1 / step))
+            history.rows.append(numbered(step, l2=1 / step))
         history.save()
     assert [int(r["step"]) for r in History(path, 99).rows] == list(range(1, 15))
 
@@ -284,8 +284,8 @@ def test_a_resumed_run_has_no_row_twice_and_none_is_missing(tmp_path, saved, res
 def test_a_loss_that_starts_late_has_a_column_that_is_empty_before(tmp_path):
     path = tmp_path / "history.csv"
     history = History(path, 0)
-    history.add(numbered(1, l2=0.5))
-    history.add(numbered(2, l2=0.123456789123, critic_estimate=-1.5))
+    history.rows.append(numbered(1, l2=0.5))
+    history.rows.append(numbered(2, l2=0.123456789123, critic_estimate=-1.5))
     history.save()
     history.save(tmp_path / "elsewhere" / "history.csv")
     assert (tmp_path / "elsewhere" / "history.csv").read_text() == path.read_text()

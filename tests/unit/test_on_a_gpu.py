@@ -16,9 +16,8 @@ from snakemake.utils import update_config
 
 from pipeline.config.root import load_config
 from pipeline.estimation.costs import counted, prepare_retrieval, simulated_task, training_cost
-from pipeline.estimation.devices import Cost, choose_card
+from pipeline.estimation.devices import Cost, choose_card, fits, memory_warnings, needed_gib, trainings
 from pipeline.estimation.fake_gpu import FakeGPU
-from pipeline.estimation.memory import fits, memory_warnings, needed_gib, trainings
 from pipeline.models.diffusion import denoise
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion, Sampler

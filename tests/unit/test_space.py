@@ -9,7 +9,7 @@ from finished_plan import TINY, finish, tiny_plan
 from pipeline.base.paths import CONFIG
 from pipeline.commands import doctor as doctors
 from pipeline.config.root import read_config
-from pipeline.estimation.memory import trainings
+from pipeline.estimation.devices import trainings
 from pipeline.estimation.space import missing_space, parameters
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import Discriminator
