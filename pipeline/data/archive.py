@@ -158,7 +158,16 @@ class ImageArchive(PerProcess, Images):
         self.channels = 1 if first.mode in ("1", "L") else 3
 
     def _open(self) -> list[zipfile.ZipFile]:
-        return list(map(_open, self.paths))
+        found = []
+        for path in self.paths:
+            try:
+                found.append(zipfile.ZipFile(path))
+            except FileNotFoundError:
+                raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
+            except Exception as error:  # damaged bytes make zipfile raise various errors
+                line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
+                raise InputError(line) from None
+        return found
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
@@ -188,16 +197,6 @@ class ImageArchive(PerProcess, Images):
     def _where(self, index: int) -> str:
         number, name = self._members[index]
         return f"{self.paths[number]}: {name}"
-
-
-def _open(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
-    except Exception as error:  # damaged bytes make zipfile raise various errors
-        line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
-        raise InputError(line) from None
 
 
 def joined_digest(digests: Iterable[bytes]) -> str:

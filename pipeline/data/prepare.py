@@ -113,20 +113,7 @@ def prepare(
     train.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=train.parent) as spool:  # unnamed: a killed stage leaves no file
         kept, skipped = _read(dataset, parts, spool, workers, where)
-        splits = _split(kept, dataset.split, where)
-        seen = {image.digest: image for image in reversed(splits["train"])}  # the first of equal images
-        duplicates = [(image, seen[image.digest]) for image in splits["validation"] if image.digest in seen]
-        if duplicates and dataset.split.duplicates != "keep":
-            # Results on duplicates of training images would be too good.
-            one, other = (printable(image.name) for image in duplicates[0])
-            line = f"{len(duplicates)} validation images have the pixels of training images"
-            line += f", such as {one} those of {other}"
-            if dataset.split.duplicates == "refuse":
-                raise InputError(f"{where}.split: {line}; duplicates: keep_in_train would leave them out")
-            splits["validation"] = [image for image in splits["validation"] if image.digest not in seen]
-            if not splits["validation"]:
-                raise InputError(f"{where}.split: all {line}; no validation image remains")
-            logger.warning("left out of the validation images: %s", line)
+        splits, duplicates = _split(kept, dataset.split, where)
         with ArchiveWriter(train, dataset.channels) as first, ArchiveWriter(validation, dataset.channels) as second:
             for archive, images in ((first, splits["train"]), (second, splits["validation"])):
                 for index, image in enumerate(images):
@@ -192,15 +179,29 @@ def _read(
     return kept, skipped
 
 
-def _split(kept: list[Prepared], split: Split, where: str) -> dict[str, list[Prepared]]:
-    """The usable images of each split, in order."""
+def _split(
+    kept: list[Prepared], split: Split, where: str
+) -> tuple[dict[str, list[Prepared]], list[tuple[Prepared, Prepared]]]:
+    """The usable images of each split, and the pairs of equal validation and training images."""
     chosen = set(validation_indices([image.name for image in kept], [image.part for image in kept], split, where))
     train = [image for index, image in enumerate(kept) if index not in chosen]
-    if not split.tuning:
-        return {"train": train, "validation": [image for index, image in enumerate(kept) if index in chosen]}
-    if split.tuning >= len(train):
-        raise InputError(f"{where}.split.tuning: must be below the number of training images, {len(train)}")
-    return {"train": train[: -split.tuning], "validation": train[-split.tuning :]}
+    validation = [image for index, image in enumerate(kept) if index in chosen]
+    if split.tuning:
+        if split.tuning >= len(train):
+            raise InputError(f"{where}.split.tuning: must be below the number of training images, {len(train)}")
+        train, validation = train[: -split.tuning], train[-split.tuning :]
+    seen = {image.digest: image for image in reversed(train)}  # the first of equal images
+    duplicates = [(image, seen[image.digest]) for image in validation if image.digest in seen]
+    if duplicates and split.duplicates != "keep":  # results on them would be too good
+        one, other = (printable(image.name) for image in duplicates[0])
+        line = f"{len(duplicates)} validation images have the pixels of training images, such as {one} those of {other}"
+        if split.duplicates == "refuse":
+            raise InputError(f"{where}.split: {line}; duplicates: keep_in_train would leave them out")
+        validation = [image for image in validation if image.digest not in seen]
+        if not validation:
+            raise InputError(f"{where}.split: all {line}; no validation image remains")
+        logger.warning("left out of the validation images: %s", line)
+    return {"train": train, "validation": validation}, duplicates
 
 
 def validation_indices(names: list[str], parts: list[str], split: Split, where: str) -> list[int]:

@@ -47,27 +47,23 @@ def import_first_stage(model: Any, tensors: dict[str, Tensor], path: Path) -> No
 def first_stage_name(name: str, levels: int) -> str:
     """Our name of a key; a key that matches no rule keeps its name, so that `fill` reports it as unexpected."""
     half, _, rest = name.partition(".")
-    if half in ("encoder", "decoder"):
-        return f"{half}.network.{_network_name(rest, levels)}"
-    return {"quant_conv": "encoder.", "post_quant_conv": "decoder."}.get(half, "") + name
-
-
-def _network_name(name: str, levels: int) -> str:
-    """diffusers' name of a key inside the encoder or the decoder."""
-    if match := re.fullmatch(r"(down|up)\.(\d+)\.(block|attn)\.(\d+)\.(\w+)\.(\w+)", name):
+    if half not in ("encoder", "decoder"):
+        return {"quant_conv": "encoder.", "post_quant_conv": "decoder."}.get(half, "") + name
+    network = f"{half}.network"
+    if match := re.fullmatch(r"(down|up)\.(\d+)\.(block|attn)\.(\d+)\.(\w+)\.(\w+)", rest):
         way, level, kind, number, layer, which = match.groups()
-        block = f"{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}"
+        block = f"{network}.{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}"
         if kind == "block":
             return f"{block}.resnets.{number}.{RESIDUAL.get(layer, layer)}.{which}"
         return f"{block}.attentions.{number}.{ATTENTION.get(layer, layer)}.{which}"
-    if match := re.fullmatch(r"(down|up)\.(\d+)\.(downsample|upsample)\.conv\.(\w+)", name):
+    if match := re.fullmatch(r"(down|up)\.(\d+)\.(downsample|upsample)\.conv\.(\w+)", rest):
         way, level, kind, which = match.groups()
-        return f"{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}.{kind}rs.0.conv.{which}"
-    if match := re.fullmatch(r"mid\.(block_1|attn_1|block_2)\.(\w+)\.(\w+)", name):
+        return f"{network}.{way}_blocks.{level if way == 'down' else levels - 1 - int(level)}.{kind}rs.0.conv.{which}"
+    if match := re.fullmatch(r"mid\.(block_1|attn_1|block_2)\.(\w+)\.(\w+)", rest):
         part, layer, which = match.groups()
         renamed = ATTENTION if part == "attn_1" else RESIDUAL
-        return f"{MIDDLE[part]}.{renamed.get(layer, layer)}.{which}"
-    return re.sub(r"^norm_out\.", "conv_norm_out.", name)
+        return f"{network}.{MIDDLE[part]}.{renamed.get(layer, layer)}.{which}"
+    return re.sub(r"\.network\.norm_out\.", ".network.conv_norm_out.", f"{network}.{rest}")
 
 
 def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -27,7 +27,12 @@ class ImageBARTTask(TrainingTask):
 
     def __init__(self, settings: ImageBARTSettings, data: TrainingCodes, seed: int, accelerator: Accelerator):
         training, self.settings, self.decoder = settings.training, settings, data.decoder
-        entries, self.indices = codebook(data.decoder, settings.codebook_size), all_indices(data)
+        entries, device = codebook(data.decoder, settings.codebook_size), next(data.decoder.parameters()).device
+        with torch.no_grad():
+            found = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
+        if found[0].ndim != 3:
+            raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
+        self.indices = torch.cat(found).flatten(1)  # (count, H_z W_z), in raster order, on the CPU
         indices = TrainingCodes(self.indices, data.decoder)
         super().__init__(indices, training.batch, training.steps, seed, accelerator, settings.execution)
         self.model = self.add_model(ImageBART(settings, data.shape))
@@ -80,13 +85,3 @@ def codebook(decoder: Any, size: int) -> Tensor:
         raise InputError(f"codebook_size: the autoencoder's codebook has {found} entries, not {size}")
     device = next(decoder.parameters()).device
     return decoder.codes_of(torch.arange(size, device=device)[:, None, None]).flatten(1).cpu()
-
-
-@torch.no_grad()
-def all_indices(data: TrainingCodes) -> Tensor:
-    """The indices (count, H_z W_z) of all training codes, in raster order, on the CPU."""
-    device = next(data.decoder.parameters()).device
-    found = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
-    if found[0].ndim != 3:
-        raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
-    return torch.cat(found).flatten(1)

@@ -90,7 +90,17 @@ class Loop:
         on_end_request(lambda number, frame: self.terminated.set())
         with lock_work_folder(self.work, report=logger.info) if self.accelerator.is_main_process else nullcontext():
             self.accelerator.wait_for_everyone()
-            first = self._resume()
+            first = 0
+            if self.state_path.exists():
+                state = load_tree(self.state_path)
+                for kind, parts in self._stateful().items():
+                    for name, part in parts.items():
+                        if name not in state.get(kind, {}):
+                            line = f"a training state without {kind}.{name}; delete it to start again"
+                            raise InputError(f"{self.state_path}: {line}")
+                        part.load_state_dict(state[kind][name])
+                first = state["step"]
+                logger.info("%s: resumed at step %d of %d", self.task.name, first, self.task.steps)
             history = History(self.work / "history.csv", first)
             start_trackers(self.accelerator, self.work)
             self.task.start(first)
@@ -177,18 +187,3 @@ class Loop:
         task, scaler = self.task, self.accelerator.scaler
         parts = {"modules": task.modules, "optimizers": task.optimizers, "ema": {"model": task.ema}}
         return parts | ({"scaler": {"scaler": scaler}} if scaler is not None else {})
-
-    def _resume(self) -> int:
-        """Load the saved state, if there is one; returns the step to continue from."""
-        if not self.state_path.exists():
-            return 0
-        state = load_tree(self.state_path)
-        for kind, parts in self._stateful().items():
-            for name, part in parts.items():
-                if name not in state.get(kind, {}):
-                    raise InputError(
-                        f"{self.state_path}: a training state without {kind}.{name}; delete it to start again"
-                    )
-                part.load_state_dict(state[kind][name])
-        logger.info("%s: resumed at step %d of %d", self.task.name, state["step"], self.task.steps)
-        return state["step"]
