@@ -9,8 +9,7 @@ from pipeline.base.command import InputsArgument, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.families import load
-from pipeline.figures.inputs import parse_inputs
-from pipeline.figures.style import save
+from pipeline.figures.common import parse_inputs, save
 from pipeline.stages.figures import FIGURES, FigureJob
 
 

@@ -9,7 +9,7 @@ from pipeline.base.atomic import write_text
 from pipeline.base.command import InputsArgument, stage
 from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
-from pipeline.figures.inputs import parse_inputs
+from pipeline.figures.common import parse_inputs
 from pipeline.page.page import render
 from pipeline.stages.page import ReportJob
 

@@ -11,8 +11,16 @@ from matplotlib.lines import Line2D
 from pipeline.base.errors import InputError
 from pipeline.base.summary import read_summary
 from pipeline.data.arrays import arrays
-from pipeline.figures.inputs import Inputs, labelled_paths, paths_of, summaries
-from pipeline.figures.style import PALETTE, colours_of, panels, plain_ticks
+from pipeline.figures.common import (
+    PALETTE,
+    Inputs,
+    colours_of,
+    labelled_paths,
+    panels,
+    paths_of,
+    plain_ticks,
+    summaries,
+)
 from pipeline.stages.figures import FigureJob
 
 HITS_COLUMNS = 4

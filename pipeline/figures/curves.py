@@ -6,8 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.base.errors import InputError
-from pipeline.figures.inputs import Inputs, labelled_paths, read_csv
-from pipeline.figures.style import colours_of, panels, plain_ticks
+from pipeline.figures.common import Inputs, colours_of, labelled_paths, panels, plain_ticks, read_csv
 from pipeline.settings.study import Grid
 from pipeline.stages.figures import FigureJob
 

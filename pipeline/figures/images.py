@@ -15,8 +15,7 @@ from matplotlib.textpath import TextPath
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.figures.inputs import Inputs, first_images, labelled_paths, paths_of, read_csv
-from pipeline.figures.style import DPI
+from pipeline.figures.common import DPI, Inputs, first_images, labelled_paths, paths_of, read_csv
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 8

@@ -21,8 +21,8 @@ from pipeline.base.checksums import result_libraries
 from pipeline.base.parsing import read_json
 from pipeline.base.records import State, read_record
 from pipeline.base.summary import read_summary
+from pipeline.figures.common import Inputs, paths_of
 from pipeline.figures.curves import NOT_LOSSES, read_history
-from pipeline.figures.inputs import Inputs, paths_of
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.page.comparison import comparison, headline
 from pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples

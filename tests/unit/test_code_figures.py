@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, PathCollection
 
 from pipeline.base.errors import InputError
 from pipeline.figures.codes import code_range, noise_robustness, rate_quality, table_size
-from pipeline.figures.inputs import parse_inputs
+from pipeline.figures.common import parse_inputs
 from pipeline.make_figure import make_figure
 from pipeline.stages.figures import FigureJob
 

@@ -9,8 +9,8 @@ from finished_plan import tiny_values
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import load_config
+from pipeline.figures.common import parse_inputs
 from pipeline.figures.curves import studies as draw
-from pipeline.figures.inputs import parse_inputs
 from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
