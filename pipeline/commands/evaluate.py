@@ -4,7 +4,6 @@ Every metric whose network is available, with its interval; the protocol goes in
 resumes when it is started again: stored features and metrics are not computed again.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,14 +51,20 @@ def evaluate(
     if not here:
         raise InputError("; ".join(missing))
     jobs = Jobs(Config(run=RUN, datasets={}, autoencoders={}, evaluation=evaluation))
-    summaries = {}
+    values: dict[str, Value] = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
         of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
         found = scored(score(jobs, "images", "files", facts | {"sample_kind": "files"}, of_made, of_real), evaluation)
-        summaries[space] = found.model_copy(update={"details": {"dataset": dataset or real.name}})
-        write_summary(output / made.name / f"summary-{space}.json", summaries[space])
+        found = found.model_copy(update={"details": {"dataset": dataset or real.name}})
+        write_summary(output / made.name / f"summary-{space}.json", found)
+        values |= found.values
     print(f"{generated} ({made.count} images) against {reference} ({real.count} images)")
-    print(metrics_table(summaries.values()))
+    rows = []  # a line for each metric, under the name of the tables' columns
+    for quantity in GENERATION:
+        if (value := values.get(quantity.compared)) is not None:
+            number, *ends = (f"{one:.{quantity.decimals}f}" for one in (value.number, *(value.interval or ())))
+            rows.append((quantity.label, number, " to ".join(ends)))
+    print(tabulate(rows, ("metric", "value", "95% interval"), tablefmt="simple", disable_numparse=True))
     for line in missing:
         print(f"skipped: {line}")
     print(f"Summaries with their protocols: {output / made.name}")
@@ -98,19 +103,6 @@ def scored(job: Job, evaluation: Evaluation) -> Summary:
     found = feature_summary(EvaluationJob.model_validate(job.settings), *sets)
     write_summary(summary, found)
     return found
-
-
-def metrics_table(summaries: Iterable[Summary]) -> str:
-    """A line for each metric, under the name of the tables' columns."""
-    values: dict[str, Value] = {}
-    for summary in summaries:
-        values |= summary.values
-    rows = []
-    for quantity in GENERATION:
-        if (value := values.get(quantity.compared)) is not None:
-            number, *ends = (f"{one:.{quantity.decimals}f}" for one in (value.number, *(value.interval or ())))
-            rows.append((quantity.label, number, " to ".join(ends)))
-    return tabulate(rows, ("metric", "value", "95% interval"), tablefmt="simple", disable_numparse=True)
 
 
 if __name__ == "__main__":

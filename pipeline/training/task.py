@@ -4,8 +4,8 @@ Everything that a step draws at random is a function of (seed, step). The state 
 and optimizers, saved and restored by name, its EMA, and the number of the step.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,6 @@ from pipeline.models.compiling import compile_networks
 from pipeline.settings.diffusion import Sampler
 from pipeline.settings.execution import Execution
 from pipeline.training.batches import MicroBatch, StepOrder, StepRandom, TrainingData
-from pipeline.training.ema import EMA
 from pipeline.training.processes import averaged_gradients, weighted_means
 
 PREVIEW_IMAGES = 8
@@ -46,6 +45,55 @@ def learning_rate(
         return rate
     progress = max(0, step - decay_from) / max(1, steps - decay_from)
     return 0.5 * (1 + cos(pi * progress)) * rate
+
+
+class EMA:
+    """The exponential moving average of a model's weights, which every later stage uses.
+
+    a <- a - (1 - d) (a - w) for each weight w at each step; on a CPU bit-identical to diffusers' EMAModel.
+
+    d is 0 at step 0 and min(decay, (1 + n) / (10 + n)) at step n, so that the first values are soon forgotten.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], decay: float):
+        self.weights = [weight.detach().clone() for weight in weights]
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def step(self, weights: Iterable[nn.Parameter]) -> None:
+        """Follow the model's weights after an optimizer step."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
+        self.steps += 1
+        if self.weights[0].device.type == "cpu":
+            for average, weight in zip(self.weights, weights, strict=True):
+                average.sub_((1 - decay) * (average - weight))
+        else:  # one kernel for all weights: on a GPU, starting a kernel takes longer than running it
+            torch._foreach_lerp_(self.weights, list(weights), 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, weights: Iterable[nn.Parameter]) -> None:
+        """Replace a model's weights by their averages."""
+        for average, weight in zip(self.weights, weights, strict=True):
+            weight.copy_(average)
+
+    @contextmanager
+    def applied_to(self, weights: Iterable[nn.Parameter]) -> Iterator[None]:
+        """Within the `with` block, the model has the averages; after it, its own weights again."""
+        own = EMA(weights := list(weights), 0.0)
+        self.copy_to(weights)
+        try:
+            yield
+        finally:
+            own.copy_to(weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"decay": self.decay, "steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; tensors stay on their device."""
+        self.decay, self.steps = state["decay"], state["steps"]
+        for average, saved in zip(self.weights, state["weights"], strict=True):
+            average.copy_(saved)
 
 
 class TrainingTask:

@@ -21,10 +21,10 @@ from pipeline.base.progress import log_to
 from pipeline.settings.execution import Execution
 from pipeline.train_autoencoder import train_autoencoder
 from pipeline.training.batches import StepRandom
-from pipeline.training.ema import EMA
 from pipeline.training.history import History
 from pipeline.training.loop import Loop, make_accelerator, pause
 from pipeline.training.state import load_tree, save_tree
+from pipeline.training.task import EMA
 
 ALWAYS, NEVER = 1e-9, 1e9  # save_every_s
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.training.ema import EMA
 from pipeline.training.losses import (
     adaptive_weight,
     discriminator_loss,
@@ -17,7 +16,7 @@ from pipeline.training.losses import (
     gradient_penalty,
     r1_penalty,
 )
-from pipeline.training.task import learning_rate
+from pipeline.training.task import EMA, learning_rate
 
 numbers = st.floats(-30, 30, width=32)
 scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)
