@@ -1,9 +1,11 @@
 """Stage: make one shard of a sample set, the images [first, last) (section 4)."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 import typer
 
 from pipeline.base.command import needed, stage
@@ -11,12 +13,46 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
+from pipeline.data.decode import BadImage
+from pipeline.data.listing import printable
+from pipeline.data.sources import open_source, source_at
 from pipeline.families import generator_family
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, RealSamples
 from pipeline.stages.generation import GenerationJob
 
-if TYPE_CHECKING:
-    from pipeline.generation.sampling import Draw
+
+def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> Callable[[int], np.ndarray]:
+    """Read the image with an index among those of a folder or zip, by name; InputError names a damaged or misfit one.
+
+    Nothing is resized.
+    """
+    (files,) = open_source(source_at(samples.path), "samples").values()
+    names = files.names()
+    if len(names) < last:
+        raise InputError(f"{samples.path}: {len(names)} images, where the sample set needs {last}; lower its count")
+
+    def read(index: int) -> np.ndarray:
+        where = f"{samples.path}: {printable(names[index])}"
+        try:
+            image = files.image(names[index], job.channels)
+        except BadImage as error:
+            raise InputError(f"{where}: {printable(str(error))}; samples are never skipped") from None
+        if job.resolution is not None and image.size != (job.resolution, job.resolution):
+            raise InputError(
+                f"{where}: {image.width}x{image.height}, the dataset {samples.dataset} is"
+                f" {job.resolution}x{job.resolution}; samples are not resized"
+            )
+        return np.asarray(image)
+
+    return read
+
+
+def copy(path: Path, first: int, last: int, channels: int, read: Callable[[int], np.ndarray]) -> None:
+    """Write the images [first, last) as they are read."""
+    with ArchiveWriter(path, channels) as archive, Progress("copy", last - first, "images") as progress:
+        for index in range(first, last):
+            archive.add(image_name(index), read(index))
+            progress.advance()
 
 
 @stage
@@ -31,18 +67,16 @@ def generate_shard(
     codes: Annotated[Path | None, typer.Option(help="Training key codes (kind gaussian_codes).")] = None,
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
+    reason = f"samples of kind {job.samples.kind} need it"
     if isinstance(job.samples, FilesSamples):
-        from pipeline.generation.copying import copy_files
-
-        copy_files(job.samples, job.resolution, job.channels, images, first, last)
+        copy(images, first, last, job.channels, file_reader(job, job.samples, last))
         return
     import torch
 
-    from pipeline.generation.sampling import gaussian_draw, sample
+    from pipeline.generation.sampling import Draw, gaussian_draw, sample
     from pipeline.models.checkpoints import load_autoencoder, load_generator, read_codes
 
     torch.set_num_threads(job.samples.cpu_threads)
-    reason = f"samples of kind {job.samples.kind} need it"
     draw: Draw
     decoder, channels = None, None
     match job.samples:
@@ -51,10 +85,7 @@ def generate_shard(
             if len(source) < last:
                 raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
-            with ArchiveWriter(images, source.channels) as shard, Progress("copy", last - first, "images") as progress:
-                for index in range(first, last):
-                    shard.add(image_name(index), source.read(int(order[index])))
-                    progress.advance()
+            copy(images, first, last, source.channels, lambda index: source.read(int(order[index])))
             return
         case DiffusionSamples():
             from pipeline.models.diffusion import load_diffusion

@@ -135,11 +135,6 @@ def operational(default: Any, description: str, **checks: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)
 
 
-def by_content(default: Any, description: str) -> Any:
-    """A key that locates a file: digests contain the file's content, not its path."""
-    return Field(default, description=description, json_schema_extra={"by_content": True})
-
-
 def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
     """A key added in a later version.
 

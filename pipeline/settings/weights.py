@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from pipeline.settings.fields import Name, Section, added, by_content, setting
+from pipeline.settings.fields import Name, Section, added, setting
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
@@ -65,10 +65,10 @@ class OwnWeights(Section):
 
 InitialWeights = Annotated[
     OwnWeights | None,
-    by_content(
-        None,
-        "Initial weights of the training: the name of another entry of this section, trained or imported, or"
-        " `{path: FILE}`, with the same architecture. EMA weights and learning curves start at step 0.",
+    Field(
+        description="Initial weights of the training: the name of another entry of this section, trained or imported,"
+        " or `{path: FILE}`, with the same architecture. EMA weights and learning curves start at step 0.",
+        json_schema_extra={"by_content": True},  # digests contain the file's content, not its path
     ),
     WithJsonSchema({"anyOf": [{"type": "string"}, OwnWeights.model_json_schema(), {"type": "null"}]}),
 ]

@@ -17,6 +17,7 @@ from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, networ
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.fields import CodeSizeField, Section
+from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.weights import OwnWeights, training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
@@ -196,7 +197,7 @@ def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size:
         facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
         checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
         numerical = {kind: entry.architecture()} | checkpoint | size
-        code = () if kind == "diffusion" else (family_module(entry.family), *find_family(entry.family).code)
+        code = () if kind == "diffusion" else family_code(entry)
         return jobs.job(IMPORT_WEIGHTS, f"{kind}s.{name}", {kind: entry} | size, numerical, model=kind, code=code)
     if entry.snapshot_of is not None:
         training, step = jobs(make, entry.snapshot_of), training_steps(entry.training)
@@ -228,9 +229,9 @@ def initial_weights(
     return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
 
 
-def family_code(model: AutoencoderSettings) -> tuple[str, ...]:
-    """The modules of an autoencoder's family."""
-    return (family_module(model.family), *autoencoder_family(model.family).code)
+def family_code(model: AutoencoderSettings | GeneratorSettings) -> tuple[str, ...]:
+    """The modules of a model's family."""
+    return (family_module(model.family), *find_family(model.family).code)
 
 
 def with_autoencoder(

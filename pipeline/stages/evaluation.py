@@ -235,11 +235,6 @@ def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
     return found
 
 
-def missing(name: str) -> str:
-    """One line: the metrics that need a missing network, and where its file belongs."""
-    return manifest.missing_line(name, NETWORKS)
-
-
 @dataclass(frozen=True)
 class ImageSet:
     """The first `count` images in a folder or a zip, outside any config, identified by the sha256 of all files."""

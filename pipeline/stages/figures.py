@@ -52,22 +52,8 @@ class Figure:
         return f"pipeline.figures.{self.draw.partition(':')[0]}"
 
 
-DRAWING_FUNCTIONS = {
-    "fig01": "images:overview",
-    "fig05b": "codes:hits_per_entry",
-    "fig06": "images:reconstruction_pairs",
-    **dict.fromkeys(("fig07", "fig08", "fig10", "fig12", "fig14"), "images:samples"),
-    **dict.fromkeys(("fig09", "fig11", "fig13"), "images:neighbours"),
-    **dict.fromkeys(("curves_autoencoders", "curves_diffusion"), "curves:curves"),
-    **dict.fromkeys(("interpolation", "resolutions", "groups"), "images:exploration"),
-    "noise_robustness": "codes:noise_robustness",
-    "code_range": "codes:code_range",
-    "table_size": "codes:table_size",
-    "rate_quality": "codes:rate_quality",
-    "studies": "curves:studies",
-}
-CAPTIONS: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
-FIGURES = {name: Figure(draw, **CAPTIONS[name]) for name, draw in sorted(DRAWING_FUNCTIONS.items())}
+_ENTRIES: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
+FIGURES = {name: Figure(**entry) for name, entry in sorted(_ENTRIES.items())}
 
 Data = list[tuple[str, Output]]  # the inputs of a figure by name, `name` or `name:LABEL`
 

@@ -128,8 +128,7 @@ def samples(jobs: Jobs, name: str) -> Job:
             inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
             if model.autoencoder is not None:
                 inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
-            own = (family_module(model.family), *generator_family(model.family).code)
-            code = (*own, *_code_of_decoder(jobs, model))
+            code = (*family_code(model), *_code_of_decoder(jobs, model))
         case GaussianSamples():
             inputs = _codes_of(jobs, settings.autoencoder)
             code = family_code(config.autoencoders[settings.autoencoder])

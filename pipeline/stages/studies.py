@@ -31,13 +31,8 @@ class StudyJob(Section):
     perceptual: str = Field("none", description="The column with that LPIPS.")
 
 
-MAKE_STUDY = Stage(
-    "make_study",
-    folder="studies",
-    settings=StudyJob,
-    outputs={"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"},
-    local=True,
-)
+FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"}  # of any table
+MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
 
 STUDY_CAPTION = (
     "Every trial of the search, the best of each autoencoder first. The loss on the tuning images decides, and no"

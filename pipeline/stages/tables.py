@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from pipeline.base.paths import PUBLISHED
+from pipeline.base.paths import NETWORKS, PUBLISHED
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
+from pipeline.models.metric_networks.manifest import missing_line
 from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
 from pipeline.settings.fields import Section
@@ -23,13 +24,12 @@ from pipeline.stages.evaluation import (
     distance_spaces,
     evaluation,
     method,
-    missing,
     reconstruction_distance,
     spaces,
     usable,
 )
 from pipeline.stages.generation import model_of
-from pipeline.stages.studies import studies
+from pipeline.stages.studies import FORMS, studies
 
 CLAIMS = "claims"
 FIRST_ROW = "(the first row)"
@@ -74,14 +74,7 @@ class TableJob(Section):
     provenance: Provenance | None = Field(None, description="The origin of the numbers.")
 
 
-MAKE_TABLE = Stage(
-    "make_table",
-    folder="tables",
-    settings=TableJob,
-    outputs={"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"},
-    local=True,
-    shown=lambda jobs: jobs(tables).values(),
-)
+MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
 
 
 CLAIMS_CAPTION = (
@@ -203,7 +196,9 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
         found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
     if "reconstruction_distance" in kinds:
         measured = set(distance_spaces(jobs, rows))
-        notes = [missing(one) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))]
+        notes = [
+            missing_line(one, NETWORKS) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))
+        ]
     if "generation" in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
@@ -226,7 +221,7 @@ def _scores(
         if usable(of_seed, network, [score.job for score in scores]):
             found += scores
         else:
-            notes[network] = missing(network)
+            notes[network] = missing_line(network, NETWORKS)
     return found, list(notes.values())
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
+PROJECT = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
 ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
 CUDA = ("nvidia-", "cuda-")  # how the names of CUDA libraries begin, which only PyTorch requires
@@ -29,21 +30,19 @@ PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)")
 
 def requirements_digest() -> str:
     """A digest of the requirements of these environments in pyproject.toml."""
-    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    extras = {name: project["optional-dependencies"][name] for names in ENVIRONMENTS.values() for name in names}
-    requirements = json.dumps([project["requires-python"], project["dependencies"], extras], sort_keys=True)
+    extras = {name: PROJECT["optional-dependencies"][name] for names in ENVIRONMENTS.values() for name in names}
+    requirements = json.dumps([PROJECT["requires-python"], PROJECT["dependencies"], extras], sort_keys=True)
     return hashlib.sha256(requirements.encode()).hexdigest()[:16]
 
 
 def resolved(name: str, upgrade: bool) -> dict[str, str]:
     """uv's lines for each package of an environment, by name."""
-    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder, "found.txt")
         known = [file.read_text() for file in (HERE / f"{name}.txt", HERE / "torch.txt") if file.exists()]
         found.write_text("".join(known))  # the versions that uv keeps
         extras = [word for extra in ENVIRONMENTS[name] for word in ("--extra", extra)]
-        oldest = project["requires-python"].removeprefix(">=")
+        oldest = PROJECT["requires-python"].removeprefix(">=")
         how = ["--universal", "--generate-hashes", "--fork-strategy", "fewest", "--annotation-style", "line"]
         command = ["uv", "pip", "compile", str(PYPROJECT), *extras, *how, "--no-header", "--python-version", oldest]
         decided = [HERE / "test.txt", HERE / "torch.txt"] if name != "test" else []
