@@ -1,11 +1,14 @@
-"""Stage: compare the trials of a study."""
+"""Stage: compare the trials of a study.
+
+The inputs are the per-image metrics (csv) of each trial, ENTRY.NUMBER#SEED=PER_IMAGE.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.base.command import stage
+from pipeline.base.command import InputsArgument, stage
 from pipeline.stages.studies import StudyJob
 from pipeline.tables.measured import parse_named
 from pipeline.tables.render import write_table
@@ -15,17 +18,11 @@ from pipeline.tables.studies import build_study
 @stage
 def make_study(
     job: StudyJob,
-    trials: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[ENTRY.NUMBER#SEED=PER_IMAGE]...",
-            help="Per-image metrics (csv) of each trial; @FILE: a file of these.",
-        ),
-    ] = None,
+    inputs: InputsArgument = None,
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
     parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
 ) -> None:
-    table = build_study(job, [parse_named(trial) for trial in trials or []])
+    table = build_study(job, [parse_named(trial) for trial in inputs or []])
     write_table(table, csv, markdown, latex, parts)

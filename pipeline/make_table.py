@@ -1,11 +1,14 @@
-"""Stage: make one of the paper's tables, each measured number beside the published one, or the table of its claims."""
+"""Stage: make one of the paper's tables, each measured number beside the published one, or the table of its claims.
+
+The inputs are the summaries (json) of each row, ROW=SUMMARY; for the claims, other tables (csv) by name.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.base.command import stage
+from pipeline.base.command import InputsArgument, stage
 from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
 from pipeline.tables.build import build_table
@@ -17,13 +20,7 @@ from pipeline.tables.render import to_markdown, write_table
 @stage
 def make_table(
     job: TableJob,
-    summaries: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[ROW=SUMMARY]...",
-            help="Summaries (json) and their rows; for the claims, tables (csv) by name; @FILE: a file of these.",
-        ),
-    ] = None,
+    inputs: InputsArgument = None,
     csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
@@ -32,7 +29,7 @@ def make_table(
     print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
 ) -> None:
     build = build_claims if job.table == CLAIMS else build_table
-    table = build(job, [parse_named(summary) for summary in summaries or []], published)
+    table = build(job, [parse_named(summary) for summary in inputs or []], published)
     write_table(table, csv, markdown, latex, parts)
     if print_it:
         print(to_markdown(table))

@@ -120,6 +120,8 @@ def _is_declaration(statement: ast.stmt) -> bool:
     match statement:
         case ast.AnnAssign(value=ast.Call(func=function)):
             return _last_name(function) in DECLARATIONS
+        case ast.FunctionDef(name="_check"):  # of a `Section`
+            return True
         case ast.FunctionDef(decorator_list=decorators):
             return any(_last_name(one.func if isinstance(one, ast.Call) else one) in VALIDATORS for one in decorators)
     return False

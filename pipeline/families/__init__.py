@@ -60,11 +60,6 @@ class GeneratorFamily(Family):
     task: str  # the class of its training task, called with (settings, data, seed, accelerator)
     reads: Literal["images", "codes"] = "images"  # the training data: `TrainingImages` or `TrainingCodes`
 
-    @property
-    def training_code(self) -> tuple[str, ...]:
-        """Modules whose code can change the trained weights."""
-        return (_module(self.model), _module(self.task))
-
 
 def family_module(name: str) -> str:
     """The module of a family: one of this package, or any importable module if the name contains a dot."""

@@ -8,7 +8,7 @@ uses, and their last network, which has no encoder, has 26 layers of width 800 i
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.families import GeneratorFamily
 from pipeline.settings.fields import Section, setting
@@ -23,11 +23,9 @@ class Transformer(Section):
     encoder_layers: int = setting(18, "Layers that read the noisier indices.", ge=1)
     decoder_layers: int = setting(6, "Layers that predict. The last step's network has the sum of both numbers.", ge=1)
 
-    @model_validator(mode="after")
-    def _divisible(self) -> "Transformer":
+    def _check(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width: must be divisible by heads = {self.heads}, not {self.width}")
-        return self
 
 
 class ImageBARTTraining(GeneratorTraining):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.families import GeneratorFamily
 from pipeline.settings.autoencoder import Discriminator
@@ -65,9 +65,9 @@ class StyleGAN2(GeneratorSettings):
     regularization: Regularization = setting(Regularization(), "Lazy regularization.")
     training: StyleGAN2Training = setting(StyleGAN2Training(), "Optimization.")
 
-    @model_validator(mode="after")
-    def _groups_fit(self) -> "StyleGAN2":
+    def _check(self) -> None:
         """Require whole groups, and a whole share of the batch of the path-length penalty, on each process."""
+        super()._check()
         if self.discriminator.kind != "stylegan2":
             raise ValueError(f"discriminator.kind: must be stylegan2, not {self.discriminator.kind}")
         if self.execution.compile and self.regularization.path_weight:
@@ -84,7 +84,6 @@ class StyleGAN2(GeneratorSettings):
                     f"training.batch: must be divisible by {key} = {number} on each of {self.execution.processes}"
                     f" processes, not {self.training.batch}"
                 )
-        return self
 
     @property
     def statistics_group(self) -> int:

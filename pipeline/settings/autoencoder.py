@@ -3,7 +3,7 @@
 from math import log2
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.execution import Execution
 from pipeline.settings.fields import MOST_BLOCKS, CodeSizeField, Counts, Section, added, is_power_of_two, setting
@@ -31,8 +31,7 @@ class HashTables(Section):
     hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
     coordinates: bool = added(True, True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> "HashTables":
+    def _check(self) -> None:
         if self.finest_resolution < self.coarsest_resolution:
             raise ValueError(
                 f"finest_resolution: must be at least coarsest_resolution ({self.coarsest_resolution}),"
@@ -44,7 +43,6 @@ class HashTables(Section):
             raise ValueError(
                 f"retrieval: {self.retrieval} needs coordinates: true; without coordinates use gather or auto"
             )
-        return self
 
 
 def check_multipliers(key: str, given: list[int] | None, resolution: int, size: int) -> None:
@@ -121,11 +119,9 @@ class Adversarial(Section):
     start_images: int = setting(0, "Training images before the adversarial loss begins.", ge=0)
     critic_only_images: int = setting(0, "Images from `start_images` on that train only the discriminator.", ge=0)
 
-    @model_validator(mode="after")
-    def _has_weight(self) -> "Adversarial":
+    def _check(self) -> None:
         if self.adaptive and not self.weight and self.kind != "none":
             raise ValueError("weight: must be above 0 if adaptive; kind: none disables the adversarial loss")
-        return self
 
 
 class Losses(Section):
@@ -139,7 +135,7 @@ class Losses(Section):
 
 
 class AutoencoderTraining(Section):
-    """Optimization (section 4)."""
+    """Optimization with Adam (BRIGHT: section 4)."""
 
     images: int = setting(2_400_000, "Training images in total. Default: assumed, since the paper gives none.", ge=1)
     batch: int = setting(32, "Images per step, over all processes. Default: assumed, since the paper gives none.", ge=1)
@@ -170,8 +166,7 @@ class AutoencoderSettings(Section):
     execution: Execution = setting(Execution(), "How the training runs.")
     seed: int = setting(0, "Added to the run's root seed.")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "AutoencoderSettings":
+    def _check(self) -> None:
         height, width, _ = self.code_size
         if height != width or not is_power_of_two(height):
             raise ValueError(
@@ -192,7 +187,6 @@ class AutoencoderSettings(Section):
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.whole_batch_component(), group or 1)
         check_weights(self.weights, "autoencoder", self.family, self.initial_weights)
-        return self
 
     def whole_batch_component(self) -> str | None:
         """The name of a component whose training step needs the whole batch at once; None if there is none."""
@@ -238,8 +232,8 @@ class Autoencoder(AutoencoderSettings):
         " MLP of three layers, as wide as those of all groups together, instead of tables (an ablation).",
     )
 
-    @model_validator(mode="after")
-    def _possible(self) -> "Autoencoder":
+    def _check(self) -> None:
+        super()._check()
         height, _, channels = self.code_size
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: must be a power of two, such as 64, not {self.feature_size}")
@@ -261,7 +255,6 @@ class Autoencoder(AutoencoderSettings):
                 f"feature_channels: must be divisible by the number of groups N_h = {groups}, not"
                 f" {self.feature_channels}"
             )
-        return self
 
     def check_resolution(self, resolution: int) -> None:
         """Checks that need the dataset's resolution."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.fields import Section, added, is_power_of_two, operational, setting
 
@@ -56,11 +56,9 @@ class HuggingFaceSource(Section):
     validation_split: str | None = setting(None, "The split of the validation images (needs `split`).")
     column: str = setting("image", "The column of the images.")
 
-    @model_validator(mode="after")
-    def _two_splits(self) -> "HuggingFaceSource":
+    def _check(self) -> None:
         if self.validation_split is not None and self.split in (None, self.validation_split):
             raise ValueError("split: validation_split needs another split for training here")
-        return self
 
 
 Source = Annotated[
@@ -91,13 +89,11 @@ class Split(Section):
         " removed from the validation images; keep: they stay; refuse: an error. The manifest lists them.",
     )
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Split":
+    def _check(self) -> None:
         if self.rule in ("last", "hash") and self.validation == 0:
             raise ValueError(f"validation: the rule {self.rule} needs a number of validation images above 0")
         if self.rule == "list" and self.list is None:
             raise ValueError("list: the rule list needs the path of a text file with one name per line")
-        return self
 
 
 class Expected(Section):
@@ -131,8 +127,7 @@ class Dataset(Section):
         description="Numbers of images for `bright estimate` while the raw images are missing; not used otherwise.",
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Dataset":
+    def _check(self) -> None:
         if not is_power_of_two(self.resolution):
             raise ValueError(f"resolution: must be a power of two, such as 256, not {self.resolution}")
         keys = ("validation_path", "validation_split")
@@ -144,4 +139,3 @@ class Dataset(Section):
                 "split.rule: source needs a source with its own split (lmdb with validation_path, huggingface with"
                 " validation_split)"
             )
-        return self

@@ -1,9 +1,9 @@
 """Config of diffusion models on key codes, and of sample sets (section 4, appendix A.2)."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.execution import Execution, Precision
 from pipeline.settings.fields import MOST_BLOCKS, Counts, Section, added, check_jobs, operational, setting
@@ -26,8 +26,7 @@ class UNet(Section):
         "ldm", "Details of LDM's or DDPM's UNet: time embedding, epsilon of GroupNorm, padding before downsampling."
     )
 
-    @model_validator(mode="after")
-    def _divisible(self) -> "UNet":
+    def _check(self) -> None:
         for multiplier in self.multipliers:
             width = self.channels * multiplier
             if width % self.norm_groups or width % (self.head_width or 1):
@@ -35,7 +34,6 @@ class UNet(Section):
                     f"channels: {width} (channels x multiplier {multiplier}) must be divisible by"
                     f" norm_groups = {self.norm_groups} and head_width = {self.head_width}"
                 )
-        return self
 
 
 class DiffusionTraining(Section):
@@ -87,12 +85,10 @@ class Diffusion(Denoising):
     execution: Execution = setting(Execution(), "How the training runs.")
     seed: int = setting(0, "Added to the run's root seed.")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Diffusion":
+    def _check(self) -> None:
         self.execution.check_batch(self.training.batch)
         self.execution.check_without_images()
         check_weights(self.weights, "diffusion", None, self.initial_weights)
-        return self
 
     def architecture(self) -> dict[str, Any]:
         """The keys that determine the network and how it is sampled: what imported weights depend on."""
@@ -107,11 +103,9 @@ class Sampler(Section):
     steps: int = setting(1000, "Denoising steps.", ge=1)
     eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
 
-    @model_validator(mode="after")
-    def _eta_needs_ddim(self) -> "Sampler":
+    def _check(self) -> None:
         if self.eta and self.kind != "ddim":
             raise ValueError(f"eta: only for kind ddim, not {self.kind}")
-        return self
 
 
 class SampleSet(Section):
@@ -124,10 +118,8 @@ class SampleSet(Section):
     cpu_threads: int = setting(1, "Threads on a CPU.", ge=1)
     precision: Precision = added("fp32", "fp32", "Precision of the networks, as `execution.precision`.")
 
-    @model_validator(mode="after")
-    def _few_jobs(self) -> Self:
+    def _check(self) -> None:
         check_jobs("shard", self.count, self.shard)
-        return self
 
 
 class DiffusionSamples(SampleSet):

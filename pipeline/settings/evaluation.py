@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.fields import Section, operational
 
@@ -62,11 +62,9 @@ class Evaluation(Section):
     decoding: Decoding = Field(Decoding(), description="How decoded images per second are measured.")
     memory_gb: float = operational(2.0, "Memory limit for the neighbours' embeddings and distances.", gt=0)
 
-    @model_validator(mode="after")
-    def _enough_references(self) -> "Evaluation":
+    def _check(self) -> None:
         if self.reference_count is not None and self.reference_count < self.fewest_images:
             raise ValueError(f"reference_count: must be at least {self.fewest_images} for the metrics of `networks`")
-        return self
 
     @property
     def fewest_images(self) -> int:

@@ -72,6 +72,7 @@ class Section(BaseModel):
             section = handler(values)
             for name in cls.model_fields:
                 _check_value(name, getattr(section, name))
+            section._check()
             return section
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
@@ -85,6 +86,9 @@ class Section(BaseModel):
                 custom = PydanticCustomError(kind, "{message}", {"message": message})
                 problems.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
+
+    def _check(self) -> None:
+        """ValueError for keys that do not fit together; the message begins with the key. A subclass extends it."""
 
     def numerical(self) -> dict[str, Any]:
         """The keys that can change a number, as JSON values: the input of a digest.

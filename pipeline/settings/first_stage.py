@@ -20,11 +20,6 @@ class FirstStageNetwork(Section):
     latent_channels: int | None = setting(None, "Channels before the code (`z_channels`); by default C_z.", ge=1)
 
 
-@preset(kind="patch", channels=64)
-class FirstStageDiscriminator(autoencoder.Discriminator):
-    """VQGAN's patch discriminator, which is pix2pix's."""
-
-
 @preset(
     l2_weight=0.0,
     l1_weight=1.0,
@@ -43,24 +38,21 @@ class FirstStageLosses(autoencoder.Losses):
 
 
 @preset(
-    images=Noted(2_400_000, "assumed, as for BRIGHT"),
-    batch=Noted(12, "assumed"),
-    learning_rate=Noted(5.4e-5, "VQGAN's, 4.5e-6 times the batch"),
-    betas=(0.5, 0.9),
-    epsilon=1e-8,
-    ema_half_life_images=Noted(0, "none, as in VQGAN's code"),
+    discriminator={"kind": "patch", "channels": 64},  # VQGAN's patch discriminator, which is pix2pix's
+    training={
+        "images": Noted(2_400_000, "assumed, as for BRIGHT"),
+        "batch": Noted(12, "assumed"),
+        "learning_rate": Noted(5.4e-5, "VQGAN's, 4.5e-6 times the batch"),
+        "betas": (0.5, 0.9),
+        "epsilon": 1e-8,
+        "ema_half_life_images": Noted(0, "none, as in VQGAN's code"),
+    },
 )
-class FirstStageTraining(autoencoder.AutoencoderTraining):
-    """Optimization with Adam."""
-
-
 class FirstStage(autoencoder.AutoencoderSettings):
     """Settings that the three families share."""
 
     network: FirstStageNetwork = setting(FirstStageNetwork(), "Encoder and decoder.")
-    discriminator: FirstStageDiscriminator = setting(FirstStageDiscriminator(), "The discriminator.")
     losses: FirstStageLosses = setting(FirstStageLosses(), "Losses and their weights.")
-    training: FirstStageTraining = setting(FirstStageTraining(), "Optimization.")
 
     def check_resolution(self, resolution: int) -> None:
         """Require a multiplier for each level from the image's resolution down to H_z."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.execution import Execution
 from pipeline.settings.fields import Section, setting
@@ -27,12 +27,10 @@ class GeneratorSettings(Section):
     execution: Execution = setting(Execution(), "How the training runs.")
     seed: int = setting(0, "Added to the run's root seed.")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "GeneratorSettings":
+    def _check(self) -> None:
         self.execution.check_batch(self.training.batch, group=self.statistics_group)
         self.execution.check_without_images()
         check_weights(self.weights, "generator", self.family)
-        return self
 
     @property
     def statistics_group(self) -> int:

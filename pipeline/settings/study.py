@@ -5,7 +5,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.settings.fields import Section
 
@@ -19,14 +19,12 @@ class Grid(Section):
     encoder_learning_rate: list[float] = Field([], description="Of the encoder.")
     betas: list[tuple[float, float]] = Field([], description="Adam's.")
 
-    @model_validator(mode="after")
-    def _sound(self) -> "Grid":
+    def _check(self) -> None:
         for key in ("learning_rate", "encoder_learning_rate"):
             if any(rate <= 0 for rate in getattr(self, key)):
                 raise ValueError(f"{key}: rates above 0, not {getattr(self, key)}")
         if not 1 < prod(len(found) for key in type(self).model_fields if (found := getattr(self, key))) <= MOST_TRIALS:
             raise ValueError(f"2 to {MOST_TRIALS} combinations, such as learning_rate: [1.0e-3, 1.0e-2]")
-        return self
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Changes of `training`, one for each trial."""

@@ -51,11 +51,9 @@ class OwnWeights(Section):
     def _from_bare_name(cls, value: Any) -> Any:
         return {"entry": value} if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "OwnWeights":
+    def _check(self) -> None:
         if (self.entry is None) == (self.path is None):
             raise ValueError("must be the name of another entry, or {path: FILE}")
-        return self
 
     def file_of(self, model_type: str) -> "OwnWeights":
         """With a path: the file of this type of entry. The suffix decides whether it is a folder; no file is read."""

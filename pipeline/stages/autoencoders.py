@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.base.paths import CONFIG, snapshot_path
 from pipeline.config.root import Config, load_config
@@ -43,8 +43,7 @@ class ImportJob(Section):
     resolution: int | None = Field(None, description="Resolution of the images of an autoencoder or a generator.")
     channels: Literal[1, 3] = Field(3, description="Their channels.")
 
-    @model_validator(mode="after")
-    def _one_entry_with_weights(self) -> "ImportJob":
+    def _check(self) -> None:
         given = [kind for kind in MODEL_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"one of {', '.join(MODEL_KINDS)} is needed; given: {', '.join(given) or 'none'}")
@@ -54,7 +53,6 @@ class ImportJob(Section):
         needed = "code_size" if kind == "diffusion" else "resolution"
         if getattr(self, needed) is None:
             raise ValueError(f"{needed}: this key is missing")
-        return self
 
 
 class SnapshotJob(Section):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.data.sources import source_at
-from pipeline.families import AnyGenerator, family_module, generator_family
+from pipeline.families import AnyGenerator, generator_family
 from pipeline.settings.diffusion import (
     Diffusion,
     DiffusionSamples,
@@ -99,7 +99,7 @@ def generator(jobs: Jobs, name: str) -> Job:
         f"generators.{name}",
         {"generator": settings, "seed": jobs.seed(settings.seed, "generator")},
         inputs=inputs,
-        code=(family_module(settings.family), *family.training_code, *_code_of_decoder(jobs, settings)),
+        code=(*family_code(settings), family.task.partition(":")[0], *_code_of_decoder(jobs, settings)),
     )
 
 

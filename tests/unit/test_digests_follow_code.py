@@ -29,7 +29,7 @@ project = Code(read=read)
 
 def family_code(name: str) -> tuple[str, ...]:
     family = find_family(name)
-    networks = family.training_code if isinstance(family, GeneratorFamily) else family.code
+    networks = (*family.code, family.task.partition(":")[0]) if isinstance(family, GeneratorFamily) else family.code
     return (f"pipeline.families.{name}", *networks)
 
 

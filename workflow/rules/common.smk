@@ -65,7 +65,7 @@ def make_jobs():
             " own; its results may be a link"
         )
     files = workflow.overwrite_configfiles
-    try:
+    with one_line():
         # Snakemake's own reader takes the last of two equal keys; this one refuses them.
         for file in files:
             read_yaml(Path(file), str(file))
@@ -76,8 +76,6 @@ def make_jobs():
         if problem := claimed_run(jobs, config_file()):
             raise InputError(problem)
         check_identities(jobs(planned).values())
-    except InputError as error:
-        stop(error)
     # Cluster jobs rely on the main process's check, and --unlock must work whatever is damaged.
     if workflow.is_main_process and "--unlock" not in sys.argv:
         found = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
