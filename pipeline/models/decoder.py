@@ -77,7 +77,10 @@ class ModulatedConv(nn.Module):
             features = F.conv2d(features, weight, padding=1)
         else:
             features = self.blur(F.conv_transpose2d(features, weight.transpose(0, 1), stride=2))
-        demodulation = in_float32(_demodulation, scale, weight)
+        # 1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs).
+        demodulation = in_float32(
+            lambda scale, weight: (scale.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt(), scale, weight
+        )
         # Leaky ReLU commutes with the gain sqrt 2: applied here it scales three small tensors, not all features.
         dtype = features.dtype
         demodulation = (GAIN * demodulation).to(dtype)[:, :, None, None]
@@ -86,11 +89,6 @@ class ModulatedConv(nn.Module):
         drawn = self.noise_buffer if noise is None else noise.to(features.device)
         features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)
-
-
-def _demodulation(scale: Tensor, weight: Tensor) -> Tensor:
-    """1 / sqrt(sum over inputs and kernel of (W s)^2), (N, outputs)."""
-    return (scale.square() @ weight.square().sum(dim=(2, 3)).T + EPSILON).rsqrt()
 
 
 class ToImage(nn.Module):

@@ -15,7 +15,6 @@ depends on the order in which threads finish.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +24,16 @@ from torch.autograd.function import FunctionCtx
 from pipeline.models.levels import Level
 
 
-@dataclass(frozen=True)
 class SparseMatrix:
     """A constant sparse matrix by rows: row `r` has `columns[offsets[r]:offsets[r + 1]]` with `weights`."""
 
-    columns: Tensor
-    offsets: Tensor
-    weights: Tensor | None
+    def __init__(self, rows: Tensor, columns: Tensor, weights: Tensor | None, height: int, device: torch.device):
+        """From coordinates (row, column, weight); the order within a row is fixed."""
+        order = torch.argsort(rows, stable=True)
+        offsets = torch.zeros(height + 1, dtype=torch.int64, device="cpu")
+        offsets[1:] = torch.bincount(rows, minlength=height).cumsum(0)
+        self.columns, self.offsets = columns[order].to(device), offsets.to(device)
+        self.weights = None if weights is None else weights[order].float().to(device)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         return F.embedding_bag(
@@ -39,27 +41,28 @@ class SparseMatrix:
         )
 
 
-def sparse_matrix(
-    rows: Tensor, columns: Tensor, weights: Tensor | None, height: int, device: torch.device
-) -> SparseMatrix:
-    """A matrix from coordinates (row, column, weight); the order within a row is fixed."""
-    order = torch.argsort(rows, stable=True)
-    offsets = torch.zeros(height + 1, dtype=torch.int64, device="cpu")
-    offsets[1:] = torch.bincount(rows, minlength=height).cumsum(0)
-    ordered = None if weights is None else weights[order].float().to(device)
-    return SparseMatrix(columns[order].to(device), offsets.to(device), ordered)
-
-
-@dataclass(frozen=True)
 class LevelPlan:
-    """The constant matrices of one level."""
+    """The constant matrices of one level, computed on the CPU."""
 
-    level: Level
-    key_nodes: int
-    read_out: Tensor  # entries of the nodes (column x y pair, key node), pairs x key_nodes long
-    read_out_transposed: SparseMatrix
-    spread: SparseMatrix  # (H_d W_d, pairs)
-    spread_transposed: SparseMatrix
+    def __init__(self, level: Level, feature_size: int, device: torch.device):
+        self.level, self.key_nodes = level, level.cells + 1
+        cell, weight = level.pixel_cells(feature_size)
+        used, position = torch.unique(torch.cat([cell, cell + 1]), return_inverse=True)
+        corner = position.view(2, feature_size)  # the two nodes of every pixel row or column, among the used ones
+        corner_weight = torch.stack([1 - weight, weight])
+        # pairs are numbered y-major, in the order of the entries
+        pairs = corner[None, :, None, :] * len(used) + corner[:, None, :, None]
+        weights = corner_weight[:, None, :, None] * corner_weight[None, :, None, :]
+        pixels = torch.arange(feature_size**2, device="cpu").view(feature_size, feature_size).expand_as(weights)
+        pixels, pairs, weights = (part.reshape(-1) for part in (pixels, pairs, weights))
+        self.spread = SparseMatrix(pixels, pairs, weights, feature_size**2, device)  # (H_d W_d, pairs)
+        self.spread_transposed = SparseMatrix(pairs, pixels, weights, len(used) ** 2, device)
+        # The entries of the nodes (column x y pair, key node), pairs x key_nodes long.
+        key = torch.arange(self.key_nodes, device="cpu")
+        read_out = level.index([key[None, None, :], used[None, :, None], used[:, None, None]]).reshape(-1)
+        entries = torch.arange(len(read_out), device="cpu")
+        self.read_out = read_out.to(device)
+        self.read_out_transposed = SparseMatrix(read_out, entries, None, level.entries, device)
 
     def grid(self, tables: Tensor) -> Tensor:
         """G of the groups of tables (groups, entries, C_v): (H_d W_d groups key_nodes, C_v)."""
@@ -95,31 +98,6 @@ class LevelPlan:
         grid.scatter_add_(2, cell, gradient - high)
         grid.scatter_add_(2, cell + 1, high)
         return grid.view(-1, features)
-
-
-def plan_level(level: Level, feature_size: int, device: torch.device) -> LevelPlan:
-    """The matrices of one level, computed on the CPU."""
-    cell, weight = level.pixel_cells(feature_size)
-    used, position = torch.unique(torch.cat([cell, cell + 1]), return_inverse=True)
-    corner = position.view(2, feature_size)  # the two nodes of every pixel row or column, among the used ones
-    corner_weight = torch.stack([1 - weight, weight])
-    # pairs are numbered y-major, in the order of the entries
-    pairs = corner[None, :, None, :] * len(used) + corner[:, None, :, None]
-    weights = corner_weight[:, None, :, None] * corner_weight[None, :, None, :]
-    pixels = torch.arange(feature_size**2, device="cpu").view(feature_size, feature_size).expand_as(weights)
-    pixels, pairs, weights = (part.reshape(-1) for part in (pixels, pairs, weights))
-    key_nodes = level.cells + 1
-    key = torch.arange(key_nodes, device="cpu")
-    read_out = level.index([key[None, None, :], used[None, :, None], used[:, None, None]]).reshape(-1)
-    entries = torch.arange(len(read_out), device="cpu")
-    return LevelPlan(
-        level,
-        key_nodes,
-        read_out.to(device),
-        sparse_matrix(read_out, entries, None, level.entries, device),
-        sparse_matrix(pixels, pairs, weights, feature_size**2, device),
-        sparse_matrix(pairs, pixels, weights, len(used) ** 2, device),
-    )
 
 
 class _SeparableLookup(torch.autograd.Function):
@@ -194,7 +172,7 @@ class SeparableRetrieval:
     def plans(self, device: torch.device) -> list[LevelPlan]:
         """The constant matrices, computed at the first use."""
         if device not in self._plans:
-            self._plans[device] = [plan_level(level, self.feature_size, device) for level in self.levels]
+            self._plans[device] = [LevelPlan(level, self.feature_size, device) for level in self.levels]
         return self._plans[device]
 
     @contextmanager

@@ -52,8 +52,10 @@ class ResidualQuantizer(nn.Module):
                     self._average(residual.detach(), nearest)
                     chosen = residual.detach() + (chosen - residual.detach())  # rounded as the straight-through sum
                 residual = residual - chosen
-            if self.training:
-                self._update_entries()
+            if self.training:  # set the entries to the averages
+                total = self.uses.sum(-1, keepdim=True)
+                smoothed = (self.uses + EPSILON) / (total + len(self.uses) * EPSILON) * total
+                self.entries.copy_(self.sums / smoothed[:, None])
             return torch.stack(indices, -1), torch.stack(losses) if losses else vectors.new_zeros(0)
 
     def nearest(self, vectors: Tensor) -> Tensor:
@@ -70,13 +72,6 @@ class ResidualQuantizer(nn.Module):
         uses, sums = picked.sum(1), torch.einsum("hnd,hnc->hcd", residual.flatten(0, 1)[None], picked).contiguous()
         self.uses.lerp_(summed_over_processes(uses)[0], 1.0 - self.decay)
         self.sums.lerp_(summed_over_processes(sums)[0], 1.0 - self.decay)
-
-    @torch.no_grad()
-    def _update_entries(self) -> None:
-        """Set the entries to the averages."""
-        total = self.uses.sum(-1, keepdim=True)
-        smoothed = (self.uses + EPSILON) / (total + len(self.uses) * EPSILON) * total
-        self.entries.copy_(self.sums / smoothed[:, None])
 
     @torch.no_grad()
     def restart(self, expired: Tensor, vectors: Tensor, uses: float) -> None:

@@ -53,31 +53,22 @@ class BuiltTable:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The content of the csv; an absent value is None, an empty cell."""
-        columns = ["source", *self.entry.identity, "name"]
-        for quantity in self.entry.quantities:
-            columns += cell_columns(quantity, self.seeded, Cell())
-        columns += ["missing", "protocol", "measured_protocol", "provenance", "notes"]
-        records = [self._record(line) for line in self.lines]
-        return pd.DataFrame([[record.get(c) for c in columns] for record in records], columns=columns, dtype=object)
+        return pd.DataFrame([self._record(line) for line in self.lines], dtype=object)
 
     def _record(self, line: Line) -> dict[str, Any]:
         """One row of the csv."""
-        record: dict[str, Any] = {"source": source(line), **identity(line, self)}
-        if (measurement := line.measurement) is not None:
-            protocols = {
-                quantity.key: value.protocol
-                for quantity in self.entry.quantities
-                if (value := measurement.values.get(quantity.compared)) is not None and value.protocol
-            }
-            record["name"] = measurement.name
-            record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
-            record["provenance"] = json.dumps(_provenance(measurement, self.job), sort_keys=True)
+        measurement = line.measurement
+        record = {"source": source(line), **identity(line, self), "name": measurement and measurement.name}
         for quantity in self.entry.quantities:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
-        record["protocol"] = protocol_words(line, self.entry)
         # Quantities that should have been measured, the job's notes on them, and a note on those that none explains.
         missing = [quantity for quantity in self.entry.quantities if line.cells[quantity.key].is_missing]
         record["missing"] = "; ".join(quantity.key for quantity in missing) or None
+        record["protocol"] = protocol_words(line, self.entry)
+        protocols = {key: cell.compared.protocol for key, cell in line.cells.items() if cell.compared}
+        protocols = {key: protocol for key, protocol in protocols.items() if protocol}
+        record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
+        record["provenance"] = measurement and json.dumps(_provenance(measurement, self.job), sort_keys=True)
         notes = [note for quantity in missing for note in _explanations(quantity, self)]
         notes = [*line.notes, *dict.fromkeys([*notes, *unexplained(line, self)])]
         record["notes"] = NOTE_SEPARATOR.join(notes) or None

@@ -51,7 +51,8 @@ HEADINGS = {
 
 Cells = dict[str, str]  # a line of a csv
 Tables = dict[str, list[Cells]]
-
+Outcome = dict[str, Any]  # a recomputed comparison: the columns of OUTCOME, and the dataset
+OUTCOME = ("ours", "other", "ours_row", "other_row", "recomputed", "text", "verdict")
 
 InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]
 Relation = InSize | Literal["lower", "higher", "alike", "is", "at_most"]
@@ -132,16 +133,6 @@ class Number(NamedTuple):
         return self.row.get("name") or row_name(self.row)
 
 
-class Outcome(NamedTuple):
-    """A recomputed comparison: text, number, verdict and the two sides."""
-
-    text: str
-    number: float
-    verdict: str
-    ours: Number
-    other: Number | None
-
-
 def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> FramedTable:
     """A line for each comparison of each claim, from the csv of the other tables by name."""
     read: Tables = {}
@@ -174,28 +165,18 @@ def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -
     if measured is None and not further and (other := ON_OTHER_FEATURES.get(key)):
         outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
         quantity = _quantity(sides[0].table, other)
-        on_other_features = f"{quantity.name}: {outcome.text}" if outcome and quantity else None
+        on_other_features = f"{quantity.name}: {outcome['text']}" if outcome and quantity else None
     return {
         "says": comparison.says,
         "quantities": " + ".join(comparison.quantities),
         "relation": comparison.relation,
         "asserted": comparison.asserted,
         "tolerance": comparison.tolerance,
-        **_columns("published", published, NOT_PUBLISHED),
-        **_columns("measured", measured, NOT_MEASURED),
-        "measured_on": measured.ours.row.get("dataset") if measured else None,
+        **{f"{key}_published": (published or {"verdict": NOT_PUBLISHED}).get(key) for key in OUTCOME},
+        **{f"{key}_measured": (measured or {"verdict": NOT_MEASURED}).get(key) for key in OUTCOME},
+        "measured_on": measured["dataset"] if measured else None,
         "on_other_features": on_other_features,
     }
-
-
-def _columns(source: str, outcome: Outcome | None, absent: str) -> dict[str, Any]:
-    keys = ("ours", "other", "ours_row", "other_row", "recomputed", "text", "verdict")
-    values: tuple[Any, ...] = (*[None] * 6, absent)
-    if outcome is not None:
-        ours, other = outcome.ours, outcome.other
-        values = (ours.value, other and other.value, ours.name, other and other.name)
-        values += (outcome.number, outcome.text, outcome.verdict)
-    return {f"{key}_{source}": value for key, value in zip(keys, values, strict=True)}
 
 
 def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables) -> Outcome | None:
@@ -256,7 +237,7 @@ def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measur
 
 
 def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome | None:
-    """The relation between the two numbers; None where one is absent."""
+    """The relation between the two numbers, by the csv's columns, and the dataset; None where one is absent."""
     ours, other = (*sides, None)[:2]
     if ours is None or (other is None and comparison.other is not None):
         return None
@@ -283,7 +264,9 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     holds = margin > 0 if comparison.relation in WITHOUT_ASSERTED else margin >= -comparison.tolerance - SLACK
     against = f"{ours.text} against {other.text}" if other else ""
     words = f"{text} ({against})" if text else against or ours.text
-    return Outcome(words, number, HOLDS if holds else FAILS, ours, other)
+    rows = (ours.value, other and other.value, ours.name, other and other.name)
+    values = (*rows, number, words, HOLDS if holds else FAILS)
+    return dict(zip(OUTCOME, values, strict=True)) | {"dataset": ours.row.get("dataset")}
 
 
 def display_claims(frame: pd.DataFrame) -> DisplayTable:
