@@ -78,7 +78,7 @@ _SAMPLES = ("dataset", "method", "samples")
 
 def _table(description: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
     """A key with a table's rows, by default names under `autoencoders`; the other arguments are those of `Table`."""
-    field = Field(default or [], description=description)
+    field: Any = Field(default or [], description=description)
     field.metadata.append(Table(*columns, **rest))
     return field
 

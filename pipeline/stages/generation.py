@@ -16,7 +16,6 @@ from pipeline.settings.diffusion import (
     Samples,
 )
 from pipeline.settings.fields import Section
-from pipeline.settings.generator import GeneratorSettings
 from pipeline.stages.autoencoders import autoencoder, codes, family_code, initial_weights, ready_weights
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
@@ -90,6 +89,9 @@ def generator(jobs: Jobs, name: str) -> Job:
     size = image_size(jobs.config, settings.dataset) if settings.dataset else {}
     if (ready := ready_weights(jobs, generator, name, size)) is not None:
         return ready
+    code = (*family_code(settings), family.task.partition(":")[0])
+    if settings.autoencoder is not None:  # it decodes samples
+        code += family_code(jobs.config.autoencoders[settings.autoencoder])
     if family.reads == "images":
         inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
     else:
@@ -99,14 +101,8 @@ def generator(jobs: Jobs, name: str) -> Job:
         f"generators.{name}",
         {"generator": settings, "seed": jobs.seed(settings.seed, "generator")},
         inputs=inputs,
-        code=(*family_code(settings), family.task.partition(":")[0], *_code_of_decoder(jobs, settings)),
+        code=code,
     )
-
-
-def _code_of_decoder(jobs: Jobs, settings: GeneratorSettings) -> tuple[str, ...]:
-    """The modules of the autoencoder that decodes a generator's codes; none for a generator of images."""
-    name = settings.autoencoder
-    return family_code(jobs.config.autoencoders[name]) if name is not None else ()
 
 
 def samples(jobs: Jobs, name: str) -> Job:
@@ -114,26 +110,19 @@ def samples(jobs: Jobs, name: str) -> Job:
     settings = jobs.config.samples[name]
     if isinstance(settings, FilesSamples):
         return jobs(files, name)
-    config = jobs.config
+    config, decoder = jobs.config, model_of(jobs, name)
+    decoding: Inputs = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)["autoencoder.safetensors"]}
+    code = () if decoder is None else family_code(config.autoencoders[decoder])
     match settings:
         case DiffusionSamples():
-            name_of_codes = config.diffusions[settings.diffusion].autoencoder
-            inputs: Inputs = {
-                "autoencoder": jobs(autoencoder, name_of_codes)["autoencoder.safetensors"],
-                "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"],
-            }
-            code = family_code(config.autoencoders[name_of_codes])
+            inputs = {**decoding, "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"]}
         case GeneratorSamples():
-            model = config.generators[settings.generator]
-            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"]}
-            if model.autoencoder is not None:
-                inputs["autoencoder"] = jobs(autoencoder, model.autoencoder)["autoencoder.safetensors"]
-            code = (*family_code(model), *_code_of_decoder(jobs, model))
+            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"], **decoding}
+            code = (*family_code(config.generators[settings.generator]), *code)
         case GaussianSamples():
-            inputs = _codes_of(jobs, settings.autoencoder)
-            code = family_code(config.autoencoders[settings.autoencoder])
+            inputs = {"codes": jobs(codes, settings.autoencoder)["codes.safetensors"], **decoding}
         case _:
-            inputs, code = {"train": jobs(dataset, settings.dataset)["train.zip"]}, ()
+            inputs = {"train": jobs(dataset, settings.dataset)["train.zip"]}
     values = {"samples": settings, "seed": sample_seed(jobs, settings)}
     numerical = GenerationJob.model_validate(values).numerical()
     del numerical["samples"]["count"]
