@@ -6,7 +6,6 @@ the job was killed. `bright status`, `bright estimate` and the page read records
 how much memory it needs. This module also measures memory and CPU time.
 """
 
-import json
 import os
 import resource
 import time
@@ -18,13 +17,17 @@ from typing import Any
 import psutil
 
 from pipeline.base.atomic import write_json
+from pipeline.base.errors import InputError
 from pipeline.base.locks import wait_for_lock
+from pipeline.base.parsing import read_json
 
 RECORDS = Path("results/records")
 # A job that vanished with its launcher was killed for memory if it had used this share of its limit: memory is sampled
 # four times a second, and schedulers count Snakemake's own processes as the job's.
 NEAR = 0.8
 LOCK_PATIENCE_S = 2.0
+NUMBERS = ("done", "total", "rate", "left_s", "seconds", "started_at", "updated_at", "peak_mb", "limit_mb")
+LARGEST = 1e15
 
 
 class State(StrEnum):
@@ -50,12 +53,15 @@ def record_path(log: Path) -> Path:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A job's record; empty if it is missing or unreadable."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and found.get("state", State.RUNNING) in list(State) else {}
+    """A job's record without facts that are None; empty if it is missing, unreadable or no record."""
+    with suppress(InputError):
+        found = read_json(path, str(path))
+        sound = isinstance(found, dict) and found.get("state", State.RUNNING) in list(State)
+        facts = {key: fact for key, fact in found.items() if fact is not None} if sound else {}
+        numbers = [facts.get(key, 0) for key in NUMBERS]
+        if all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers):
+            return facts
+    return {}
 
 
 class Record:

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import read_json
 from pipeline.base.process import cores
 from pipeline.base.progress import Progress, logger
 from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
@@ -246,12 +247,12 @@ def read_fingerprint(place: Path) -> Fingerprint | None:
     """A stored fingerprint, or None if there is none; InputError if it is damaged."""
     remedy = "restore it with git, or delete it to compute it again"
     try:
-        values = json.loads(place.read_bytes())
+        values = read_json(place, str(place)) if place.exists() else None
+        if values is None:
+            return None
         checksum = values.pop(CHECKSUM, None)
         found = Fingerprint.model_validate(values)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (InputError, ValueError, AttributeError, TypeError):
         raise InputError(f"{place}: not a readable fingerprint; {remedy}") from None
     if checksum is not None and checksum != _checksum(values):
         raise InputError(f"{place}: damaged: its checksum does not match; {remedy}")
@@ -265,6 +266,6 @@ def _checksum(values: dict[str, Any]) -> str:
 def _last_seen() -> dict[str, str]:
     """State digests by the names of the fingerprint files; empty if damaged, so that all files are read again."""
     try:
-        return dict(json.loads(LAST_SEEN.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return dict(read_json(LAST_SEEN, str(LAST_SEEN)))
+    except (InputError, ValueError, TypeError):
         return {}

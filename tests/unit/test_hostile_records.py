@@ -1,7 +1,9 @@
 """Files that can come with a clone, a pull or a model: hostile contents have no effect, or give one line."""
 
+import copy
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,17 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
+from pipeline.base.records import record_path
+from pipeline.commands.share import sharable
+from pipeline.commands.status import job_states, text
 from pipeline.commands.verify import verify
-from pipeline.config.root import load_config
-from pipeline.plan.damage import check_identities
+from pipeline.config.root import load_config, read_config
+from pipeline.data.fingerprint import read_fingerprint
+from pipeline.plan.checks import claimed_run
+from pipeline.plan.damage import check_identities, identity_problem
+from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import RECORD, publish, published_copies
-from pipeline.plan.shards import planned
+from pipeline.plan.shards import planned, shards
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
 from pipeline.stages.store import ACCEPTED, identity_path
@@ -151,3 +159,80 @@ def test_damaged_acceptances_give_one_line(content: str) -> None:
         tiny_plan()
     assert "\n" not in str(caught.value)
     assert not os.path.lexists("results/x")
+
+
+VALUES = [None, -1, 1e308, 10**400, True, "", "x", "../../x", "\n", "\0", "x" * 5000, [], [[]], {}, {"": None}]
+LONG = "x" * 100_000
+TEXTS = ["", "5", "null", "[]", "{}", "{", "\0", "[" * 100_000, LONG, f"# The run of {LONG}", "a: &a [*a]"]
+
+
+def malformed(valid: Any) -> Iterator[bytes]:
+    """Contents that are no such file, or in which a value is of another kind; JSON, which YAML contains."""
+    yield from (text.encode() for text in TEXTS)
+    yield b"\xff\xfe\xfa"
+    places: list[list[Any]] = [[]]
+    for place in places:  # grows by the keys of what is found
+        value = valid
+        for key in place:
+            value = value[key]
+        keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+        places += [[*place, key] for key in list(keys)[:8] if len(place) < 3]
+    for *place, last in places[1:]:
+        for value in VALUES:
+            changed = parent = copy.deepcopy(valid)
+            for key in place:
+                parent = parent[key]
+            parent[last] = value
+            yield json.dumps(changed).encode()
+
+
+def _dvc(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
+    folder = jobs(autoencoder, "main").folder
+    valid = {"outs": [{"md5": "0" * 32 + ".dir", "size": 5, "nfiles": 3, "hash": "md5", "path": folder.name}]}
+    return dvc_file(folder), valid, lambda: list(sharable([jobs]))
+
+
+def _identity(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
+    job = jobs(autoencoder, "main")
+    path = identity_path(*job.key)
+    return path, job.identity, lambda: [identity_problem(path), check_identities(tiny_plan()(planned).values())]
+
+
+def _fingerprint(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
+    valid = {"sha256": "0" * 64, "images": {"all": 4}, "files": {"a.png": "0" * 64}}
+    return Path("results/fingerprints/x.json"), valid, lambda: read_fingerprint(Path("results/fingerprints/x.json"))
+
+
+def _record(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
+    (shard,) = shards(jobs(autoencoder, "main"))
+    valid = {"state": "running", "rate": 2.0, "done": 3, "total": 4, "note": "x", "started_at": 0.0, "peak_mb": 5}
+    valid |= {"beat_at": 1.0, "host": "x", "unit": "steps", "description": "x", "limit_mb": 5, "gpus": 0, "nodes": 1}
+    return record_path(shard.log), valid, lambda: text("any", jobs, job_states(jobs))
+
+
+def _config(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
+    path = Path("results/tiny/config.yaml")
+    return path, tiny_values(), lambda: [claimed_run(jobs, "other.yaml"), read_config(path)]
+
+
+@pytest.mark.parametrize("file", [_dvc, _identity, _fingerprint, _record, _config])
+def test_malformed_files_of_a_clone_give_one_line_or_nothing(
+    file: Callable[[Jobs], tuple[Path, Any, Callable[[], object]]], own_folder: Path
+) -> None:
+    jobs = tiny_plan()
+    finish(jobs)
+    path, valid, read = file(jobs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before, count = {each for each in own_folder.rglob("*") if "results/work" not in str(each)}, 0
+    for content in malformed(valid):
+        path.write_bytes(content)
+        count += 1
+        try:
+            read()
+        except InputError as error:
+            assert "\n" not in str(error) and len(str(error)) < 3000, content[:100]
+        except Exception as error:
+            raise AssertionError(f"{error!r:.200} for {content[:200]!r}") from None
+    path.unlink()
+    assert count >= 60
+    assert {each for each in before if not each.exists()} <= {own_folder / path}
