@@ -91,9 +91,11 @@ def dvc_file(path: Path) -> Path:
 def tracked_as(path: Path) -> dict[str, Any]:
     """The entry of DVC's file: `md5` of the content, `size` in bytes, `nfiles`; empty if the path is not tracked."""
     file = dvc_file(path)
+    if not file.exists():
+        return {}
     try:
         entry = dict(read_yaml(file, str(file))["outs"][0])
-        return entry | {key: int(entry[key]) for key in ("size", "nfiles") if key in entry} if file.exists() else {}
+        return entry | {key: int(entry[key]) for key in ("size", "nfiles") if key in entry}
     except (InputError, LookupError, TypeError, ValueError, OverflowError):
         raise InputError(f"{file}: not a DVC file of one result; restore it from git") from None
 

@@ -296,7 +296,7 @@ def test_a_plan_finds_the_fingerprint_of_a_renamed_dataset_and_needs_its_list(mo
     monkeypatch.setattr(module, "fingerprint", None)
     assert tiny_plan(dataset_values("felines"))(raw_images, "felines") == facts
     LIST.unlink()
-    (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets"))
+    (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets.cats.split.list"))
     assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
 
 

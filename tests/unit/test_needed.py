@@ -65,12 +65,12 @@ def test_a_renamed_folder_still_belongs_to_its_job() -> None:
     assert not unfinished(tiny_plan()).shards
 
 
-@pytest.mark.parametrize("shards", [4, 400])
+@pytest.mark.parametrize("shards", [12, 400])
 def test_each_folder_is_read_once_however_many_files_are_asked_for(shards: int) -> None:
     values = with_key("samples.main.shard", 1)
     values["samples"]["main"]["count"] = shards
     values["evaluation"]["shard"] = 1
-    values["tables"]["text_10k"]["count"] = 4
+    values["tables"] |= {"text_10k": {"rows": ["main"], "count": 12}, "table5": {"rows": ["main"]}}
     jobs = tiny_plan(values)
     make(jobs(planned).values())
     of_samples = jobs(samples, "main").outputs
