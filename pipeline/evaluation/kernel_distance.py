@@ -43,7 +43,8 @@ def kernel_distance(generated: Features, reference: Features) -> Value:
         # The sums of the whole sets; two groups are held at a time.
         sums, counts = _group_sums(generated, reference, groups, _kernel_sum, "kernel distance")
         parts = [_Pairs(sums[0, 0], sums[1, 1], sums[0, 1], counts)]
-        distance, std = parts[0].distance(), None
+        images = counts.sum(axis=1).tolist()
+        distance, std = float(_distance(sums[0, 0].sum(), sums[1, 1].sum(), sums[0, 1].sum(), *images)), None
     else:
         parts = list(_subsets(generated, reference))
         distances = np.array([part.library for part in parts])
@@ -145,11 +146,6 @@ class _Pairs(NamedTuple):
     both: Sums  # between the sets
     counts: Sums  # images (G) of each set
     library: float = 0.0  # a subset's distance to torch-fidelity's bits
-
-    def distance(self) -> float:
-        """Over all pairs."""
-        made_count, real_count = (float(one.sum()) for one in self.counts)
-        return float(_distance(self.made.sum(), self.real.sum(), self.both.sum(), made_count, real_count))
 
     def without_each(self) -> tuple[Number, Number]:
         """Without each group (G) of the generated images, and without each of the reference images."""

@@ -76,35 +76,28 @@ def nearest(
     # Half of the memory holds embeddings of queries; each part of the queries embeds the training images again.
     part = max(1, int(memory_gb * 1e9 / 2 / (4 * width)))
     found = []
-    for first in range(0, count, part):
-        indices = range(first, min(first + part, count))
-        batched = (indices[start : start + micro_batch] for start in range(0, len(indices), micro_batch))
-        blocks = [embedding(to_rgb(queries.tensor(some)).to(device)) for some in batched]
-        found.append(_nearest_of(embedding, torch.cat(blocks), train, neighbours, micro_batch))
-    return Neighbours(torch.cat([one.distances for one in found]), torch.cat([one.indices for one in found]))
-
-
-def _nearest_of(
-    embedding: LpipsEmbedding, queries: Tensor, train: ImageArchive, neighbours: int, micro_batch: int
-) -> Neighbours:
-    """The nearest training images of embedded queries (N, D): the best so far, merged block by block."""
-    best = queries.new_full((len(queries), neighbours), torch.inf)
-    index = torch.zeros(best.shape, dtype=torch.long, device=best.device)
-    norms = queries.square().sum(dim=1, keepdim=True)
-    first = 0
-    with (
-        rgb_batches(train, 0, len(train), micro_batch) as batches,
-        Progress("nearest neighbours", len(train), "training images") as progress,
-    ):
-        for batch in batches:
-            block = embedding(batch.images.to(queries.device))[batch.used]
-            distances = (norms + block.square().sum(dim=1) - 2 * queries @ block.T).clamp(min=0)
-            numbers = torch.arange(first, first + len(block), device=best.device).expand(len(queries), -1)
-            best, order = torch.cat([best, distances], dim=1).topk(neighbours, largest=False, sorted=True)
-            index = torch.cat([index, numbers], dim=1).gather(1, order)
-            first += len(block)
-            progress.advance(len(block))
-    return Neighbours(best.cpu(), index.cpu())
+    for start in range(0, count, part):
+        rows = torch.arange(start, min(start + part, count)).split(micro_batch)
+        embedded = torch.cat([embedding(to_rgb(queries.tensor(some.tolist())).to(device)) for some in rows])
+        norms = embedded.square().sum(dim=1, keepdim=True)
+        # The best so far, merged block by block.
+        best = embedded.new_full((len(embedded), neighbours), torch.inf)
+        index = torch.zeros(best.shape, dtype=torch.long, device=device)
+        first = 0
+        with (
+            rgb_batches(train, 0, len(train), micro_batch) as batches,
+            Progress("nearest neighbours", len(train), "training images") as progress,
+        ):
+            for batch in batches:
+                block = embedding(batch.images.to(device))[batch.used]
+                distances = (norms + block.square().sum(dim=1) - 2 * embedded @ block.T).clamp(min=0)
+                numbers = torch.arange(first, first + len(block), device=device).expand(len(embedded), -1)
+                best, order = torch.cat([best, distances], dim=1).topk(neighbours, largest=False, sorted=True)
+                index = torch.cat([index, numbers], dim=1).gather(1, order)
+                first += len(block)
+                progress.advance(len(block))
+        found.append((best.cpu(), index.cpu()))
+    return Neighbours(*map(torch.cat, zip(*found, strict=True)))
 
 
 def neighbours_table(found: dict[str, tuple[list[str], Neighbours]], train_names: list[str]) -> pd.DataFrame:

@@ -50,5 +50,5 @@ FAMILY = AutoencoderFamily(
     settings=RQVAE,
     model="pipeline.models.rqvae:RQVAE",
     counts="pipeline.models.complexity:first_stage_counts",
-    traits="pipeline.models.traits:rqvae",
+    traits="pipeline.models.traits:of_indices",
 )

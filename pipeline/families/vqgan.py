@@ -40,5 +40,5 @@ FAMILY = AutoencoderFamily(
     settings=VQGAN,
     model="pipeline.models.vqgan:VQGAN",
     counts="pipeline.models.complexity:first_stage_counts",
-    traits="pipeline.models.traits:vqgan",
+    traits="pipeline.models.traits:of_indices",
 )

@@ -1,8 +1,7 @@
 """Files of trained models (safetensors with their config: one file is a whole model), and files of codes."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -68,10 +67,12 @@ def load_autoencoder(path: Path, device: torch.device | None = None, families: I
     found, weights = load_model(path, "autoencoder", AutoencoderFacts)
     check_family(found.autoencoder.get("family"), str(path), families)
     settings = parse_autoencoder(found.autoencoder, str(path))
-    with of_file(path):
+
+    def make() -> Any:
         settings.check_resolution(found.resolution)
-        model = make_autoencoder(settings, found.resolution, found.channels)
-    return filled(model, weights, path, device)
+        return make_autoencoder(settings, found.resolution, found.channels)
+
+    return filled(make, weights, path, device)
 
 
 def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> Any:
@@ -89,10 +90,12 @@ def load_generator(path: Path, device: torch.device | None = None, families: Ite
     found, weights = load_model(path, "generator", GeneratorFacts)
     check_family(found.generator.get("family"), str(path), families)
     settings = parse_generator(found.generator, str(path))
-    with of_file(path):
+
+    def make() -> Any:
         settings.check_shape(found.shape)
-        model = make_generator(settings, found.shape)
-    return filled(model, weights, path, device)
+        return make_generator(settings, found.shape)
+
+    return filled(make, weights, path, device)
 
 
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
@@ -116,15 +119,6 @@ def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[s
         held = ", ".join(config) if isinstance(config, dict) else shortened(config)
         raise InputError(f"{path}: holds {held}, where a trained {kind} is needed")
     return parse_settings(facts, config, str(path)), weights
-
-
-@contextmanager
-def of_file(path: Path) -> Iterator[None]:
-    """InputError where the settings in a file describe a network that cannot be made."""
-    try:
-        yield
-    except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-        raise InputError(f"{path}: no network can be made of its settings: {error_text(error)}") from None
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -164,8 +158,12 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(side) for side in tensor.shape) or "a number"
 
 
-def filled(model: Any, weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
-    """Load weights into a model, and make it ready for inference."""
+def filled(make: Callable[[], Any], weights: dict[str, Tensor], path: Path, device: torch.device | None) -> Any:
+    """Make the model of a file's settings, ready for inference; InputError where they describe no possible network."""
+    try:
+        model = make()
+    except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{path}: no network can be made of its settings: {error_text(error)}") from None
     fill(model, weights, path)
     return model.to(device or pick_device()).eval().requires_grad_(False)
 

@@ -141,5 +141,5 @@ def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDif
     """Load a diffusion model, ready to sample."""
     found, weights = load_model(path, "diffusion", DiffusionFacts)
     code_size = CodeSize(*found.code_size)
-    unet = filled(build_unet(found.diffusion.unet, code_size), weights, path, device)
+    unet = filled(lambda: build_unet(found.diffusion.unet, code_size), weights, path, device)
     return TrainedDiffusion(found.diffusion, code_size, found.rescaling, unet)

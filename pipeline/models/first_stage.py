@@ -28,19 +28,6 @@ class FirstStageEncoder(nn.Module):
         return self.quant_conv(self.network(images)).float()
 
 
-class FirstStageDecoder(nn.Module):
-    """The bottleneck's output to images."""
-
-    def __init__(self, settings: FirstStage, shape: Shape, channels: int):
-        super().__init__()
-        self.post_quant_conv = nn.Conv2d(settings.code_size.channels, latent_channels(settings), 1)
-        self.network = Decoder(latent_channels(settings), channels, shape)
-
-    def forward(self, code: Tensor) -> Tensor:
-        """(N, C_z, H_z, W_z) -> (N, C, R, R)."""
-        return self.network(self.post_quant_conv(code))
-
-
 class FirstStageAutoencoder(ImageAutoencoder):
     """Encoder and decoder; a family adds the bottleneck. Codes are unbounded, before any quantization."""
 
@@ -54,7 +41,11 @@ class FirstStageAutoencoder(ImageAutoencoder):
         attends = settings.network.attention_resolutions.__contains__
         shape = network_shape(settings.network, resolution, settings.code_size, attends)
         self.encoder = FirstStageEncoder(settings, shape, channels, self.moments)
-        self.decoder = FirstStageDecoder(settings, shape, channels)
+        # The bottleneck's output (N, C_z, H_z, W_z) to images.
+        latent = latent_channels(settings)
+        self.decoder = nn.Sequential()
+        self.decoder.add_module("post_quant_conv", nn.Conv2d(settings.code_size.channels, latent, 1))
+        self.decoder.add_module("network", Decoder(latent, channels, shape))
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""

@@ -28,7 +28,9 @@ def normal(keys: Tensor, shape: Sequence[int]) -> Tensor:
     """Standard normal numbers (N, *shape), float32; each row is a function of its key alone."""
     count = math.prod(shape)
     places = torch.arange(1, (count + 1) // 2 + 1, device=keys.device)
-    bits = _mixed(keys[:, None] + places * _signed(GOLDEN))
+    bits = keys[:, None] + places * _signed(GOLDEN)
+    for shift, factor in ROUNDS:
+        bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
     first = (_shifted(bits, 32) + 1).double() / HALF  # in (0, 1]: its logarithm is finite
     angle = (bits & (HALF - 1)).double() * (2 * math.pi / HALF)
     radius = (-2 * first.log()).sqrt()
@@ -44,9 +46,3 @@ def _signed(value: int) -> int:
 def _shifted(bits: Tensor, by: int) -> Tensor:
     """Logical shift to the right."""
     return (bits >> by) & (2 ** (64 - by) - 1)
-
-
-def _mixed(bits: Tensor) -> Tensor:
-    for shift, factor in ROUNDS:
-        bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
-    return bits

@@ -52,14 +52,10 @@ def bright(settings: Any) -> dict[str, Any]:
     return found | ({"ablation": ablation} if ablation else {})
 
 
-def vqgan(settings: Any) -> dict[str, Any]:
-    """The code is H_z x W_z: one index at each position."""
-    return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}"}
-
-
-def rqvae(settings: Any) -> dict[str, Any]:
-    """The code is H_z x W_z x depth: `depth` indices at each position."""
-    return {"code_size": f"{settings.code_size.height}x{settings.code_size.width}x{settings.codebook.depth}"}
+def of_indices(settings: Any) -> dict[str, Any]:
+    """The code is H_z x W_z, with one index at each position (VQGAN), or H_z x W_z x depth (RQ-VAE)."""
+    size = [settings.code_size.height, settings.code_size.width, getattr(settings.codebook, "depth", None)]
+    return {"code_size": "x".join(str(side) for side in size if side is not None)}
 
 
 def changes(settings: AutoencoderSettings, base: AutoencoderSettings) -> str:

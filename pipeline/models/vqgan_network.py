@@ -6,6 +6,7 @@ diffusers' `Encoder` and `Decoder`, and outputs and gradients are bit-identical 
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -62,17 +63,6 @@ class Attention(nn.Module):
         return hidden.transpose(1, 2).reshape(features.shape) + features
 
 
-class Downsample(nn.Module):
-    """A convolution with stride 2, padded to the right and below: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.conv(F.pad(features, (0, 1, 0, 1)))
-
-
 class Upsample(nn.Module):
     """Nearest neighbours, then a convolution: (N, C, H, W) -> (N, C, 2 H, 2 W)."""
 
@@ -97,7 +87,10 @@ class Level(nn.Module):
             self.resnets.append(ResidualBlock(outputs if number else inputs, outputs, groups))
             if number < attentions:
                 self.attentions.append(Attention(outputs, groups))
-        self.downsamplers = nn.ModuleList([Downsample(outputs)] if change == "down" else [])
+        self.downsamplers = nn.ModuleList()
+        if change == "down":  # a convolution with stride 2, padded to the right and below
+            layers = {"pad": nn.ZeroPad2d((0, 1, 0, 1)), "conv": nn.Conv2d(outputs, outputs, 3, stride=2)}
+            self.downsamplers.append(nn.Sequential(OrderedDict(layers)))
         self.upsamplers = nn.ModuleList([Upsample(outputs)] if change == "up" else [])
 
     def forward(self, features: Tensor) -> Tensor:

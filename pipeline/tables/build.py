@@ -81,19 +81,20 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
         raise InputError(f"settings: table: {job.table!r} is none of {', '.join(TABLES)}, {CLAIMS}")
     entry = TABLES[job.table]
     published = read_published(published_folder, job.table, entry)
-    gathered = gather(summaries, job, entry.kinds)
+    rows, counted, each_seed = gather(summaries, job, entry.kinds)
     protocols = {
-        quantity.key: shared_protocols(gathered, quantity)
+        quantity.key: shared_protocols(each_seed, quantity)
         for quantity in entry.quantities
         if quantity.kind not in ("complexity", "training")
     }
     decimals = {}
     for quantity in entry.quantities:
         # As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none.
-        rows = published if quantity.is_published else []
-        printed = printed_decimals((row.get(quantity.key, "") for row in rows), quantity.decimals)
-        decimals[quantity.key] = printed, printed_decimals((row.get(f"{quantity.key}_pm", "") for row in rows), printed)
-    return BuiltTable(job, entry, pair(published, gathered.rows, gathered.counted, entry), decimals, protocols)
+        given = published if quantity.is_published else []
+        printed = printed_decimals((row.get(quantity.key, "") for row in given), quantity.decimals)
+        of_spread = printed_decimals((row.get(f"{quantity.key}_pm", "") for row in given), printed)
+        decimals[quantity.key] = printed, of_spread
+    return BuiltTable(job, entry, pair(published, rows, counted, entry), decimals, protocols)
 
 
 def measured_column(quantity: Quantity, variant: str) -> str:

@@ -109,17 +109,13 @@ class Measurement:
         return replace(self, values=values, files=files)
 
 
-@dataclass
-class Gathered:
-    """The measurements of a table."""
+def gather(
+    summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]
+) -> tuple[list[Measurement], list[Measurement], list[Measurement]]:
+    """Read the summaries and join those of each row; InputError for a summary of no row or of another kind.
 
-    rows: list[Measurement]  # of its rows, in their order
-    counted: list[Measurement]  # of models that appear only beside published rows
-    each_seed: list[Measurement]  # of the rows, one for each training seed
-
-
-def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]) -> Gathered:
-    """Read the summaries and join those of each row; InputError for a summary of no row or of another kind."""
+    Returns the measurements of the rows, of models that appear only beside published rows, and of each training seed.
+    """
     rows = {row.name: row for row in [*job.rows, *job.counted]}
     if len(rows) < len(job.rows) + len(job.counted):
         raise InputError("settings: rows: a name comes twice; name each row once")
@@ -146,11 +142,8 @@ def gather(summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[st
             raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
     seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
     joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}
-    return Gathered(
-        [joined[row.name] for row in job.rows],
-        [joined[row.name] for row in job.counted],
-        [measurement for row in job.rows for measurement in seeds[row.name]],
-    )
+    each_seed = [measurement for row in job.rows for measurement in seeds[row.name]]
+    return [joined[row.name] for row in job.rows], [joined[row.name] for row in job.counted], each_seed
 
 
 def _empty(row: TableRow, name: str) -> Measurement:
@@ -195,10 +188,10 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
     return joined
 
 
-def shared_protocols(gathered: Gathered, quantity: Quantity) -> dict[str, Protocol]:
+def shared_protocols(each_seed: list[Measurement], quantity: Quantity) -> dict[str, Protocol]:
     """The protocol of a column for each dataset; InputError names two rows and the keys in which theirs differ."""
     first: dict[str, tuple[str, Protocol]] = {}
-    for measurement in gathered.each_seed:
+    for measurement in each_seed:
         if quantity.compared not in measurement.values:
             continue
         dataset, protocol = measurement.traits["dataset"], measurement.values[quantity.compared].protocol
