@@ -49,8 +49,13 @@ class ResidualQuantizer(nn.Module):
                 indices.append(nearest)
                 if self.training:
                     losses.append(F.mse_loss(chosen, residual))
-                    self._average(residual.detach(), nearest)
-                    chosen = residual.detach() + (chosen - residual.detach())  # rounded as the straight-through sum
+                    constant = residual.detach()
+                    chosen = constant + (chosen - constant)  # rounded as the straight-through sum
+                    # Add the residuals of this depth to the moving averages.
+                    picked = F.one_hot(nearest.flatten(), len(self.entries)).to(constant.dtype)[None]
+                    sums = torch.einsum("hnd,hnc->hcd", constant.flatten(0, 1)[None], picked).contiguous()
+                    self.uses.lerp_(summed_over_processes(picked.sum(1))[0], 1.0 - self.decay)
+                    self.sums.lerp_(summed_over_processes(sums)[0], 1.0 - self.decay)
                 residual = residual - chosen
             if self.training:  # set the entries to the averages
                 total = self.uses.sum(-1, keepdim=True)
@@ -64,14 +69,6 @@ class ResidualQuantizer(nn.Module):
         products = torch.einsum("bid,bjd->bij", flat, entries) * -2
         squares = (flat**2).sum(-1)[..., None] + (entries**2).sum(-1)[:, None] + products
         return (-squares.clamp(min=1e-8).sqrt()).argmax(-1).view(vectors.shape[:-1])
-
-    @torch.no_grad()
-    def _average(self, residual: Tensor, nearest: Tensor) -> None:
-        """Add the residuals of one depth to the moving averages."""
-        picked = F.one_hot(nearest.flatten(), len(self.entries)).to(residual.dtype)[None]
-        uses, sums = picked.sum(1), torch.einsum("hnd,hnc->hcd", residual.flatten(0, 1)[None], picked).contiguous()
-        self.uses.lerp_(summed_over_processes(uses)[0], 1.0 - self.decay)
-        self.sums.lerp_(summed_over_processes(sums)[0], 1.0 - self.decay)
 
     @torch.no_grad()
     def restart(self, expired: Tensor, vectors: Tensor, uses: float) -> None:

@@ -40,8 +40,7 @@ IMAGE_SETS = {
     "lsun_church256": ImageSet(126_227, 300, "center crop, Pillow bicubic, to 256"),
 }
 # The repository that appendix B names in its footnote 6.
-PAPER_REPOSITORY = {"precision_recall": "paper_repository"}
-FIXED_OF_METRICS = {"precision": PAPER_REPOSITORY, "recall": PAPER_REPOSITORY, "f1": PAPER_REPOSITORY}
+FIXED_OF_METRICS = {key: {"precision_recall": "paper_repository"} for key in ("precision", "recall", "f1")}
 WITHOUT_REFERENCE = frozenset({"is"})
 GENERATION_CODE_SIZE = "64x64x4"  # "we apply diffusion on the key codes of size 64 × 64 × 4" (section 4)
 
