@@ -265,6 +265,8 @@ def versions(modules: frozenset[str]) -> dict[str, str]:
     """The versions of Python and of the packages that provide these modules."""
     packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
     found = {package.name.lower().replace("_", "-"): package.version for package in packages if package is not None}
+    if "torch" in sys.modules:  # its kernels of another instruction set round differently
+        found["cpu"] = sys.modules["torch"].backends.cpu.get_cpu_capability()
     return dict(sorted(({"python": platform.python_version()} | found).items()))
 
 

@@ -31,7 +31,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
 from pipeline.base.process import cores
 from pipeline.base.progress import Progress, logger
-from pipeline.data.listing import RawFile, checkpoint_files, printable, raw_files
+from pipeline.data.listing import RawFile, checkpoint_files, missing_list, printable, raw_files
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Source
 from pipeline.settings.fields import Section
 from pipeline.settings.weights import ForeignWeights, OwnWeights
@@ -197,15 +197,6 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
 def missing_source(source: Source, where: str) -> str | None:
     """One line if the raw images are missing, otherwise None."""
     return _problem(partial(raw_files, source, where))
-
-
-def missing_list(path: Path, where: str) -> str | None:
-    """One line if a list of validation images is missing, otherwise None. `where` is the key of the source."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        return f"{where.removesuffix('source')}split.list: {path}: not a readable text file ({error.strerror})"
-    return None
 
 
 def missing_checkpoint(weights: ForeignWeights | OwnWeights, where: str) -> str | None:

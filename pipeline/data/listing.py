@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source
 from pipeline.settings.weights import ForeignWeights, OwnWeights
 
+LARGEST_LIST = 1_000_000_000  # bytes
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
 
@@ -199,3 +201,16 @@ def _raw_file(name: str, path: str | Path, sha256: str | None = None) -> RawFile
     except OSError:  # a broken link: preparation reports it as unreadable
         return RawFile(name, path, -1, 0)
     return RawFile(name, path, status.st_size, status.st_mtime_ns, sha256)
+
+
+def missing_list(path: Path, where: str) -> str | None:
+    """One line if a list of validation images is missing, otherwise None. `where` is the key of the source."""
+    key = f"{where.removesuffix('source')}split.list: {path}"
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_LIST:  # a pipe or a device has no end
+            path.stat()
+            return f"{key}: must be a text file of at most {readable_bytes(LARGEST_LIST)}"
+        path.open("rb").close()
+    except OSError as error:
+        return f"{key}: not a readable text file ({error.strerror})"
+    return None

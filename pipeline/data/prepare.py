@@ -24,7 +24,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from pipeline.data.decode import BadImage, square_pixels
-from pipeline.data.listing import EMBEDDED_COLLECTIONS, printable
+from pipeline.data.listing import EMBEDDED_COLLECTIONS, missing_list, printable
 from pipeline.data.sources import RawImages, open_source
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
@@ -233,8 +233,8 @@ def validation_indices(names: list[str], parts: list[str], split: Split, where: 
 
 def listed_names(path: Path | None, where: str) -> set[str]:
     """The names in a text file, one per line."""
-    try:
-        text = Path(path or "").read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise InputError(f"{where}.split.list: {path}: not a readable text file ({error.strerror})") from None
+    assert path is not None
+    if (line := missing_list(path, f"{where}.source")) is not None:
+        raise InputError(line)
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     return {line for line in text.replace("\r\n", "\n").split("\n") if line.strip()}

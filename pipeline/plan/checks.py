@@ -10,7 +10,8 @@ from typing import cast
 
 from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
-from pipeline.data.fingerprint import missing_checkpoint, missing_list, missing_source, split_counts
+from pipeline.data.fingerprint import missing_checkpoint, missing_source, split_counts
+from pipeline.data.listing import missing_list
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.spaces import network_of

@@ -18,10 +18,12 @@ from pipeline.commands.status import job_states, text
 from pipeline.commands.verify import verify
 from pipeline.config.root import load_config, read_config
 from pipeline.data.fingerprint import read_fingerprint
-from pipeline.plan.checks import claimed_run
-from pipeline.plan.damage import check_identities, identity_problem
+from pipeline.data.prepare import listed_names
+from pipeline.plan.checks import claimed_run, obstacles
+from pipeline.plan.damage import check_identities, identity_problem, wrong_sizes
 from pipeline.plan.dvc import dvc_file
 from pipeline.plan.publish import RECORD, publish, published_copies
+from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shards
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
@@ -236,3 +238,27 @@ def test_malformed_files_of_a_clone_give_one_line_or_nothing(
     path.unlink()
     assert count >= 60
     assert {each for each in before if not each.exists()} <= {own_folder / path}
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "a pipe", "a folder", "nothing"])
+def test_a_list_without_an_end_is_never_read(kind: str, tmp_path: Path) -> None:
+    path = {"/dev/zero": Path("/dev/zero"), "a folder": tmp_path}.get(kind, tmp_path / "list.txt")
+    if kind == "a pipe":
+        os.mkfifo(path)
+    reason = "not a readable text file" if kind == "nothing" else "must be a text file of at most 1 GB"
+    with pytest.raises(InputError, match=f"^datasets.x.split.list: {path}: {reason}"):
+        listed_names(path, "datasets.x")
+    values = tiny_values()
+    values["datasets"]["tiny"]["split"] = {"rule": "list", "list": str(path)}
+    jobs = tiny_plan(values)
+    assert any(line.startswith(f"datasets.tiny.split.list: {path}: ") for line in obstacles(jobs, unfinished(jobs)))
+
+
+def test_exchanged_results_are_detected() -> None:
+    finish(tiny_plan())
+    one, other = (tiny_plan()(autoencoder, name).folder for name in ("main", "without-noise"))
+    one.rename("aside")
+    other.rename(one)
+    Path("aside").rename(other)
+    lines = [line for job in tiny_plan()(planned).values() for line in wrong_sizes(job)]
+    assert len(lines) == 2 and all("damaged, or of another folder" in line for line in lines)
