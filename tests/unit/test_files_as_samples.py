@@ -21,13 +21,13 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.generation import samples
 from pipeline.stages.tables import tables
 
-COUNT = 7
+COUNT = 12
 FOLDER = Path("theirs")
 
 
 @pytest.fixture(autouse=True)
 def pictures(own_folder: Path) -> None:
-    """Seven pictures in sub-folders of `theirs`, and the same in a zip."""
+    """Twelve pictures in sub-folders of `theirs`, and the same in a zip."""
     rng = np.random.default_rng(0)
     with zipfile.ZipFile("theirs.zip", "w") as archive:
         for index in range(COUNT):
@@ -51,15 +51,15 @@ def test_a_folder_and_a_zip_of_the_same_images_are_one_set_in_the_order_of_names
     whole = ImageArchive(shard("folder.zip"))
     expected = [np.asarray(Image.open(path)) for path in sorted(FOLDER.rglob("*.png"))]
     np.testing.assert_array_equal(whole.tensor().permute(0, 2, 3, 1), expected)
-    parts = ImageArchive([shard("a.zip", 0, 3, path="theirs.zip"), shard("b.zip", 3, 7, path="theirs.zip")])
+    parts = ImageArchive([shard("a.zip", 0, 3, path="theirs.zip"), shard("b.zip", 3, 12, path="theirs.zip")])
     np.testing.assert_array_equal(parts.tensor(), whole.tensor())
     assert parts.names == whole.names
     assert ImageArchive(shard("gray.zip", channels=1)).channels == 1
 
 
 def test_images_that_are_not_the_datasets_size_or_not_readable_or_too_few_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match="theirs: 7 images, where the sample set needs 8"):
-        shard("a.zip", 4, 8, count=8)
+    with pytest.raises(InputError, match="theirs: 12 images, where the sample set needs 13"):
+        shard("a.zip", 4, 13, count=13)
     Image.new("RGB", (32, 16)).save(FOLDER / "0" / "seed0002.png")
     with pytest.raises(InputError, match=r"theirs: 0/seed0002\.png: 32x16, the dataset tiny is 32x32; .* not resized"):
         shard("a.zip")
@@ -73,6 +73,7 @@ def plan_of(seeds: tuple[int, ...] = (0,), **changes: Any) -> Jobs:
     values = tiny_values()
     values["samples"]["theirs"] = sample_set(**changes)
     values["tables"]["table5"]["rows"].append("theirs")
+    values["tables"]["table5"]["count"] = COUNT
     return tiny_plan(values | {"training_seeds": list(seeds)})
 
 
@@ -97,7 +98,7 @@ def test_they_become_one_measured_row_under_their_methods_name() -> None:
 
 
 def test_too_few_files_stop_a_plan_and_missing_ones_a_run() -> None:
-    with pytest.raises(InputError, match=r"samples\.theirs\.count: at most 7, the images in theirs, not 50"):
+    with pytest.raises(InputError, match=r"samples\.theirs\.count: at most 12, the images in theirs, not 50"):
         _ = plan_of(count=50)(planned)
     shutil.rmtree(FOLDER)
     plan = plan_of()
