@@ -55,13 +55,18 @@ class ClusterWorkflow(Workflow):
             yield process
             until = time.monotonic() + PATIENCE_S
             while process.poll() is None:
-                assert time.monotonic() < until, output.read_text()[-5000:]
+                assert time.monotonic() < until, self.state(output)
                 self.cluster.hurry()
                 time.sleep(1)
-            assert process.returncode == 0, output.read_text()[-5000:]
+            assert process.returncode == 0, self.state(output)
         finally:
             process.kill()
             process.wait()
+
+    def state(self, output: Path) -> str:
+        """What Snakemake, Slurm and the training's log say of a run that did not end well."""
+        nodes = self.cluster.call("sinfo", "--Node", "--long")
+        return "\n".join((output.read_text()[-2000:], self.job(), nodes, self.log("train_autoencoder")[-3000:]))
 
     def job(self) -> str:
         """Slurm's facts about the last submitted job, in one line."""
