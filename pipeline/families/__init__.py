@@ -5,14 +5,10 @@ must not import torch; networks are named as "module:attribute" and imported onl
 part of the digests of the family's results. docs/adding-a-family.md has a complete example.
 """
 
-import ast
 import importlib
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.abc import SourceLoader
-from importlib.machinery import ModuleSpec
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -83,10 +79,12 @@ def check_family(name: Any, where: str, named: Iterable[str]) -> None:
 
 @cache
 def find_family(name: str) -> Family:
-    """The family of this name; InputError if there is none. A module that does not bind FAMILY is never imported."""
+    """The family of this name, whose module is imported; InputError if there is none."""
     module = family_module(name)
     try:
-        found = importlib.import_module(module).FAMILY if _binds_family(module) else None
+        if not all(map(str.isidentifier, module.split("."))):
+            raise ModuleNotFoundError(name=module)
+        found = getattr(importlib.import_module(module), "FAMILY", None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
@@ -99,34 +97,6 @@ def find_family(name: str) -> Family:
     if not isinstance(found, Family):
         raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {found!r}")
     return found
-
-
-def _binds_family(module: str) -> bool:
-    """Whether the source of a module binds FAMILY; neither the module nor its packages run."""
-    spec = _find_spec(module)
-    if not isinstance(spec.loader, SourceLoader):
-        return False
-    source = spec.loader.get_data(spec.loader.get_filename(module))
-    return any(
-        (isinstance(node, ast.Name) and node.id == "FAMILY" and isinstance(node.ctx, ast.Store))
-        or (isinstance(node, ast.alias) and (node.asname or node.name) == "FAMILY")
-        for node in ast.walk(ast.parse(source))
-    )
-
-
-def _find_spec(module: str) -> ModuleSpec:
-    """The spec of a module, found without importing its packages as importlib.util.find_spec would."""
-    spec, search_path = None, None
-    parts = module.split(".")
-    for number, part in enumerate(parts, 1):
-        name = ".".join(parts[:number])
-        specs = (finder.find_spec(name, search_path) for finder in sys.meta_path) if part.isidentifier() else ()
-        spec = next((found for found in specs if found is not None), None)
-        if spec is None:
-            raise ModuleNotFoundError(name=name)
-        search_path = spec.submodule_search_locations or []
-    assert spec is not None
-    return spec
 
 
 def autoencoder_family(name: str) -> AutoencoderFamily:

