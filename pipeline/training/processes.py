@@ -32,7 +32,7 @@ class _Buckets:
             room -= weight.numel() * weight.element_size()
         self.bucket_of = {weight: number for number, bucket in enumerate(self.buckets) for weight in bucket}
         self.waiting = [len(bucket) for bucket in self.buckets]
-        self.sent: list[tuple[list[Tensor], Tensor, Any]] = []
+        self.sent: list[tuple[list[nn.Parameter], Tensor, Any]] = []
 
     def ready(self, weight: Tensor) -> None:
         """Called when the gradient of a weight is complete."""
@@ -41,22 +41,28 @@ class _Buckets:
             self._send()
 
     def _send(self) -> None:
-        """Send the next bucket; weights that no process used have no gradient."""
-        gradients = [weight.grad for weight in self.buckets[len(self.sent)] if weight.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients]) if gradients else torch.empty(0)
-        self.sent.append((gradients, flat, distributed.all_reduce(flat, async_op=True) if gradients else None))
+        """Send the next bucket: gradients, zeros for a weight that this process did not use, and which it used.
+
+        Its length is the same in all processes: another length would make them wait for each other forever.
+        """
+        weights = self.buckets[len(self.sent)]
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        used = weights[0].new_tensor([weight.grad is not None for weight in weights])
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), used])
+        self.sent.append((weights, flat, distributed.all_reduce(flat, async_op=True)))
 
     def finish(self, processes: int) -> None:
-        """Wait for all sums, and replace the gradients by their means."""
+        """Wait for all sums, and replace the gradients by their means; a weight that no process used keeps none."""
         while len(self.sent) < len(self.buckets):
             self._send()
-        for gradients, flat, work in self.sent:
-            if work is None:
-                continue
+        for weights, flat, work in self.sent:
             work.wait()
-            flat /= processes
-            for gradient, mean in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
-                gradient.copy_(mean.view_as(gradient))
+            *sums, used = flat.split([*(weight.numel() for weight in weights), len(weights)])
+            for weight, total, users in zip(weights, sums, used, strict=True):
+                if weight.grad is None and users > 0:
+                    weight.grad = torch.empty_like(weight)
+                if weight.grad is not None:
+                    weight.grad.copy_(total.view_as(weight) / processes)
 
 
 @contextmanager

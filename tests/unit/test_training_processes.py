@@ -54,7 +54,7 @@ def test_buckets_are_sent_from_the_last_layer_on_before_the_pass_has_ended(group
     with averaged_gradients(TWO, model):
         model(torch.ones(3, 4)).sum().backward()
     sent = [event for event in events if isinstance(event, int)]
-    assert sum(sent) == sum(weight.numel() for weight in model.parameters())
+    assert sum(sent) == sum(weight.numel() + 1 for weight in model.parameters()), "and which weights were used"
     assert len(sent) > 1
     assert events.index("first layer") > 0, "nothing was sent before the pass came to the first layer"
     assert events.index("waits") > max(place for place, event in enumerate(events) if isinstance(event, int))
@@ -86,6 +86,37 @@ def test_unused_weights_are_left_out_and_earlier_parts_averaged_with_the_last(gr
         used(torch.ones(2, 4)).sum().backward()
     assert all(weight.grad is None for weight in unused.parameters())
     assert torch.equal(used[0].bias.grad, torch.full((2,), 3.0))
+
+
+def test_a_weight_that_one_process_uses_gets_the_same_mean_in_both(group: None, events: list[Any], monkeypatch) -> None:
+    sent: list[Tensor] = []
+
+    def gradients(uses_second: bool) -> list[Tensor | None]:
+        """Of a process that uses the first of two layers alone, or both."""
+        model, ones = layers(4, 8, 8), torch.ones(3, 4)
+        with averaged_gradients(TWO, model):
+            (model(ones) if uses_second else model[0](ones)).sum().backward()
+        return [weight.grad for weight in model.parameters()]
+
+    def sent_by_other(flat: Tensor, async_op: bool) -> Any:
+        sent.append(flat.clone())
+        return SimpleNamespace(wait=lambda: None)
+
+    def summed(flat: Tensor, async_op: bool) -> Any:
+        flat += sent.pop(0)
+        return SimpleNamespace(wait=lambda: None)
+
+    found = []
+    for uses_second in (True, False):
+        monkeypatch.setattr(processes.distributed, "all_reduce", sent_by_other)
+        gradients(not uses_second)
+        monkeypatch.setattr(processes.distributed, "all_reduce", summed)
+        found.append(gradients(uses_second))
+    for one, same in zip(*found, strict=True):
+        torch.testing.assert_close(one, same)
+    model = layers(4, 8, 8)
+    halves = torch.autograd.grad(model(torch.ones(3, 4)).sum() / 2, list(model[1].parameters()))
+    torch.testing.assert_close(found[0][2:], list(halves))
 
 
 def test_a_lone_process_sends_nothing(events: list[Any]) -> None:
