@@ -87,20 +87,22 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
         write(state, error)
 
 
-def starters() -> list[psutil.Process]:
-    """The run and the launcher that started this process, if they are on this machine."""
-    found = []
+def starters() -> list[psutil.Process | None]:
+    """The run and the launcher that started this process, if they are on this machine; None for one that has ended."""
+    found: list[psutil.Process | None] = []
     for name in (RUN, LAUNCHED):
         host, _, process = os.environ.get(name, "").rpartition(":")
         if host == socket.gethostname() and process.isdigit():
-            with suppress(psutil.NoSuchProcess):
+            try:
                 found.append(psutil.Process(int(process)))
+            except psutil.NoSuchProcess:  # before this process had started
+                found.append(None)
     return found
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process | None) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 

@@ -85,18 +85,23 @@ def test_heartbeat_during_the_import_of_torch(log, monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", [LAUNCHED, RUN])
 @pytest.mark.parametrize("here", [True, False])
-def test_a_stage_ends_with_whoever_started_it_on_this_machine(log, monkeypatch, name, here) -> None:
+@pytest.mark.parametrize("already", [True, False])
+def test_a_stage_ends_with_whoever_started_it_on_this_machine(log, monkeypatch, name, here, already) -> None:
     starter = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     host = socket.gethostname() if here else "another"
     asked: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     monkeypatch.setenv(name, f"{host}:{starter.pid}")
+    if already:  # before Python has started
+        starter.kill()
+        starter.wait()
     try:
         with beating(every_s=0.01):
-            time.sleep(0.1)
-            assert asked == []
-            starter.kill()
-            starter.wait()
+            if not already:
+                time.sleep(0.1)
+                assert asked == []
+                starter.kill()
+                starter.wait()
             deadline = time.monotonic() + (20 if here else 0.5)
             while not asked and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -105,7 +110,7 @@ def test_a_stage_ends_with_whoever_started_it_on_this_machine(log, monkeypatch, 
     assert asked == ([signal.SIGTERM] if here else [])
 
 
-@pytest.mark.parametrize("told", ["", "1", "host:", ":1", "host:word", f"{socket.gethostname()}:999999999"])
+@pytest.mark.parametrize("told", ["", "1", "host:", ":1", "host:word", f"{socket.gethostname()}:word"])
 def test_a_starter_that_is_not_known_ends_nothing(monkeypatch, told) -> None:
     monkeypatch.setenv(RUN, told)
     assert starters() == []
