@@ -25,7 +25,8 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
     """Parse YAML text. Bytes are decoded as UTF-8, or by their byte order mark."""
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 99 May, or a million digits
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # ValueError: 99 May, or a million digits; LookupError and AttributeError: tags such as !!bool on other words
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise InputError(f"{where}: not a readable YAML file ({reason})") from None
 

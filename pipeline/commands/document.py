@@ -63,6 +63,8 @@ def document(
             table = read_display(Path(job.path("table.json")), name, Path(job.path("table.tex")))
             return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
         picture, figure = text.parent / "images" / f"{jobs.config.run}-{name}.png", FIGURES[name]
+        if picture.parent.exists() and not picture.parent.is_dir():
+            raise InputError(f"{picture.parent}: is a file, where the folder of the pictures is needed")
         with atomic_path(picture) as temporary:
             shutil.copyfile(job.path("figure.png"), temporary)
         return f"**{figure.title}.** {figure.caption}\n\n![{figure.title}](images/{picture.name})\n\nMade by {by}."
@@ -71,7 +73,7 @@ def document(
         content = text.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{text}: not a text that can be read ({error}); a Markdown file with blocks") from None
-    write_text(text, filled(content, fill, str(text)))
+    write_text(text.resolve(), filled(content, fill, str(text)))
 
 
 def filled(text: str, fill: Fill, where: str) -> str:

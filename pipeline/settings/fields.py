@@ -119,7 +119,7 @@ class Section(BaseModel):
 
 
 def _check_value(key: str, value: Any) -> None:
-    """Refuse integers beyond 64 bits, and NUL bytes, which paths cannot contain; also inside nested lists."""
+    """Refuse integers beyond 64 bits and paths that no file system has; also inside nested lists."""
     if isinstance(value, list | tuple):
         for item in value:
             _check_value(key, item)
@@ -127,6 +127,11 @@ def _check_value(key: str, value: Any) -> None:
         raise ValueError(f"{key}: integers lie between -2^63 and 2^63; this one has {value.bit_length()} bits")
     if isinstance(value, str | Path) and "\0" in str(value):
         raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")
+    if isinstance(value, Path):
+        longest = max((len(part.encode(errors="replace")) for part in value.parts), default=0)
+        if len(str(value)) > 4000 or longest > 255:
+            short = f"{str(value)[:80]!r}..."
+            raise ValueError(f"{key}: a path of at most 4,000 characters, 255 bytes a name, is needed, not {short}")
 
 
 def setting(default: Any, description: str, **checks: Any) -> Any:

@@ -13,6 +13,7 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 from pipeline.base.atomic import write_json
 from pipeline.base.errors import InputError
 from pipeline.base.records import record_path
+from pipeline.base.yaml_files import parse_yaml
 from pipeline.commands.share import sharable
 from pipeline.commands.status import job_states, text
 from pipeline.commands.verify import verify
@@ -262,3 +263,17 @@ def test_exchanged_results_are_detected() -> None:
     Path("aside").rename(other)
     lines = [line for job in tiny_plan()(planned).values() for line in wrong_sizes(job)]
     assert len(lines) == 2 and all("damaged, or of another folder" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["!!bool x", "!!int ''", "!!timestamp x", "!!float x", "!!binary x", "!!set x"])
+def test_tags_on_other_values_give_one_line(text: str) -> None:
+    with pytest.raises(InputError, match=r"^where: not a readable YAML file \("):
+        parse_yaml(f"a: {text}", "where")
+
+
+@pytest.mark.parametrize("path", ["x" * 256, "x/" * 5000, "é" * 200])
+def test_a_path_that_no_file_system_has_is_refused_by_its_key(path: str) -> None:
+    values = tiny_values()
+    values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": path}
+    with pytest.raises(InputError, match=r"source.*path: a path of at most 4,000 characters"):
+        load_config(values)
