@@ -87,8 +87,7 @@ def launch(
 
 def steps_done(log: Path | None) -> float:
     """The steps of a stage by its job's record; 0 if unknown."""
-    done = read_record(record_path(log)).get("done") if log else None
-    return done if isinstance(done, int | float) else 0
+    return read_record(record_path(log)).get("done", 0) if log else 0
 
 
 def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:

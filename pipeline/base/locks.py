@@ -40,21 +40,20 @@ def wait_for_lock(file: IO[str] | IO[bytes], patience_s: float) -> bool:
     return True
 
 
-def lock_work_folder(folder: Path, patience_s: float = PATIENCE_S, report: Callable[[str], None] = print) -> IO[str]:
+def lock_work_folder(folder: Path, patience_s: float = PATIENCE_S, report: Callable[[str], None] = print) -> IO[bytes]:
     """Make this process the only writer of a training's work folder as long as the returned file is open.
 
     `report` gets one line if it has to wait. InputError if another process still holds the lock after `patience_s`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / LOCK).open("a+", encoding="utf-8")
+    file = (folder / LOCK).open("a+b", buffering=0)  # a buffer would be flushed again on a full disk, when it is closed
     if not try_lock(file):
         report(f"{folder}: waiting for {lock_holder(folder)}, which trains here")
         if not wait_for_lock(file, patience_s):
             file.close()
             raise InputError(f"{folder}: {lock_holder(folder)} trains here; wait for it to end, or stop it")
     file.truncate(0)
-    json.dump({"host": platform.node(), "process": os.getpid()}, file)
-    file.flush()
+    file.write(json.dumps({"host": platform.node(), "process": os.getpid()}).encode())
     return file
 
 
