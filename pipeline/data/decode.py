@@ -84,10 +84,12 @@ def is_stored_gray(encoded: bytes) -> bool:
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
     """A picture of any mode converted to L or RGB by the rules above."""
     if image.mode in WIDE_MODES:
-        wide = np.asarray(image).astype(np.int64)
+        wide, gray = np.asarray(image), np.empty((image.height, image.width), np.uint8)
         if wide.min() < 0 or wide.max() > 65535:
             raise BadImage(f"gray values from {wide.min()} to {wide.max()}, beyond 16 bits; convert it to 8 or 16 bits")
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # rounded to the nearest
+        for row in range(image.height):  # a whole picture of wide integers could take gigabytes
+            gray[row] = (wide[row].astype(np.int64) + 128) // 257  # rounded to the nearest
+        image = Image.fromarray(gray)
     elif image.mode == "F":
         raise BadImage("floating-point pixels of unknown range; convert it to 8 or 16 bits")
     elif image.has_transparency_data:
