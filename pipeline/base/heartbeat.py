@@ -25,7 +25,8 @@ BEAT_S = 5.0
 WATCH_S = 0.5  # between looks at the processes that started this one
 LAUNCHED = "BRIGHT_LAUNCHED"  # HOST:PROCESS of the launcher, which began the record and measures memory and CPU time
 RUN = "BRIGHT_RUN"  # HOST:PROCESS of the Snakemake that started the job's shell
-NO_PROGRESS = {"description": "", "done": 0, "total": 0, "unit": "", "rate": 0.0, "left_s": None, "note": ""}
+NO_PROGRESS = {"description": "", "done_before": 0, "done": 0, "total": 0, "unit": ""}
+NO_PROGRESS |= {"rate": 0.0, "left_s": None, "note": ""}
 INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a stage that was asked to end
 
 

@@ -69,7 +69,6 @@ def launch(
     """Start a stage with one process per GPU, which no other job uses; without GPUs, on the CPU."""
     log_to(log)
     arguments = [*stage, *(["--log", str(log)] if log else [])]
-    earlier = steps_done(log)
     lease = lease_gpus(gpus) if nodes == 1 else Lease()
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}"}
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
@@ -80,14 +79,15 @@ def launch(
     record.write(state=State.RUNNING)
     attempt = slurm.attempt() if requeue or nodes > 1 else None
     code = supervise(command(arguments, gpus, nodes), environment, lease, record, attempt)
-    if requeue and code == TERMINATED and steps_done(log) > earlier and slurm.requeue(attempt):
+    if requeue and code == TERMINATED and made_progress(log) and slurm.requeue(attempt):
         logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
     sys.exit(code)
 
 
-def steps_done(log: Path | None) -> float:
-    """The steps of a stage by its job's record; 0 if unknown."""
-    return read_record(record_path(log)).get("done", 0) if log else 0
+def made_progress(log: Path | None) -> bool:
+    """Whether the attempt did more steps than it began with; an earlier one may have lost steps after its last save."""
+    record = read_record(record_path(log)) if log else {}
+    return bool(record.get("done", 0) > record.get("done_before", 0))
 
 
 def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:

@@ -26,7 +26,10 @@ RECORDS = Path("results/records")
 # four times a second, and schedulers count Snakemake's own processes as the job's.
 NEAR = 0.8
 LOCK_PATIENCE_S = 2.0
-NUMBERS = ("done", "total", "rate", "left_s", "seconds", "started_at", "updated_at", "peak_mb", "limit_mb")
+NUMBERS = (
+    *("done_before", "done", "total", "rate", "left_s", "seconds"),
+    *("started_at", "updated_at", "peak_mb", "limit_mb"),
+)
 LARGEST = 1e15
 
 

@@ -7,6 +7,9 @@ pytestmark = pytest.mark.slow
 
 CONTRACT = '''
 
+from pydantic import Field
+
+
 class Brightness(Section):
     """Measure the mean brightness of a validation split."""
 
@@ -37,27 +40,21 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import write_json
-from pipeline.base.command import LogOption, SettingsArgument, read_settings, run_stage
-from pipeline.base.progress import log_to
+from pipeline.base.command import stage
 from pipeline.data.archive import ImageArchive
 from pipeline.stages.datasets import Brightness
 
 
+@stage
 def measure_brightness(
-    settings: SettingsArgument,
+    job: Brightness,
     images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
     summary: Annotated[Path, typer.Option(help="Where the number goes (json).")],
-    log: LogOption = None,
 ) -> None:
-    """Measure the mean brightness of a validation split."""
-    log_to(log)
-    job, archive = read_settings(Brightness, settings), ImageArchive(images)
+    archive = ImageArchive(images)
     means = [float(archive.read(index).mean()) for index in range(job.images)]
     write_json(summary, {"brightness": sum(means) / len(means), "images": job.images})
 
-
-if __name__ == "__main__":
-    run_stage(measure_brightness)
 '''
 
 RULE = '''
