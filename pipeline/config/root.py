@@ -200,8 +200,8 @@ class Config(Section):
             other, expected = first.setdefault(self.dataset_of(samples), (name, scored))
             if scored != expected:
                 raise ValueError(
-                    f"{where}: {other} has {expected} images and {name} {scored}: sample sets of one dataset are"
-                    f" compared by as many images, see {where}.count"
+                    f"{where}: {other} has {expected} images and {name} {scored}: sample sets of one dataset must"
+                    f" have the same number of images, see {where}.count"
                 )
 
     def _check_same(self, names: list[str], keys: list[str], where: str, noun: str) -> None:
