@@ -14,6 +14,7 @@ from pipeline.base.progress import Progress
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from pipeline.data.decode import BadImage
+from pipeline.data.fingerprint import check_as_planned
 from pipeline.data.listing import printable
 from pipeline.data.sources import open_source, source_at
 from pipeline.families import generator_family
@@ -47,12 +48,20 @@ def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> Callabl
     return read
 
 
-def copy(path: Path, first: int, last: int, channels: int, read: Callable[[int], np.ndarray]) -> None:
-    """Write the images [first, last) as they are read."""
+def copy(
+    path: Path,
+    first: int,
+    last: int,
+    channels: int,
+    read: Callable[[int], np.ndarray],
+    check_read: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the images [first, last) as they are read; check_read: called before the archive is put in place."""
     with ArchiveWriter(path, channels) as archive, Progress("copy", last - first, "images") as progress:
         for index in range(first, last):
             archive.add(image_name(index), read(index))
             progress.advance()
+        check_read()
 
 
 @stage
@@ -69,7 +78,8 @@ def generate_shard(
 ) -> None:
     reason = f"samples of kind {job.samples.kind} need it"
     if isinstance(job.samples, FilesSamples):
-        copy(images, first, last, job.channels, file_reader(job, job.samples, last))
+        check_read = partial(check_as_planned, job.sha256, source_at(job.samples.path), str(job.samples.path))
+        copy(images, first, last, job.channels, file_reader(job, job.samples, last), check_read)
         return
     import torch
 

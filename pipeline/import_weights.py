@@ -1,5 +1,7 @@
 """Stage: import a checkpoint of another program in place of a training."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +10,7 @@ import typer
 from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
+from pipeline.data.fingerprint import check_as_planned
 from pipeline.stages.autoencoders import MODEL_KINDS, ImportJob
 
 
@@ -25,6 +28,7 @@ def import_weights(
     if not checkpoint.exists():
         raise InputError(f"{kind}.weights.path: {checkpoint} does not exist")
     settings = entry.model_copy(update={"weights": None})  # as from a training
+    save: Callable[[], None]
     shape = (job.channels, job.resolution or 0, job.resolution or 0)
     try:
         if kind == "autoencoder":
@@ -32,21 +36,25 @@ def import_weights(
 
             model = make_autoencoder(settings, shape[1], job.channels)
             import_first_stage(model, read_tensors(checkpoint), checkpoint)
-            save_autoencoder(weights, model, settings, shape[1], job.channels)
+            save = partial(save_autoencoder, weights, model, settings, shape[1], job.channels)
         elif kind == "generator":
             from pipeline.foreign.unets import import_unet_folder
 
             model = make_generator(settings, shape)
             import_unet_folder(model.unet, checkpoint)
-            save_generator(weights, model, settings, shape)
-        elif job.code_size is not None:
+            save = partial(save_generator, weights, model, settings, shape)
+        else:
+            assert job.code_size is not None, "as ImportJob checks"
             from pipeline.foreign.unets import import_ldm_unet, scale_factor
             from pipeline.models.diffusion import build_unet, save_diffusion
             from pipeline.models.rescaling import Rescaling
 
             unet, tensors = build_unet(settings.unet, job.code_size), read_tensors(checkpoint)
             import_ldm_unet(unet, settings.unet, tensors, checkpoint)
-            save_diffusion(weights, unet, settings, job.code_size, Rescaling(scale=(scale_factor(tensors),)))
+            rescaling = Rescaling(scale=(scale_factor(tensors),))
+            save = partial(save_diffusion, weights, unet, settings, job.code_size, rescaling)
     except ValueError as error:
         raise InputError(f"settings: {error}") from None
+    check_as_planned(job.sha256, entry.weights, f"{kind}.weights")
+    save()
     logger.info("%s imported from %s to %s", entry.weights.kind, checkpoint, weights)

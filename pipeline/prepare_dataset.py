@@ -8,6 +8,7 @@ import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import stage
+from pipeline.data.fingerprint import check_as_planned
 from pipeline.data.prepare import prepare
 from pipeline.stages.datasets import DatasetJob
 
@@ -21,4 +22,10 @@ def prepare_dataset(
     workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes; by default one per CPU.")] = None,
 ) -> None:
     where = f"datasets.{job.name}"
-    write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where))
+
+    def check_read() -> None:
+        check_as_planned(job.sha256, job.source, f"{where}.source")
+        if job.split.list is not None:
+            check_as_planned(job.list_sha256, job.split.list, f"{where}.split.list")
+
+    write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where, check_read))

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import needed, stage
+from pipeline.data.fingerprint import check_as_planned
+from pipeline.settings.weights import OwnWeights
 from pipeline.stages.autoencoders import AutoencoderJob
 
 
@@ -34,6 +36,7 @@ def train_autoencoder(
     if job.autoencoder.initial_weights is not None:
         initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")
         task.load_initial_weights(load_model(initial, "autoencoder", AutoencoderFacts)[1], initial)
+        check_as_planned(job.initial_sha256, OwnWeights(path=str(initial)), f"initial_weights {initial}")
 
     def save(path: Path) -> None:
         save_autoencoder(path, task.model, job.autoencoder, data.resolution, data.channels)

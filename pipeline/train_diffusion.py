@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import needed, stage
+from pipeline.data.fingerprint import check_as_planned
+from pipeline.settings.weights import OwnWeights
 from pipeline.stages.generation import DiffusionJob
 
 
@@ -32,6 +34,7 @@ def train_diffusion(
     if job.diffusion.initial_weights is not None:
         initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")
         task.load_initial_weights(load_model(initial, "diffusion", DiffusionFacts)[1], initial)
+        check_as_planned(job.initial_sha256, OwnWeights(path=str(initial)), f"initial_weights {initial}")
 
     def save(path: Path) -> None:
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)

@@ -54,7 +54,8 @@ def evaluate(
     values: dict[str, Value] = {}
     for space in (space for network in here for space in spaces_of(network, evaluation.precision_recall)):
         of_made, of_real = (jobs(set_features, images, space, networks) for images in (made, real))
-        found = scored(score(jobs, "images", "files", facts | {"sample_kind": "files"}, of_made, of_real), evaluation)
+        job = score(jobs, "images", "files", facts | {"sample_kind": "files"}, of_made, of_real)
+        found = scored(job, [(of_made, made), (of_real, real)], evaluation)
         found = found.model_copy(update={"details": {"dataset": dataset or real.name}})
         write_summary(output / made.name / f"summary-{space}.json", found)
         values |= found.values
@@ -78,7 +79,7 @@ def image_set(path: Path, count: int | None) -> ImageSet:
     return ImageSet(path, count or found)
 
 
-def scored(job: Job, evaluation: Evaluation) -> Summary:
+def scored(job: Job, sets: list[tuple[Job, ImageSet]], evaluation: Evaluation) -> Summary:
     """The summary of a score: from the store, or computed now from stored features and those that are missing."""
     from pipeline.evaluation.feature_files import read_features, write_features
     from pipeline.evaluation.features import extract
@@ -88,9 +89,9 @@ def scored(job: Job, evaluation: Evaluation) -> Summary:
     summary = Path(job.path("summary.json"))
     if summary.exists():
         return read_summary(summary)
-    sets = []
-    for features in job.upstream:
-        weights, images = (Path(path_of(*features.inputs[name])) for name in ("weights", "images"))
+    read = []
+    for features, images in sets:
+        weights = Path(path_of(*features.inputs["weights"]))
         for path, span in zip(map(Path, features.outputs), features.ranges, strict=True):
             if path.exists():
                 continue
@@ -98,9 +99,11 @@ def scored(job: Job, evaluation: Evaluation) -> Summary:
                 fetch(weights.stem, weights)
             device = metric_device(evaluation.cpu_threads)
             space, micro_batch = features.settings["space"], evaluation.micro_batch
-            write_features(path, extract(RawSequence(images), space, weights, *span, micro_batch, device), span[0])
-        sets.append(read_features([Path(path) for path in features.outputs]))
-    found = feature_summary(EvaluationJob.model_validate(job.settings), *sets)
+            vectors = extract(RawSequence(images.path), space, weights, *span, micro_batch, device)
+            images.check()
+            write_features(path, vectors, span[0])
+        read.append(read_features([Path(path) for path in features.outputs]))
+    found = feature_summary(EvaluationJob.model_validate(job.settings), *read)
     write_summary(summary, found)
     return found
 

@@ -176,10 +176,33 @@ class Fingerprints:
             if stored is not None:
                 logger.warning("%s; its stored fingerprint is used", problem)
             return stored or {"absent": str(path)}
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = _list_sha256(path)
         if found is not None:
             self._found[place] = found.model_copy(update={"lists": found.lists | {str(path): sha256}})
         return sha256
+
+
+def check_as_planned(planned: str | None, read: Source | ForeignWeights | OwnWeights | Path, where: str) -> None:
+    """InputError if what a stage has read, a Path for a list, is not what the run was planned with.
+
+    planned: the sha256 of its fingerprint, or of the list; None where the stage runs by hand.
+    """
+    if planned is None:
+        return
+    match read:
+        case Path():
+            sha256 = _list_sha256(read)
+        case ForeignWeights() | OwnWeights():
+            sha256 = fingerprint(checkpoint_files(read, where), where).sha256
+        case _:
+            sha256 = fingerprint(raw_files(read, where), where).sha256
+    if sha256 != planned:
+        LAST_SEEN.unlink(missing_ok=True)  # the next plan reads all files, also where size and time are the old ones
+        raise InputError(f"{where}: changed since the run was planned; start it again")
+
+
+def _list_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:

@@ -103,17 +103,24 @@ def _prepared(dataset: Dataset, parts: dict[str, RawImages], chunk: Chunk) -> li
 
 
 def prepare(
-    dataset: Dataset, train: Path, validation: Path, workers: int = 1, where: str = "dataset"
+    dataset: Dataset,
+    train: Path,
+    validation: Path,
+    workers: int = 1,
+    where: str = "dataset",
+    check_read: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Write the two archives of a dataset and return its manifest.
 
-    workers: number of decoding processes. where: the dataset's key in the config, for errors.
+    workers: number of decoding processes. where: the dataset's key in the config, for errors. check_read: called when
+    everything has been read, before a file is put in place.
     """
     parts = open_source(dataset.source, f"{where}.source")
     train.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=train.parent) as spool:  # unnamed: a killed stage leaves no file
         kept, skipped = _read(dataset, parts, spool, workers, where)
         splits, duplicates = _split(kept, dataset.split, where)
+        check_read()
         with ArchiveWriter(train, dataset.channels) as first, ArchiveWriter(validation, dataset.channels) as second:
             for archive, images in ((first, splits["train"]), (second, splits["validation"])):
                 for index, image in enumerate(images):
@@ -128,7 +135,8 @@ def prepare(
         name: {"count": len(images), "sha256": joined_digest(image.digest for image in images)}
         for name, images in splits.items()
     }
-    manifest |= dataset.model_dump(mode="json", exclude={"name"}) | {"license": license_, "pillow": PIL.__version__}
+    manifest |= dataset.model_dump(mode="json", include=set(Dataset.model_fields))
+    manifest |= {"license": license_, "pillow": PIL.__version__}
     manifest["skipped"] = [{"name": printable(image.name), "reason": image.reason} for image in skipped]
     manifest["duplicates"] = [
         {"validation": printable(image.name), "train": printable(same.name)} for image, same in duplicates

@@ -16,7 +16,7 @@ from pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, 
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from pipeline.settings.autoencoder import AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.fields import CodeSizeField, Section
+from pipeline.settings.fields import CodeSizeField, Section, operational
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.weights import OwnWeights, training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
@@ -24,6 +24,7 @@ from pipeline.stages.datasets import dataset, image_size
 
 PAPER = CONFIG / "paper.yaml"
 MODEL_KINDS = ("autoencoder", "diffusion", "generator")
+PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; another one ends the stage."
 
 
 class AutoencoderJob(Section):
@@ -31,6 +32,7 @@ class AutoencoderJob(Section):
 
     autoencoder: AnyAutoencoder
     seed: int = 0
+    initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
 
 
 class ImportJob(Section):
@@ -42,6 +44,7 @@ class ImportJob(Section):
     code_size: CodeSizeField | None = Field(None, description="Code size of a diffusion model.")
     resolution: int | None = Field(None, description="Resolution of the images of an autoencoder or a generator.")
     channels: Literal[1, 3] = Field(3, description="Their channels.")
+    sha256: str | None = operational(None, "The fingerprint of the checkpoint; another one ends the stage.")
 
     def _check(self) -> None:
         given = [kind for kind in MODEL_KINDS if getattr(self, kind) is not None]
@@ -168,7 +171,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     if (ready := ready_weights(jobs, autoencoder, name, image_size(jobs.config, model.dataset))) is not None:
         return ready
     images = jobs(dataset, model.dataset)
-    initial, facts = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
+    initial, facts, planned = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
     inputs: Inputs = {"images": images["train.zip"], **initial}
     kind = model.losses.perceptual.network
     if kind != "none":
@@ -179,7 +182,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     return jobs.job(
         TRAIN_AUTOENCODER,
         f"autoencoders.{name}",
-        {"autoencoder": model, "seed": jobs.seed(model.seed, "autoencoder")},
+        {"autoencoder": model, "seed": jobs.seed(model.seed, "autoencoder"), **planned},
         inputs=inputs,
         facts=facts,
         code=family_code(model),
@@ -196,7 +199,8 @@ def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size:
         checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
         numerical = {kind: entry.architecture()} | checkpoint | size
         code = () if kind == "diffusion" else family_code(entry)
-        return jobs.job(IMPORT_WEIGHTS, f"{kind}s.{name}", {kind: entry} | size, numerical, model=kind, code=code)
+        settings = {kind: entry, "sha256": facts.get("sha256")} | size
+        return jobs.job(IMPORT_WEIGHTS, f"{kind}s.{name}", settings, numerical, model=kind, code=code)
     if entry.snapshot_of is not None:
         training, step = jobs(make, entry.snapshot_of), training_steps(entry.training)
         settings = {"snapshot": snapshot_path(training.work, step), "step": step}
@@ -215,16 +219,17 @@ def missing_snapshot(path: Path) -> str:
 
 def initial_weights(
     jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
-) -> tuple[Inputs, dict[str, Any]]:
-    """The input of a training's initial weights, of another entry (`make`) or a file, and facts about the file."""
+) -> tuple[Inputs, dict[str, Any], dict[str, str | None]]:
+    """A training's initial weights, of another entry (`make`) or a file: its input, facts, and settings of the job."""
     kind = make.__name__
     if given is None:
-        return {}, {}
+        return {}, {}, {}
     if given.entry is not None:
-        return {"initial": jobs(make, given.entry)[f"{kind}.safetensors"]}, {}
+        return {"initial": jobs(make, given.entry)[f"{kind}.safetensors"]}, {}, {}
     file = given.file_of(kind)
     facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
-    return {"initial": str(file.path)}, {"initial": facts.get("sha256", facts)}
+    planned = facts.get("sha256")
+    return {"initial": str(file.path)}, {"initial": planned or facts}, {"initial_sha256": planned}
 
 
 def family_code(model: AutoencoderSettings | GeneratorSettings) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
+from typing import Any
+
 from pipeline.config.root import Config
 from pipeline.data.fingerprint import split_counts
 from pipeline.settings.dataset import Dataset
@@ -13,6 +15,8 @@ class DatasetJob(Dataset):
     """Prepare a dataset."""
 
     name: str = operational("dataset", "Its name in the config, for errors.")
+    sha256: str | None = operational(None, "The fingerprint of its raw images; others end the stage.")
+    list_sha256: str | None = operational(None, "The sha256 of `split.list`; another one ends the stage.")
 
 
 PREPARE_DATASET = Stage(
@@ -29,12 +33,14 @@ def dataset(jobs: Jobs, name: str) -> Job:
     settings, facts = jobs.config.datasets[name], jobs(raw_images, name)
     numerical = settings.numerical()
     numerical["source"] = facts["sha256"] if "sha256" in facts else {"absent": facts["absent"]}
+    planned: dict[str, Any] = {"name": name, "sha256": facts.get("sha256")}
     if settings.split.list is not None:
         numerical["split"]["list"] = facts["list"]
-    return jobs.job(PREPARE_DATASET, f"datasets.{name}", settings.model_dump() | {"name": name}, numerical)
+        planned["list_sha256"] = facts["list"] if isinstance(facts["list"], str) else None
+    return jobs.job(PREPARE_DATASET, f"datasets.{name}", settings.model_dump() | planned, numerical)
 
 
-def raw_images(jobs: Jobs, name: str) -> dict[str, object]:
+def raw_images(jobs: Jobs, name: str) -> dict[str, Any]:
     """The fingerprint of a dataset's raw images."""
     settings = jobs.config.datasets[name]
     return jobs.fingerprints.collection(settings.source, f"datasets.{name}.source", settings.split.list)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.data.fingerprint import fingerprint
+from pipeline.data.fingerprint import check_as_planned, fingerprint
 from pipeline.data.listing import raw_files
 from pipeline.families import autoencoder_family, generator_family
 from pipeline.models.metric_networks import manifest
@@ -247,12 +247,19 @@ class ImageSet:
         """The name of the images in file names and tables."""
         return re.sub(r"[^A-Za-z0-9_.]+", "_", self.path.stem) or "images"
 
+    @property
+    def source(self) -> FolderSource | ZipSource:
+        kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
+        return FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
+
     @cached_property
     def sha256(self) -> str:
         """Computed once per process: another program may overwrite the images."""
-        kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
-        source = FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
-        return fingerprint(raw_files(source, str(self.path)), str(self.path)).sha256
+        return fingerprint(raw_files(self.source, str(self.path)), str(self.path)).sha256
+
+    def check(self) -> None:
+        """InputError if the images were overwritten; called before something that was read from them is stored."""
+        check_as_planned(self.sha256, self.source, str(self.path))
 
 
 def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Job:

@@ -15,8 +15,15 @@ from pipeline.settings.diffusion import (
     GeneratorSamples,
     Samples,
 )
-from pipeline.settings.fields import Section
-from pipeline.stages.autoencoders import autoencoder, codes, family_code, initial_weights, ready_weights
+from pipeline.settings.fields import Section, operational
+from pipeline.stages.autoencoders import (
+    PLANNED_WEIGHTS,
+    autoencoder,
+    codes,
+    family_code,
+    initial_weights,
+    ready_weights,
+)
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
 
@@ -26,6 +33,7 @@ class DiffusionJob(Section):
 
     diffusion: Diffusion
     seed: int = 0
+    initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
 
 
 class GeneratorJob(Section):
@@ -42,6 +50,7 @@ class GenerationJob(Section):
     seed: int = 0
     resolution: int | None = Field(None, description="Resolution of the dataset that files imitate and must have.")
     channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
+    sha256: str | None = operational(None, "The fingerprint of the files; others end the stage.")
 
 
 TRAIN_DIFFUSION = Stage("train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), gpu=True, memory_mb=24_000)
@@ -63,11 +72,11 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     model = jobs.config.autoencoders[settings.autoencoder]
     if (ready := ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
         return ready
-    initial, facts = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
+    initial, facts, planned = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
     return jobs.job(
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
-        {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion")},
+        {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion"), **planned},
         inputs={**_codes_of(jobs, settings.autoencoder), **initial},
         facts=facts,
         code=family_code(model),
@@ -152,7 +161,7 @@ def files(jobs: Jobs, name: str) -> Job:
     return jobs.job(
         GENERATE,
         f"samples.{name}",
-        {"samples": settings} | size,
+        {"samples": settings, "sha256": facts.get("sha256")} | size,
         {"kind": settings.kind, "source": facts.get("sha256", facts)} | size,
         ranges=spans(settings.count, settings.shard),
     )

@@ -19,7 +19,6 @@ NOT_REACHED = {
     "pipeline.base.heartbeat": "imported by the command line alone",
     "pipeline.base.launch": "starts a stage's processes; each then compares its own code",
     "pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
-    "pipeline.data.fingerprint": "the plan's: digests contain the fingerprints",
     "pipeline.generation.exported": "for `bright export` and Python sessions",
     "pipeline.page.model_card": "for `bright export`",
 }

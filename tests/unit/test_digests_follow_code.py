@@ -94,6 +94,7 @@ ALLOWED = {
     "settings, which are in the digest by value": """base.command.read_settings base.command.run_stage
         base.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
     "reads a file unchanged": "base.parsing.read_json",
+    "ends a stage or changes nothing": "data.fingerprint.check_as_planned",
     "defaults and checks of settings": """settings.fields.Noted settings.fields.preset settings.fields.setting
         settings.fields.is_power_of_two""",
     "finds a family, a network or a drawing, whose module is in the digest": """families.AutoencoderFamily
