@@ -10,14 +10,16 @@ start, and before it puts an output or a saved state in place. Without the optio
 
 import ast
 import hashlib
+import marshal
 import platform
+import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec, resolve_name
+from importlib.util import cache_from_source, find_spec, resolve_name
 from pathlib import Path
 
 from pipeline.base.canonical import canonical, running_statements
@@ -41,6 +43,7 @@ EXCLUDED_FROM_DIGEST = {
     "pipeline.base.progress": "progress bars and log lines",
     "pipeline.commands.*": "commands for people; no stage runs them",
     "pipeline.config.*": "whole configs; a job's settings are in its digest by value",
+    "pipeline.data.fingerprint": "files that are not those of the plan end the command; others pass unchanged",
     "pipeline.data.pictures": "pictures that only people look at",
     "pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
     "pipeline.families": "finds the module that a config names; that module is itself in the digest",
@@ -65,19 +68,19 @@ class Module:
 
     name: str
     path: Path
-    state: tuple[int, int] | None  # modification time and size of the file, taken before it was read
+    state: tuple[int, ...] | None  # times and size of the file, taken before it was read
     digest: str
     imports: tuple[str, ...]
     libraries: tuple[str, ...]  # first names of the third-party modules that it imports
 
 
-def file_state(path: Path) -> tuple[int, int] | None:
-    """Modification time and size of a file; None if it is missing."""
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """Times and size of a file; None if it is missing. `cp -p` keeps its time of modification, but not of change."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 class Code:
@@ -229,7 +232,31 @@ def start_code_check(option: str) -> None:
             f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {found[: len(expected)]}, and this run"
             f" was planned with {expected}; {REMEDY}"
         )
+    stale = [module for module in modules if remove_stale_bytecode(module.path)]
+    if loaded := next((module for module in stale if module.name in sys.modules), None):
+        raise InputError(f"{_stage(roots)}: bytecode of an earlier {loaded.path} was loaded; it is removed, run again")
     _running = roots, modules
+
+
+def remove_stale_bytecode(path: Path) -> bool:
+    """Whether Python would load, or has loaded, bytecode of another content of this file; that is removed.
+
+    Python compares the file's size and the second of its modification, which `cp -p` and `rsync -t` set.
+    """
+    cached = Path(cache_from_source(str(path)))
+    try:
+        file, data = path.stat(), b""
+        if cached.stat().st_mtime_ns <= file.st_ctime_ns:  # the file was put here after it had been compiled
+            data = cached.read_bytes()
+        expected = struct.pack("<III", 0, int(file.st_mtime) & 0xFFFFFFFF, file.st_size & 0xFFFFFFFF)
+        if data[4:16] != expected:  # none, or Python compiles the file again
+            return False
+        is_stale = bool(marshal.loads(data[16:]) != compile(path.read_bytes(), path, "exec", dont_inherit=True))
+    except (OSError, ValueError, TypeError, EOFError):
+        return False
+    with suppress(OSError):  # where it cannot be removed, it is compared again next time
+        cached.unlink()
+    return is_stale
 
 
 def running_roots() -> list[str]:

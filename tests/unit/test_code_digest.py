@@ -223,6 +223,10 @@ def folder(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def code(folder: Path) -> str:
     """The stage's `--code` before any edit."""
+    return planned_code()
+
+
+def planned_code() -> str:
     script = "from pipeline.base.code import expected_code; print(expected_code(('toy.stage',)))"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -281,3 +285,26 @@ def test_code_edited_during_a_stage_has_no_output(
     else:
         assert process.wait(30) == 0
         assert OUTPUT.read_text() == "1 1"
+
+
+@pytest.mark.parametrize("module", ["early", "late"])
+def test_bytecode_of_another_file_of_equal_size_and_time_is_not_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+    (folder / "go").touch()
+    assert start("toy.stage").wait(30) == 0  # leaves bytecode
+    path = folder / "toy" / f"{module}.py"
+    before = path.stat()
+    path.write_text(path.read_text().replace("1", "2"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    OUTPUT.unlink()
+    planned = planned_code()
+    if module == "early":  # loaded before the check
+        process = start("toy.stage", "--code", planned)
+        line = process.communicate(timeout=30)[1]
+        assert (process.returncode, OUTPUT.exists()) == (2, False)
+        assert "bytecode of an earlier" in line
+        assert str(path) in line
+    assert start("toy.stage", "--code", planned).wait(30) == 0
+    assert OUTPUT.read_text() == ("2 1" if module == "early" else "1 2")
