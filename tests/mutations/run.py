@@ -174,6 +174,7 @@ def main() -> None:
     arguments.outcomes.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("BRIGHT_NETWORKS", str(ROOT / "results" / "networks"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as where tests run in several processes
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when the fork server imports Triton
     os.nice(10)
     found = []
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
