@@ -34,9 +34,10 @@ TABLE2_ALONE = {"reconstruct": 1, "extract_features": 2, "score_features": 1, "m
 
 @dataclass
 class Run:
-    """What a command printed."""
+    """What a command printed, and its exit code."""
 
     text: str
+    code: int = 0
 
     @property
     def jobs(self) -> dict[str, int]:
@@ -57,7 +58,7 @@ class Workflow:
     def __init__(self, folder: Path, checkout: Path = REPOSITORY):
         self.folder, self.checkout = folder, checkout
 
-    def run(self, *arguments: str, expect: int = 0, **environment: str) -> Run:
+    def run(self, *arguments: str, expect: int | None = 0, **environment: str) -> Run:
         """Run the workflow on this folder's config.yaml, with more arguments."""
         return self.call(*self.local_command(*arguments), expect=expect, **environment)
 
@@ -80,12 +81,12 @@ class Workflow:
         """Run one of the checkout's modules in this folder."""
         return self.call("python", "-m", module, *arguments, expect=expect)
 
-    def call(self, *command: str, expect: int = 0, **environment: str) -> Run:
-        """Run a command in this folder; `expect` is its exit code."""
+    def call(self, *command: str, expect: int | None = 0, **environment: str) -> Run:
+        """Run a command in this folder; `expect` is its exit code, None any."""
         variables, streams = self.environment() | environment, {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         done = subprocess.run(command, cwd=self.folder, env=variables, text=True, **streams)
-        assert done.returncode == expect, done.stdout[-5000:]
-        return Run(done.stdout)
+        assert expect in (None, done.returncode), done.stdout[-5000:]
+        return Run(done.stdout, done.returncode)
 
     def environment(self) -> dict[str, str]:
         """This environment, with the fork server's programs on the PATH and the checkout's package first."""
