@@ -1,9 +1,12 @@
 """The registry of model families, and what the config says of them."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from finished_plan import with_key
 
 from pipeline.base.errors import InputError
 from pipeline.families import (
@@ -84,6 +87,29 @@ def test_a_module_without_a_family_is_one_line(module) -> None:
     ):
         with pytest.raises(error, match=told):
             find_family(module(name, text))
+
+
+NESTED = """from pydantic import Field
+from pipeline.families import AutoencoderFamily
+from pipeline.settings.autoencoder import Autoencoder
+
+class Settings(Autoencoder):
+    family: str = Field("outer.inner.own", description="The model family.")
+
+FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "pipeline.models.complexity:counts")
+"""
+
+
+def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_folder: Path) -> None:
+    Path("outer", "inner").mkdir(parents=True)
+    Path("outer", "inner", "own.py").write_text(NESTED)
+    Path("outer", "inner", "network.py").write_text("class Own: pass\n")
+    Path("config.yaml").write_text(yaml.safe_dump(with_key("autoencoders.main.family", "outer.inner.own")))
+    done = subprocess.run([Path(sys.executable).parent / "bright", "config", "config.yaml"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    script = "from pipeline.base.code import *; print(*(one.name for one in Code().closure(['outer.inner.own'])))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in found if name.startswith("outer")} == {"outer.inner.own"}
 
 
 def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_autoencoder) -> None:
