@@ -1,5 +1,6 @@
 """Problems that would stop a run's jobs, found before the first one starts."""
 
+import csv
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,6 @@ from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.dvc import recorded_config
 from pipeline.plan.run import Needed
-from pipeline.plan.states import saved_step
 from pipeline.settings.diffusion import FilesSamples, RealSamples
 from pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from pipeline.settings.weights import OwnWeights
@@ -49,6 +49,15 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
                 lost.append(f"{job.entry}: {missing_snapshot(path)}")
     states = [network_state(name, folder) for name in networks_needed(needed.jobs)]
     return found + sorted(lost) + [state.line for state in states if state.status in ("wrong", "missing")]
+
+
+def saved_step(job: Job) -> int:
+    """Steps in a training's saved state; its history is saved together with it."""
+    try:
+        with (job.work / "history.csv").open(newline="", encoding="utf-8") as file:
+            return int(float(list(csv.DictReader(file))[-1]["step"]))
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0
 
 
 def _missing_input(job: Job) -> str | None:

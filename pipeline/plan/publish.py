@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,10 @@ from pipeline.page.comparison import headline
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.dvc import write_dvc_files
 from pipeline.plan.shards import folder, planned, summary_place, view
-from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import reconstruction
+from pipeline.stages.autoencoders import RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, path_of
-from pipeline.stages.evaluation import distance_spaces, evaluation, neighbours, reconstruction_distance, spaces
+from pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
 from pipeline.stages.page import page
 from pipeline.stages.store import identity_path
 from pipeline.stages.tables import tables
@@ -140,21 +138,18 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """The numbers of one training seed's finished jobs, nested as in metrics.json."""
-    measured: dict[tuple[str, ...], Job] = {}
-    for name in jobs.config.autoencoders:
-        measured["reconstruction", name] = of_seed(reconstruction, name)
-    names = jobs.config.tables_or_default.table2
-    for name, space in product(names, distance_spaces(of_seed, names)):
-        measured["reconstruction_distance", name, space] = of_seed(reconstruction_distance, name, space)
-    wanted = [space for network in jobs.config.evaluation.networks for space in spaces(jobs, network)]
-    for table in (name for name, one in TABLES.items() if one.of_samples):
-        for name, space in product(jobs.config.tables_or_default.rows_of(table), wanted):
-            count = getattr(jobs.config.tables_or_default, table).count or jobs.config.samples[name].count
-            measured["generation", name, space, str(count)] = of_seed(evaluation, name, space, count)
-    for name in jobs.config.samples:
-        measured["neighbours", name] = of_seed(neighbours, name)
     found: dict[str, Any] = {}
-    for (section, *keys), job in measured.items():
+    for job in of_seed.made:
+        name, _, space = job.entry.partition(".")[2].partition(" in ")
+        if job.stage is RECONSTRUCT:
+            section, keys = "reconstruction", [name]
+        elif job.stage is NEAREST_NEIGHBOURS:
+            section, keys = "neighbours", [name]
+        elif job.stage is SCORE_FEATURES:
+            section, count = job.settings["kind"], job.settings["count"]
+            keys = [name, space] if count is None else [name, space, str(count)]
+        else:
+            continue
         # The summary is in the store or else in results/RUN; a damaged one is ignored.
         paths = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
         path = next((path for path in paths if path.exists() and problem(path) is None), None)

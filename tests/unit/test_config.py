@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from pipeline.base.errors import InputError
-from pipeline.config.__main__ import stale
+from pipeline.commands.config import stale
 from pipeline.config.reference import SECTIONS, reference, schema
 from pipeline.config.root import load_config, read_config
 from pipeline.settings.fields import Section

@@ -9,9 +9,8 @@ from finished_plan import finish, tiny_plan, tiny_values
 
 from pipeline.base.atomic import write_json
 from pipeline.base.records import State, record_path
-from pipeline.commands.status import job_states, text
+from pipeline.commands.status import SILENT_S, JobState, job_states, text
 from pipeline.plan.shards import planned, shards
-from pipeline.plan.states import SILENT_S, JobState
 from pipeline.stages.autoencoders import codes
 from pipeline.stages.common import Jobs
 from pipeline.stages.evaluation import evaluation

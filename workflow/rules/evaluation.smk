@@ -13,24 +13,18 @@ use rule reconstruct as extract_features with:
         "Extracting features of {params.entry}, images {wildcards.first} to {wildcards.last}"
 
 
-rule score_features:
+use rule reconstruct as score_features with:
     """Distance, score, precision and recall of an image set in one feature space (Tables 2, 5, 6)."""
-    input:
-        upstream,
     output:
         **outputs("score_features"),
     log:
         "results/logs/score_features-{name}-{digest}.log",
+    threads: 1
     resources:
+        gpu=0,
         mem_mb=memory,
-    params:
-        entry=entry,
-        command=command,
     message:
         "Scoring {params.entry}"
-    shell:
-        "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " {params.command}"
 
 
 use rule reconstruct as nearest_neighbours with:

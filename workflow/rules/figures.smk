@@ -3,7 +3,7 @@
 from pipeline.stages.figures import FIGURES, figures
 
 
-use rule make_table as make_figure with:
+use rule take_snapshot as make_figure with:
     """One figure, as png and as vectors."""
     output:
         **outputs("make_figure", png=in_report("Figures", figure="{name}")),

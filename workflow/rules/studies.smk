@@ -3,7 +3,7 @@
 from pipeline.stages.studies import STUDY_CAPTION
 
 
-use rule make_table as make_study with:
+use rule take_snapshot as make_study with:
     """The table of a study: the loss of each trial, the best of each autoencoder first."""
     output:
         **outputs("make_study", csv=in_report("Studies", study="{name}")),

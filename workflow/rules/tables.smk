@@ -3,23 +3,17 @@
 from pipeline.stages.tables import caption, tables
 
 
-rule make_table:
+use rule take_snapshot as make_table with:
     """One table: measured rows next to published ones, as csv, markdown and LaTeX."""
-    input:
-        upstream,
     output:
         **outputs("make_table", csv=in_report("Tables", table="{name}")),
     log:
         "results/logs/make_table-{name}-{digest}.log",
     localrule: True
     params:
-        entry=entry,
-        command=command,
         caption=lambda wildcards: caption(wildcards.name),
     message:
         "Making {params.entry}"
-    shell:
-        "python -m {params.command} --log {log:q}"
 
 
 rule tables:
