@@ -57,7 +57,7 @@ def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
 
 def main() -> None:
     """Run a command, as `python -m` would; without one, list them."""
-    sys.path.append(os.getcwd())  # for model families beside the config, as in the workflow
+    sys.path.append(str(Path.cwd()))  # for model families beside the config, as in the workflow
     name, *arguments = sys.argv[1:] or ["--help"]
     name = name.replace("-", "_") if name[0] != "-" else name
     found = commands()
