@@ -152,7 +152,9 @@ def test_the_paper_config_trains_with_the_papers_settings() -> None:
 
 
 def test_operational_keys_are_not_numerical() -> None:
-    model = load_config(changed("autoencoders.main.execution", {"gpus": 4, "save_every_s": 1.0})).autoencoders["main"]
+    operational = {"gpus": 4, "micro_batch": 4, "checkpointing": True, "compile": True, "trackers": ["mlflow"]}
+    operational |= {"save_every_s": 1.0, "keep_every": 2, "validate_every": 3}
+    model = load_config(changed("autoencoders.main.execution", operational)).autoencoders["main"]
     assert model.numerical()["execution"] == {"precision": "fp32", "cpu_threads": 1}
     assert "license" not in load_config(MINIMAL).datasets["photos"].numerical()
 

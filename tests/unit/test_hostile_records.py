@@ -123,12 +123,18 @@ def test_a_result_counts_with_the_keys_that_were_accepted_and_no_others() -> Non
         write_json(ACCEPTED, {now: {"digest": then, "keys": keys}})
         assert (changed(learning_rate=0.5)(autoencoder, "main").digest == then) == counts
     write_json(ACCEPTED, {now: {"digest": then, "keys": ["learning_rate"]}})
+    check_identities(changed(learning_rate=0.5)(planned).values())
     identity_path("train_autoencoder", then).unlink()
     assert changed(learning_rate=0.5)(autoencoder, "main").digest != then, "nobody knows what it was made from"
     check_identities(changed(learning_rate=0.5)(planned).values())
 
 
 DIGEST = "0123456789ab"
+ENTRIES = [
+    *("../../x", "", "0123456789AB", "0123456789a", f"{DIGEST}c", f"{DIGEST}/x", "٠١٢٣٤٥٦٧٨٩ab", f"{DIGEST}\n"),
+    *(5, None, [], [DIGEST], {}, {"digest": DIGEST}, {"digest": "../x", "keys": []}),
+    *({"digest": DIGEST, "keys": "x"}, {"digest": DIGEST, "keys": [5]}, {"digest": {}, "keys": []}),
+]
 
 
 @pytest.mark.parametrize(
@@ -136,23 +142,7 @@ DIGEST = "0123456789ab"
     [
         *("[]", "5", "null", '"x"', "{", "", DEEP, "\0", '{"a": NaN}'),
         *(json.dumps({job: DIGEST}) for job in ("", "x", DIGEST, f"x  {DIGEST}", f"../x {DIGEST}", f"x {DIGEST}\n")),
-        *(
-            json.dumps({f"generate {DIGEST}": entry})
-            for entry in (
-                *(
-                    "../../x",
-                    "",
-                    "0123456789AB",
-                    "0123456789a",
-                    f"{DIGEST}c",
-                    f"{DIGEST}/x",
-                    "٠١٢٣٤٥٦٧٨٩ab",
-                    f"{DIGEST}\n",
-                ),
-                *("٠١٢٣٤٥٦٧٨٩ab", 5, None, [], [DIGEST], {}, {"digest": DIGEST}, {"digest": "../x", "keys": []}),
-                *({"digest": DIGEST, "keys": "x"}, {"digest": DIGEST, "keys": [5]}, {"digest": {}, "keys": []}),
-            )
-        ),
+        *(json.dumps({f"generate {DIGEST}": entry}) for entry in ENTRIES),
     ],
 )
 def test_damaged_acceptances_give_one_line(content: str) -> None:

@@ -1,16 +1,25 @@
-"""A digest expands to the sources of a result, back to the images."""
+"""A digest expands to the sources of a result, back to the images, with the versions of libraries that wrote it."""
 
+import platform
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from finished_plan import finish, tiny_plan
 
+from pipeline.base.atomic import update_sums
+from pipeline.base.checksums import problem, result_libraries, take_checksum
+from pipeline.base.code import PROJECT, expected_code, versions
 from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE
 from pipeline.commands.provenance import digest_of, provenance
 from pipeline.plan.dvc import dvc_file
+from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs, path_of
 from pipeline.stages.datasets import dataset
@@ -53,8 +62,8 @@ def test_a_path_a_name_and_a_digest_mean_the_same_and_others_get_one_line(plan: 
     weights = job.path("autoencoder.safetensors")
     for told in (weights, str(job.folder), f"autoencoders/{job.name}", job.name, job.digest):
         assert digest_of(told) == job.digest
-    for other, problem in (("0" * 12, "no finished result"), ("table2.md", "not a result"), ("", "not a result")):
-        with pytest.raises(InputError, match=problem):
+    for other, line in (("0" * 12, "no finished result"), ("table2.md", "not a result"), ("", "not a result")):
+        with pytest.raises(InputError, match=line):
             provenance([other])
 
 
@@ -76,3 +85,80 @@ def test_a_tracked_or_removed_result_still_tells_what_it_was(plan: Jobs, capsys:
     assert printed(capsys, job.digest)[job.digest]["folder"] == f"not here; dvc pull {job.folder}"
     shutil.rmtree(STORE)
     assert printed(capsys, plan(diffusion, "main").digest)[plan(diffusion, "main").digest]["folder"] == "not here"
+
+
+STAGE = """
+import json
+from pathlib import Path
+import numpy
+from pipeline.base.atomic import write_text
+from pipeline.base.command import run_stage
+
+def stage(output: Path) -> None:
+    from PIL import Image
+    write_text(output, "made")
+
+if __name__ == "__main__":
+    run_stage(stage)
+"""
+RESULT = Path("results/store/toys/toy-0123456789ab/toy.txt")
+
+
+def test_a_stage_leaves_the_versions_of_what_its_code_imports(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("toy").mkdir()
+    Path("toy", "stage.py").write_text(STAGE)
+    monkeypatch.syspath_prepend(own_folder)
+    told = expected_code(("toy.stage",))
+    command = [sys.executable, "-m", "toy.stage", "--code", told, str(RESULT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (libraries,) = result_libraries(RESULT.parent)
+    wanted = {"numpy": version("numpy"), "pillow": version("pillow"), "python": platform.python_version()}
+    assert libraries == wanted, "by their names in the index, also of one that is imported inside a function"
+    assert problem(RESULT) is None
+
+
+NEEDED = {"train_autoencoder": "torch", "score_features": "scipy", "train_diffusion": "diffusers"}
+
+
+def test_what_numbers_depend_on_is_among_them() -> None:
+    for stage, needed in NEEDED.items():
+        modules = {name for module in PROJECT.closure([all_stages()[stage].command]) for name in module.libraries}
+        found = versions(frozenset(modules))
+        assert found[needed] == version(needed)
+        assert not found.keys() & {"typer", "pydantic", "snakemake", "bright-pipeline"}
+
+
+def made_with(folder: Path, file: str, libraries: dict[str, str]) -> None:
+    """Say of a result's file that these versions made it."""
+    update_sums(folder, {file: replace(take_checksum(folder / file), libraries=libraries)})
+
+
+def test_two_results_show_where_they_differ(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (plan(reconstruction, name) for name in ("main", "without-noise"))
+    for job, torch in ((first, "2.12.0"), (second, "2.13.0+cpu")):
+        made_with(job.folder, "summary.json", {"numpy": "2.4.6", "torch": torch})
+    trained = [plan(autoencoder, name) for name in ("main", "without-noise")]
+    made_with(trained[0].folder, "autoencoder.safetensors", {"torch": "2.11.0"})
+    capsys.readouterr()
+
+    provenance([str(first.folder)])
+    entries = yaml.safe_load(capsys.readouterr().out)
+    assert entries[first.digest]["libraries"] == {"numpy": "2.4.6", "torch": "2.12.0"}
+    assert entries[trained[0].digest]["libraries"] == {"torch": "2.11.0"}
+    assert [digest for digest in entries if "libraries" in entries[digest]] == [first.digest, trained[0].digest]
+
+    provenance([str(first.folder), str(second.folder)], differences=True)
+    told = yaml.safe_load(capsys.readouterr().out)
+    own = told[f"reconstruct {first.digest}, {second.digest}"]
+    assert own == {"libraries.torch": ["2.12.0", "2.13.0+cpu"]}
+    behind = told[f"train_autoencoder {trained[0].digest}, {trained[1].digest}"]
+    assert behind["libraries.torch"] == ["2.11.0", "none"]
+    assert behind["settings.autoencoder.code_noise"] == ["after_tiling", "none"]
+    assert len(told) == 2, "the dataset is one"
+
+    provenance([first.digest, first.digest], differences=True)
+    assert yaml.safe_load(capsys.readouterr().out) == {}
+    with pytest.raises(InputError, match="needs two results to compare"):
+        provenance([first.digest], differences=True)

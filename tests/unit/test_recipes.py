@@ -1,6 +1,5 @@
 """Recipes of other publications; inconsistent settings are refused in one line."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,6 @@ from pipeline.models.diffusion import denoise
 from pipeline.models.rescaling import Rescaling, fit_rescaling
 from pipeline.settings.diffusion import Diffusion, Sampler
 
-ROOT = Path(__file__).parents[2]
 PATCH = {"kind": "patch"}
 
 
@@ -68,12 +66,3 @@ def test_bounded_codes_are_about_zero_after_first_batch_and_keep_their_bounds() 
     torch.testing.assert_close(rescaling.undo(scaled), codes)
     unbounded = fit_rescaling("first_batch", None, codes, list(range(64)))
     assert (unbounded.shift, unbounded.bounds) == ((0.0,), None)
-
-
-def test_the_recipe_of_tiny_cuda_nn_pins_what_its_setup_imports() -> None:
-    """setuptools 82 removed pkg_resources, which the pinned commit's setup.py imports; torch asks for 77.0.3."""
-    pin = '"setuptools>=77.0.3,<82"'
-    for name in ("docs/tiny-cuda-nn.md", "workflow/container/Dockerfile"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        assert pin in text
-        assert text.index(pin) < text.index("--no-build-isolation ./bindings/torch")

@@ -23,7 +23,7 @@ from pipeline.stages.evaluation import neighbours
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import samples
 from pipeline.stages.page import page
-from pipeline.stages.store import ACCEPTED, identity_path
+from pipeline.stages.store import identity_path
 from pipeline.stages.tables import tables
 
 
@@ -115,17 +115,6 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
     for output in job.outputs:
         Path(output).unlink()
     check_identities(tiny_plan()(planned).values())  # without the result, its identity does not matter
-
-
-def test_accepted_results_were_made_from_something_else_and_pass(jobs: Jobs) -> None:
-    finish(jobs)
-    job = jobs(autoencoder, "main")
-    changed = tiny_plan(with_key("autoencoders.main.training.learning_rate", 0.5))(autoencoder, "main")
-    entry = {"digest": job.digest, "keys": ["training.learning_rate"]}
-    write_json(ACCEPTED, {f"train_autoencoder {changed.digest}": entry})
-    accepting = tiny_plan(with_key("autoencoders.main.training.learning_rate", 0.5))
-    assert accepting(autoencoder, "main").digest == job.digest
-    check_identities(accepting(planned).values())
 
 
 def test_an_identity_is_written_once_and_a_damaged_one_gets_one_line(jobs: Jobs) -> None:

@@ -125,15 +125,6 @@ def unfinished(own_folder: Path) -> Job:
     return tiny_plan()(autoencoder, "early")
 
 
-def test_neither_what_is_kept_nor_what_is_measured_is_part_of_a_digest(own_folder: Path) -> None:
-    plain, watched = tiny_values(), tiny_values()
-    del plain["autoencoders"]["early"]
-    plain["tables"]["table4"].remove("early")
-    plain["autoencoders"]["main"]["execution"] = {"log_every": 1}
-    digests = [tiny_plan(values)(autoencoder, "main").digest for values in (plain, watched)]
-    assert digests[0] == digests[1]
-
-
 def test_a_run_that_lacks_a_snapshot_says_so_before_its_first_job(unfinished: Job) -> None:
     needed = Needed([unfinished["autoencoder.safetensors"]])
     (line,) = obstacles(unfinished.jobs, needed)

@@ -318,14 +318,6 @@ def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(tiny_autoencoder, fami
             small_settings(family, execution=execution, training={"batch": 4}, losses=alone, **changes)
 
 
-def test_none_is_part_of_a_digest(tiny_autoencoder: Any) -> None:
-    plain, lean = (
-        parse_autoencoder(tiny_autoencoder(execution=execution), "config").numerical()
-        for execution in ({}, {"micro_batch": 2, "checkpointing": True, "compile": True, "trackers": ["mlflow"]})
-    )
-    assert plain == lean
-
-
 # The commands: each family gets the data that it reads, and leaves weights, history and picture.
 
 

@@ -1,7 +1,31 @@
-"""What docs/comparison.md, other-systems.md, transfer.md and colour.md say in words holds in their tables."""
+"""What docs/comparison.md, other-systems.md, transfer.md and colour.md say in words holds in their tables.
+
+What the configs train with is what the studies found: their records are in docs/comparison.md.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from page_tables import page_table
+
+from pipeline.config.root import read_config
+from pipeline.settings.study import Grid, Study
+
+ROOT = Path(__file__).parents[2]
+
+
+def page_table(page: str, table: str) -> list[dict[str, str]]:
+    """The rows of a table of a page, by its headings."""
+    (block,) = re.findall(
+        rf"<!-- table {table} -->(.*?)<!-- end -->", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL
+    )
+    heading, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line.startswith("|")
+    ]
+    return [dict(zip(heading, row, strict=True)) for row in rows]
+
 
 QUALITY = {"LPIPS ↓": -1, "SSIM ↑": 1, "PSNR (dB) ↑": 1, "LPIPS-VGG ↓": -1}
 """The metrics of reconstruction, and whether a larger number is the better one."""
@@ -104,3 +128,49 @@ def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last()
     assert all(ranked(rows, name)[0]["Method"] == "BRIGHT" for name in QUALITY)
     assert min(latent, key=lambda row: mean(row, "rFD (EfficientNet-Lite0) ↓"))["Method"] == "BRIGHT"
     assert max(latent, key=lambda row: mean(row, DISTANCE))["Method"] == "BRIGHT"
+
+
+SEARCHED = list(Grid.model_fields)
+STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies
+
+
+def tried(row: dict[str, str], study: Study) -> dict[str, Any]:
+    """The settings of a trial: a row of the study's table."""
+    keys = [key for key in SEARCHED if getattr(study.grid, key)]
+    values = {key: ast.literal_eval(row[key.replace("_", " ")]) for key in keys}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def best(study: str) -> dict[str, dict[str, Any]]:
+    """The best settings of each family in a study."""
+    rows = page_table("comparison.md", f"study_{study}")
+    return {row["Autoencoder"]: tried(row, STUDIES[study]) for row in rows if row["Best"]}
+
+
+def chosen(family: str, images: int) -> dict[str, Any]:
+    """For so many images: what the studies of about that length found; beyond, a rate that fell falls once more."""
+    short = best("rates")[family]
+    longer = short | best("longer")[family] | best("longer_encoder")[family]
+    if images < 2 * STUDIES["rates"].images:
+        return short
+    if images < 2 * STUDIES["longer"].images:
+        return longer
+    fall = longer["learning_rate"] / short["learning_rate"]
+    return longer | {"learning_rate": longer["learning_rate"] * min(1.0, fall)}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_record_has_every_trial_of_the_grid_for_each_family_and_the_best_has_its_lowest_loss(name: str) -> None:
+    study = STUDIES[name]
+    for autoencoder in study.autoencoders:
+        rows = [row for row in page_table("comparison.md", f"study_{name}") if row["Autoencoder"] == autoencoder]
+        trials, grid = [tried(row, study) for row in rows], list(study.grid.combinations())
+        assert len(trials) == len(grid) and all(trial in trials for trial in grid)
+        assert [float(row["Loss ↓"]) for row in rows if row["Best"]] == [min(float(row["Loss ↓"]) for row in rows)]
+
+
+@pytest.mark.parametrize("name", ["comparison", "demo", "demo-all", "demo-colour", "transfer"])
+def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: str) -> None:
+    for entry, model in read_config(ROOT / "config" / f"{name}.yaml").autoencoders.items():
+        expected = chosen(model.family, model.training.images) | best("groups").get(entry, {})
+        assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry

@@ -56,16 +56,6 @@ def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
     assert empty.run("table3").jobs["complexity"] >= 1, "it needs no network"
 
 
-def test_raw_images_that_are_missing_stop_a_run_before_any_job_and_no_dry_run(empty: Workflow) -> None:
-    source = "{kind: embedded, name: fashion-mnist}"
-    (empty.folder / "config.yaml").write_text(TINY.read_text().replace(source, "{kind: folder, path: nowhere}"))
-    text = empty.run(expect=1).text
-    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: datasets.tiny.source.path: nowhere does not exist")
-    assert not (empty.folder / "results" / "store").exists()
-    assert empty.run("-n").jobs["prepare_dataset"] == 1
-
-
 @pytest.mark.slow
 def test_a_failing_job_says_where_its_log_is_and_the_next_run_continues(play: Workflow) -> None:
     table = play.path("results/store/tables/table3-*")
