@@ -95,7 +95,7 @@ test-newest: $(NETWORKS)  ## run the tests in a separate environment with the ne
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
 soak: $(TEST) $(NETWORKS)  ## interrupt twenty runs five times each and compare the results with an undisturbed run
-	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/workflow/test_two_runs.py tests/slow/test_resume.py
+	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/slow/test_resume.py
 
 fuzz: $(TEST)  ## feed damaged files to every reader for ten minutes
 	FUZZ_SECONDS=600 pytest -rP tests/fuzz

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -133,3 +134,30 @@ def test_a_family_tells_its_rows_apart_by_keys_of_its_own():
         "code_noise": "after_tiling",
     }
     assert architecture_traits(settings) == {"code_size": "8x8x4", "key_length": 1, "feature_size": 16}
+
+
+PATCH = {"kind": "patch"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
+        ({"discriminator": PATCH}, "discriminator.kind: must be stylegan2 with the gradient penalty of wgan_gp"),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "logistic_r1"}}},
+            "stylegan2 with the gradient penalty of logistic_r1",
+        ),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}, "execution": {"gpus": 2}},
+            "execution.gpus: discriminator.kind patch needs one process, not 2",
+        ),
+    ],
+)
+def test_an_inconsistent_adversarial_loss_is_refused(
+    tiny_autoencoder: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_autoencoder(tiny_autoencoder(**changes), "config")
+    right = {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}}
+    assert parse_autoencoder(tiny_autoencoder(**right), "config").discriminator.kind == "patch"

@@ -1,10 +1,13 @@
-"""Noise is a function of seed, image, step and use alone."""
+"""Noise is a function of seed, image, step and use alone; a seed, of the root seed and a thing's name."""
+
+import hashlib
 
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.seeds import seed_for
 from pipeline.models.noise import keys, normal
 
 CPU = torch.device("cpu")
@@ -42,3 +45,12 @@ def test_a_row_is_a_function_of_seed_index_step_and_use() -> None:
     assert torch.equal(made()[1], made(indices=(7, 9, 5))[0])
     others = [made(seed=1), made(indices=(6, 8)), made(what="start"), made(step=3)]
     assert len({tuple(one.flatten().tolist()) for one in [made(), *others]}) == 5
+
+
+names = st.lists(st.one_of(st.integers(0, 10**9), st.text("abcxyz ", min_size=1)), max_size=3)
+
+
+@given(st.integers(0, 2**31), names)
+def test_seed_is_the_start_of_the_sha256_of_its_names(root: int, path: list[str | int]) -> None:
+    digest = hashlib.sha256("\x1f".join(map(str, (root, *path))).encode()).hexdigest()
+    assert seed_for(root, *path) == int(digest[:16], 16) // 2 < 2**63

@@ -73,3 +73,15 @@ def test_undoing_leads_back(shift, scale, code):
 def test_a_rule_that_does_not_suit_the_codes_is_refused(rule, bounds, codes, said):
     with pytest.raises(ValueError, match=said):
         fit_rescaling(rule, bounds, codes, [0])
+
+
+def test_bounded_codes_are_about_zero_after_first_batch_and_keep_their_bounds() -> None:
+    codes = torch.rand(64, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    rescaling = fit_rescaling("first_batch", (0.0, 1.0), codes, list(range(64)))
+    scaled = rescaling.apply(codes)
+    assert abs(float(scaled.mean())) < 0.1
+    assert float(scaled.std()) == pytest.approx(1, rel=1e-3)
+    assert rescaling.bounds == (0.0, 1.0)
+    torch.testing.assert_close(rescaling.undo(scaled), codes)
+    unbounded = fit_rescaling("first_batch", None, codes, list(range(64)))
+    assert (unbounded.shift, unbounded.bounds) == ((0.0,), None)

@@ -2,9 +2,11 @@
 
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_uint8
@@ -232,3 +234,19 @@ def test_codes_are_decoded_inside_their_bounds_and_images_as_they_are():
 
     assert found(Decoder((0.0, 1.0))) == [128, 191, 255, 128]
     assert found(Decoder(None)) == found(None) == [0, 191, 255, 64]
+
+
+def test_ddims_noise_is_each_images_own_and_absent_without_eta(tiny_diffusion: Any) -> None:
+    settings = Diffusion.model_validate(tiny_diffusion())
+    model = torch.nn.Linear(1, 1)  # a module with parameters, which predicts half of the noisy codes as noise
+    model.forward = lambda noisy, timestep: SimpleNamespace(sample=0.5 * noisy)  # type: ignore[method-assign]
+
+    def made(eta: float, indices: list[int]) -> torch.Tensor:
+        sampler = Sampler(kind="ddim", steps=5, eta=eta)
+        return denoise(model, settings, sampler, indices, 0, (2, 4, 4), Rescaling(bounds=(-1.0, 1.0)))
+
+    noisy, plain = made(1.0, [0, 1, 2]), made(0.0, [0, 1, 2])
+    assert not torch.allclose(noisy, plain)
+    assert torch.equal(made(1.0, [2, 1]), noisy[[2, 1]])
+    with pytest.raises(ValidationError, match="eta: only for kind ddim"):
+        Sampler(kind="ddpm", eta=0.5)

@@ -1,5 +1,6 @@
-"""What all stages' commands share: settings, one line for bad input, exit codes."""
+"""What all stages' commands share: settings, one line for bad input and for errors of a disk, exit codes."""
 
+import errno
 import importlib
 import logging
 import os
@@ -9,9 +10,10 @@ import sys
 
 import pytest
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
 from pipeline.base.command import TERMINATED, read_settings, run_stage
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, disk_problem
 from pipeline.base.progress import log_to
 
 
@@ -105,3 +107,18 @@ def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "any", "a.csv"), "a.csv: no space left on the device; free some space, then start the"),
+        (OSError(errno.EROFS, "any", "a.csv"), "a.csv: the file system is read-only here"),
+        (OSError(errno.EACCES, "any", "a.csv"), "a.csv: this user may not write here"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "no space left on the device"),
+        *((error, None) for error in (OSError(errno.ENOENT, "any"), ValueError("28"), SafetensorError("(os error 2)"))),
+    ],
+)
+def test_disk_error_is_one_line_and_others_are_none(error: Exception, line: str | None) -> None:
+    found = disk_problem(error)
+    assert found is None if line is None else found.startswith(line)

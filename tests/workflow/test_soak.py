@@ -1,7 +1,8 @@
 """The tiny workflow, interrupted at random moments in random ways and started again until it is done.
 
 Every final file then equals that of the undisturbed run; no process and no temporary file is left. `make test` does it
-once with two interruptions, `make soak` twenty times with five; SOAK_RUNS and SOAK_SEED choose other numbers.
+once with two interruptions, `make soak` twenty times with five; SOAK_RUNS and SOAK_SEED choose other numbers. Two
+simultaneous runs of one config on one store, each in its own PID namespace, as in two containers, go on as often.
 """
 
 import csv
@@ -9,6 +10,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -162,3 +164,27 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
     run.python("pipeline.commands.verify", "config.yaml")
+
+
+CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
+TARGET = "table4"
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+def test_two_runs_end_well_with_the_files_of_a_lone_one(tiny_run, tmp_path, networks_folder, number):
+    one = empty_workflow(tmp_path / "one", networks_folder)
+    other = Workflow(tmp_path / "other")  # with the same results
+    other.folder.mkdir()
+    shutil.copy(one.folder / "config.yaml", other.folder)
+    (other.folder / "results").symlink_to(one.folder / "results")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    processes = [run.start(TARGET, "--cores", "1", before=CONTAINER, **pipes) for run in (one, other)]
+    said = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert min(text.count("Finished jobid") for text in said) == 0, "one of them has made everything"
+    assert sum("waiting for another run on this store, which makes results/" in text for text in said) == 1
+    expected = final_files(tiny_run)
+    found = {path: digest for path, digest in final_files(one).items() if path.startswith(("store/", "identities/"))}
+    assert any("autoencoders/" in path for path in found)
+    assert {path: expected.get(path) for path in found} == found
+    assert not list((one.folder / "results" / "store").rglob(".*"))
