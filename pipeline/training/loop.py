@@ -93,6 +93,9 @@ class Loop:
             first = 0
             if self.state_path.exists():
                 state = load_tree(self.state_path)
+                if (other := state.get("training")) != self.work.name:
+                    line = f"the state of another training, {other}; delete it to start again"
+                    raise InputError(f"{self.state_path}: {line}")
                 for kind, parts in self._stateful().items():
                     for name, part in parts.items():
                         if name not in state.get(kind, {}):
@@ -180,7 +183,7 @@ class Loop:
                 kind: {name: one.state_dict() for name, one in parts.items()}
                 for kind, parts in self._stateful().items()
             }
-            save_tree(self.state_path, {"step": step, **states})
+            save_tree(self.state_path, {"training": self.work.name, "step": step, **states})
 
     def _stateful(self) -> dict[str, dict[str, Any]]:
         """Everything that has a state."""

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -146,9 +147,17 @@ def test_states_that_take_long_to_save_are_saved_less_often(took_s: float, expec
 
 
 def test_a_state_of_another_version_is_one_line(tmp_path):
-    save_tree(tmp_path / "state.safetensors", {"step": 3, "modules": {"model": Line().model.state_dict()}})
+    state = {"training": tmp_path.name, "step": 3, "modules": {"model": Line().model.state_dict()}}
+    save_tree(tmp_path / "state.safetensors", state)
     with pytest.raises(InputError, match=r"state.safetensors: a training state without optimizers\.model; delete it"):
         loop(Line(), tmp_path).run()
+
+
+def test_a_state_of_another_training_is_one_line(tmp_path):
+    loop(Line(), tmp_path / "first").run()
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    with pytest.raises(InputError, match=r"second/state.safetensors: the state of another training, first; delete it"):
+        loop(Line(), tmp_path / "second").run()
 
 
 @pytest.mark.parametrize("save_every_s", [ALWAYS, NEVER])
