@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import InputsArgument, stage
-from pipeline.stages.studies import StudyJob
+from pipeline.stages.tables import StudyJob
 from pipeline.tables.measured import parse_named
 from pipeline.tables.render import write_table
 from pipeline.tables.studies import build_study

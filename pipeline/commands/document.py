@@ -22,8 +22,7 @@ from pipeline.page.comparison import comparison
 from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
-from pipeline.stages.studies import STUDY_CAPTION
-from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, tables
+from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, STUDY_CAPTION, tables
 from pipeline.tables.display_table import DisplayTable, read_display
 from pipeline.tables.render import escape_markdown
 

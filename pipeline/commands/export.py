@@ -25,7 +25,7 @@ from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import SCORE_FEATURES
 from pipeline.stages.generation import GENERATE, diffusion, generator
 
-SECTIONS = ("autoencoders", "generators", "diffusions")
+MAKERS = {"autoencoders": autoencoder, "generators": generator, "diffusions": diffusion}  # by section of the config
 WEIGHTS = {
     "autoencoder": "the autoencoder's weights, with its settings",
     "diffusion": "the diffusion model's UNet, with its settings",
@@ -91,29 +91,25 @@ def export(
 def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
     """The models of an entry, by model type; InputError if there is no such entry, or if it is not trained."""
     section, _, rest = name.partition(".")
-    if section in SECTIONS and rest:
+    if section in MAKERS and rest:
         found, name = [section] * (rest in getattr(jobs.config, section)), rest
     else:
-        found = [section for section in SECTIONS if name in getattr(jobs.config, section)]
+        found = [section for section in MAKERS if name in getattr(jobs.config, section)]
         found = found[:1] if found == ["autoencoders", "diffusions"] else found
     if not found:
-        known = ", ".join(f"{section}.{one}" for section in SECTIONS for one in getattr(jobs.config, section))
+        known = ", ".join(f"{section}.{one}" for section in MAKERS for one in getattr(jobs.config, section))
         raise InputError(f"{name!r}: no trained model of the config, which has {known}")
     if len(found) > 1:
         raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in found)}")
-    models: dict[str, Job] = {}
-    decoder = name if found == ["autoencoders"] else getattr(jobs.config, found[0])[name].autoencoder
-    if decoder is not None:
-        models["autoencoder"] = jobs(autoencoder, decoder)
-    match found[0]:
-        case "generators":
-            models["generator"] = jobs(generator, name)
-        case "diffusions":
-            models["diffusion"] = jobs(diffusion, name)
-        case _:
-            on_it = [jobs(diffusion, key) for key, one in jobs.config.diffusions.items() if one.autoencoder == name]
-            trained = [job for job in on_it if job.has("diffusion.safetensors")]
-            models |= {"diffusion": trained[0]} if trained else {}
+    (section,) = found
+    decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
+    models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
+    if section == "autoencoders":
+        on_it = [jobs(diffusion, key) for key, one in jobs.config.diffusions.items() if one.autoencoder == name]
+        trained = [job for job in on_it if job.has("diffusion.safetensors")]
+        models |= {"diffusion": trained[0]} if trained else {}
+    else:
+        models[section.removesuffix("s")] = jobs(MAKERS[section], name)
     for model_type, job in models.items():
         if not job.has(f"{model_type}.safetensors"):
             raise InputError(f"{job.entry}: not trained yet ({job.folder}): run snakemake, or dvc pull")

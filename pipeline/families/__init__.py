@@ -6,6 +6,7 @@ part of the digests of the family's results. docs/adding-a-family.md has a compl
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +37,7 @@ class Family:
     @property
     def code(self) -> tuple[str, ...]:
         """Modules whose code can change the results of a trained model."""
-        return (_module(self.model),)
+        return (self.model.partition(":")[0],)
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,7 @@ def generator_family(name: str) -> GeneratorFamily:
 
 def load(name: str) -> Any:
     """The object that "module:attribute" names."""
-    return getattr(importlib.import_module(_module(name)), name.partition(":")[2])
-
-
-def _module(name: str) -> str:
-    return name.partition(":")[0]
+    return pkgutil.resolve_name(name)
 
 
 class ByFamily:

@@ -10,7 +10,6 @@ from pathlib import Path
 from pipeline.base.errors import InputError
 from pipeline.plan.damage import moved_away
 from pipeline.plan.shards import Shard, planned, shard_of, targets, view
-from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import reconstruction
 from pipeline.stages.common import Job, Jobs, Output
 from pipeline.stages.figures import figures
@@ -70,13 +69,11 @@ def everything(jobs: Jobs) -> list[Output]:
 
 def output_of(jobs: Jobs, path: str) -> Output | None:
     """The output with this path in the store or in results/RUN; None if there is none."""
-    if path in jobs(view):
-        return jobs(view)[path]
     parts = Path(path).parts
-    digest = parts[-2].rsplit("-", 1)[-1] if len(parts) > 1 else ""
-    stages = [stage.name for stage in all_stages().values() if len(parts) > 2 and stage.folder == parts[-3]]
-    job = next((jobs(planned)[stage, digest] for stage in stages if (stage, digest) in jobs(planned)), None)
-    return None if job is None else job[parts[-1]]
+    if path in jobs(view) or len(parts) < 3:
+        return jobs(view).get(path)
+    job = jobs(by_digest).get(parts[-2].rsplit("-", 1)[-1])
+    return job[parts[-1]] if job is not None and job.stage.folder == parts[-3] else None
 
 
 def forced(jobs: Jobs, names: Iterable[str]) -> set[Key]:

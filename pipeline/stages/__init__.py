@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.stages.common import Stage
 
-CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "studies", "tables", "figures", "page")
+CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "tables", "figures", "page")
 
 
 @cache

@@ -249,8 +249,8 @@ class ImageSet:
 
     @property
     def source(self) -> FolderSource | ZipSource:
-        kind: Any = {"kind": "folder" if self.path.is_dir() else "zip", "path": self.path}
-        return FolderSource(**kind) if self.path.is_dir() else ZipSource(**kind)
+        is_folder = self.path.is_dir()
+        return FolderSource(kind="folder", path=self.path) if is_folder else ZipSource(kind="zip", path=self.path)
 
     @cached_property
     def sha256(self) -> str:

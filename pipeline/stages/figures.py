@@ -15,7 +15,7 @@ from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
-from pipeline.stages.studies import studies
+from pipeline.stages.tables import studies
 
 
 class FigureJob(Section):

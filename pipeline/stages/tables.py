@@ -1,4 +1,8 @@
-"""Tables from summaries of every training seed; a table's entry in the settings decides which summaries it needs."""
+"""Tables from summaries of every training seed, and of studies.
+
+A table's entry in the settings decides which summaries it needs. A study is the same search for training settings for
+several autoencoders, on images held out from their training.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +18,7 @@ from pipeline.families import autoencoder_family
 from pipeline.models.metric_networks.manifest import missing_line
 from pipeline.models.traits import changes, printed_code_size, traits
 from pipeline.settings.diffusion import DiffusionSamples
-from pipeline.settings.fields import Section
+from pipeline.settings.fields import Section, operational
 from pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
@@ -29,7 +33,6 @@ from pipeline.stages.evaluation import (
     usable,
 )
 from pipeline.stages.generation import model_of
-from pipeline.stages.studies import FORMS, studies
 
 CLAIMS = "claims"
 FIRST_ROW = "(the first row)"
@@ -53,11 +56,10 @@ class Provenance(Section):
     """The origin of the numbers, besides the summaries."""
 
     seed: int | None = Field(None, description="The root seed; counts have none.")
-    code: dict[str, str] = Field(description="The digest of the code of each stage behind the table.")
+    # Code and folders are for readers: the digests of the inputs, or of accepted results, cover them.
+    code: dict[str, str] = operational({}, "The digest of the code of each stage behind the table.")
     data: dict[str, str] = Field(description="The sha256 of each raw collection, by the dataset's name.")
-    weights: dict[str, list[str]] = Field(
-        {}, description="Folders of the trained models behind each row (or `ROW#SEED`)."
-    )
+    weights: dict[str, list[str]] = operational({}, "Folders of the trained models behind each row (or `ROW#SEED`).")
 
 
 class TableJob(Section):
@@ -74,11 +76,37 @@ class TableJob(Section):
     provenance: Provenance | None = Field(None, description="The origin of the numbers.")
 
 
-MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
+class Trial(Section):
+    """An entry with some keys of its training changed, and the trial's number among those of the entry."""
 
+    entry: str = Field(description="The name under `autoencoders`.")
+    number: int
+    changes: dict[str, Any] = Field(description="Keys of its `training`.")
+
+
+class StudyJob(Section):
+    """The table of one study, from the per-image metrics `ENTRY.NUMBER#SEED` of its trials."""
+
+    name: str = Field(description="The study's name in the config.")
+    table: str = Field(description="The name of the table of its trials.")
+    trials: list[Trial] = Field(min_length=1)
+    images: int = Field(description="Training images of each trial.")
+    tuning: int = Field(description="Images on which each trial is measured.")
+    l2_weight: float = Field(description="Weight of L2 in the loss that all trials minimize and are compared by.")
+    perceptual_weight: float = Field(0.0, description="Weight of LPIPS in that loss.")
+    perceptual: str = Field("none", description="The column with that LPIPS.")
+
+
+FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"}  # of any table
+MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
+MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
 
 CLAIMS_CAPTION = (
     "What the paper's text asserts, recomputed from the published tables and from this run's, with verdicts."
+)
+STUDY_CAPTION = (
+    "Every trial of the search, the best of each autoencoder first. The loss on the tuning images decides, and no"
+    " validation image was seen."
 )
 OF_EVERY_TABLE = (
     "Published rows carry the paper's numbers as printed; measured numbers are this run's, on the dataset named. A"
@@ -113,6 +141,47 @@ def tables(jobs: Jobs) -> dict[str, Job]:
     return made | ({CLAIMS: jobs(claims, named)} if wanted.claims else {})
 
 
+def studies(jobs: Jobs) -> dict[str, Job]:
+    """The job of each study, by the name of its table, which is also a target."""
+    return {f"study_{name}": jobs(study, name) for name in jobs.config.studies}
+
+
+def study(jobs: Jobs, name: str) -> Job:
+    """The job that compares the trials of a study, which are ordinary entries of an expanded config."""
+    config, wanted = jobs.config, jobs.config.studies[name]
+    data = config.autoencoders[wanted.autoencoders[0]].dataset
+    split = config.datasets[data].split.model_copy(update={"tuning": wanted.tuning})
+    tuned = f"{data}.tuning{wanted.tuning}"  # its validation images are the tuning images
+    trials = [
+        Trial(entry=entry, number=number, changes=changes)
+        for entry in wanted.autoencoders
+        for number, changes in enumerate(wanted.grid.combinations())
+    ]
+    entries, names = {}, []
+    for trial, seed in product(trials, wanted.seeds):
+        entry = config.autoencoders[trial.entry]
+        training = entry.training.model_copy(update=trial.changes | {"images": wanted.images})
+        changes = {"dataset": tuned, "training": training, "seed": entry.seed + seed}
+        suffix = f".seed{seed}" if seed else ""
+        entries[f"{name}.{trial.entry}.{trial.number}{suffix}"] = entry.model_copy(update=changes)
+        names.append(f"{trial.entry}.{trial.number}#{seed}")
+    datasets = {tuned: config.datasets[data].model_copy(update={"split": split})}
+    expanded = jobs.of(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
+    losses = config.autoencoders[wanted.autoencoders[0]].losses
+    settings = {
+        "name": name,
+        "table": f"study_{name}",
+        "trials": trials,
+        "images": wanted.images,
+        "tuning": wanted.tuning,
+        "l2_weight": losses.l2_weight,
+        "perceptual_weight": losses.perceptual_weight,
+        "perceptual": losses.perceptual.network,
+    }
+    inputs: Inputs = {"trials": [expanded(autoencoders.reconstruction, entry)["per_image.csv"] for entry in entries]}
+    return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=tuple(names))
+
+
 def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
     """The claims of the paper's text, recomputed from the other tables."""
     inputs: Inputs = {"summaries": [jobs(table, name)["table.csv"] for name in names]}
@@ -142,13 +211,10 @@ def table(jobs: Jobs, name: str) -> Job:
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
-    # Code and folders in the provenance are for readers: the digests of the inputs, or of accepted results, cover them.
-    numerical = TableJob.model_validate(settings).numerical()
-    del numerical["provenance"]["code"], numerical["provenance"]["weights"]
     # The entry without its caption: code digests exclude the modules of settings.
     entry = repr((replace(TABLES[name], caption=""), [HEADINGS[key] for key in TABLES[name].identity]))
     facts = {"published": file_digest("*.csv"), "entry": hashlib.sha256(entry.encode()).hexdigest()}
-    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, numerical, inputs=inputs, facts=facts, names=names)
+    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, inputs=inputs, facts=facts, names=names)
 
 
 def file_digest(pattern: str) -> str:

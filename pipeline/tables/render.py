@@ -11,8 +11,7 @@ from tabulate import tabulate
 
 from pipeline.base.atomic import write_text
 from pipeline.base.progress import logger
-from pipeline.stages.studies import StudyJob
-from pipeline.stages.tables import TableJob
+from pipeline.stages.tables import StudyJob, TableJob
 from pipeline.tables.build import BuiltTable
 from pipeline.tables.display import display
 from pipeline.tables.display_table import DisplayTable, one_line

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.base.errors import InputError
 from pipeline.settings.study import Grid
-from pipeline.stages.studies import StudyJob
+from pipeline.stages.tables import StudyJob
 from pipeline.tables.display import rounded
 from pipeline.tables.display_table import DisplayCell, DisplayTable, display_table
 from pipeline.tables.render import FramedTable

@@ -15,7 +15,7 @@ from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
 from pipeline.stages.common import Jobs, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.figures import FigureJob
-from pipeline.stages.studies import StudyJob, study
+from pipeline.stages.tables import StudyJob, study
 from pipeline.tables.render import to_csv, to_latex, to_markdown
 from pipeline.tables.studies import build_study
 

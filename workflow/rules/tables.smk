@@ -1,6 +1,6 @@
 """Tables from summaries: each measured number next to the published one."""
 
-from pipeline.stages.tables import caption, tables
+from pipeline.stages.tables import STUDY_CAPTION, caption, tables
 
 
 use rule take_snapshot as make_table with:
@@ -14,6 +14,19 @@ use rule take_snapshot as make_table with:
         caption=lambda wildcards: caption(wildcards.name),
     message:
         "Making {params.entry}"
+
+
+use rule take_snapshot as make_study with:
+    """The table of a study: the loss of each trial, the best of each autoencoder first."""
+    output:
+        **outputs("make_study", csv=in_report("Studies", study="{name}")),
+    log:
+        "results/logs/make_study-{name}-{digest}.log",
+    localrule: True
+    params:
+        caption=STUDY_CAPTION,
+    message:
+        "Comparing the trials of {params.entry}"
 
 
 rule tables:
