@@ -1,13 +1,17 @@
-"""The whole workflow on a real Slurm; a training that is requeued, terminated or killed for memory ends well."""
+"""The workflow on a real Slurm; a training that is requeued, terminated, killed or on a dead node ends well."""
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import torch
 from daemons import wait_for
 from forkserver import REAL_PROCESSES
+from safetensors.torch import load
 from slurm_workflow import PATIENCE_S, TRAIN, ClusterWorkflow
 from tiny_workflow import copy_checkout
 
@@ -88,3 +92,92 @@ def test_the_whole_workflow_runs_through_the_profile_on_several_gpus(workflow: C
     assert run.submit().nothing_to_do
     devices = re.findall(r"gpus 1, nodes 1, host \S+, devices (\d)$", run.log("*"), re.MULTILINE)
     assert len(set(devices)) > 1
+
+
+# In two processes, on one node and on two, side by side: a requeue and a failing node.
+
+FEW_STEPS = 40
+TOLERANCE = 1e-4
+
+
+def training(gpus: int, nodes: int = 1) -> Callable[[dict[str, Any]], None]:
+    """On these GPUs and nodes; with higher rates or a smaller epsilon, differences in the last bit grow each step."""
+
+    def change(config: dict[str, Any]) -> None:
+        main = config["autoencoders"]["main"]
+        main["training"] |= {"images": main["training"]["batch"] * FEW_STEPS, "learning_rate": 1e-4, "epsilon": 1e-5}
+        main["execution"] |= {"gpus": gpus, "nodes": nodes, "save_every_s": 0.5}
+
+    return change
+
+
+def processes(run: ClusterWorkflow) -> dict[str, str]:
+    """The node of each process of the last attempt, from its log."""
+    return dict(re.findall(r"process (\d) of 2 on node (\w+),", run.log("train_autoencoder")))
+
+
+def tensors(run: ClusterWorkflow) -> torch.Tensor:
+    """A model's weights, concatenated; the file's header differs, since it names GPUs and nodes."""
+    named = load(run.weights())
+    return torch.cat([named[name].flatten() for name in sorted(named)])
+
+
+@pytest.fixture
+def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]:
+    """Undisturbed in one process, already finished, and in two; to be disturbed, on one node and on two."""
+    of = {"one": training(1), "two": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
+    made = {name: workflow(name) for name in of}
+    for name, run in made.items():
+        run.configure(of[name])
+    made["one"].run(*TRAIN)
+    for name in of.keys() - {"one"}:
+        for folder in ("store/datasets", "fingerprints"):
+            source, target = (made[each].folder / "results" / folder for each in ("one", name))
+            if source.exists():
+                shutil.copytree(source, target)
+    return made
+
+
+def undisturbed(run: ClusterWorkflow) -> None:
+    """Train in two processes on this machine."""
+    run.run(*TRAIN, "--resources", "gpu=2")
+
+
+def requeued(run: ClusterWorkflow) -> None:
+    """Train on the node that does not fail; the job is requeued in the middle."""
+    with run.running(*TRAIN, "--slurm-exclude-failed-nodes", "n2"):
+        wait_for(lambda: run.saved_step() > FEW_STEPS // 10, PATIENCE_S, "no state was saved on one node")
+        run.cluster.call("scontrol", "requeue", fact(run, "JobId"))
+
+
+def crashed(run: ClusterWorkflow) -> None:
+    """Train on two nodes, one of which fails in the middle."""
+    with run.running(*TRAIN):
+        wait_for(lambda: run.saved_step() > FEW_STEPS // 10, PATIENCE_S, "no state was saved on two nodes")
+        with run.cluster.crashed("n2"):
+            wait_for(lambda: fact(run, "Restarts") == "1", PATIENCE_S, "the job was not requeued")
+
+
+def fact(run: ClusterWorkflow, name: str) -> str:
+    found = re.search(rf"\b{name}=(\S+)", run.job())
+    return found[1] if found else ""
+
+
+def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(runs):
+    on_one, on_two = runs["one node"], runs["two nodes"]
+    with ThreadPoolExecutor(3) as threads:
+        ways = {crashed: on_two, requeued: on_one, undisturbed: runs["two"]}
+        for done in [threads.submit(way, run) for way, run in ways.items()]:
+            done.result()
+    for run in (on_one, on_two):
+        print(fact(run, "NodeList"), processes(run), "resumed at step", run.resumed_step())
+        assert fact(run, "Restarts") == "1" and FEW_STEPS // 10 < run.resumed_step() < FEW_STEPS
+        assert torch.equal(tensors(run), tensors(runs["two"]))
+    assert processes(on_one) == {"0": "n1", "1": "n1"} and sorted(processes(on_two).values()) == ["n1", "n2"]
+    for run, nodes, cpus, memory in ((on_one, "1", "8", "32000M"), (on_two, "2", "8", "16000M")):
+        asked = fact(run, "NumNodes"), fact(run, "NumCPUs"), fact(run, "MinMemoryNode")
+        assert asked == (nodes, cpus, memory), "four cores a GPU; memory of each node"
+    one, two = tensors(runs["one"]), tensors(runs["two"])
+    found = float(torch.dist(two, one) / one.norm())
+    print(f"two processes from one: {found:.1e}")
+    assert 0 < found < TOLERANCE

@@ -1,15 +1,24 @@
-"""Trained models as files that carry their own config."""
+"""Trained models as files that carry their own config; of a downloaded one no code runs."""
 
+import copy
 import json
 import math
 import re
+import sys
+from functools import reduce
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from pipeline import load_autoencoder as load_image_model
+from pipeline import load_generator
+from pipeline.base import code
 from pipeline.base.errors import InputError
+from pipeline.families import check_family
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
 from pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
@@ -87,7 +96,7 @@ def test_a_wrong_file_is_one_line_that_names_it(load, content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     assert "not a trained" in told(load, path)
-    for config in ("[]", "3", "{", '"autoencoder"', "null"):
+    for config in ("", "[]", "3", "{", "{}", '{"autoencoder": NaN}', '"autoencoder"', "null", "[" * 100_000):
         save_file({"a": torch.zeros(1)}, path, metadata={"config": config})
         told(load, path)
 
@@ -129,3 +138,95 @@ def test_wrong_weights_and_keys_are_named(autoencoder, diffusion, tmp_path, name
     load, other = (load_autoencoder, load_diffusion)[:: 1 if name == "autoencoder" else -1]
     assert re.search(named, told(load, path))
     assert f"a trained {'diffusion' if name == 'autoencoder' else 'autoencoder'} is needed" in told(other, path)
+
+
+# A downloaded model: none of its code runs unless the caller, or the config of a run, names its family.
+
+
+@pytest.mark.parametrize(
+    "family", ["theirs.family", "os.path", "theirs", "../theirs", ".theirs", "pipeline.families.x"]
+)
+@pytest.mark.parametrize("kind", ["autoencoder", "generator"])
+@pytest.mark.parametrize("given", ["folder", "file", "link"])
+def test_a_family_that_only_the_file_names_is_never_imported(
+    kind: str, given: str, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, size = (
+        tmp_path / "out",
+        {"resolution": 32, "channels": 1} if kind == "autoencoder" else {"shape": [1, 8, 8]},
+    )
+    folder.mkdir()
+    told = json.dumps({kind: {"family": family}, **size})
+    save_file({"x": torch.zeros(1)}, folder / f"{kind}.safetensors", {"config": told})
+    for place in (folder, tmp_path):
+        (place / "theirs").mkdir()
+        for name in ("__init__", "family"):
+            (place / "theirs" / f"{name}.py").write_text("FAMILY = open('ran', 'w')")
+    (tmp_path / "link.safetensors").symlink_to(folder / f"{kind}.safetensors")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    monkeypatch.syspath_prepend(str(folder))
+    loader = load_image_model if kind == "autoencoder" else load_generator
+    with pytest.raises(InputError, match=r"is not built in, and a file's word|no such family"):
+        loader({"folder": folder, "file": folder / f"{kind}.safetensors", "link": Path("link.safetensors")}[given])
+    assert not Path("ran").exists() and "theirs" not in sys.modules
+    if family == "theirs.family":
+        with pytest.raises(InputError, match="FAMILY must be"):
+            loader(folder / f"{kind}.safetensors", families=["theirs.family"])
+        del sys.modules["theirs"], sys.modules["theirs.family"]
+
+
+def test_the_families_of_a_stages_config_are_those_of_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "_running", (["pipeline.reconstruct", "mine.network"], []))
+    check_family("mine.family", "model", ())
+    for other in ("theirs.family", "pipeline.families.x", "mine2.family"):
+        with pytest.raises(InputError, match=f"model: its family '{other}' is not built in"):
+            check_family(other, "model", ())
+
+
+WRONG = [-1, 0, 2**40, "x", [1, 2], None, 1.5, {"a": 1}, "4x4x٠", 10**30]
+KEYS = [
+    *("resolution", "channels", "autoencoder", "autoencoder.code_size", "autoencoder.encoder.blocks"),
+    *("autoencoder.encoder.multipliers", "autoencoder.encoder.channels", "autoencoder.decoder.channels"),
+    *("autoencoder.decoder.style_width", "autoencoder.tables.resolutions", "autoencoder.tables.finest_resolution"),
+    *("autoencoder.feature_size", "autoencoder.feature_channels", "autoencoder.tables"),
+]
+
+
+@pytest.fixture
+def model(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, dict[str, Any], dict[str, torch.Tensor]]:
+    """The path, the config and the weights of a model's file."""
+    settings, path = Autoencoder.model_validate(tiny_autoencoder()), tmp_path / "model.safetensors"
+    save_autoencoder(path, Bright(settings, 32, 1), settings, 32, 1)
+    with safe_open(path, "pt") as file:
+        return path, json.loads(file.metadata()["config"]), load_file(path)
+
+
+def refused(path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_image_model(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_config_that_fits_no_network_is_one_line(key: str, model: Any) -> None:
+    path, config, weights = model
+    *sections, last = key.split(".")
+    for value in WRONG:
+        changed = copy.deepcopy(config)
+        reduce(dict.__getitem__, sections, changed)[last] = value
+        by_default = value is None and last in ("multipliers", "channels") and sections
+        if changed != config and not by_default:
+            save_file(weights, path, {"config": json.dumps(changed)})
+            refused(path)
+
+
+@pytest.mark.parametrize("change", ["int8", "complex64", "bool", "none", "cut", "header"])
+def test_weights_that_are_not_those_of_the_config_are_one_line(change: str, model: Any) -> None:
+    path, config, weights = model
+    if (dtype := getattr(torch, change, None)) in (torch.int8, torch.complex64, torch.bool):
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    save_file({} if change == "none" else weights, path, {"config": json.dumps(config)})
+    raw = path.read_bytes()
+    path.write_bytes({"cut": raw[: len(raw) // 2], "header": b"\xff" * 8 + raw[8:]}.get(change, raw))
+    refused(path)
