@@ -18,7 +18,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
+def encoded(image: Image.Image, kind: str = "png", **how: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **how)
     return buffer.getvalue()

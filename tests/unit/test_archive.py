@@ -1,7 +1,6 @@
 """Archives: what is written is read, equal images give equal bytes, and damage is one clear line."""
 
 import hashlib
-import io
 import multiprocessing
 import pickle
 import zipfile
@@ -14,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_collections import encoded
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import (
@@ -37,12 +37,6 @@ def write(path: Path, images: list[np.ndarray], names: list[str] | None = None) 
         for index, image in enumerate(images):
             archive.add(names[index] if names else image_name(index), image)
     return path
-
-
-def encoded(image: Image.Image, kind: str = "png") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return buffer.getvalue()
 
 
 def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:

@@ -1,12 +1,12 @@
 """Hugging Face datasets on disk as raw collections: arrow files and parquet, whole, in splits, damaged, hostile."""
 
-import io
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_collections import encoded
 
 from pipeline.base.errors import InputError
 from pipeline.data import huggingface
@@ -24,9 +24,7 @@ IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]
 
 
 def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(buffer, "png")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(np.full((8, 8, 3), value, np.uint8)))
 
 
 def table(values: range) -> "pyarrow.Table":

@@ -1,7 +1,6 @@
 """Raw collections: what each source lists and reads, and what decoding does to every kind of image."""
 
 import gzip
-import io
 import os
 import struct
 import zipfile
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from small_collections import encoded
 
 from pipeline.base.errors import InputError
 from pipeline.data import decode as decoding
@@ -24,12 +24,6 @@ from pipeline.data.sources import RawImages, open_source
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
 WHERE = "datasets.cats.source"
-
-
-def encoded(image: Image.Image, kind: str = "png", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (8, 6)) -> Image.Image:
