@@ -46,8 +46,8 @@ def listing() -> str:
 def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
     """Run a stage for one entry of a config, with these options added."""
     from pipeline.config.root import read_config
-    from pipeline.plan.arguments import commands as commands_of
-    from pipeline.plan.arguments import find_entry
+    from pipeline.plan.shards import commands as commands_of
+    from pipeline.plan.shards import find_entry
     from pipeline.stages.common import Jobs
 
     for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):

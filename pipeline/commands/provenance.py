@@ -15,7 +15,7 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE
 from pipeline.plan.damage import recorded
-from pipeline.plan.dvc import tracked_as
+from pipeline.plan.publish import tracked_as
 from pipeline.stages import all_stages
 from pipeline.stages.common import DIGEST_LENGTH
 from pipeline.tables.measured import flat

@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE, WORK
 from pipeline.config.root import read_config
 from pipeline.plan.claims import Claims, in_use
-from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run
+from pipeline.plan.publish import dvc_file, refuse_while_jobs_run
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import TAKE_SNAPSHOT

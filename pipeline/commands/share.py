@@ -22,7 +22,7 @@ from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.config.root import read_config
 from pipeline.models.metric_networks.files import network_state
 from pipeline.plan.checks import networks_needed
-from pipeline.plan.dvc import dvc_file, refuse_while_jobs_run, tracked_as
+from pipeline.plan.publish import dvc_file, refuse_while_jobs_run, tracked_as
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.common import Job, Jobs, network

@@ -31,8 +31,7 @@ from pipeline.models.metric_networks.manifest import manifest
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.claims import in_use
 from pipeline.plan.damage import DAMAGED, damaged_path, identity_problem, refused
-from pipeline.plan.dvc import refuse_while_jobs_run
-from pipeline.plan.publish import published_copies
+from pipeline.plan.publish import published_copies, refuse_while_jobs_run
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shard_of
 from pipeline.stages.common import Job, Jobs

@@ -16,7 +16,7 @@ from pipeline.data.listing import missing_list
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
 from pipeline.models.metric_networks.spaces import network_of
-from pipeline.plan.dvc import recorded_config
+from pipeline.plan.publish import recorded_config
 from pipeline.plan.run import Needed
 from pipeline.settings.diffusion import FilesSamples, RealSamples
 from pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName

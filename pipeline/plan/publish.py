@@ -6,8 +6,15 @@ results/RUN/published.json records which result each copy is of; file times deci
 metrics.json, which `dvc metrics show` and `diff` read, has the numbers of the summaries by the names in the config:
 reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: images
 scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
+
+dvc.yaml has the params, metrics, plots and artifacts that DVC shows of the run. Weights are artifacts with stable
+names, while their folders are named by digests. There are no stages: Snakemake runs the jobs. DVC tracks a result in a
+small `.dvc` file beside its folder, which git keeps.
 """
 
+import csv
+import os
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
@@ -16,26 +23,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipeline.base.amounts import readable_duration
-from pipeline.base.atomic import atomic_path, write_json
+from pipeline.base.atomic import atomic_path, write_json, write_text
 from pipeline.base.checksums import problem
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json, shortened
 from pipeline.base.paths import STORE
 from pipeline.base.summary import read_summary
+from pipeline.base.yaml_files import read_yaml
 from pipeline.page.comparison import headline
 from pipeline.plan.damage import add_missing_checksums
-from pipeline.plan.dvc import write_dvc_files
-from pipeline.plan.shards import folder, planned, summary_place, view
+from pipeline.plan.shards import folder, planned, planned_trainings, summary_place, view
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
+from pipeline.stages.figures import figures
 from pipeline.stages.page import page
 from pipeline.stages.store import identity_path
 from pipeline.stages.tables import tables
 from pipeline.tables.display_table import read_display
+from pipeline.training.history import FIRST_COLUMNS
 
+LOCKS = Path(".snakemake/locks")
+CONFIG, METRICS = "config.yaml", "metrics.json"
+ORIGIN = "# The run of "
+HEADER = """\
+# What DVC shows of this run; written by the run. Paths are relative to this folder.
+#   dvc metrics show, dvc metrics diff, dvc params diff, dvc plots show
+#   dvc artifacts get REPOSITORY FOLDER:ARTIFACT, once a version of it is registered (docs/sharing.md)
+"""
 RECORD = "published.json"
 NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no headline numbers
 WIDTH = 100  # of the lines at the end of a run
@@ -43,7 +62,7 @@ PLACES = {
     "report.html": "the page of the run: open it in a browser",
     "tables": "the tables, as csv, md and tex",
     "figures": "the figures, as png and pdf",
-    "metrics.json": "the numbers; their protocols are in summaries",
+    METRICS: "the numbers; their protocols are in summaries",
 }
 
 
@@ -96,10 +115,10 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
         }
         metrics = _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
-        for name, values in ((RECORD, record), ("metrics.json", metrics)):
+        for name, values in ((RECORD, record), (METRICS, metrics)):
             if values and _read(home / name) != values:
                 write_json(home / name, values)
-        found.present += [str(home / "metrics.json")] if metrics else []
+        found.present += [str(home / METRICS)] if metrics else []
         found.present += write_dvc_files(jobs, config_file)
     return found
 
@@ -207,3 +226,79 @@ def _counted(title: str, made: list[Job]) -> list[str]:
     results = "1 result" if len(made) == 1 else f"{len(made)} results"
     line = f"{title}: {results}: {named}" if made else f"{title}: nothing"
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
+    """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
+    place = folder(jobs)
+    contents: dict[Path, tuple[str, Any]] = {
+        place / CONFIG: (f"{ORIGIN}{config_file}\n", jobs.written.model_dump(mode="json")),
+        place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
+    }
+    for path, (first, values) in contents.items():
+        text = first + yaml.safe_dump(values, sort_keys=False, width=120)
+        if not (path.exists() and path.read_bytes() == text.encode()):
+            write_text(path, text)
+    return list(map(str, contents))
+
+
+def recorded_config(jobs: Jobs) -> str | None:
+    """The config file of the run in results/RUN; None if there is no run yet."""
+    try:
+        first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, ValueError):
+        return None
+    return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
+
+
+def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
+    """The content of the dvc.yaml in `place`: the results of the run that exist."""
+    # A plot for each column of the histories, with a curve for each training that logged it.
+    curves: dict[tuple[str, str], list[str]] = {}
+    # Trained weights that are here, or that DVC tracks, by kind and name.
+    artifacts: dict[str, Any] = {}
+    for kind, name, job in planned_trainings(jobs):
+        history = place / "histories" / f"{kind}-{name}.csv"
+        if history.exists():
+            with history.open(newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file), [])
+            for column in columns:
+                if column not in FIRST_COLUMNS:
+                    curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
+        if job.complete or dvc_file(job.folder).exists():
+            key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
+            key = f"{key}-{job.digest}" if key in artifacts else key
+            path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
+            artifacts[key] = {"path": path, "type": "model", "desc": job.name}
+    plots: list[Any] = []
+    for (kind, column), histories in curves.items():
+        x, label = ("step", "step") if kind == "diffusion" else ("images", "training images")
+        axes = {"x": x, "y": dict.fromkeys(histories, column), "x_label": label, "y_label": column}
+        plots.append({f"{jobs.config.run}: {kind}, {column}": axes})
+    plots += [f"figures/{name}.png" for name in jobs(figures) if (place / "figures" / f"{name}.png").exists()]
+    metrics = [METRICS] if (place / METRICS).exists() else []
+    parts = {"params": [CONFIG], "metrics": metrics, "plots": plots, "artifacts": artifacts}
+    return {key: part for key, part in parts.items() if part}
+
+
+def dvc_file(path: Path) -> Path:
+    """DVC's file about a tracked folder or file, beside it."""
+    return path.with_name(f"{path.name}.dvc")
+
+
+def tracked_as(path: Path) -> dict[str, Any]:
+    """The entry of DVC's file: `md5` of the content, `size` in bytes, `nfiles`; empty if the path is not tracked."""
+    file = dvc_file(path)
+    if not file.exists():
+        return {}
+    try:
+        entry = dict(read_yaml(file, str(file))["outs"][0])
+        return entry | {key: int(entry[key]) for key in ("size", "nfiles") if key in entry}
+    except (InputError, LookupError, TypeError, ValueError, OverflowError):
+        raise InputError(f"{file}: not a DVC file of one result; restore it from git") from None
+
+
+def refuse_while_jobs_run() -> None:
+    """InputError while a run is active: its jobs read and write results."""
+    if any(LOCKS.glob("*.lock")):
+        raise InputError("a run is active here, or a killed run left its lock (then: snakemake --unlock)")

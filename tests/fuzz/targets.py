@@ -31,7 +31,7 @@ from pipeline.foreign.files import read_tensors
 from pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read_codes, save_autoencoder, write_codes
 from pipeline.models.metric_networks.files import read_network
 from pipeline.plan.damage import identity_problem
-from pipeline.plan.dvc import tracked_as
+from pipeline.plan.publish import tracked_as
 from pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
 from pipeline.tables.measured import read_history
 from pipeline.training.state import load_tree, save_tree

@@ -16,7 +16,7 @@ from pipeline.base.locks import lock_work_folder
 from pipeline.commands.accept import accept
 from pipeline.commands.prune import prune
 from pipeline.config.root import load_config
-from pipeline.plan.dvc import LOCKS, dvc_file
+from pipeline.plan.publish import LOCKS, dvc_file
 from pipeline.plan.shards import planned
 from pipeline.stages import common
 from pipeline.stages.autoencoders import autoencoder

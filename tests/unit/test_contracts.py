@@ -16,8 +16,7 @@ from finished_plan import tiny_plan, tiny_values, with_key
 from pipeline.base.command import stage
 from pipeline.base.errors import InputError
 from pipeline.config.root import read_config
-from pipeline.plan.arguments import LONGEST, arguments, find_entry, long_arguments, write_arguments
-from pipeline.plan.shards import Shard, planned, shards
+from pipeline.plan.shards import LONGEST, Shard, arguments, find_entry, long_arguments, planned, shards, write_arguments
 from pipeline.settings.tables import TABLES
 from pipeline.stages import CONTRACTS, all_stages
 from pipeline.stages.common import Job, Jobs, Output, Stage, path_of

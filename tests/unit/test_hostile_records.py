@@ -22,8 +22,7 @@ from pipeline.data.fingerprint import read_fingerprint
 from pipeline.data.prepare import listed_names
 from pipeline.plan.checks import claimed_run, obstacles
 from pipeline.plan.damage import check_identities, identity_problem, wrong_sizes
-from pipeline.plan.dvc import dvc_file
-from pipeline.plan.publish import RECORD, publish, published_copies
+from pipeline.plan.publish import RECORD, dvc_file, publish, published_copies
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned, shards
 from pipeline.stages.autoencoders import autoencoder

@@ -18,7 +18,7 @@ from pipeline.base.code import PROJECT, expected_code, versions
 from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE
 from pipeline.commands.provenance import digest_of, provenance
-from pipeline.plan.dvc import dvc_file
+from pipeline.plan.publish import dvc_file
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs, path_of

@@ -13,8 +13,7 @@ from finished_plan import TINY, finish, make, tiny_plan, tiny_values
 from pipeline.base.atomic import write_text
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config, read_config
-from pipeline.plan.dvc import dvc_file
-from pipeline.plan.publish import RECORD, Published, not_current, publish
+from pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish
 from pipeline.plan.shards import planned, view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs

@@ -12,7 +12,7 @@ from finished_plan import TINY, finish, tiny_plan
 from pipeline.base.errors import InputError
 from pipeline.base.paths import STORE
 from pipeline.commands import share as command
-from pipeline.plan.dvc import LOCKS, dvc_file
+from pipeline.plan.publish import LOCKS, dvc_file
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder

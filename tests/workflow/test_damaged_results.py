@@ -9,8 +9,7 @@ from tiny_workflow import Workflow
 
 from pipeline.base.paths import RESULTS, STORE
 from pipeline.config.root import read_config
-from pipeline.plan.arguments import arguments
-from pipeline.plan.shards import Shard, ordered, shards
+from pipeline.plan.shards import Shard, arguments, ordered, shards
 from pipeline.stages.common import Jobs, Output
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,7 @@ from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
 
 from pipeline.config.root import read_config
-from pipeline.plan.arguments import arguments
-from pipeline.plan.shards import Shard, ordered, shards
+from pipeline.plan.shards import Shard, arguments, ordered, shards
 from pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow

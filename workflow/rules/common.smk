@@ -13,13 +13,13 @@ from pipeline.base.errors import InputError, disk_problem
 from pipeline.base.yaml_files import read_yaml
 from pipeline.config.root import load_config
 from pipeline.data.fingerprint import Fingerprints
-from pipeline.plan.arguments import arguments as arguments_of
 from pipeline.plan.checks import claimed_run
 from pipeline.plan.claims import claim
 from pipeline.plan.damage import check_identities, wrong_sizes
 from pipeline.plan.publish import is_earlier_copy
 from pipeline.plan.run import Needed, everything, find_job, forced, wanted
 from pipeline.plan.shards import Shard, planned, view
+from pipeline.plan.shards import arguments as arguments_of
 from pipeline.stages import all_stages
 from pipeline.stages.common import Jobs, Output, path_of
 

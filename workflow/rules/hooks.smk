@@ -10,7 +10,7 @@ import psutil
 from pipeline.base.locks import is_locked, lock_holder
 from pipeline.base.process import on_end_request
 from pipeline.estimation.devices import memory_warnings
-from pipeline.plan.arguments import write_arguments
+from pipeline.plan.shards import write_arguments
 from pipeline.plan.checks import left_out, obstacles, set_back
 from pipeline.plan.claims import Claims, to_make
 from pipeline.plan.publish import ending, not_current, publish
