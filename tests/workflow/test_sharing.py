@@ -1,9 +1,13 @@
 """Results travel: tracked, pushed and pulled by DVC, nothing is computed twice, and a look changes no file."""
 
 import hashlib
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import boto3
+import forkserver
 import pytest
 import yaml
 from daemons import Unavailable
@@ -43,6 +47,23 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Place, clone: Place) -> No
     said = clone.python("pipeline.commands.share", CONFIG).text
     assert "0 .dvc files are new or changed" in said
     assert clone.git("status", "--short") == ""
+
+
+def test_a_pull_that_is_killed_half_way_is_finished_by_the_next(shared: Place, clone: Place) -> None:
+    environment, whole = clone.environment() | forkserver.REAL_PROCESSES, shared.payloads()
+    for folder, files in ((".dvc/cache", 20), (".dvc/cache", 90), ("results/store", 260)):  # .dvc files are there
+        pull = subprocess.Popen(["dvc", "pull"], cwd=clone.folder, env=environment, start_new_session=True)
+        while sum(len(names) for _, _, names in os.walk(clone.folder / folder)) < files and pull.poll() is None:
+            pass
+        os.killpg(pull.pid, signal.SIGKILL)
+        assert pull.wait() == -signal.SIGKILL
+        here = clone.payloads()
+        whole_ones = here.keys() & whole.keys()  # DVC may leave a file with a name of its own that it was copying
+        assert len(whole_ones) < len(whole) and all(whole[path] == here[path] for path in whole_ones)
+        clone.run("-n")  # what is here counts, and is not damaged
+    clone.dvc("pull")
+    assert whole.items() <= clone.payloads().items()
+    assert clone.run("-n").nothing_to_do
 
 
 def test_damage_is_neither_tracked_nor_spread(clone: Place) -> None:
