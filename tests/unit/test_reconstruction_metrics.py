@@ -20,6 +20,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from pipeline.base.errors import InputError
 from pipeline.base.summary import read_summary
 from pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
+from pipeline.evaluation import reconstruction
 from pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_values, ssim
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
@@ -96,7 +97,12 @@ def test_the_summary_is_the_mean_over_images_that_are_no_exact_copies_with_its_d
 
 @pytest.mark.parametrize("micro_batch", [3, 64])
 def test_the_stage_measures_the_images_that_it_writes(
-    networks_folder: Path, tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, micro_batch: int
+    networks_folder: Path,
+    tmp_path: Path,
+    tiny_images: Path,
+    tiny_autoencoder: Any,
+    micro_batch: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = Autoencoder.model_validate(tiny_autoencoder())
     torch.manual_seed(0)
@@ -124,6 +130,15 @@ def test_the_stage_measures_the_images_that_it_writes(
     assert "Gaussian" in summary.values["ssim"].protocol["ssim"] and "ssim" not in summary.values["psnr"].protocol
     assert summary.values["code_bits"].protocol == {} and summary.details["exact_images"] == 0
     assert Image.open(outputs[3]).size == (12 * 98 + 2, 2 * 98 + 2)
+
+    def with_a_copy(real: torch.Tensor, *others: Any) -> dict[str, torch.Tensor]:
+        psnr_of_batch = torch.full((len(real),), 20.0)
+        psnr_of_batch[0] = torch.inf
+        return image_metrics(real, *others) | {"psnr": psnr_of_batch}
+
+    monkeypatch.setattr(reconstruction, "image_metrics", with_a_copy)
+    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *networks, *outputs)
+    assert read_summary(outputs[2]).details["exact_images"] == -(-14 // micro_batch)
 
 
 KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}
