@@ -22,7 +22,7 @@ PYPROJECT = HERE.parents[1] / "pyproject.toml"
 PROJECT = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
 ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
-CUDA = ("nvidia-", "cuda-")  # how the names of CUDA libraries begin, which only PyTorch requires
+CUDA = ("nvidia-", "cuda-", "triton")  # how the names of CUDA libraries begin, which PyTorch's builds bring
 MARK = "# of pyproject.toml's dependencies "
 HEADER = f"# Made by `make lock`; change pyproject.toml, not this file.\n{MARK}"
 PACKAGE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)")
@@ -61,8 +61,8 @@ def lock(upgrade: bool) -> None:
     """Write all lock files."""
     for name in ENVIRONMENTS:
         packages = resolved(name, upgrade)
-        wanted = [package for package in packages if package not in BUILDS and not package.startswith(CUDA)]
-        write(name, [packages[package] for package in wanted])
+        brought = {one for one in packages if one.startswith(CUDA) and PYPROJECT.name not in packages[one]}
+        write(name, [packages[package] for package in packages if package not in (*BUILDS, *brought)])
         if name == "test":
             matches = [PACKAGE.match(packages[package]) for package in BUILDS]
             write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])
