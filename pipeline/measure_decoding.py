@@ -1,6 +1,7 @@
 """Stage: decoded images per second of several autoencoders, in turns; their weights need not be trained."""
 
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -35,9 +36,9 @@ def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="W
         "versions": versions("torch"),
     }
     found = {}
-    for (name, one), speed in zip(job.models.items(), speeds, strict=True):
+    for (name, one), rates in zip(job.models.items(), speeds, strict=True):
         method = autoencoder_family(one.autoencoder.family).method
-        rate = Value(number=speed["median"], interval=(speed["low"], speed["high"]), protocol=protocol)
+        rate = Value(number=median(rates), interval=(rates[0], rates[-1]), protocol=protocol)
         traits = {"method": method, **architecture_traits(one.autoencoder)}
         found[name] = Summary(kind="decoding", traits=traits, values={"decoding.images_per_second": rate})
     write_summaries(output, found)

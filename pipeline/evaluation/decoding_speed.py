@@ -2,7 +2,6 @@
 
 import platform
 import re
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -34,15 +33,9 @@ def take_turns(
     return seconds
 
 
-def images_per_second(seconds: list[float], batch: int) -> dict[str, float]:
-    """Median over the rounds, and the slowest and the fastest round."""
-    rates = sorted(batch / one for one in seconds)
-    return {"median": statistics.median(rates), "low": rates[0], "high": rates[-1]}
-
-
 @torch.no_grad()
-def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int) -> list[dict[str, float]]:
-    """Images per second of each model's `decode` on random codes of its size; weights need not be trained."""
+def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int) -> list[list[float]]:
+    """Images per second of each model's `decode` in each round, ascending; weights need not be trained."""
 
     def decode(model: ImageAutoencoder, codes: Tensor) -> None:
         model.decode(codes)
@@ -56,7 +49,7 @@ def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int)
             height, width, channels = model.settings.code_size
             codes = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
             calls.append(partial(decode, model, codes.to(next(model.parameters()).device)))
-        return [images_per_second(seconds, batch) for seconds in take_turns(calls, rounds)]
+        return [sorted(batch / seconds for seconds in of_model) for of_model in take_turns(calls, rounds)]
 
 
 def machine(device: torch.device) -> dict[str, Any]:

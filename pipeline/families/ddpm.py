@@ -43,5 +43,5 @@ class DDPM(Denoising, GeneratorSettings):
 
 
 FAMILY = GeneratorFamily(
-    method="DDPM", settings=DDPM, model="pipeline.models.ddpm:DDPM", task="pipeline.training.ddpm:DDPMTask"
+    method="DDPM", settings=DDPM, model="pipeline.models.diffusion:DDPM", task="pipeline.training.diffusion:DDPMTask"
 )

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from pipeline.base.seeds import seed_for
 from pipeline.models.autoencoder import in_float32
-from pipeline.models.checkpointing import run
 from pipeline.models.equalized import GAIN, SLOPE, EqualizedLinear, Filter, activate
+from pipeline.models.execution import run
 
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
 

@@ -14,8 +14,9 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from torch import Tensor, nn
 
+from pipeline.families.ddpm import DDPM as DDPMSettings
 from pipeline.models.checkpoints import filled, load_model, save_model
-from pipeline.models.generator import noise_generators
+from pipeline.models.generator import Generator, noise_generators
 from pipeline.models.noise import keys, normal
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.diffusion import Denoising, Diffusion, Prediction, Sampler, UNet
@@ -143,3 +144,22 @@ def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDif
     code_size = CodeSize(*found.code_size)
     unet = filled(lambda: build_unet(found.diffusion.unet, code_size), weights, path, device)
     return TrainedDiffusion(found.diffusion, code_size, found.rescaling, unet)
+
+
+PIXELS = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] already
+
+
+class DDPM(Generator):
+    """DDPM (Ho et al. 2020): images (C, R, R) from noise of the same shape."""
+
+    compiled_parts = ("unet",)
+
+    def __init__(self, settings: DDPMSettings, shape: tuple[int, int, int]):
+        super().__init__()
+        self.settings, self.shape = settings, shape
+        channels, height, width = shape
+        self.unet = build_unet(settings.unet, CodeSize(height, width, channels))
+
+    def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
+        """Images (N, C, R, R) in [-1, 1]."""
+        return denoise(self.unet, self.settings, sampler, indices, seed, self.shape, PIXELS)

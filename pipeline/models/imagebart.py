@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.families.imagebart import ImageBART as ImageBARTSettings
 from pipeline.families.imagebart import Transformer
-from pipeline.models.checkpointing import run
+from pipeline.models.execution import run
 from pipeline.models.generator import Generator, noise_generators
 from pipeline.settings.diffusion import Sampler
 

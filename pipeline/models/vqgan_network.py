@@ -15,7 +15,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.checkpointing import run
+from pipeline.models.execution import run
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize
 from pipeline.settings.first_stage import FirstStageNetwork

@@ -8,12 +8,13 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.diffusion import build_unet, denoise, schedule_arguments
+from pipeline.families.ddpm import DDPM as DDPMSettings
+from pipeline.models.diffusion import DDPM, build_unet, denoise, schedule_arguments
 from pipeline.models.rescaling import fit_rescaling
 from pipeline.settings.diffusion import Denoising, Diffusion, Prediction
 from pipeline.settings.execution import Execution
 from pipeline.settings.fields import CodeSize
-from pipeline.training.batches import MicroBatch, StepOrder, TrainingCodes, TrainingData
+from pipeline.training.batches import MicroBatch, StepOrder, TrainingCodes, TrainingData, TrainingImages
 from pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER, TrainingTask, learning_rate
 
 
@@ -31,7 +32,7 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction: Prediction) -> Tensor:
 
 
 class DenoisingTask(TrainingTask):
-    """Trains a UNet to denoise the examples that `next_examples` returns: codes here, images in `DDPMTask`."""
+    """Trains a UNet to denoise the examples that `next_examples` returns: codes or images."""
 
     unet: nn.Module  # the network that denoises: `model`, or a part of it
 
@@ -114,3 +115,19 @@ class DiffusionTask(DenoisingTask):
         indices = list(range(PREVIEW_IMAGES))
         codes = denoise(self.unet, self.settings, PREVIEW_SAMPLER, indices, self.seed, self.shape, self.rescaling)
         return [self.decoder.decode(codes.nan_to_num())]
+
+
+class DDPMTask(DenoisingTask):
+    """Trains the UNet of a DDPM on images in [-1, 1]."""
+
+    name = "train DDPM"
+
+    def __init__(self, settings: DDPMSettings, data: TrainingImages, seed: int, accelerator: Accelerator):
+        super().__init__(settings, data, seed, accelerator, settings.execution)
+        self.flip = settings.training.flip
+        model = DDPM(settings, data.shape)
+        self.train(model, model.unet)
+
+    def next_examples(self, step: int) -> list[MicroBatch]:
+        """The next images, with the random flips of Ho et al. where the config has them."""
+        return self.next_images(step, self.flip)

@@ -19,9 +19,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import to_model
 from pipeline.data.pictures import contact_sheet
-from pipeline.models.checkpointing import enable_checkpointing
 from pipeline.models.checkpoints import fill
-from pipeline.models.compiling import compile_networks
+from pipeline.models.execution import compile_networks, enable_checkpointing
 from pipeline.settings.diffusion import Sampler
 from pipeline.settings.execution import Execution
 from pipeline.training.batches import MicroBatch, StepOrder, StepRandom, TrainingData

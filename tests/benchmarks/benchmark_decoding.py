@@ -23,7 +23,7 @@ from torch import nn
 from pipeline.evaluation.decoding_speed import take_turns
 from pipeline.models.autoencoder import of_precision
 from pipeline.models.bright import Bright
-from pipeline.models.compiling import compile_networks
+from pipeline.models.execution import compile_networks
 from pipeline.settings.autoencoder import Autoencoder
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from pipeline.base.seeds import seed_for
 from pipeline.families import parse_generator
 from pipeline.models.bright import Bright
-from pipeline.models.ddpm import DDPM
-from pipeline.models.diffusion import build_unet
+from pipeline.models.diffusion import DDPM, build_unet
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion, Sampler, UNet
 from pipeline.settings.fields import CodeSize
 from pipeline.training.batches import StepRandom, TrainingCodes, TrainingImages
-from pipeline.training.ddpm import DDPMTask
-from pipeline.training.diffusion import DiffusionTask, min_snr_weight, signal_to_noise
+from pipeline.training.diffusion import DDPMTask, DiffusionTask, min_snr_weight, signal_to_noise
 from pipeline.training.loop import make_accelerator
 
 T = 1000

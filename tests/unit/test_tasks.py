@@ -20,10 +20,9 @@ from torch._dynamo.backends.debugging import aot_eager
 from pipeline.base.errors import InputError
 from pipeline.families import generator_family, load, parse_autoencoder, parse_generator
 from pipeline.models.bright import Bright
-from pipeline.models.checkpointing import enable_checkpointing
 from pipeline.models.checkpoints import load_generator, make_autoencoder, save_autoencoder, write_codes
-from pipeline.models.compiling import compile_networks
 from pipeline.models.diffusion import load_diffusion
+from pipeline.models.execution import compile_networks, enable_checkpointing
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.train_diffusion import train_diffusion
