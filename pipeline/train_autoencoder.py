@@ -28,7 +28,7 @@ def train_autoencoder(
     from pipeline.models.checkpoints import AutoencoderFacts, load_model, save_autoencoder
     from pipeline.training.autoencoder import AutoencoderTask
     from pipeline.training.batches import TrainingImages
-    from pipeline.training.loop import Loop, make_accelerator, train_and_save
+    from pipeline.training.loop import Loop, make_accelerator
 
     accelerator = make_accelerator(job.autoencoder.execution, work)
     data = TrainingImages(images)
@@ -46,5 +46,4 @@ def train_autoencoder(
         reason = "execution.validate_every needs it"
         split, network = needed(validation, "--validation", reason), needed(lpips_alex, "--lpips-alex", reason)
         measured = Validation(split, network, accelerator.device)
-    loop = Loop(task, execution, accelerator, work, measured, save)
-    train_and_save(loop, weights, history, preview)
+    Loop(task, execution, accelerator, work, measured, save).train(weights, history, preview)

@@ -22,14 +22,14 @@ def train_diffusion(
     work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     initial: Annotated[Path | None, typer.Option(help="Trained weights to start from (`initial_weights`).")] = None,
 ) -> None:
-    from pipeline.models.checkpoints import load_model
+    from pipeline.models.checkpoints import load_autoencoder, load_model, read_codes
     from pipeline.models.diffusion import DiffusionFacts, save_diffusion
     from pipeline.training.batches import TrainingCodes
     from pipeline.training.diffusion import DiffusionTask
-    from pipeline.training.loop import Loop, make_accelerator, train_and_save
+    from pipeline.training.loop import Loop, make_accelerator
 
     accelerator = make_accelerator(job.diffusion.execution, work)
-    data = TrainingCodes.read(codes, autoencoder, accelerator.device)
+    data = TrainingCodes(read_codes(codes), load_autoencoder(autoencoder, accelerator.device))
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
     if job.diffusion.initial_weights is not None:
         initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")
@@ -40,4 +40,4 @@ def train_diffusion(
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)
 
     loop = Loop(task, job.diffusion.execution, accelerator, work, save_model=save)
-    train_and_save(loop, weights, history, preview)
+    loop.train(weights, history, preview)

@@ -21,9 +21,9 @@ def train_generator(
     codes: Annotated[Path | None, typer.Option(help="Training key codes, for a family that reads codes.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="The autoencoder of the codes.")] = None,
 ) -> None:
-    from pipeline.models.checkpoints import save_generator
+    from pipeline.models.checkpoints import load_autoencoder, read_codes, save_generator
     from pipeline.training.batches import TrainingCodes, TrainingImages
-    from pipeline.training.loop import Loop, make_accelerator, train_and_save
+    from pipeline.training.loop import Loop, make_accelerator
 
     generator, seed = job.generator, job.seed
     family = generator_family(generator.family)
@@ -33,12 +33,11 @@ def train_generator(
     if family.reads == "images":
         data = TrainingImages(needed(images, "--images", reason))
     else:
-        decoder = needed(autoencoder, "--autoencoder", reason)
-        data = TrainingCodes.read(needed(codes, "--codes", reason), decoder, accelerator.device)
+        decoder = load_autoencoder(needed(autoencoder, "--autoencoder", reason), accelerator.device)
+        data = TrainingCodes(read_codes(needed(codes, "--codes", reason)), decoder)
     task = load(family.task)(generator, data, seed, accelerator)
 
     def save(path: Path) -> None:
         save_generator(path, task.model, generator, data.shape)
 
-    loop = Loop(task, generator.execution, accelerator, work, save_model=save)
-    train_and_save(loop, weights, history, preview)
+    Loop(task, generator.execution, accelerator, work, save_model=save).train(weights, history, preview)

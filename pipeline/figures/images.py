@@ -34,12 +34,6 @@ LABEL_POINTS = 8
 Row = tuple[str, Sequence[np.ndarray]]  # a label and the images beside each other, each (R, R, C) uint8
 
 
-def label_width(labels: Sequence[str]) -> int:
-    """Width of the longest label with its gap to the images, in picture pixels; 0 without labels."""
-    widths = [TextPath((0, 0), label, size=LABEL_POINTS).get_extents().width for label in labels if label]
-    return ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0
-
-
 def in_rows(images: Sequence[np.ndarray], columns: int, label: str = "") -> list[Row]:
     """Images row by row; the label belongs to the first row."""
     starts = range(0, len(images), columns)
@@ -55,7 +49,8 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
     side = sides.pop()
     scale = max(1, -(-SMALLEST_SIDE // side))
     cell = side * scale
-    left = MARGIN + label_width([label for label, _ in rows])
+    widths = [TextPath((0, 0), label, size=LABEL_POINTS).get_extents().width for label, _ in rows if label]
+    left = MARGIN + (ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0)
     top = MARGIN + (TITLE_HEIGHT if title else 0) + (HEADING_HEIGHT if headings else 0)
     columns = max(len(images) for _, images in rows)
     width = left + columns * (cell + GAP) - GAP + MARGIN

@@ -21,14 +21,13 @@ from pipeline.data.archive import to_rgb
 from pipeline.models.autoencoder import in_float32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
+from pipeline.models.metric_networks.networks import IMAGENET_MEAN, IMAGENET_STD
 
 Weights = Path | str | dict[str, Tensor]  # a network's file, or its tensors by torchvision's names
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # in smaller images the last layers have no positions left
 
 # Indices in torchvision's `vgg16().features` of relu1_2, relu2_2, relu3_3, relu4_3.
 VGG16_LAYERS = (3, 8, 15, 22)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def _tensors(name: str, weights: Weights) -> dict[str, Tensor]:

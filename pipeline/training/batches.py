@@ -9,7 +9,6 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +18,6 @@ from pipeline.base.process import own_cores
 from pipeline.base.seeds import seed_for
 from pipeline.data.archive import ImageArchive
 from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.checkpoints import load_autoencoder, read_codes
 
 IN_MEMORY_BYTES = 512 * 2**20  # a smaller collection is decoded once and stays in memory
 DATALESS_DEVICES = ("meta", "fakegpu")
@@ -107,15 +105,6 @@ class MicroBatch:
         return loss if self.weight == 1 else self.weight * loss
 
 
-class TrainingData(Protocol):
-    """Data that a model is trained on."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, order: StepOrder) -> Iterator[Tensor]:
-        """This process's items of each batch."""
-
-
 class TrainingImages(Dataset[Tensor]):
     """The images of an archive as uint8 tensors (C, R, R)."""
 
@@ -148,11 +137,6 @@ class TrainingCodes:
         """codes: (count, C_z, H_z, W_z), on the CPU."""
         self.codes, self.decoder = codes, decoder
 
-    @classmethod
-    def read(cls, codes: Path, autoencoder: Path, device: torch.device) -> "TrainingCodes":
-        """Read the files that `dump_codes` and `train_autoencoder` wrote."""
-        return cls(read_codes(codes), load_autoencoder(autoencoder, device))
-
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -165,3 +149,6 @@ class TrainingCodes:
     def shape(self) -> tuple[int, int, int]:
         """(C_z, H_z, W_z)."""
         return tuple(self.codes.shape[1:])
+
+
+TrainingData = TrainingImages | TrainingCodes

@@ -3,14 +3,11 @@
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.base.atomic import write_text
 from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator  # which the plan does not import
 
 PROJECT = "bright"
 RUN_NAME_KEYS = {"wandb": "name", "mlflow": "run_name", "trackio": "name", "swanlab": "experiment_name"}
@@ -61,9 +58,3 @@ def make_trackers(names: tuple[str, ...], work: Path) -> list[Any] | None:
             f" {' '.join(name.replace('_', '-') for name in missing)}, or remove it from the list"
         )
     return [TensorBoardTracker("tensorboard", work) if name == "tensorboard" else name for name in names] or None
-
-
-def start_trackers(accelerator: "Accelerator", work: Path) -> None:
-    """Start a run named like the work folder in each tracker."""
-    names = {tracker: {key: work.name} for tracker, key in RUN_NAME_KEYS.items()}
-    accelerator.init_trackers(PROJECT, init_kwargs=names)

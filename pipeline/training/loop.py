@@ -26,7 +26,7 @@ from pipeline.base.progress import Progress, logger
 from pipeline.data.pictures import save_picture
 from pipeline.models.autoencoder import HALF
 from pipeline.settings.execution import Execution
-from pipeline.training.history import History, make_trackers, start_trackers
+from pipeline.training.history import PROJECT, RUN_NAME_KEYS, History, make_trackers
 from pipeline.training.processes import EndRequests, average_numbers
 from pipeline.training.state import all_finite, load_tree, save_tree
 from pipeline.training.task import TrainingTask
@@ -56,16 +56,6 @@ def pause(configured_s: float, save_s: float) -> float:
     return configured_s if save_s < SLOW_SAVE_S else max(configured_s, save_s / SAVING_SHARE)
 
 
-def train_and_save(loop: "Loop", weights: Path, history: Path, preview: Path) -> None:
-    """Train, then write the model with the EMA's weights, the history (csv) and the last preview (png)."""
-    record, task = loop.run(), loop.task
-    if loop.accelerator.is_main_process and loop.save_model is not None:
-        save_picture(preview, task.preview())
-        record.save(history)
-        task.ema.copy_to(task.model.parameters())
-        loop.save_model(weights)
-
-
 class Loop:
     """Runs a task to its last step. Killed at any moment and restarted, it gives bit-identical weights on a CPU."""
 
@@ -84,6 +74,15 @@ class Loop:
         self.state_path = work / "state.safetensors"
         self.terminated = Event()
         self.end_requests = EndRequests(accelerator)
+
+    def train(self, weights: Path, history: Path, preview: Path) -> None:
+        """Run, then write the model with the EMA's weights, the history (csv) and the last preview (png)."""
+        record, task = self.run(), self.task
+        if self.accelerator.is_main_process and self.save_model is not None:
+            save_picture(preview, task.preview())
+            record.save(history)
+            task.ema.copy_to(task.model.parameters())
+            self.save_model(weights)
 
     def run(self) -> History:
         """Train; returns the whole history. Asked to end, it saves the state and exits with 143."""
@@ -105,7 +104,9 @@ class Loop:
                 first = state["step"]
                 logger.info("%s: resumed at step %d of %d", self.task.name, first, self.task.steps)
             history = History(self.work / "history.csv", first)
-            start_trackers(self.accelerator, self.work)
+            # A run named like the work folder in each tracker.
+            names = {tracker: {key: self.work.name} for tracker, key in RUN_NAME_KEYS.items()}
+            self.accelerator.init_trackers(PROJECT, init_kwargs=names)
             self.task.start(first)
             self._train(first, history)
             self.accelerator.end_training()

@@ -127,7 +127,7 @@ ALLOWED = {
         models.metric_networks.manifest.is_unchecked models.metric_networks.manifest.manifest
         data.pictures.contact_sheet data.pictures.save_picture evaluation.validation.Validation
         generation.interactive.interactive training.history.History training.history.make_trackers
-        training.history.start_trackers""",
+        training.history.PROJECT training.history.RUN_NAME_KEYS""",
     "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
     "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES
         settings.tables.Table""",
