@@ -63,11 +63,6 @@ class StyleGAN2(Generator):
         self.constant = nn.Parameter(torch.randn(1, widths[0], FIRST_RESOLUTION, FIRST_RESOLUTION))
         self.synthesis = Synthesis(widths, FIRST_RESOLUTION, shape[0], settings.mapping.style_width, convolutions=1)
 
-    @property
-    def layers(self) -> int:
-        """Layers with their own style: 2 log2 R - 2."""
-        return self.synthesis.layers
-
     def synthesize(self, styles: Tensor | Sequence[Tensor], noise: NoiseSource | None = None) -> Tensor:
         """w (N, s), or one for each layer -> images (N, C, R, R) in about [-1, 1]."""
         images = len(styles) if isinstance(styles, Tensor) else len(styles[0])

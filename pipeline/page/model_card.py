@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.base.summary import Value, read_summary
 from pipeline.settings.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
+from pipeline.tables.display_table import DisplayCell
 from pipeline.tables.measured import protocol_text
 
 # The hub's names of licences that data and weights often have; any other is `other` with its own name.
@@ -36,28 +37,12 @@ class Card:
     digests: dict[str, str]
 
 
-class Number(NamedTuple):
-    """A measured number on the card."""
-
-    quantity: Quantity
-    value: Value
-
-    @property
-    def cell(self) -> str:
-        """With its interval, or its standard deviation."""
-        digits, value = self.quantity.decimals, self.value
-        if value.interval is not None:
-            return "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(value.number, *value.interval, d=digits)
-        spread = f" ± {value.std:.{digits}f}" if value.std is not None else ""
-        return f"{value.number:.{digits}f}{spread}"
-
-
 class Measured(NamedTuple):
     """The numbers of one summary and their protocol."""
 
     what: str
     protocol: str
-    numbers: list[Number]
+    numbers: list[tuple[Quantity, DisplayCell]]
 
 
 def model_card(card: Card) -> str:
@@ -66,7 +51,7 @@ def model_card(card: Card) -> str:
     columns, measured = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION), []
     for what, path in card.summaries.items():
         summary = read_summary(path)
-        numbers = [Number(one, summary.values[one.compared]) for one in columns if one.compared in summary.values]
+        numbers = [(one, _cell(one, summary.values[one.compared])) for one in columns if one.compared in summary.values]
         measured.append(Measured(what, protocol_text(summary.protocol), numbers))
     task = "unconditional-image-generation" if card.generates else "image-to-image"
     results = [
@@ -75,11 +60,11 @@ def model_card(card: Card) -> str:
             dataset_type=card.dataset,
             dataset_name=card.dataset,
             metric_type=quantity.key,
-            metric_value=round(value.number, 6),
+            metric_value=round(cell.number or 0.0, 6),
             metric_name=f"{quantity.name}, {of.what}",
         )
         for of in measured
-        for quantity, value in of.numbers
+        for quantity, cell in of.numbers
     ]
     licence = (card.licence or "unknown").lower().replace(" ", "-")
     is_known = licence in LICENCES
@@ -96,3 +81,11 @@ def model_card(card: Card) -> str:
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     body = environment.get_template("model_card.md.j2").render(card=card, measured=measured)
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}\n"
+
+
+def _cell(quantity: Quantity, value: Value) -> DisplayCell:
+    """A number with its interval, or its standard deviation."""
+    digits, spread = quantity.decimals, "" if value.std is None else f"± {value.std:.{quantity.decimals}f}"
+    if value.interval is not None:
+        spread = "[{:.{d}f}, {:.{d}f}]".format(*value.interval, d=digits)
+    return DisplayCell(f"{value.number:.{digits}f}", value.number, spread)

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,14 +136,6 @@ class Training(NamedTuple):
     losses: dict[str, float]
 
 
-@dataclass
-class Provenance:
-    """Versions and networks behind the results; several values where results differ."""
-
-    versions: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # library -> version -> names of results
-    networks: dict[str, str] = field(default_factory=dict)  # network -> sha256
-
-
 def read_trainings(histories: dict[str, Path]) -> list[Training]:
     """One for each history, in the order given."""
     trainings = []
@@ -197,9 +188,12 @@ def read_dataset(name: str, path: Path) -> dict[str, Any]:
     }
 
 
-def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> Provenance:
+def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """The versions and networks of all summaries, and the versions recorded in the folders of results."""
-    found = Provenance()
+    found: dict[str, dict[str, Any]] = {
+        "versions": {},  # library -> version -> names of results, several versions where results differ
+        "networks": {},  # network -> sha256
+    }
     libraries = [(folder.name, versions) for folder in results for versions in result_libraries(folder)]
     for path in summaries:
         protocol = read_summary(path).protocol
@@ -207,9 +201,9 @@ def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> Provena
         for key, sha256 in protocol.items():
             network = protocol["network"] if key == "network_sha256" else key.removesuffix("_sha256")
             if key == "network_sha256" or network in manifest():
-                found.networks[network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
+                found["networks"][network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
     for result, versions in libraries:
         for library, version in versions.items():
-            names = found.versions.setdefault(library, {}).setdefault(version, [])
+            names = found["versions"].setdefault(library, {}).setdefault(version, [])
             names += [result] * (result not in names)
     return found

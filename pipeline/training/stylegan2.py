@@ -105,7 +105,7 @@ class StyleGAN2Task(TrainingTask):
 
         Crossovers are drawn for each image; the authors' code draws one for a GPU's whole batch.
         """
-        width, layers = self.settings.mapping.latent_width, self.model.layers
+        width, layers = self.settings.mapping.latent_width, self.model.synthesis.layers
         first, second = (self.model.mapping(random.normal((count, width))) for _ in range(2))
         crossovers = 1 + random.integers(layers - 1, (count,))
         mixed = random.uniform((count,)) < self.settings.training.style_mixing

@@ -72,7 +72,7 @@ def test_the_mapping_learns_at_a_hundredth_of_the_rate(generator):
 
 def test_images_have_their_shape_and_two_layers_per_resolution_have_styles(generator):
     assert generator(torch.randn(3, 8)).shape == (3, *SHAPE)
-    assert generator.layers == 2 * math.log2(16) - 2
+    assert generator.synthesis.layers == 2 * math.log2(16) - 2
     assert [len(block.convolutions) for block in generator.synthesis.blocks] == [1, 2, 2]
 
 
@@ -92,14 +92,16 @@ def test_a_style_bears_on_its_layer_and_those_above_alone(generator):
     ]
     w, other = torch.randn(2, 2, 8).unbind()
     images = []
-    for changed in (None, *range(generator.layers)):
+    for changed in (None, *range(generator.synthesis.layers)):
         features.append([])
-        images.append(generator.synthesize([other if layer == changed else w for layer in range(generator.layers)]))
+        images.append(
+            generator.synthesize([other if layer == changed else w for layer in range(generator.synthesis.layers)])
+        )
     for hook in hooks:
         hook.remove()
-    for changed in range(generator.layers):
+    for changed in range(generator.synthesis.layers):
         same = [torch.equal(one, two) for one, two in zip(features[0], features[changed + 1], strict=True)]
-        assert same == [layer < changed for layer in range(generator.layers - 1)]
+        assert same == [layer < changed for layer in range(generator.synthesis.layers - 1)]
         assert not torch.equal(images[0], images[changed + 1])
 
 
@@ -136,12 +138,12 @@ def test_path_lengths_are_norms_of_the_jacobian_by_hand(generator):
     torch.manual_seed(1)
     generator.double()
     noise = torch.randn(2, *SHAPE, dtype=torch.float64)
-    styles = [torch.randn(2, 8, dtype=torch.float64, requires_grad=True) for _ in range(generator.layers)]
+    styles = [torch.randn(2, 8, dtype=torch.float64, requires_grad=True) for _ in range(generator.synthesis.layers)]
     found = path_lengths(generator.synthesize(styles), styles, noise)
     step = 1e-4
     with torch.no_grad():
-        gradient = torch.zeros(2, generator.layers, 8, dtype=torch.float64)
-        for layer in range(generator.layers):
+        gradient = torch.zeros(2, generator.synthesis.layers, 8, dtype=torch.float64)
+        for layer in range(generator.synthesis.layers):
             for number in range(8):
                 values = []
                 for sign in (1, -1):
