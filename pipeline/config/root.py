@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
@@ -61,23 +61,12 @@ class Config(Section):
     tables: Tables | None = setting(None, "The rows of the tables; by default all models in Tables 2, 3 and 5.")
     figures: Figures = setting(Figures(), "What the figures show.")
 
-    @field_validator("run")
-    @classmethod
-    def _not_reserved(cls, run: str) -> str:
-        if run.lower() in FOLDERS:
-            raise ValueError(f"results/{run} is reserved; choose another name")
-        return run
-
-    @field_validator("training_seeds")
-    @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"must be distinct, such as [0, 1, 2], not {seeds}")
-        return seeds
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Config":
+    def _check(self) -> None:
         """Checks across entries. Later checks rely on earlier ones: references are resolved first."""
+        if self.run.lower() in FOLDERS:
+            raise ValueError(f"run: results/{self.run} is reserved; choose another name")
+        if len(set(self.training_seeds)) < len(self.training_seeds):
+            raise ValueError(f"training_seeds: must be distinct, such as [0, 1, 2], not {self.training_seeds}")
         for section in MODELS:
             for name, entry in getattr(self, section).items():
                 for key in REFERENCES:
@@ -123,7 +112,6 @@ class Config(Section):
             self._find("autoencoders", name, "figures")
         if figures.samples is not None:
             self._find("samples", figures.samples, "figures.samples")
-        return self
 
     def _find(self, section: str, name: str, where: str) -> Any:
         """The entry of this name; ValueError at the key `where` if the section has none."""
@@ -136,8 +124,8 @@ class Config(Section):
     def _check_generator(self, generator: GeneratorSettings) -> None:
         """Require the training data that the family reads, and a possible shape of its samples."""
         reads = generator_family(generator.family).reads
-        if (name := generator.autoencoder if reads == "codes" else generator.dataset) is None:
-            key = "autoencoder" if reads == "codes" else "dataset"
+        key = "autoencoder" if reads == "codes" else "dataset"
+        if (name := getattr(generator, key)) is None:
             raise ValueError(f"{key}: this key is missing; {generator.family} is trained on {reads}")
         if reads == "codes":
             height, width, channels = self.autoencoders[name].code_size
