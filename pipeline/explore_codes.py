@@ -8,7 +8,7 @@ import typer
 from pipeline.base.atomic import write_json
 from pipeline.base.command import stage
 from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model
+from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from pipeline.models.traits import hash_tables
 from pipeline.stages.autoencoders import Exploration
 
@@ -44,5 +44,5 @@ def explore_codes(
     }
     for path, sheet in sheets.items():
         with ArchiveWriter(path, archive.channels) as writer:
-            writer.add_batch(sheet.images.flatten(0, 1))
-    write_json(columns, {path.stem: sheet.columns for path, sheet in sheets.items()})
+            writer.add_batch(torch.stack([to_uint8(images).cpu() for _, images in sheet], dim=1).flatten(0, 1))
+    write_json(columns, {path.stem: [caption for caption, _ in sheet] for path, sheet in sheets.items()})

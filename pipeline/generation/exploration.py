@@ -5,57 +5,44 @@
 - groups: an image with one group's unit keys replaced by their mean over the images: the loss is this group's content.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from pipeline.data.archive import to_uint8
 from pipeline.models.bright import Bright
 
-
-class Sheet(NamedTuple):
-    """images: uint8 (rows, columns, C, R, R), on the CPU; columns: their captions."""
-
-    images: Tensor
-    columns: list[str]
+Columns = list[tuple[str, Tensor]]
+"""Captions, and the images (N, C, R, R) below them in about [-1, 1]."""
 
 
 @torch.no_grad()
-def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> Sheet:
+def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> Columns:
     """From the codes (N, C_z, H_z, W_z) of first images to those of second images, in `steps` equal steps."""
     shares = [step / (steps - 1) for step in range(steps)]
-    images = [model.decode(torch.lerp(first, second, share)) for share in shares]
-    return _sheet(images, [f"t = {share:.2f}" for share in shares])
+    return [(f"t = {share:.2f}", model.decode(torch.lerp(first, second, share))) for share in shares]
 
 
 @torch.no_grad()
-def resolutions(model: Bright, codes: Tensor) -> Sheet:
+def resolutions(model: Bright, codes: Tensor) -> Columns:
     """Images of codes (N, C_z, H_z, W_z) from the first 1, 2, ..., N_r resolutions, coarse to fine."""
     retrieved = model.tables.retrieve(model.tiled(codes))
     count = model.settings.tables.resolutions
     per_resolution = retrieved.shape[2] // count
-    images = []
+    columns = []
     for used in range(1, count + 1):
         kept = retrieved.clone()
         kept[:, :, used * per_resolution :] = 0
         block = model.group_mlps(kept)
-        images.append(model.synthesis(block, model.style_mlp(block), None))
-    return _sheet(images, [f"first {used}" for used in range(1, count + 1)])
+        columns.append((f"first {used}", model.synthesis(block, model.style_mlp(block), None)))
+    return columns
 
 
 @torch.no_grad()
-def groups(model: Bright, codes: Tensor) -> Sheet:
+def groups(model: Bright, codes: Tensor) -> Columns:
     """Images of codes (N, C_z, H_z, W_z): whole, then without the content of each of the N_h groups."""
     key_length = model.settings.tables.key_length
-    images, columns = [model.decode(codes)], ["all groups"]
+    columns = [("all groups", model.decode(codes))]
     for group in range(model.tables.groups):
         changed, keys = codes.clone(), slice(group * key_length, (group + 1) * key_length)
         changed[:, keys] = codes[:, keys].mean(dim=(0, 2, 3), keepdim=True)
-        images.append(model.decode(changed))
-        columns.append(f"without {group + 1}")
-    return _sheet(images, columns)
-
-
-def _sheet(images: list[Tensor], columns: list[str]) -> Sheet:
-    return Sheet(torch.stack([to_uint8(image).cpu() for image in images], dim=1), columns)
+        columns.append((f"without {group + 1}", model.decode(changed)))
+    return columns

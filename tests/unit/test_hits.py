@@ -88,27 +88,27 @@ def codes(model: Bright) -> torch.Tensor:
 
 def decoded(model: Bright, codes: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return to_uint8(model.decode(codes))
+        return model.decode(codes)
 
 
 def test_interpolation_begins_and_ends_with_the_two_images_and_has_their_mean_code_between(model, codes) -> None:
-    sheet = interpolation(model, codes[:2], codes[2:], 3)
-    assert sheet.columns == ["t = 0.00", "t = 0.50", "t = 1.00"]
-    for column, expected in enumerate((codes[:2], (codes[:2] + codes[2:]) / 2, codes[2:])):
-        assert torch.equal(sheet.images[:, column], decoded(model, expected))
+    captions, images = zip(*interpolation(model, codes[:2], codes[2:], 3), strict=True)
+    assert captions == ("t = 0.00", "t = 0.50", "t = 1.00")
+    for column, expected in zip(images, (codes[:2], (codes[:2] + codes[2:]) / 2, codes[2:]), strict=True):
+        assert torch.equal(to_uint8(column), to_uint8(decoded(model, expected)))
 
 
 def test_all_resolutions_are_the_whole_image_and_fewer_ignore_the_finer_tables(model, codes) -> None:
-    sheet = resolutions(model, codes)
-    assert sheet.images.shape[:2] == (4, len(model.tables.levels))
-    assert torch.equal(sheet.images[:, -1], decoded(model, codes))
-    assert not torch.equal(sheet.images[:, 0], sheet.images[:, -1])
+    images = [column for _, column in resolutions(model, codes)]
+    assert [len(column) for column in images] == [4] * len(model.tables.levels)
+    assert torch.equal(images[-1], decoded(model, codes))
+    assert not torch.equal(images[0], images[-1])
     entries = [level.entries for level in model.tables.levels]
     with torch.no_grad():
         model.tables.tables[:, entries[0] :] = 7.0  # all tables but the coarsest
-    again = resolutions(model, codes)
-    assert torch.equal(again.images[:, 0], sheet.images[:, 0])
-    assert not torch.equal(again.images[:, 1], sheet.images[:, 1])
+    again = [column for _, column in resolutions(model, codes)]
+    assert torch.equal(again[0], images[0])
+    assert not torch.equal(again[1], images[1])
 
 
 @pytest.mark.parametrize(("code_size", "key_length"), [("4x4x2", 1), ("4x4x4", 2)])
@@ -117,14 +117,14 @@ def test_without_a_group_each_of_its_channels_has_its_mean_over_images_and_pixel
 ) -> None:
     model = shown_model(tiny_autoencoder(code_size=code_size, tables={"key_length": key_length}))
     codes = torch.rand(3, 2 * key_length, 4, 4)
-    sheet = groups(model, codes)
-    assert sheet.columns == ["all groups", "without 1", "without 2"]
-    assert torch.equal(sheet.images[:, 0], decoded(model, codes))
+    captions, images = zip(*groups(model, codes), strict=True)
+    assert captions == ("all groups", "without 1", "without 2")
+    assert torch.equal(images[0], decoded(model, codes))
     for group in range(2):
         changed = codes.clone()
         for channel in range(group * key_length, (group + 1) * key_length):
             changed[:, channel] = codes[:, channel].mean()
-        assert torch.equal(sheet.images[:, 1 + group], decoded(model, changed))
+        assert torch.equal(to_uint8(images[1 + group]), to_uint8(decoded(model, changed)))
 
 
 def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_images: Path, tmp_path: Path) -> None:
