@@ -146,9 +146,6 @@ def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDif
     return TrainedDiffusion(found.diffusion, code_size, found.rescaling, unet)
 
 
-PIXELS = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] already
-
-
 class DDPM(Generator):
     """DDPM (Ho et al. 2020): images (C, R, R) from noise of the same shape."""
 
@@ -162,4 +159,5 @@ class DDPM(Generator):
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
         """Images (N, C, R, R) in [-1, 1]."""
-        return denoise(self.unet, self.settings, sampler, indices, seed, self.shape, PIXELS)
+        bounds = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] already
+        return denoise(self.unet, self.settings, sampler, indices, seed, self.shape, bounds)

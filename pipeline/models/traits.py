@@ -32,11 +32,6 @@ def hash_tables(settings: Any) -> HashTables | None:
     return settings.tables if isinstance(settings, Autoencoder) and settings.features == "hash_tables" else None
 
 
-def printed_code_size(settings: AutoencoderSettings) -> str:
-    """The code size as the paper's tables print it."""
-    return traits(settings)["code_size"]
-
-
 def bright(settings: Any) -> dict[str, Any]:
     """BRIGHT's traits: what Tables 4, 7 and 8 vary, and what an ablation removes."""
     tables, noise = settings.tables, settings.code_noise

@@ -13,7 +13,7 @@ from pipeline.data.listing import raw_files
 from pipeline.families import autoencoder_family, generator_family
 from pipeline.models.metric_networks import manifest
 from pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
-from pipeline.models.traits import printed_code_size
+from pipeline.models.traits import traits
 from pipeline.settings.dataset import FolderSource, ZipSource
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
 from pipeline.settings.evaluation import SpaceName
@@ -168,7 +168,7 @@ def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
         "kind": "reconstruction_distance",
         "sample_kind": "reconstruction",
         "method": autoencoder_family(model.family).method,
-        "code_size": printed_code_size(model),
+        "code_size": traits(model)["code_size"],
         "reference": "validation",
         "prepared": prepared(jobs.config.datasets[model.dataset]),
     }

@@ -16,7 +16,7 @@ from pipeline.base.paths import NETWORKS, PUBLISHED
 from pipeline.config.root import Config
 from pipeline.families import autoencoder_family
 from pipeline.models.metric_networks.manifest import missing_line
-from pipeline.models.traits import changes, printed_code_size, traits
+from pipeline.models.traits import changes, traits
 from pipeline.settings.diffusion import DiffusionSamples
 from pipeline.settings.fields import Section, operational
 from pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
@@ -322,7 +322,7 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         row = {"name": name, **_images(config, config.dataset_of(config.samples[name]))}
         if (model := model_of(jobs, name)) is None:
             return row | ({"label": name} if entry.states_noise else {})
-        row["code_size"] = printed_code_size(models[model])
+        row["code_size"] = traits(models[model])["code_size"]
         settings, family = config.samples[name], models[model].family
         codes_of = autoencoder_family(family).method
         if entry.states_noise:

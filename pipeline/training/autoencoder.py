@@ -70,7 +70,7 @@ class AutoencoderTask(TrainingTask):
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor
-        batch, phase = self.next_images(step, training.flip), self._adversarial_phase(step)
+        batch, phase = self.next_images(step, training.flip), self.kind_of_step(step)
         numbers, reconstructions = self._step_model(batch, adversarial=phase == "on")
         if phase != "off":
             fakes = iter(reconstructions)
@@ -78,14 +78,12 @@ class AutoencoderTask(TrainingTask):
         self.ema.step(self.model.parameters())
         return numbers
 
-    def _adversarial_phase(self, step: int) -> Literal["off", "discriminator only", "on"]:
+    def kind_of_step(self, step: int) -> Literal["off", "discriminator only", "on"]:
         """No adversarial loss at first; then the discriminator learns alone; then its loss counts for the model."""
         settings, seen = self.settings.losses.adversarial, step * self.batch
         if self.discriminator is None or seen < settings.start_images:
             return "off"
         return "discriminator only" if seen < settings.start_images + settings.critic_only_images else "on"
-
-    kind_of_step = _adversarial_phase
 
     def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
         """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""

@@ -59,7 +59,7 @@ class StyleGAN2Task(TrainingTask):
             how = {"lr": full_rate * share, "betas": betas, "eps": training.epsilon, "fused": self.fused}
             self.optimize(name, torch.optim.Adam(self.modules[name].parameters(), **how))
 
-    def _penalties_due(self, step: int) -> tuple[bool, bool]:
+    def kind_of_step(self, step: int) -> tuple[bool, bool]:
         """Whether this step includes the path-length penalty and R1."""
         lazy = self.settings.regularization
         return (
@@ -67,12 +67,10 @@ class StyleGAN2Task(TrainingTask):
             bool(lazy.r1_gamma) and step % lazy.r1_every == 0,
         )
 
-    kind_of_step = _penalties_due
-
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of generator, then discriminator, each followed by its lazy penalty when due; then of the EMA."""
         training = self.settings.training
-        path_length_due, r1_due = self._penalties_due(step)
+        path_length_due, r1_due = self.kind_of_step(step)
         batch = self.next_images(step, training.flip)
         means = []
 

@@ -7,7 +7,7 @@ import torch
 from first_stages import ALL_FAMILIES, CODE, RESOLUTION, draws, images, small_model, small_settings
 
 from pipeline.families import autoencoder_family, load
-from pipeline.models.traits import printed_code_size
+from pipeline.models.traits import traits
 
 torch.set_num_threads(1)
 
@@ -79,7 +79,7 @@ def test_the_published_architectures_have_the_published_levels():
 
 @pytest.mark.parametrize(("family", "printed"), [("vqgan", "4x4"), ("rqvae", "4x4x3"), ("kl", "4x4x4")])
 def test_code_sizes_are_printed_as_in_the_tables(family, printed):
-    assert printed_code_size(small_settings(family)) == printed
+    assert traits(small_settings(family))["code_size"] == printed
 
 
 def test_multipliers_that_do_not_fit_the_resolution_are_refused():
