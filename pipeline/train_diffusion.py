@@ -39,5 +39,4 @@ def train_diffusion(
     def save(path: Path) -> None:
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)
 
-    loop = Loop(task, job.diffusion.execution, accelerator, work, save_model=save)
-    loop.train(weights, history, preview)
+    Loop(task, job.diffusion.execution, accelerator, work, save_model=save).train(weights, history, preview)

@@ -21,7 +21,7 @@ from pipeline.data.archive import to_rgb
 from pipeline.models.autoencoder import in_float32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
-from pipeline.models.metric_networks.networks import IMAGENET_MEAN, IMAGENET_STD
+from pipeline.models.metric_networks.spaces import IMAGENET_MEAN, IMAGENET_STD
 
 Weights = Path | str | dict[str, Tensor]  # a network's file, or its tensors by torchvision's names
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # in smaller images the last layers have no positions left

@@ -18,12 +18,10 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.metric_networks.files import read_network
-from pipeline.models.metric_networks.spaces import network_of
+from pipeline.models.metric_networks.spaces import IMAGENET_MEAN, IMAGENET_STD, network_of
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Resizer = Callable[[np.ndarray], np.ndarray]
 Weights = dict[str, Tensor]

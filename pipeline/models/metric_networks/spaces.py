@@ -7,6 +7,9 @@ used for planning and does not import torch.
 from pipeline.base.errors import InputError
 from pipeline.settings.evaluation import PrecisionRecall
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 NETWORKS: dict[str, str] = {
     "inception": "inception",
     "inception_clean": "inception",
