@@ -18,7 +18,6 @@ from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Diffusion, Samples
 from pipeline.settings.evaluation import Evaluation, Figures
 from pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs, setting
-from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.study import Study
 from pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
 from pipeline.settings.weights import check_snapshot
@@ -101,7 +100,16 @@ class Config(Section):
                 check_jobs("count, with evaluation.shard", samples.count, self.evaluation.shard)
         for name, generator in self.generators.items():
             with _prefixed(f"generators.{name}"):
-                self._check_generator(generator)
+                reads = generator_family(generator.family).reads
+                key = "autoencoder" if reads == "codes" else "dataset"
+                if (data := getattr(generator, key)) is None:
+                    raise ValueError(f"{key}: this key is missing; {generator.family} is trained on {reads}")
+                if reads == "codes":
+                    height, width, channels = self.autoencoders[data].code_size
+                else:
+                    height = width = self.datasets[data].resolution
+                    channels = self.datasets[data].channels
+                generator.check_shape((channels, height, width))
         for name, study in self.studies.items():
             with _prefixed(f"studies.{name}"):
                 self._check_study(study)
@@ -120,19 +128,6 @@ class Config(Section):
             known = ", ".join(entries) or "no entries"
             raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {known}")
         return entries[name]
-
-    def _check_generator(self, generator: GeneratorSettings) -> None:
-        """Require the training data that the family reads, and a possible shape of its samples."""
-        reads = generator_family(generator.family).reads
-        key = "autoencoder" if reads == "codes" else "dataset"
-        if (name := getattr(generator, key)) is None:
-            raise ValueError(f"{key}: this key is missing; {generator.family} is trained on {reads}")
-        if reads == "codes":
-            height, width, channels = self.autoencoders[name].code_size
-        else:
-            images = self.datasets[name]
-            height, width, channels = images.resolution, images.resolution, images.channels
-        generator.check_shape((channels, height, width))
 
     def _check_study(self, study: Study) -> None:
         """Require autoencoders of one dataset, batch and loss, and a loss that can be measured image by image."""
