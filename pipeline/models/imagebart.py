@@ -196,6 +196,10 @@ class ImageBART(Generator):
         # The autoencoder's codebook (K, C_z), so that samples are codes as in every other family.
         self.register_buffer("entries", torch.zeros(categories, shape[0]))
 
+    def codes(self, indices: Tensor) -> Tensor:
+        """Indices (N, L) -> the codebook's entries (N, C_z, H_z, W_z)."""
+        return self.entries[indices].transpose(1, 2).unflatten(2, self.shape[1:])
+
     @torch.no_grad()
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None) -> Tensor:
         """Codes (N, C_z, H_z, W_z) from all K entries at temperature 1; it uses no sampler."""
@@ -207,7 +211,7 @@ class ImageBART(Generator):
         sequence = torch.zeros(len(indices), self.length, dtype=torch.long, device=device)
         for t in range(steps, 0, -1):
             sequence = self.reverse[t - 1].sample(sequence, chances[:, t - 1])
-        return self.entries[sequence].transpose(1, 2).unflatten(2, self.shape[1:])
+        return self.codes(sequence)
 
 
 def draw(logits: Tensor, chances: Tensor) -> Tensor:
