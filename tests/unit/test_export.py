@@ -63,6 +63,17 @@ def test_diffusers_reads_unet_and_scheduler(models: dict[str, Path], tmp_path: P
     assert scheduler.config.clip_sample
 
 
+@pytest.mark.parametrize("rescaling", [Rescaling((0.5,) * 4, (2.0,) * 4, (0.0, 1.0)), Rescaling((0.5,), (2.0,))])
+def test_diffusers_does_not_clip_without_one_bound_for_all_channels(
+    models: dict[str, Path], tmp_path: Path, tiny_diffusion: Any, rescaling: Rescaling
+) -> None:
+    denoiser = Diffusion.model_validate(tiny_diffusion())
+    size = load_autoencoder(models["autoencoder"]).autoencoder.settings.code_size
+    save_diffusion(models["diffusion"], build_unet(denoiser.unet, size), denoiser, size, rescaling)
+    write_weights(tmp_path / "out", models)
+    assert not DDPMScheduler.from_pretrained(tmp_path / "out", subfolder="scheduler").config.clip_sample
+
+
 def test_a_generator_of_pixels_is_a_folder_of_diffusers_too(tmp_path: Path) -> None:
     settings = parse_generator(DDPM, "ddpm")
     made = make_generator(settings, (1, 16, 16))

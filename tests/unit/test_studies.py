@@ -133,7 +133,9 @@ def test_the_record_says_what_was_searched_and_on_what(job, measured):
     assert "2 trials of 16 training images with 2 training seeds" in text
     assert "3 images kept from the training images" in text
     assert "Loss: 20 L2 + 5 lpips_alex" in text
-    assert "tab:study-rates" in to_latex(table)
+    latex = to_latex(table)
+    assert "tab:study-rates" in latex
+    assert r"\begin{tabular}{llllr" in latex  # four columns of words: autoencoder, its two searched keys, its choice
     assert len(to_csv(table).splitlines()) == 5
 
 
