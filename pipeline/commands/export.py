@@ -45,7 +45,7 @@ def export(
 
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     """
-    from pipeline.generation.exported import write_weights
+    from pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
     from pipeline.page.model_card import Card, model_card
 
     jobs = Jobs(read_config(config))
@@ -60,14 +60,17 @@ def export(
     families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
-    files["settings.json"] = "the same settings, to read"
+    files[SETTINGS] = "the same settings, to read"
     with new_folder(folder) as temporary:
         named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
-        write_weights(temporary, {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}, named)
-        # The path of an imported checkpoint is private.
+        weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
+        write_weights(temporary, weights, named, *(job.settings["samples"]["sampler"]["steps"] for job in made[:1]))
+        # Paths of imported checkpoints and of images are private.
         settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
-        write_json(temporary / "settings.json", settings)
+        settings["dataset"] = {key: getattr(jobs.config.datasets[trained_on], key) for key in PREPARATION}
+        write_json(temporary / SETTINGS, settings)
         if (temporary / "unet").exists():
+            files["rescaling.json"] = "how samples of the UNet become codes or images, for other programs"
             files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
             files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
             files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")

@@ -2,25 +2,36 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
-from pipeline.base.atomic import atomic_path
+from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
+from pipeline.base.parsing import parse_settings, read_json
 from pipeline.models.checkpoints import load_generator
 from pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
+from pipeline.models.rescaling import Rescaling
+from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Denoising
 from pipeline.settings.weights import EXPORTED
 
 UNET = "unet."  # prefix of a generator's UNet
+SETTINGS = "settings.json"
+PREPARATION = ("crop", "filter")  # keys of a dataset in it
+STEPS = 50  # of DDIM, where the run has no sample set of the model
 
 
-def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] = ()) -> None:
-    """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads."""
+def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] = (), steps: int = STEPS) -> None:
+    """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads.
+
+    steps: of sampling, for other programs.
+    """
     for model_type, file in files.items():
         check(file)
         (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
@@ -29,10 +40,9 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
     cpu = torch.device("cpu")
     if "diffusion" in files:
         trained = load_diffusion(files["diffusion"], cpu)
-        bounds, shift, scale = trained.rescaling.bounds, trained.rescaling.shift, trained.rescaling.scale
-        # diffusers clips clean codes at one bound for all channels, or not at all.
-        bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
-        _write_configs(folder, trained.unet, trained.settings, bound)
+        height, width, channels = trained.code_size
+        facts = {"shape": [channels, height, width], "steps": steps}
+        _write_configs(folder, trained.unet, trained.settings, trained.rescaling, facts)
     elif "generator" in files:
         model = load_generator(files["generator"], cpu, families)
         if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
@@ -41,15 +51,22 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
             (folder / "unet").mkdir()
             with atomic_path(folder / EXPORTED["diffusion"]) as temporary:
                 save_file(own, temporary, metadata={"format": "pt"})
-            _write_configs(folder, unet, model.settings, 1.0)
+            facts = {"shape": list(model.shape), "steps": steps}
+            _write_configs(folder, unet, model.settings, Rescaling(bounds=(-1.0, 1.0)), facts)
 
 
-def _write_configs(folder: Path, unet: UNet2DModel, settings: Denoising, bound: float | None) -> None:
-    """diffusers' configs of the network and of its noise schedule; `bound`: of clean codes on the diffusion's scale."""
+def _write_configs(
+    folder: Path, unet: UNet2DModel, settings: Denoising, rescaling: Rescaling, facts: dict[str, Any]
+) -> None:
+    """diffusers' configs of the network and of its noise schedule, and how its samples become codes or images."""
     unet.save_config(folder / "unet")
+    # diffusers clips clean codes at one bound for all channels, or not at all.
+    bounds, shift, scale = rescaling.bounds, rescaling.shift, rescaling.scale
+    bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
     kind = PREDICTION_TYPES[settings.prediction]
     DDPMScheduler(**schedule_arguments(settings), prediction_type=kind, **clip).save_config(folder / "scheduler")
+    write_json(folder / "rescaling.json", {**asdict(rescaling), "prediction_type": kind, **facts})
 
 
 def is_exported(folder: Path) -> bool:
@@ -65,3 +82,13 @@ def exported_files(folder: Path) -> dict[str, Path]:
     if not files or files.keys() == {"diffusion"}:
         raise InputError(f"{folder}: not a folder of `bright export`: no {EXPORTED['autoencoder']} and no generator")
     return files
+
+
+def preparation(resolution: int, folder: Path | None = None) -> Dataset:
+    """How pictures become images of this size: by the crop and filter in an exported folder, else by the defaults."""
+    path = (folder or Path()) / SETTINGS
+    found = read_json(path, str(path)) if folder is not None and path.is_file() else {}
+    stated = found.get("dataset", {}) if isinstance(found, dict) else {}
+    chosen = {key: stated[key] for key in PREPARATION if key in stated} if isinstance(stated, dict) else {}
+    without_images = {"source": {"kind": "embedded"}, "split": {"validation": 1}, "resolution": resolution}
+    return parse_settings(Dataset, without_images | chosen, f"{path}: dataset")

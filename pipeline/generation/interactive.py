@@ -15,20 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
+from pipeline.data.decode import BadImage, decode, square_pixels, to_channels
 from pipeline.data.pictures import contact_sheet
-from pipeline.generation.exported import exported_files, is_exported
+from pipeline.generation.exported import exported_files, is_exported, preparation
 from pipeline.generation.sampling import Draw, sample
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.checkpoints import load_generator as load_generating_network
 from pipeline.models.diffusion import TrainedDiffusion, load_diffusion
 from pipeline.models.generator import Generator
+from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Sampler
 from pipeline.stages.autoencoders import autoencoder
 from pipeline.stages.common import Jobs
@@ -46,6 +48,7 @@ class ImageModel:
 
     autoencoder: ImageAutoencoder
     diffusion: TrainedDiffusion | None = None
+    dataset: Dataset | None = None  # how pictures become images: crop and filter
 
     @property
     def device(self) -> torch.device:
@@ -53,17 +56,24 @@ class ImageModel:
         return next(self.autoencoder.parameters()).device
 
     @torch.no_grad()
-    def encode(self, images: Sequence[Picture] | Tensor) -> Tensor:
+    def encode(self, images: Sequence[Picture] | Tensor, prepare: bool = False) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] of images.
 
         images: PIL images, paths of image files, uint8 arrays (R, R) or (R, R, C), or one uint8 tensor (N, C, R, R).
         They must have the model's resolution R; colours become the model's channels.
+
+        prepare: crop and resize images of any size as the training images (`crop` and `filter` of their dataset). A
+        weights file has no dataset: the largest square in the middle is resized by Lanczos' filter.
         """
-        rows = list(images) if isinstance(images, Tensor) else [self._pixels(image) for image in images]
+        tensors = isinstance(images, Tensor)
+        rows = list(images) if tensors else [self._pixels(image, prepare) for image in images]
         shape = (self.autoencoder.channels, self.autoencoder.resolution, self.autoencoder.resolution)
         for row in rows:
             if row.dtype != torch.uint8 or tuple(row.shape) != shape:
-                raise InputError(f"images: must be uint8 of shape {shape}, not {row.dtype} of {tuple(row.shape)}")
+                raise InputError(
+                    f"images: must be uint8 of shape {shape}, not {row.dtype} of {tuple(row.shape)}; prepare=True crops"
+                    " and resizes pictures"
+                )
         return self.autoencoder.encode(to_model(torch.stack(rows)).to(self.device)).cpu()
 
     @torch.no_grad()
@@ -87,14 +97,21 @@ class ImageModel:
             raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
         return self.diffusion.sample(indices, seed, Sampler(kind="ddim", steps=steps))
 
-    def _pixels(self, image: Picture) -> Tensor:
+    def _pixels(self, image: Picture, prepare: bool) -> Tensor:
         """One picture as uint8 (C, R, R) with the model's channels."""
-        if isinstance(image, str | Path):
-            with Image.open(image) as opened:
-                image = opened.convert("RGB")
-        elif isinstance(image, np.ndarray):
-            image = Image.fromarray(image.squeeze())
-        return _tensor(image.convert("L" if self.autoencoder.channels == 1 else "RGB"))
+        channels = self.autoencoder.channels
+        try:
+            if isinstance(image, str | Path):
+                picture = decode(Path(image).read_bytes(), channels)
+            else:
+                opened = Image.fromarray(image.squeeze()) if isinstance(image, np.ndarray) else image
+                picture = to_channels(ImageOps.exif_transpose(opened), channels)
+            if not prepare:
+                return _tensor(picture)
+            dataset = self.dataset or preparation(self.autoencoder.resolution)
+            return torch.from_numpy(square_pixels(picture, dataset)).permute(2, 0, 1)
+        except (OSError, BadImage) as error:
+            raise InputError(f"{image}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,8 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, fami
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
         denoiser = load_diffusion(files["diffusion"]) if "diffusion" in files else None
-        return ImageModel(load_network(files["autoencoder"], families=families), denoiser)
+        network = load_network(files["autoencoder"], families=families)
+        return ImageModel(network, denoiser, preparation(network.resolution, Path(name)))
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         known = ", ".join(jobs.config.autoencoders)
@@ -138,8 +156,9 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, fami
     on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
     trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
     denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors"))) if trained else None
-    families = [*families, jobs.config.autoencoders[str(name)].family]
-    return ImageModel(load_network(weights, families=families), denoiser)
+    entry = jobs.config.autoencoders[str(name)]
+    network = load_network(weights, families=[*families, entry.family])
+    return ImageModel(network, denoiser, jobs.config.datasets[entry.dataset])
 
 
 def load_generator(name: str | Path, families: Sequence[str] = ()) -> ImageGenerator:

@@ -1,5 +1,6 @@
 """Models in a Python session and exported folders: the stages' numbers; nothing is replaced or run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,28 @@ def test_paths_arrays_and_pictures_are_one_image(model: ImageModel, tmp_path: Pa
     codes = model.encode([picture, picture.convert("RGB"), pixels, pixels[:, :, None], tmp_path / "x.png"])
     assert all(torch.allclose(codes[0], code) for code in codes[1:])
     assert torch.allclose(codes[:1], model.encode(torch.from_numpy(pixels)[None, None]))
+
+
+def test_pictures_are_prepared_as_the_training_images_were(models: dict[str, Path], tmp_path: Path) -> None:
+    folder, file = tmp_path / "out", tmp_path / "photo.png"
+    write_weights(folder, models)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8))
+    lying = Image.Exif()
+    lying[0x0112] = 6  # EXIF's orientation
+    photo.save(file, exif=lying)
+    square = photo.transpose(Image.Transpose.ROTATE_270).convert("L").crop((0, 20, 50, 70))
+    for stated, resample in ({}, Image.Resampling.LANCZOS), ({"filter": "box"}, Image.Resampling.BOX):
+        (folder / "settings.json").write_text(json.dumps({"dataset": stated}))
+        model = load_autoencoder(folder)
+        expected = model.encode([square.resize((32, 32), resample)])
+        assert torch.equal(model.encode([file], prepare=True), expected)
+    for stated, told in (
+        ({"crop": "none"}, "photo.png: 50x90 is not square"),
+        ({"filter": "x"}, "json: dataset: filter"),
+    ):
+        (folder / "settings.json").write_text(json.dumps({"dataset": stated}))
+        with pytest.raises(InputError, match=told):
+            load_autoencoder(folder).encode([file], prepare=True)
 
 
 def test_sample_i_depends_on_the_seed_and_i_alone(models: dict[str, Path], tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 """An exported model: the folder alone, outside the checkout, in a separate process."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from documented import blocks
 from PIL import Image
 from tiny_workflow import Workflow
 
 from pipeline import load_autoencoder
+from pipeline.models.generator import noise_generators
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +45,22 @@ def test_an_exported_folder_encodes_to_the_same_bits_in_a_fresh_process(tiny_run
     assert said == [hashlib.sha256(codes.numpy().tobytes()).hexdigest(), "2"]
 
 
+def test_the_cards_lines_sample_with_diffusers_alone(folder: Path, tmp_path: Path) -> None:
+    """From equal noise to the codes of `sample_codes`, in a process that cannot import this package."""
+    _, code = blocks((folder / "README.md").read_text(encoding="utf-8"), "python")
+    shape = json.loads((folder / "rescaling.json").read_text())["shape"]
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in noise_generators(1, range(8))])
+    np.save(tmp_path / "noise.npy", noise.numpy())
+    given = code.replace('torch.randn(8, *facts["shape"])', 'torch.from_numpy(numpy.load("noise.npy"))')
+    assert given != code
+    script = f"import sys, numpy\nsys.modules['pipeline'] = None\n{given}\nnumpy.save('codes.npy', codes.numpy())"
+    script = script.replace("PATH/OF/THIS/FOLDER", str(folder))
+    subprocess.run([sys.executable, "-P", "-c", script], cwd=tmp_path, check=True)
+    steps = json.loads((folder / "rescaling.json").read_text())["steps"]
+    expected = load_autoencoder(folder).sample_codes(8, seed=1, steps=steps)
+    assert np.load(tmp_path / "codes.npy") == pytest.approx(expected.numpy(), abs=1e-4)
+
+
 def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(folder: Path) -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     _, front, body = card.split("---\n", 2)
@@ -49,8 +68,7 @@ def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(folder: Pat
     assert (told["license"], told["pipeline_tag"]) == ("unknown", "unconditional-image-generation")
     metrics = told["model-index"][0]["results"][0]["metrics"]
     assert {"lpips", "psnr", "fd_efficientnet_lite0"} <= {metric["type"] for metric in metrics}
-    (code,) = blocks(body, "python")
-    assert len([line for line in code.splitlines() if line]) == 5
+    assert [len([line for line in code.splitlines() if line]) for code in blocks(body, "python")] == [5, 10]
     assert "| licence of the images | MIT |" in body
     assert "Protocol: channels 1, count 32, images_sha256" in body
     assert (folder / "samples-main.png").exists() and "samples-main.png" in body
