@@ -127,22 +127,29 @@ class ImageGenerator:
         return _sampled(draw, self.autoencoder, count)
 
 
-def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, families: Sequence[str] = ()) -> ImageModel:
+def load_autoencoder(
+    name: str | Path,
+    config: str | Path = DEFAULT_CONFIG,
+    families: Sequence[str] = (),
+    device: torch.device | str | None = None,
+) -> ImageModel:
     """A trained autoencoder, by its name in a config, the path of its weights, or a folder of `bright export`.
 
     By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
     folder. InputError if the config has no such name, or if the model is not trained.
 
     families: model families of other packages that a file may name; those of the config may always run.
+    device: such as "cpu" or "mps"; by default the first CUDA GPU, else the CPU.
     """
+    place = None if device is None else torch.device(device)
     if Path(name).suffix == ".safetensors":
-        return ImageModel(load_network(Path(name), families=families))
+        return ImageModel(load_network(Path(name), place, families))
     if is_exported(Path(name)):
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
-        denoiser = load_diffusion(files["diffusion"]) if "diffusion" in files else None
-        network = load_network(files["autoencoder"], families=families)
+        denoiser = load_diffusion(files["diffusion"], place) if "diffusion" in files else None
+        network = load_network(files["autoencoder"], place, families)
         return ImageModel(network, denoiser, preparation(network.resolution, Path(name)))
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
@@ -155,21 +162,27 @@ def load_autoencoder(name: str | Path, config: str | Path = DEFAULT_CONFIG, fami
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
     on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
     trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
-    denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors"))) if trained else None
+    denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors")), place) if trained else None
     entry = jobs.config.autoencoders[str(name)]
-    network = load_network(weights, families=[*families, entry.family])
+    network = load_network(weights, place, [*families, entry.family])
     return ImageModel(network, denoiser, jobs.config.datasets[entry.dataset])
 
 
-def load_generator(name: str | Path, families: Sequence[str] = ()) -> ImageGenerator:
-    """A trained generator: its weights file, or a folder of `bright export`. families: as for `load_autoencoder`."""
+def load_generator(
+    name: str | Path, families: Sequence[str] = (), device: torch.device | str | None = None
+) -> ImageGenerator:
+    """A trained generator: its weights file, or a folder of `bright export`.
+
+    families and device: as for `load_autoencoder`.
+    """
+    place = None if device is None else torch.device(device)
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:
             raise InputError(f"{name}: holds an autoencoder: load_autoencoder({str(name)!r})")
-        decoder = load_network(files["autoencoder"], families=families) if "autoencoder" in files else None
-        return ImageGenerator(load_generating_network(files["generator"], families=families), decoder)
-    return ImageGenerator(load_generating_network(Path(name), families=families))
+        decoder = load_network(files["autoencoder"], place, families) if "autoencoder" in files else None
+        return ImageGenerator(load_generating_network(files["generator"], place, families), decoder)
+    return ImageGenerator(load_generating_network(Path(name), place, families))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:

@@ -103,8 +103,9 @@ def corners(level: Level, code: Tensor, feature_size: int) -> tuple[Tensor, Tens
     cells, weights = level.key_cells(code.movedim(2, 0)[..., None])
     low, high_weight = list(cells.unbind(0)), list(weights.unbind(0))
     if level.dimensions > len(low):
-        pixel_cell, pixel_weight = (part.to(code.device) for part in level.pixel_cells(feature_size))
-        pixel_weight = pixel_weight.to(code.dtype)
+        pixel_cell, pixel_weight = level.pixel_cells(feature_size)
+        pixel_weight = pixel_weight.to(code.dtype).to(code.device)  # in this order: MPS has no float64
+        pixel_cell = pixel_cell.to(code.device)
         low += [pixel_cell[:, None, None], pixel_cell[None, :, None]]
         high_weight += [pixel_weight[:, None, None], pixel_weight[None, :, None]]
     steps = torch.tensor(list(itertools.product((0, 1), repeat=level.dimensions))).to(code.device).unbind(1)
