@@ -233,7 +233,7 @@ def exported_folder_loads_by_the_code_of_the_page(run: Run, place: Place, places
     with safe_open(place.path("bright-fashion/autoencoder.safetensors"), framework="pt") as file:
         assert "autoencoder" in file.metadata()["config"]
     (code,) = blocks((ROOT / "docs" / "export.md").read_text(), "python")
-    Image.new("L", (32, 32)).save(place.folder / "shirt.png")
+    Image.new("L", (32, 32)).save(place.folder / "shirt.jpg")
     names: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
