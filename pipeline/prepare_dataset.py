@@ -1,6 +1,7 @@
 """Stage: convert a raw collection to two archives of square PNGs, for training and validation (section 4)."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +9,9 @@ import typer
 
 from pipeline.base.atomic import write_json
 from pipeline.base.command import stage
+from pipeline.base.heartbeat import activity
 from pipeline.data.fingerprint import check_as_planned
-from pipeline.data.prepare import prepare
+from pipeline.data.prepare import outcome, prepare
 from pipeline.stages.datasets import DatasetJob
 
 
@@ -28,4 +30,7 @@ def prepare_dataset(
         if job.split.list is not None:
             check_as_planned(job.list_sha256, job.split.list, f"{where}.split.list")
 
-    write_json(manifest, prepare(job, train, validation, workers or os.cpu_count() or 1, where, check_read))
+    written = prepare(job, train, validation, workers or os.cpu_count() or 1, where, check_read)
+    write_json(manifest, written)
+    if activity.log is not None:  # without a log, the terminal has the line
+        print(f"{where}: {outcome(written)}: {activity.log}", file=sys.stderr)

@@ -125,6 +125,8 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
     manifest: dict[str, Any] = {"name": "clothes", "license": "MIT", "source": {"kind": "embedded", "name": "x"}}
     manifest |= {"resolution": side, "channels": channels}
     manifest |= {split: {"count": 9000, "sha256": split[0] * 64} for split in ("train", "validation")}
+    manifest |= {"split": {"duplicates": "keep_in_train"}, "duplicates": [{}] * 5, "ignored_files": 3}
+    manifest |= {"ignored_types": {".txt": 2, ".heic": 1}, "skipped": [{"name": "a.png", "reason": "empty"}]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "history.csv").write_text("step,images,seconds,l2,critic\n20,320,4.5,0.25,\n40,640,83.5,0.125,\n")
     for name in ("fig01", "curves_autoencoders"):

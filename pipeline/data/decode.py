@@ -6,18 +6,21 @@
 - CMYK and similar modes are converted by Pillow's formulas. Colour profiles are ignored.
 - Gray is Pillow's L: 0.299 R + 0.587 G + 0.114 B.
 - The first frame of an animation is used.
+- HEIC is read with the package pillow-heif; its own rotation is applied, and its EXIF orientation has no effect.
 
 Crop and filter are config keys and part of the manifest: the resize filter changes FID by a whole point.
 """
 
 import io
 import warnings
+from collections import Counter
 from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from pipeline.base.errors import error_text
+from pipeline.data.listing import is_heic
 from pipeline.settings.dataset import Dataset
 
 # Formats that are decoded, whatever the file name: Pillow would start Ghostscript for an EPS file named .png.
@@ -36,8 +39,8 @@ class BadImage(Exception):
 class RawImages:
     """A raw collection, or one of its parts."""
 
-    ignored = 0
-    """Number of files that are not images by name; known after `names`."""
+    ignored: Counter[str] | None = None
+    """Number of files that are not images by name, by suffix; known after `names`."""
 
     def names(self) -> list[str]:
         """The sorted names of the images; splits follow this order."""
@@ -49,10 +52,10 @@ class RawImages:
 
     def image(self, name: str, channels: int) -> Image.Image:
         """One image in mode L or RGB; BadImage if it is unusable."""
-        return decode(self.encoded(name), channels)
+        return decode(self.encoded(name), channels, name)
 
 
-def decode(encoded: bytes, channels: int) -> Image.Image:
+def decode(encoded: bytes, channels: int, name: str = "") -> Image.Image:
     """The picture in mode L (1 channel) or RGB (3 channels); BadImage if it cannot be decoded."""
     if not encoded:
         raise BadImage("empty: it has no bytes")
@@ -60,10 +63,10 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
     try:
         with WARNINGS_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # errors raise exceptions
-            image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+            image = _open(encoded, name)
             if image.width * image.height > LARGEST_PIXELS:
                 raise BadImage(f"too large: {image.width}x{image.height}, more than {LARGEST_PIXELS} pixels")
-            image.load()
+            image.load()  # libheif checks that a HEIC image has the size of its header
             return to_channels(ImageOps.exif_transpose(image), channels)
     except (BadImage, MemoryError):
         raise
@@ -75,9 +78,20 @@ def decode(encoded: bytes, channels: int) -> Image.Image:
         raise BadImage(f"damaged: {error_text(error)}") from None
 
 
-def is_stored_gray(encoded: bytes) -> bool:
+def _open(encoded: bytes, name: str) -> Image.Image:
+    """An image whose header is read. The name decides whether it may be HEIC: fingerprints cover names."""
+    formats: tuple[str, ...] = FORMATS
+    if is_heic(name):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+        formats = (*FORMATS, "HEIF")
+    return Image.open(io.BytesIO(encoded), formats=formats)
+
+
+def is_stored_gray(encoded: bytes, name: str) -> bool:
     """Whether an image is stored in gray, according to its header."""
-    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+    with _open(encoded, name) as image:
         return image.mode in GRAY_MODES
 
 

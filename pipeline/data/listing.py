@@ -2,14 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterator
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 
 from pipeline.base.amounts import readable_bytes
 from pipeline.base.errors import InputError
-from pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source
+from pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source, ZipSource
 from pipeline.settings.weights import ForeignWeights, OwnWeights
 
 LARGEST_LIST = 1_000_000_000  # bytes
@@ -21,6 +25,9 @@ DATA = re.compile(r"\.parquet\Z|(\A|/)(?!cache-|indices)[^/]*\.arrow\Z")
 SHARD = re.compile(r"-\d+-of-\d+.*$|-?\d+$")  # the shard number in a file name of a Hugging Face dataset
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+HEIC_SUFFIXES = (".heic", ".heif")  # read if the package pillow-heif is installed
+READS_HEIC = find_spec("pillow_heif") is not None
+LONGEST_SUFFIX = 8  # characters; a longer one is rather a part of a name
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,18 @@ EMBEDDED_COLLECTIONS = {
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name counts as an image. Other files are ignored."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return name.lower().endswith(IMAGE_SUFFIXES) or is_heic(name)
+
+
+def is_heic(name: str) -> bool:
+    """Whether a file of this name is read as HEIC."""
+    return READS_HEIC and name.lower().endswith(HEIC_SUFFIXES)
+
+
+def suffixes(names: Iterable[str]) -> Counter[str]:
+    """The number of files by suffix, in small letters; "" for files without a usual one."""
+    found = (Path(name).suffix.lower() for name in names)
+    return Counter(suffix if len(suffix) <= LONGEST_SUFFIX and suffix.isprintable() else "" for suffix in found)
 
 
 def printable(name: str) -> str:
@@ -82,8 +100,17 @@ def raw_files(source: Source, where: str) -> list[RawFile]:
                 path = existing_lmdb(source.validation_path, f"{where}.validation_path")
                 files.append(_raw_file("validation", path))
         case _:
-            files = [_raw_file("", existing_file(source.path, f"{where}.path"))]
+            path = existing_file(source.path, f"{where}.path")
+            files = [_raw_file("heic" if isinstance(source, ZipSource) and _has_heic(path) else "", path)]
     return _readable(files, f"{where}.path: {source.path} contains no readable images")
+
+
+def _has_heic(path: Path) -> bool:
+    """Whether images of a zip are read as HEIC. Its fingerprint then differs from that of a reader without HEIC."""
+    if READS_HEIC:
+        with suppress(Exception), zipfile.ZipFile(path) as archive:  # preparation reports a damaged zip
+            return any(map(is_heic, archive.namelist()))
+    return False
 
 
 def checkpoint_files(weights: ForeignWeights | OwnWeights, where: str) -> list[RawFile]:
@@ -166,13 +193,14 @@ def _split_of(name: str) -> str:
     return folder.rpartition("/")[2] or "all" if first in ("data", "dataset") else first
 
 
-def folder_images(folder: Path, where: str) -> tuple[list[RawFile], int]:
-    """The image files of a folder and its subfolders, ordered by name, and the number of other files."""
+def folder_images(folder: Path, where: str) -> tuple[list[RawFile], Counter[str]]:
+    """The image files of a folder and its subfolders, ordered by name, and the number of other files by suffix."""
     if not folder.is_dir():
         raise InputError(f"{where}.path: {folder} {_not_folder(folder)}; a folder of images is expected")
     files = list(_walk(folder, where))
     images = [file for file in files if is_image_name(file.name)]
-    return sorted(images, key=attrgetter("name")), len(files) - len(images)
+    others = suffixes(file.name for file in files if not is_image_name(file.name))
+    return sorted(images, key=attrgetter("name")), others
 
 
 def _walk(folder: Path, where: str) -> Iterator[RawFile]:

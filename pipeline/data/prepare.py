@@ -7,7 +7,7 @@ images, and the archives are written. The bytes of the archives depend neither o
 import hashlib
 import multiprocessing
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,12 +24,13 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import Progress, logger
 from pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from pipeline.data.decode import BadImage, square_pixels
-from pipeline.data.listing import EMBEDDED_COLLECTIONS, missing_list, printable
+from pipeline.data.listing import EMBEDDED_COLLECTIONS, HEIC_SUFFIXES, missing_list, printable
 from pipeline.data.sources import RawImages, open_source
 from pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 CHUNK = 16  # images per task of a worker process: a terminated stage finishes the running tasks
 FEW = 10_000  # below this number of images, the manifest lists the original names
+MOST_TYPES = 5  # of ignored files that the manifest names
 TASKS_AHEAD = 3  # tasks per worker that are submitted ahead of the awaited result
 
 Chunk = list[tuple[str, str]]  # part and name of each image
@@ -126,8 +127,6 @@ def prepare(
                 for index, image in enumerate(images):
                     spool.seek(image.start)
                     archive.add_encoded(image_name(index), spool.read(image.size))
-    counts = map(len, (splits["train"], splits["validation"], skipped))
-    logger.info("prepared %d images for training and %d for validation, skipped %d", *counts)
     license_ = dataset.license
     if isinstance(dataset.source, EmbeddedSource) and license_ == "unknown":
         license_ = EMBEDDED_COLLECTIONS[dataset.source.name].license
@@ -141,10 +140,28 @@ def prepare(
     manifest["duplicates"] = [
         {"validation": printable(image.name), "train": printable(same.name)} for image, same in duplicates
     ]
-    manifest["ignored_files"] = sum(images.ignored for images in parts.values())
+    ignored = sum((images.ignored for images in parts.values() if images.ignored), Counter[str]())
+    manifest |= {"ignored_files": ignored.total(), "ignored_types": dict(ignored.most_common(MOST_TYPES))}
     if len(kept) < FEW:
         manifest["names"] = {split: [printable(image.name) for image in splits[split]] for split in splits}
+    logger.info("%s", outcome(manifest))
     return manifest
+
+
+def outcome(manifest: dict[str, Any]) -> str:
+    """What happened to the files of a collection, in one line; counts of 0 are left out."""
+    train, validation, skipped = manifest["train"]["count"], manifest["validation"]["count"], len(manifest["skipped"])
+    same, others = len(manifest["duplicates"]), manifest["ignored_files"]
+    done = "kept" if manifest["split"].get("duplicates", "keep") == "keep" else "removed"
+    left_out = [f"{skipped} skipped"] * bool(skipped)
+    left_out += [f"{same} duplicate{'s' * (same != 1)} {done}"] * bool(same)
+    if others:
+        types = manifest.get("ignored_types", {})
+        named = ", ".join(f"{count} {suffix}" for suffix, count in types.items() if suffix)
+        named += "" if types.keys().isdisjoint(HEIC_SUFFIXES) else "; to read HEIC: pip install pillow-heif"
+        left_out.append(f"{others} other file{'s' * (others != 1)} ignored" + (f" ({named})" if named else ""))
+    numbers = f"prepared {train:,} image{'s' * (train != 1)} for training and {validation:,} for validation"
+    return f"{numbers}; {', '.join(left_out)}" if left_out else numbers
 
 
 def _read(

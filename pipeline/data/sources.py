@@ -31,6 +31,7 @@ from pipeline.data.listing import (
     huggingface_files,
     is_image_name,
     printable,
+    suffixes,
 )
 from pipeline.settings.dataset import (
     EmbeddedSource,
@@ -129,7 +130,7 @@ class ZipImages(_File):
             raise InputError(
                 f"{self.where}: {self.path}: two members are named {printable(twice)}; create the zip again"
             )
-        self.ignored = len(members) - len(images)
+        self.ignored = suffixes(set(members).difference(images))
         return images
 
     def _open(self) -> zipfile.ZipFile:
@@ -268,7 +269,7 @@ class RawSequence(Images):
         if first.width != first.height:
             raise InputError(f"{self._where(0)}: {first.width}x{first.height}; images must be square")
         self.resolution = first.width
-        self.channels = 1 if is_stored_gray(self._files.encoded(self.names[0])) else 3
+        self.channels = 1 if is_stored_gray(self._files.encoded(self.names[0]), self.names[0]) else 3
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)

@@ -20,6 +20,7 @@ from pipeline.base.checksums import result_libraries
 from pipeline.base.parsing import read_json
 from pipeline.base.records import State, read_record
 from pipeline.base.summary import read_summary
+from pipeline.data.prepare import outcome
 from pipeline.figures.common import Inputs, paths_of
 from pipeline.figures.curves import NOT_LOSSES, read_history
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
@@ -184,6 +185,8 @@ def read_dataset(name: str, path: Path) -> dict[str, Any]:
         "channels": facts["channels"],
         "train": facts["train"]["count"],
         "validation": facts["validation"]["count"],
+        "outcome": outcome(facts),
+        "skipped": facts["skipped"],
         "sha256": {split: facts[split]["sha256"] for split in ("train", "validation")},
     }
 

@@ -19,7 +19,7 @@ class EmbeddedSource(Section):
 
 
 class FolderSource(Section):
-    """A folder of image files, including its subfolders."""
+    """A folder of PNG, JPEG, WebP, BMP, GIF, TIFF or PPM files, with the extra `heic` HEIC too; subfolders included."""
 
     kind: Literal["folder"]
     path: Path = Field(description="The folder.")
@@ -111,7 +111,8 @@ class Dataset(Section):
     channels: Literal[1, 3] = setting(3, "1: gray; 3: RGB. Models have the same channels.")
     crop: Literal["center", "none", "pad"] = setting(
         "center",
-        "center: center crop; none: images must be square; pad: black borders, unscaled (Fashion-MNIST: 28 to 32).",
+        "How images become square. center: the largest square in the middle is kept; none: images must be square; pad:"
+        " black borders, unscaled (Fashion-MNIST: 28 to 32).",
     )
     filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = setting(
         "lanczos", "Pillow's resize filter. It changes FID by a whole point and is part of the protocol."

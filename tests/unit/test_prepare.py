@@ -71,10 +71,12 @@ def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(
     assert found["empty.png"] == "empty: it has no bytes"
     assert "not an image" in found['sub folder/it\'s "deep"/text.png']
     assert "truncated" in found["truncated.jpg"]
-    assert manifest["ignored_files"] == 1
+    assert (manifest["ignored_files"], manifest["ignored_types"]) == (1, {".txt": 1})
     for name, reason in found.items():
         assert f"skipped {name}: {reason}" in caplog.text
-    assert "prepared 6 images for training and 2 for validation, skipped 3" in caplog.text
+    assert (
+        "prepared 6 images for training and 2 for validation; 3 skipped, 1 other file ignored (1 .txt)" in caplog.text
+    )
 
 
 def test_every_kind_of_image_comes_out_as_the_picture_that_it_shows(wild: Path, tmp_path: Path) -> None:

@@ -103,6 +103,12 @@ def test_a_rows_name_and_its_measured_numbers_stand_before_the_published_ones(pa
     assert rows[1] == cells
 
 
+def test_it_says_what_happened_to_the_files_of_a_collection(page: Page) -> None:
+    counts = "1 skipped, 5 duplicates removed, 3 other files ignored (2 .txt, 1 .heic; to read HEIC: pip install"
+    assert f"clothes-0a: prepared 9,000 images for training and 9,000 for validation; {counts}" in page.source
+    assert "<code>a.png</code>: empty" in page.source
+
+
 def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
     looks = re.findall(r'<p class="look">(.*?)</p>', page.source)
     assert looks == [f"what to look at in {name}" for name in ("table2", "table5")]

@@ -19,7 +19,8 @@ from pipeline.base.errors import InputError
 from pipeline.data import decode as decoding
 from pipeline.data import sources
 from pipeline.data.decode import BadImage, decode
-from pipeline.data.listing import EMBEDDED_COLLECTIONS
+from pipeline.data.fingerprint import fingerprint
+from pipeline.data.listing import EMBEDDED_COLLECTIONS, raw_files
 from pipeline.data.sources import RawImages, open_source
 from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
@@ -58,7 +59,7 @@ def test_a_folder_is_read_with_its_sub_folders_in_the_order_of_names(tmp_path: P
     (tmp_path / "readme.txt").write_text("not an image")
     images = only_part(FolderSource(kind="folder", path=tmp_path))
     assert images.names() == sorted(names)
-    assert images.ignored == 1
+    assert images.ignored == {".txt": 1}
     for index, name in enumerate(names):
         assert np.array_equal(np.asarray(images.image(name, 3)), np.asarray(picture(index)))
 
@@ -92,7 +93,7 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
         archive.writestr("labels.json", "{}")
     images = only_part(ZipSource(kind="zip", path=path))
     assert images.names() == ["../outside.png", "sub/b c.png"]
-    assert images.ignored == 1
+    assert images.ignored == {".json": 1}
     assert np.array_equal(np.asarray(images.image("sub/b c.png", 3)), np.asarray(picture(1)))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["images.zip"]
 
@@ -317,6 +318,59 @@ def test_truncated_files_and_files_that_are_no_images_are_bad(kind: str, monkeyp
     for bad, reason in {content[: len(content) * 2 // 3]: ".", **no_images}.items():
         with pytest.raises(BadImage, match=reason):
             decode(bad, 3)
+
+
+def as_heic(image: Image.Image, orientation: int = 1) -> bytes:
+    """A HEIC file of a picture that a viewer has to turn."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    return encoded(image, "heif", quality=95)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_is_turned_once(orientation: int) -> None:
+    turned = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    image, turn = picture(size=(3, 3)).resize((64, 48), Image.Resampling.BICUBIC), turned[orientation]
+    decoded = decode(as_heic(image if turn is None else image.transpose(turn), orientation), 3, "IMG_1.HEIC")
+    assert decoded.size == image.size
+    assert np.abs(np.asarray(decoded).astype(int) - np.asarray(image)).mean() < 4
+
+
+def test_heic_has_the_bounds_of_other_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    content = as_heic(picture(size=(64, 64)))
+    clear = picture(size=(64, 64)).convert("RGBA")
+    clear.putalpha(0)
+    assert decode(as_heic(clear), 1, "a.heif").getextrema() == (255, 255)
+    place = content.find(b"ispe") + 8  # its width, then its height
+    larger = content[:place] + (4000).to_bytes(4, "big") + content[place + 4 :]
+    for bad in (content[: len(content) * 2 // 3], larger, content[:40]):
+        with pytest.raises(BadImage, match=r"damaged: Invalid|not an image"):
+            decode(bad, 3, "a.heic")
+    monkeypatch.setattr(decoding, "LARGEST_PIXELS", 4000)
+    with pytest.raises(BadImage, match="too large: 64x64"):
+        decode(content, 3, "a.heic")
+
+
+def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", encoded(picture()))
+        archive.writestr("b.heic", as_heic(picture()))
+    source = ZipSource(kind="zip", path=path)
+    read = fingerprint(raw_files(source, "images"), "images")
+    assert only_part(source).names() == ["a.png", "b.heic"]
+    monkeypatch.setattr("pipeline.data.listing.READS_HEIC", False)
+    images = only_part(source)
+    assert (images.names(), images.ignored) == (["a.png"], {".heic": 1})
+    with pytest.raises(BadImage, match="not an image in a known format"):
+        images.image("b.heic", 3)
+    assert fingerprint(raw_files(source, "images"), "images").sha256 != read.sha256
 
 
 def test_decompression_bombs_are_bad_images(monkeypatch: pytest.MonkeyPatch) -> None:
