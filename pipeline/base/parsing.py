@@ -60,6 +60,8 @@ def parse_settings(
         return kind.model_validate(values)
     except ValidationError as error:
         problems = error.errors()
+        for problem in problems:
+            problem["loc"] = _written(problem["loc"], values)
         if origin is not None:
             known = {(problem["loc"], problem["msg"]) for problem in problems}
             problems = [
@@ -72,6 +74,20 @@ def parse_settings(
             lines.pop()
         more = [f"and {len(problems) - len(lines)} more"] if len(problems) > len(lines) else []
         raise InputError(f"{where}: {'; '.join(lines + more)}") from None
+
+
+def _written(key: Key, values: Any) -> Key:
+    """A key as the file has it: pydantic inserts the value of `kind` behind a section that has one."""
+    found: list[Any] = []
+    for part in key:
+        if isinstance(values, dict) and part == values.get("kind"):
+            continue
+        found.append(part)
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            values = None
+    return tuple(found)
 
 
 def explain(problem: Any) -> str:

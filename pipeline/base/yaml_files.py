@@ -17,6 +17,8 @@ def read_yaml(path: Path, where: str) -> Any:
     """The content of a YAML file. An error message starts with `where`."""
     try:
         return parse_yaml(path.read_bytes(), where)
+    except FileNotFoundError:
+        raise InputError(f"{where}: does not exist") from None
     except OSError as error:
         raise InputError(f"{where}: not a readable YAML file ({error.strerror})") from None
 

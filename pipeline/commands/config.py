@@ -1,7 +1,7 @@
 """Command: check a config, and keep its reference (config/README.md) and schema (config/schema.json)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,13 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.config.reference import generated
 from pipeline.config.root import MODELS, read_config
+from pipeline.data.fingerprint import Fingerprints
+from pipeline.plan.checks import missing_input
+from pipeline.plan.shards import planned
+from pipeline.stages.common import Jobs
+
+SECTIONS = ("datasets", *MODELS)
+PLACEHOLDER = " /path/to/"  # begins the paths of examples
 
 
 def config(
@@ -17,14 +24,20 @@ def config(
     write: Annotated[bool, typer.Option("--write", help="Write config/README.md and config/schema.json.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check whether these two files are up to date.")] = False,
 ) -> None:
-    """Check a config and print one line: OK, or what is wrong (exit code 2)."""
+    """Check a config: one line, OK or what is wrong (exit code 2), and a note for each input that is missing here."""
     if path is None and not write and not check:
         raise InputError("nothing to do: give the path of a config to check, or --write, or --check")
     if path is not None:
         found = read_config(path)
-        sections = ("datasets", *(section for section in MODELS if getattr(found, section)))
-        counts = ", ".join(f"{len(getattr(found, section))} {section}" for section in sections)
-        print(f"{path}: OK, run {found.run}: {counts}")
+        jobs = Jobs(found, fingerprints=Fingerprints(trusted=True))  # reads no images
+        missing = sorted({line for job in jobs(planned).values() if (line := missing_input(job)) is not None})
+        if placeholder := next((line for line in missing if PLACEHOLDER in line), None):
+            line = placeholder.partition(";")[0]
+            raise InputError(f"{path}: {line}; replace this placeholder by the path of your own files")
+        counts = [_counted(section, entries) for section in SECTIONS if (entries := getattr(found, section))]
+        print(f"{path}: OK, run {found.run}: {', '.join(counts)}")
+        for line in missing:
+            print(f"note: {line}")
     if write:
         for file, text in stale().items():
             write_text(file, text)
@@ -33,6 +46,11 @@ def config(
         if names := [f"config/{file.name}" for file in stale()]:
             raise InputError(f"{' and '.join(names)}: out of date; run `bright config --write`")
         print("config/README.md and config/schema.json are up to date")
+
+
+def _counted(section: str, entries: dict[str, Any]) -> str:
+    noun = "sample set" if section == "samples" else section.removesuffix("s")
+    return f"{len(entries)} {noun}{'s' * (len(entries) != 1)}"
 
 
 def stale() -> dict[Path, str]:

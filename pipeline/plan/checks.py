@@ -15,6 +15,7 @@ from pipeline.data.fingerprint import missing_checkpoint, missing_source, split_
 from pipeline.data.listing import missing_list
 from pipeline.data.sources import source_at
 from pipeline.models.metric_networks.files import network_state
+from pipeline.models.metric_networks.manifest import manifest, missing_line
 from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.publish import recorded_config
 from pipeline.plan.run import Needed
@@ -38,7 +39,7 @@ def networks_needed(made: Iterable[Job]) -> list[str]:
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """One line for each problem that would stop a run. Reads the network files that it needs, and no images."""
     found = lost_models(needed)
-    found += sorted(line for job in needed.jobs if (line := _missing_input(job)) is not None)
+    found += sorted(line for job in needed.jobs if (line := missing_input(job)) is not None)
     found += sorted(set(too_few_images(needed.jobs)))
     lost = []
     for job in needed.jobs:  # snapshots whose trainings, finished or past that step, will not save them again
@@ -60,7 +61,7 @@ def saved_step(job: Job) -> int:
         return 0
 
 
-def _missing_input(job: Job) -> str | None:
+def missing_input(job: Job) -> str | None:
     """A line if the raw images or the weights that a job reads are missing."""
     section, _, name = job.entry.partition(".")
     if job.stage is PREPARE_DATASET:
@@ -143,8 +144,11 @@ def trainings_behind(needed: Needed, job: Job) -> list[Job]:
 
 
 def left_out(made: Iterable[Job]) -> list[str]:
-    """A line for each missing network, with the metrics that the tables among these jobs lack without it."""
-    return sorted({line for job in made if job.stage is MAKE_TABLE for line in job.settings["missing"]})
+    """At most one line: the missing networks whose metrics the tables among these jobs lack."""
+    lines = {line for job in made if job.stage is MAKE_TABLE for line in job.settings["missing"]}
+    names = [name for name in manifest() if missing_line(name, NETWORKS) in lines]
+    where = "`bright doctor CONFIG` lists these metrics and where to get the networks"
+    return [f"the tables lack the metrics of missing networks ({', '.join(names)}): {where}"] if names else []
 
 
 def claimed_run(jobs: Jobs, config: str) -> str | None:

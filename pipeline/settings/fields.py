@@ -77,14 +77,21 @@ class Section(BaseModel):
         except ValidationError as error:
             problems: list[InitErrorDetails] = []
             for problem in error.errors():
-                kind, message = problem["type"], problem["msg"]
+                kind, message, loc = problem["type"], problem["msg"], problem["loc"]
                 if kind == "extra_forbidden":
-                    names = sorted(cls.model_fields)
-                    near = difflib.get_close_matches(str(problem["loc"][0]), names, n=1)
-                    hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(names)}"
-                    kind, message = "unknown_key", f"no such key; {hint}"
+                    kind, message = "unknown_key", _no_such("key", str(loc[0]), sorted(cls.model_fields))
+                elif kind == "invalid_key":
+                    reason = "in {...} a comma begins a new key: write 8000 for 8,000"
+                    kind, message = "unknown_key", f"no such key; {reason}"
+                elif kind in ("model_type", "model_attributes_type", "dict_type"):
+                    message = "must be a section with keys"
+                elif kind == "union_tag_not_found":
+                    kind, loc = "missing", (*loc, "kind")
+                elif kind == "union_tag_invalid":
+                    known = re.findall(r"'(.*?)'", problem["ctx"]["expected_tags"])
+                    kind, message, loc = "unknown_key", _no_such("kind", problem["ctx"]["tag"], known), (*loc, "kind")
                 custom = PydanticCustomError(kind, "{message}", {"message": message})
-                problems.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
+                problems.append({"type": custom, "loc": loc, "input": problem["input"]})
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
 
     def _check(self) -> None:
@@ -116,6 +123,11 @@ class Section(BaseModel):
     def _marks(cls, name: str) -> dict[str, Any]:
         extra = cls.model_fields[name].json_schema_extra
         return extra if isinstance(extra, dict) else {}
+
+
+def _no_such(what: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"no such {what}; " + (f"did you mean {near[0]}?" if near else f"the {what}s are {', '.join(known)}")
 
 
 def _check_value(key: str, value: Any) -> None:
