@@ -76,7 +76,7 @@ class StoredFile:
         """
         if self.job is None or self.path.name not in self.job.files:
             return (self.path,)
-        if self.job.is_training and not (self.job.work / "state.safetensors").exists():
+        if self.job.is_training and not self.job.state.exists():
             return (self.path,)
         return tuple(map(Path, shard_of(self.job[self.path.name]).outputs))
 

@@ -10,13 +10,18 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.base.atomic import locked_sums, update_sums
+from pipeline.base.checksums import problems
+from pipeline.base.errors import InputError
 from pipeline.base.locks import is_locked
 from pipeline.base.paths import NETWORKS, RESULTS, WORK
 from pipeline.models.metric_networks.manifest import network_path
 from pipeline.plan.checks import networks_needed
 from pipeline.plan.run import Needed
+from pipeline.plan.shards import planned
 from pipeline.stages.common import Jobs
 
 CLAIMS = WORK / "claims"
@@ -102,3 +107,18 @@ def in_use(folder: Path, file: Path = CLAIMS) -> bool:
     other = claims.take([claimed_as(folder)])
     claims.release()
     return other is not None
+
+
+def remove_states(jobs: Jobs) -> None:
+    """Remove the saved states of finished trainings, whose results are whole; their curves and snapshots stay.
+
+    For the end of a process that runs jobs: it ends this process's claims. A training that another run makes now keeps
+    its state, because Snakemake removes the outputs of a job that fails after it wrote them.
+    """
+    for job in jobs(planned).values():
+        if not (job.is_training and job.complete and job.state.exists()) or is_locked(job.work) or in_use(job.folder):
+            continue
+        if not any(problems(map(Path, job.outputs), read="content")):
+            job.state.unlink(missing_ok=True)
+            with suppress(InputError), locked_sums():
+                update_sums(job.work, {job.state.name: None})

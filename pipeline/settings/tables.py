@@ -46,7 +46,7 @@ class Table:
 
     @property
     def in_paper(self) -> bool:
-        """Whether there are published numbers: every run has such a table, and others only where they have rows."""
+        """Whether there are published numbers."""
         return any(quantity.is_published for quantity in self.quantities)
 
     @property

@@ -158,6 +158,11 @@ class Job:
         return WORK / f"{self.stage.name}-{self.digest}"
 
     @property
+    def state(self) -> Path:
+        """The saved state of a training."""
+        return self.work / "state.safetensors"
+
+    @property
     def is_training(self) -> bool:
         return self.stage.is_training
 

@@ -134,11 +134,10 @@ class Summary(NamedTuple):
 
 
 def tables(jobs: Jobs) -> dict[str, Job]:
-    """The job of each table, of each study and of the claims, by the table's name."""
+    """The job of each table that has rows, of each study and of the claims, by the table's name."""
     wanted = jobs.config.tables_or_default
-    named = tuple(name for name, entry in TABLES.items() if entry.in_paper or wanted.rows_of(name))
-    made = {name: jobs(table, name) for name in named} | jobs(studies)
-    return made | ({CLAIMS: jobs(claims, named)} if wanted.claims else {})
+    made = {name: jobs(table, name) for name in TABLES if wanted.rows_of(name)} | jobs(studies)
+    return made | ({CLAIMS: jobs(claims)} if wanted.claims else {})
 
 
 def studies(jobs: Jobs) -> dict[str, Job]:
@@ -182,8 +181,10 @@ def study(jobs: Jobs, name: str) -> Job:
     return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=tuple(names))
 
 
-def claims(jobs: Jobs, names: tuple[str, ...]) -> Job:
-    """The claims of the paper's text, recomputed from the other tables."""
+def claims(jobs: Jobs) -> Job:
+    """The claims of the paper's text, recomputed from the paper's tables and from others that have rows."""
+    wanted = jobs.config.tables_or_default
+    names = tuple(name for name, entry in TABLES.items() if entry.in_paper or wanted.rows_of(name))
     inputs: Inputs = {"summaries": [jobs(table, name)["table.csv"] for name in names]}
     facts = {"claims": file_digest("claims.yaml")}
     return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)

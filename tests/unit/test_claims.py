@@ -10,11 +10,13 @@ import pytest
 from finished_plan import TINY, finish, make, tiny_plan
 
 from pipeline.base import locks
+from pipeline.base.atomic import atomic_path
+from pipeline.base.checksums import read_sums
 from pipeline.base.errors import InputError
 from pipeline.base.locks import is_locked, lock_holder, lock_work_folder
 from pipeline.commands.prune import prune
 from pipeline.commands.verify import Finding, Kind, move_away
-from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, to_make
+from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, remove_states, to_make
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
 from pipeline.stages.tables import tables
@@ -122,6 +124,29 @@ def test_results_are_not_pruned_while_another_checkout_makes_anything(capsys: py
     other.end()
     prune([TINY], yes=True)
     assert not unused.exists()
+
+
+def test_states_of_finished_trainings_are_removed_unless_something_still_needs_them() -> None:
+    plan = tiny_plan()
+    first, second, third = trainings = [job for job in plan(planned).values() if job.is_training]
+    for job in trainings:
+        job.work.mkdir(parents=True)
+        for name in ("state.safetensors", "history.csv"):
+            with atomic_path(job.work / name) as temporary:
+                temporary.write_text("saved")
+    finish(plan)
+    weights = Path(second.outputs[0])
+    weights.write_text("[]")  # of equal size
+    other, training = Other(claimed_as(third.folder)), lock_work_folder(first.work)
+    remove_states(plan)
+    assert all(job.state.exists() for job in trainings), "it trains, its weights are damaged, another run makes it"
+    training.close()
+    other.end()
+    weights.unlink()
+    plan.store.forget()
+    remove_states(plan)
+    assert [job.state.exists() for job in trainings] == [False, True, False], "the second is not finished"
+    assert (first.work / "history.csv").exists() and list(read_sums(first.work)) == ["history.csv"]
 
 
 HOLD = """

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from finished_plan import TINY, new_jobs, tiny_plan, tiny_values, with_key
 
-from pipeline.plan.shards import planned
+from pipeline.plan.shards import planned, view
+from pipeline.settings.tables import TABLES
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import autoencoder, paper_config
 from pipeline.stages.common import Job, path_of
@@ -329,3 +330,15 @@ def test_a_figures_function_and_the_number_of_paged_samples_are_in_digests(monke
     before = tiny_plan()(planned)
     monkeypatch.setattr("pipeline.stages.page.SAMPLES", 20)
     assert {stage for stage, _ in tiny_plan()(planned).keys() - before.keys()} == {"make_report"}
+
+
+def test_a_run_has_the_tables_with_rows_and_claims_read_all_of_the_paper() -> None:
+    values = tiny_values() | {"tables": {"table3": ["main"], "table4": [], "section34": [], "claims": True}}
+    jobs = tiny_plan(values)
+    assert list(jobs(tables)) == ["table3", "claims"]
+    assert {place for place in jobs(view) if place.endswith(".csv") and "/tables/" in place} == {
+        "results/tiny/tables/table3.csv",
+        "results/tiny/tables/claims.csv",
+    }
+    paper = [name for name, table in TABLES.items() if table.in_paper]
+    assert list(jobs(tables)["claims"].names) == paper and len(paper) == 8

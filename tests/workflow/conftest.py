@@ -26,8 +26,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
         workflow = Workflow(folder) if folder.exists() else empty_workflow(folder, networks_folder)
         shutil.copy(TINY, folder / "config.yaml")
         workflow.run()
-        (folder / "results" / "work").rename(folder / "work")  # prune would remove the states of finished trainings
+        (folder / "results" / "work").rename(folder / "work")  # prune would remove snapshots of finished trainings
         workflow.python("pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
+        shutil.rmtree(folder / "results" / "work")  # prune's claims
         (folder / "work").rename(folder / "results" / "work")
 
     made = made_once(tmp_path_factory, "tiny", make)

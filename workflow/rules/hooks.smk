@@ -12,7 +12,7 @@ from pipeline.base.process import on_end_request
 from pipeline.estimation.devices import memory_warnings
 from pipeline.plan.shards import write_arguments
 from pipeline.plan.checks import left_out, obstacles, set_back
-from pipeline.plan.claims import Claims, to_make
+from pipeline.plan.claims import Claims, remove_states, to_make
 from pipeline.plan.publish import ending, not_current, publish
 
 
@@ -100,5 +100,6 @@ def publish_at_the_end():
             if "published" not in this_run:
                 for line in not_current(publish(jobs, config_file())):
                     print(line)
+            remove_states(jobs)
         except OSError as error:  # Python ignores exceptions at its exit
             print(f"error: results are not published: {disk_problem(error) or error}")
