@@ -8,6 +8,7 @@ how much memory it needs. This module also measures memory and CPU time.
 
 import os
 import resource
+import sys
 import time
 from contextlib import suppress
 from enum import StrEnum
@@ -119,13 +120,14 @@ def limit_mb(requested: int | None) -> int | None:
 def used() -> dict[str, float]:
     """CPU seconds of this process and its ended children, and the peak memory of the largest of them in MB."""
     own, children = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    own_peak_kb = own.ru_maxrss  # on Linux it starts with the parent's, so VmHWM is read there
+    unit = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes, Linux kB
+    own_peak_kb = own.ru_maxrss / unit  # on Linux it starts with the parent's, so VmHWM is read there
     with suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         own_peak_kb = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), own_peak_kb)
     return {
         "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 2),
-        "peak_mb": round(max(own_peak_kb, children.ru_maxrss) / 1024),
+        "peak_mb": round(max(own_peak_kb, children.ru_maxrss / unit) / 1024),
     }
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.base.errors import InputError
+from pipeline.commands.config import config
 from pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
 from pipeline.data.fingerprint import Fingerprints
 from pipeline.plan.shards import planned
@@ -197,3 +198,54 @@ def test_an_entry_is_like_another_entry(base: Any) -> None:
     assert (refusal_of(values) or "").startswith(
         "config: samples.self.like: must be the name of another entry of `samples`, not "
     )
+
+
+SMALL = (REPOSITORY / "config" / "small.yaml").read_text(encoding="utf-8").replace("/path/to/images", "photos")
+# Mistakes of a first config: text of config/small.yaml, its replacement, and the line behind the config's path.
+MISTAKES = [
+    (
+        "path: photos",
+        "path: /path/to/images",
+        "datasets.mine.source.path: /path/to/images does not exist; replace",
+    ),
+    ("images: 8000", "images: 8,000", "autoencoders.main.training.0: no such key; in {...} a comma begins a new key"),
+    ("kind: folder", "kind: foldr", "datasets.mine.source.kind: no such kind; did you mean folder?"),
+    ("kind: folder, ", "", "datasets.mine.source.kind: this key is missing"),
+    ("{kind: folder, path: photos}", "photos", "datasets.mine.source: must be a section with keys (got 'photos')"),
+    ("kind: ddim", "kind: dim", "samples.main.sampler.kind: Input should be 'ddpm', 'ddim' or"),
+    (
+        "diffusion: main, count: 200",
+        "diffusion: main, count: many",
+        "samples.main.count: Input should be a valid",
+    ),
+    ("resolution: 64\n", "resolution: 100\n", "datasets.mine.resolution: must be a power of two, such as 256, not 100"),
+    ("resolution: 64\n", "resolutoin: 64\n", "datasets.mine.resolutoin: no such key; did you mean resolution?"),
+    ("rule: hash", "rule: random", "datasets.mine.split.rule: Input should be 'last', 'list', 'hash' or 'source'"),
+    ("dataset: mine", "dataset: mein", "autoencoders.main.dataset: 'mein' is not under `datasets`, which has mine"),
+    ("code_size: 16x16x4", "code_size: 16x16", "autoencoders.main.code_size: must be HEIGHTxWIDTHxCHANNELS, such as"),
+    ("table2: [main]", "table2: main", "tables.table2: Input should be a valid list (got 'main')"),
+    ("run: mine", "run: my photos", "run: a name consists of letters and digits"),
+    ("diffusions:\n", "diffusions:\n\t", "not a readable YAML file (while scanning for the next token found character"),
+    ("autoencoders:\n  main:", "autoencoders:", "autoencoders.dataset: must be a section with keys, not 'mine'"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), MISTAKES)
+def test_a_mistake_of_a_first_config_is_one_line_that_says_what_would_be_right(old, new, line, capsys) -> None:
+    assert SMALL.count(old) == 1
+    Path("../config.yaml").write_text(SMALL.replace(old, new))
+    with pytest.raises(InputError) as error:
+        config(Path("../config.yaml"))
+    text = str(error.value)
+    assert text.startswith(f"../config.yaml: {line}") and len(text.splitlines()) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_input_is_a_note_and_a_missing_config_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("../config.yaml").write_text(SMALL)
+    config(Path("../config.yaml"))
+    counts = "1 dataset, 1 autoencoder, 1 diffusion, 2 sample sets"
+    note = "note: datasets.mine.source.path: photos does not exist; a folder of images is expected"
+    assert capsys.readouterr().out == f"../config.yaml: OK, run mine: {counts}\n{note}\n"
+    with pytest.raises(InputError, match=r"^mine\.yaml: does not exist$"):
+        config(Path("mine.yaml"))

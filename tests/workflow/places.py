@@ -122,7 +122,7 @@ class Places:
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
         (block,) = (text for text in blocks(README, "yaml") if text.startswith("run: mine-256"))
-        (folder / "mine-256.yaml").write_text(block)
+        (folder / "mine-256.yaml").write_text(block.replace("/path/to/images", "data/real"))
 
     def _make_unmade(self, folder: Path) -> None:
         """A fresh clone in which every program that make calls is the recorder."""
