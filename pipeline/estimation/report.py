@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from pipeline.base.amounts import readable_bytes, readable_duration
+from pipeline.base.records import read_record, record_path
 from pipeline.data.fingerprint import split_counts
 from pipeline.estimation.devices import (
     CONTEXT_GIB,
@@ -218,6 +219,12 @@ def notes(estimate: Estimate) -> list[str]:
         lines.append(f"not in these numbers: {unknown} jobs without a record")
     if estimate.absent:
         lines.append(f"not in the plan: metrics of {', '.join(estimate.absent)}, whose weights are missing here")
+    requested = max((one.shard.job.stage.memory_mb for one in estimate.times), default=0)
+    taken = max((read_record(record_path(one.shard.log)).get("peak_mb", 0) for one in estimate.times), default=0)
+    measured = f", and finished jobs took at most {readable_bytes(taken * 2**20)}" if taken else ""
+    line = f"memory: a cluster job requests at most {readable_bytes(requested * 10**6)} for each process{measured}"
+    of_gpu = max(map(needed_gib, estimate.costs.values()), default=None)
+    lines.append(line if of_gpu is None else f"{line}; a training on a GPU needs up to {of_gpu:.1f} GiB there")
     if estimate.space:
         total = f"disk: at most {readable_bytes(sum(estimate.space.values()))} more under results"
         most = max(estimate.space, key=lambda stage: estimate.space[stage])
