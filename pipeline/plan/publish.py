@@ -33,12 +33,14 @@ from pipeline.base.parsing import read_json, shortened
 from pipeline.base.paths import STORE
 from pipeline.base.summary import read_summary
 from pipeline.base.yaml_files import read_yaml
+from pipeline.data.prepare import outcome
 from pipeline.page.comparison import headline
 from pipeline.plan.damage import add_missing_checksums
 from pipeline.plan.shards import folder, planned, planned_trainings, summary_place, view
 from pipeline.stages import all_stages
 from pipeline.stages.autoencoders import RECONSTRUCT
 from pipeline.stages.common import Job, Jobs, path_of
+from pipeline.stages.datasets import PREPARE_DATASET
 from pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
 from pipeline.stages.figures import figures
 from pipeline.stages.page import page
@@ -198,10 +200,16 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
         named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
         summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
         result = headline(shown, summary if summary is not None and summary.exists() else None)[0]
+    prepared = []
+    for job in by_key.values():
+        if job.stage is PREPARE_DATASET and job.complete:
+            facts = read_json(Path(job.path("manifest.json")), job.entry)
+            prepared += textwrap.wrap(f"{job.entry}: {outcome(facts)}", WIDTH, subsequent_indent="  ")
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),
         *_counted("Reused", list(reused.values())),
+        *prepared,
         "",
         *textwrap.wrap(result, WIDTH),
         "",

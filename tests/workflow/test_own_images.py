@@ -106,6 +106,7 @@ def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path:
     happened = f"prepared {train} images for training and {validation} for validation; 3 skipped, 5 duplicates removed"
     log = checkout.path("results/logs/prepare_dataset-mine-*.log").relative_to(folder)
     assert f"datasets.mine: {happened}, {others}: {log}\n" in told
+    assert told.count(f"datasets.mine: {happened[:60]}") == 2, "when it happens, and at the end of the run"
     assert checkout.text(str(log)).count("skipped truncated ") == TRUNCATED
     assert "results/mine/report.html" in told
     page = (folder / "results" / "mine" / "report.html").read_text(encoding="utf-8")
