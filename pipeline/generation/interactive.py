@@ -102,7 +102,7 @@ class ImageModel:
         channels = self.autoencoder.channels
         try:
             if isinstance(image, str | Path):
-                picture = decode(Path(image).read_bytes(), channels)
+                picture = decode(Path(image).read_bytes(), channels, str(image))
             else:
                 opened = Image.fromarray(image.squeeze()) if isinstance(image, np.ndarray) else image
                 picture = to_channels(ImageOps.exif_transpose(opened), channels)
