@@ -1,4 +1,4 @@
-"""Stage: fetch one metric network (config/weights.yaml) into the networks folder."""
+"""Stage: fetch one metric network (pipeline/models/metric_networks/weights.yaml) into the networks folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from pipeline.base.progress import log_to, logger
 
 
 def fetch_network(
-    name: Annotated[str, typer.Argument(help="A name in config/weights.yaml.")],
+    name: Annotated[str, typer.Argument(help="A name in pipeline/models/metric_networks/weights.yaml.")],
     output: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     log: LogOption = None,
 ) -> None:

@@ -1,10 +1,10 @@
-"""Paths: files of the checkout are absolute, results are relative to the folder in which the run starts."""
+"""Paths: files of the package are absolute, results are relative to the folder in which the run starts."""
 
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
-CONFIG = REPOSITORY / "config"
-PUBLISHED = CONFIG / "published"
+PACKAGE = Path(__file__).parents[1]
+PUBLISHED = PACKAGE / "tables" / "published"
+PACKAGED_CONFIGS = PACKAGE / "config"  # links to files of config/, so that an installed package has these, too
 DEMO = Path("config/demo.yaml")  # the default config
 
 RESULTS = Path("results")

@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
 from pipeline.base.parsing import read_json
-from pipeline.base.paths import CONFIG, NETWORKS
+from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.base.process import cores
 from pipeline.config.root import read_config
 from pipeline.data.fingerprint import image_counts
@@ -56,7 +56,7 @@ table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths
 
 
 def doctor(
-    config: ConfigArgument = CONFIG / "demo.yaml",
+    config: ConfigArgument = DEMO,
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     device: Annotated[str | None, typer.Option(help="The GPU for trainings; default: this machine's.")] = None,
 ) -> None:

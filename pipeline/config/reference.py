@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.base.paths import CONFIG
+from pipeline.base.errors import InputError
+from pipeline.base.paths import PACKAGE
 from pipeline.config.root import BASES, MODELS, Config
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.settings.dataset import Dataset, Source, Split
@@ -120,8 +121,11 @@ def _default(field: FieldInfo) -> str:
 
 
 def generated() -> dict[Path, str]:
-    """The generated files and their expected texts."""
-    return {CONFIG / "README.md": reference(), CONFIG / "schema.json": schema()}
+    """The generated files of the checkout and their expected texts; InputError in an installed package."""
+    folder = PACKAGE.parent / "config"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; its files are generated in a checkout of the project")
+    return {folder / "README.md": reference(), folder / "schema.json": schema()}
 
 
 def reference() -> str:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, shortened
+from pipeline.base.paths import DEMO, PACKAGED_CONFIGS
 from pipeline.base.yaml_files import read_yaml
 from pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
 from pipeline.settings.dataset import Dataset
@@ -253,8 +254,9 @@ def _prefixed(entry: str) -> Iterator[None]:
 
 
 def read_config(path: Path) -> Config:
-    """The config in a YAML file."""
-    values = read_yaml(path, str(path))
+    """The config in a YAML file; config/demo.yaml is in the package, too."""
+    packaged = path == DEMO and not path.exists()
+    values = read_yaml(PACKAGED_CONFIGS / DEMO.name if packaged else path, str(path))
     if not isinstance(values, dict):
         wanted = "a config is a mapping with `run`, `datasets`, `autoencoders`"
         raise InputError(f"{path}: {wanted}, not {shortened(values)}")

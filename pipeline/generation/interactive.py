@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.base.paths import DEMO
 from pipeline.config.root import read_config
 from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.decode import BadImage, decode, square_pixels, to_channels
@@ -37,7 +38,6 @@ from pipeline.stages.common import Jobs
 from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import diffusion
 
-DEFAULT_CONFIG = Path("config/demo.yaml")
 MICRO_BATCH = 8  # samples that the networks see at once, whatever the count: image i depends on (seed, i) alone
 Picture = Image.Image | Path | str | np.ndarray
 
@@ -129,7 +129,7 @@ class ImageGenerator:
 
 def load_autoencoder(
     name: str | Path,
-    config: str | Path = DEFAULT_CONFIG,
+    config: str | Path = DEMO,
     families: Sequence[str] = (),
     device: torch.device | str | None = None,
 ) -> ImageModel:
@@ -185,7 +185,7 @@ def load_generator(
     return ImageGenerator(load_generating_network(Path(name), place, families))
 
 
-def validation_images(name: str, count: int, config: str | Path = DEFAULT_CONFIG) -> list[Image.Image]:
+def validation_images(name: str, count: int, config: str | Path = DEMO) -> list[Image.Image]:
     """The first validation images of the dataset that an autoencoder of a config is trained on."""
     jobs = Jobs(read_config(Path(config)))
     archive = ImageArchive(jobs(dataset, jobs.config.autoencoders[name].dataset).path("validation.zip"))

@@ -1,7 +1,7 @@
 """The tables: one entry for each, with its key in a config, its title and caption, its rows and its columns.
 
 The kinds of a table's quantities decide which stages a run needs for it (`pipeline/stages/tables.py`). The published
-numbers of a table are in config/published, in a csv of its name.
+numbers of a table are in pipeline/tables/published, in a csv of its name.
 """
 
 from dataclasses import dataclass

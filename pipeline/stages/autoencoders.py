@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
-from pipeline.base.paths import CONFIG, snapshot_path
+from pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
 from pipeline.config.root import Config, load_config
 from pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
@@ -22,7 +22,7 @@ from pipeline.settings.weights import OwnWeights, training_steps
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
 from pipeline.stages.datasets import dataset, image_size
 
-PAPER = CONFIG / "paper.yaml"
+PAPER = PACKAGED_CONFIGS / "paper.yaml"
 MODEL_KINDS = ("autoencoder", "diffusion", "generator")
 PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; another one ends the stage."
 
@@ -298,8 +298,7 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
     """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained for them."""
     models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
-    if paper is not None:
-        models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
+    models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
     families = {config.autoencoders[name].family for config, name, _ in models}
     counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
     settings, numerical = _several(models)
@@ -307,9 +306,9 @@ def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[s
     return jobs.job(COMPLEXITY, f"tables.{table}", {"models": settings}, {"models": numerical}, code=code)
 
 
-def paper_config(jobs: Jobs) -> Config | None:
-    """The paper's config; None where its file is missing."""
-    return _read_paper(PAPER.read_text(encoding="utf-8")) if PAPER.exists() else None
+def paper_config(jobs: Jobs) -> Config:
+    """The paper's config."""
+    return _read_paper(PAPER.read_text(encoding="utf-8"))
 
 
 @cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 from pydantic import Field
 
-from pipeline.base.paths import CONFIG
+from pipeline.base.paths import PACKAGE
 from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section, added
@@ -52,7 +52,8 @@ class Figure:
         return f"pipeline.figures.{self.draw.partition(':')[0]}"
 
 
-_ENTRIES: dict[str, dict[str, str]] = yaml.safe_load((CONFIG / "captions.yaml").read_text(encoding="utf-8"))
+CAPTIONS = PACKAGE / "figures" / "captions.yaml"
+_ENTRIES: dict[str, dict[str, str]] = yaml.safe_load(CAPTIONS.read_text(encoding="utf-8"))
 FIGURES = {name: Figure(**entry) for name, entry in sorted(_ENTRIES.items())}
 
 Data = list[tuple[str, Output]]  # the inputs of a figure by name, `name` or `name:LABEL`

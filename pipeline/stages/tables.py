@@ -295,7 +295,7 @@ def _scores(
 def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
     paper = jobs(autoencoders.paper_config)
-    if paper is None or not ("complexity" in TABLES[table].kinds and TABLES[table].in_paper):
+    if "complexity" not in TABLES[table].kinds or not TABLES[table].in_paper:
         return []
 
     def counted(config: Config, row: str) -> tuple[str, str]:

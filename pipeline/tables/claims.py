@@ -1,6 +1,6 @@
 """The table of claims: each number that the paper's text asserts, recomputed from published and from measured tables.
 
-The claims are in config/published/claims.yaml. The other tables are read as csv, which has the published numbers as
+The claims are in published/claims.yaml. The other tables are read as csv, which has the published numbers as
 printed and the measured ones in full precision.
 """
 

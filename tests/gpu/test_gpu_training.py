@@ -16,7 +16,7 @@ from test_gpu_retrieval import DEVICE, difference
 from torch import Tensor
 
 from pipeline.base.launch import command
-from pipeline.base.paths import CONFIG, NETWORKS
+from pipeline.base.paths import NETWORKS
 from pipeline.config.root import read_config
 from pipeline.data.archive import ArchiveWriter, image_name
 from pipeline.estimation import costs
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 ON_GPU = torch.cuda.is_available()
 # The first entry of each family: the paper's on a GPU, else the demo's.
-CONFIGURATION = read_config(CONFIG / ("paper.yaml" if ON_GPU else "demo-all.yaml"))
+CONFIGURATION = read_config(Path(__file__).parents[2] / "config" / ("paper.yaml" if ON_GPU else "demo-all.yaml"))
 ENTRIES = (*CONFIGURATION.autoencoders.values(), *CONFIGURATION.diffusions.values(), *CONFIGURATION.generators.values())
 FAMILIES: dict[str, Any] = {getattr(one, "family", "latent diffusion"): one for one in reversed(ENTRIES)}
 

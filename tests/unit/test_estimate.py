@@ -11,7 +11,6 @@ import torch
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 from pipeline.base.errors import InputError
-from pipeline.base.paths import CONFIG
 from pipeline.base.records import record_path
 from pipeline.commands import doctor as doctors
 from pipeline.commands.estimate import make_estimate
@@ -330,7 +329,7 @@ def test_a_training_is_its_weights_and_two_states_of_them(plan):
 
 
 def test_the_papers_unet_has_358_million_numbers_and_none_is_allocated():
-    config = read_config(CONFIG / "paper.yaml")
+    config = read_config(TINY.parents[2] / "config" / "paper.yaml")
     model, discriminator = parameters(config, config.diffusions["ffhq"])
     assert (round(model / 1e6), discriminator) == (358, 0)
     assert torch.get_default_device().type == "cpu"

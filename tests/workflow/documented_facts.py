@@ -194,7 +194,7 @@ def fingerprint_is_kept(run: Run, place: Place, places: Places, line: str) -> No
 
 
 def table_has_every_claim(run: Run, place: Place, places: Places, line: str) -> None:
-    claims = yaml.safe_load((ROOT / "config/published/claims.yaml").read_text())
+    claims = yaml.safe_load((ROOT / "pipeline/tables/published/claims.yaml").read_text())
     assert len(re.findall(r"^\| \d+ ", run.text, re.MULTILINE)) >= len(claims)
 
 

@@ -22,7 +22,7 @@ rule prepare_dataset:
 
 
 rule fetch_network:
-    """Fetch one metric network from where config/weights.yaml says, and check its hash."""
+    """Fetch one metric network from where pipeline/models/metric_networks/weights.yaml says, and check its hash."""
     output:
         "results/networks/{network}.safetensors",
     log:

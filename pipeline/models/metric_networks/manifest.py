@@ -1,4 +1,4 @@
-"""The manifest of metric networks (config/weights.yaml) and which of them are available.
+"""The manifest of metric networks (weights.yaml) and which of them are available.
 
 This module is used for planning: it loads no network and does not import torch.
 """
@@ -13,13 +13,12 @@ from pydantic import Field
 
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings
-from pipeline.base.paths import CONFIG
 from pipeline.settings.fields import Section
 
 # The network of each kind of perceptual loss (config key losses.perceptual.network).
 PERCEPTUAL_NETWORKS = {"vgg16": "lpips_vgg", "lpips_vgg": "lpips_vgg", "lpips_alex": "lpips_alex"}
 
-MANIFEST = CONFIG / "weights.yaml"
+MANIFEST = Path(__file__).with_name("weights.yaml")
 
 
 class SourceFile(Section):

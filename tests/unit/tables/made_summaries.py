@@ -17,7 +17,7 @@ from pipeline.tables.render import to_csv
 
 Built = Callable[..., BuiltTable]
 """The fixture `built`: a table from made-up summaries."""
-PUBLISHED_FOLDER = Path(__file__).parents[3] / "config" / "published"
+PUBLISHED_FOLDER = Path(__file__).parents[3] / "pipeline" / "tables" / "published"
 
 PREPARED = {
     "ffhq256": (256, "center crop, Pillow lanczos, to 256"),
