@@ -9,7 +9,6 @@ from pipeline.base.command import InputsArgument, stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.families import load
-from pipeline.figures.common import parse_inputs, save
 from pipeline.stages.figures import FIGURES, FigureJob
 
 
@@ -20,6 +19,8 @@ def make_figure(
     inputs: InputsArgument = None,
     pdf: Annotated[Path | None, typer.Option(help="Output: the figure as vector graphics (pdf).")] = None,
 ) -> None:
+    from pipeline.figures.common import parse_inputs, save
+
     if job.figure not in FIGURES:
         raise InputError(f"settings: figure: should be one of {', '.join(FIGURES)}, not {job.figure!r}")
     draw = load(f"pipeline.figures.{FIGURES[job.figure].draw}")

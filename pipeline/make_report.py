@@ -9,8 +9,6 @@ from pipeline.base.atomic import write_text
 from pipeline.base.command import InputsArgument, stage
 from pipeline.base.progress import logger
 from pipeline.base.records import RECORDS
-from pipeline.figures.common import parse_inputs
-from pipeline.page.page import render
 from pipeline.stages.page import ReportJob
 
 
@@ -21,6 +19,9 @@ def make_report(
     inputs: InputsArgument = None,
     records: Annotated[Path, typer.Option(help="The folder of the jobs' records (json).")] = RECORDS,
 ) -> None:
+    from pipeline.figures.common import parse_inputs
+    from pipeline.page.page import render
+
     page = render(job, parse_inputs(inputs or []), records)
     write_text(output, page)
     logger.info("wrote %s, %.1f MB", output, len(page.encode()) / 1e6)

@@ -10,9 +10,6 @@ import typer
 
 from pipeline.base.command import InputsArgument, stage
 from pipeline.stages.tables import StudyJob
-from pipeline.tables.measured import parse_named
-from pipeline.tables.render import write_table
-from pipeline.tables.studies import build_study
 
 
 @stage
@@ -24,5 +21,9 @@ def make_study(
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
     parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
 ) -> None:
+    from pipeline.tables.measured import parse_named
+    from pipeline.tables.render import write_table
+    from pipeline.tables.studies import build_study
+
     table = build_study(job, [parse_named(trial) for trial in inputs or []])
     write_table(table, csv, markdown, latex, parts)

@@ -11,10 +11,6 @@ import typer
 from pipeline.base.command import InputsArgument, stage
 from pipeline.base.paths import PUBLISHED
 from pipeline.stages.tables import CLAIMS, TableJob
-from pipeline.tables.build import build_table
-from pipeline.tables.claims import build_claims
-from pipeline.tables.measured import parse_named
-from pipeline.tables.render import to_markdown, write_table
 
 
 @stage
@@ -28,6 +24,11 @@ def make_table(
     published: Annotated[Path, typer.Option(help="The folder of the published numbers.")] = PUBLISHED,
     print_it: Annotated[bool, typer.Option("--print", help="Print the Markdown.")] = False,
 ) -> None:
+    from pipeline.tables.build import build_table
+    from pipeline.tables.claims import build_claims
+    from pipeline.tables.measured import parse_named
+    from pipeline.tables.render import to_markdown, write_table
+
     build = build_claims if job.table == CLAIMS else build_table
     table = build(job, [parse_named(summary) for summary in inputs or []], published)
     write_table(table, csv, markdown, latex, parts)

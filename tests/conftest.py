@@ -7,6 +7,8 @@ import signal
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in stages; read on import of numpy
+
 from collections.abc import Iterator
 from pathlib import Path
 

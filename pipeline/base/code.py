@@ -47,7 +47,6 @@ EXCLUDED_FROM_DIGEST = {
     "pipeline.data.pictures": "pictures that only people look at",
     "pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
     "pipeline.families": "finds the module that a config names; that module is itself in the digest",
-    "pipeline.generation.interactive": "for Python sessions and notebooks; no stage calls it",
     "pipeline.models.metric_networks.manifest": "paths of networks; their weights are in the digest by sha256",
     "pipeline.plan.*": "the plan reaches a command by value, in its arguments",
     "pipeline.settings.*": "a job's settings are in its digest by value",

@@ -14,14 +14,18 @@ import typer
 from pydantic import BaseModel
 
 from pipeline.base.checksums import check
-from pipeline.base.code import split_arguments, start_code_check
-from pipeline.base.errors import InputError, disk_problem
+from pipeline.base.code import OWN, split_arguments, start_code_check
+from pipeline.base.errors import InputError, disk_problem, missing_package
 from pipeline.base.heartbeat import beating
 from pipeline.base.parsing import parse_json, parse_settings, shortened
-from pipeline.base.process import collect_garbage_rarely, keep_freed_memory, on_end_request
+from pipeline.base.process import collect_garbage_rarely, keep_freed_memory, limit_linear_algebra, on_end_request
 from pipeline.base.progress import log_to, logger
 from pipeline.base.records import is_out_of_memory
 from pipeline.base.yaml_files import parse_yaml
+
+# Only in a process that runs a module of this package, `python -m pipeline.STAGE`: its further imports load numpy.
+if getattr(sys.modules["__main__"].__spec__, "name", "").startswith(f"{OWN}."):
+    limit_linear_algebra()
 
 TERMINATED = 143  # 128 + SIGTERM, the exit code that schedulers expect of a job that they ask to end
 KILLED = 137  # 128 + SIGKILL, the kernel's signal when memory is exhausted
@@ -96,12 +100,12 @@ def _expanded(value: Any) -> Any:
     return expanded
 
 
-def run_stage(command: Callable[..., None], beats: bool = True) -> None:
+def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     """Run a stage's command line.
 
-    Bad input, edited code (`--code`) and disk errors end it with one line and exit code 2; SIGTERM, Ctrl-C and SIGHUP
-    with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this process updates its
-    job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
+    Bad input, edited code (`--code`), disk errors and missing packages end it with one line and exit code 2; SIGTERM,
+    Ctrl-C and SIGHUP with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this
+    process updates its job's record (`pipeline.base.heartbeat`); a launcher leaves that to its stage.
     """
     # Unwind, so that temporary files are removed; training loops install a handler that saves first.
     on_end_request(lambda number, frame: sys.exit(TERMINATED))
@@ -119,7 +123,7 @@ def run_stage(command: Callable[..., None], beats: bool = True) -> None:
                 start_code_check(code)
             app(arguments)
     except Exception as error:
-        problem = str(error) if isinstance(error, InputError) else disk_problem(error)
+        problem = str(error) if isinstance(error, InputError) else disk_problem(error) or missing_package(error)
         if problem is not None:
             line = f"error: {' '.join(problem.split())}"
             logger.info(line)

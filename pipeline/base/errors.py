@@ -2,9 +2,11 @@
 
 import errno
 import re
+from importlib import metadata
 
 MAX_ERROR_CHARACTERS = 200  # a library's message may quote all the bytes that it failed to read
 FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
+PROJECT = "bright-pipeline"
 NOT_WRITABLE = "this user may not write here; results need a writable folder"
 DISK_ERRORS = {
     errno.ENOSPC: f"no space left on the device; {FREE_SPACE}",
@@ -37,3 +39,24 @@ def disk_problem(error: BaseException) -> str | None:
         return None
     file = getattr(error, "filename", None)
     return f"{file}: {DISK_ERRORS[number]}" if file else DISK_ERRORS[number]
+
+
+def missing_package(error: BaseException) -> str | None:
+    """One line for an import of a package that is not installed: what to install; None for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    name = error.name.partition(".")[0]
+    return f"{name} is not installed: pip install {wanted}" if (wanted := extra_with(name)) else None
+
+
+def extra_with(module: str) -> str | None:
+    """This project with the first extra that has a module's package, quoted for pip; None if no extra has it."""
+
+    def letters(name: str) -> str:
+        return re.sub(r"[-_.]", "", name.lower())  # cleanfid is of clean-fid
+
+    for requirement in metadata.requires(PROJECT) or []:
+        (name,), extra = re.findall(r"^[\w.-]+", requirement), re.search(r"extra == [\"']([\w-]+)", requirement)
+        if letters(name) == letters(module):
+            return f"'{PROJECT}[{extra[1]}]'" if extra else f"'{PROJECT}'"
+    return None

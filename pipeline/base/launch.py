@@ -6,7 +6,6 @@ two processes ends. A stage whose launcher or run was killed ends by itself (`he
 reaches its time limit is requeued and resumes.
 """
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -172,6 +171,8 @@ def lease_gpus(count: int) -> Lease:
     Jobs wait in a queue. The first one keeps each GPU that becomes free until it has enough: a job for many GPUs is not
     overtaken by jobs for one, and no two jobs wait for each other. InputError if the machine has fewer GPUs.
     """
+    import fcntl  # after `pipeline.base.locks`, which says what Windows lacks
+
     present = visible_gpus() if count else []
     if not present:
         return Lease()

@@ -3,10 +3,10 @@
 The kernel releases a lock when the process that holds it, and all its forks, have ended.
 """
 
-import fcntl
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.base.errors import InputError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # the first module of every stage and command that Windows lacks
+    sys.exit("error: Windows is not supported; run this in WSL, its Linux subsystem: `wsl --install`")
 
 LOCK = "lock"
 PATIENCE_S = 60.0  # a training whose run was killed may be about to end

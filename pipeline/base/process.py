@@ -14,6 +14,14 @@ LARGEST_THRESHOLD = 2**31 - 1  # bytes; mallopt takes an int
 NEW_OBJECTS_PER_COLLECTION = 20_000  # Python's default is 700
 
 
+def limit_linear_algebra() -> None:
+    """Use one thread for numpy's and scipy's linear algebra: on many it is slower here, and sums depend on how many.
+
+    numpy reads the variable when it is first imported. A value that the caller has set stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def cores() -> int:
     """CPU cores of this job on this machine: its CPU affinity, or Slurm's allocation if that is smaller."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

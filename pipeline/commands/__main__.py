@@ -12,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, missing_package
+from pipeline.base.process import limit_linear_algebra
 
 PACKAGE = Path(__file__).parents[1]
 REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier commands, and what does their work now
@@ -57,6 +58,7 @@ def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
 
 def main() -> None:
     """Run a command, as `python -m` would; without one, list them."""
+    limit_linear_algebra()
     sys.path.append(str(Path.cwd()))  # for model families beside the config, as in the workflow
     name, *arguments = sys.argv[1:] or ["--help"]
     name = name.replace("-", "_") if name[0] != "-" else name
@@ -84,7 +86,13 @@ def main() -> None:
             sys.exit(f"error: {error}")
         return
     sys.argv = [f"bright {name}", *arguments]
-    runpy.run_module(found[name], run_name="__main__", alter_sys=False)
+    try:
+        runpy.run_module(found[name], run_name="__main__", alter_sys=False)
+    except ModuleNotFoundError as error:  # of an extra that is not installed
+        if (line := missing_package(error)) is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

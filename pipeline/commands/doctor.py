@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 from functools import partial
-from importlib.metadata import distributions, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Annotated
 
@@ -143,8 +143,16 @@ def machine_facts() -> dict[str, str]:
         **{f"retrieval by {name}": f"not used: {why}" if why else "available" for name, why in kernels.items()},
         "executors": ", ".join(executors) or "none besides local (an extra of this package: slurm)",
         "Python": platform.python_version(),
-        "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
+        "libraries": ", ".join(f"{library} {installed_version(library)}" for library in LIBRARIES),
     }
+
+
+def installed_version(library: str) -> str:
+    """Its version, or that it is not installed: a model needs the core of the dependencies only."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "is not installed"
 
 
 def free_disk(folder: Path) -> int:

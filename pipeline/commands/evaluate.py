@@ -39,8 +39,11 @@ def evaluate(
     settings: Annotated[str, typer.Option(help="A config's section `evaluation`: JSON, or a file's path.")] = "{}",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     log: LogOption = None,
-) -> None:
-    """Score an image set against a reference set in every available network."""
+) -> dict[str, Value]:
+    """Score an image set against a reference set in every available network.
+
+    Returns the metrics by name: numbers with their protocols and, where they have one, 95 % intervals.
+    """
     log_to(log)
     evaluation = read_settings(Evaluation, settings)
     made, real = image_set(generated, count), image_set(reference, evaluation.reference_count)
@@ -69,6 +72,7 @@ def evaluate(
     for line in missing:
         print(f"skipped: {line}")
     print(f"Summaries with their protocols: {output / made.name}")
+    return values
 
 
 def image_set(path: Path, count: int | None) -> ImageSet:

@@ -8,6 +8,7 @@ does not wait for its own lock, so no job of the workflow calls it; call this co
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +124,8 @@ def add(paths: list[Path]) -> None:
     """Call `dvc add` for as many paths as a command line takes; files and their times stay (--no-relink)."""
     if not Path(".dvc").is_dir():
         raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
+    if find_spec("dvc") is None:
+        raise ModuleNotFoundError(name="dvc")
     for start in range(0, len(paths), PATHS_PER_CALL):
         batch = map(str, paths[start : start + PATHS_PER_CALL])
         command = [sys.executable, "-m", "dvc", "add", "--no-relink", *batch]

@@ -66,7 +66,8 @@ def _section(path: str, section: type[BaseModel]) -> list[str]:
         facts, nested = _resolved(schema["properties"][name], schema), field.annotation
         key = f"*`{name}`*" if facts.get("operational") else f"`{name}`"
         description = (field.description or "").replace("|", "\\|")
-        rows.append(f"| {key} | {_type(facts, schema)} | {_default(field)} | {description} |")
+        default = "**required**" if name in schema.get("required", ()) else _default(field)
+        rows.append(f"| {key} | {_type(facts, schema)} | {default} | {description} |")
         if isinstance(nested, type) and issubclass(nested, Section) and nested not in {known for _, known in SECTIONS}:
             inner += _section(f"{path}.{name}".lstrip("."), nested)
     return [title, "", " ".join((section.__doc__ or "").split()), "", *rows, "", *inner]
@@ -112,8 +113,6 @@ def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
 
 def _default(field: FieldInfo) -> str:
     """A default as written in YAML; empty for a section, which has its own table."""
-    if field.is_required():
-        return "**required**"
     default = field.get_default(call_default_factory=True, validated_data={})
     if default is None or isinstance(default, Section):
         return "none" if default is None else ""

@@ -124,6 +124,8 @@ class Config(Section):
 
     def _find(self, section: str, name: str, where: str) -> Any:
         """The entry of this name; ValueError at the key `where` if the section has none."""
+        if not name:
+            raise ValueError(f"{where}: this key is missing")
         entries = getattr(self, section)
         if name not in entries:
             known = ", ".join(entries) or "no entries"

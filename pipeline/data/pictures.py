@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from pipeline.base.atomic import atomic_path
 
@@ -14,6 +13,8 @@ SMALLEST_SIDE = 96  # smaller images are enlarged by an integer factor, to be vi
 
 def contact_sheet(rows: list[Tensor]) -> Image.Image:
     """Rows of images, each (N, C, R, R) in [-1, 1], below each other with two pixels between them."""
+    from torchvision.utils import make_grid  # a decoder needs no torchvision
+
     images = torch.cat([row.detach().float().cpu() for row in rows]).clamp(-1, 1)
     scale = -(-SMALLEST_SIDE // images.shape[-1])
     images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)

@@ -4,10 +4,9 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from pipeline.base.atomic import atomic_path, write_json
@@ -15,11 +14,13 @@ from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, read_json
 from pipeline.models.checkpoints import load_generator
-from pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Denoising
 from pipeline.settings.weights import EXPORTED
+
+if TYPE_CHECKING:  # a folder with a decoder alone needs no diffusers
+    from diffusers import UNet2DModel
 
 UNET = "unet."  # prefix of a generator's UNet
 SETTINGS = "settings.json"
@@ -32,6 +33,10 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
 
     steps: of sampling, for other programs.
     """
+    from diffusers import UNet2DModel
+
+    from pipeline.models.diffusion import load_diffusion
+
     for model_type, file in files.items():
         check(file)
         (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
@@ -56,9 +61,13 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
 
 
 def _write_configs(
-    folder: Path, unet: UNet2DModel, settings: Denoising, rescaling: Rescaling, facts: dict[str, Any]
+    folder: Path, unet: "UNet2DModel", settings: Denoising, rescaling: Rescaling, facts: dict[str, Any]
 ) -> None:
     """diffusers' configs of the network and of its noise schedule, and how its samples become codes or images."""
+    from diffusers import DDPMScheduler
+
+    from pipeline.models.diffusion import PREDICTION_TYPES, schedule_arguments
+
     unet.save_config(folder / "unet")
     # diffusers clips clean codes at one bound for all channels, or not at all.
     bounds, shift, scale = rescaling.bounds, rescaling.shift, rescaling.scale

@@ -1,6 +1,6 @@
 """Trained models in a Python session or a notebook: encode, decode, sample.
 
-from pipeline import load_autoencoder
+from bright_pipeline import load_autoencoder
 
 model = load_autoencoder("main")            # a name in config/demo.yaml, or the path of a weights file
 codes = model.encode(["shirt.png"])         # key codes (1, C_z, H_z, W_z) in [0, 1]
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,7 +30,6 @@ from pipeline.generation.sampling import Draw, sample
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
 from pipeline.models.checkpoints import load_generator as load_generating_network
-from pipeline.models.diffusion import TrainedDiffusion, load_diffusion
 from pipeline.models.generator import Generator
 from pipeline.settings.dataset import Dataset
 from pipeline.settings.diffusion import Sampler
@@ -39,6 +39,9 @@ from pipeline.stages.datasets import dataset
 from pipeline.stages.generation import diffusion
 
 MICRO_BATCH = 8  # samples that the networks see at once, whatever the count: image i depends on (seed, i) alone
+if TYPE_CHECKING:  # a decoder needs no diffusers
+    from pipeline.models.diffusion import TrainedDiffusion
+
 Picture = Image.Image | Path | str | np.ndarray
 
 
@@ -47,7 +50,7 @@ class ImageModel:
     """A trained autoencoder, with the trained diffusion model on its codes if there is one."""
 
     autoencoder: ImageAutoencoder
-    diffusion: TrainedDiffusion | None = None
+    diffusion: "TrainedDiffusion | None" = None
     dataset: Dataset | None = None  # how pictures become images: crop and filter
 
     @property
@@ -148,7 +151,7 @@ def load_autoencoder(
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
-        denoiser = load_diffusion(files["diffusion"], place) if "diffusion" in files else None
+        denoiser = _denoiser(files["diffusion"], place) if "diffusion" in files else None
         network = load_network(files["autoencoder"], place, families)
         return ImageModel(network, denoiser, preparation(network.resolution, Path(name)))
     jobs = Jobs(read_config(Path(config)))
@@ -162,7 +165,7 @@ def load_autoencoder(
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
     on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
     trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
-    denoiser = load_diffusion(Path(trained[0].path("diffusion.safetensors")), place) if trained else None
+    denoiser = _denoiser(Path(trained[0].path("diffusion.safetensors")), place) if trained else None
     entry = jobs.config.autoencoders[str(name)]
     network = load_network(weights, place, [*families, entry.family])
     return ImageModel(network, denoiser, jobs.config.datasets[entry.dataset])
@@ -196,6 +199,12 @@ def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
     """Rows of images as one picture, small ones enlarged."""
     sheets = [torch.stack([_tensor(image) for image in row]) for row in rows]
     return contact_sheet([to_model(sheet) for sheet in sheets])
+
+
+def _denoiser(weights: Path, device: torch.device | None) -> "TrainedDiffusion":
+    from pipeline.models.diffusion import load_diffusion
+
+    return load_diffusion(weights, device)
 
 
 def _sampled(draw: Draw, decoder: ImageAutoencoder | None, count: int) -> list[Image.Image]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from pipeline.models.code_bits import FLOAT_BITS, CodeBits
 
@@ -121,7 +122,6 @@ def _allow_tf32(convolutions: bool, products: bool) -> None:
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
 
 
-@torch.compiler.disable
 def in_float32(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """A function of float32 tensors, without autocast and TF32 in the forward and in the backward pass.
 
@@ -130,10 +130,18 @@ def in_float32(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     PyTorch has no such setting for the backward pass of one function. Its engine runs nodes in the reverse order of
     their creation: the node behind the function turns TF32 off, and those before it restore what was allowed.
     """
+    return (_uncompiled if torch.compiler.is_compiling() else _in_float32)(function, *tensors)
+
+
+def _in_float32(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     allowed = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     inputs = [_AllowTf32.apply(tensor, *allowed).float() for tensor in tensors]
     with full_precision(inputs[0]), without_tf32():
         return cast(Tensor, _AllowTf32.apply(function(*inputs), False, False))
+
+
+# torch.compiler.disable imports the compiler at once, which takes seconds and sets an environment variable.
+_uncompiled = _disable_dynamo(_in_float32)
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:

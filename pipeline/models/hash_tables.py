@@ -56,6 +56,8 @@ class HashTableGroups(nn.Module):
                 features = features * ((keys >= 0) & (keys <= 1)).all(dim=2, keepdim=True)
             return features
 
+    forward = retrieve
+
     def _unit_keys(self, tiled_code: Tensor) -> Tensor:
         """(N, C_z, H_d, W_d) -> (N, N_h, C_key, H_d, W_d)."""
         return tiled_code.float().unflatten(1, (self.groups, self.settings.key_length))

@@ -3,7 +3,7 @@
 from math import log2
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pipeline.settings.execution import Execution
 from pipeline.settings.fields import MOST_BLOCKS, CodeSizeField, Counts, Section, added, is_power_of_two, setting
@@ -151,10 +151,18 @@ class AutoencoderTraining(Section):
     flip: bool = setting(False, "Random horizontal flips.")
 
 
+def _require(schema: dict[str, Any], key: str) -> None:
+    """Make a key required in a config's schema that the class does not require."""
+    schema["properties"][key].pop("default")
+    schema["required"].insert(0, key)
+
+
 class AutoencoderSettings(Section):
     """Keys of every family of autoencoders (`pipeline/families`)."""
 
-    dataset: str = Field(description="A name under `datasets`.")
+    model_config = ConfigDict(json_schema_extra=lambda schema: _require(schema, "dataset"))
+
+    dataset: str = setting("", "A name under `datasets`.")  # a config needs it, a network alone does not
     family: str = setting("bright", "A module of `pipeline/families`, or the dotted name of your own module.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.base.atomic import write_text
 from pipeline.base.checksums import check
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, extra_with
 
 PROJECT = "bright"
 RUN_NAME_KEYS = {"wandb": "name", "mlflow": "run_name", "trackio": "name", "swanlab": "experiment_name"}
@@ -55,6 +55,6 @@ def make_trackers(names: tuple[str, ...], work: Path) -> list[Any] | None:
     if missing := [name for name in names if name not in available]:
         raise InputError(
             f"execution.trackers: {', '.join(missing)} is not installed here: pip install"
-            f" {' '.join(name.replace('_', '-') for name in missing)}, or remove it from the list"
+            f" {' '.join(extra_with(name) or name.replace('_', '-') for name in missing)}, or remove it from the list"
         )
     return [TensorBoardTracker("tensorboard", work) if name == "tensorboard" else name for name in names] or None

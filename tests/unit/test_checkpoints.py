@@ -14,8 +14,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pipeline import load_autoencoder as load_image_model
-from pipeline import load_generator
+from bright_pipeline import load_autoencoder as load_image_model
+from bright_pipeline import load_generator
 from pipeline.base import code
 from pipeline.base.errors import InputError
 from pipeline.families import check_family

@@ -51,6 +51,7 @@ NOT_REACHED = {
     "pipeline.base.slurm": "for the launcher",
     "pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
     "pipeline.generation.exported": "for `bright export` and Python sessions",
+    "pipeline.generation.interactive": "for Python sessions",
     "pipeline.page.model_card": "for `bright export`",
 }
 
@@ -126,7 +127,7 @@ ALLOWED = {
     "for people: the page, pictures, curves, notebooks": """base.checksums.result_libraries
         models.metric_networks.manifest.is_unchecked models.metric_networks.manifest.manifest
         data.pictures.contact_sheet data.pictures.save_picture evaluation.validation.Validation
-        generation.interactive.interactive training.history.History training.history.make_trackers
+        training.history.History training.history.make_trackers
         training.history.PROJECT training.history.RUN_NAME_KEYS""",
     "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
     "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES

@@ -11,7 +11,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline import load_autoencoder, load_generator
+from bright_pipeline import load_autoencoder, load_generator
 from pipeline.base.atomic import new_folder
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model, to_uint8

@@ -6,18 +6,22 @@ observed in processes that import them.
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from finished_plan import tiny_plan, tiny_values
 
+import bright_pipeline
 from pipeline.base.canonical import running_statements
 from pipeline.base.code import PROJECT
+from pipeline.commands.__main__ import commands
 from pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from pipeline.plan.shards import planned
 from pipeline.stages import all_stages
@@ -84,10 +88,11 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     return found
 
 
-def run(program: str, *arguments: str, standard_input: str = "") -> str:
+def run(program: str, *arguments: str, standard_input: str = "", **environment: str) -> str:
     """The output of a process."""
-    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, input=standard_input)
+    command = [sys.executable, "-W", "ignore", *(["-c", program] if program else []), *arguments]
+    streams, variables = {"capture_output": True, "input": standard_input}, os.environ | environment
+    done = subprocess.run(command, cwd=ROOT, env=variables, text=True, check=False, **streams)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -104,7 +109,7 @@ for group in json.loads(sys.stdin.read()):
     working = sorted(closure(set().union(*(roots[name] for name in WITHOUT_TORCH))))
     printed = run(program, standard_input=json.dumps([commands, working]))
     helps, works = (set(line.split()) for line in printed.splitlines())
-    assert not helps & (USERS.keys() - {"matplotlib"})
+    assert not helps & (USERS.keys() | {"pandas", "jinja2"})
     assert {"matplotlib", "pandas"} <= works and "torch" not in works
 
 
@@ -126,6 +131,7 @@ def test_no_module_imports_the_command_of_a_stage() -> None:
 def test_planning_imports_no_torch() -> None:
     program = """
 import sys; from pathlib import Path
+from typing import Any
 from pipeline.commands import estimate, status
 from pipeline.config.root import read_config
 from pipeline.plan import checks, publish
@@ -135,6 +141,79 @@ print(len(Jobs(read_config(Path("config/paper.yaml")))(planned)), {"torch", "dif
 """
     count, loaded = run(program).split(maxsplit=1)
     assert int(count) > 50 and loaded.strip() == "set()"
+
+
+def test_the_public_package_changes_no_variable_and_loads_names_when_they_are_used() -> None:
+    program = """
+import os, sys
+os.environ.pop("OPENBLAS_NUM_THREADS", None)
+before = dict(os.environ)
+import bright_pipeline
+early = {"torch", "numpy", "pydantic"} & sys.modules.keys()
+import torch
+found = [getattr(bright_pipeline, name).__name__ for name in bright_pipeline.__all__]
+print(early or "", os.environ != before or "", *found)
+"""
+    found = run(program).split()
+    assert {"load_autoencoder", "load_generator", "sample", "Bright", "HashTableGroups", "evaluate"} <= set(found)
+    with pytest.raises(AttributeError, match=r"no attribute 'pipeline'; it has Autoencoder, Bright"):
+        _ = bright_pipeline.pipeline
+
+
+def test_a_decoder_and_its_gradients_need_torch_alone(tiny_autoencoder: Any, tmp_path: Path) -> None:
+    program = """
+import json, sys
+from pathlib import Path
+from typing import Any
+import torch
+from bright_pipeline import Autoencoder, Bright, HashTableGroups, HashTables, load_autoencoder
+from pipeline.models.checkpoints import save_autoencoder
+settings = json.load(sys.stdin)
+del settings["dataset"]
+network = Bright(Autoencoder(**settings), resolution=32, channels=3)
+network(torch.rand(2, 3, 32, 32) * 2 - 1).mean().backward()
+tables = HashTableGroups(HashTables(resolutions=2, entries_log2=8), groups=2, feature_size=8)
+tables(torch.rand(2, 2, 8, 8)).mean().backward()
+save_autoencoder(Path(sys.argv[1]), network, network.settings, 32, 3)
+model = load_autoencoder(sys.argv[1])
+picture, = model.decode(model.encode(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)))
+print(picture.size, all(one.grad is not None for one in (*network.parameters(), *tables.parameters())))
+print(*{"diffusers", "scipy", "torchvision", "accelerate", "lpips", "pandas", "torch._dynamo"} & sys.modules.keys())
+"""
+    printed = run(program, str(tmp_path / "model.safetensors"), standard_input=json.dumps(tiny_autoencoder()))
+    assert printed.splitlines() == ["(32, 32) True", ""]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-m", "pipeline.dump_codes", "--help"), ("-m", "pipeline.commands", "estimate", "--help")]
+)
+def test_numpy_has_one_thread_in_a_stage_and_a_command(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("""
+import os, sys
+class Printer:
+    def find_spec(name, *_):
+        if name == "numpy":
+            print("numpy", os.environ["OPENBLAS_NUM_THREADS"])
+sys.meta_path.insert(0, Printer)
+os.environ.pop("OPENBLAS_NUM_THREADS", None)
+""")
+    assert run("", *arguments, PYTHONPATH=str(tmp_path)).startswith("numpy 1\n")
+
+
+def test_windows_gets_one_line_that_recommends_its_linux_subsystem() -> None:
+    program = """
+import importlib, sys
+sys.modules["fcntl"] = None  # as on Windows
+for name in sys.stdin.read().split():
+    try:
+        importlib.import_module(name)
+    except SystemExit as error:
+        print(error)
+"""
+    modules = ["pipeline.base.launch", *commands().values()]
+    lines = run(program, standard_input=" ".join(modules)).splitlines()
+    said = "error: Windows is not supported; run this in WSL, its Linux subsystem: `wsl --install`"
+    assert lines == [said] * len(modules)
 
 
 def test_profiles_keep_the_rerun_rule_of_the_default_one() -> None:

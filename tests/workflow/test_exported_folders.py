@@ -14,7 +14,7 @@ from documented import blocks
 from PIL import Image
 from tiny_workflow import Workflow
 
-from pipeline import load_autoencoder
+from bright_pipeline import load_autoencoder
 from pipeline.models.generator import noise_generators
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LOADED = """
 import hashlib, sys
 from pathlib import Path
-from pipeline import load_autoencoder
+from bright_pipeline import load_autoencoder
 
 model = load_autoencoder(Path.cwd())
 codes = model.encode(["picture.png"])
