@@ -8,7 +8,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 RUN := .venv/.run
 TEST := .venv/.test
 LOCKS := workflow/environments
-INSTALL := .venv/bin/python -m pip install --quiet --no-compile
+DOWNLOAD := .venv/bin/python -m pip install --no-compile
+INSTALL := $(DOWNLOAD) --quiet
+# PyTorch's build: without TORCH, the one that pip finds, which on Linux has CUDA. TORCH=cpu, or another build of PyTorch's
+# own index, such as cu128. The stamp keeps the choice for the next locks.
+TORCH ?= $(shell cat $(RUN) 2>/dev/null)
+BUILD := $(if $(TORCH),--index-url https://download.pytorch.org/whl/$(TORCH))
+# What a download takes, measured on Linux with these locks; pip shows the size of each file.
+SIZE := 0.2 GB
+TORCH_SIZE := $(if $(filter cpu,$(TORCH)),0.2 GB,up to 3 GB with CUDA; TORCH=cpu takes 0.2 GB)
 # Like pip, but on all cores. Some packages ship invalid examples: errors are ignored.
 COMPILE := .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
@@ -21,17 +29,24 @@ WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 .PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
-setup: $(RUN)  ## create the environment for runs
+setup: $(RUN)  ## create the environment for runs; TORCH=cpu: without CUDA; EXTRAS=ssh,s3: with extras of pyproject.toml
+	@test "$(TORCH)" = "$$(cat $(RUN))" || { echo "error: .venv has another build of PyTorch; remove .venv first"; exit 2; }
+	$(if $(EXTRAS),$(INSTALL) --editable '.[$(EXTRAS)]')
 
 # Rebuilt when the locks change. PyTorch installs the dependencies of its build for this machine.
 $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
+	@echo "1/4 virtual environment: .venv"
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/run.txt
-	$(INSTALL) --requirement $(LOCKS)/torch.txt
+	@echo "2/4 $$(grep -c == $(LOCKS)/run.txt) packages, about $(SIZE) to download"
+	$(DOWNLOAD) --no-deps --require-hashes --requirement $(LOCKS)/run.txt
+	@echo "3/4 PyTorch, $(TORCH_SIZE)"
+	$(DOWNLOAD) $(BUILD) --requirement $(LOCKS)/torch.txt
+	@echo "4/4 this project, and bytecode for fast starts"
 	$(INSTALL) --no-deps --editable .
 	$(COMPILE)
-	touch $@
+	@echo "$(TORCH)" >$@
+	@du -sh .venv
 
 # Test dependencies are compiled on import: the tests use only a small part of them.
 $(TEST): $(LOCKS)/test.txt $(RUN)

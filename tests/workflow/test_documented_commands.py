@@ -121,5 +121,6 @@ def words(text: str) -> str:
 
 def test_extras_that_are_installed_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {name for line in COMMANDS for found in re.findall(r"\.\[([\w,-]+)\]", line) for name in found.split(",")}
+    lists = [found for line in COMMANDS for found in re.findall(r"(?:\[|EXTRAS=)([\w,-]+)", line)]
+    named = {name for found in lists for name in found.split(",")}
     assert named and named <= extras.keys()
