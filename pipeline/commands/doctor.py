@@ -8,6 +8,7 @@ import platform
 import shutil
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import typer
 from tabulate import tabulate
 
 from pipeline.base.command import ConfigArgument, run_stage
+from pipeline.base.errors import extra_with
 from pipeline.base.parsing import read_json
 from pipeline.base.paths import DEMO, NETWORKS
 from pipeline.base.process import cores
@@ -69,6 +71,8 @@ def doctor(
     asked = {*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())}
     stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
     stopping += obstacles(jobs, to_do, networks)
+    if find_spec("snakemake") is None:
+        stopping.append(f"snakemake is not installed: pip install {extra_with('snakemake')}")
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     needed, free = sum(missing_space(jobs).values()), free_disk(RESULTS)

@@ -7,10 +7,9 @@ channels (LPIPS repeats gray three times), at their own resolution.
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +20,9 @@ from pipeline.data.archive import ImageArchive, to_unit
 from pipeline.models.autoencoder import without_tf32
 from pipeline.models.metric_networks.files import read_network
 from pipeline.models.perceptual import LpipsDistance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MICRO_BATCH = 32  # images that are measured at once
 WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
@@ -90,7 +92,7 @@ def reconstruction_protocols(
     return found
 
 
-def reconstruction_values(frame: pd.DataFrame, protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
+def reconstruction_values(frame: "pd.DataFrame", protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
     """Mean and deviation (N - 1) of each metric in a per-image table, without the infinite PSNR of copies."""
     values = {}
     for name in frame.columns.drop("image"):

@@ -13,13 +13,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
@@ -218,7 +218,7 @@ def _parse_code_size(value: Any) -> CodeSize:
 CodeSizeField = Annotated[
     CodeSize,
     BeforeValidator(_parse_code_size),
-    PlainSerializer(str),
+    PlainSerializer(CodeSize.__str__),
     WithJsonSchema({"type": "string", "pattern": r"^[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*$"}),
 ]
 

