@@ -162,6 +162,7 @@ def test_what_the_pages_install_leaves_the_checkout_in_place(places: Places) -> 
     for name in ("README.md", "LICENSE"):
         shutil.copy(ROOT / name, place.folder)
     subprocess.run([sys.executable, "-m", "venv", place.folder / ".venv"], check=True)
+    subprocess.run([python(place.folder / ".venv"), "-m", "pip", "uninstall", "-qy", "setuptools"], check=True)
     (site,) = (place.folder / ".venv").glob("lib/python*/site-packages")
     (site / "others.pth").write_text(sysconfig.get_path("purelib"))  # pip finds the other packages installed there
     (place.folder / ".venv" / ".run").write_text("\n")
