@@ -39,7 +39,7 @@ USERS = {
     "lpips": LPIPS,
     "torchvision": {*TRAININGS, *LPIPS, "extract_features"},
     "torch_fidelity": {"extract_features"},
-    "cleanfid": {"extract_features", "score_features"},
+    "cleanfid": {"extract_features"},
     "torchmetrics": set(),
     "matplotlib": {"make_figure", "make_report"},
 }
