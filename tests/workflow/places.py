@@ -150,7 +150,7 @@ class Places:
         with zipfile.ZipFile(folder / "data" / "generated.zip", "w") as archive:
             for path in sorted((folder / "data" / "generated").iterdir()):
                 archive.write(path, path.name)
-        text = (ROOT / "config" / "small.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
+        text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
         (folder / "mine.yaml").write_text(text.replace("validation: 50", f"validation: {VALIDATION}"))
 
     def _make_tracked(self, folder: Path) -> None:
