@@ -4,5 +4,4 @@
 include: "workflow/Snakefile"
 
 
-# Of an included file no rule is the default target by itself.
-workflow.default_target = "all"
+set_default_target("all")

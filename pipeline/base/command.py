@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel
 
 from pipeline.base.checksums import check
-from pipeline.base.code import OWN, split_arguments, start_code_check
+from pipeline.base.code import OWN, ROOT, split_arguments, start_code_check
 from pipeline.base.errors import InputError, disk_problem, missing_package
 from pipeline.base.heartbeat import beating
 from pipeline.base.parsing import parse_json, parse_settings, shortened
@@ -111,6 +111,8 @@ def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     on_end_request(lambda number, frame: sys.exit(TERMINATED))
     keep_freed_memory()
     collect_garbage_rarely()
+    # The user's model families, behind all that is installed; before them this package, for the workers of a stage.
+    sys.path += [str(ROOT), str(Path.cwd())]
     code, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None

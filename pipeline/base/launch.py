@@ -69,7 +69,7 @@ def launch(
     log_to(log)
     arguments = [*stage, *(["--log", str(log)] if log else [])]
     lease = lease_gpus(gpus) if nodes == 1 else Lease()
-    environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}"}
+    environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}", "PYTHONSAFEPATH": "1"}
     environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     logger.info("%s: gpus %d, nodes %d, host %s, devices %s", stage[0], gpus, nodes, socket.gethostname(), devices)

@@ -52,7 +52,7 @@ def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
     from pipeline.stages.common import Jobs
 
     for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):
-        if code := subprocess.run([sys.executable, "-m", *words, *options]).returncode:
+        if code := subprocess.run([sys.executable, "-P", "-m", *words, *options]).returncode:
             sys.exit(code)
 
 

@@ -3,12 +3,12 @@
 A copy whose result is not here (a fresh clone of a shared run) stays and is reported as one of an earlier run.
 results/RUN/published.json records which result each copy is of; file times decide nothing.
 
-metrics.json, which `dvc metrics show` and `diff` read, has the numbers of the summaries by the names in the config:
+metrics.json has the numbers of the summaries by the names in the config:
 reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: images
 scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
 
-dvc.yaml has the params, metrics, plots and artifacts that DVC shows of the run. Weights are artifacts with stable
-names, while their folders are named by digests. There are no stages: Snakemake runs the jobs. DVC tracks a result in a
+headline.json has the six main numbers, which DVC compares. dvc.yaml has the metrics, plots and artifacts that DVC shows
+of the run. Weights are artifacts with stable names, while their folders are named by digests. DVC tracks a result in a
 small `.dvc` file beside its folder, which git keeps.
 """
 
@@ -50,11 +50,12 @@ from pipeline.tables.display_table import read_display
 from pipeline.training.history import FIRST_COLUMNS
 
 LOCKS = Path(".snakemake/locks")
-CONFIG, METRICS = "config.yaml", "metrics.json"
+CONFIG, METRICS, HEADLINE = "config.yaml", "metrics.json", "headline.json"
+HEADLINE_TABLES, HEADLINE_NUMBERS = ("table2", "table5"), 3  # of each: LPIPS, SSIM, PSNR; FID and two more
 ORIGIN = "# The run of "
 HEADER = """\
 # What DVC shows of this run; written by the run. Paths are relative to this folder.
-#   dvc metrics show, dvc metrics diff, dvc params diff, dvc plots show
+#   dvc metrics show, dvc metrics diff, dvc plots show
 #   dvc artifacts get REPOSITORY FOLDER:ARTIFACT, once a version of it is registered (docs/sharing.md)
 """
 RECORD = "published.json"
@@ -117,10 +118,10 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
         }
         metrics = _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
-        for name, values in ((RECORD, record), (METRICS, metrics)):
+        for name, values in ((RECORD, record), (METRICS, metrics), (HEADLINE, headline_numbers(jobs))):
             if values and _read(home / name) != values:
                 write_json(home / name, values)
-        found.present += [str(home / METRICS)] if metrics else []
+            found.present += [str(home / name)] if values and name != RECORD else []
         found.present += write_dvc_files(jobs, config_file)
     return found
 
@@ -185,6 +186,22 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
             numbers = summary.numbers if len(keys) > 1 else {key: one.number for key, one in summary.values.items()}
             named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
             place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
+    return found
+
+
+def headline_numbers(jobs: Jobs) -> dict[str, Any]:
+    """The first measured row of Tables 2 and 5: quantity -> number; {} while a table is missing."""
+    found: dict[str, Any] = {}
+    for job in (jobs(tables)[name] for name in HEADLINE_TABLES if name in jobs(tables)):
+        path = Path(job.path("table.json"))
+        try:
+            if not job.complete or problem(path, read="content") is not None:
+                return {}
+            table = read_display(path)
+        except InputError:
+            return {}
+        cells = next(filter(None, map(table.measured_cells, table.measured_rows())), {})
+        found |= {name.rstrip(" ↑↓"): cell.number for name, cell in list(cells.items())[:HEADLINE_NUMBERS]}
     return found
 
 
@@ -283,9 +300,10 @@ def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
         x, label = ("step", "step") if kind == "diffusion" else ("images", "training images")
         axes = {"x": x, "y": dict.fromkeys(histories, column), "x_label": label, "y_label": column}
         plots.append({f"{jobs.config.run}: {kind}, {column}": axes})
-    plots += [f"figures/{name}.png" for name in jobs(figures) if (place / "figures" / f"{name}.png").exists()]
-    metrics = [METRICS] if (place / METRICS).exists() else []
-    parts = {"params": [CONFIG], "metrics": metrics, "plots": plots, "artifacts": artifacts}
+    shown = [job for job in jobs(figures).values() if job.complete or dvc_file(job.folder).exists()]
+    plots += [os.path.relpath(job.path("figure.png"), place) for job in shown]  # DVC has them in the store
+    metrics = [HEADLINE] if (place / HEADLINE).exists() else []
+    parts = {"metrics": metrics, "plots": plots, "artifacts": artifacts}
     return {key: part for key, part in parts.items() if part}
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from tiny_workflow import REPOSITORY, Run, Workflow
 
 TINY = Path(__file__).with_name("tiny.yaml")
-PROFILE = REPOSITORY / "workflow" / "profiles" / "slurm"
+PROFILE = REPOSITORY / "profiles" / "slurm"
 SNAKEMAKE = Path(__file__).with_name("impatient_snakemake.py")
 # What a site writes into the profile, or types; this Slurm has no accounts and no database.
 SITE = ("--slurm-no-account", "--slurm-status-command", "squeue")

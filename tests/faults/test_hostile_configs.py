@@ -200,8 +200,8 @@ def test_an_entry_is_like_another_entry(base: Any) -> None:
     )
 
 
-SMALL = (REPOSITORY / "config" / "small.yaml").read_text(encoding="utf-8").replace("/path/to/images", "photos")
-# Mistakes of a first config: text of config/small.yaml, its replacement, and the line behind the config's path.
+SMALL = (REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8").replace("/path/to/images", "photos")
+# Mistakes of a first config: text of config/config.yaml, its replacement, and the line behind the config's path.
 MISTAKES = [
     (
         "path: photos",

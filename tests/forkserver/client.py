@@ -14,11 +14,14 @@ FORKED = ("pipeline", "snakemake", "dvc", "pytest")
 MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "pipeline.commands"}
 
 
-def run(words: list[str]) -> int:
-    """Run a module and its arguments in a fork; returns the exit code, negative for a signal."""
+def run(words: list[str], search: list[str]) -> int:
+    """Run a module and its arguments in a fork; returns the exit code, negative for a signal.
+
+    search: the first folders of the search path.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect("{socket}")
-    job = {"arguments": words, "folder": os.getcwd(), "environment": dict(os.environ)}
+    job = {"arguments": words, "folder": os.getcwd(), "environment": dict(os.environ), "search": search}
     job["executable"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python")
     message = json.dumps(job).encode() + b"\n"
     sent = socket.send_fds(connection, [message], [0, 1, 2])
@@ -34,12 +37,14 @@ def run(words: list[str]) -> int:
 def main() -> None:
     name, words = os.path.basename(__file__), sys.argv[1:]
     if name in MODULES:
-        words = ["-m", MODULES[name], *words]
+        words = ["-P", "-m", MODULES[name], *words]  # an installed program has no folder
+    is_safe = words[:1] == ["-P"]
+    words = words[is_safe:]
     is_forked = words[:1] == ["-m"] and words[1].partition(".")[0] in FORKED
     if os.environ.get("REAL_PROCESSES") or not is_forked:
         program = os.path.join(PROGRAMS, name)
         os.execv(program, [program, *sys.argv[1:]])
-    code = run(words[1:])
+    code = run(words[1:], [] if is_safe or os.environ.get("PYTHONSAFEPATH") else [os.getcwd()])
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

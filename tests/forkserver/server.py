@@ -82,7 +82,7 @@ def become(job: dict[str, Any], streams: list[int], search: list[str]) -> None:
     os.environ.clear()
     os.environ.update(job["environment"])
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = [job["folder"], *(str(Path(path).resolve()) for path in own if path), *search]
+    sys.path[:] = [*job["search"], *(str(Path(path).resolve()) for path in own if path), *search]
     sys.executable = job["executable"]
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     import numpy as np

@@ -159,14 +159,13 @@ def shown() -> dict[str, Any]:
 
 
 def test_everything_that_is_shown_exists_and_a_column_is_a_plot_with_a_curve_of_each_training(plan: Jobs) -> None:
-    assert all((ROOT / path).exists() for path in yaml.safe_load((ROOT / "dvc.yaml").read_text())["params"])
-    assert set(shown()) == {"params", "plots", "artifacts"}, "no summary has a number yet"
+    assert set(shown()) == {"plots", "artifacts"}, "no table has a number yet"
     plots = {title: facts for plot in shown()["plots"] if isinstance(plot, dict) for title, facts in plot.items()}
     curves = [path for facts in plots.values() for path in facts["y"]]
     pictures = [plot for plot in shown()["plots"] if isinstance(plot, str)]
     weights = [facts["path"] for facts in shown()["artifacts"].values()]
     assert len(pictures) == len(plan(figures))
-    for path in (*shown()["params"], *curves, *pictures, *weights):
+    for path in (*curves, *pictures, *weights):
         assert (RUN / path).exists(), path
     assert plots.keys() == {"tiny: autoencoder, l2", "tiny: autoencoder, adversarial"}
     main, other = "histories/autoencoder-main.csv", "histories/autoencoder-without-noise.csv"

@@ -115,7 +115,8 @@ def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Pa
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     folders = [f"results/store/{stage.folder}/x-3fa9c1d20b7e" for stage in all_stages().values()]
     payloads = [f"{folder}/file.csv" for folder in folders] + ["results/networks/lpips_alex.safetensors"]
-    held = [f"{path}.dvc" for path in (*folders, payloads[-1])]
+    payloads += ["results/demo/report.html", "results/demo/figures/fig01.png", "results/demo/figures/fig01.pdf"]
+    held = [f"{path}.dvc" for path in (*folders, "results/networks/lpips_alex.safetensors")]
     held += [f"results/{name}" for name in ("demo/metrics.json", "demo/dvc.yaml", "identities/x.json", "accepted.json")]
     held.append("results/fingerprints/x.json")
     ignored = subprocess.run(

@@ -21,7 +21,7 @@ from tiny_workflow import Run
 from pipeline.config.root import Config, read_config
 
 FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
-PAPER = "snakemake --configfile config/paper.yaml --workflow-profile workflow/profiles/local"
+PAPER = "snakemake --configfile config/paper.yaml --workflow-profile profiles/local"
 
 
 def config_of(name: str) -> Config:
@@ -117,7 +117,7 @@ def graph_has_every_stage(run: Run, place: Place, places: Places, line: str) -> 
 
 
 def every_job_has_its_command(run: Run, place: Place, places: Places, line: str) -> None:
-    launched = r"^Shell command: .*?python -m pipeline\.(?:base\.launch .* -- pipeline\.)?(\w+) "
+    launched = r"^Shell command: .*?python -P -m pipeline\.(?:base\.launch .* -- pipeline\.)?(\w+) "
     printed = re.findall(launched, run.text, re.MULTILINE)
     assert printed
     assert {stage: printed.count(stage) for stage in printed} == run.jobs

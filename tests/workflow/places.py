@@ -150,7 +150,7 @@ class Places:
         with zipfile.ZipFile(folder / "data" / "generated.zip", "w") as archive:
             for path in sorted((folder / "data" / "generated").iterdir()):
                 archive.write(path, path.name)
-        text = (ROOT / "config" / "small.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
+        text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
         (folder / "mine.yaml").write_text(text.replace("validation: 50", f"validation: {VALIDATION}"))
 
     def _make_tracked(self, folder: Path) -> None:
@@ -161,6 +161,8 @@ class Places:
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=ignored)
         for name in (".dvcignore", ".gitignore", "dvc.yaml"):
             shutil.copy(ROOT / name, folder)
+        stage = folder / "dvc.yaml"
+        stage.write_text(stage.read_text().replace("results/demo", "results/tiny"))
         Place(folder).type("git init --quiet; git add -- . ':!results'; git commit -qm Code")
 
     def _make_shared(self, folder: Path) -> None:
@@ -172,11 +174,11 @@ class Places:
     def _make_compared(self, folder: Path) -> None:
         """A clone in which numbers, keys and curves differ between HEAD~1, HEAD and the working tree."""
         place = self.shared("shared").clone(folder)
-        metrics, config = (f"results/tiny/{name}" for name in ("metrics.json", "config.yaml"))
+        metrics = "results/tiny/headline.json"
         for psnr, before, images in ((20, 48, 64), (30, 64, 96)):
-            edit = f"import json; m = json.load(open('{metrics}')); m['reconstruction']['main']['psnr'] = {psnr}.0"
+            edit = f"import json; m = json.load(open('{metrics}')); m['PSNR (dB)'] = {psnr}.0"
             place.call("python3", "-c", f"{edit}; json.dump(m, open('{metrics}', 'w'))")
-            place.type(f"sed -i '0,/images: {before}$/s//images: {images}/' {config}")
+            place.type(f"sed -i 's/training: {{images: {before},/training: {{images: {images},/' config/demo.yaml")
             if psnr == 20:
                 place.commit("Trained longer")
 

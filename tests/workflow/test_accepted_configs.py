@@ -1,6 +1,6 @@
 """Every config that `bright config` and `bright doctor` accept runs to its end (promise 7).
 
-Each number of config/small.yaml takes other values, alone and in pairs, on eight images and with one training step.
+Each number of config/config.yaml takes other values, alone and in pairs, on eight images and with one training step.
 ACCEPTED_CONFIGS is the number of configs: first each number alone, then pairs by lot.
 """
 
@@ -43,7 +43,7 @@ Place = tuple[Any, ...]
 
 
 def small() -> dict[str, Any]:
-    values = yaml.safe_load((REPOSITORY / "config" / "small.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
     for key, value in EIGHT_IMAGES.items():
         *sections, name = key.split(".")
         reduce(getitem, sections, values)[name] = value

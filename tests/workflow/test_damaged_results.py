@@ -22,7 +22,7 @@ OF_NO_USE = {
     r"work/[^/]+/(lock|tensorboard/.*|.*tfevents.*)": "no stage reads it",
     r"work/\.?fingerprints\.json.*": "times: without them raw images are read again",
 }
-WRITTEN_AGAIN = r"tiny/(config\.yaml|dvc\.yaml|metrics\.json|published\.json)"
+WRITTEN_AGAIN = r"tiny/(config\.yaml|dvc\.yaml|(metrics|headline)\.json|published\.json)"
 CHECKSUM = r".*/SHA256SUMS"
 # Files that every plan needs: a damaged one is the only error that `bright verify` reports.
 FIRST = r"fingerprints/.*"

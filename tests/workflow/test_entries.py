@@ -1,11 +1,13 @@
-"""The workflow's entries: the root's Snakefile, workflow/Snakefile for the catalog, and use as a module."""
+"""The workflow's entries: the root's Snakefile, workflow/Snakefile, a deployment from the catalog, use as a module."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from documented import REFERENCE, blocks
-from tiny_workflow import REPOSITORY, Workflow
+from places import PERSON
+from tiny_workflow import REPOSITORY, TINY, Run, Workflow, copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +33,9 @@ def test_a_finished_run_has_nothing_to_do_by_the_other_entry(tiny_run: Workflow)
 
 def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None:
     """The page's own lines, for the tiny run: a missing result is made again, and a rule that reads it runs."""
+    add_own_packages(play.folder)
     (text,) = (block for block in blocks(REFERENCE, "python") if "module bright" in block)
+    text += '\n\nonsuccess:\n    print("my own handler")\n'
     text = text.replace("/path/to/bright", str(REPOSITORY)).replace("mine.yaml", "config.yaml")
     (play.folder / "Snakefile").write_text(text.replace("results/mine", "results/tiny"))
     table = "results/store/tables/table2-*/table.md"
@@ -39,11 +43,46 @@ def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None
     (content,) = before.values()
     play.remove("results/store/tables/table2-*", "results/tiny/tables/table2.md")
 
-    command = ("snakemake", "--cores", "2", "--rerun-triggers=mtime")
-    assert play.call(*command, "-n").jobs == {"make_table": 1, "publish": 1, "own": 1}
-    said = play.call(*command).text
+    def run(*options: str) -> Run:
+        return play.call("snakemake", "--cores", "2", "--rerun-triggers=mtime", *options, PYTHONPATH="")
+
+    assert run("-n").jobs == {"make_table": 1, "publish": 1, "own": 1}
+    said = run().text
     assert play.files(table) == before
     lines = len(content.decode().splitlines())
     assert play.text("own.txt").split() == [str(lines), "results/tiny/tables/table2.md"]
     assert "Made: 1 result: make table" in " ".join(said.replace("_", " ").split()), "its handlers are called"
-    assert play.call(*command, "-n").nothing_to_do
+    assert "my own handler" in said
+    assert run("-n").nothing_to_do
+
+
+def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, networks_folder: Path) -> None:
+    """As the catalog's page says, but for a copy of this repository instead of GitHub's."""
+    host, folder = tmp_path / "host", tmp_path / "deployed"
+    repository = Workflow(copy_checkout(host / "someone" / "bright"))
+    for line in ("init", "add --all", "commit --message First", "tag v1"):
+        repository.call("git", *line.split(), **PERSON)
+    deployed = Workflow(folder)
+    folder.mkdir()
+    own = {"PYTHONPATH": "", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "GIT_CONFIG_COUNT": "1"}
+    own |= {"GIT_CONFIG_KEY_0": f"url.{host}/.insteadOf", "GIT_CONFIG_VALUE_0": "https://github.com/"}
+    deployed.call("snakedeploy", *["deploy-workflow", "https://github.com/someone/bright", ".", "--tag", "v1"], **own)
+    assert {path.name for path in (folder / "profiles").iterdir()} == {"default", "local", "slurm"}
+    add_own_packages(folder)
+    said = deployed.call("snakemake", "--cores", "2", expect=1, **own).text
+    assert re.search(r"^error: .*/path/to/images", said, re.MULTILINE)
+
+    shutil.copy(TINY, folder / "config" / "config.yaml")
+    (folder / "results").mkdir()
+    (folder / "results" / "networks").symlink_to(networks_folder.resolve())
+    said = deployed.call("snakemake", "--cores", "2", **own).text
+    assert re.search(r"^Made: \d+ results: prepare_dataset, train_autoencoder 2, ", said, re.MULTILINE)
+    assert deployed.text("results/tiny/config.yaml").startswith("# The run of config/config.yaml\n")
+    assert deployed.call("snakemake", "-n", **own).nothing_to_do
+
+
+def add_own_packages(folder: Path) -> None:
+    """Packages of the user with names that this project and Python have; none of them can be imported."""
+    for name in ("pipeline", "pipeline/models", "data", "statistics"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise ImportError('a package of the user')")

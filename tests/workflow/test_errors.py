@@ -1,10 +1,15 @@
 """A wrong config stops before any job, with one line that names the key and what would be right."""
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
-from tiny_workflow import TINY, Workflow
+from test_soak import heed_signals
+from tiny_workflow import TINY, Workflow, empty_workflow
 
 
 def error_lines(text: str) -> list[str]:
@@ -74,3 +79,16 @@ def test_a_failing_job_says_where_its_log_is_and_the_next_run_continues(play: Wo
     assert "Made: 1 result: make_table\n" in done.text
     assert re.search(r"^Reused: 2 results: complexity, measure_decoding$", done.text, re.MULTILINE)
     assert "results/tiny/report.html   the page of the run" in done.text
+
+
+@pytest.mark.slow
+def test_after_ctrl_c_no_job_has_failed(tmp_path, networks_folder) -> None:
+    run = empty_workflow(tmp_path / "run", networks_folder)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    started = run.start("table2", start_new_session=True, preexec_fn=heed_signals, **streams)
+    while not list(run.folder.glob("results/records/*")):
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)
+    said, _ = started.communicate()
+    assert started.returncode and "The same command resumes the run." in said
+    assert "A job failed" not in said

@@ -74,7 +74,7 @@ rule measure_brightness:
     message:
         "Measuring the brightness of {params.entry}"
     shell:
-        "python -m {params.command} --log {log:q}"
+        start("{params.command} --log {log:q}")
 '''
 
 

@@ -1,6 +1,8 @@
 """Results travel: tracked, pushed and pulled by DVC, nothing is computed twice, and a look changes no file."""
 
+import csv
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -189,3 +191,27 @@ def test_a_run_of_one_table_leaves_other_copies_and_writes_its_own_again(clone: 
     table.write_text("another table\n")
     assert clone.run("table3").nothing_to_do
     assert table.read_text() == right
+
+
+def test_dvc_runs_snakemake_and_compares_experiments(places: Places, networks_folder: Path) -> None:
+    place, clean = places.copy("tracked"), "Data and pipelines are up to date."
+    (place.folder / "results/networks").symlink_to(networks_folder.resolve())
+    assert "Nothing to be done" in place.dvc("repro").text
+    assert clean in place.dvc("status").text
+    place.commit("A run")
+
+    place.dvc("exp", "run", "--set-param", "config/demo.yaml:samples.main.sampler.steps=3")
+    assert clean in place.dvc("status").text
+    assert "steps: 3" in place.text("config/demo.yaml")
+    changed = json.loads(place.dvc("metrics", "diff", "--json").text)["results/tiny/headline.json"]
+    assert changed.keys() == {name for name in changed if "EfficientNet" in name}, "the autoencoder is the same"
+    (header, *rows) = csv.reader(place.dvc("exp", "show", "--csv").text.splitlines())
+    assert 15 < len(header) <= 40
+    assert {row[header.index("samples.main.sampler.steps")] for row in rows} == {"2", "3"}
+    assert len(json.loads(place.text("results/tiny/headline.json"))) == 6
+
+    assert "didn't change, skipping" in place.dvc("repro").text
+    assert place.run("-n").nothing_to_do
+    held = place.git("ls-files", "results/tiny").split()
+    assert "results/tiny/headline.json" in held
+    assert not [path for path in held if path.endswith((".html", ".png", ".pdf"))], "DVC has them in the store"

@@ -10,10 +10,9 @@ rule train_autoencoder:
     input:
         upstream,
     output:
-        cached_outputs("train_autoencoder"),
+        **outputs("train_autoencoder"),
     log:
         "results/logs/train_autoencoder-{name}-{digest}.log",
-    cache: True
     threads: cores
     resources:
         **across_nodes,
@@ -26,8 +25,10 @@ rule train_autoencoder:
     message:
         "Training {params.entry}"
     shell:
-        "python -m pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
-        " {params.command}"
+        start(
+            "pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
+            " {params.command}"
+        )
 
 
 rule take_snapshot:
@@ -45,7 +46,7 @@ rule take_snapshot:
     message:
         "Taking the snapshot {params.entry}"
     shell:
-        "python -m {params.command} --log {log:q}"
+        start("{params.command} --log {log:q}")
 
 
 use rule take_snapshot as import_weights with:
@@ -80,8 +81,10 @@ rule reconstruct:
     message:
         "Reconstructing with {params.entry}"
     shell:
-        "python -m pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
-        " {params.command}"
+        start(
+            "pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+            " {params.command}"
+        )
 
 
 use rule take_snapshot as complexity with:
@@ -90,7 +93,6 @@ use rule take_snapshot as complexity with:
         **outputs("complexity"),
     log:
         "results/logs/complexity-{name}-{digest}.log",
-    cache: True
     localrule: True
     message:
         "Counting the models of {params.entry}"

@@ -47,7 +47,7 @@ def one_line():
 
 def config_file():
     """The config file of this run, as the user would type its path here."""
-    files = list(map(Path, workflow.overwrite_configfiles or workflow.configfiles))
+    files = all_configs()
     if not files or files[-1].resolve() == Path(DEMO).resolve():
         return "config/demo.yaml"
     here = Path.cwd()
@@ -59,25 +59,25 @@ def make_jobs():
     """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
     # Without this check Snakemake would raise a traceback, also in a dry run.
     place = Path(".snakemake") if Path(".snakemake").exists() else Path()
-    if workflow.is_main_process and not os.access(place, os.W_OK):
+    if is_main_process() and not os.access(place, os.W_OK):
         stop(
             f"{Path.cwd()}: not writable, and Snakemake keeps its records there, in .snakemake: run in a folder of your"
             " own; its results may be a link"
         )
-    files = workflow.overwrite_configfiles
+    files = given_configs()
     with one_line():
         # Snakemake's own reader takes the last of two equal keys; this one refuses them.
         for file in files:
-            read_yaml(Path(file), str(file))
+            read_yaml(file, str(file))
         # A cluster job plans again: the main process's fingerprints of raw images are valid for it.
-        known = Fingerprints(trusted=not workflow.is_main_process)
+        known = Fingerprints(trusted=not is_main_process())
         where = ", ".join(str(path) for path in files) or "config"
         jobs = Jobs(load_config(config, where), fingerprints=known)
         if problem := claimed_run(jobs, config_file()):
             raise InputError(problem)
         check_identities(jobs(planned).values())
     # Cluster jobs rely on the main process's check, and --unlock must work whatever is damaged.
-    if workflow.is_main_process and "--unlock" not in sys.argv:
+    if is_main_process() and "--unlock" not in sys.argv:
         found = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
         if found:
             stop("\nerror: ".join(found))
@@ -90,23 +90,21 @@ jobs = make_jobs()
 @cache
 def needed():
     """The shards that have to be made for this call's targets, and those that the user forces."""
-    asked = workflow.dag_settings
-    if {str(trigger) for trigger in asked.rerun_triggers} != {"mtime"}:
+    if rerun_triggers() != {"mtime"}:
         print(
             "warning: `rerun-triggers: [mtime]` is not set (profiles/default has it; a profile of your own needs it"
             " too): valid results may be made again",
             file=sys.stderr,
         )
-    again = {str(name) for name in asked.forcerun}
-    if asked.forcetargets:
-        again |= {str(target) for target in asked.targets}
-    if asked.forceall:
-        again = set(all_stages())
+    else:
+        hide_missing_metadata()
+    again = forced_names(all_stages())
     files = [name for name in again if name not in all_stages()]
-    targets = [str(target) for target in (*(asked.targets or ["all"]), *files)]
 
     def plan():
-        return Needed(wanted(jobs, targets), forced(jobs, again))
+        return Needed(
+            wanted(jobs, [*(targets() or ["all"]), *files]), forced(jobs, again)
+        )
 
     if not is_real_run():
         return plan()
@@ -115,12 +113,6 @@ def needed():
             jobs, plan, lambda line: print(line, file=sys.stderr)
         )
     return found
-
-
-def is_real_run():
-    """Whether this process runs jobs: not in a dry run and the like, and not as a job itself."""
-    runs = workflow.executor_plugin is not None and not workflow.dryrun
-    return runs and workflow.is_main_process and not workflow.touch
 
 
 def find(wildcards):
@@ -140,7 +132,7 @@ def upstream(wildcards):
     Snakemake would otherwise re-create missing inputs of existing results, and compare modification times.
     """
     shard = find(wildcards)
-    if workflow.is_main_process and shard not in needed():
+    if is_main_process() and shard not in needed():
         return []
     return [given(source) for source in shard.sources]
 
@@ -156,8 +148,8 @@ def published(wildcards):
     place = f"results/{jobs.config.run}/{wildcards.place}"
     if place not in jobs(view):
         raise WorkflowError(f"{place}: this config has no such result")
-    if workflow.is_main_process and is_earlier_copy(jobs, place):
-        workflow.dag.forcefiles.add(place)  # Snakemake accepts any file there
+    if is_main_process() and is_earlier_copy(jobs, place):
+        force(place)  # Snakemake accepts any file there
     return given(jobs(view)[place])
 
 
@@ -169,14 +161,6 @@ def outputs(stage, **flags):
     return files | {name: flag(files[name]) for name, flag in flags.items()}
 
 
-def cached_outputs(stage):
-    """The same under one prefix, which Snakemake's cache needs for more than one file."""
-    contract = all_stages()[stage]
-    return multiext(
-        f"results/store/{contract.folder}/{{name}}-{{digest}}/", **contract.outputs
-    )
-
-
 def in_report(category, caption="../report/caption.rst", **labels):
     """A flag for `outputs`: the file is shown in `snakemake --report`."""
     return partial(report, caption=caption, category=category, labels=labels or None)
@@ -186,6 +170,13 @@ def command(wildcards):
     """A job's command: the module, settings, digest of its code, inputs and outputs."""
     shard = find(wildcards)
     return shlex.join([shard.job.stage.command, *arguments_of(shard)])
+
+
+def start(command):
+    """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
+    search = [str(CHECKOUT) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
+    found = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{")
+    return f"PYTHONPATH={found} python -P -m {command}"
 
 
 def entry(wildcards):

@@ -4,10 +4,9 @@
 rule prepare_dataset:
     """Crop, resize and split a raw collection (section 4)."""
     output:
-        cached_outputs("prepare_dataset"),
+        **outputs("prepare_dataset"),
     log:
         "results/logs/prepare_dataset-{name}-{digest}.log",
-    cache: True
     threads: 8
     resources:
         mem_mb=memory,
@@ -17,8 +16,10 @@ rule prepare_dataset:
     message:
         "Preparing {params.entry}"
     shell:
-        "python -m pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
-        " {params.command} --workers {threads}"
+        start(
+            "pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+            " {params.command} --workers {threads}"
+        )
 
 
 rule fetch_network:
@@ -31,4 +32,6 @@ rule fetch_network:
     message:
         "Fetching network {wildcards.network}"
     shell:
-        "python -m pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
+        start(
+            "pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
+        )

@@ -4,19 +4,17 @@
 use rule train_autoencoder as train_diffusion with:
     """Train a diffusion model on key codes. Killed and started again, it resumes."""
     output:
-        cached_outputs("train_diffusion"),
+        **outputs("train_diffusion"),
     log:
         "results/logs/train_diffusion-{name}-{digest}.log",
-    cache: True
 
 
 use rule train_autoencoder as train_generator with:
     """Train a generator of another family, on images or on codes. Killed and started again, it resumes."""
     output:
-        cached_outputs("train_generator"),
+        **outputs("train_generator"),
     log:
         "results/logs/train_generator-{name}-{digest}.log",
-    cache: True
 
 
 use rule reconstruct as generate with:

@@ -20,7 +20,7 @@ def stage_jobs():
     """Snakemake's jobs of stages that are going to run, with their shards."""
     found = [
         (job, find(job.wildcards))
-        for job in workflow.dag.needrun_jobs()
+        for job in pending_jobs()
         if job.rule.name in all_stages() and job.rule.name != "fetch_network"
     ]
     for job, shard in found:
@@ -58,7 +58,7 @@ def check_before_the_first_job():
             # A forced training starts from the beginning: its saved states are removed.
             shutil.rmtree(job.work, ignore_errors=True)
     with one_line():
-        set_back(str(path) for job in workflow.dag.needrun_jobs() for path in job.input)
+        set_back(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
     if this_run.get("claims") is None:  # there was no store when the plan was made
         with one_line():
@@ -88,13 +88,20 @@ def show_results():
     print(f"\n{ending(jobs, this_run['made'], seconds, shown)}\n")
 
 
+def say_how_to_continue():
+    """After a failed or an interrupted run."""
+    if has_failed_jobs():
+        print("A job failed; its log says why (results/logs).", end=" ")
+    print("The same command resumes the run.")
+
+
+add_handlers(check_before_the_first_job, show_results, say_how_to_continue)
+
+
 @atexit.register
 def publish_at_the_end():
-    """Refresh results/RUN after every real run, also after one that failed or had nothing to make.
-
-    Only a real run has a scheduler: -n, --lint, --dag, --summary and the like write nothing.
-    """
-    if getattr(workflow, "scheduler", None) is not None and is_real_run():
+    """Refresh results/RUN after every real run, also after one that failed or had nothing to make."""
+    if has_started():
         try:
             jobs.fingerprints.keep()
             if "published" not in this_run:

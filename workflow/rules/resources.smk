@@ -21,8 +21,7 @@ def gpus(wildcards):
 def gpus_of_each_node(wildcards):
     """Slurm's `gres` of a training: the GPUs on each node, of the rule's `gpu_model` where a profile names one."""
     count = execution(wildcards)["gpus"]
-    resources = workflow.get_rule(find(wildcards).job.stage.name).resources
-    model = resources.get("gpu_model").value
+    model = gpu_model(find(wildcards).job.stage.name)
     return ":".join(filter(None, ("gpu", model, str(count)))) if count else None
 
 
@@ -50,7 +49,7 @@ across_nodes = {
 
 def processes(wildcards, resources):
     """The launcher's options for a training; a Slurm job that reaches its time limit is requeued and continues."""
-    requeue = " --requeue" if workflow.remote_exec else ""
+    requeue = " --requeue" if is_cluster_job() else ""
     return (
         f"--gpus {resources.gpu // resources.nodes} --nodes {resources.nodes}{requeue}"
     )
@@ -58,10 +57,7 @@ def processes(wildcards, resources):
 
 def cores(wildcards):
     """CPU cores on each node: enough to feed the GPUs, and at least a training's threads, which its sums depend on."""
-    # Jobs find GPUs on a cluster, or where the user gave their number (`--resources gpu=N`).
-    on_cluster = workflow.remote_exec or workflow.non_local_exec
-    has_gpus = on_cluster or workflow.global_resources.get("gpu").value
-    feeding = CORES_PER_GPU if has_gpus else 1
+    feeding = CORES_PER_GPU if finds_gpus() else 1
     if not find(wildcards).job.stage.is_training:
         return feeding
     how = execution(wildcards)
@@ -72,7 +68,7 @@ def cores(wildcards):
 
 def all_cores(wildcards):
     """All cores of this machine, so that no job runs in parallel; on a cluster one, as jobs have cores of their own."""
-    return workflow.resource_settings.cores or 1
+    return all_local_cores() or 1
 
 
 def memory(wildcards):

@@ -1,0 +1,128 @@
+"""Everything of Snakemake that its documentation does not promise: no other file here uses `workflow`.
+
+tests/workflow/test_snakemake_internals.py names the attribute that a new version of Snakemake no longer has.
+"""
+
+from pathlib import Path
+
+
+def this_folder():
+    """The folder of the file that is being read; no existing folder where a git host provides the file."""
+    return Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+
+
+def given_configs():
+    """The config files of the command line."""
+    return [Path(path) for path in workflow.overwrite_configfiles]
+
+
+def all_configs():
+    """Those, or the config files that the Snakefiles name."""
+    return given_configs() or [Path(path) for path in workflow.configfiles]
+
+
+def is_main_process():
+    """Whether this process makes the plan; a cluster job is another process."""
+    return workflow.is_main_process
+
+
+def is_real_run():
+    """Whether this process runs jobs: not in a dry run and the like, and not as a job itself."""
+    runs = workflow.executor_plugin is not None and not workflow.dryrun
+    return runs and workflow.is_main_process and not workflow.touch
+
+
+def has_started():
+    """Whether the jobs of a real run have been scheduled; -n, --lint, --dag and --summary schedule none."""
+    return workflow.scheduler is not None and is_real_run()
+
+
+def has_failed_jobs():
+    """Whether a job failed; after Ctrl-C, jobs end without failing."""
+    return bool(workflow.scheduler.failed)
+
+
+def rerun_triggers():
+    """The names of the rerun triggers."""
+    return {str(trigger) for trigger in workflow.dag_settings.rerun_triggers}
+
+
+def forced_names(all_rules):
+    """Rules and files that the command line forces."""
+    names = {str(name) for name in workflow.dag_settings.forcerun}
+    if workflow.dag_settings.forcetargets:
+        names |= {str(target) for target in workflow.dag_settings.targets}
+    return set(all_rules) if workflow.dag_settings.forceall else names
+
+
+def targets():
+    """The targets of the command line."""
+    return [str(target) for target in workflow.dag_settings.targets]
+
+
+def pending_jobs():
+    """Snakemake's jobs that are going to run."""
+    return list(workflow.dag.needrun_jobs())
+
+
+def force(path):
+    """Make this file in any case."""
+    workflow.dag.forcefiles.add(path)
+
+
+def gpu_model(rule):
+    """The GPU that a profile names for a rule; None without one."""
+    return workflow.get_rule(rule).resources.get("gpu_model").value
+
+
+def is_cluster_job():
+    """Whether this process is a job on a cluster."""
+    return workflow.remote_exec
+
+
+def finds_gpus():
+    """Whether jobs find GPUs: on a cluster, or where the user gave their number (`--resources gpu=N`)."""
+    on_cluster = workflow.remote_exec or workflow.non_local_exec
+    return on_cluster or bool(workflow.global_resources.get("gpu").value)
+
+
+def all_local_cores():
+    """The cores of the command line; None on a cluster."""
+    return workflow.resource_settings.cores
+
+
+def add_handlers(start, success, error):
+    """Call these functions before the main Snakefile's handlers of a run's start, success and error.
+
+    Snakemake runs the handlers of the main Snakefile only, and this workflow may be a module of another one.
+    """
+    _call_before("onstart", start)
+    _call_before("onsuccess", success)
+    _call_before("onerror", error)
+
+
+def _call_before(name, own):
+    register = getattr(workflow, name)
+
+    def attach():
+        theirs = getattr(workflow, f"_{name}")
+        setattr(workflow, f"_{name}", lambda log: (own(), theirs(log)))
+
+    def register_and_attach(handler):
+        register(handler)
+        if getattr(workflow, f"_{name}") is handler:  # not the handler of a module
+            attach()
+
+    setattr(workflow, name, register_and_attach)
+    attach()
+
+
+def set_default_target(rule):
+    """Make this the default target: of an included file no rule is one by itself."""
+    workflow.default_target = rule
+
+
+def hide_missing_metadata():
+    """Snakemake prints that without .snakemake/metadata fewer triggers apply; with `mtime` alone, none needs it."""
+    workflow.log_missing_metadata_info = lambda: None
+    workflow.log_outdated_metadata_info = lambda: None
