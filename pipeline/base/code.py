@@ -38,6 +38,7 @@ EXCLUDED_FROM_DIGEST = {
     "pipeline.base.checksums": "a damaged file ends the command; other files pass unchanged",
     "pipeline.base.command": "the command line: settings are in the digest by value",
     "pipeline.base.errors": "an error ends the command, and no output is put in place",
+    "pipeline.base.heartbeat": "signs of life, and the end of a stage whose run is dead",
     "pipeline.base.parsing": "valid files and settings pass unchanged; others end the command",
     "pipeline.base.process": "cores for reading images in a fixed order; memory allocation and signals",
     "pipeline.base.progress": "progress bars and log lines",

@@ -46,7 +46,6 @@ COVERED = sorted(set().union(*CLOSURES.values()))
 NOT_REACHED = {
     "pipeline.base.canonical": "the digest itself",
     "pipeline.base.code": "the digest itself",
-    "pipeline.base.heartbeat": "imported by the command line alone",
     "pipeline.base.launch": "starts a stage's processes; each then compares its own code",
     "pipeline.base.slurm": "for the launcher",
     "pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
@@ -109,8 +108,8 @@ ALLOWED = {
     "the text of an error": """base.errors.error_text base.parsing.explain base.parsing.shortened
         models.metric_networks.manifest.missing_line stages.autoencoders.missing_snapshot""",
     "writes what it is given": "base.atomic.atomic_path base.atomic.write_json base.atomic.write_text",
-    "log lines, progress and exit codes": """base.command.LogOption base.command.TERMINATED base.progress.Progress
-        base.progress.log_to base.progress.logger""",
+    "log lines, progress and exit codes": """base.command.LogOption base.command.TERMINATED base.heartbeat.activity
+        base.progress.Progress base.progress.log_to base.progress.logger""",
     "processes and threads that share the work in a fixed order": "base.process.cores base.process.own_cores",
     "settings, which are in the digest by value": """base.command.read_settings base.command.run_stage
         base.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
