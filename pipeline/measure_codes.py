@@ -27,7 +27,7 @@ def measure_codes(
     import torch
 
     from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-    from pipeline.evaluation.codes import code_numbers, code_statistics, storage, usage
+    from pipeline.evaluation.codes import code_numbers, code_statistics, spectrum, storage, usage
     from pipeline.evaluation.reconstruction import reconstruction_protocols
     from pipeline.models.checkpoints import load_autoencoder, read_codes
 
@@ -48,7 +48,7 @@ def measure_codes(
         "noise": "uniform within ± size, on the codes before tiling, within their bounds",
         "seed": job.seed,
     }
-    numbers = code_numbers(statistics, used, noise_numbers(curve), storage(model, dumped))
+    numbers = code_numbers(statistics, used, storage(model, dumped)) | noise_numbers(curve) | spectrum(dumped)
     method = {"method": autoencoder_family(job.autoencoder.family).method}
     facts = Summary(
         kind="codes",

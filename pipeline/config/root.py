@@ -89,6 +89,17 @@ class Config(Section):
         for name, autoencoder in self.autoencoders.items():
             with _prefixed(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
+                if autoencoder.decoder_stage is not None:
+                    self._check_decoder_stage(autoencoder)
+        for name, samples in self.samples.items():
+            if (decoder := getattr(samples, "decoder", None)) is not None:
+                self._find("autoencoders", decoder, f"samples.{name}.decoder")
+                codes = self.autoencoder_of(samples.model_copy(update={"decoder": None})) or ""
+                if self.encoder_of(decoder) != self.encoder_of(codes):
+                    raise ValueError(
+                        f"samples.{name}.decoder: must have the encoder of {codes}, whose codes it decodes:"
+                        f" {self.encoder_of(codes)} or a decoder stage of it, not {decoder}"
+                    )
         for name, diffusion in self.diffusions.items():
             levels, height = len(diffusion.unet.multipliers), self.autoencoders[diffusion.autoencoder].code_size.height
             if height % 2 ** (levels - 1):
@@ -131,6 +142,14 @@ class Config(Section):
             known = ", ".join(entries) or "no entries"
             raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {known}")
         return entries[name]
+
+    def _check_decoder_stage(self, stage: Any) -> None:
+        """Require the architecture and the images of the entry whose encoder a decoder stage keeps."""
+        first = self.autoencoders[stage.initial_weights.entry]
+        for key in ("dataset", *stage.architecture()):
+            if key not in ("decoder_stage", "initial_weights") and getattr(stage, key) != getattr(first, key):
+                start = stage.initial_weights.entry
+                raise ValueError(f"{key}: must be as in {start}, whose encoder the decoder stage keeps")
 
     def _check_study(self, study: Study) -> None:
         """Require autoencoders of one dataset, batch and loss, and a loss that can be measured image by image."""
@@ -232,11 +251,22 @@ class Config(Section):
         return Tables(table2=models, table3=models, table5=samples)
 
     def autoencoder_of(self, entry: Section) -> str | None:
-        """The name of the autoencoder whose codes a model or a sample set uses, or None if it uses no codes."""
+        """The name of the autoencoder whose codes a model or a sample set uses, or None if it uses no codes.
+
+        Of a sample set with a `decoder` it is this one: both have one encoder.
+        """
+        if isinstance(decoder := getattr(entry, "decoder", None), str):
+            return decoder
         for key in REFERENCES:
             if key != "dataset" and (name := getattr(entry, key, None)) is not None:
                 return name if key == "autoencoder" else self.autoencoder_of(getattr(self, f"{key}s")[name])
         return None
+
+    def encoder_of(self, name: str) -> str:
+        """The entry whose encoder and codes an autoencoder has: itself, or the one that a decoder stage starts from."""
+        entry = self.autoencoders[name]
+        start = entry.initial_weights.entry if entry.decoder_stage and entry.initial_weights else None
+        return name if start is None else self.encoder_of(start)
 
     def dataset_of(self, entry: Section) -> str:
         """The name of the dataset that a model is trained on or a sample set imitates."""

@@ -14,6 +14,10 @@ from pipeline.data.archive import ImageArchive, to_model
 from pipeline.models.autoencoder import ImageAutoencoder, pad
 from pipeline.models.code_bits import FLOAT_BITS
 
+FILLED = 0.05  # deviations: a direction with less is empty
+SMALLEST = 1e-6  # deviation, below which all are treated alike
+MOST_NUMBERS = 4096  # of a code, for its spectrum: the time grows with the third power
+ROWS = 4096  # codes at once
 SIZES = {"table": "tables", "decoding": "decoding", "collection": "codes"}  # name in a summary -> key of `storage`
 
 
@@ -46,6 +50,30 @@ def code_statistics(codes: Tensor) -> dict[str, Any]:
             "mean": per_channel.mean(1).tolist(),
             "variance": per_channel.var(1, correction=0).tolist(),
         },
+    }
+
+
+def spectrum(codes: Tensor) -> dict[str, float]:
+    """How many directions codes (count, C_z, H_z, W_z) fill, standardized per channel: what a diffusion model learns.
+
+    Of the principal components of their D = C_z H_z W_z numbers: `directions`, those with a standard deviation above
+    0.05, and `mean_log_deviation`, the mean of ln(deviation), which is the Gaussian entropy per number up to a
+    constant. Empty where D is above 4,096, or where there are fewer codes than numbers.
+    """
+    numbers = codes[0].numel()
+    if not MOST_NUMBERS >= numbers < len(codes):
+        return {}
+    scatter = torch.zeros(numbers, numbers, dtype=torch.float64)
+    mean, deviation = codes.mean((0, 2, 3), dtype=torch.float64), codes.double().std((0, 2, 3))
+    standardized = (codes - mean[:, None, None]) / deviation.clamp(min=SMALLEST)[:, None, None]
+    centre = standardized.mean(0)
+    for part in (standardized - centre).split(ROWS):
+        flat = part.flatten(1)
+        scatter += flat.T @ flat
+    deviations = torch.linalg.eigvalsh(scatter / (len(codes) - 1)).clamp(min=SMALLEST**2).sqrt()
+    return {
+        "directions": float((deviations > FILLED).sum()),
+        "mean_log_deviation": float(deviations.log().mean()),
     }
 
 
@@ -119,17 +147,15 @@ def storage(model: nn.Module, codes: Tensor) -> dict[str, Any]:
     }
 
 
-def code_numbers(
-    statistics: dict[str, Any], used: dict[str, Any] | None, noise: dict[str, float], stored: dict[str, int]
-) -> dict[str, float]:
-    """The tables' numbers: ranges, use of entries (in %; `used`: None without any), noise, sizes in 10^6 bytes."""
+def code_numbers(statistics: dict[str, Any], used: dict[str, Any] | None, stored: dict[str, int]) -> dict[str, float]:
+    """The tables' numbers: ranges, use of entries (in %; `used`: None without any), sizes in 10^6 bytes."""
     numbers = {f"code_{key}": statistics[key] for key in ("minimum", "maximum", "mean", "variance")}
     if used is not None:
         numbers |= {key: used[key] for key in ("entries", "perplexity", "evenness")}
         numbers["used_share"] = 100 * used["used_share"]
     numbers |= {f"{name}_megabytes": stored[key] / 1e6 for name, key in SIZES.items()}
     numbers |= {"code_bytes": stored["code_bits"] / 8, "kept_megabytes": (stored["decoding"] + stored["codes"]) / 1e6}
-    return numbers | noise
+    return numbers
 
 
 def weight_bytes(module: nn.Module) -> int:

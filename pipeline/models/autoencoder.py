@@ -47,6 +47,10 @@ class ImageAutoencoder(nn.Module):
         """Reconstructions with their graph, and the family's own losses by name: weighted scalars, which are added."""
         raise NotImplementedError(f"{type(self).__name__}.training_pass")
 
+    def decode_noisy(self, codes: Tensor, random: Draws) -> Tensor:
+        """Images of noisy codes in the training of the decoder alone (`decoder_stage`)."""
+        return self.decode(codes)
+
     @property
     def last_layer(self) -> nn.Parameter:
         """The weights of the last layer, at which VQGAN's adaptive weight compares gradients."""

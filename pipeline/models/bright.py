@@ -21,22 +21,32 @@ from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize
 
+LOG_WIDTHS = (-12.0, math.log(0.5))  # bounds of learned widths: from no noise in float32 to half the range of a key
+
 
 class KeyCodeEncoder(nn.Module):
-    """VQGAN's encoder and a sigmoid (section 3.1, appendix A.1): attention from `attention_from` down to H_z."""
+    """VQGAN's encoder and a sigmoid (section 3.1, appendix A.1): attention from `attention_from` down to H_z.
 
-    def __init__(self, settings: EncoderSettings, code_size: CodeSize, resolution: int, channels: int):
+    widths: whether a width is predicted for each key, in as many further channels without the sigmoid.
+    """
+
+    def __init__(
+        self, settings: EncoderSettings, code_size: CodeSize, resolution: int, channels: int, widths: bool = False
+    ):
         super().__init__()
 
         def attends(side: int) -> bool:
             return side <= settings.attention_from
 
         shape = network_shape(settings, resolution, code_size, attends, attends(code_size.height))
-        self.network = Encoder(channels, code_size.channels, shape)
+        self.network, self.keys = Encoder(channels, code_size.channels * (1 + widths), shape), code_size.channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> (N, C_z, H_z, W_z) in [0, 1]."""
-        return self.network(images).float().sigmoid()
+        """(N, C, R, R) in [-1, 1] -> keys (N, C_z, H_z, W_z) in [0, 1], followed by any widths."""
+        found = self.network(images).float()
+        if found.shape[1] == self.keys:
+            return found.sigmoid()
+        return torch.cat([found[:, : self.keys].sigmoid(), found[:, self.keys :]], dim=1)
 
 
 class GroupMLPs(nn.Module):
@@ -100,7 +110,8 @@ class Bright(ImageAutoencoder):
         super().__init__()
         settings.check_resolution(resolution)
         self.settings, self.resolution, self.channels = settings, resolution, channels
-        self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels)
+        learned = settings.code_noise == "learned"
+        self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels, learned)
         tables, size, width = settings.tables, settings.feature_size, settings.feature_channels
         self.tables: HashTableGroups | TiledKeys
         if settings.features == "mlp":  # one MLP that is as wide as those of all groups
@@ -114,6 +125,33 @@ class Bright(ImageAutoencoder):
         self.style_mlp = StyleMLP(width, settings.decoder.style_width)
         widths = synthesis_widths(settings.decoder.channels, width, size, resolution)
         self.synthesis = Synthesis(widths, size, channels, settings.decoder.style_width)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> keys (N, C_z, H_z, W_z) in [0, 1]."""
+        return self.encoder(images)[:, : self.settings.code_size.channels]
+
+    def noisy_keys(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (N, C_z, H_z, W_z), and the logarithms of their noise's standard deviations, learned or fixed.
+
+        Learned widths start near the fixed one. Fixed noise after tiling reaches the decoder (H_d / H_z)^2 times; the
+        mean of these copies has as much of their information, and its deviation is the one returned.
+        """
+        settings, found = self.settings, self.encoder(images)
+        keys, fixed = found[:, : settings.code_size.channels], math.log(self.deviation)
+        if settings.code_noise == "learned":
+            return keys, (found[:, settings.code_size.channels :] + fixed).clamp(*LOG_WIDTHS)
+        return keys, torch.full_like(keys, fixed - math.log(self.copies) / 2)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of fixed noise, at which learned widths start (section 3.4)."""
+        return self.settings.code_noise_cells / self.settings.tables.finest_resolution
+
+    @property
+    def copies(self) -> int:
+        """How often the decoder reads a key with noise of its own."""
+        after = self.settings.code_noise == "after_tiling"
+        return (self.settings.feature_size // self.settings.code_size.height) ** 2 if after else 1
 
     def decode(self, code: Tensor, perturbation: Tensor | None = None, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R) (sections 3.2 and 3.3).
@@ -138,29 +176,49 @@ class Bright(ImageAutoencoder):
     def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
         """The shape of `decode`'s perturbation in training; None without code noise."""
         side, _, channels = self.settings.code_size
-        if self.settings.code_noise == "none":
+        if self.settings.code_noise in ("none", "learned"):
             return None
         side = side if self.settings.code_noise == "before_tiling" else self.settings.feature_size
         return (batch, channels, side, side)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstructions from perturbed key codes, with noise in the synthesis; no losses of its own."""
-        codes = self.encode(images)
+        """Reconstructions from perturbed key codes, with noise in the synthesis, and the penalties on keys."""
+        codes, log_widths = self.noisy_keys(images)
+        read, losses, own = codes, self.settings.losses, dict[str, Tensor]()
+        if losses.key_penalty:
+            own["key_penalty"] = losses.key_penalty * (codes - 0.5).square().mean()
+        if self.settings.code_noise == "learned":
+            own["width_penalty"] = -losses.width_penalty * log_widths.mean()
+            read = (codes + log_widths.exp() * random.normal(tuple(codes.shape))).clamp(0, 1)
         shape = self.perturbation_shape(len(images))
         perturbation = random.normal(shape) if shape is not None else None
         # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.
-        reconstructions = self.decode(codes.nan_to_num(), perturbation=perturbation, noise=random.normal)
+        reconstructions = self.decode(read.nan_to_num(), perturbation=perturbation, noise=random.normal)
         # Its image becomes NaN again, so that the training loop reports it.
-        return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), {}
+        return reconstructions + 0 * codes.detach().mean((1, 2, 3), keepdim=True), own
+
+    def decode_noisy(self, codes: Tensor, random: Draws) -> Tensor:
+        """Images of codes that have their noise, with noise in the synthesis."""
+        return self.decode(codes, noise=random.normal)
+
+    def code_moments(self, images: Tensor, count: int) -> Tensor | None:
+        """The moments of noisy keys, where they limit a code's bits more than the bounds of [0, 1] do."""
+        limited = self.settings.code_noise == "learned" or self.settings.losses.key_penalty > 0
+        if not limited or self.settings.code_noise == "none":
+            return None
+        keys, log_widths = self.noisy_keys(images)
+        return code_bits.posterior_moments(keys[:count], 2 * log_widths[:count])
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits that training's noise leaves to keys in [0, 1]."""
-        (height, width, channels), settings = self.settings.code_size, self.settings
-        if settings.code_noise == "none":
+        height, width, channels = self.settings.code_size
+        if self.settings.code_noise == "none":
             return super().code_bits(moments)
-        copies = (settings.feature_size // height) ** 2 if settings.code_noise == "after_tiling" else 1
-        deviation = settings.code_noise_cells / settings.tables.finest_resolution
-        return code_bits.of_bounded_numbers(height * width * channels, deviation, copies)
+        known = [found for found in moments if found is not None]
+        found = [code_bits.of_posteriors(known, height * width)] if known else []
+        if self.settings.code_noise != "learned":
+            found.append(code_bits.of_bounded_numbers(height * width * channels, self.deviation, self.copies))
+        return min(found, default=super().code_bits())
 
     @property
     def last_layer(self) -> nn.Parameter:

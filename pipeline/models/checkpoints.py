@@ -101,7 +101,7 @@ def load_generator(path: Path, device: torch.device | None = None, families: Ite
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
     """Save weights, settings and facts, but no names of datasets or models: renaming an entry changes no byte."""
     names = {key: "" for key in ("dataset", "autoencoder") if getattr(settings, key, None) is not None}
-    config = {kind: settings.model_dump(mode="json", exclude={"initial_weights"}) | names, **facts}
+    config = {kind: settings.model_dump(mode="json", exclude={"initial_weights", "decoder_stage"}) | names, **facts}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={"config": json.dumps(config, sort_keys=True)})

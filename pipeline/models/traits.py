@@ -19,7 +19,10 @@ def traits(settings: AutoencoderSettings) -> dict[str, Any]:
         "adversarial": settings.losses.adversarial.kind,
         "train_images": settings.training.images,
     }
-    return common | (load(own)(settings) if own else {})
+    found = common | (load(own)(settings) if own else {})
+    if settings.decoder_stage is not None:
+        found["ablation"] = ", ".join(filter(None, [found.get("ablation"), "decoder stage"]))
+    return found
 
 
 def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def bright(settings: Any) -> dict[str, Any]:
         "no tables": settings.features == "mlp",
         "queries without (x, y)": not tables.coordinates,
         "no modulation": settings.decoder.style_width == 0,
+        f"key penalty {settings.losses.key_penalty:g}": settings.losses.key_penalty > 0,
     }
     ablation = ", ".join(words for words, is_so in without.items() if is_so)
     found = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}

@@ -134,6 +134,36 @@ class Losses(Section):
     adversarial: Adversarial = setting(Adversarial(), "The adversarial loss.")
 
 
+class KeyLosses(Losses):
+    """Equation 5, and penalties on key codes that go beyond the paper: they make codes easier to model."""
+
+    key_penalty: float = added(
+        0.0, 0.0, "Weight of the mean of (z - 1/2)^2 over the keys z: keys then fill a part of [0, 1] only.", ge=0
+    )
+    width_penalty: float = added(
+        0.0,
+        0.0,
+        "Weight of the mean of -ln(width) over the keys, with `code_noise: learned`: up to a constant, the divergence"
+        " of a noisy key's distribution from the uniform one on [0, 1].",
+        ge=0,
+    )
+
+
+class DecoderStage(Section):
+    """Training of the decoder alone, on noisy codes of the frozen encoder in `initial_weights` (beyond the paper).
+
+    The codes are those of the first entry, and so is every diffusion model on them: `samples.NAME.decoder` names the
+    autoencoder that decodes.
+    """
+
+    noise: float = Field(
+        ge=0,
+        le=4,
+        description="Standard deviation of the normal noise that is added to the codes before any tiling, in standard"
+        " deviations of their channel over the first training images.",
+    )
+
+
 class AutoencoderTraining(Section):
     """Optimization with Adam (BRIGHT: section 4)."""
 
@@ -168,6 +198,7 @@ class AutoencoderSettings(Section):
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
+    decoder_stage: DecoderStage | None = added(None, None, "Train the decoder alone; needs `initial_weights`.")
     discriminator: Discriminator = setting(Discriminator(), "The discriminator.")
     losses: Losses = setting(Losses(), "Losses of equation 5 and their weights.")
     training: AutoencoderTraining = setting(AutoencoderTraining(), "Optimization.")
@@ -195,6 +226,8 @@ class AutoencoderSettings(Section):
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.whole_batch_component(), group or 1)
         check_weights(self.weights, "autoencoder", self.family, self.initial_weights)
+        if self.decoder_stage is not None and (self.initial_weights is None or self.initial_weights.entry is None):
+            raise ValueError("decoder_stage: needs initial_weights, the name of the entry whose encoder it keeps")
 
     def whole_batch_component(self) -> str | None:
         """The name of a component whose training step needs the whole batch at once; None if there is none."""
@@ -211,6 +244,7 @@ class AutoencoderSettings(Section):
     def architecture(self) -> dict[str, Any]:
         """The keys that parameter and operation counts depend on."""
         other = {"dataset", "weights", "snapshot_of", "training", "losses", "discriminator", "execution", "seed"}
+        other |= {"decoder_stage"}
         return {key: value for key, value in self.numerical().items() if key not in other}
 
 
@@ -223,8 +257,11 @@ class Autoencoder(AutoencoderSettings):
     tables: HashTables = setting(HashTables(), "The hash tables.")
     encoder: Encoder = setting(Encoder(), "The encoder.")
     decoder: Decoder = setting(Decoder(), "The decoder.")
-    code_noise: Literal["after_tiling", "before_tiling", "none"] = setting(
-        "after_tiling", "Where noise is added to the key code during training (section 3.4)."
+    losses: KeyLosses = setting(KeyLosses(), "Losses of equation 5 and their weights.")
+    code_noise: Literal["after_tiling", "before_tiling", "learned", "none"] = setting(
+        "after_tiling",
+        "Where noise is added to the key code during training (section 3.4). learned: before tiling, with a standard"
+        " deviation (width) that the encoder predicts for each key; beyond the paper.",
     )
     code_noise_cells: float = added(
         0.25,
@@ -243,6 +280,8 @@ class Autoencoder(AutoencoderSettings):
     def _check(self) -> None:
         super()._check()
         height, _, channels = self.code_size
+        if self.losses.width_penalty and self.code_noise != "learned":
+            raise ValueError("losses.width_penalty: needs code_noise: learned; fixed noise has no widths to penalize")
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: must be a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:

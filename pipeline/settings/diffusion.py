@@ -122,11 +122,22 @@ class SampleSet(Section):
         check_jobs("shard", self.count, self.shard)
 
 
+Decoder = Annotated[
+    str | None,
+    Field(
+        description="An entry of `autoencoders` that decodes the codes in place of their own autoencoder: its decoder"
+        " stage (`decoder_stage`).",
+        json_schema_extra={"by_content": True},
+    ),
+]
+
+
 class DiffusionSamples(SampleSet):
     """Images decoded from the codes of a diffusion model."""
 
     kind: Literal["diffusion"]
     diffusion: str = Field(description="A name under `diffusions`.")
+    decoder: Decoder = None
     sampler: Sampler = setting(Sampler(), "The sampler.")
 
 
@@ -135,6 +146,7 @@ class GaussianSamples(SampleSet):
 
     kind: Literal["gaussian_codes"]
     autoencoder: str = Field(description="A name under `autoencoders`.")
+    decoder: Decoder = None
 
 
 class GeneratorSamples(SampleSet):

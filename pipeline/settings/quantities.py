@@ -162,6 +162,10 @@ RANGE = (
     _of_codes("code_maximum", "Largest code", 3),
     _of_codes("code_variance", "Variance", 4, 3),
 )
+SPECTRUM = (
+    _of_codes("directions", "Principal directions above 0.05", 0),
+    _of_codes("mean_log_deviation", "Mean ln(principal deviation)", 2),
+)
 NOISE = (
     _of_codes("psnr_quiet", "PSNR (dB) without noise ↑", 2),
     _of_codes("psnr_fall", "PSNR's fall within ±1/(2 r_max) (dB) ↓", 2, 2),

@@ -153,7 +153,7 @@ class Tables(Section):
         "Section 3.4 measured: codes and what they use",
         "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
         _IMAGES,
-        (*q.USAGE, *q.RANGE, *q.NOISE),
+        (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
     )
     noise_generation: GenerationRows = _table(
         "Diffusion on codes trained with and without noise: names under `samples`.",

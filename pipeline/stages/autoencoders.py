@@ -275,8 +275,11 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
 
 
 def codes(jobs: Jobs, name: str) -> Job:
-    """The job that dumps the codes of the training split, which do not depend on the micro-batch."""
-    settings = encoding(jobs, name)
+    """The job that dumps the codes of the training split, which do not depend on the micro-batch.
+
+    A decoder stage has the codes of the entry whose encoder it keeps.
+    """
+    settings = encoding(jobs, name := jobs.config.encoder_of(name))
     return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
 
 

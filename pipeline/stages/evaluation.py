@@ -147,7 +147,10 @@ def method(jobs: Jobs, settings: Samples) -> str:
             model = jobs.config.diffusions[settings.diffusion]
             if model.weights is not None:
                 return "LDM*"  # Table 5's row of the released checkpoint
-            return "BRIGHT (LDM)" if jobs.config.autoencoders[model.autoencoder].family == "bright" else "LDM"
+            decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
+            # With an ablation or a decoder stage it is no row of the paper.
+            words = ", ".join(filter(None, ["LDM", traits(decoder).get("ablation")]))
+            return f"BRIGHT ({words})" if decoder.family == "bright" else words
         case GeneratorSamples():
             return generator_family(jobs.config.generators[settings.generator].family).method
         case FilesSamples():

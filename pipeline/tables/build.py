@@ -20,7 +20,7 @@ PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
 NOTE_SEPARATOR = " | "
 
-NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling"}
+NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling", "learned": "learned noise"}
 ADVERSARIAL_WORDS = {"none": "without adversarial loss", "logistic_r1": "logistic adversarial loss"}
 COUNTED_IMAGES = {
     "reconstruction": "validation images",

@@ -1,5 +1,6 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -8,6 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pipeline.data.archive import to_model
+from pipeline.models.autoencoder import Draws
 from pipeline.models.checkpoints import make_autoencoder
 from pipeline.models.discriminator import make_discriminator
 from pipeline.models.perceptual import PerceptualLoss, Weights
@@ -16,6 +18,8 @@ from pipeline.training import losses
 from pipeline.training.batches import MicroBatch, TrainingImages
 from pipeline.training.processes import batch_gradient_norm, weighted_means
 from pipeline.training.task import PREVIEW_IMAGES, TrainingTask, learning_rate
+
+MEASURED_IMAGES = 1024  # the first training images, whose codes scale the noise of a decoder stage
 
 
 class AutoencoderTask(TrainingTask):
@@ -50,6 +54,10 @@ class AutoencoderTask(TrainingTask):
         rate, common = training.learning_rate, {"betas": training.betas, "fused": self.fused}
         encoder = list(self.model.encoder.parameters())
         in_encoder = {id(weight) for weight in encoder}
+        self.code_deviation: Tensor | None = None  # of each channel, (C_z, 1, 1); in a decoder stage
+        if settings.decoder_stage is not None:
+            self.model.encoder.requires_grad_(False)
+            self.code_deviation = torch.ones(settings.code_size.channels, 1, 1, device=self.device)
         groups = [
             {"params": encoder, "lr": training.encoder_learning_rate or rate},
             {"params": [weight for weight in self.model.parameters() if id(weight) not in in_encoder], "lr": rate},
@@ -62,6 +70,26 @@ class AutoencoderTask(TrainingTask):
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
+
+    def load_initial_weights(self, weights: dict[str, Tensor], path: Path) -> None:
+        """Start from trained weights; a decoder stage measures the codes of their encoder."""
+        super().load_initial_weights(weights, path)
+        if self.code_deviation is not None:
+            images = torch.stack([self.images[i] for i in range(min(MEASURED_IMAGES, len(self.images)))])
+            with torch.no_grad():
+                codes = torch.cat([self.model.encode(to_model(part.to(self.device))) for part in images.split(64)])
+            self.code_deviation = codes.transpose(0, 1).flatten(1).std(1)[:, None, None]
+
+    def model_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstructions, and the family's own losses; in a decoder stage of noisy codes of the frozen encoder."""
+        if (stage := self.settings.decoder_stage) is None or self.code_deviation is None:
+            return self.model.training_pass(images, random)
+        with torch.no_grad():
+            codes = self.model.encode(images)
+            codes = codes + stage.noise * self.code_deviation * random.normal(tuple(codes.shape))
+            bounds = self.model.code_range
+            codes = codes.nan_to_num() if bounds is None else codes.clamp(*bounds)
+        return self.model.decode_noisy(codes, random), {}
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of the autoencoder, then of the discriminator on the same reconstructions, then of the EMA."""
@@ -92,7 +120,7 @@ class AutoencoderTask(TrainingTask):
         numbers, fakes, gradients, adversarial_gradients = [], [], [], []
         for micro_batch in batch:
             with self.accelerator.autocast():
-                reconstructions, own_losses = self.model.training_pass(micro_batch.items, micro_batch.random)
+                reconstructions, own_losses = self.model_pass(micro_batch.items, micro_batch.random)
             # Losses are differentiated down to the reconstructions first: their gradients there can be compared, and
             # go through the decoder once.
             leaf = reconstructions.detach().float().requires_grad_(True)

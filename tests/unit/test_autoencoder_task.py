@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pipeline.data.archive import to_model
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.training.autoencoder import AutoencoderTask
 from pipeline.training.batches import StepOrder, TrainingImages
@@ -130,12 +131,31 @@ def test_adam_has_the_papers_betas_and_two_epsilons_and_the_ema_its_half_life(ma
         assert rates == pytest.approx([5e-4 * factor, 2e-3 * factor, 2e-3 * factor])
 
 
+def test_a_decoder_stage_keeps_the_encoder_and_adds_noise_in_deviations_of_the_codes(make_task, tmp_path):
+    loaded = make_task().model.state_dict()
+    changes = {"losses": {"adversarial": {"kind": "none"}}, "initial_weights": "main"}
+    task = make_task(decoder_stage={"noise": 0.5}, **changes)
+    task.load_initial_weights(loaded, tmp_path)
+    images, seen = to_model(torch.stack([task.images[i] for i in range(len(task.images))])), []
+    codes = task.model.encode(images)
+    deviation = codes.transpose(0, 1).flatten(1).std(1)
+    task.model.decode_noisy = lambda noisy, random: seen.append(noisy) or task.model.decode(noisy, noise=random.normal)
+    task.model_pass(images, task.random(0, batch=len(images)))
+    moved = (seen[0] - codes).transpose(0, 1).flatten(1).std(1) / deviation
+    assert moved.tolist() == pytest.approx([0.5] * len(moved), rel=0.1)
+    before = bits(task.model.encoder), bits(task.model.synthesis)
+    task.step(0), task.step(1)
+    assert all(map(torch.equal, before[0], bits(task.model.encoder)))
+    assert not any(map(torch.equal, before[1], bits(task.model.synthesis)))
+    task.ema.copy_to(task.model.parameters())
+    assert torch.equal(task.model.encode(images), codes)  # the codes of the EMA too
+
+
 def test_flips_mirror_some_images_and_none_without_them(make_task):
     seen = []
     for flip in (False, True):
         task = make_task(training={"flip": flip, "batch": 14})
-        encode = task.model.encode
-        task.model.encode = lambda images, encode=encode: seen.append(images.detach().clone()) or encode(images)
+        task.model.encoder.register_forward_pre_hook(lambda _, images: seen.append(images[0].detach().clone()))
         task.step(0)
     plain, flipped = seen
     mirrored = [torch.equal(b, a.flip(2)) for a, b in zip(plain, flipped, strict=True)]

@@ -17,6 +17,7 @@ from pipeline.models.complexity import counts, parameters
 from pipeline.models.traits import architecture_traits, hash_tables, traits
 from pipeline.settings.autoencoder import Encoder as EncoderSettings
 from pipeline.settings.fields import CodeSize
+from pipeline.training.batches import StepRandom
 
 torch.set_num_threads(1)
 
@@ -25,7 +26,8 @@ NO_COORDINATES = {"tables": {"coordinates": False}}
 NEITHER = {"features": "mlp", "tables": {"coordinates": False}}
 ONE_RESOLUTION = {"tables": {"resolutions": 1, "coarsest_resolution": 8}}
 NO_MODULATION = {"decoder": {"style_width": 0}}
-ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION]
+LEARNED = {"code_noise": "learned"}
+ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION, LEARNED]
 
 
 def settings(**changes: Any) -> Any:
@@ -39,6 +41,30 @@ def make(**changes: Any) -> Bright:
         if name == "tables.tables":
             torch.nn.init.uniform_(parameter, -1, 1)
     return model
+
+
+def test_penalties_on_keys_and_widths_equal_their_formulas() -> None:
+    images = torch.rand(3, 1, 16, 16) * 2 - 1
+    model = make(code_noise="learned", losses={"key_penalty": 3.0, "width_penalty": 0.5})
+    keys, log_widths = model.noisy_keys(images)
+    assert torch.equal(keys, model.encode(images)) and keys.shape == log_widths.shape == (3, 4, 4, 4)
+    _, own = model.training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))
+    assert float(own["key_penalty"]) == pytest.approx(3 * float(((keys - 0.5) ** 2).mean()))
+    assert float(own["width_penalty"]) == pytest.approx(-0.5 * float(log_widths.mean()))
+    assert make().training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))[1] == {}
+
+
+def test_learned_noise_has_the_predicted_width_before_tiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images, tiled = make(code_noise="learned"), torch.rand(64, 1, 16, 16) * 2 - 1, []
+    retrieve = model.tables.retrieve
+    monkeypatch.setattr(model.tables, "retrieve", lambda code: tiled.append(code) or retrieve(code))
+    with torch.no_grad():
+        keys, log_widths = model.noisy_keys(images)
+        model.training_pass(images, StepRandom(0, 0, 64, torch.device("cpu")))
+    noise = (tiled[0][..., ::2, ::2] - keys) / log_widths.exp()
+    assert torch.equal(tiled[0][..., ::2, ::2], tiled[0][..., 1::2, 1::2])  # one noise for all copies of a key
+    assert (float(noise.mean()), float(noise.std())) == pytest.approx((0, 1), abs=0.05)
+    assert float(log_widths.exp().mean()) == pytest.approx(model.deviation, rel=0.5)  # starts near the fixed one
 
 
 @pytest.mark.parametrize("changes", ALL)

@@ -27,7 +27,7 @@ from pipeline.plan.shards import planned, view
 from pipeline.settings.autoencoder import Autoencoder
 from pipeline.settings.diffusion import Diffusion
 from pipeline.settings.weights import EXPORTED, ForeignWeights
-from pipeline.stages.autoencoders import autoencoder
+from pipeline.stages.autoencoders import autoencoder, codes
 from pipeline.stages.common import Job, Jobs, path_of
 from pipeline.stages.figures import figures
 from pipeline.stages.generation import diffusion, samples
@@ -133,6 +133,45 @@ def test_impossible_initial_weights_are_refused_in_one_line(initial: Any, weight
     assert f"initial_weights: {message}" in str(error.value) and "\n" not in str(error.value)
 
 
+STAGE = {"like": "main", "initial_weights": "main", "decoder_stage": {"noise": 0.2}}
+
+
+def staged(**changes: Any) -> Jobs:
+    """The tiny run with a decoder stage of its main model, which decodes a sample set of its diffusion model."""
+    values = tiny_values()
+    values["autoencoders"] |= {"stage": STAGE | changes, "other": {"like": "main", "code_noise": "none"}}
+    values["samples"]["stage"] = {**values["samples"]["main"], "decoder": changes.get("decodes", "stage")}
+    values["autoencoders"]["stage"].pop("decodes", None)
+    values["tables"]["table2"].append("stage")
+    return tiny_plan(values)
+
+
+def test_a_decoder_stage_reuses_codes_and_diffusion_model() -> None:
+    jobs = staged()
+    assert jobs(codes, "stage").key == jobs(codes, "main").key
+    made = jobs(samples, "stage")
+    needed = {job.key for job in made.upstream}
+    assert needed == {jobs(diffusion, "main").key, jobs(autoencoder, "stage").key}
+    assert made.digest != jobs(samples, "main").digest
+    assert jobs(autoencoder, "main") in jobs(autoencoder, "stage").upstream
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"initial_weights": None}, "autoencoders.stage.decoder_stage: needs initial_weights"),
+        ({"decoder": {"style_width": 7}}, "autoencoders.stage.decoder: must be as in main"),
+        ({"decodes": "other"}, "samples.stage.decoder: must have the encoder of main"),
+        ({"decodes": "nobody"}, "samples.stage.decoder: 'nobody' is not under `autoencoders`"),
+        ({"losses": {"width_penalty": 1.0}}, "autoencoders.stage.losses.width_penalty: needs code_noise: learned"),
+    ],
+)
+def test_a_decoder_stage_that_fits_no_codes_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        staged(**changes)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Whether weights are equal up to Adam's smallest step from zero."""
     return all(torch.allclose(tensor, other[name], rtol=0, atol=1e-20) for name, tensor in one.items())
@@ -187,13 +226,15 @@ def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
 
 
 def test_the_configs_of_the_page_start_from_a_folder_and_from_another_entry() -> None:
-    whole, entries = map(yaml.safe_load, blocks((ROOT / "docs" / "start-from-a-model.md").read_text(), "yaml"))
+    page = (ROOT / "docs" / "start-from-a-model.md").read_text()
+    whole, entries, stage = map(yaml.safe_load, blocks(page, "yaml"))
     (initial,) = tiny_plan(whole)(diffusion, "main").inputs["initial"]
     assert path_of(initial) == "/models/bright-ffhq/unet/diffusion_pytorch_model.safetensors"
     whole |= entries
     whole["datasets"]["ffhq"] = whole["datasets"]["mine"]
     jobs = tiny_plan(whole)
     assert jobs(autoencoder, "large") in jobs(autoencoder, "main").upstream
+    assert jobs(autoencoder, "main") in tiny_plan(whole | stage)(autoencoder, "main-decoder").upstream
 
 
 def test_a_diffusion_model_starts_from_the_weights_of_a_file(
