@@ -234,7 +234,8 @@ def test_the_configs_of_the_page_start_from_a_folder_and_from_another_entry() ->
     whole["datasets"]["ffhq"] = whole["datasets"]["mine"]
     jobs = tiny_plan(whole)
     assert jobs(autoencoder, "large") in jobs(autoencoder, "main").upstream
-    assert jobs(autoencoder, "main") in tiny_plan(whole | stage)(autoencoder, "main-decoder").upstream
+    jobs = tiny_plan(whole | stage)
+    assert jobs(autoencoder, "main") in jobs(autoencoder, "main-decoder").upstream
 
 
 def test_a_diffusion_model_starts_from_the_weights_of_a_file(
