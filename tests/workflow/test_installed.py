@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 from places import NO_NETWORK, Places
-from tiny_workflow import copy_checkout
+from tiny_workflow import Workflow, copy_checkout
 
 from pipeline.commands.__main__ import commands
 from pipeline.config.root import read_config
@@ -53,6 +53,13 @@ network(torch.zeros(1, 1, 32, 32)).mean().backward()
 tables = HashTableGroups(HashTables(resolutions=4), groups=4, feature_size=16)
 tables(torch.rand(1, 4, 16, 16)).mean().backward()
 print(all(one.grad is not None for one in (*network.parameters(), *tables.parameters())))
+"""
+EXPORTED_IN_USE = """
+from bright_pipeline import load_autoencoder
+model = load_autoencoder("out")
+codes = model.encode(["photo.jpg"], prepare=True)
+(image,) = model.decode(codes)
+print(tuple(codes.shape), image.size, len(model.sample(2, seed=1, steps=2)))
 """
 
 
@@ -151,13 +158,24 @@ def test_networks_of_the_core_have_gradients_and_importing_changes_no_variable(
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+def test_an_exported_folder_works_with_the_core_alone(
+    installed: Path, bare: dict[str, str], tiny_run: Workflow, tmp_path: Path
+) -> None:
+    """Encoding a photograph of any size, decoding and sampling, in a process without the checkout."""
+    tiny_run.python("pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    command = [python(installed), "-c", EXPORTED_IN_USE]
+    done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
+    assert (done.stdout.split(), done.returncode) == (["(1,", "2,", "4,", "4)", "(32,", "32)", "2"], 0), done.stderr
+
+
 INSTALLS = r"(make setup EXTRAS=[\w,-]+|pip install [^`\n]*\.\[[^`\n]*?'?)(?=[`\s]|$)"
-PROFILES = sorted((ROOT / "workflow" / "profiles").glob("*/config.yaml"))
+PROFILES = sorted((ROOT / "profiles").glob("*/config.yaml"))
 LINES = {line for page in (*PAGES, *PROFILES) for line in re.findall(INSTALLS, page.read_text(encoding="utf-8"))}
 
 
 def test_what_the_pages_install_leaves_the_checkout_in_place(places: Places) -> None:
-    assert len(LINES) > 5
+    assert len(LINES) > 5 and len(PROFILES) > 2
     place = places.copy("tracked")
     for name in ("README.md", "LICENSE"):
         shutil.copy(ROOT / name, place.folder)
