@@ -161,9 +161,9 @@ def test_networks_of_the_core_have_gradients_and_importing_changes_no_variable(
 def test_an_exported_folder_works_with_the_core_alone(
     installed: Path, bare: dict[str, str], tiny_run: Workflow, tmp_path: Path
 ) -> None:
-    """Encoding a photograph of any size, decoding and sampling, in a process without the checkout."""
+    """Encoding a photograph of another size, decoding and sampling, in a process without the checkout."""
     tiny_run.python("pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    Image.fromarray(np.zeros((20, 28, 3), np.uint8)).save(tmp_path / "photo.jpg")
     command = [python(installed), "-c", EXPORTED_IN_USE]
     done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
     assert (done.stdout.split(), done.returncode) == (["(1,", "2,", "4,", "4)", "(32,", "32)", "2"], 0), done.stderr
