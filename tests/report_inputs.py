@@ -41,16 +41,16 @@ CELL = re.compile(r"−?[\d.]+(?: ± (?P<std>[\d.]+)| \[(?P<low>−?[\d.]+), (?P
 
 
 def display_cell(text: str, seeded: bool = False) -> DisplayCell:
-    """A printed cell with its number; over training seeds ± is an interval."""
+    """A printed cell with its number; over training seeds, three numbers with this mean and deviation."""
     if (match := CELL.fullmatch(text)) is None:
         return DisplayCell(text)
     printed, _, spread = text.partition(" ")
-    number, interval = float(printed.replace("−", "-")), None
+    number, interval, seeds = float(printed.replace("−", "-")), None, ()
     if match["low"]:
         interval = (float(match["low"]), float(match["high"]))
     elif match["std"] and seeded:
-        interval = (number - float(match["std"]), number + float(match["std"]))
-    return DisplayCell(printed, number, spread, interval)
+        seeds = (number - float(match["std"]), number, number + float(match["std"]))
+    return DisplayCell(printed, number, spread, interval, seeds)
 
 
 def display_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False) -> list[list[DisplayCell]]:

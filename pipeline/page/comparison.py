@@ -2,14 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.base.summary import read_summary
+from pipeline.settings.quantities import DECODING_SPEED, RECONSTRUCTION_DISTANCE, SAMPLE_DISTANCE
+from pipeline.settings.quantities import GENERATION as GENERATION_METRICS
+from pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRICS
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
+from pipeline.tables.differences import Difference, difference, holm
 from pipeline.tables.display_table import DisplayCell, DisplayTable, listed
 
 BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
@@ -17,6 +21,11 @@ VARIANT = re.compile(r"(.+) \((.+)\)")
 """A method and the last words in brackets, such as `LDM (codes of VQGAN) (without adversarial loss)`."""
 RECONSTRUCTION, GENERATION = ("table2",), ("table5", "table6")
 METRICS_NAMED = 3  # of a reconstruction
+MEASURED = (*RECONSTRUCTION_METRICS, *RECONSTRUCTION_DISTANCE, *GENERATION_METRICS, *SAMPLE_DISTANCE, DECODING_SPEED)
+QUALITY = {quantity.label for quantity in MEASURED}
+"""Quantities in which rows are compared: no conventions such as 32 bits a float, and no seconds beside other jobs."""
+SAME_START = ("code_noise", "losses.", "training.", "decoder_stage")
+"""Changed keys that keep the order of the data and the initial weights: such rows are compared seed by seed."""
 
 Row = list[DisplayCell]
 
@@ -27,23 +36,77 @@ class Reached(NamedTuple):
     row: str
     cell: DisplayCell
 
-    def overlaps(self, other: "Reached") -> bool | None:
-        """Whether the intervals meet; None where one of the two has none."""
-        if self.cell.interval is None or other.cell.interval is None:
-            return None
-        (low, high), (other_low, other_high) = self.cell.interval, other.cell.interval
-        return low <= other_high and other_low <= high
+
+class Compared(NamedTuple):
+    """Two rows in one quantity: the one that a sentence is about, and the one that it is compared with."""
+
+    words: str  # that begin the sentence
+    name: str  # of the quantity
+    one: Reached
+    other: Reached
+    difference: Difference | None
 
 
 def comparison(table: DisplayTable) -> str:
-    """Who leads in which quantity, for tables with arrows in the headings; "" where fewer than two rows compare.
+    """Which rows differ, and by how much, in sentences about two rows each; "" where fewer than two rows compare.
 
-    Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other.
-    Ablations with several training seeds: the gains and losses of each row against the first.
+    Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other: the
+    best with the second, in each quantity of quality. Ablations with several training seeds: each row with the first.
+    Intervals are 95 % intervals of the difference, and significance is corrected for all comparisons of the table.
     """
-    if changes := _changes(table):
-        return changes
-    # The measured rows by the words behind their methods; the whole table where a part would have one row.
+    changes = _changed(table)
+    pairs = changes or _leading(table)
+    known = [pair.difference.p for pair in pairs if pair.difference is not None]
+    verdicts = iter(holm(known))
+    judged = [(pair, pair.difference is not None and next(verdicts)) for pair in pairs]
+    if changes:
+        sentences = [_change(pair) for pair, is_significant in judged if is_significant]
+        changed = {pair.words for pair, is_significant in judged if is_significant}
+        same = dict.fromkeys(pair.words for pair in pairs if pair.difference is not None and pair.words not in changed)
+        sentences += [f"{words}: no significant difference from the first row." for words in same]
+    else:
+        sentences = [_lead(pair, is_significant) for pair, is_significant in judged]
+    if known and sentences:
+        how = "over training seeds" if table.seeded else "from the metrics' own intervals"
+        rule = f"significant: at 5% after Holm's correction for {len(known)} comparison{'s' * (len(known) != 1)}"
+        sentences.append(f"Brackets are 95% intervals of the difference, {how}; {rule}.")
+    return " ".join(sentences)
+
+
+def _lead(pair: Compared, significant: bool) -> str:
+    """A sentence on the best row of a quantity and the second."""
+    (_, name, one, other, difference) = pair
+    words = f"{pair.words}{_plain(name)}: {one.row} ({one.cell.text})"
+    if difference is None:
+        return f"{words}, then {other.row} ({other.cell.text}); no interval is known."
+    if significant:
+        return f"{words} leads {other.row} ({other.cell.text}) by {_interval(pair)}."
+    least = _digits(difference.half, one.cell)
+    return f"{words} and {other.row} ({other.cell.text}) do not differ significantly; a difference of {least} would."
+
+
+def _change(pair: Compared) -> str:
+    """A sentence on a significant change against the first row."""
+    assert pair.difference is not None
+    better = pair.difference.number * BETTER[pair.name[-1]] > 0
+    return f"{pair.words}: {'better' if better else 'worse'} in {_plain(pair.name)} by {_interval(pair)}."
+
+
+def _interval(pair: Compared) -> str:
+    """The size of a difference and its interval."""
+    assert pair.difference is not None
+    low, high = sorted(map(abs, pair.difference.interval))
+    size, low_text, high_text = (_digits(one, pair.one.cell) for one in (abs(pair.difference.number), low, high))
+    return f"{size} [{low_text}, {high_text}]"
+
+
+def _digits(number: float, like: DisplayCell) -> str:
+    """A number with as many decimals as a cell."""
+    return f"{number:.{len(like.text.partition('.')[2])}f}"
+
+
+def _leading(table: DisplayTable) -> list[Compared]:
+    """The best and the second row in each quantity, of all measured rows with the same words behind their methods."""
     parts: dict[str, list[tuple[Row, str | None]]] = {}
     subject = table.columns.index(("Method", "")) if ("Method", "") in table.columns else 0
     for row, entry in zip(table.rows, table.entries, strict=True):
@@ -53,60 +116,41 @@ def comparison(table: DisplayTable) -> str:
             named = [*row[:subject], DisplayCell(method), *row[subject + 1 :]]
             parts.setdefault(words, []).append((named, entry))
     if len(parts) < 2 or any(len(rows) < 2 for rows in parts.values()):
-        return _leads(table, "")
-    leads = []
+        return list(_best_two(table, ""))
+    pairs: list[Compared] = []
     for words, rows in parts.items():
         part = replace(table, rows=[row for row, _ in rows], entries=[entry for _, entry in rows])
-        leads.append(_leads(part, f"Of those {words}, " if words else "Of the others, "))
-    return " ".join(filter(None, leads))
+        pairs += _best_two(part, f"{words.capitalize()}, " if words else "Others, ")
+    return pairs
 
 
-def _leads(table: DisplayTable, words: str) -> str:
-    """Who leads in which quantity, behind words that name the rows compared."""
-    led: dict[str, list[str]] = {}
+def _best_two(table: DisplayTable, words: str) -> Iterator[Compared]:
     for name in table.quantities:
         first, second, *_ = (*ranked(table, name), None, None)
-        if first is None or second is None or first.cell.text == second.cell.text:
-            continue
-        overlap = {None: "", True: "; the intervals overlap", False: "; the intervals do not overlap"}
-        # Such as `PSNR (dB) (25.61, then BRIGHT 8x8x4 with 24.25; the intervals overlap)`.
-        behind = f"then {second.row} with {second.cell.text}{overlap[first.overlaps(second)]}"
-        led.setdefault(first.row, []).append(f"{_plain(name)} ({first.cell.text}, {behind})")
-    parts = [f"{row} leads in {listed(leads)}" for row, leads in led.items()]
-    return f"{words}{'; '.join(parts)}." if parts else ""
+        if first is not None and second is not None and first.cell.text != second.cell.text:
+            yield Compared(words, name, first, second, difference(first.cell, second.cell))
 
 
-def _changes(table: DisplayTable) -> str:
-    """The gains and losses of each row (`Changed`) against the first; "" for other tables, or with one seed."""
+def _changed(table: DisplayTable) -> list[Compared]:
+    """Each row of ablations (`Changed`) and the first, in each quantity; [] for other tables, or with one seed."""
     (first, own), *others = labelled(table) or [([], "")]
     if not table.seeded or not others or table.cell(first, "Changed").text != FIRST_ROW:
-        return ""
+        return []
     reached = {name: {one.row: one for one in ranked(table, name)} for name in table.quantities}
-    changes, same = [], []
+    pairs = []
     for row, label in others:
         changed = table.cell(row, "Changed").text
-        sides: dict[str, list[str]] = {"better": [], "worse": []}
-        compared = False
-        for name, rows in reached.items():  # the best row first
-            overlaps = rows[label].overlaps(rows[own]) if label in rows and own in rows else None
-            compared |= overlaps is not None
-            if overlaps is False:
-                side = "better" if list(rows).index(label) < list(rows).index(own) else "worse"
-                numbers = f"{rows[label].cell.text}, not {rows[own].cell.text}"
-                sides[side].append(f"{_plain(name)} ({numbers})")
-        if any(sides.values()):
-            words = " and ".join(f"{side} in {listed(names)}" for side, names in sides.items() if names)
-            changes.append(f"{changed} is {words}")
-        elif compared:
-            same.append(changed)
-    if same:
-        changes.append(f"{listed(same)} differ{'s' if len(same) == 1 else ''} in nothing by more than the intervals")
-    return f"Against the first row: {'; '.join(changes)}." if changes else ""
+        paired = all(key.strip().startswith(SAME_START) for key in changed.split(","))
+        for name, rows in reached.items():
+            if label in rows and own in rows:
+                found = difference(rows[label].cell, rows[own].cell, paired)
+                pairs.append(Compared(changed, name, rows[label], rows[own], found))
+    return pairs
 
 
 def ranked(table: DisplayTable, name: str) -> list[Reached]:
-    """The models' rows with this quantity measured, the best first; [] for a quantity without an arrow."""
-    if (sign := BETTER.get(name[-1:])) is None:
+    """The models' rows with this quantity measured, the best first; [] for one that is no measure of quality."""
+    if name not in QUALITY or (sign := BETTER.get(name[-1:])) is None:
         return []
     found = []
     for row, label in labelled(table):

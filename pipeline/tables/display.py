@@ -129,8 +129,8 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
     if value is None:
         return DisplayCell(text, number)
     if table.seeded and quantity.has_seeds and value.seed_std is not None:
-        interval = (number - value.seed_std, number + value.seed_std)
-        return DisplayCell(text, number, f"± {rounded(value.seed_std, decimals, significant=1)}", interval)
+        spread = f"± {rounded(value.seed_std, decimals, significant=1)}"
+        return DisplayCell(text, number, spread, seeds=value.of_seeds)
     if quantity.two_std and value.std is not None and not table.seeded:
         return DisplayCell(text, number, f"± {rounded(2 * value.std, of_spread)}")
     if quantity.has_interval and value.interval is not None:

@@ -26,8 +26,8 @@ class DisplayCell(NamedTuple):
     text: str = ""
     number: float | None = None
     spread: str = ""  # such as `± 4.25` or `[551.2, 581.9]`
-    interval: tuple[float, float] | None = None
-    """Of the number: one standard deviation over training seeds, or the metric's own. A ± over images is none."""
+    interval: tuple[float, float] | None = None  # the metric's own, 95 %
+    seeds: tuple[float, ...] = ()  # the numbers of the training seeds that the number is the mean of
 
     def __str__(self) -> str:
         return f"{self.text} {self.spread}".rstrip()
@@ -169,7 +169,10 @@ def read_display(path: Path, name: str = "", latex: Path | None = None) -> Displ
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = [
-            [DisplayCell(cell) if isinstance(cell, str) else DisplayCell(**cell) for cell in row]
+            [
+                DisplayCell(cell) if isinstance(cell, str) else DisplayCell(**cell | {"seeds": tuple(cell["seeds"])})
+                for cell in row
+            ]
             for row in found.pop("rows")
         ]
         columns = [(str(quantity), str(part)) for quantity, part in found.pop("columns")]

@@ -58,8 +58,17 @@ class MeasuredValue(Value):
     """A value of a row: of one training seed, or the mean over several."""
 
     kind: str  # the kind of its summary
-    seed_std: float | None = None  # standard deviation over training seeds
-    seeds: int = 1
+    of_seeds: tuple[float, ...] = ()  # the numbers of several training seeds, of which `number` is the mean
+
+    @property
+    def seeds(self) -> int:
+        """The number of training seeds."""
+        return len(self.of_seeds) or 1
+
+    @property
+    def seed_std(self) -> float | None:
+        """The standard deviation over training seeds, with N - 1 in the denominator."""
+        return stdev(self.of_seeds) if self.of_seeds else None
 
 
 @dataclass
@@ -180,8 +189,7 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
         if len(values) > 1:
             numbers = [value.number for value in values]
             deviations = [value.std for value in values if value.std is not None]
-            # The standard deviation has N - 1 in the denominator.
-            mean: dict[str, Any] = {"number": fmean(numbers), "seed_std": stdev(numbers), "seeds": len(values)}
+            mean: dict[str, Any] = {"number": fmean(numbers), "of_seeds": tuple(numbers)}
             # The deviation over images is pooled; an interval belongs to the number of one seed, not to the mean.
             mean |= {"std": sqrt(fmean(std**2 for std in deviations)) if deviations else None, "interval": None}
             joined.values[key] = values[0].model_copy(update=mean)

@@ -1,13 +1,16 @@
-"""The paragraph that compares: every number from the table's cells, and a lead within the spread said to be one."""
+"""The paragraph that compares: numbers from the table's cells, and differences with their intervals."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.stats
 from report_inputs import display_rows
 
 from pipeline.page.comparison import comparison
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
+from pipeline.tables.differences import holm, of_pairs, welch
 from pipeline.tables.display_table import DisplayTable
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
@@ -24,73 +27,92 @@ def displayed(columns, rows, seeded):
     return DisplayTable("A title", columns, display_rows(columns, rows, seeded), [], [None] * len(rows), seeded=seeded)
 
 
-def leads(one, other, metric="PSNR (dB)"):
-    (best, number), (second, less) = one, other
-    return f"{best} leads in {metric} ({number}, then {second} with {less})"
-
-
 BRIGHT, KL, VQGAN = ("BRIGHT", "26.63", "0.0080"), ("KL", "25.61", "0.0091"), ("VQGAN", "23.42", "0.0135")
 
 ALIKE = [("BRIGHT (without adversarial loss)", "24.16", ""), ("KL (without adversarial loss)", "24.36", "")]
 
-BARE = [("LDM (codes of KL) (without noise)", "24.16", ""), ("LDM (codes of VQGAN) (without noise)", "24.36", "")]
+NAMES = {"KL autoencoder": 24.6, "RQ-VAE": 24.3, "VQGAN": 22.0}
 
-AHEAD = leads(("BRIGHT 8x8x4", "26.63"), ("KL 8x8x4", "25.61"))
+AHEAD = "PSNR (dB): BRIGHT 8x8x4 (26.63), then KL 8x8x4 (25.61); no interval is known."
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([BRIGHT, KL, VQGAN], f"{AHEAD} and LPIPS (0.0080, then KL 8x8x4 with 0.0091)."),
         (
-            [("BRIGHT", "24.25", "0.0080"), KL],
-            f"{leads(('KL 8x8x4', '25.61'), ('BRIGHT 8x8x4', '24.25'))};"
-            f" {leads(('BRIGHT 8x8x4', '0.0080'), ('KL 8x8x4', '0.0091'), 'LPIPS')}.",
+            [BRIGHT, KL, VQGAN],
+            f"{AHEAD} LPIPS: BRIGHT 8x8x4 (0.0080), then KL 8x8x4 (0.0091); no interval is known.",
         ),
         ([BRIGHT, ("KL", "26.63", "missing")], ""),
         ([BRIGHT], ""),
-        ([(REAL, "40.00", ""), ("BRIGHT", "26.63", ""), ("KL", "25.61", ""), (GAUSSIAN, "9.00", "")], f"{AHEAD}."),
+        ([(REAL, "40.00", ""), ("BRIGHT", "26.63", ""), ("KL", "25.61", ""), (GAUSSIAN, "9.00", "")], AHEAD),
         (
             [*ALIKE, ("BRIGHT", "26.63", ""), ("KL", "25.61", "")],
-            f"Of those without adversarial loss, {leads(('KL 8x8x4', '24.36'), ('BRIGHT 8x8x4', '24.16'))}."
-            f" Of the others, {AHEAD}.",
+            "Without adversarial loss, PSNR (dB): KL 8x8x4 (24.36), then BRIGHT 8x8x4 (24.16); no interval is known."
+            f" Others, {AHEAD}",
         ),
         (  # one alone has no like
             [*ALIKE, ("BRIGHT", "24.13", "")],
-            leads(*((f"{name} 8x8x4", number) for name, number, _ in reversed(ALIKE))) + ".",
-        ),
-        (
-            [*BARE, ("BRIGHT (LDM) b", "26.63", ""), ("KL", "25.61", "")],
-            "Of those without noise, "
-            f"{leads(('LDM (codes of VQGAN) 8x8x4', '24.36'), ('LDM (codes of KL) 8x8x4', '24.16'))}."
-            f" Of the others, {leads(('BRIGHT (LDM) b 8x8x4', '26.63'), ('KL 8x8x4', '25.61'))}.",
+            "PSNR (dB): KL (without adversarial loss) 8x8x4 (24.36), then BRIGHT (without adversarial loss) 8x8x4"
+            " (24.16); no interval is known.",
         ),
     ],
 )
-def test_it_says_who_leads_in_what_among_its_like_and_by_how_much(rows, said):
+def test_it_names_the_best_of_its_like_and_the_second_in_each_quantity_of_quality(rows, said):
+    """The encoder's size is no such quantity."""
     assert comparison(table(*rows)) == said
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "said", "seeded"),
     [
-        ("26.63 ± 0.10", "26.40 ± 0.10", "; the intervals do not overlap", True),
-        ("26.63 ± 0.20", "26.40 ± 0.10", "; the intervals overlap", True),
-        ("26.63 [26.00, 27.00]", "26.40 [26.10, 26.80]", "; the intervals overlap", True),
-        ("26.63", "26.40 ± 0.10", "", True),
-        ("26.63 ± 5.0", "26.40 ± 5.0", "", False),
+        ("26.63 ± 0.10", "26.20 ± 0.10", " leads KL 8x8x4 (26.20) by 0.43 [0.20, 0.66].", True),
+        (
+            "26.63 ± 0.20",
+            "26.40 ± 0.10",
+            " and KL 8x8x4 (26.40) do not differ significantly; a difference of 0.42",
+            True,
+        ),
+        ("26.63 [26.00, 27.00]", "26.40 [26.10, 26.80]", " and KL 8x8x4 (26.40) do not differ significantly", False),
+        ("26.63 [26.53, 26.73]", "26.40 [26.30, 26.50]", " leads KL 8x8x4 (26.40) by 0.23 [0.09, 0.37].", False),
+        ("26.63 ± 5.0", "26.40 ± 5.0", ", then KL 8x8x4 (26.40); no interval is known.", False),
     ],
 )
-def test_a_lead_within_the_spread_is_said_to_be_one(ours, theirs, said, seeded):
+def test_a_lead_has_the_interval_of_the_difference_or_is_none(ours, theirs, said, seeded):
     """A spread over images is no interval of the mean."""
     told = comparison(table(("BRIGHT", ours, "missing"), ("KL", theirs, "missing"), seeded=seeded))
-    assert told == f"BRIGHT 8x8x4 leads in PSNR (dB) (26.63, then KL 8x8x4 with 26.40{said})."
+    assert told.startswith(f"PSNR (dB): BRIGHT 8x8x4 (26.63){said}")
+    assert ("Holm's correction for 1 comparison." in told) == ("no interval" not in said)
+
+
+def test_intervals_are_those_of_welchs_and_students_t() -> None:
+    one, other = [24.1, 24.6, 23.9, 24.4, 24.2], [23.2, 24.0, 23.9, 23.1, 23.6]
+    for ours, theirs in (
+        (welch(one, other), scipy.stats.ttest_ind(one, other, equal_var=False)),
+        (of_pairs([a - b for a, b in zip(one, other, strict=True)]), scipy.stats.ttest_rel(one, other)),
+    ):
+        low, high = theirs.confidence_interval(0.95)
+        assert (*ours.interval, ours.p) == pytest.approx((low, high, theirs.pvalue))
+
+
+def test_without_a_difference_two_of_forty_comparisons_or_fewer_are_significant_and_none_of_a_table() -> None:
+    """The earlier rule, that mean ± deviation of three seeds do not meet, reported 8 % of them."""
+    draws = np.random.default_rng(0).normal(size=(2000, 2, 3))
+    p_values = [welch(*pair).p for pair in draws.tolist()]
+    assert np.mean([p < 0.05 for p in p_values]) < 0.05
+    tables = np.reshape(p_values, (-1, 10)).tolist()
+    assert np.mean([any(holm(of_table)) for of_table in tables]) < 0.07
+
+
+def test_holm_stops_at_the_first_p_value_above_its_bound() -> None:
+    assert holm([0.011, 0.04, 0.012, 0.3]) == [True, False, True, False]  # bounds .0125, .0167, .025, .05
+    assert holm([0.02, 0.03]) == [True, True] and holm([0.03, 0.04]) == [False, False] and holm([]) == []
 
 
 def test_rows_of_one_method_and_code_are_told_apart_by_their_names() -> None:
     of_three = table(("BRIGHT", "26.63", "missing"), ("BRIGHT", "25.61", "missing"), ("KL", "23.42", "missing"))
     told = comparison(replace(of_three, entries=["autoencoders.main", "autoencoders.short", "autoencoders.kl"]))
-    assert told == "BRIGHT 8x8x4 (main) leads in PSNR (dB) (26.63, then BRIGHT 8x8x4 (short) with 25.61)."
+    assert told == "PSNR (dB): BRIGHT 8x8x4 (main) (26.63), then BRIGHT 8x8x4 (short) (25.61); no interval is known."
 
 
 def ablations(*rows: tuple[str, str, str], seeded: bool = True) -> DisplayTable:
@@ -98,21 +120,26 @@ def ablations(*rows: tuple[str, str, str], seeded: bool = True) -> DisplayTable:
     return displayed(columns, [["measured", "BRIGHT", *row] for row in rows], seeded)
 
 
-def test_of_ablations_it_says_what_each_gains_and_loses_beyond_the_spread() -> None:
+def test_of_ablations_it_says_what_each_gains_and_loses_significantly() -> None:
     first = (FIRST_ROW, "24.60 ± 0.10", "0.0150 ± 0.0005")
-    noise = ("code_noise=none", "24.97 ± 0.10", "0.0170 ± 0.0005")
-    tables = ("features=mlp", "24.65 ± 0.20", "0.0149 ± 0.0005")
-    style = ("decoder.style_width=0", "23.00 ± 0.10", "0.0152 ± 0.0005")
-    assert comparison(ablations(first, noise, tables, style)) == (
-        "Against the first row: code_noise=none is better in PSNR (dB) (24.97, not 24.60) and worse in LPIPS (0.0170,"
-        " not 0.0150); decoder.style_width=0 is worse in PSNR (dB) (23.00, not 24.60); features=mlp differs in nothing"
-        " by more than the intervals."
+    noise = ("code_noise none", "25.97 ± 0.10", "0.0250 ± 0.0005")
+    tables = ("features mlp", "24.65 ± 0.20", "0.0149 ± 0.0005")
+    told = comparison(ablations(first, noise, tables))
+    assert told.startswith(
+        "code_noise none: better in PSNR (dB) by 1.37 [1.37, 1.37]. code_noise none: worse in LPIPS by 0.0100"
+        " [0.0100, 0.0100]. features mlp: no significant difference from the first row. Brackets are 95% intervals"
+    )  # compared seed by seed: the made-up seeds differ by equal amounts
+    # Nothing is said where a number or an interval is missing; with one seed the best two are named.
+    not_yet = ("features mlp", "missing", "0.0149 ± 0.0005")
+    assert comparison(ablations((FIRST_ROW, "24.60 ± 0.10", ""), not_yet)) == ""
+    told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise none", "24.97", ""), seeded=False))
+    assert told == (
+        "PSNR (dB): BRIGHT, code_noise none (24.97), then BRIGHT, (the first row) (24.60); no interval is known."
     )
-    # Nothing is said where a number or an interval is missing, and with one seed it says who leads.
-    without_lpips = (FIRST_ROW, "24.60 ± 0.10", "")
-    not_yet, once = ("features=mlp", "missing", "0.0149 ± 0.0005"), ("decoder.style_width=0", "24.60", "")
-    told = comparison(ablations(without_lpips, noise, not_yet, once))
-    assert told == "Against the first row: code_noise=none is better in PSNR (dB) (24.97, not 24.60)."
-    assert comparison(ablations(without_lpips, not_yet)) == ""
-    told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise=none", "24.97", ""), seeded=False))
-    assert told == "BRIGHT, code_noise=none leads in PSNR (dB) (24.97, then BRIGHT, (the first row) with 24.60)."
+
+
+def test_a_sentence_has_at_most_250_characters_and_two_rows() -> None:
+    rows = [(f"LDM (codes of {name})", f"{number} ± 0.11", f"{number / 1000} ± 0.01") for name, number in NAMES.items()]
+    for sentence in comparison(table(*rows)).removesuffix(".").split(". "):
+        assert len(sentence) < 250
+        assert sum(f"codes of {name})" in sentence for name in NAMES) in (0, 2)

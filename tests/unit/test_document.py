@@ -22,8 +22,8 @@ TOLD: dict[str, Any] = {
         ["Source", ""],
         ["Method", ""],
         ["Code size", ""],
-        ["PSNR ↑", "published"],
-        ["PSNR ↑", "measured"],
+        ["PSNR (dB) ↑", "published"],
+        ["PSNR (dB) ↑", "measured"],
         ["FID ↓", "measured"],
         ["Decoder (M)", "measured true"],
         ["Protocol", ""],
@@ -48,12 +48,12 @@ def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
     assert table_block(table, "What it shows.", "`name`").splitlines() == [
         "**Equal budget.** What it shows.",
         "",
-        "BRIGHT 8x8x4 leads in PSNR (26.63, then KL|2 8x8x4 with 25.61).",
+        "PSNR (dB): BRIGHT 8x8x4 (26.63), then KL|2 8x8x4 (25.61); no interval is known.",
         "",
-        "| Method   |   PSNR ↑ |   Decoder (M) true |",
-        "|:---------|---------:|-------------------:|",
-        r"| KL\|2    |    25.61 |                1.0 |",
-        "| BRIGHT   |    26.63 |                1.0 |",
+        "| Method   |   PSNR (dB) ↑ |   Decoder (M) true |",
+        "|:---------|--------------:|-------------------:|",
+        r"| KL\|2    |         25.61 |                1.0 |",
+        "| BRIGHT   |         26.63 |                1.0 |",
         "",
         "<details><summary>Notes and protocols</summary>",
         "",
@@ -116,7 +116,7 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     with caplog.at_level(logging.WARNING, "bright"):
         document(TINY, text)
     written, run = text.read_text(), jobs.config.run
-    assert "| BRIGHT   |    26.63 |" in written and "old" not in written
+    assert "| BRIGHT   |         26.63 |" in written and "old" not in written
     assert f"Made by the target `table2` of `{TINY}`, as `{jobs(tables)['table2'].name}`." in written
     assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text

@@ -1,0 +1,77 @@
+"""Intervals of differences between two rows, and which of a table's differences are more than chance.
+
+Over training seeds: Welch's t, or Student's t of the differences by seed where two rows share the order of the data and
+the initial weights. Of one training: the metrics' own intervals, whose half-widths add as squares. All are 95 %
+intervals. Over several comparisons Holm's correction keeps the chance of any false one at 5 %.
+"""
+
+from collections.abc import Sequence
+from math import hypot, inf, sqrt
+from statistics import fmean, variance
+from typing import NamedTuple
+
+from pipeline.tables.display_table import DisplayCell
+
+CONFIDENCE = 0.95
+NORMAL = 1.959964  # half-width of a normal distribution's 95 % interval, in standard deviations
+
+
+class Difference(NamedTuple):
+    """One number minus another, with half of its 95 % interval, and the p-value of no difference."""
+
+    number: float
+    half: float
+    p: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.number - self.half, self.number + self.half
+
+
+def difference(one: DisplayCell, other: DisplayCell, paired: bool = False) -> Difference | None:
+    """One minus the other; None where nothing is known of their spread. paired: seed by seed."""
+    if one.number is None or other.number is None:
+        return None
+    if min(len(one.seeds), len(other.seeds)) > 1:
+        if paired and len(one.seeds) == len(other.seeds):
+            return of_pairs([a - b for a, b in zip(one.seeds, other.seeds, strict=True)])
+        return welch(one.seeds, other.seeds)
+    if one.interval is None or other.interval is None or one.seeds or other.seeds:
+        return None
+    half = hypot(*((high - low) / 2 for low, high in (one.interval, other.interval)))
+    return _with_p(one.number - other.number, half / NORMAL, inf)
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> Difference:
+    """Of the means of two samples with variances of their own (Welch 1947)."""
+    parts = [variance(numbers) / len(numbers) for numbers in (one, other)]
+    spread = sum(part**2 / (len(numbers) - 1) for part, numbers in zip(parts, (one, other), strict=True))
+    return _with_p(fmean(one) - fmean(other), sqrt(sum(parts)), sum(parts) ** 2 / spread if spread else inf)
+
+
+def of_pairs(differences: Sequence[float]) -> Difference:
+    """Of the mean of paired differences."""
+    return _with_p(fmean(differences), sqrt(variance(differences) / len(differences)), len(differences) - 1)
+
+
+def _with_p(number: float, error: float, freedom: float) -> Difference:
+    """By Student's t with a standard error and degrees of freedom; infinite: the normal distribution."""
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+    tail = (1 + CONFIDENCE) / 2
+    half = error * float(ndtri(tail) if freedom == inf else stdtrit(freedom, tail))
+    if error == 0:
+        return Difference(number, half, float(number == 0))
+    below = ndtr(-abs(number) / error) if freedom == inf else stdtr(freedom, -abs(number) / error)
+    return Difference(number, half, float(min(1.0, 2 * below)))
+
+
+def holm(p_values: Sequence[float]) -> list[bool]:
+    """Which of several differences are significant at 5 % (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    significant = [False] * len(p_values)
+    for rank, index in enumerate(order):
+        if p_values[index] * (len(p_values) - rank) > 1 - CONFIDENCE:
+            break
+        significant[index] = True
+    return significant
