@@ -138,12 +138,11 @@ def test_jobs_whose_code_was_edited_since_the_run_began_end_with_one_line(change
     assert after == {path: before[path] for path in after}
 
 
-def test_the_installed_package_does_not_run_under_another_checkouts_digests(changeable: Workflow) -> None:
+def test_another_checkout_on_the_search_path_does_not_replace_the_runs_own(changeable: Workflow) -> None:
+    """A stage of other code would end with an error, as its digest is not the plan's."""
     changeable.add_number(EDITED)
     changeable.remove(TABLE5)
-    elsewhere = str(Path(__file__).parents[2])
-    said = changeable.run("table5", expect=1, PYTHONPATH=elsewhere).text
-    assert re.search(rf"^error: .*score_features.*{re.escape(elsewhere)}.*$", said, re.MULTILINE), said[-3000:]
+    assert changeable.run("table5", PYTHONPATH=str(Path(__file__).parents[2])).jobs["score_features"] == 3
 
 
 def test_a_requested_training_starts_over_and_ends_with_the_same_bits(play: Workflow) -> None:
