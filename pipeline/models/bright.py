@@ -183,13 +183,15 @@ class Bright(ImageAutoencoder):
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions from perturbed key codes, with noise in the synthesis, and the penalties on keys."""
-        codes, log_widths = self.noisy_keys(images)
-        read, losses, own = codes, self.settings.losses, dict[str, Tensor]()
-        if losses.key_penalty:
-            own["key_penalty"] = losses.key_penalty * (codes - 0.5).square().mean()
+        losses, own = self.settings.losses, dict[str, Tensor]()
         if self.settings.code_noise == "learned":
+            codes, log_widths = self.noisy_keys(images)
             own["width_penalty"] = -losses.width_penalty * log_widths.mean()
             read = (codes + log_widths.exp() * random.normal(tuple(codes.shape))).clamp(0, 1)
+        else:
+            read = codes = self.encode(images)
+        if losses.key_penalty:
+            own["key_penalty"] = losses.key_penalty * (codes - 0.5).square().mean()
         shape = self.perturbation_shape(len(images))
         perturbation = random.normal(shape) if shape is not None else None
         # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.

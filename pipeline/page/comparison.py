@@ -75,13 +75,13 @@ def comparison(table: DisplayTable) -> str:
 
 def _lead(pair: Compared, significant: bool) -> str:
     """A sentence on the best row of a quantity and the second."""
-    (_, name, one, other, difference) = pair
-    words = f"{pair.words}{_plain(name)}: {one.row} ({one.cell.text})"
-    if difference is None:
+    one, other = pair.one, pair.other
+    words = f"{pair.words}{_plain(pair.name)}: {one.row} ({one.cell.text})"
+    if pair.difference is None:
         return f"{words}, then {other.row} ({other.cell.text}); no interval is known."
     if significant:
         return f"{words} leads {other.row} ({other.cell.text}) by {_interval(pair)}."
-    least = _digits(difference.half, one.cell)
+    least = _digits(pair.difference.half, one.cell)
     return f"{words} and {other.row} ({other.cell.text}) do not differ significantly; a difference of {least} would."
 
 

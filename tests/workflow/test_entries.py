@@ -34,10 +34,7 @@ def test_a_finished_run_has_nothing_to_do_by_the_other_entry(tiny_run: Workflow)
 def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None:
     """The page's own lines, for the tiny run: a missing result is made again, and a rule that reads it runs."""
     add_own_packages(play.folder)
-    (text,) = (block for block in blocks(REFERENCE, "python") if "module bright" in block)
-    text += '\n\nonsuccess:\n    print("my own handler")\n'
-    text = text.replace("/path/to/bright", str(REPOSITORY)).replace("mine.yaml", "config.yaml")
-    (play.folder / "Snakefile").write_text(text.replace("results/mine", "results/tiny"))
+    (play.folder / "Snakefile").write_text(own_snakefile())
     table = "results/store/tables/table2-*/table.md"
     before = play.files(table)
     (content,) = before.values()
@@ -54,6 +51,25 @@ def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None
     assert "Made: 1 result: make table" in " ".join(said.replace("_", " ").split()), "its handlers are called"
     assert "my own handler" in said
     assert run("-n").nothing_to_do
+
+
+def test_a_module_runs_to_its_end_from_an_empty_folder(tmp_path: Path, networks_folder: Path) -> None:
+    add_own_packages(tmp_path)
+    (tmp_path / "Snakefile").write_text(own_snakefile())
+    shutil.copy(TINY, tmp_path / "config.yaml")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "networks").symlink_to(networks_folder.resolve())
+    mine, command = Workflow(tmp_path), ("snakemake", "--cores", "2", "--rerun-triggers=mtime", "all")
+    said = mine.call(*command, PYTHONPATH="").text
+    assert re.search(r"^Made: \d+ results: prepare_dataset, train_autoencoder 2, ", said, re.MULTILINE)
+    assert "my own handler" in said and mine.call(*command, "-n", PYTHONPATH="").nothing_to_do
+
+
+def own_snakefile() -> str:
+    """The page's own Snakefile for the tiny run, with a handler."""
+    (text,) = (block for block in blocks(REFERENCE, "python") if "module bright" in block)
+    text = text.replace("/path/to/bright", str(REPOSITORY)).replace("mine.yaml", "config.yaml")
+    return text.replace("results/mine", "results/tiny") + '\n\nonsuccess:\n    print("my own handler")\n'
 
 
 def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, networks_folder: Path) -> None:
