@@ -127,6 +127,7 @@ SPACES: dict[str, dict[str, str]] = {
     "dinov2": {"frechet_distance": "dgm-eval"},
     "efficientnet_lite0": {
         "frechet_distance": "torch-fidelity",
+        "kernel_distance": "torch-fidelity",
         "score": "torch-fidelity",
         "precision_recall": "torch_fidelity",
     },

@@ -107,6 +107,7 @@ EFFICIENTNET = tuple(
     _of_space(_LITE, metric, f"{key}_{_LITE}", f"{name} (EfficientNet-Lite0) {arrow}", decimals)
     for key, name, arrow, metric, decimals in (
         ("fd", "FD", "↓", _DISTANCE, 1),
+        ("kd", "KD", "↓", "kernel_distance", 3),
         ("score", "Score", "↑", "score_mean", 2),
         ("precision", "Precision", "↑", "precision", 3),
         ("recall", "Recall", "↑", "recall", 3),
@@ -134,7 +135,7 @@ RECONSTRUCTION_DISTANCE = tuple(
 # Distances of samples beside those of reconstructions, where a row is the autoencoder.
 SAMPLE_DISTANCE = tuple(
     replace(quantity, label=f"{quantity.name} of samples ↓", is_published=False)
-    for quantity in (FID, FID_CLEAN, EFFICIENTNET[0])
+    for quantity in (FID, FID_CLEAN, *EFFICIENTNET[:2])
 )
 
 # The first over the second. 1: samples are as near as the decoder lets them be.

@@ -31,8 +31,9 @@ OF_KINDS = {
     " CLIP-FID is on CLIP ViT-B/32, precision, recall, F1, density and coverage on VGG16,"
     " FD-DINOv2 on DINOv2 ViT-L/14, CMMD on CLIP ViT-L/14 at 336 px. KID, on InceptionV3, has no bias and may fall"
     " below zero; density may exceed 1."
-    " FD (Fréchet distance), Score, Precision, Recall, F1, Density and Coverage (EfficientNet-Lite0) are other metrics,"
-    " on other features: not to be compared with those. Real images are the floor of a distance.",
+    " FD (Fréchet distance), KD (kernel distance, as KID), Score, Precision, Recall, F1, Density and Coverage"
+    " (EfficientNet-Lite0) are other metrics, on other features: not to be compared with those. Real images are the"
+    " floor of a distance.",
     "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
     " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"
     " their hits. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."

@@ -165,7 +165,7 @@ def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_
     (row,) = (row for row in rows if row["name"] == "main")
     assert row["missing"] == "clip_fid"
     assert "network clip is missing (CLIP-FID): put ViT-B-32.pt" in row["notes"]
-    beyond = ("fd_dinov2", "cmmd", "kid", "density", "coverage", "fd_efficientnet_lite0", "density_efficientnet_lite0")
+    beyond = ("fd_dinov2", "cmmd", "kid", "density", "coverage", "fd_efficientnet_lite0", "kd_efficientnet_lite0")
     for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", *beyond):
         assert float(row[f"{column}_measured"]) > 0, column
     assert row["kid_measured_std"] == "0.001" and "0.0123" in Path("t.md").read_text()

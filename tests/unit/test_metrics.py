@@ -61,7 +61,7 @@ NAMES = {
     "vgg16_paper": BY_NEIGHBOURS,
     "dinov2": {"frechet_distance"},
     "clip_l14_336": {"gaussian_kernel_distance"},
-    "efficientnet_lite0": {"frechet_distance", "score_mean", *BY_NEIGHBOURS},
+    "efficientnet_lite0": {"frechet_distance", "kernel_distance", "score_mean", *BY_NEIGHBOURS},
 }
 
 
