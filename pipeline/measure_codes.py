@@ -27,13 +27,21 @@ def measure_codes(
     import torch
 
     from pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-    from pipeline.evaluation.codes import code_numbers, code_statistics, spectrum, storage, usage
+    from pipeline.evaluation.codes import (
+        FILLED,
+        code_numbers,
+        code_statistics,
+        principal_deviations,
+        spectrum_numbers,
+        storage,
+        usage,
+    )
     from pipeline.evaluation.reconstruction import reconstruction_protocols
     from pipeline.models.checkpoints import load_autoencoder, read_codes
 
     torch.set_num_threads(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
-    statistics = code_statistics(dumped)
+    statistics, deviations = code_statistics(dumped), principal_deviations(dumped)
     sizes = noise_sizes(statistics["variance"] ** 0.5, half_cell(job.autoencoder))
     curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
     with arrays(hits, "hits", "`pipeline.dump_codes`") as counted:
@@ -48,12 +56,18 @@ def measure_codes(
         "noise": "uniform within ± size, on the codes before tiling, within their bounds",
         "seed": job.seed,
     }
-    numbers = code_numbers(statistics, used, storage(model, dumped)) | noise_numbers(curve) | spectrum(dumped)
+    numbers = code_numbers(statistics, used, storage(model, dumped)) | noise_numbers(curve)
+    numbers |= spectrum_numbers(deviations)
     method = {"method": autoencoder_family(job.autoencoder.family).method}
     facts = Summary(
         kind="codes",
         traits=method | traits(job.autoencoder) | ({"table_entries": f"2^{tables.entries_log2}"} if tables else {}),
         values={f"codes.{key}": Value(number=number, protocol=protocol) for key, number in numbers.items()},
-        details={"usage": used, "codes": statistics, "noise": curve},
+        details={
+            "usage": used,
+            "codes": statistics,
+            "noise": curve,
+            "spectrum": {"deviations": deviations, "empty_below": FILLED},
+        },
     )
     write_summary(summary, facts)

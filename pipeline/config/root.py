@@ -132,6 +132,10 @@ class Config(Section):
             self._find("autoencoders", name, "figures")
         if figures.samples is not None:
             self._find("samples", figures.samples, "figures.samples")
+        for name in figures.sample_quality:
+            if (kind := self._find("samples", name, "figures.sample_quality").kind) != "diffusion":
+                raise ValueError(f"figures.sample_quality: {name} has kind {kind}, not diffusion")
+        self._check_scored(figures.sample_quality, None, "figures", "sample_quality")
 
     def _find(self, section: str, name: str, where: str) -> Any:
         """The entry of this name; ValueError at the key `where` if the section has none."""

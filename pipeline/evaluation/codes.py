@@ -1,7 +1,8 @@
 """Codes of a collection: encoding, statistics, use of entries, bytes (section 3.4, figure 5b; section 5)."""
 
-from math import ceil, log2
+from math import ceil, log, log2
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -53,16 +54,15 @@ def code_statistics(codes: Tensor) -> dict[str, Any]:
     }
 
 
-def spectrum(codes: Tensor) -> dict[str, float]:
-    """How many directions codes (count, C_z, H_z, W_z) fill, standardized per channel: what a diffusion model learns.
+def principal_deviations(codes: Tensor) -> list[float]:
+    """Standard deviations of codes (count, C_z, H_z, W_z) along their principal directions, largest first; D numbers.
 
-    Of the principal components of their D = C_z H_z W_z numbers: `directions`, those with a standard deviation above
-    0.05, and `mean_log_deviation`, the mean of ln(deviation), which is the Gaussian entropy per number up to a
-    constant. Empty where D is above 4,096, or where there are fewer codes than numbers.
+    Each channel is standardized first. They show how many directions of the D = C_z H_z W_z numbers the codes fill:
+    what a diffusion model has to learn. Empty where D is above 4,096, or where there are fewer codes than numbers.
     """
     numbers = codes[0].numel()
     if not MOST_NUMBERS >= numbers < len(codes):
-        return {}
+        return []
     scatter = torch.zeros(numbers, numbers, dtype=torch.float64)
     mean, deviation = codes.mean((0, 2, 3), dtype=torch.float64), codes.double().std((0, 2, 3))
     standardized = (codes - mean[:, None, None]) / deviation.clamp(min=SMALLEST)[:, None, None]
@@ -70,10 +70,19 @@ def spectrum(codes: Tensor) -> dict[str, float]:
     for part in (standardized - centre).split(ROWS):
         flat = part.flatten(1)
         scatter += flat.T @ flat
-    deviations = torch.linalg.eigvalsh(scatter / (len(codes) - 1)).clamp(min=SMALLEST**2).sqrt()
+    return torch.linalg.eigvalsh(scatter / (len(codes) - 1)).clamp(min=SMALLEST**2).sqrt().flip(0).tolist()
+
+
+def spectrum_numbers(deviations: list[float]) -> dict[str, float]:
+    """`directions`, the principal deviations above 0.05, and `mean_log_deviation`, the mean of their logarithms.
+
+    The latter is the Gaussian entropy per number up to a constant.
+    """
+    if not deviations:
+        return {}
     return {
-        "directions": float((deviations > FILLED).sum()),
-        "mean_log_deviation": float(deviations.log().mean()),
+        "directions": sum(deviation > FILLED for deviation in deviations),
+        "mean_log_deviation": fmean(map(log, deviations)),
     }
 
 

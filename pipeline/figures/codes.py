@@ -1,6 +1,6 @@
-"""Figures of codes (sections 3.4 and 5): hits, noise, range, table size; quality against bits and decoding time."""
+"""Figures of codes (sections 3.4 and 5): hits, noise, range, spectra, table size; quality against bits and time."""
 
-from itertools import cycle
+from itertools import cycle, product
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.base.errors import InputError
-from pipeline.base.summary import read_summary
+from pipeline.base.summary import Summary, read_summary
 from pipeline.data.arrays import arrays
 from pipeline.figures.common import (
     PALETTE,
@@ -21,6 +21,7 @@ from pipeline.figures.common import (
     plain_ticks,
     summaries,
 )
+from pipeline.settings.quantities import EFFICIENTNET
 from pipeline.stages.figures import FigureJob
 
 HITS_COLUMNS = 4
@@ -33,6 +34,13 @@ UNITS = (
 LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # below, the axis is linear and includes zero
 AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
 """The quantities on the x axes, their labels, and the labelled multiples of powers of ten."""
+DISTANCES = tuple((quantity.compared, quantity.name) for quantity in EFFICIENTNET[:2])
+LENGTH_AXES = (
+    ("psnr", "PSNR of reconstructions (dB)"),
+    ("code_bits", "bits per image"),
+    ("images", "training images of the autoencoder"),
+    ("steps", "steps of the diffusion model"),
+)
 MARKERS = "os^DvP"  # one for each H x W of a code, in the order of bits
 
 
@@ -146,6 +154,19 @@ class Point(NamedTuple):
     values: dict[str, tuple[float, float]]
 
 
+def over_seeds(summaries: list[Summary], name: str) -> tuple[float, float]:
+    """Mean and standard deviation of a value over training seeds."""
+    numbers = [summary.values[name].number for summary in summaries]
+    return fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0
+
+
+def curve_of(summary: Summary) -> str:
+    """A family is one curve; its ablations, and codes without noise or quantization, are others."""
+    traits, is_unbounded = summary.traits, summary.details["code_bits_counted_by"] == "float32"
+    variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
+    return f"{traits['method']} ({variant})" if variant else traits["method"]
+
+
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
     (speeds,) = paths_of(inputs, "decoding")
@@ -153,16 +174,11 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     for name, paths in labelled_paths(inputs, "reconstruction").items():
         speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
         of_seeds = list(map(read_summary, paths))
-        traits, is_unbounded = of_seeds[0].traits, of_seeds[0].details["code_bits_counted_by"] == "float32"
-        variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
-        bits = fmean(summary.values["code_bits"].number for summary in of_seeds)
+        bits, _ = over_seeds(of_seeds, "code_bits")
         values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
-        for metric, _ in METRICS:
-            means = [summary.values[metric].number for summary in of_seeds]
-            values[metric] = fmean(means), stdev(means) if len(means) > 1 else 0.0
-        # A family is one curve over its code sizes; its ablations, and codes without noise or quantization, are others.
-        curve = f"{traits['method']} ({variant})" if variant else traits["method"]
-        points.append(Point(curve, "x".join(traits["code_size"].split("x")[:2]), values))
+        values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS}
+        code_size = of_seeds[0].traits["code_size"]
+        points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.code_grid))
     markers = dict(zip(dict.fromkeys(point.code_grid for point in points), cycle(MARKERS)))
@@ -184,4 +200,50 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
     keys += [Line2D([], [], ls="", marker=one, ms=4, color="gray", label=f"code {at}") for at, one in markers.items()]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
+    return figure
+
+
+def spectra(job: FigureJob, inputs: Inputs) -> Figure:
+    """The principal standard deviations of each autoencoder's codes, largest first."""
+    found = {label: one.details["spectrum"] for label, one in summaries(inputs, "codes").items()}
+    figure, (axis,) = panels(1, 1, job.title, width=4.4, height=2.8)
+    for label, colour in colours_of(list(found)).items():
+        deviations = found[label]["deviations"]
+        ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
+        axis.plot(ranks, deviations, color=colour, label=label)
+    axis.axhline(min(one["empty_below"] for one in found.values()), color="0.5", linewidth=0.8, linestyle="--")
+    axis.set_yscale("log")
+    plain_ticks(axis.yaxis, ())
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("principal directions, largest first (%)")
+    axis.set_ylabel("standard deviation")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
+    """Distances of samples against PSNR, bits and lengths of training; bars: a standard deviation over seeds."""
+    made, points = labelled_paths(inputs, "samples"), []
+    for name, paths in labelled_paths(inputs, "reconstruction").items():
+        decoders, scores = list(map(read_summary, paths)), list(map(read_summary, made[name]))
+        values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
+        values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}
+        values |= {key: over_seeds(scores, key) for key, _ in DISTANCES}
+        points.append(Point(curve_of(decoders[0]), "", values))
+    varied = [axis for axis in LENGTH_AXES if len({point.values[axis[0]][0] for point in points}) > 1]
+    across = varied or LENGTH_AXES[:1]
+    figure, axes = panels(len(DISTANCES) * len(across), len(across), job.title, width=3.0, height=2.5)
+    colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
+    for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
+        for curve, colour in colours.items():
+            on_curve = sorted(point.values[x] + point.values[y] for point in points if point.curve == curve)
+            xs, _, ys, deviations = zip(*on_curve, strict=True)
+            axis.errorbar(xs, ys, yerr=deviations, color=colour, marker="o", markersize=3, elinewidth=0.8)
+        if x != "psnr":
+            axis.set_xscale("log")
+            plain_ticks(axis.xaxis, (2, 5))
+        axis.set_xlabel(x_label)
+        axis.set_ylabel(y_label)
+    keys = [Line2D([], [], color=colour, marker="o", ms=3, label=curve) for curve, colour in colours.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
     return figure

@@ -83,3 +83,8 @@ class Figures(Section):
         description="Quality against bits per image and decoding time, a curve for each family over its code sizes:"
         " names under `autoencoders`, by default the rows of `equal_budget`. They are timed side by side.",
     )
+    sample_quality: list[str] = Field(
+        [],
+        description="Distances of samples against PSNR, bits and the lengths of both trainings: names under `samples`,"
+        " by default those of `latent_diffusion`. A curve joins samples of models that differ in these lengths alone.",
+    )

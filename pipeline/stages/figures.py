@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 from pydantic import Field
@@ -13,7 +14,7 @@ from pipeline.settings.fields import Section, added
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import neighbours
+from pipeline.stages.evaluation import evaluation, neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
 from pipeline.stages.tables import studies
 
@@ -26,6 +27,9 @@ class FigureJob(Section):
     columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")
     rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
     models: dict[str, str] = added({}, {}, "Label of an input -> name of its model in a measurement of several.")
+    lengths: dict[str, dict[str, int]] = added(
+        {}, {}, "Label of an input -> training images of its autoencoder, and steps of its diffusion model."
+    )
 
 
 MAKE_FIGURE = Stage(
@@ -55,6 +59,8 @@ class Figure:
 CAPTIONS = PACKAGE / "figures" / "captions.yaml"
 _ENTRIES: dict[str, dict[str, str]] = yaml.safe_load(CAPTIONS.read_text(encoding="utf-8"))
 FIGURES = {name: Figure(**entry) for name, entry in sorted(_ENTRIES.items())}
+
+QUALITY_SPACE = "efficientnet_lite0"  # its weights come with a package, so that every run has them
 
 Data = list[tuple[str, Output]]  # the inputs of a figure by name, `name` or `name:LABEL`
 
@@ -98,7 +104,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         if is_ldm and "fig14" not in found:
             found["fig14"] = _first_shard(jobs, name)
     found["noise_robustness"] = [_measurement(jobs, "codes", name) for name in tables.section34]
-    found["code_range"] = found["noise_robustness"]
+    found["code_range"] = found["spectra"] = found["noise_robustness"]
     sizes = tables.table_sizes
     found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
     searched = jobs(studies).values()
@@ -109,17 +115,37 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
         data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
         data.append(("decoding", jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"]))
-        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models)
+        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
+    if names := settings.sample_quality or tables.latent_diffusion.samples:
+        drawn |= sample_quality(jobs, names)
     return dict(sorted(drawn.items()))
 
 
-def figure(jobs: Jobs, name: str, data: Data, models: dict[str, str] | None = None) -> Job:
-    """The job that draws a figure; `models` as its settings have them."""
+def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
+    """The figure of sample sets of latent diffusion, with the autoencoders that decode them."""
+    data: Data = []
+    lengths: dict[str, dict[str, int]] = {}
+    for name in names if QUALITY_SPACE in jobs.config.evaluation.networks else ():
+        sampled, decoder = jobs.config.samples[name], model_of(jobs, name)
+        if not isinstance(sampled, DiffusionSamples) or decoder is None:
+            continue
+        denoising = jobs.config.diffusions[sampled.diffusion]
+        images = jobs.config.autoencoders[denoising.autoencoder].training.images
+        lengths[name] = {"images": images, "steps": denoising.training.steps}
+        for _, of_seed in jobs.every_seed:
+            score = of_seed(evaluation, name, QUALITY_SPACE, sampled.count)
+            decoded = of_seed(autoencoders.reconstruction, decoder)
+            data += [(f"samples:{name}", score["summary.json"]), (f"reconstruction:{name}", decoded["summary.json"])]
+    return {"sample_quality": figure(jobs, "sample_quality", data, lengths=lengths)} if data else {}
+
+
+def figure(jobs: Jobs, name: str, data: Data, **settings: Any) -> Job:
+    """The job that draws a figure; `settings` that only this figure has."""
     inputs: Inputs = {"data": [file for _, file in data]}
     return jobs.job(
         MAKE_FIGURE,
         f"figures.{name}",
-        {"figure": name, "models": models or {}},
+        {"figure": name, **settings},
         inputs=inputs,
         facts={"draw": FIGURES[name].draw},
         names=tuple(name for name, _ in data),

@@ -9,13 +9,13 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
 from pipeline.base.errors import InputError
-from pipeline.figures.codes import code_range, noise_robustness, rate_quality, table_size
+from pipeline.figures.codes import code_range, noise_robustness, rate_quality, sample_quality, spectra, table_size
 from pipeline.figures.common import parse_inputs
 from pipeline.make_figure import make_figure
 from pipeline.stages.figures import FigureJob
 
 NOISE = (0, 0.1, 0.4, 1.6)
-DRAWING = {one.__name__: one for one in (noise_robustness, code_range, table_size, rate_quality)}
+DRAWING = {one.__name__: one for one in (noise_robustness, code_range, table_size, rate_quality, spectra)}
 
 
 def written(path: Path, values: dict[str, Any]) -> Path:
@@ -46,7 +46,11 @@ def codes(half_cells: bool, log2: int | None = None, megabytes: float = 0) -> di
         "kind": "codes",
         "traits": {"table_entries": f"2^{log2}"} if log2 else {},
         "values": {"codes.table_megabytes": {"number": megabytes}},
-        "details": {"noise": noise, "codes": {"channels": channels}},
+        "details": {
+            "noise": noise,
+            "codes": {"channels": channels},
+            "spectrum": {"deviations": [2.0, 1.0, 0.5, 0.01], "empty_below": 0.05},
+        },
     }
 
 
@@ -86,6 +90,7 @@ def inputs(tmp_path: Path) -> dict[str, list[str]]:
         "rate_quality": rates,
         "noise_robustness": [ours, theirs],
         "code_range": [ours, theirs],
+        "spectra": [ours, theirs],
         "table_size": [ours, little, *quality],
     }
 
@@ -166,3 +171,36 @@ def test_plots_are_written_twice_alike(figure: str, inputs: dict[str, list[str]]
         make_figure(job(figure).model_dump_json(), png, inputs[figure], pdf=pdf)
         made.append((png.read_bytes(), pdf.read_bytes()))
     assert made[0] == made[1] and made[0][0].startswith(b"\x89PNG")
+
+
+def test_spectra_are_drawn_by_rank_with_the_bound_of_empty_directions(inputs: dict[str, list[str]]) -> None:
+    (axis,) = drawn("spectra", inputs)
+    ours, theirs, bound = axis.get_lines()
+    assert [ours.get_label(), theirs.get_label()] == ["ours", "theirs"]
+    np.testing.assert_allclose(ours.get_xydata(), [(12.5, 2), (37.5, 1), (62.5, 0.5), (87.5, 0.01)])
+    assert set(bound.get_ydata()) == {0.05}
+
+
+def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> None:
+    """Two lengths of diffusion on one model, the longer of two seeds, and a third model."""
+    lengths = {"short": (9600, 350), "long": (9600, 700), "kl": (9600, 700)}
+    values = {"figure": "sample_quality", "lengths": {k: {"images": a, "steps": b} for k, (a, b) in lengths.items()}}
+    arguments = []
+    for name, seed, method, psnr, distance in [
+        *(("short", 0, "BRIGHT", 24, 600), ("long", 0, "BRIGHT", 24, 500), ("long", 1, "BRIGHT", 26, 520)),
+        ("kl", 0, "KL autoencoder", 23, 400),
+    ]:
+        decoder = written(tmp_path / f"{name}-{seed}.json", measured(method, "8x8x4", 1500, psnr))
+        numbers = {"efficientnet_lite0.frechet_distance": distance, "efficientnet_lite0.kernel_distance": distance / 9}
+        score = {"kind": "generation", "values": {key: {"number": number} for key, number in numbers.items()}}
+        scored = written(tmp_path / f"{name}-{seed}-samples.json", score)
+        arguments += [f"samples:{name}={scored}", f"reconstruction:{name}={decoder}"]
+    axes = sample_quality(FigureJob.model_validate(values), parse_inputs(arguments)).axes
+    assert [axis.get_xlabel() for axis in axes] == ["PSNR of reconstructions (dB)", "steps of the diffusion model"] * 2
+    assert [axis.get_ylabel() for axis in axes] == [f"{d} (EfficientNet-Lite0)" for d in ("FD", "FD", "KD", "KD")]
+    bright, kl = (axes[1].get_lines()[0], axes[1].get_lines()[1])
+    np.testing.assert_allclose(bright.get_xydata(), [(350, 600), (700, 510)])
+    np.testing.assert_allclose(kl.get_xydata(), [(700, 400)])
+    np.testing.assert_allclose(axes[2].get_lines()[0].get_xydata(), [(24, 600 / 9), (25, 510 / 9)])
+    (legend,) = axes[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "KL autoencoder"]

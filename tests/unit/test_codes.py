@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, to_model
-from pipeline.evaluation.codes import code_statistics, encode_archive, spectrum
+from pipeline.evaluation.codes import code_statistics, encode_archive, principal_deviations, spectrum_numbers
 from pipeline.generation.sampling import fit_gaussian, gaussian_draw
 from pipeline.models.autoencoder import pad
 from pipeline.models.bright import Bright
@@ -157,11 +157,14 @@ def test_the_spectrum_is_that_of_singular_values_and_counts_filled_directions() 
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(500, 10, generator=generator) @ torch.randn(10, 24, generator=generator)
     codes = flat.view(500, 6, 2, 2) * torch.arange(1.0, 7.0)[:, None, None] + 3
-    found = spectrum(codes)
+    found = spectrum_numbers(ours := principal_deviations(codes))
     numbers = codes.numpy().astype(np.float64)
     standardized = (numbers - numbers.mean((0, 2, 3), keepdims=True)) / numbers.std((0, 2, 3), ddof=1, keepdims=True)
     rows = standardized.reshape(500, 24)
     deviations = np.linalg.svd(rows - rows.mean(0), compute_uv=False) / np.sqrt(499)
+    np.testing.assert_allclose(ours[:10], deviations[:10])
     assert found["directions"] == 10 == (deviations > 0.05).sum()
     assert found["mean_log_deviation"] == pytest.approx(np.log(np.maximum(deviations, 1e-6)).mean(), abs=1e-2)
-    assert spectrum(codes[:24]) == {}, "fewer codes than numbers have empty directions of their own"
+    assert spectrum_numbers(principal_deviations(codes[:24])) == {}, (
+        "fewer codes than numbers have empty directions of their own"
+    )

@@ -101,6 +101,7 @@ WRONG = [
     ("tables.ablations", ROWS | {"samples": ["main", "gaussian"]}, "main and gaussian are both made from codes of"),
     ("tables.ablations", ROWS | {"samples": ["main"], "count": 101}, ".count: must be at most samples.main"),
     ("figures.rate_quality", ["x"], ": 'x' is not under `autoencoders`, which has main, bare"),
+    ("figures.sample_quality", ["real"], ": real has kind real, not diffusion"),
     ("figures.samples", "x", ": 'x' is not under `samples`"),
     ("autoencoders.other", {"like": "other"}, ".like: must be the name of another entry of `autoencoders`"),
 ]

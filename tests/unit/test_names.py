@@ -58,7 +58,8 @@ ABOUT_SAMPLES = {"table5", "table6", "text_10k", "noise_generation"}
         ("autoencoders", "main", {
             *(f"tables.{name}" for name in ABOUT_MODELS),
             *(f"figures.{name}" for name in (
-                "fig06", "curves_autoencoders", "noise_robustness", "code_range", "table_size", "rate_quality"
+                *("fig06", "curves_autoencoders", "noise_robustness", "code_range", "spectra"),
+                *("table_size", "rate_quality"),
             )),
         }),
         ("diffusions", "main", {"figures.curves_diffusion"}),

@@ -308,6 +308,16 @@ def test_quality_is_drawn_against_bits_for_every_seed_and_all_models_of_the_figu
     assert tiny_plan()(figures)["rate_quality"].names == ("reconstruction:main", "decoding"), "rows of equal_budget"
 
 
+def test_distances_of_samples_are_drawn_for_every_seed_with_the_lengths_of_both_trainings() -> None:
+    values = tiny_values() | {"training_seeds": [0, 7]}
+    values["tables"] = {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}
+    made = tiny_plan(values)(figures)["sample_quality"]
+    assert made.names == ("samples:main", "reconstruction:main") * 2
+    steps = values["diffusions"]["main"]["training"]["steps"]
+    images = values["autoencoders"]["main"]["training"]["images"]
+    assert made.settings["lengths"] == {"main": {"images": images, "steps": steps}}
+
+
 def test_figures_are_drawn_where_the_tables_have_their_samples() -> None:
     """Figures 12 and 13 where Table 6 has other samples than Table 5, figure 14 where it has samples of LDM."""
     one = tiny_plan()(figures).keys()
