@@ -118,7 +118,10 @@ def write_hits(path: Path, hits: Tensor, reachable: Tensor) -> None:
 
 
 def usage(hits: np.ndarray, reachable: np.ndarray) -> dict[str, Any] | None:
-    """Shares and perplexities of hits (groups, entries) over reachable entries (entries,); None without entries."""
+    """Use of reachable entries (entries,) by hits (groups, entries): shares, perplexities, variation; None without any.
+
+    `hit_variation` is the coefficient of variation of the hits, standard deviation over mean, in the median group.
+    """
     among = hits[:, reachable.astype(bool)] if hits.size else hits
     if not among.size:
         return None
@@ -131,6 +134,7 @@ def usage(hits: np.ndarray, reachable: np.ndarray) -> dict[str, Any] | None:
         "least_used_share": float(shares.min()),
         "perplexity": float(np.mean(perplexities)),
         "evenness": float(np.mean(perplexities) / entries),
+        "hit_variation": float(np.median([group.std() / max(group.mean(), SMALLEST) for group in among])),
     }
 
 
@@ -160,7 +164,7 @@ def code_numbers(statistics: dict[str, Any], used: dict[str, Any] | None, stored
     """The tables' numbers: ranges, use of entries (in %; `used`: None without any), sizes in 10^6 bytes."""
     numbers = {f"code_{key}": statistics[key] for key in ("minimum", "maximum", "mean", "variance")}
     if used is not None:
-        numbers |= {key: used[key] for key in ("entries", "perplexity", "evenness")}
+        numbers |= {key: used[key] for key in ("entries", "perplexity", "evenness", "hit_variation")}
         numbers["used_share"] = 100 * used["used_share"]
     numbers |= {f"{name}_megabytes": stored[key] / 1e6 for name, key in SIZES.items()}
     numbers |= {"code_bytes": stored["code_bits"] / 8, "kept_megabytes": (stored["decoding"] + stored["codes"]) / 1e6}

@@ -157,6 +157,7 @@ USAGE = (
     USED_SHARE,
     _of_codes("perplexity", "Perplexity ↑", 1),
     _of_codes("evenness", "Perplexity / entries ↑", 3),
+    _of_codes("hit_variation", "Variation of hits ↓", 2),
 )
 RANGE = (
     _of_codes("code_minimum", "Smallest code", 3),

@@ -36,7 +36,8 @@ OF_KINDS = {
     " floor of a distance.",
     "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
     " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"
-    " their hits. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."
+    " their hits. Variation of hits: standard deviation over mean of an entry's hits, in the median"
+    " group. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."
     " MB: 10^6 bytes, weights and continuous codes with 32 bits a number, quantized codes with those of their indices.",
     "decoding": "Decoded images/s: median over rounds in which the models take turns in one process, untrained weights,"
     " on the device in the protocol; only numbers of one such run can be compared.",

@@ -52,6 +52,7 @@ def test_use_counts_reachable_entries_alone() -> None:
     assert (found["entries"], found["groups"]) == (4, 2)
     assert (found["used_share"], found["least_used_share"]) == (0.75, 0.5)
     assert found["perplexity"] == pytest.approx((2 + 4) / 2) and found["evenness"] == pytest.approx(3 / 4)
+    assert found["hit_variation"] == pytest.approx((1 + 0) / 2)  # 5, 5, 0, 0: deviation 2.5, mean 2.5
     assert usage(np.zeros((0, 0)), np.zeros(0)) is None, "a family without entries"
 
 

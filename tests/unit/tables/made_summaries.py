@@ -178,6 +178,7 @@ def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
     """A made-up measurement of the demo's codes (section 3.4); of `numbers` None is left out."""
     found: dict[str, float | None] = {
         **{"entries": 32_768, "used_share": 68.125, "perplexity": 12_345.6, "evenness": 0.37676},
+        **{"hit_variation": 0.41},
         **{"code_minimum": 0.0123, "code_maximum": 0.9876, "code_variance": 0.021},
         **{"psnr_quiet": 24.05, "psnr_fall": 0.321, "lpips_rise": 0.0009},
         **{"tolerated_deviations": 0.345, "tolerated_half_cells": 2.1},

@@ -223,7 +223,7 @@ def test_section34_has_each_familys_own_numbers(built: Built) -> None:
     absent = dict.fromkeys(("psnr_fall", "lpips_rise", "tolerated_half_cells"))
     other = NO_KEYS | {"table_entries": None, "code_size": "8x8"}
     vqgan = codes("vqgan", absent, method="VQGAN", **other)
-    absent |= dict.fromkeys(("entries", "used_share", "perplexity", "evenness"))
+    absent |= dict.fromkeys(("entries", "used_share", "perplexity", "evenness", "hit_variation"))
     table = built("section34", codes("main"), vqgan, codes("kl", absent, method="KL", **other))
     main, indices, without = (row_named(table, name) for name in ("main", "vqgan", "kl"))
     assert {row["source"] for row in csv_rows(table)} == {MEASURED}
