@@ -9,6 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
+from snakemake.utils import update_config
 
 from pipeline.base.errors import InputError
 from pipeline.commands.config import stale
@@ -156,6 +157,7 @@ def test_the_paper_config_trains_with_the_papers_settings() -> None:
     assert model.training.learning_rate == 2e-3
     assert (model.training.epsilon, model.training.discriminator_epsilon) == (1e-15, 1e-8)
     assert (model.losses.l2_weight, model.losses.perceptual_weight) == (20, 5)
+    assert (model.losses.perceptual.network, model.losses.perceptual.distance) == ("vgg16", "squared"), "as cited"
     assert model.losses.adversarial.kind == "wgan_gp"
     assert (model.losses.adversarial.weight, model.losses.adversarial.penalty_weight) == (1, 4)
     assert model.losses.adversarial.start_images == 0, "from the first step"
@@ -179,6 +181,20 @@ def sections() -> set[type[BaseModel]]:
         parts = [field.annotation for field in section.model_fields.values()]
         waiting += [part for part in parts if isinstance(part, type) and issubclass(part, Section)]
     return found
+
+
+def test_the_comparison_of_learning_rates_differs_in_the_rate_alone_and_trains_no_other_autoencoder() -> None:
+    values = yaml.safe_load((CONFIG / "paper.yaml").read_text(encoding="utf-8"))
+    alone = load_config(values)
+    update_config(values, yaml.safe_load((CONFIG / "learning-rates.yaml").read_text(encoding="utf-8")))
+    both = load_config(values)
+    assert both.autoencoders == alone.autoencoders
+    printed, of_code = (both.diffusions[f"ffhq-{name}-rate"] for name in ("printed", "code"))
+    assert (printed.training.learning_rate, of_code.training.learning_rate) == (8e-4, 8e-5)
+    training = of_code.training.model_copy(update={"learning_rate": 8e-4})
+    assert of_code.model_copy(update={"training": training}) == printed
+    assert printed.training.steps == 5000 and printed.unet == alone.diffusions["ffhq"].unet
+    assert both.tables.text_10k.rows == ["ffhq-printed-rate", "ffhq-code-rate"]
 
 
 def test_generated_files_are_up_to_date() -> None:
