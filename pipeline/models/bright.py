@@ -173,6 +173,14 @@ class Bright(ImageAutoencoder):
             tiled_code = perturb(tiled_code, finest, perturbation, cells)
         return tiled_code
 
+    def fine_change(self, codes: Tensor) -> Tensor:
+        """The mean squared change of features at the finer half of the levels when keys move by one finest cell."""
+        tables = self.settings.tables
+        cell, coarse = 1 / tables.finest_resolution, tables.resolutions // 2 * tables.features_per_entry
+        moved = torch.where(codes < 0.5, codes + cell, codes - cell)  # towards the middle, within [0, 1]
+        here, there = (self.tables.retrieve(tile(keys, self.settings.feature_size)) for keys in (codes, moved))
+        return (there - here)[:, :, coarse:].square().mean()
+
     def perturbation_shape(self, batch: int) -> tuple[int, int, int, int] | None:
         """The shape of `decode`'s perturbation in training; None without code noise."""
         side, _, channels = self.settings.code_size
@@ -192,6 +200,8 @@ class Bright(ImageAutoencoder):
             read = codes = self.encode(images)
         if losses.key_penalty:
             own["key_penalty"] = losses.key_penalty * (codes - 0.5).square().mean()
+        if losses.smoothness_penalty:
+            own["smoothness_penalty"] = losses.smoothness_penalty * self.fine_change(codes)
         shape = self.perturbation_shape(len(images))
         perturbation = random.normal(shape) if shape is not None else None
         # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.

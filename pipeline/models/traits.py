@@ -45,6 +45,7 @@ def bright(settings: Any) -> dict[str, Any]:
         "queries without (x, y)": not tables.coordinates,
         "no modulation": settings.decoder.style_width == 0,
         f"key penalty {settings.losses.key_penalty:g}": settings.losses.key_penalty > 0,
+        f"smoothness penalty {settings.losses.smoothness_penalty:g}": settings.losses.smoothness_penalty > 0,
     }
     ablation = ", ".join(words for words, is_so in without.items() if is_so)
     found = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}

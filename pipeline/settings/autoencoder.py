@@ -147,6 +147,13 @@ class KeyLosses(Losses):
         " of a noisy key's distribution from the uniform one on [0, 1].",
         ge=0,
     )
+    smoothness_penalty: float = added(
+        0.0,
+        0.0,
+        "Weight of the mean squared change of retrieved features, at the finer half of the resolutions, when keys move"
+        " by a cell of the finest.",
+        ge=0,
+    )
 
 
 class DecoderStage(Section):
@@ -282,6 +289,8 @@ class Autoencoder(AutoencoderSettings):
         height, _, channels = self.code_size
         if self.losses.width_penalty and self.code_noise != "learned":
             raise ValueError("losses.width_penalty: needs code_noise: learned; fixed noise has no widths to penalize")
+        if self.losses.smoothness_penalty and self.features != "hash_tables":
+            raise ValueError("losses.smoothness_penalty: needs features: hash_tables, whose levels it compares")
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: must be a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:

@@ -46,12 +46,31 @@ def make(**changes: Any) -> Bright:
 def test_penalties_on_keys_and_widths_equal_their_formulas() -> None:
     images = torch.rand(3, 1, 16, 16) * 2 - 1
     model = make(code_noise="learned", losses={"key_penalty": 3.0, "width_penalty": 0.5})
-    keys, log_widths = model.noisy_keys(images)
-    assert torch.equal(keys, model.encode(images)) and keys.shape == log_widths.shape == (3, 4, 4, 4)
-    _, own = model.training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))
+    with torch.no_grad():
+        keys, log_widths = model.noisy_keys(images)
+        assert torch.equal(keys, model.encode(images)) and keys.shape == log_widths.shape == (3, 4, 4, 4)
+        _, own = model.training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))
     assert float(own["key_penalty"]) == pytest.approx(3 * float(((keys - 0.5) ** 2).mean()))
     assert float(own["width_penalty"]) == pytest.approx(-0.5 * float(log_widths.mean()))
     assert make().training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))[1] == {}
+
+
+def test_the_smoothness_penalty_is_of_the_finer_levels_alone() -> None:
+    model = make(losses={"smoothness_penalty": 2.0})
+    codes = torch.rand(3, 4, 4, 4)
+    levels, features = model.settings.tables.resolutions, model.settings.tables.features_per_entry
+    cell = 1 / model.settings.tables.finest_resolution
+    moved = codes + cell * torch.where(codes < 0.5, 1.0, -1.0)
+    size = model.settings.feature_size // 4
+    with torch.no_grad():
+        model.tables.tables.normal_()
+        read = [
+            model.tables.retrieve(keys.repeat_interleave(size, 2).repeat_interleave(size, 3)) for keys in (codes, moved)
+        ]
+        per_level = (read[1] - read[0]).square().unflatten(2, (levels, features)).mean((0, 1, 3, 4, 5))
+        assert float(model.fine_change(codes)) == pytest.approx(float(per_level[levels // 2 :].mean()))
+        _, own = model.training_pass(torch.rand(3, 1, 16, 16) * 2 - 1, StepRandom(0, 0, 3, torch.device("cpu")))
+    assert own.keys() == {"smoothness_penalty"} and float(own["smoothness_penalty"]) > 0
 
 
 def test_learned_noise_has_the_predicted_width_before_tiling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,10 @@ def test_a_decoder_stage_reuses_codes_and_diffusion_model() -> None:
         ({"decoder": {"style_width": 7}}, "autoencoders.stage.decoder: must be as in main"),
         ({"decodes": "other"}, "samples.stage.decoder: must have the encoder of main"),
         ({"decodes": "nobody"}, "samples.stage.decoder: 'nobody' is not under `autoencoders`"),
+        (
+            {"features": "mlp", "losses": {"smoothness_penalty": 1.0}},
+            "autoencoders.stage.losses.smoothness_penalty: needs features: hash_tables",
+        ),
         ({"losses": {"width_penalty": 1.0}}, "autoencoders.stage.losses.width_penalty: needs code_noise: learned"),
     ],
 )
