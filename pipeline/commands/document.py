@@ -23,8 +23,9 @@ from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, STUDY_CAPTION, tables
-from pipeline.tables.display_table import DisplayTable, read_display
+from pipeline.tables.display_table import DisplayCell, DisplayTable, read_display
 from pipeline.tables.render import escape_markdown
+from pipeline.tables.studies import BEST, LOSS
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
 BLOCK = re.compile(
@@ -32,7 +33,7 @@ BLOCK = re.compile(
     r"(?:(?P<end><!-- end -->)|(?=<!-- (?:table|figure) [\w-]+ -->)|\Z)",
     re.DOTALL,
 )
-LONG = 30  # a table with more rows is folded
+LONG, SHOWN = 20, 10  # of a table with more rows: a link to its csv, and the most relevant rows
 
 Fill = Callable[[str, str], str | None]  # kind and name of a block -> its content; None keeps the present content
 
@@ -60,13 +61,19 @@ def document(
         by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
         if kind == "table":
             table = read_display(Path(job.path("table.json")), name, Path(job.path("table.tex")))
-            return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by)
-        picture, figure = text.parent / "images" / f"{jobs.config.run}-{name}.png", FIGURES[name]
-        if picture.parent.exists() and not picture.parent.is_dir():
-            raise InputError(f"{picture.parent}: is a file, where the folder of the pictures is needed")
-        with atomic_path(picture) as temporary:
-            shutil.copyfile(job.path("figure.png"), temporary)
-        return f"**{figure.title}.** {figure.caption}\n\n![{figure.title}](images/{picture.name})\n\nMade by {by}."
+            csv = copied(job.path("table.csv"), f"csv/{jobs.config.run}-{name}.csv") if is_long(table) else ""
+            return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by, csv)
+        figure, picture = FIGURES[name], copied(job.path("figure.png"), f"images/{jobs.config.run}-{name}.png")
+        return f"**{figure.title}.** {figure.caption}\n\n![{figure.title}]({picture})\n\nMade by {by}."
+
+    def copied(path: str, name: str) -> str:
+        """Copy a file beside the document; its path from there."""
+        copy = text.parent / name
+        if copy.parent.exists() and not copy.parent.is_dir():
+            raise InputError(f"{copy.parent}: is a file, but must be the folder of the document's files")
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(path, temporary)
+        return name
 
     try:
         content = text.read_text(encoding="utf-8")
@@ -88,10 +95,14 @@ def filled(text: str, fill: Fill, where: str) -> str:
     return BLOCK.sub(replaced, text)
 
 
-def table_block(table: DisplayTable, caption: str, made_by: str) -> str:
-    """The measured rows of a table and their comparison; published numbers are left out."""
+def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") -> str:
+    """The measured rows of a table and their comparison; of a long table ten rows, and the path of its csv."""
     parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
-    parts.append(_cells(table) if len(table.rows) <= LONG else _folded(f"All {len(table.rows)} rows", _cells(table)))
+    if is_long(table):
+        rows, which = most_relevant(table)
+        parts += [f"[All {len(_shown(table))} rows]({csv}) are in a csv file; these are {which}.", _cells(table, rows)]
+    else:
+        parts.append(_cells(table, _shown(table)))
     if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
         parts.append(_folded("Notes and protocols", "\n".join(notes)))
     return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
@@ -102,9 +113,25 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _cells(table: DisplayTable) -> str:
-    """The measured rows: the columns in which they differ, and every quantity that one of them has."""
-    rows = table.measured_rows() if table.has_numbers else table.rows
+def _shown(table: DisplayTable) -> list[list[DisplayCell]]:
+    return table.measured_rows() if table.has_numbers else table.rows
+
+
+def is_long(table: DisplayTable) -> bool:
+    """Whether a document has only some of the rows."""
+    return len(_shown(table)) > LONG
+
+
+def most_relevant(table: DisplayTable) -> tuple[list[list[DisplayCell]], str]:
+    """Ten rows and the words for them: of a study the best trial of each autoencoder, then those of the lowest loss."""
+    if (BEST, "") not in table.columns:
+        return _shown(table)[:SHOWN], f"the first {SHOWN}"
+    ranked = sorted(table.rows, key=lambda row: (not table.cell(row, BEST).text, table.cell(row, LOSS).number or 0.0))
+    return ranked[:SHOWN], f"the best trial of each autoencoder, then the trials with the lowest loss, {SHOWN} in all"
+
+
+def _cells(table: DisplayTable, rows: list[list[DisplayCell]]) -> str:
+    """These rows: the columns in which they differ, and every quantity that one of them has."""
     measured = [place for place, (_, part) in enumerate(table.columns) if part.startswith("measured")]
     numbers = [place for place in measured if any(row[place].number is not None for row in rows)]
     words = table.identity if table.has_numbers else [one for one in range(len(table.columns)) if one != table.subject]

@@ -343,9 +343,11 @@ def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[st
         return names
 
     merged = {name: reduce(_merge, [entries[base] for base in reversed(chain(name))]) for name in entries}
-    for entry in merged.values():
+    for name, entry in merged.items():
         if isinstance(entry, dict):
             entry.pop("like", None)
+            if "label" not in entries[name]:  # it names one entry
+                entry.pop("label", None)
     return merged
 
 

@@ -86,6 +86,18 @@ def first_images(paths: list[Path], count: int) -> list[np.ndarray]:
     return [archive.read(index) for index in range(min(count, len(archive)))]
 
 
+def spaced(total: int, count: int) -> list[int]:
+    """The places of at most `count` images, evenly spaced: neighbours in a collection are often alike."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
+
+
+def spaced_images(paths: list[Path], count: int) -> list[np.ndarray]:
+    """Evenly spaced images, each (R, R, C) uint8; the same places for archives of the same length."""
+    archive = ImageArchive(paths)
+    return [archive.read(index) for index in spaced(len(archive), count)]
+
+
 def panels(
     count: int, columns: int, title: str = "", width: float = 2.3, height: float = 1.8
 ) -> tuple[Figure, list[Axes]]:

@@ -1,6 +1,6 @@
 """Figures of images: rows of a grid, each image pixel a whole number of picture pixels.
 
-The images are always the first of their sets, in order: none is chosen.
+Samples are always the first of their sets, validation images evenly spaced in their split: none is chosen.
 """
 
 import json
@@ -15,7 +15,7 @@ from matplotlib.textpath import TextPath
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive
-from pipeline.figures.common import DPI, Inputs, first_images, labelled_paths, paths_of, read_csv
+from pipeline.figures.common import DPI, Inputs, first_images, labelled_paths, paths_of, read_csv, spaced_images
 from pipeline.stages.figures import FigureJob
 
 COLUMNS = 8
@@ -78,17 +78,18 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
 
 def overview(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 1: originals, their reconstructions, and generated images."""
-    names = (("Original", "validation"), ("Reconstruction", "reconstructions"), ("Generated", "samples"))
     count = job.columns or COLUMNS
-    return image_grid([(label, first_images(paths_of(inputs, name), count)) for label, name in names], job.title)
+    pairs = (("Original", "validation"), ("Reconstruction", "reconstructions"))
+    rows = [(label, spaced_images(paths_of(inputs, name), count)) for label, name in pairs]
+    return image_grid([*rows, ("Generated", first_images(paths_of(inputs, "samples"), count))], job.title)
 
 
 def reconstruction_pairs(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 6: the originals, and below them each autoencoder's reconstructions of the same images."""
     count = job.columns or COLUMNS
-    rows = [("Original", first_images(paths_of(inputs, "validation"), count))]
+    rows = [("Original", spaced_images(paths_of(inputs, "validation"), count))]
     for label, paths in labelled_paths(inputs, "reconstructions").items():
-        rows.append((label or "Reconstruction", first_images(paths, count)))
+        rows.append((label or "Reconstruction", spaced_images(paths, count)))
     return image_grid(rows, job.title)
 
 

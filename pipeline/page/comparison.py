@@ -14,13 +14,15 @@ from pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRIC
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.differences import Difference, difference, holm
-from pipeline.tables.display_table import DisplayCell, DisplayTable, listed
+from pipeline.tables.display_table import LONGEST, OVER_IMAGES, OVER_SEEDS, DisplayCell, DisplayTable, listed
 
 BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
 VARIANT = re.compile(r"(.+) \((.+)\)")
 """A method and the last words in brackets, such as `LDM (codes of VQGAN) (without adversarial loss)`."""
 RECONSTRUCTION, GENERATION = ("table2",), ("table5", "table6")
 METRICS_NAMED = 3  # of a reconstruction
+KEYS_NAMED = 2  # of the keys that a row changes, where they have no label
+DIRECTION = {"↓": ", lower is better", "↑": ", higher is better"}
 MEASURED = (*RECONSTRUCTION_METRICS, *RECONSTRUCTION_DISTANCE, *GENERATION_METRICS, *SAMPLE_DISTANCE, DECODING_SPEED)
 QUALITY = {quantity.label for quantity in MEASURED}
 """Quantities in which rows are compared: no conventions such as 32 bits a float, and no seconds beside other jobs."""
@@ -35,6 +37,9 @@ class Reached(NamedTuple):
 
     row: str
     cell: DisplayCell
+
+    def __str__(self) -> str:
+        return f"{self.row} ({self.cell.text})"
 
 
 class Compared(NamedTuple):
@@ -74,15 +79,19 @@ def comparison(table: DisplayTable) -> str:
 
 
 def _lead(pair: Compared, significant: bool) -> str:
-    """A sentence on the best row of a quantity and the second."""
-    one, other = pair.one, pair.other
-    words = f"{pair.words}{_plain(pair.name)}: {one.row} ({one.cell.text})"
+    """A sentence on the best row of a quantity and the second, or two where it would be too long."""
+    first, second = f"{pair.words}{_plain(pair.name)}: {pair.one}", str(pair.other)
     if pair.difference is None:
-        return f"{words}, then {other.row} ({other.cell.text}); no interval is known."
-    if significant:
-        return f"{words} leads {other.row} ({other.cell.text}) by {_interval(pair)}."
-    least = _digits(pair.difference.half, one.cell)
-    return f"{words} and {other.row} ({other.cell.text}) do not differ significantly; a difference of {least} would."
+        words = f"{first}, then {second}; no interval is known.", f"Then {second}; no interval is known."
+    elif significant:
+        words = f"{first} leads {second} by {_interval(pair)}.", f"The lead over {second} is {_interval(pair)}."
+    else:
+        would = f"a difference of {_digits(pair.difference.half, pair.one.cell)} would"
+        words = (
+            f"{first} and {second} do not differ significantly; {would}.",
+            f"The difference from {second} is not significant; {would} be.",
+        )
+    return words[0] if len(words[0]) <= LONGEST else f"{first} is the best. {words[1]}"
 
 
 def _change(pair: Compared) -> str:
@@ -139,13 +148,20 @@ def _changed(table: DisplayTable) -> list[Compared]:
     reached = {name: {one.row: one for one in ranked(table, name)} for name in table.quantities}
     pairs = []
     for row, label in others:
-        changed = table.cell(row, "Changed").text
-        paired = all(key.strip().startswith(SAME_START) for key in changed.split(","))
+        changed, keys = _words(table, row)
+        paired = all(key.strip().startswith(SAME_START) for key in keys.split(","))
         for name, rows in reached.items():
             if label in rows and own in rows:
                 found = difference(rows[label].cell, rows[own].cell, paired)
                 pairs.append(Compared(changed, name, rows[label], rows[own], found))
     return pairs
+
+
+def _words(table: DisplayTable, row: Row) -> tuple[str, str]:
+    """What a row changes, as its label or its first keys, and all keys."""
+    words = table.cell(row, "Changed").text
+    keys = table.changes[table.rows.index(row)] if table.changes else words
+    return (listed(words.split(", "), KEYS_NAMED) if words == keys else words), keys
 
 
 def ranked(table: DisplayTable, name: str) -> list[Reached]:
@@ -165,8 +181,11 @@ def labelled(table: DisplayTable) -> list[tuple[Row, str]]:
     named = []
     for row, entry in zip(table.rows, table.entries, strict=True):
         if table.is_measured(row):
-            label = " ".join(filter(None, (table.cell(row, column).text for column in ("Method", "Code size"))))
-            changed = table.cell(row, "Changed").text
+            changed, keys = _words(table, row)
+            method, variant = table.cell(row, "Method").text, VARIANT.fullmatch(table.cell(row, "Method").text)
+            if variant and changed and table.cell(row, "Changed").text != keys:
+                method = variant[1]  # the label of the config says the same
+            label = f"{method} {table.cell(row, 'Code size')}".rstrip()
             named.append((row, f"{label}, {changed}" if changed else label, entry))
     counts = Counter(label for _, label, _ in named)
     return [
@@ -184,37 +203,39 @@ class KeyNumber(NamedTuple):
 
 
 def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tuple[str, list[KeyNumber]]:
-    """One sentence and its numbers: the first measured rows of reconstruction and generation, the neighbours."""
+    """Sentences and their numbers: the first measured rows of reconstruction and generation, the neighbours."""
     parts: list[str] = []
     numbers: list[KeyNumber] = []
     if (found := _first(tables, RECONSTRUCTION)) is not None:
         table, row = found
         cells = list(table.measured_cells(row).items())[:METRICS_NAMED]
-        numbers += [KeyNumber(_plain(name), cell.text, _beside(table, row, name, cell)) for name, cell in cells]
+        numbers += [KeyNumber(_directed(name), cell.text, _beside(table, row, name, cell)) for name, cell in cells]
         model = " ".join(filter(None, (table.cell(row, "Method").text, table.cell(row, "Code size").text)))
-        reached = f"{listed([_number(name, cell) for name, cell in cells])}{_compared(table, row)}"
-        parts.append(f"{model} reconstructs {table.cell(row, 'Dataset')} with {reached}")
+        reached = listed([_number(name, cell) for name, cell in cells])
+        parts.append(f"{model} reconstructs {table.cell(row, 'Dataset')} with {reached}.{_compared(table, row)}")
     if (found := _first(tables, GENERATION)) is not None:
         table, row = found
         name, cell = next(iter(table.measured_cells(row).items()))
-        # The same quantity of the other measured rows, such as of real images.
+        # The same quantity of real images, else of another row.
         rows = [other for other in table.measured_rows() if other is not row]
-        cells_of = [(table.cell(other, "Method"), table.measured_cells(other).get(name)) for other in rows]
-        others = ", ".join(f"{method}: {one.text}" for method, one in cells_of if one)
+        cells_of = [(table.cell(other, "Method").text, table.measured_cells(other).get(name)) for other in rows]
+        known = [(method, one) for method, one in cells_of if one]
+        other = next(iter(sorted(known, key=lambda pair: pair[0] != REAL)), None)
+        others = f"{other[0]}: {other[1].text}" if other else ""
         count = table.cell(row, "Samples").text
-        numbers.append(KeyNumber(_plain(name), cell.text, others or _beside(table, row, name, cell)))
+        numbers.append(KeyNumber(_directed(name), cell.text, others or _beside(table, row, name, cell)))
         number = f"{int(count):,} images" if count.isdigit() else "images"
-        reached = f"{_number(name, cell)}{f' ({others})' if others else ''}{_compared(table, row)}"
+        reached = f"{_number(name, cell)}{f' ({others})' if others else ''}.{_compared(table, row)}"
         parts.append(f"{number} generated by {table.cell(row, 'Method')} reach {reached}")
     if neighbours is not None:
         # The median distance of samples to their nearest training images over that of validation images.
         ratio = read_summary(neighbours).values["ratio"].number
         beside = "times that of validation images; a copy has 0"
         numbers.append(KeyNumber("Distance to training images", f"{ratio:.2f}", beside))
-        who = "they" if found is not None else "generated images"
-        parts.append(f"{who} lie {ratio:.2f} times as far from their nearest training images as validation images do")
+        who = "They" if found is not None else "Generated images"
+        parts.append(f"{who} are {ratio:.2f} times as far from their nearest training images as validation images are.")
     nothing = "Nothing has been measured in this run; its tables are of counts."
-    return "; ".join(parts) + "." if parts else nothing, numbers
+    return " ".join(parts) if parts else nothing, numbers
 
 
 def _first(tables: Mapping[str, DisplayTable], names: tuple[str, ...]) -> tuple[DisplayTable, Row] | None:
@@ -230,6 +251,10 @@ def _plain(label: str) -> str:
     return label.rstrip(" ↑↓")
 
 
+def _directed(label: str) -> str:
+    return f"{_plain(label)}{DIRECTION.get(label[-1], '')}"
+
+
 def _number(label: str, cell: DisplayCell) -> str:
     """The quantity and its number, the unit behind it: `PSNR 24.07 dB`."""
     name, unit, _ = _plain(label).partition(" (dB)")
@@ -237,13 +262,14 @@ def _number(label: str, cell: DisplayCell) -> str:
 
 
 def _beside(table: DisplayTable, row: Row, name: str, cell: DisplayCell) -> str:
-    """The published number, else the spread."""
+    """The published number, else the spread and its meaning."""
     published = str(table.cell(row, name, "published"))
-    return f"published {published}" if published else cell.spread
+    meaning = f", {OVER_SEEDS if table.seeded else OVER_IMAGES}" if cell.spread.startswith("±") else ""
+    return f"published {published}" if published else f"{cell.spread}{meaning}"
 
 
 def _compared(table: DisplayTable, row: Row) -> str:
-    """The differences from the published row, where there are some."""
+    """A sentence on the differences from the published row, where there are some."""
     found = {name: table.cell(row, name, "difference").text for name in table.measured_cells(row)}
     differences = [f"{_plain(name)} {difference}" for name, difference in found.items() if difference]
-    return f" (against the published numbers: {listed(differences)})" if differences else ""
+    return f" Measured − published: {listed(differences)}." if differences else ""

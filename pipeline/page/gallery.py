@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ImageArchive, encode_png
+from pipeline.figures.common import spaced
 from pipeline.figures.images import read_neighbours
 from pipeline.settings.quantities import RECONSTRUCTION
 from pipeline.stages.page import SAMPLES
@@ -88,8 +89,9 @@ METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTR
 
 @dataclass(frozen=True)
 class Pairs:
-    """The first validation images, and each model's reconstructions of them with their metrics as text."""
+    """Validation images, and each model's reconstructions of them with their metrics as text."""
 
+    places: list[int]  # in the validation split, evenly spaced
     originals: list[str]
     reconstructions: dict[str, list[str]]
     words: dict[str, list[str]]
@@ -98,7 +100,7 @@ class Pairs:
 
 
 def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: dict[str, Path]) -> Pairs:
-    """As many of the first images as fit into PAIRS_BYTES, at most PAIRS."""
+    """As many evenly spaced images as fit into PAIRS_BYTES, at most PAIRS."""
     originals = ImageArchive(validation)
     archives = {model: ImageArchive(path) for model, path in reconstructions.items()}
     for model, archive in archives.items():
@@ -107,18 +109,20 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
                 f"reconstructions {model}: {len(archive)} images, {validation} has {len(originals)}; make them again"
             )
     shown: list[list[str]] = []  # of each image, the original and the reconstruction of each model
-    left = PAIRS_BYTES
-    for index in range(min(PAIRS, len(originals))):
+    left, places = PAIRS_BYTES, spaced(len(originals), PAIRS)
+    for index in places:
         uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
         left -= _bytes(uris)
         if left < 0:
             break
         shown.append(uris)
+    places = places[: len(shown)]
     return Pairs(
+        places,
         [uris[0] for uris in shown],
         {model: [uris[place] for uris in shown] for place, model in enumerate(archives, start=1)},
         {
-            model: _metric_words(per_image[model], len(shown)) if model in per_image else [""] * len(shown)
+            model: _metric_words(per_image[model], places) if model in per_image else [""] * len(places)
             for model in archives
         },
         len(originals),
@@ -126,9 +130,9 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
     )
 
 
-def _metric_words(path: Path, count: int) -> list[str]:
-    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of the first images; lines break behind a comma alone."""
-    frame = pd.read_csv(path).head(count)
+def _metric_words(path: Path, places: list[int]) -> list[str]:
+    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images; lines break after a comma only."""
+    frame = pd.read_csv(path).iloc[places]
     known = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
     return [", ".join(form.format(row[column]) for column, form in known.items()) for _, row in frame.iterrows()]
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.base.summary import Value, read_summary
 from pipeline.settings.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
 from pipeline.tables.display_table import DisplayCell
-from pipeline.tables.measured import protocol_text
+from pipeline.tables.measured import protocol_parts
 
 # The hub's names of licences that data and weights often have; any other is `other` with its own name.
 LICENCES = {
@@ -52,7 +52,7 @@ def model_card(card: Card) -> str:
     for what, path in card.summaries.items():
         summary = read_summary(path)
         numbers = [(one, _cell(one, summary.values[one.compared])) for one in columns if one.compared in summary.values]
-        measured.append(Measured(what, protocol_text(summary.protocol), numbers))
+        measured.append(Measured(what, ", ".join(protocol_parts(summary.protocol)), numbers))
     task = "unconditional-image-generation" if card.generates else "image-to-image"
     results = [
         EvalResult(

@@ -24,6 +24,7 @@ from pipeline.data.prepare import outcome
 from pipeline.figures.common import Inputs, paths_of
 from pipeline.figures.curves import NOT_LOSSES, read_history
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
+from pipeline.page.arrangement import arranged, parts
 from pipeline.page.comparison import comparison, headline
 from pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
 from pipeline.stages.page import JobRow, ReportJob
@@ -52,6 +53,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         samples = gather_samples(paths_of(inputs, "samples"), *given)
     neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
     result, numbers = headline(tables, neighbours)
+    shown = arranged(tables)
     trainings = read_trainings(_single(inputs, "history"))
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
     results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)
@@ -77,7 +79,8 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         result=result,
         comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
         numbers=numbers,
-        tables=list(tables.values()),
+        tables=shown,
+        missing=list(dict.fromkeys(note for table in shown for note in table.missing)),
         pairs=pairs,
         samples=samples,
         figures={name: picture for name, picture in figures.items() if not name.startswith(CURVES)},
@@ -101,6 +104,7 @@ def template() -> Any:
     filters: dict[str, Callable[..., Any]] = {
         "bytes": readable_bytes,
         "duration": readable_duration,
+        "parts": parts,
         "grouped": lambda number: f"{number:,}",
         # The source expression of a script in a Content-Security-Policy.
         "sha256": lambda script: f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",

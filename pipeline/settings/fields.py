@@ -109,7 +109,7 @@ class Section(BaseModel):
             marks = self._marks(name)
             by_content = marks.get("by_content") or (name in REFERENCES and isinstance(part, str))
             if marks.get("operational") or by_content or ("before" in marks and values[name] == marks["before"]):
-                del values[name]
+                values.pop(name, None)
             elif isinstance(part, Section):
                 values[name] = part.numerical()
         return values

@@ -1,5 +1,6 @@
 """Figures from images, histories and summaries: of the paper, beyond the paper, and the curves of trainings."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +9,14 @@ import yaml
 from pydantic import Field
 
 from pipeline.base.paths import PACKAGE
+from pipeline.families import autoencoder_family
 from pipeline.models.traits import hash_tables
 from pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from pipeline.settings.fields import Section, added
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation, neighbours
+from pipeline.stages.evaluation import evaluation, method, neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
 from pipeline.stages.tables import studies
 
@@ -91,8 +93,10 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     for figure_name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
         # Side by side; sets of other datasets than the first set's are skipped.
         datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
-        same = [name for name in rows if datasets[name] == datasets[rows[0]]]
-        found[figure_name] = [(f"samples:{name}", file) for name in same for _, file in _first_shard(jobs, name)]
+        same = {name: method(jobs, jobs.config.samples[name]) for name in rows if datasets[name] == datasets[rows[0]]}
+        found[figure_name] = [
+            (f"samples:{label}", file) for name, label in distinct(same).items() for _, file in _first_shard(jobs, name)
+        ]
     for name in tables.table6.rows:
         # Latent diffusion on codes of another family than BRIGHT.
         sampled, model = jobs.config.samples[name], model_of(jobs, name)
@@ -103,7 +107,10 @@ def figures(jobs: Jobs) -> dict[str, Job]:
             is_ldm = sampled.kind == "diffusion" and family not in (None, "bright")
         if is_ldm and "fig14" not in found:
             found["fig14"] = _first_shard(jobs, name)
-    found["noise_robustness"] = [_measurement(jobs, "codes", name) for name in tables.section34]
+    named = labels(jobs, tables.section34)
+    found["noise_robustness"] = [
+        (f"codes:{named[name]}", _measurement(jobs, "codes", name)[1]) for name in tables.section34
+    ]
     found["code_range"] = found["spectra"] = found["noise_robustness"]
     sizes = tables.table_sizes
     found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
@@ -164,18 +171,35 @@ def compared_models(jobs: Jobs) -> list[str]:
     return jobs.config.figures.compared or jobs.config.tables_or_default.table2
 
 
+def labels(jobs: Jobs, names: list[str]) -> dict[str, str]:
+    """The words for autoencoders in figures and on the page: their methods, with their labels where they have some."""
+    models = {name: jobs.config.autoencoders[name] for name in names}
+    methods = {name: autoencoder_family(model.family).method for name, model in models.items()}
+    return distinct({name: f"{methods[name]} ({model.label})" if model.label else methods[name]
+                     for name, model in models.items()})  # fmt: skip
+
+
+def distinct(words: dict[str, str]) -> dict[str, str]:
+    """Name -> words, which the name follows where several have the same words."""
+    counts = Counter(words.values())
+    return {name: f"{text} ({name})" if counts[text] > 1 else text for name, text in words.items()}
+
+
 def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
     """Validation images and their reconstructions; models on other datasets than the first model's are skipped."""
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
-    labels = {name: f"reconstructions:{name}" if labelled else "reconstructions" for name in same}
-    made = [(labels[name], jobs(autoencoders.reconstruction, name)["reconstructions.zip"]) for name in same]
+    named = {name: f"reconstructions:{words}" if labelled else "reconstructions"
+             for name, words in labels(jobs, same).items()}  # fmt: skip
+    made = [(named[name], jobs(autoencoders.reconstruction, name)["reconstructions.zip"]) for name in same]
     return [("validation", jobs(dataset, data)["validation.zip"]), *made]
 
 
 def _histories(jobs: Jobs, train: Callable[[Jobs, str], Job], names: list[str]) -> Data:
     """The histories of models that are trained; imported models have none."""
-    trained = [(name, jobs(train, name)) for name in names]
+    codes_of = {name: jobs.config.diffusions[name].autoencoder for name in names} if train is diffusion else {}
+    named = distinct({name: labels(jobs, [codes_of.get(name, name)])[codes_of.get(name, name)] for name in names})
+    trained = [(named[name], jobs(train, name)) for name in names]
     return [(f"history:{name}", job[job.stage.outputs["history"]]) for name, job in trained if job.is_training]
 
 

@@ -18,7 +18,7 @@ from pipeline.families import autoencoder_family
 from pipeline.models.metric_networks.manifest import missing_line
 from pipeline.models.traits import changes, traits
 from pipeline.settings.diffusion import DiffusionSamples
-from pipeline.settings.fields import Section, operational
+from pipeline.settings.fields import Section, added, operational
 from pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
@@ -48,6 +48,7 @@ class TableRow(Section):
     code_size: str | None = Field(None, description="Code size behind a sample set; a difference needs it.")
     resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
     variant: str | None = Field(None, description="The config keys that differ from those of another row.")
+    variant_label: str | None = added(None, None, "The entry's `label`, which people read in place of these keys.")
     prepared: str | None = Field(None, description="`CROP, FILTER, to RESOLUTION` of images; a difference needs it.")
     model: str | None = Field(None, description="The model's name in files of several models.")
 
@@ -101,16 +102,14 @@ FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "part
 MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
 MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
 
-CLAIMS_CAPTION = (
-    "What the paper's text asserts, recomputed from the published tables and from this run's, with verdicts."
-)
+CLAIMS_CAPTION = "The numbers in the paper's text, recomputed from the published tables and from this run's: verdicts."
 STUDY_CAPTION = (
-    "Every trial of the search, the best of each autoencoder first. The loss on the tuning images decides, and no"
-    " validation image was seen."
+    "All trials of the search, the best of each autoencoder first. The trial with the lowest loss on the tuning images"
+    " is the best. The search uses no validation images."
 )
 OF_EVERY_TABLE = (
-    "Published rows carry the paper's numbers as printed; measured numbers are this run's, on the dataset named. A"
-    " metric whose network is missing says so."
+    "Published rows have the paper's numbers as printed. Measured numbers are this run's, on the dataset named. A note"
+    " lists metrics whose network is missing."
 )
 
 
@@ -341,7 +340,7 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
     base = next(iter(compared[entry.changed_from]), name)
     if name != base:
-        row["variant"] = changes(models[name], models[base])
+        row |= {"variant": changes(models[name], models[base]), "variant_label": models[name].label}
     elif entry.changed_from == "first":
         row["variant"] = FIRST_ROW
     return row

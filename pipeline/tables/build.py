@@ -76,7 +76,7 @@ class BuiltTable:
 
 
 def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> BuiltTable:
-    """The published rows with the measured rows that match them, then the other measured rows."""
+    """The measured rows, each beside the published row that it matches, then the other published rows."""
     if job.table not in TABLES:
         raise InputError(f"settings: table: {job.table!r} is none of {', '.join(TABLES)}, {CLAIMS}")
     entry = TABLES[job.table]

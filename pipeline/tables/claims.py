@@ -21,13 +21,13 @@ from pipeline.settings.tables import TABLES
 from pipeline.stages.tables import TableJob
 from pipeline.tables.build import MEASURED, measured_column
 from pipeline.tables.display import cell_text, rounded
-from pipeline.tables.display_table import DisplayTable, display_table
+from pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayTable, display_table
 from pipeline.tables.measured import NamedSummary
 from pipeline.tables.pairing import printed_decimals, row_name
 from pipeline.tables.render import FramedTable
 
 HOLDS, FAILS = "holds", "does not hold"
-NOT_MEASURED, NOT_PUBLISHED = "not measured here", "not in the tables"
+NOT_PUBLISHED = "not in the tables"
 SLACK = 1e-9  # differences of printed decimals are not exact in binary
 # The same kind of metric on other features: shown under its own name, without a verdict.
 ON_OTHER_FEATURES = {
@@ -39,14 +39,14 @@ ON_OTHER_FEATURES = {
 
 # Heading of a displayed column -> column of the csv.
 HEADINGS = {
+    ("From the published tables", "verdict"): "verdict_published",
+    ("From the published tables", "recomputed"): "text_published",
+    VERDICT_HERE: "verdict_measured",
+    ("Measured here", "recomputed"): "text_measured",
+    ("Measured here", "on"): "measured_on",
+    ("It says", ""): "says",
     ("Claim", ""): "claim",
     ("Section", ""): "section",
-    ("It says", ""): "says",
-    ("From the published tables", "recomputed"): "text_published",
-    ("From the published tables", "verdict"): "verdict_published",
-    ("Measured here", "recomputed"): "text_measured",
-    ("Measured here", "verdict"): "verdict_measured",
-    ("Measured here", "on"): "measured_on",
 }
 
 Cells = dict[str, str]  # a line of a csv
@@ -273,17 +273,17 @@ def display_claims(frame: pd.DataFrame) -> DisplayTable:
     """The table as people read it: a line for each comparison, the sentences in the notes."""
     frame = frame.assign(text_measured=frame["text_measured"].fillna(frame["on_other_features"]))
     notes = [
-        "Each number is recomputed from the published tables, and from what this run measured or counted: from the row"
-        " that is the paper's own experiment, else from the run's first row of the same method (Tables 7 and 8: with"
-        " the same C_key, with the larger or smaller block) on the dataset named. A verdict on other images says"
-        " whether the same holds there, not that the paper's number is wrong.",
-        "An advantage holds where it is at least the asserted one, a cost where it is at most that, each within the"
-        " tolerance that the csv has; the csv has both rows and both numbers too.",
+        "Each number is recomputed from the published tables and from this run's numbers. The run's number is from the"
+        " row that is the paper's own experiment. Without such a row it is from the run's first row of the same method"
+        " on the dataset named; in Tables 7 and 8, with the same C_key and the larger or smaller block. A verdict on"
+        " other images applies to those images; it does not show that the paper's number is wrong.",
+        "An advantage holds if it is at least the asserted one, a cost if it is at most the asserted one. Each has the"
+        " tolerance in the csv, which also has both rows and both numbers.",
     ]
     if (frame["verdict_measured"] == NOT_MEASURED).any():
         notes.append(
             "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
-            " is another one: it is shown under its own name and decides nothing."
+            " is a different metric: it has its own name and no verdict."
         )
     for index, section, sentence in frame[["claim", "section", "sentence"]].drop_duplicates().itertuples(index=False):
         where = f"section {section}" if section[0].isdigit() else section
@@ -293,6 +293,6 @@ def display_claims(frame: pd.DataFrame) -> DisplayTable:
         {heading: [cell_text(cell) for cell in frame[column]] for heading, column in HEADINGS.items()},
         notes,
         [None] * len(frame),
-        look="Each sentence of the paper's text, and the verdict on it: from the published tables, and from this run.",
+        look="A verdict on each number in the paper's text, from the published tables and from this run.",
         alignment="l" * len(HEADINGS),
     )

@@ -7,9 +7,19 @@ from typing import Any
 from pipeline.settings.quantities import CODE_BITS, Quantity
 from pipeline.settings.tables import HEADINGS
 from pipeline.stages.tables import FIRST_ROW
-from pipeline.tables.build import BOTH, MEASURED, PUBLISHED, BuiltTable, identity, protocol_words, source, unexplained
-from pipeline.tables.display_table import DisplayCell, DisplayTable, Heading, display_table, listed
-from pipeline.tables.measured import INTERVAL, protocol_text
+from pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
+from pipeline.tables.display_table import (
+    LONGEST,
+    OVER_IMAGES,
+    OVER_SEEDS,
+    DisplayCell,
+    DisplayTable,
+    Heading,
+    display_table,
+    listed,
+    sentences,
+)
+from pipeline.tables.measured import INTERVAL, protocol_parts
 from pipeline.tables.pairing import Cell
 
 MISSING = "missing"
@@ -19,35 +29,37 @@ CHEAPER = "less is cheaper in"
 
 # A note for each kind of summary; for the last three, only where the table shows a quantity of that kind.
 OF_KINDS = {
-    "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network."
-    " A model trained with LPIPS-AlexNet as its loss is judged by LPIPS-VGG.",
-    "reconstruction_distance": "rFID is the FID of the reconstructions against the validation images themselves, rFD"
-    " (EfficientNet-Lite0) the same distance on other features; the paper has neither.",
-    "complexity": "M: millions of parameters, counted from the config. ngp and tcnn: two table conventions"
-    " (r + 1 or r nodes per dimension); the difference is ngp's. GFLOPs are multiply-accumulates of"
-    " retrieval and decoding: by the paper's hand-written rule, which the difference is taken from,"
-    " and by a true count.",
-    "generation": "FID and IS are on InceptionV3 as torch-fidelity resizes for it, FID (clean-fid) as clean-fid does;"
-    " CLIP-FID is on CLIP ViT-B/32, precision, recall, F1, density and coverage on VGG16,"
-    " FD-DINOv2 on DINOv2 ViT-L/14, CMMD on CLIP ViT-L/14 at 336 px. KID, on InceptionV3, has no bias and may fall"
-    " below zero; density may exceed 1."
-    " FD (Fréchet distance), KD (kernel distance, as KID), Score, Precision, Recall, F1, Density and Coverage"
-    " (EfficientNet-Lite0) are other metrics, on other features: not to be compared with those. Real images are the"
-    " floor of a distance.",
-    "codes": "Entries in use: of a codebook (VQGAN, RQ-VAE), or of the finest resolution's hash tables, those that a"
-    " key can reach, mean over groups (BRIGHT), by the codes of the training split. Perplexity: exp of the entropy of"
-    " their hits. Variation of hits: standard deviation over mean of an entry's hits, in the median"
-    " group. Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes."
-    " MB: 10^6 bytes, weights and continuous codes with 32 bits a number, quantized codes with those of their indices.",
-    "decoding": "Decoded images/s: median over rounds in which the models take turns in one process, untrained weights,"
-    " on the device in the protocol; only numbers of one such run can be compared.",
-    "training": "Training: seconds that the history of the training counts, on whatever machine it ran.",
+    "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network. Judge a model"
+    " that was trained with LPIPS-AlexNet by LPIPS-VGG. SSIM includes windows that cross the border, with reflected"
+    " pixels (torchmetrics). The original implementation excludes these windows, so its values can differ.",
+    "reconstruction_distance": "rFID is the FID of the reconstructions against the validation images. rFD"
+    " (EfficientNet-Lite0) is the same distance on other features. The paper has neither. For distances, lower is"
+    " better.",
+    "complexity": "M: millions of parameters, counted from the config. ngp and tcnn are two table conventions: r + 1 or"
+    " r nodes per dimension; the difference is of ngp. GFLOPs count multiply-accumulates of retrieval and decoding, by"
+    " the paper's rule and by a true count; the difference is of the paper's rule.",
+    "generation": "FID and IS use InceptionV3 with torch-fidelity's resize; FID (clean-fid) uses clean-fid's resize."
+    " CLIP-FID uses CLIP ViT-B/32. Precision, recall, F1, density and coverage use VGG16. FD-DINOv2 uses DINOv2"
+    " ViT-L/14. CMMD uses CLIP ViT-L/14 at 336 px. KID uses InceptionV3; it has no bias and can be below zero. Density"
+    " can exceed 1. FD is the Fréchet distance, KD the kernel distance (as KID). Metrics named (EfficientNet-Lite0) use"
+    " other features: do not compare them with the metrics above."
+    " For distances (FID, FD, KD, KID, CMMD), lower is better; real images have the lowest distance that can be"
+    " expected.",
+    "codes": "Entries in use are counted over the codes of the training split. They are entries of a codebook, or"
+    " reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits."
+    " Variation of hits: standard deviation over mean of the hits of an entry, in the median group."
+    " Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6"
+    " bytes. Weights and continuous codes have 32 bits a number, quantized codes the bits of their indices.",
+    "decoding": "Decoded images/s: median over rounds in which all models take turns in one process, with untrained"
+    " weights, on the device in the protocol. Compare only numbers of one such run. [low, high] are the slowest and the"
+    " fastest round.",
+    "training": "Training: seconds in the training's history, on the machine that trained it.",
 }
 OF_BITS = (
-    "Bits per image: at most so many bits of an image reach the decoder in training. Indices have log2(entries) each;"
-    " keys in [0, 1] what the noise of the training leaves of them (the capacity of a bounded number with normal"
-    " noise); a KL autoencoder's numbers the divergence of their posteriors from a normal distribution of each channel,"
-    " measured on the validation images; numbers without noise or quantization 32 each."
+    "Bits per image: an upper bound on the bits of an image that reach the decoder in training. An index has"
+    " log2(entries) bits. A key in [0, 1] has the capacity of a bounded number with the training's normal noise. A"
+    " number of a KL autoencoder has the mean divergence of its posterior from the best normal distribution of its"
+    " channel, measured on the validation images. A number without noise or quantization has 32 bits."
 )
 WHERE_SHOWN = frozenset({"codes", "decoding", "training"})
 
@@ -74,6 +86,12 @@ def display(table: BuiltTable) -> DisplayTable:
     for key in table.entry.identity:
         if any(cells := [cell_text(found[key]) for found in identities]):
             columns[HEADINGS[key], ""] = cells
+    changes = [cell_text(found.get("variant")) for found in identities]
+    if (HEADINGS["variant"], "") in columns:
+        traits = [line.measurement.traits if line.measurement else {} for line in table.lines]
+        columns[HEADINGS["variant"], ""] = [
+            str(of_row.get("variant_label") or keys) for of_row, keys in zip(traits, changes, strict=True)
+        ]
     for quantity in table.entry.quantities:
         if is_shown(table, quantity):
             columns |= _quantity(table, quantity)
@@ -90,6 +108,8 @@ def display(table: BuiltTable) -> DisplayTable:
         [f"{section}.{line.measurement.name}" if line.measurement else None for line in table.lines],
         look=look(table),
         seeded=table.seeded,
+        unmeasured=[one.name for one in table.entry.quantities if is_unmeasured(table, one)],
+        changes=changes,
         alignment="l" * words + "r" * (len(columns) - words - 1) + "l",
     )
 
@@ -108,9 +128,9 @@ def _quantity(table: BuiltTable, quantity: Quantity) -> dict[Heading, list[Displ
             else DisplayCell()
             for cell in cells
         ]
-    if any(source(line) != PUBLISHED for line in table.lines):
-        for variant in quantity.measured:
-            heading = f"measured ({variant})" if variant else "measured"
+    for variant in quantity.measured:
+        heading = f"measured ({variant})" if variant else "measured"
+        if any(variant in cell.values for cell in cells):
             columns[quantity.label, heading] = [_measured(cell, table, quantity, variant) for cell in cells]
     differences = [cell.difference for cell in cells]
     if any(difference is not None for difference in differences):
@@ -162,6 +182,12 @@ def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
     return quantity.is_published or any(line.cells[quantity.key].values for line in table.lines)
 
 
+def is_unmeasured(table: BuiltTable, quantity: Quantity) -> bool:
+    """Whether rows should have a quantity and none has."""
+    cells = [line.cells[quantity.key] for line in table.lines]
+    return any(cell.is_missing for cell in cells) and not any(cell.values for cell in cells)
+
+
 def footnotes(table: BuiltTable) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, missing metrics, origins."""
     quantities = [quantity for quantity in table.entry.quantities if is_shown(table, quantity)]
@@ -170,23 +196,23 @@ def footnotes(table: BuiltTable) -> list[str]:
         rule = "only where dataset, code size and protocol match a published row"
         differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
         notes = [
-            "published: the paper's numbers, as published, with its decimals. measured: this run's.",
+            "published: the paper's numbers as printed. measured: this run's numbers.",
             f"difference: measured − published, {rule}."
             if differs
-            else f"No difference is shown: it is taken {rule}, and no measured row does.",
+            else f"No row has a difference: it is shown {rule}.",
         ]
 
     # ±: over training seeds, else over the images of a reconstruction.
-    over_images, of_images = "two standard deviations over the images", "reconstruction" in table.entry.kinds
+    of_images = "reconstruction" in table.entry.kinds
     seeds = ", ".join(map(str, table.job.training_seeds))
     if table.seeded:
-        published = f" Behind a published number it is {over_images}." if of_images else ""
+        published = f" Behind a published number it is {OVER_IMAGES}." if of_images else ""
         notes.append(
-            f"measured ± is the standard deviation over the training seeds {seeds}, behind their mean; the csv says how"
-            f" many seeds each mean is of.{published}"
+            f"A measured number is the mean over the training seeds {seeds}; the csv has the number of seeds of each"
+            f" mean. ± is {OVER_SEEDS}.{published}"
         )
     elif of_images:
-        notes.append(f"± is {over_images}; the csv has the standard deviation too.")
+        notes.append(f"± is {OVER_IMAGES}; the csv has the standard deviation too.")
 
     # How the intervals shown were computed, in the words of the protocols.
     words = [
@@ -199,12 +225,15 @@ def footnotes(table: BuiltTable) -> list[str]:
         if key.endswith(INTERVAL)
     ]
     if words:
-        notes.append(f"[low, high] is an interval of the number before it: {'; '.join(dict.fromkeys(words))}.")
+        notes += sentences("[low, high] is an interval of the number before it", list(dict.fromkeys(words)), "; ")
 
     # What the column `Changed` compares with, where no row is marked as the first.
     changed = {identity(line, table).get("variant") for line in table.lines} - {None}
     if changed and FIRST_ROW not in changed:
-        notes.append("Changed: by the keys of the config, what a row has otherwise than the first of its name.")
+        notes.append("Changed: the config keys in which a row differs from the first row of its method.")
+    shown_as = {line.measurement.traits.get("variant_label"): identity(line, table).get("variant")
+                for line in table.lines if line.measurement}  # fmt: skip
+    notes += [f"{label}: {keys}." for label, keys in shown_as.items() if label and keys]
     shown = {quantity.kind for quantity in quantities}
     notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
     if any(quantity is CODE_BITS for quantity in quantities):
@@ -218,41 +247,52 @@ def footnotes(table: BuiltTable) -> list[str]:
     )
     for line in table.lines:
         row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
-        notes += [f"{source(line)} row {row}: {note}." for note in line.notes]
+        notes += [part for note in line.notes for part in sentences(f"{source(line)} row {row}", note.split(", "))]
 
     # One line on the origins of the whole table; the csv has them row by row.
     if (made := table.job.provenance) is not None:
-        data = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(made.data.items()))
-        code = ", ".join(f"{stage} {digest[:8]}" for stage, digest in sorted(made.code.items()))
-        origins = {f"root seed {made.seed}, training seeds {seeds}": made.seed is not None}
-        origins |= {f"data {data}": bool(data), f"code {code}": bool(code)}
-        parts = "; ".join(words for words, known in origins.items() if known)
+        origins = [f"root seed {made.seed}, training seeds {seeds}"] if made.seed is not None else []
+        origins += [f"data {name} {sha256[:12]}" for name, sha256 in sorted(made.data.items())]
+        origins += [f"code {stage} {digest[:8]}" for stage, digest in sorted(made.code.items())]
+        notes += sentences("Provenance", origins or ["published numbers alone"], "; ")
         notes.append(
-            f"Provenance: {parts or 'published numbers alone'}. The csv's column `provenance` has each row's"
-            " folders in results/store; `bright provenance FOLDER` tells what a folder was made from."
+            "The csv's column `provenance` has each row's folders in results/store; `bright provenance FOLDER` lists"
+            " the settings, code and inputs of a folder."
         )
     return notes
 
 
+def _columns(names: list[str]) -> str:
+    """All names, words in brackets that they share once at the end; of names that take too long, the first."""
+    shared = {name.partition(" (")[2] for name in names} if len(names) > 1 else {""}
+    words = f" ({next(iter(shared))}" if len(shared) == 1 and "" not in shared else ""
+    all_names = f"{', '.join(name.removesuffix(words) for name in names)}{words}"
+    return all_names if len(all_names) < LONGEST / 2 else listed(names, COLUMNS_NAMED)
+
+
 def _protocols(table: BuiltTable) -> list[str]:
-    """A line per dataset and protocol with the columns that share it; a line per library of several versions."""
-    columns: dict[tuple[str, str], list[str]] = {}
+    """The protocol of the columns that share it, for each dataset; the rows of each version of a library."""
+    columns: dict[tuple[str, ...], list[str]] = {}
     for quantity in table.entry.quantities:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
             if protocol:
-                columns.setdefault((dataset, protocol_text(protocol)), []).append(quantity.name)
+                columns.setdefault((dataset, *protocol_parts(protocol)), []).append(quantity.name)
     found: dict[str, dict[str, dict[str, None]]] = {}
     for measurement in (line.measurement for line in table.lines if line.measurement is not None):
         for value in measurement.values.values():
             for library, version in value.protocol.get("versions", {}).items():
                 found.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
     return [
-        *(f"Protocol on {dataset} of {', '.join(names)}: {words}." for (dataset, words), names in columns.items()),
         *(
-            f"Measured with several versions of {library}: "
-            + "; ".join(f"{version} ({', '.join(rows)})" for version, rows in sorted(versions.items()))
-            + "."
+            sentence
+            for (dataset, *words), names in columns.items()
+            for sentence in sentences(f"Protocol on {dataset} of {_columns(names)}", words)
+        ),
+        *(
+            sentence
             for library, versions in sorted(found.items())
             if len(versions) > 1
+            for version, rows in sorted(versions.items())
+            for sentence in sentences(f"Measured with {library} {version}", list(rows))
         ),
     ]

@@ -2,22 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.base.errors import InputError
 
-SUBJECTS = ("Method", "Autoencoder")  # the column that names a row, and stays in view
+SUBJECTS = ("Method", "Autoencoder", "It says")  # the column that names a row, and stays in view
 LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
-WITHOUT_HEADING = ("Dataset", "Code size")  # columns whose cells are clear without a heading
-BLOCKS = {
-    "measured": "Measured here",
-    "difference": "Measured − published",
-    "published": "Published in the paper",
-}
-"""The second headings of quantities -> the page's headings of their columns, side by side and in this order."""
+NUMBERS = ("measured", "difference", "published")  # how the second headings of quantities begin
+VERDICT_HERE = ("Measured here", "verdict")  # the column of claims on this run's numbers
+NOT_MEASURED = "not measured here"
+OVER_SEEDS, OVER_IMAGES = "one standard deviation over training seeds", "two standard deviations over images"
+LONGEST = 250  # characters of a generated sentence
 
 
 class DisplayCell(NamedTuple):
@@ -38,13 +36,6 @@ Heading = tuple[str, str]
 Columns = Mapping[Heading, Sequence[str | DisplayCell]]
 
 
-class Block(NamedTuple):
-    """Neighbouring columns under one heading; a column without a heading is a block of its own."""
-
-    heading: str
-    columns: dict[int, str]  # place of a column in the file -> its heading
-
-
 @dataclass(frozen=True)
 class DisplayTable:
     """A table in the order of its files, and the arrangement of its columns on the page."""
@@ -56,15 +47,17 @@ class DisplayTable:
     entries: list[str | None]  # the config entry of each row, such as `autoencoders.main`; None for a published row
     look: str = ""  # what to compare, in one line
     seeded: bool = False  # whether ± is over training seeds, and not over images
+    unmeasured: list[str] = field(default_factory=list)  # quantities that rows should have, but no row has
+    changes: list[str] = field(default_factory=list)  # the config keys that each row changes, also under a label
     alignment: str = ""  # LaTeX's: words to the left, numbers to the right
     name: str = ""  # in the config
     latex: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The content of `table.json`: a cell of words is a string, a number an object with its text."""
-        fields = ("title", "look", "columns", "entries", "notes", "seeded")
+        fields = ("title", "look", "columns", "entries", "notes", "seeded", "unmeasured", "changes")
         rows = [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in self.rows]
-        return {field: getattr(self, field) for field in fields} | {"rows": rows}
+        return {name: getattr(self, name) for name in fields} | {"rows": rows}
 
     @property
     def quantities(self) -> list[str]:
@@ -102,34 +95,23 @@ class DisplayTable:
 
     def is_number(self, place: int) -> bool:
         """Whether a column's cells are numbers of a quantity."""
-        return self.columns[place][1].partition(" ")[0] in BLOCKS
+        return self.columns[place][1].partition(" ")[0] in NUMBERS
 
     @cached_property
     def has_numbers(self) -> bool:
         """Whether there are columns of quantities; the table of claims and those of studies have none."""
         return any(map(self.is_number, range(len(self.columns))))
 
-    def named(self, row: list[DisplayCell]) -> str:
-        """The identity of a row below its subject, such as "clothes, 8x8x4, C_key 2"."""
-        words = ((self.columns[place][0], row[place].text) for place in self.identity if row[place].text)
-        return ", ".join(text if name in WITHOUT_HEADING else f"{name} {text}" for name, text in words)
-
-    @cached_property
-    def blocks(self) -> list[Block]:
-        """The columns in the page's order: the row's name, measured numbers, differences, published ones, the rest."""
-        parts: dict[str, dict[int, str]] = {heading: {} for heading in BLOCKS.values()}
-        alone = []
-        for place, (name, part) in enumerate(self.columns):
-            kind, _, variant = part.partition(" ")
-            if self.is_number(place):
-                parts[BLOCKS[kind]][place] = f"{name} {variant}".rstrip()
-            elif part:
-                parts.setdefault(name, {})[place] = part
-            elif place != self.subject and place not in self.identity:
-                alone.append(Block("", {place: name}))
-        numbers = [Block(heading, columns) for heading, columns in parts.items() if columns]
-        first = Block("", {self.subject: self.columns[self.subject][0]})
-        return [first, *numbers, *alone] if self.has_numbers else [first, *alone, *numbers]
+    @property
+    def spreads(self) -> str:
+        """The meaning of the uncertainties in the cells, in small print; "" without any."""
+        found = {cell.spread[:1] for row in self.rows for cell in row}
+        plus_minus = f"± is {OVER_SEEDS if self.seeded else OVER_IMAGES}."
+        published = [place for place, (_, part) in enumerate(self.columns) if part == "published"]
+        if self.seeded and any(row[place].spread for row in self.rows for place in published):
+            plus_minus += f" Behind a published number it is {OVER_IMAGES}."
+        words = {"±": plus_minus, "[": "[low, high] is an interval; the notes state its method."}
+        return " ".join(words[sign] for sign in words if sign in found)
 
     @property
     def missing(self) -> list[str]:
@@ -162,6 +144,16 @@ def listed(parts: list[str], most: int | None = None) -> str:
     if most is not None and len(parts) > most:
         parts = [*parts[:most], f"{len(parts) - most} more"]
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def sentences(start: str, parts: list[str], between: str = ", ") -> list[str]:
+    """`START: a, b, c.` in as many sentences of at most LONGEST characters as are needed."""
+    lines: list[list[str]] = [[]]
+    for part in parts:
+        if lines[-1] and len(f"{start}: {between.join([*lines[-1], part])}.") > LONGEST:
+            lines.append([])
+        lines[-1].append(part)
+    return [f"{start}: {between.join(line)}." for line in lines if line]
 
 
 def read_display(path: Path, name: str = "", latex: Path | None = None) -> DisplayTable:

@@ -230,7 +230,7 @@ def differing(one: Protocol, other: Protocol) -> str:
     return "; ".join(f"{key} {first.get(key)!r} and {second.get(key)!r}" for key in keys)
 
 
-def protocol_text(protocol: Protocol) -> str:
+def protocol_parts(protocol: Protocol) -> list[str]:
     """A protocol in words for a footnote: hashes shortened to twelve digits, without the method of its intervals."""
     parts = {key: value for key, value in protocol.items() if not key.endswith(INTERVAL)}
     for key, value in parts.items():
@@ -239,4 +239,4 @@ def protocol_text(protocol: Protocol) -> str:
         elif key.endswith("sha256"):
             name = protocol.get("network", "") if key == "network_sha256" else key.removesuffix("_sha256")
             parts[key] = f"{str(value)[:12]}{' (hash not checked)' if is_unchecked(str(name)) else ''}"
-    return ", ".join(f"{key} {value}" for key, value in parts.items())
+    return [f"{key} {value}" for key, value in parts.items()]

@@ -137,7 +137,7 @@ class Line:
 
 
 def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
-    """The published rows in their order, each with the measurement that matches it, then the other measured rows."""
+    """The measured rows, then the published rows; a published row with a matching measurement is a measured one."""
     placed: dict[int, Measurement] = {}
     own: dict[str, Line] = {}
 
@@ -171,7 +171,9 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
             if (index := place_of(counts)) is not None:
                 placed.setdefault(index, counts)
     lines = [_line(row, placed.get(index), row, table, []) for index, row in enumerate(rows)]
-    return lines + [own[measurement.name] for measurement in listed if measurement.name in own]
+    measured = [line for line in lines if line.measurement is not None and not line.measurement.is_counted]
+    measured += [own[measurement.name] for measurement in listed if measurement.name in own]
+    return measured + [line for line in lines if all(line is not one for one in measured)]
 
 
 def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, str]:

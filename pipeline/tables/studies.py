@@ -15,6 +15,7 @@ from pipeline.tables.display_table import DisplayCell, DisplayTable, display_tab
 from pipeline.tables.render import FramedTable
 
 METRICS = {"psnr": ("PSNR ↑", 2), "ssim": ("SSIM ↑", 3), "lpips_alex": ("LPIPS ↓", 4), "lpips_vgg": ("LPIPS-VGG ↓", 4)}
+BEST, LOSS = "Best", "Loss ↓"  # headings
 PEAK = 2.0  # images are in [-1, 1]
 
 
@@ -62,13 +63,13 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
     searched = [key for key in Grid.model_fields if key in frame]
     columns: dict[tuple[str, str], list[str | DisplayCell]] = {
         ("Autoencoder", ""): list(frame["autoencoder"]),
-        ("Best", ""): ["best" if best else "" for best in frame["best"]],
+        (BEST, ""): ["best" if best else "" for best in frame["best"]],
     }
     for key in searched:
         values = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[key]]
         columns[key.replace("_", " "), ""] = [*values]
     losses = zip(frame["loss"], frame["loss_std"].tolist(), strict=True)
-    columns["Loss ↓", ""] = [
+    columns[LOSS, ""] = [
         DisplayCell(rounded(loss, 4), loss, "" if std is None or std != std else f"± {rounded(std, 4)}")
         for loss, std in losses
     ]
@@ -84,10 +85,11 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
         columns,
         [
             f"Each autoencoder: {per_entry} trials of {job.images:,} training images with {of_seeds}, measured on"
-            f" {job.tuning:,} images kept from the training images. No validation image was seen.",
-            f"Loss: {job.l2_weight:g} L2{perceptual}, what all of them were trained for; the lowest is the best.",
+            f" {job.tuning:,} images that are held out from the training images. No validation image is used.",
+            f"Loss: {job.l2_weight:g} L2{perceptual}, the loss of all trainings; lower is better.",
         ],
         [f"autoencoders.{name}" for name in frame["autoencoder"]],
-        look=f"The best row of each autoencoder: the {', '.join(searched).replace('_', ' ')} with the lowest loss.",
+        seeded=seeds > 1,
+        look=f"The best trial of each autoencoder has the lowest loss over {', '.join(searched).replace('_', ' ')}.",
         alignment="l" * words + "r" * (len(columns) - words),
     )

@@ -35,7 +35,7 @@ from pipeline.models.metric_networks.manifest import (
     network,
     network_path,
 )
-from pipeline.tables.measured import protocol_text
+from pipeline.tables.measured import protocol_parts
 
 
 def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(tmp_path: Path) -> None:
@@ -119,7 +119,9 @@ def test_an_unknown_hash_is_reported_as_unchecked(small_inception: dict[str, tor
     assert state.status == "here"
     assert "here, hash not checked" in network_table([state], set())
     protocol = {"network": "inception", "network_sha256": "0123456789abcdef", "lpips_alex_sha256": "0" * 64}
-    assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in protocol_text(protocol)
+    assert "network_sha256 0123456789ab (hash not checked), lpips_alex_sha256 000000000000" in ", ".join(
+        protocol_parts(protocol)
+    )
 
 
 def test_a_network_without_a_known_hash_has_that_of_its_tensors_recorded_at_first_use(

@@ -21,6 +21,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.data.archive import ImageArchive
 from pipeline.make_report import make_report
+from pipeline.page.arrangement import arranged, parts
 from pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from pipeline.plan.publish import Published, ending
 from pipeline.stages.common import Jobs, path_of
@@ -28,6 +29,7 @@ from pipeline.stages.figures import FIGURES
 from pipeline.stages.page import SAMPLES
 from pipeline.stages.page import page as report_page
 from pipeline.stages.tables import tables
+from pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable
 
 MEGABYTE = 1_000_000
 
@@ -88,19 +90,67 @@ def numbers(text: str) -> set[str]:
 
 @pytest.mark.parametrize(("index", "rows"), [(0, made.ROWS), (1, made.GENERATION_ROWS)])
 def test_tables_hold_the_cells_of_their_files(page: Page, index: int, rows: list[list[str]]) -> None:
-    shown = [sorted(" ".join(row).replace(",", " ").split()) for row in page.tables[index] if row]
-    told = [sorted(" ".join(row).split()) for row in rows]
-    beside = {"Samples", "autoencoders.main"}
-    assert [[word for word in row if word not in beside] for row in shown[2:]] == told, "behind two rows of headings"
+    """This run's rows in a table without empty columns, the paper's rows in a second one below."""
+    own, of_paper = page.tables[2 * index : 2 * index + 2]
+    beside = {"Samples", "autoencoders.main", "missing"}
+    ordered = sorted(rows, key=lambda row: row[0] == "published")
+    told = [sorted(set(" ".join(row[1:]).split()) - beside) for row in ordered]
+    cells = [row for row in own[2:] + of_paper[2:] if row]
+    assert [sorted(set(" ".join(row).replace(",", " ").split()) - beside) for row in cells] == told
+    assert all(cell.strip() for row in of_paper[2:] for cell in row)
 
 
-def test_a_rows_name_and_its_measured_numbers_stand_before_the_published_ones(page: Page) -> None:
-    above, below, *rows = [[cell.strip() for cell in row] for row in page.tables[0]]
-    assert above == ["Method", "Measured here", "Measured − published", "Published in the paper", "Source"]
-    measured = "Measured here LPIPS ↓", "Measured here PSNR (dB) ↑"
-    assert below == [*measured, "Measured − published LPIPS ↓", "Published in the paper LPIPS ↓"]
-    cells = ["BRIGHT clothes, 8x8x4 autoencoders.main", "0.0172 ± 0.05", "24.07 ± 5.52", "", "", "measured"]
-    assert rows[1] == cells
+def test_this_runs_rows_come_first_and_columns_without_a_number_are_left_out(page: Page) -> None:
+    own, of_paper = ([[cell.strip() for cell in row] for row in table] for table in page.tables[:2])
+    assert own[:2] == [["Method", "Measured here"], ["Measured here LPIPS ↓", "Measured here PSNR (dB) ↑"]]
+    assert own[2] == ["BRIGHT clothes, 8x8x4 autoencoders.main", "0.0172 ± 0.05", "24.07 ± 5.52"]
+    assert of_paper[:2] == [["Method", "Published in the paper"], ["Published in the paper LPIPS ↓"]]
+    assert of_paper[2] == ["VQGAN ffhq256, 16x16", "0.1175"]
+    assert "Source: measured." in page.text["p"] and "Source: published." in page.text["p"]
+    assert "± is two standard deviations over images." in page.text["p"]
+
+
+def test_eight_columns_on_other_features_share_a_heading_and_too_many_columns_are_two_tables() -> None:
+    names = [*(f"{name} (EfficientNet-Lite0) ↓" for name in "ABCDEFGH"), *(f"M{number} ↑" for number in range(6))]
+    columns = [("Source", ""), ("Method", ""), *((name, "measured") for name in names)]
+    table = DisplayTable("T", columns, made.display_rows(columns, [["measured", "KL", *["1.0"] * 14]]), [], ["a.b"])
+    few = replace(table, columns=columns[:12], rows=[table.rows[0][:12]])
+    ((_, *blocks),) = (part.blocks for part in parts(few))
+    assert [(block.heading, list(block.columns.values())[:2]) for block in blocks] == [
+        ("Measured here", ["M0 ↑", "M1 ↑"]),
+        ("EfficientNet-Lite0", ["A ↓", "B ↓"]),
+    ]
+    assert [len(part.table.columns) for part in parts(table)] == [2 + 6, 2 + 8]
+
+
+def test_of_claims_the_verdict_is_first_and_what_was_not_measured_is_folded() -> None:
+    columns = [("From the published tables", "verdict"), VERDICT_HERE, ("It says", ""), ("Claim", "")]
+    rows = [["holds", "does not hold", "A", "1"], ["holds", NOT_MEASURED, "B", "2"]]
+    cells = [[DisplayCell(text) for text in row] for row in rows]
+    shown, folded = parts(DisplayTable("Claims", columns, cells, [], [None, None]))
+    assert [block.heading or list(block.columns.values()) for block in shown.blocks] == [
+        "From the published tables",
+        "Measured here",
+        ["It says"],
+        ["Claim"],
+    ]
+    assert folded.folded and not shown.folded and folded.heading == "1 not measured here"
+    assert [name for name, _ in folded.table.columns] == ["From the published tables", "It says", "Claim"]
+
+
+def test_generation_on_one_dataset_is_one_table() -> None:
+    columns = [("Source", ""), ("Dataset", ""), ("Method", ""), ("FD ↓", "measured")]
+
+    def table(name: str, dataset: str, published: str) -> DisplayTable:
+        rows = [["measured", dataset, "KL", "1.0"], ["published", published, "LDM", ""]]
+        cells = made.display_rows(columns, rows)
+        return DisplayTable(name, columns, cells, [], ["samples.kl", None], name=name, latex=name)
+
+    tables = {"table5": table("table5", "mine", "ffhq256"), "table6": table("table6", "mine", "lsun")}
+    (merged,) = arranged(tables)
+    assert merged.title == "Generation (Tables 5 and 6; measured on mine)" and merged.latex == "table5\ntable6"
+    assert [merged.cell(row, "Dataset").text for row in merged.rows] == ["mine", "ffhq256", "lsun"]
+    assert len(arranged(tables | {"table6": table("table6", "other", "lsun")})) == 2
 
 
 def test_it_says_what_happened_to_the_files_of_a_collection(page: Page) -> None:
@@ -113,7 +163,9 @@ def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
     looks = re.findall(r'<p class="look">(.*?)</p>', page.source)
     assert looks == [f"what to look at in {name}" for name in ("table2", "table5")]
     entry = [attrs for tag, attrs in page.tags if tag == "a" and attrs.get("class") == "entry"]
-    assert [attrs["href"] for attrs in entry] == ["#autoencoders.main"] * 4, "of measured rows alone"
+    assert [attrs["href"] for attrs in entry] == ["#autoencoders.main"] * 4, "of measured rows only"
+    assert page.source.count('<ul class="why-missing">') == 1, "once for all tables"
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"].count("#missing") == 2
     assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text["pre"]
     (reason,) = set(re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL))
     assert reason == "missing: network x is missing (LPIPS): put x.pth into results/networks"

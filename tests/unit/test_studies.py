@@ -131,7 +131,7 @@ def test_the_record_says_what_was_searched_and_on_what(job, measured):
     text = to_markdown(table)
     assert "| plain" in text and "| best" in text and "0.001" in text
     assert "2 trials of 16 training images with 2 training seeds" in text
-    assert "3 images kept from the training images" in text
+    assert "3 images that are held out from the training images" in text
     assert "Loss: 20 L2 + 5 lpips_alex" in text
     latex = to_latex(table)
     assert "tab:study-rates" in latex
