@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 from pipeline.tables.display_table import LAST, NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable, Heading
@@ -14,7 +15,7 @@ BLOCKS = {
 }
 """The second headings of quantities -> the page's headings of their columns, side by side and in this order."""
 FEATURES = "EfficientNet-Lite0"  # measured columns on these features have a heading of their own
-WITHOUT_HEADING = ("Dataset", "Code size")  # columns whose cells are clear without a heading
+WITHOUT_HEADING = ("Dataset", "Code size", "Changed")  # columns whose cells are clear without a heading
 ON_ONE_LINE = 8  # with more measured columns, an uncertainty is below its number
 MOST_TOGETHER = 12  # of measured columns: more do not fit on 1,300 pixels
 GENERATION = ("table5", "table6")
@@ -45,9 +46,15 @@ class Part:
     def blocks(self) -> list[Block]:
         """The columns in the page's order: the row's name, measured numbers, differences, published ones, the rest."""
         table = self.table
+        if not table.has_numbers:
+            neighbours = groupby(enumerate(table.columns), lambda one: one[1][0])
+            found = [(name, {place: part for place, (_, part) in columns}) for name, columns in neighbours]
+            return [
+                Block(name, columns) if any(columns.values()) else Block("", dict.fromkeys(columns, name))
+                for name, columns in found
+            ]
         on_features = [FEATURES in name for name, part in table.columns if part.startswith("measured")]
-        order = (BLOCKS["measured"], FEATURES, *BLOCKS.values()) if table.has_numbers else ()
-        parts: dict[str, dict[int, str]] = {heading: {} for heading in order}
+        parts: dict[str, dict[int, str]] = {heading: {} for heading in (BLOCKS["measured"], FEATURES, *BLOCKS.values())}
         alone = []
         for place, (name, part) in enumerate(table.columns):
             kind, _, variant = part.partition(" ")
@@ -55,13 +62,10 @@ class Part:
                 grouped = sum(on_features) > 1 and kind == "measured" and FEATURES in name
                 label = name.replace(f" ({FEATURES})", "") if grouped else name
                 parts[FEATURES if grouped else BLOCKS[kind]][place] = f"{label} {variant}".rstrip()
-            elif part:
-                parts.setdefault(name, {})[place] = part
             elif place not in (table.subject, *table.identity) and name not in self.common:
                 alone.append(Block("", {place: name}))
         first = Block("", {table.subject: table.columns[table.subject][0]})
-        blocks = [Block(heading, columns) for heading, columns in parts.items() if columns]
-        return [*blocks, first, *alone] if VERDICT_HERE in table.columns else [first, *blocks, *alone]
+        return [first, *(Block(heading, columns) for heading, columns in parts.items() if columns), *alone]
 
     @property
     def is_narrow(self) -> bool:

@@ -181,11 +181,8 @@ def labelled(table: DisplayTable) -> list[tuple[Row, str]]:
     named = []
     for row, entry in zip(table.rows, table.entries, strict=True):
         if table.is_measured(row):
-            changed, keys = _words(table, row)
-            method, variant = table.cell(row, "Method").text, VARIANT.fullmatch(table.cell(row, "Method").text)
-            if variant and changed and table.cell(row, "Changed").text != keys:
-                method = variant[1]  # the label of the config says the same
-            label = f"{method} {table.cell(row, 'Code size')}".rstrip()
+            changed, _ = _words(table, row)
+            label = " ".join(filter(None, (table.cell(row, column).text for column in ("Method", "Code size"))))
             named.append((row, f"{label}, {changed}" if changed else label, entry))
     counts = Counter(label for _, label, _ in named)
     return [

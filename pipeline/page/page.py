@@ -80,7 +80,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
         numbers=numbers,
         tables=shown,
-        missing=list(dict.fromkeys(note for table in shown for note in table.missing)),
+        missing=list(dict.fromkeys(note.removeprefix("missing: ") for table in shown for note in table.missing)),
         pairs=pairs,
         samples=samples,
         figures={name: picture for name, picture in figures.items() if not name.startswith(CURVES)},

@@ -1,4 +1,4 @@
-"""The tables: one entry for each, with its key in a config, its title and caption, its rows and its columns.
+"""The tables: an entry for each, with its key in a config, title, caption, rows and columns.
 
 The kinds of a table's quantities decide which stages a run needs for it (`pipeline/stages/tables.py`). The published
 numbers of a table are in pipeline/tables/published, in a csv of its name.
@@ -111,7 +111,7 @@ class Tables(Section):
     table5: GenerationRows = _table(
         "Generation on FFHQ: names under `samples`.",
         "Table 5. Generation, FFHQ",
-        "Generation, beside the paper's FFHQ numbers.",
+        "Metrics of generated images, with the paper's FFHQ numbers.",
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
@@ -120,7 +120,7 @@ class Tables(Section):
     table6: GenerationRows = _table(
         "Generation on LSUN-Church.",
         "Table 6. Generation, LSUN-Church",
-        "Generation, beside the paper's LSUN-Church numbers.",
+        "Metrics of generated images, with the paper's LSUN-Church numbers.",
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
@@ -143,22 +143,22 @@ class Tables(Section):
     text_10k: GenerationRows = _table(
         "The 10,240-sample numbers of the text.",
         "Generation from 10,240 samples (section 4)",
-        "Generation from fewer samples, as in the text of section 4.",
+        "Metrics of 10,240 generated images, as in the text of section 4.",
         _SAMPLES,
         (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
         default=GenerationRows(count=10_240),
     )
     section34: list[str] = _table(
         "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
-        "Section 3.4 measured: codes and what they use",
-        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+        "Section 3.4, measured: use, range and noise tolerance of codes",
+        "Section 3.4, measured: use of table entries, range and variance of codes, and reconstruction under noise.",
         _IMAGES,
         (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
     )
     noise_generation: GenerationRows = _table(
         "Diffusion on codes trained with and without noise: names under `samples`.",
         "Generation from codes trained with and without noise (section 3.4)",
-        "Diffusion on codes trained with and without noise (section 3.4).",
+        "Metrics of images from diffusion on codes that were trained with and without noise (section 3.4).",
         _SAMPLES,
         q.unpublished(q.GENERATION),
         states_noise=True,
@@ -167,16 +167,16 @@ class Tables(Section):
     table_sizes: list[str] = _table(
         "Bytes against quality: entries that differ in `tables.entries_log2`.",
         "Bytes against quality for sizes of the hash tables (section 5)",
-        "Bytes of hash tables, decoder and codes against quality, for sizes of the tables (section 5).",
+        "Bytes of hash tables, decoder and codes, and reconstruction quality, for several table sizes (section 5).",
         (*_IMAGES, "table_entries"),
         (*q.BYTES, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
     )
     ablations: AutoencoderRows = _table(
         "Models with a part removed or changed: reconstruction, samples, counts.",
-        "Ablations: parts left out or made otherwise",
-        "What a part of the model is good for: it is left out or made otherwise, as `Changed` says by the keys of"
-        " the config, and all else is as in the first row. Reconstruction, distances of samples from codes of the"
-        " same model, counts.",
+        "Ablations: parts of the model removed or changed",
+        "The effect of removing or changing one part of the model. `Changed` names the part or its config keys; other"
+        " settings are those of the first row. The columns are reconstruction, distances of samples from codes of the"
+        " same model, and counts.",
         (*_IMAGES, "variant"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
@@ -188,9 +188,9 @@ class Tables(Section):
     latent_diffusion: AutoencoderRows = _table(
         "Distances of samples and of reconstructions, and their ratio.",
         "Latent diffusion on the codes of each autoencoder",
-        "Samples of latent diffusion on the codes of each autoencoder: their distance, the distance of the"
-        " autoencoder's own reconstructions to the same images, and the first over the second. A ratio of 1 would"
-        " say that all of it is the decoder's.",
+        "Latent diffusion on the codes of each autoencoder: the distance of its samples, the distance of the"
+        " autoencoder's reconstructions to the same images, and the ratio of the two. Lower is better. At a ratio of 1,"
+        " the decoder explains the whole distance.",
         _IMAGES,
         (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
         default=AutoencoderRows(),
@@ -198,7 +198,7 @@ class Tables(Section):
     equal_budget: list[str] = _table(
         "One dataset, the same number of training images: quality, counts, speed.",
         "Autoencoders at equal budget",
-        "Autoencoders on one dataset after the same number of training images: quality, counts, speed, time.",
+        "Autoencoders on one dataset after the same number of training images: quality, counts, speed and time.",
         (*_IMAGES, "variant", "train_images"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),

@@ -39,12 +39,12 @@ ON_OTHER_FEATURES = {
 
 # Heading of a displayed column -> column of the csv.
 HEADINGS = {
-    ("From the published tables", "verdict"): "verdict_published",
-    ("From the published tables", "recomputed"): "text_published",
+    ("Verdict", "paper's tables"): "verdict_published",
     VERDICT_HERE: "verdict_measured",
-    ("Measured here", "recomputed"): "text_measured",
-    ("Measured here", "on"): "measured_on",
     ("It says", ""): "says",
+    ("Recomputed from", "paper's tables"): "text_published",
+    ("Recomputed from", "this run"): "text_measured",
+    ("Recomputed from", "on"): "measured_on",
     ("Claim", ""): "claim",
     ("Section", ""): "section",
 }

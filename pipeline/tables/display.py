@@ -24,8 +24,8 @@ from pipeline.tables.pairing import Cell
 
 MISSING = "missing"
 COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
-BETTER = {"↓": "lower is better in", "↑": "higher is better in"}
-CHEAPER = "less is cheaper in"
+BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
+CHEAPER = "less is cheaper for"
 
 # A note for each kind of summary; for the last three, only where the table shows a quantity of that kind.
 OF_KINDS = {
@@ -89,8 +89,11 @@ def display(table: BuiltTable) -> DisplayTable:
     changes = [cell_text(found.get("variant")) for found in identities]
     if (HEADINGS["variant"], "") in columns:
         traits = [line.measurement.traits if line.measurement else {} for line in table.lines]
-        columns[HEADINGS["variant"], ""] = [
-            str(of_row.get("variant_label") or keys) for of_row, keys in zip(traits, changes, strict=True)
+        labels = [of_row.get("variant_label") for of_row in traits]
+        columns[HEADINGS["variant"], ""] = [label or keys for label, keys in zip(labels, changes, strict=True)]
+        columns[HEADINGS["method"], ""] = [  # the label already has the words for the variant
+            of_row["method"] if label else found["method"]
+            for of_row, label, found in zip(traits, labels, identities, strict=True)
         ]
     for quantity in table.entry.quantities:
         if is_shown(table, quantity):
@@ -162,7 +165,7 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
 
 
 def look(table: BuiltTable) -> str:
-    """What to compare in which columns, in one line: from the directions of the quantities and the differing rows."""
+    """What to compare, in one line: the columns in which rows differ, and the direction of each quantity."""
     columns: dict[str, list[str]] = {}
     for quantity in table.entry.quantities:
         # Which way is better, by the arrow of the label; counts without one are costs.
@@ -174,7 +177,7 @@ def look(table: BuiltTable) -> str:
     rows = [identity(line, table) for line in table.lines]
     keys = [key for key in table.entry.identity if len({row[key] for row in rows}) > 1 and key != "dataset"]
     by = listed([HEADINGS[key] for key in keys or ["method"]], COLUMNS_NAMED)
-    return f"Rows of one dataset, by {by}{': ' if directions else ''}{directions}."
+    return f"Compare rows of one dataset by {by}{': ' if directions else ''}{directions}."
 
 
 def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
@@ -243,7 +246,10 @@ def footnotes(table: BuiltTable) -> list[str]:
     # Missing metrics that no note of the job explains, and the notes of the rows, each with its row.
     names = {quantity.name for quantity in quantities}
     notes += dict.fromkeys(
-        note for line in table.lines for note, of in unexplained(line, table).items() if names & set(of)
+        f"{_columns(of)}{note.removeprefix(', '.join(of))}"
+        for line in table.lines
+        for note, of in unexplained(line, table).items()
+        if names & set(of)
     )
     for line in table.lines:
         row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)

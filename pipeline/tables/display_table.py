@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 SUBJECTS = ("Method", "Autoencoder", "It says")  # the column that names a row, and stays in view
 LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
 NUMBERS = ("measured", "difference", "published")  # how the second headings of quantities begin
-VERDICT_HERE = ("Measured here", "verdict")  # the column of claims on this run's numbers
+VERDICT_HERE = ("Verdict", "this run")  # the column of claims on this run's numbers
 NOT_MEASURED = "not measured here"
 OVER_SEEDS, OVER_IMAGES = "one standard deviation over training seeds", "two standard deviations over images"
 LONGEST = 250  # characters of a generated sentence

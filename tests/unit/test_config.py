@@ -16,6 +16,8 @@ from pipeline.commands.config import stale
 from pipeline.config.reference import SECTIONS, reference, schema
 from pipeline.config.root import load_config, read_config
 from pipeline.settings.fields import Section
+from pipeline.stages.common import Jobs
+from pipeline.stages.figures import labels
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -136,6 +138,24 @@ def test_like_inherits_all_keys_and_leaves_the_given_values_alone() -> None:
     before = copy.deepcopy(config)
     load_config(config)
     assert config == before
+
+
+def test_a_label_is_of_one_entry_and_in_no_digest() -> None:
+    config = changed("autoencoders.main.label", "whole model")
+    config["autoencoders"]["plain"] = {"like": "main", "code_noise": "none", "label": "without noise"}
+    config["autoencoders"]["again"] = {"like": "plain"}
+    labelled = load_config(config)
+    found = labelled.autoencoders
+    assert [found[name].label for name in ("main", "plain", "again")] == ["whole model", "without noise", None]
+    assert found["plain"].numerical() == found["again"].numerical()
+    assert "label" not in found["main"].model_dump(), "nor in a job's settings"
+    assert labels(Jobs(labelled), list(found)) == {
+        "main": "BRIGHT (whole model)",
+        "plain": "BRIGHT (without noise)",
+        "again": "BRIGHT",
+    }
+    for wrong in ("a=b", "", " x", "x" * 61):
+        assert "autoencoders.main.label" in complaint(changed("autoencoders.main.label", wrong))
 
 
 def test_without_tables_all_models_and_samples_have_rows() -> None:

@@ -14,7 +14,7 @@ from pipeline.commands.document import document, filled, table_block
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
-from pipeline.tables.display_table import DisplayTable
+from pipeline.tables.display_table import DisplayCell, DisplayTable
 
 TOLD: dict[str, Any] = {
     "title": "Equal budget",
@@ -74,6 +74,25 @@ def test_the_names_of_a_record_of_trials_are_to_the_left_as_those_of_other_table
         "| kl            |   best |      0.7 |",
         "| kl            |        |      1.4 |",
     ]
+
+
+def test_of_a_long_table_a_document_has_ten_rows_and_a_link_to_the_csv() -> None:
+    columns = [("Autoencoder", ""), ("Best", ""), ("Loss ↓", "")]
+    losses = {"kl": [0.9, 1.0], "bright": [0.1 * rate for rate in range(1, 21)]}
+    rows = [
+        [DisplayCell(name), DisplayCell("" if place else "best"), DisplayCell(f"{loss:.2f}", loss)]
+        for name, of_entry in losses.items()
+        for place, loss in enumerate(of_entry)
+    ]
+    text = table_block(DisplayTable("Rates", columns, rows, [], [None] * 22), "Trials.", "`name`", "csv/run-rates.csv")
+    assert (
+        "[All 22 rows](csv/run-rates.csv) are in a csv file; these are the best trial of each autoencoder, then the"
+        " trials with the lowest loss, 10 in all." in text
+    )
+    shown = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    assert shown == ["bright", "kl", *["bright"] * 7, "bright"] and "0.90" in text and "1.00" not in text
+    numbers = DisplayTable("T", [("Method", ""), ("X ↑", "")], [[DisplayCell("KL")] * 2] * 21, [], [None] * 21)
+    assert "these are the first 10." in table_block(numbers, "", "`name`", "csv/x.csv")
 
 
 def test_what_stands_outside_of_blocks_stays_and_filling_again_changes_nothing() -> None:

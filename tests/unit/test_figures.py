@@ -10,6 +10,7 @@ from PIL import Image
 from pipeline.base.errors import InputError
 from pipeline.data.archive import ArchiveWriter, ImageArchive
 from pipeline.figures.codes import statistics
+from pipeline.figures.common import spaced
 from pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN
 from pipeline.make_figure import make_figure
 
@@ -51,6 +52,11 @@ INPUTS = {
 
 def inputs(folder: Path, figure: str) -> list[str]:
     return [given.replace("=", f"={folder}/") for given in INPUTS[figure].split()]
+
+
+def test_pairs_are_evenly_spaced_so_that_they_show_different_photographs() -> None:
+    assert spaced(387, 8) == [0, 48, 96, 145, 193, 241, 290, 338]
+    assert spaced(3, 8) == [0, 1, 2] and spaced(8, 8) == list(range(8))
 
 
 @pytest.mark.parametrize("figure", ["fig01", "fig06", "fig08", "fig10", "fig11", "groups"])

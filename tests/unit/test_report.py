@@ -124,18 +124,17 @@ def test_eight_columns_on_other_features_share_a_heading_and_too_many_columns_ar
 
 
 def test_of_claims_the_verdict_is_first_and_what_was_not_measured_is_folded() -> None:
-    columns = [("From the published tables", "verdict"), VERDICT_HERE, ("It says", ""), ("Claim", "")]
+    columns = [("Verdict", "paper's tables"), VERDICT_HERE, ("It says", ""), ("Claim", "")]
     rows = [["holds", "does not hold", "A", "1"], ["holds", NOT_MEASURED, "B", "2"]]
     cells = [[DisplayCell(text) for text in row] for row in rows]
     shown, folded = parts(DisplayTable("Claims", columns, cells, [], [None, None]))
     assert [block.heading or list(block.columns.values()) for block in shown.blocks] == [
-        "From the published tables",
-        "Measured here",
+        "Verdict",
         ["It says"],
         ["Claim"],
     ]
     assert folded.folded and not shown.folded and folded.heading == "1 not measured here"
-    assert [name for name, _ in folded.table.columns] == ["From the published tables", "It says", "Claim"]
+    assert [name for name, _ in folded.table.columns] == ["Verdict", "It says", "Claim"]
 
 
 def test_generation_on_one_dataset_is_one_table() -> None:
@@ -168,7 +167,7 @@ def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"].count("#missing") == 2
     assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text["pre"]
     (reason,) = set(re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL))
-    assert reason == "missing: network x is missing (LPIPS): put x.pth into results/networks"
+    assert reason == "network x is missing (LPIPS): put x.pth into results/networks"
     assert "a remark" not in reason
     assert "BRIGHT <short>" in page.text["th"]
     assert "<short>" not in page.source

@@ -33,6 +33,7 @@ from markdown_it import MarkdownIt
 from pipeline.base.errors import InputError
 from pipeline.make_table import make_table
 from pipeline.settings.tables import TABLES
+from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.build import MEASURED
 from pipeline.tables.display import display, footnotes, look, rounded
 from pipeline.tables.display_table import read_display
@@ -258,15 +259,15 @@ def test_wrong_summaries_are_named(table: str, summaries: list[Any], rows: list[
 def test_the_line_of_what_to_look_at_names_or_counts_the_columns(built: Built) -> None:
     told = look(built("table2", reconstruction("main"), church("c", "32x32x8")))
     assert told == (
-        "Rows of one dataset, by Method and Code size: lower is better in LPIPS and LPIPS-VGG;"
-        " higher is better in SSIM and PSNR (dB)."
+        "Compare rows of one dataset by Method and Code size: lower is better for LPIPS and LPIPS-VGG;"
+        " higher is better for SSIM and PSNR (dB)."
     )
     told = look(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
-    assert told.endswith("; less is cheaper in Hash tables (M), Decoder (M) and Decoding GFLOPs.")
+    assert told.endswith("; less is cheaper for Hash tables (M), Decoder (M) and Decoding GFLOPs.")
     assert "C_key" in told
     told = look(built("table5", generation("main")))
-    assert "lower is better in FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
-    assert told.endswith("higher is better in IS, Precision, Recall and 7 more.")
+    assert "lower is better for FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
+    assert told.endswith("higher is better for IS, Precision, Recall and 7 more.")
 
 
 @pytest.mark.parametrize(
@@ -326,3 +327,29 @@ def test_either_protocol_of_precision_fills_the_column_and_both_do_not(paper: bo
     assert (words["StyleGAN2"], words["BRIGHT"]) == ("as published", "as published; measured on 50000 samples")
     with pytest.raises(InputError, match=r"^column Precision ↑, dataset ffhq256: rows 'a' and 'b' have two protocols"):
         built("table5", vgg16("a", paper), vgg16("b", not paper))
+
+
+METHODS = re.compile("BRIGHT|VQGAN|RQ-VAE|KL autoencoder|StyleGAN2|DDPM|ImageBART")
+SENTENCE = re.compile(r"(?<=[.;:]) (?=[A-Z±\[])")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_notes_sentences_have_at_most_250_characters_and_two_methods(name: str, built: Built) -> None:
+    code = {f"stage_{number}": "ab" * 32 for number in range(20)}
+    provenance = {"seed": 7, "code": code, "data": {f"images-{number}": "ef" * 32 for number in range(9)}}
+    table = built(name, *SUMMARIES[name], provenance=provenance)
+    texts = [*footnotes(table), look(table), TABLES[name].caption]
+    for sentence in (one for text in texts for one in SENTENCE.split(text)):
+        assert len(sentence) <= 250, sentence
+        assert len(set(METHODS.findall(sentence))) <= 2, sentence
+
+
+def test_an_ablation_has_its_label_in_the_table_and_its_keys_in_the_csv(built: Built) -> None:
+    rows = [{"variant": FIRST_ROW}, {"variant": "features mlp", "variant_label": "without tables"}]
+    both = [reconstruction("main"), reconstruction("mlp")]
+    named = [row_of(one) | row for one, row in zip(both, rows, strict=True)]
+    table = built("ablations", *both, rows=named)
+    assert [row["variant"] for row in csv_rows(table)] == [FIRST_ROW, "features mlp"]
+    shown = display(table)
+    assert [shown.cell(row, "Changed").text for row in shown.rows] == [FIRST_ROW, "without tables"]
+    assert shown.changes == [FIRST_ROW, "features mlp"] and "without tables: features mlp." in shown.notes
