@@ -16,9 +16,9 @@ from pipeline.settings.fields import Section, added
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation, method, neighbours
+from pipeline.stages.evaluation import evaluation, neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
-from pipeline.stages.tables import studies
+from pipeline.stages.tables import sample_method, studies
 
 
 class FigureJob(Section):
@@ -93,7 +93,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     for figure_name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
         # Side by side; sets of other datasets than the first set's are skipped.
         datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
-        same = {name: method(jobs, jobs.config.samples[name]) for name in rows if datasets[name] == datasets[rows[0]]}
+        same = {name: sample_method(jobs, name) for name in rows if datasets[name] == datasets[rows[0]]}
         found[figure_name] = [
             (f"samples:{label}", file) for name, label in distinct(same).items() for _, file in _first_shard(jobs, name)
         ]

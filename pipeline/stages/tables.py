@@ -309,6 +309,15 @@ def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     ]
 
 
+def sample_method(jobs: Jobs, name: str) -> str:
+    """The method of a sample set; latent diffusion with the family of its codes where that is not BRIGHT."""
+    settings, model = jobs.config.samples[name], model_of(jobs, name)
+    family = None if model is None else jobs.config.autoencoders[model].family
+    if not isinstance(settings, DiffusionSamples) or family in (None, "bright"):
+        return method(jobs, settings)
+    return f"{method(jobs, settings)} (codes of {autoencoder_family(family).method})"
+
+
 def _images(config: Config, name: str) -> dict[str, Any]:
     """The settings of a row about its dataset."""
     images = config.datasets[name]
@@ -323,13 +332,11 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         if (model := model_of(jobs, name)) is None:
             return row | ({"label": name} if entry.states_noise else {})
         row["code_size"] = traits(models[model])["code_size"]
-        settings, family = config.samples[name], models[model].family
-        codes_of = autoencoder_family(family).method
         if entry.states_noise:
             noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
-            row["label"] = f"{codes_of} (LDM, {noise} noise)"
-        elif isinstance(settings, DiffusionSamples) and family != "bright":
-            row["label"] = f"{method(jobs, settings)} (codes of {codes_of})"
+            row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
+        elif isinstance(config.samples[name], DiffusionSamples) and models[model].family != "bright":
+            row["label"] = sample_method(jobs, name)
         return row
     row = {"name": name, **_images(config, models[name].dataset)}
     if entry.kinds & {"complexity", "decoding"}:

@@ -157,10 +157,51 @@ OUTSIDE = """(table, width) => [...table.tBodies[0].rows].flatMap(row => [...row
     .map(cell => cell.getBoundingClientRect()).filter(box => box.left < 0 || box.right > width || !box.width)).length"""
 NARROWED = """table => {
     const first = [...table.tHead.rows[0].cells];
-    const at = first.findIndex(cell => cell.textContent === "Measured here");
-    Object.assign(table.dataset, { from: at, to: at + first[at].colSpan });
-    return first[at].colSpan;
+    const at = first.findIndex(cell => cell.scope === "colgroup");
+    const measured = first.filter(cell => ["Measured here", "EfficientNet-Lite0"].includes(cell.textContent));
+    const count = measured.reduce((sum, cell) => sum + cell.colSpan, 0);
+    Object.assign(table.dataset, { from: at, to: at + count });
+    return count;
 }"""
+
+
+BROKEN = """() => [...document.querySelectorAll(".narrow td.number, td.number small, .whole")]
+    .filter(element => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const boxes = [...range.getClientRects()].filter(box => box.width);
+        return boxes.some(box => Math.abs(box.bottom - boxes[0].bottom) > 8);
+    }).map(element => element.textContent)"""
+FIRST_SCREEN = """() => {
+    document.querySelector("#table2").scrollIntoView();
+    const cells = [...document.querySelectorAll("#table2 tbody tr > *")].filter(cell => {
+        const box = cell.getBoundingClientRect();
+        return box.left >= 0 && box.left < innerWidth && box.bottom <= innerHeight;
+    });
+    const isNumber = cell => cell.matches(".measured .number") && /[0-9]/.test(cell.textContent);
+    return [cells.filter(cell => !cell.textContent.trim()).length, cells.filter(isNumber).length];
+}"""
+NEVER_MEASURED = """() => [...document.querySelectorAll(".table table")].flatMap(table =>
+    [...table.tBodies[0].rows[0].cells].filter((_, at) =>
+        [...table.tBodies[0].rows].every(row => ["", "missing"].includes(row.cells[at].textContent.trim())))).length"""
+
+
+@pytest.mark.parametrize("width", [PHONE, WIDE])
+def test_the_first_screen_of_table_2_has_this_runs_numbers_and_no_empty_cell(visit, address, width) -> None:
+    page = visit(address, width=width)
+    empty, own = page.evaluate(FIRST_SCREEN)
+    assert empty == 0 and own > 0
+    assert page.evaluate(NEVER_MEASURED) == 0, "a column without a number is one line below the table"
+    assert page.evaluate(BROKEN) == []
+    left = page.evaluate("[...document.querySelectorAll('h2, h3, .scroll')].map(e => e.getBoundingClientRect().left)")
+    assert len({round(edge) for edge in left if edge > 0}) <= 2, "one edge, and that of the second column of figures"
+
+
+def test_claims_begin_with_a_verdict_and_fold_what_was_not_measured(opened: Page) -> None:
+    first = opened.locator("#claims tbody tr").first.locator("> *").first
+    assert first.inner_text() in ("holds", "does not hold", "not in the tables")
+    assert opened.locator("#claims details").first.locator("tr").count() > 1
+    assert not opened.locator("#claims details").first.locator("table").is_visible()
 
 
 def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(visit, tmp_path) -> None:
@@ -170,15 +211,16 @@ def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(visi
     page = visit((tmp_path / "report.html").as_uri(), width=WIDE)
     measured, outside = {}, {}
     for name in TABLES:
-        table = page.locator(f"#{name} table")
-        measured[name] = table.evaluate(NARROWED)
-        outside[name] = table.evaluate(OUTSIDE, WIDE)
+        tables = page.locator(f"#{name} table").all()
+        measured[name] = sum(table.evaluate(NARROWED) for table in tables)
+        outside[name] = sum(table.evaluate(OUTSIDE, WIDE) for table in tables)
     assert max(measured.values()) > 15, "the widest table is wide"
     assert outside == dict.fromkeys(TABLES, 0)
-    region = page.locator("#table5 .scroll")
+    assert page.evaluate(BROKEN) == [], "a number, its uncertainty and a dataset's name have no line break"
+    region = page.locator("#table5 .scroll").first
     region.evaluate("region => { region.scrollLeft = region.scrollWidth; }")
-    published = page.locator("#table5 tbody tr").first.locator("td.number").last.bounding_box()
-    name = page.locator("#table5 tbody tr .subject").first.bounding_box()
+    published = region.locator("tbody tr").first.locator("td.number").last.bounding_box()
+    name = region.locator("tbody tr .subject").first.bounding_box()
     assert name["x"] >= 0, "the row's name stays"
     assert name["x"] + name["width"] <= published["x"] <= WIDE - published["width"]
 
@@ -204,15 +246,17 @@ PLACE = """heading => {
 }"""
 
 
-def column(page: Page, place: int) -> list[str]:
-    """The cells of a column of Table 5, without their intervals."""
-    cells = page.locator(f"#table5 tbody tr > :nth-child({place + 1})").all_inner_texts()
+def column(page: Page, place: int, part: int = 0) -> list[str]:
+    """The cells of a column of a part of Table 5, without their intervals: this run's rows or the paper's."""
+    cells = page.locator("#table5 table").nth(part).locator(f"tbody tr > :nth-child({place + 1})").all_inner_texts()
     return [cell.partition("[")[0].strip() for cell in cells]
 
 
 def test_tables_sort_by_mouse_and_by_keyboard_with_empty_cells_last(opened: Page) -> None:
-    headings = opened.locator("#table5 thead tr").nth(1).locator("th")
-    measured = headings.filter(has_text="Measured here FD (EfficientNet-Lite0)")
+    headings, of_paper = (
+        table.locator("thead tr").nth(1).locator("th") for table in opened.locator("#table5 table").all()
+    )
+    measured = headings.filter(has_text="EfficientNet-Lite0 FD")
     place = measured.evaluate(PLACE)
     before = [float(cell) for cell in column(opened, place) if cell]
     assert before != sorted(before)
@@ -226,10 +270,10 @@ def test_tables_sort_by_mouse_and_by_keyboard_with_empty_cells_last(opened: Page
     assert measured.get_attribute("aria-sort") == "descending"
     assert opened.locator("#table5 th[aria-sort=ascending], #table5 th[aria-sort=descending]").count() == 1
 
-    published = headings.filter(has_text="Published in the paper FID ↓")
+    published = of_paper.filter(has_text="Published in the paper FID ↓")
     published.locator("button").focus()
     opened.keyboard.press("Space")
-    cells = column(opened, published.evaluate(PLACE))
+    cells = column(opened, published.evaluate(PLACE), part=1)
     numbers = [float(cell) for cell in cells if cell]
     assert numbers == sorted(numbers) and len(numbers) > 2
     assert not any(cells[len(numbers) :])
