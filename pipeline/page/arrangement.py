@@ -16,7 +16,7 @@ BLOCKS = {
 """The second headings of quantities -> the page's headings of their columns, side by side and in this order."""
 FEATURES = "EfficientNet-Lite0"  # measured columns on these features have a heading of their own
 WITHOUT_HEADING = ("Dataset", "Code size", "Changed")  # columns whose cells are clear without a heading
-ON_ONE_LINE = 8  # with more measured columns, an uncertainty is below its number
+ON_ONE_LINE = 140  # characters of the measured columns; if they are wider, an uncertainty is below its number
 MOST_TOGETHER = 12  # of measured columns: more do not fit on 1,300 pixels
 GENERATION = ("table5", "table6")
 
@@ -70,7 +70,8 @@ class Part:
     @property
     def is_narrow(self) -> bool:
         """Whether a number and its uncertainty fit on one line in each of the measured columns."""
-        return sum(part.startswith("measured") for _, part in self.table.columns) <= ON_ONE_LINE
+        places = [place for place, (_, part) in enumerate(self.table.columns) if part.startswith("measured")]
+        return sum(max(len(str(row[place])) for row in self.table.rows) for place in places) <= ON_ONE_LINE
 
     def named(self, row: list[DisplayCell]) -> list[str]:
         """The identity of a row below its subject, such as `clothes`, `8x8x4`, `C_key 2`."""
