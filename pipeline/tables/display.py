@@ -101,7 +101,7 @@ def display(table: BuiltTable) -> DisplayTable:
     columns["Protocol", ""] = [protocol_words(line, table.entry) for line in table.lines]
     measured = [line for line in table.lines if source(line) in (MEASURED, BOTH)]
     datasets = list(dict.fromkeys(str(identity(line, table)["dataset"]) for line in measured))
-    measured_on = f"measured on {', '.join(datasets)}" if datasets else "published rows alone"
+    measured_on = f"measured on {', '.join(datasets)}" if datasets else "published rows only"
     section = "samples" if table.entry.of_samples else "autoencoders"
     words = len(table.entry.identity) + 1
     return display_table(
@@ -260,7 +260,7 @@ def footnotes(table: BuiltTable) -> list[str]:
         origins = [f"root seed {made.seed}, training seeds {seeds}"] if made.seed is not None else []
         origins += [f"data {name} {sha256[:12]}" for name, sha256 in sorted(made.data.items())]
         origins += [f"code {stage} {digest[:8]}" for stage, digest in sorted(made.code.items())]
-        notes += sentences("Provenance", origins or ["published numbers alone"], "; ")
+        notes += sentences("Provenance", origins or ["published numbers only"], "; ")
         notes.append(
             "The csv's column `provenance` has each row's folders in results/store; `bright provenance FOLDER` lists"
             " the settings, code and inputs of a folder."

@@ -50,7 +50,7 @@
   addEventListener("hashchange", unfold);
   unfold();
 
-  // A table that goes on to the right fades there.
+  // A table that continues to the right fades there.
   const fade = (region) => {
     region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 4);
   };
