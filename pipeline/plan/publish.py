@@ -253,11 +253,19 @@ def _counted(title: str, made: list[Job]) -> list[str]:
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
+def written_values(jobs: Jobs) -> dict[str, Any]:
+    """The config with all defaults, and the labels of autoencoders, which are in no job's settings."""
+    values = jobs.written.model_dump(mode="json")
+    for name, entry in jobs.written.autoencoders.items():
+        values["autoencoders"][name]["label"] = entry.label
+    return values
+
+
 def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
     """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
     place = folder(jobs)
     contents: dict[Path, tuple[str, Any]] = {
-        place / CONFIG: (f"{ORIGIN}{config_file}\n", jobs.written.model_dump(mode="json")),
+        place / CONFIG: (f"{ORIGIN}{config_file}\n", written_values(jobs)),
         place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
     }
     for path, (first, values) in contents.items():

@@ -13,7 +13,7 @@ from finished_plan import TINY, finish, make, tiny_plan, tiny_values
 from pipeline.base.atomic import write_text
 from pipeline.base.summary import Summary, Value, write_summary
 from pipeline.config.root import load_config, read_config
-from pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish
+from pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish, written_values
 from pipeline.plan.shards import planned, view
 from pipeline.stages.autoencoders import autoencoder, reconstruction
 from pipeline.stages.common import Jobs
@@ -198,7 +198,7 @@ def test_names_that_dvc_refuses_are_written_otherwise(own_folder: Path) -> None:
 @pytest.mark.parametrize("config", ["config/demo.yaml", "config/paper.yaml", "tests/workflow/tiny.yaml"])
 def test_the_published_config_is_the_runs_own_with_all_defaults(config: str) -> None:
     written = read_config(ROOT / config)
-    values = yaml.safe_load(yaml.safe_dump(Jobs(written).written.model_dump(mode="json")))
+    values = yaml.safe_load(yaml.safe_dump(written_values(Jobs(written))))
     assert load_config(values) == written
 
 
