@@ -61,7 +61,9 @@ def document(
         by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
         if kind == "table":
             table = read_display(Path(job.path("table.json")), name, Path(job.path("table.tex")))
-            csv = copied(job.path("table.csv"), f"csv/{jobs.config.run}-{name}.csv") if is_long(table) else ""
+            csv = (
+                copied(job.path("table.csv"), f"csv/{jobs.config.run}-{name}.csv") if len(rows_of(table)) > LONG else ""
+            )
             return table_block(table, TABLE_CAPTIONS.get(name, STUDY_CAPTION), by, csv)
         figure, picture = FIGURES[name], copied(job.path("figure.png"), f"images/{jobs.config.run}-{name}.png")
         return f"**{figure.title}.** {figure.caption}\n\n![{figure.title}]({picture})\n\nMade by {by}."
@@ -98,11 +100,9 @@ def filled(text: str, fill: Fill, where: str) -> str:
 def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") -> str:
     """The measured rows of a table and their comparison; of a long table ten rows, and the path of its csv."""
     parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
-    if is_long(table):
-        rows, which = most_relevant(table)
-        parts += [f"[All {len(_shown(table))} rows]({csv}) are in a csv file; these are {which}.", _cells(table, rows)]
-    else:
-        parts.append(_cells(table, _shown(table)))
+    rows, which = most_relevant(table) if csv else (rows_of(table), "")
+    parts += [f"[All {len(rows_of(table))} rows]({csv}) are in a csv file; these are {which}."] * bool(csv)
+    parts.append(_cells(table, rows))
     if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
         parts.append(_folded("Notes and protocols", "\n".join(notes)))
     return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
@@ -113,19 +113,15 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _shown(table: DisplayTable) -> list[list[DisplayCell]]:
+def rows_of(table: DisplayTable) -> list[list[DisplayCell]]:
+    """The rows of a document: those of this run."""
     return table.measured_rows() if table.has_numbers else table.rows
-
-
-def is_long(table: DisplayTable) -> bool:
-    """Whether a document has only some of the rows."""
-    return len(_shown(table)) > LONG
 
 
 def most_relevant(table: DisplayTable) -> tuple[list[list[DisplayCell]], str]:
     """Ten rows and the words for them: of a study the best trial of each autoencoder, then those of the lowest loss."""
     if (BEST, "") not in table.columns:
-        return _shown(table)[:SHOWN], f"the first {SHOWN}"
+        return rows_of(table)[:SHOWN], f"the first {SHOWN}"
     ranked = sorted(table.rows, key=lambda row: (not table.cell(row, BEST).text, table.cell(row, LOSS).number or 0.0))
     return ranked[:SHOWN], f"the best trial of each autoencoder, then the trials with the lowest loss, {SHOWN} in all"
 

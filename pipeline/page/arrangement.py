@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.tables.display_table import LAST, NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable, Heading
 
@@ -133,14 +133,8 @@ def arranged(tables: Mapping[str, DisplayTable]) -> list[DisplayTable]:
             if entry is None or entry not in entries:
                 rows.append([table.cell(row, *heading) for heading in columns])
                 entries.append(entry)
-    merged = replace(
-        several[0],
-        title=f"Generation (Tables 5 and 6; measured on {datasets.pop()})",
-        columns=list(columns),
-        rows=rows,
-        entries=entries,
-        notes=list(dict.fromkeys(note for table in several for note in table.notes)),
-        unmeasured=list(dict.fromkeys(name for table in several for name in table.unmeasured)),
-        latex="\n".join(table.latex for table in several),
-    )
+    both = {key: [one for table in several for one in getattr(table, key)] for key in ("notes", "unmeasured")}
+    joined: dict[str, Any] = {key: list(dict.fromkeys(found)) for key, found in both.items()}
+    title, latex = f"Generation (Tables 5 and 6; measured on {datasets.pop()})", "\n".join(one.latex for one in several)
+    merged = replace(several[0], title=title, columns=list(columns), rows=rows, entries=entries, latex=latex, **joined)
     return [merged if table is several[0] else table for table in tables.values() if table is not several[1]]

@@ -16,9 +16,9 @@ from pipeline.settings.fields import Section, added
 from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation, neighbours
+from pipeline.stages.evaluation import evaluation, method, neighbours
 from pipeline.stages.generation import diffusion, model_of, samples
-from pipeline.stages.tables import sample_method, studies
+from pipeline.stages.tables import row_settings, studies
 
 
 class FigureJob(Section):
@@ -90,13 +90,15 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
     diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
     found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
-    for figure_name, rows in (("fig07", tables.table6.rows), ("fig08", tables.table5.rows)):
+    for figure_name, table, rows in (("fig07", "table6", tables.table6.rows), ("fig08", "table5", tables.table5.rows)):
         # Side by side; sets of other datasets than the first set's are skipped.
         datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
-        same = {name: sample_method(jobs, name) for name in rows if datasets[name] == datasets[rows[0]]}
-        found[figure_name] = [
-            (f"samples:{label}", file) for name, label in distinct(same).items() for _, file in _first_shard(jobs, name)
-        ]
+        same = [name for name in rows if datasets[name] == datasets[rows[0]]]
+        methods = {
+            one: row_settings(jobs, table, one).get("label", method(jobs, jobs.config.samples[one])) for one in same
+        }
+        named = distinct(methods)
+        found[figure_name] = [(f"samples:{named[one]}", file) for one in same for _, file in _first_shard(jobs, one)]
     for name in tables.table6.rows:
         # Latent diffusion on codes of another family than BRIGHT.
         sampled, model = jobs.config.samples[name], model_of(jobs, name)
@@ -108,9 +110,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         if is_ldm and "fig14" not in found:
             found["fig14"] = _first_shard(jobs, name)
     named = labels(jobs, tables.section34)
-    found["noise_robustness"] = [
-        (f"codes:{named[name]}", _measurement(jobs, "codes", name)[1]) for name in tables.section34
-    ]
+    found["noise_robustness"] = [(f"codes:{named[one]}", _measurement(jobs, "codes", one)[1]) for one in named]
     found["code_range"] = found["spectra"] = found["noise_robustness"]
     sizes = tables.table_sizes
     found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
@@ -175,8 +175,9 @@ def labels(jobs: Jobs, names: list[str]) -> dict[str, str]:
     """The words for autoencoders in figures and on the page: their methods, with their labels where they have some."""
     models = {name: jobs.config.autoencoders[name] for name in names}
     methods = {name: autoencoder_family(model.family).method for name, model in models.items()}
-    return distinct({name: f"{methods[name]} ({model.label})" if model.label else methods[name]
-                     for name, model in models.items()})  # fmt: skip
+    return distinct(
+        {name: f"{methods[name]} ({one.label})" if one.label else methods[name] for name, one in models.items()}
+    )
 
 
 def distinct(words: dict[str, str]) -> dict[str, str]:
@@ -189,9 +190,11 @@ def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
     """Validation images and their reconstructions; models on other datasets than the first model's are skipped."""
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
-    named = {name: f"reconstructions:{words}" if labelled else "reconstructions"
-             for name, words in labels(jobs, same).items()}  # fmt: skip
-    made = [(named[name], jobs(autoencoders.reconstruction, name)["reconstructions.zip"]) for name in same]
+    named = {name: f"reconstructions:{words}" for name, words in labels(jobs, same if labelled else []).items()}
+    made = [
+        (named.get(name, "reconstructions"), jobs(autoencoders.reconstruction, name)["reconstructions.zip"])
+        for name in same
+    ]
     return [("validation", jobs(dataset, data)["validation.zip"]), *made]
 
 

@@ -201,7 +201,7 @@ def table(jobs: Jobs, name: str) -> Job:
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
-        "rows": [_row(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
+        "rows": [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
         "counted": jobs(_of_paper, name),
         "missing": notes,
         "provenance": _provenance(summaries),
@@ -309,22 +309,13 @@ def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     ]
 
 
-def sample_method(jobs: Jobs, name: str) -> str:
-    """The method of a sample set; latent diffusion with the family of its codes where that is not BRIGHT."""
-    settings, model = jobs.config.samples[name], model_of(jobs, name)
-    family = None if model is None else jobs.config.autoencoders[model].family
-    if not isinstance(settings, DiffusionSamples) or family in (None, "bright"):
-        return method(jobs, settings)
-    return f"{method(jobs, settings)} (codes of {autoencoder_family(family).method})"
-
-
 def _images(config: Config, name: str) -> dict[str, Any]:
     """The settings of a row about its dataset."""
     images = config.datasets[name]
     return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
 
 
-def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
+def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     """The settings of a row: its dataset, and what its summaries do not contain."""
     config, models, entry = jobs.config, jobs.config.autoencoders, TABLES[table]
     if entry.of_samples:
@@ -336,7 +327,8 @@ def _row(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
             noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
             row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
         elif isinstance(config.samples[name], DiffusionSamples) and models[model].family != "bright":
-            row["label"] = sample_method(jobs, name)
+            words = method(jobs, config.samples[name])
+            row["label"] = f"{words} (codes of {autoencoder_family(models[model].family).method})"
         return row
     row = {"name": name, **_images(config, models[name].dataset)}
     if entry.kinds & {"complexity", "decoding"}:

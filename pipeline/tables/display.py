@@ -9,7 +9,6 @@ from pipeline.settings.tables import HEADINGS
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
 from pipeline.tables.display_table import (
-    LONGEST,
     OVER_IMAGES,
     OVER_SEEDS,
     DisplayCell,
@@ -24,6 +23,7 @@ from pipeline.tables.pairing import Cell
 
 MISSING = "missing"
 COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
+MOST_OF_NAMES = 125  # characters
 BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
 CHEAPER = "less is cheaper for"
 
@@ -82,19 +82,14 @@ def cell_text(cell: Any) -> str:
 def display(table: BuiltTable) -> DisplayTable:
     """A built table as people read it; empty columns are left out."""
     identities = [identity(line, table) for line in table.lines]
+    changes = [cell_text(found.get("variant")) for found in identities]
+    for found, line in zip(identities, table.lines, strict=True):
+        if line.measurement and (label := line.measurement.traits.get("variant_label")):
+            found |= {"variant": label, "method": line.measurement.traits["method"]}
     columns: dict[Heading, Sequence[str | DisplayCell]] = {("Source", ""): [source(line) for line in table.lines]}
     for key in table.entry.identity:
         if any(cells := [cell_text(found[key]) for found in identities]):
             columns[HEADINGS[key], ""] = cells
-    changes = [cell_text(found.get("variant")) for found in identities]
-    if (HEADINGS["variant"], "") in columns:
-        traits = [line.measurement.traits if line.measurement else {} for line in table.lines]
-        labels = [of_row.get("variant_label") for of_row in traits]
-        columns[HEADINGS["variant"], ""] = [label or keys for label, keys in zip(labels, changes, strict=True)]
-        columns[HEADINGS["method"], ""] = [  # the label already has the words for the variant
-            of_row["method"] if label else found["method"]
-            for of_row, label, found in zip(traits, labels, identities, strict=True)
-        ]
     for quantity in table.entry.quantities:
         if is_shown(table, quantity):
             columns |= _quantity(table, quantity)
@@ -111,7 +106,11 @@ def display(table: BuiltTable) -> DisplayTable:
         [f"{section}.{line.measurement.name}" if line.measurement else None for line in table.lines],
         look=look(table),
         seeded=table.seeded,
-        unmeasured=[one.name for one in table.entry.quantities if is_unmeasured(table, one)],
+        unmeasured=[
+            one.name
+            for one, cells in ((one, [line.cells[one.key] for line in table.lines]) for one in table.entry.quantities)
+            if any(cell.is_missing for cell in cells) and not any(cell.values for cell in cells)
+        ],
         changes=changes,
         alignment="l" * words + "r" * (len(columns) - words - 1) + "l",
     )
@@ -185,12 +184,6 @@ def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
     return quantity.is_published or any(line.cells[quantity.key].values for line in table.lines)
 
 
-def is_unmeasured(table: BuiltTable, quantity: Quantity) -> bool:
-    """Whether rows should have a quantity and none has."""
-    cells = [line.cells[quantity.key] for line in table.lines]
-    return any(cell.is_missing for cell in cells) and not any(cell.values for cell in cells)
-
-
 def footnotes(table: BuiltTable) -> list[str]:
     """In reading order: sources, differences, ±, networks, counts, protocols, missing metrics, origins."""
     quantities = [quantity for quantity in table.entry.quantities if is_shown(table, quantity)]
@@ -234,9 +227,8 @@ def footnotes(table: BuiltTable) -> list[str]:
     changed = {identity(line, table).get("variant") for line in table.lines} - {None}
     if changed and FIRST_ROW not in changed:
         notes.append("Changed: the config keys in which a row differs from the first row of its method.")
-    shown_as = {line.measurement.traits.get("variant_label"): identity(line, table).get("variant")
-                for line in table.lines if line.measurement}  # fmt: skip
-    notes += [f"{label}: {keys}." for label, keys in shown_as.items() if label and keys]
+    traits = [line.measurement.traits for line in table.lines if line.measurement]
+    notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in traits if of_row.get("variant_label")]
     shown = {quantity.kind for quantity in quantities}
     notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
     if any(quantity is CODE_BITS for quantity in quantities):
@@ -273,7 +265,7 @@ def _columns(names: list[str]) -> str:
     shared = {name.partition(" (")[2] for name in names} if len(names) > 1 else {""}
     words = f" ({next(iter(shared))}" if len(shared) == 1 and "" not in shared else ""
     all_names = f"{', '.join(name.removesuffix(words) for name in names)}{words}"
-    return all_names if len(all_names) < LONGEST / 2 else listed(names, COLUMNS_NAMED)
+    return all_names if len(all_names) < MOST_OF_NAMES else listed(names, COLUMNS_NAMED)
 
 
 def _protocols(table: BuiltTable) -> list[str]:
