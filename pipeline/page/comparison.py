@@ -14,7 +14,7 @@ from pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRIC
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.differences import Difference, difference, holm
-from pipeline.tables.display_table import LONGEST, OVER_IMAGES, OVER_SEEDS, DisplayCell, DisplayTable, listed
+from pipeline.tables.display_table import LONGEST, DisplayCell, DisplayTable, listed, plus_minus
 
 BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
 VARIANT = re.compile(r"(.+) \((.+)\)")
@@ -261,7 +261,7 @@ def _number(label: str, cell: DisplayCell) -> str:
 def _beside(table: DisplayTable, row: Row, name: str, cell: DisplayCell) -> str:
     """The published number, else the spread and its meaning."""
     published = str(table.cell(row, name, "published"))
-    meaning = f", {OVER_SEEDS if table.seeded else OVER_IMAGES}" if cell.spread.startswith("±") else ""
+    meaning = f", {plus_minus(table.seeded)}" if cell.spread.startswith("±") else ""
     return f"published {published}" if published else f"{cell.spread}{meaning}"
 
 

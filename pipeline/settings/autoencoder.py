@@ -6,16 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from pipeline.settings.execution import Execution
-from pipeline.settings.fields import (
-    MOST_BLOCKS,
-    CodeSizeField,
-    Counts,
-    Section,
-    added,
-    is_power_of_two,
-    operational,
-    setting,
-)
+from pipeline.settings.fields import MOST_BLOCKS, CodeSizeField, Counts, Label, Section, added, is_power_of_two, setting
 from pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5  # number of default channel multipliers: (1, 1, 2, 2, 4)
@@ -220,13 +211,7 @@ class AutoencoderSettings(Section):
     training: AutoencoderTraining = setting(AutoencoderTraining(), "Optimization.")
     execution: Execution = setting(Execution(), "How the training runs.")
     seed: int = setting(0, "Added to the run's root seed.")
-    label: str | None = operational(
-        None,
-        "Words for the entry in tables, figures, the page and sentences, such as `without tables`. By default the"
-        " changed keys or the method. Entries that are `like` this one do not inherit it.",
-        pattern=r"^[^=\s]([^=\n]{0,58}[^=\s])?$",
-        exclude=True,  # it is in no job's settings and in no file of weights
-    )
+    label: Label = None
 
     def _check(self) -> None:
         height, width, _ = self.code_size

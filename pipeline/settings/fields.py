@@ -165,6 +165,18 @@ def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"before": before}, **checks)
 
 
+Label = Annotated[
+    str | None,
+    operational(
+        None,
+        "Words for the entry in tables, figures, the page and sentences, such as `without tables`. By default the"
+        " changed keys or the method. Entries that are `like` this one do not inherit it.",
+        pattern=r"^[^=\s]([^=\n]{0,58}[^=\s])?$",
+        exclude=True,  # it is in no job's settings and in no file of weights
+    ),
+]
+
+
 class Noted(NamedTuple):
     """A default and its source, which ends the description of the key."""
 

@@ -9,13 +9,12 @@ from pipeline.settings.tables import HEADINGS
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
 from pipeline.tables.display_table import (
-    OVER_IMAGES,
-    OVER_SEEDS,
     DisplayCell,
     DisplayTable,
     Heading,
     display_table,
     listed,
+    plus_minus,
     sentences,
 )
 from pipeline.tables.measured import INTERVAL, protocol_parts
@@ -202,13 +201,13 @@ def footnotes(table: BuiltTable) -> list[str]:
     of_images = "reconstruction" in table.entry.kinds
     seeds = ", ".join(map(str, table.job.training_seeds))
     if table.seeded:
-        published = f" Behind a published number it is {OVER_IMAGES}." if of_images else ""
+        published = f" Behind a published number it is {plus_minus(seeded=False)}." if of_images else ""
         notes.append(
             f"A measured number is the mean over the training seeds {seeds}; the csv has the number of seeds of each"
-            f" mean. ± is {OVER_SEEDS}.{published}"
+            f" mean. ± is {plus_minus(seeded=True)}.{published}"
         )
     elif of_images:
-        notes.append(f"± is {OVER_IMAGES}; the csv has the standard deviation too.")
+        notes.append(f"± is {plus_minus(seeded=False)}; the csv has the standard deviation too.")
 
     # How the intervals shown were computed, in the words of the protocols.
     words = [

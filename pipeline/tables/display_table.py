@@ -14,7 +14,6 @@ LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
 NUMBERS = ("measured", "difference", "published")  # how the second headings of quantities begin
 VERDICT_HERE = ("Verdict", "this run")  # the column of claims on this run's numbers
 NOT_MEASURED = "not measured here"
-OVER_SEEDS, OVER_IMAGES = "one standard deviation over training seeds", "two standard deviations over images"
 LONGEST = 250  # characters of a generated sentence
 
 
@@ -106,11 +105,11 @@ class DisplayTable:
     def spreads(self) -> str:
         """The meaning of the uncertainties in the cells, in small print; "" without any."""
         found = {cell.spread[:1] for row in self.rows for cell in row}
-        plus_minus = f"± is {OVER_SEEDS if self.seeded else OVER_IMAGES}."
+        over = f"± is {plus_minus(self.seeded)}."
         published = [place for place, (_, part) in enumerate(self.columns) if part == "published"]
         if self.seeded and any(row[place].spread for row in self.rows for place in published):
-            plus_minus += f" Behind a published number it is {OVER_IMAGES}."
-        words = {"±": plus_minus, "[": "[low, high] is an interval; the notes state its method."}
+            over += f" Behind a published number it is {plus_minus(seeded=False)}."
+        words = {"±": over, "[": "[low, high] is an interval; the notes state its method."}
         return " ".join(words[sign] for sign in words if sign in found)
 
     @property
@@ -144,6 +143,11 @@ def listed(parts: list[str], most: int | None = None) -> str:
     if most is not None and len(parts) > most:
         parts = [*parts[:most], f"{len(parts) - most} more"]
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def plus_minus(seeded: bool) -> str:
+    """The meaning of ± behind a measured number; behind a published one it is never over seeds."""
+    return "one standard deviation over training seeds" if seeded else "two standard deviations over images"
 
 
 def sentences(start: str, parts: list[str], between: str = ", ") -> list[str]:
