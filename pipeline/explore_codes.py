@@ -1,7 +1,7 @@
 """Stage: the content of key codes and hash tables as pictures: interpolation, resolutions, groups."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +22,13 @@ def explore_codes(
     by_resolutions: Annotated[Path, typer.Option(help="Where images from the first k resolutions go (a zip of PNGs).")],
     by_groups: Annotated[Path, typer.Option(help="Where images without one group go (a zip of PNGs).")],
     columns: Annotated[Path, typer.Option(help="Where the captions of the columns go (json).")],
+    explorer: Annotated[Path, typer.Option(help="Where the decoder and the codes of the key explorer go (json).")],
+    diffusion: Annotated[Path | None, typer.Option(help="The diffusion model of the samples' codes.")] = None,
 ) -> None:
     import torch
 
     from pipeline.generation.exploration import groups, interpolation, resolutions
+    from pipeline.generation.explorer import explorer_decoder, rounded, without_explorer
     from pipeline.models.checkpoints import load_autoencoder
 
     torch.set_num_threads(job.cpu_threads)
@@ -45,4 +48,16 @@ def explore_codes(
     for path, sheet in sheets.items():
         with ArchiveWriter(path, archive.channels) as writer:
             writer.add_batch(torch.stack([to_uint8(images).cpu() for _, images in sheet], dim=1).flatten(0, 1))
+    facts: dict[str, Any] = {}
+    if job.codes and (reason := without_explorer(model)):
+        facts = {"left_out": reason}
+    elif job.codes:
+        samples: list[torch.Tensor] = []
+        if diffusion is not None:
+            from pipeline.models.diffusion import load_diffusion
+
+            samples = [load_diffusion(diffusion).sample(list(range(job.codes)), job.seed, job.sampler)]
+        encoded = model.encode(to_model(archive.tensor(range(min(job.codes, len(archive)))).to(device)))
+        facts = {"decoder": explorer_decoder(model), "codes": rounded(encoded), "samples": rounded(*samples)}
+    write_json(explorer, facts)
     write_json(columns, {path.stem: [caption for caption, _ in sheet] for path, sheet in sheets.items()})

@@ -66,6 +66,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     if samples is not None:
         near = [[[name, f"{lpips:.4f}"] for name, lpips in one.neighbours] for one in samples.shown]
         viewer |= {"neighbours": near, "train": samples.train}
+    explorer = [{"model": name} | read_json(path, str(path)) for name, path in _single(inputs, "explorer").items()]
     as_yaml = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
     places = {model.entry: (model.entry.partition(".")[0], model.entry.partition(".")[2]) for model in job.models}
     return template().render(
@@ -82,6 +83,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         tables=shown,
         missing=list(dict.fromkeys(note.removeprefix("missing: ") for table in shown for note in table.missing)),
         pairs=pairs,
+        explorer=next(iter(explorer), None),
         samples=samples,
         figures={name: picture for name, picture in figures.items() if not name.startswith(CURVES)},
         curves={name: picture for name, picture in figures.items() if name.startswith(CURVES)},

@@ -77,6 +77,7 @@ class Figures(Section):
 
     autoencoder: str | None = Field(None, description="Figures 1, 5b: by default the first row of Table 2.")
     samples: str | None = Field(None, description="Figures 1, 8, 9, 10: by default the first row of Table 5 or 6.")
+    explorer: bool = Field(True, description="The key explorer in the page, for models with small tables.")
     compared: list[str] = Field([], description="Figure 6: by default the rows of Table 2.")
     rate_quality: list[str] = Field(
         [],

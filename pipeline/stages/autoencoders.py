@@ -15,7 +15,7 @@ from pipeline.config.root import Config, load_config
 from pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.settings.diffusion import Diffusion
+from pipeline.settings.diffusion import Diffusion, Sampler
 from pipeline.settings.fields import CodeSizeField, Section, operational
 from pipeline.settings.generator import GeneratorSettings
 from pipeline.settings.weights import OwnWeights, training_steps
@@ -90,6 +90,9 @@ class Exploration(Section):
 
     rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
     steps: int = Field(9, ge=2, description="Images from the first of a pair to the second, both included.")
+    codes: int = Field(10, ge=0, description="Images, and samples, in the page's key explorer; 0: none.")
+    sampler: Sampler = Field(Sampler(), description="Of the samples.")
+    seed: int = Field(0, description="Of the samples.")
     cpu_threads: int = Field(1, ge=1)
 
 
@@ -153,6 +156,7 @@ EXPLORE_CODES = Stage(
         "by_resolutions": "resolutions.zip",
         "by_groups": "groups.zip",
         "columns": "columns.json",
+        "explorer": "explorer.json",
     },
     gpu=True,
     memory_mb=8000,
@@ -281,12 +285,6 @@ def codes(jobs: Jobs, name: str) -> Job:
     """
     settings = encoding(jobs, name := jobs.config.encoder_of(name))
     return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
-
-
-def exploration(jobs: Jobs, name: str) -> Job:
-    """The job that shows the contents of codes and tables."""
-    settings = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
-    return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings)
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:

@@ -17,7 +17,7 @@ from pipeline.stages import autoencoders
 from pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
 from pipeline.stages.datasets import dataset
 from pipeline.stages.evaluation import evaluation, method, neighbours
-from pipeline.stages.generation import diffusion, model_of, samples
+from pipeline.stages.generation import diffusion, exploration, model_of, samples
 from pipeline.stages.tables import row_settings, studies
 
 
@@ -73,7 +73,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     main, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
     found: dict[str, Data] = {}
     if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
-        explored = jobs(autoencoders.exploration, main)
+        explored = jobs(exploration, main, sample_set)
         found["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):
             found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]

@@ -17,12 +17,14 @@ from pipeline.settings.diffusion import (
 )
 from pipeline.settings.fields import Section, operational
 from pipeline.stages.autoencoders import (
+    EXPLORE_CODES,
     PLANNED_WEIGHTS,
     autoencoder,
     codes,
     family_code,
     initial_weights,
     ready_weights,
+    with_autoencoder,
 )
 from pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
 from pipeline.stages.datasets import dataset, image_size
@@ -137,6 +139,18 @@ def samples(jobs: Jobs, name: str) -> Job:
     del numerical["samples"]["count"]
     ranges = spans(settings.count, settings.shard)
     return jobs.job(GENERATE, f"samples.{name}", values, numerical, inputs=inputs, ranges=ranges, code=code)
+
+
+def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:
+    """The job that shows the contents of codes and tables; `sampled`: the sample set whose codes the page can show."""
+    settings: dict[str, Any] = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
+    inputs: Inputs = {}
+    match jobs.config.samples.get(sampled or "") if jobs.config.figures.explorer else None:
+        case DiffusionSamples() as wanted if jobs.config.autoencoder_of(wanted) == name:
+            settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
+            inputs = {"diffusion": jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]}
+    settings |= {} if jobs.config.figures.explorer else {"codes": 0}
+    return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings, inputs=inputs)
 
 
 def sample_sets(jobs: Jobs) -> list[Job]:

@@ -14,7 +14,7 @@ from pipeline.stages.common import Job, Jobs, Output, Stage, closure
 from pipeline.stages.datasets import PREPARE_DATASET, dataset
 from pipeline.stages.evaluation import SCORE_FEATURES, neighbours
 from pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
-from pipeline.stages.generation import diffusion, generator, samples
+from pipeline.stages.generation import diffusion, exploration, generator, samples
 from pipeline.stages.tables import tables
 
 SAMPLES = 480  # the page has at most this many images of a sample set
@@ -77,6 +77,9 @@ def page(jobs: Jobs) -> Job:
         shown += compared_pairs
         made = [(name.partition(":")[2], file.job) for name, file in compared_pairs if name != "validation"]
         shown += [(f"per_image:{name}", job["per_image.csv"]) for name, job in made]
+    main = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
+    if main is not None and "groups" in jobs(figures):  # a figure of the same exploration
+        shown.append((f"explorer:{main}", jobs(exploration, main, chosen)["explorer.json"]))
     if chosen is not None:
         sample_set, wanted = jobs(samples, chosen), jobs.config.samples[chosen]
         shown += [("samples", sample_set[file]) for file in sample_set.files[: -(-SAMPLES // wanted.shard)]]

@@ -107,9 +107,9 @@ def test_without_tables_there_are_no_entries_to_hit_nor_sheets_to_draw(tmp_path:
     assert len(model.reachable_entries()) == 0
     assert hash_tables(model.settings) is None
     save_autoencoder(tmp_path / "model.safetensors", model, model.settings, 16, 1)
-    sheets = [tmp_path / f"{name}.zip" for name in ("interpolation", "resolutions", "groups")]
+    written = [tmp_path / name for name in ("interpolation", "resolutions", "groups", "columns", "explorer")]
     with pytest.raises(InputError, match="without hash tables"):
-        explore_codes('{"rows": 1}', tiny_images, tmp_path / "model.safetensors", *sheets, tmp_path / "columns.json")
+        explore_codes('{"rows": 1}', tiny_images, tmp_path / "model.safetensors", *written)
 
 
 def test_without_tables_one_mlp_of_three_layers_reads_the_tiled_key_and_its_place() -> None:

@@ -1,8 +1,11 @@
 """What hash tables and key codes hold: hits at the finest resolution (Fig. 5b), and pictures of codes (section 3.4)."""
 
+import base64
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from reference_hash_grid import corners, geometry
 from pipeline.data.archive import ImageArchive, to_uint8
 from pipeline.evaluation.codes import count_hits, hit_statistics, write_hits
 from pipeline.explore_codes import explore_codes
+from pipeline.generation import explorer
 from pipeline.generation.exploration import groups, interpolation, resolutions
 from pipeline.models.bright import Bright
 from pipeline.models.checkpoints import save_autoencoder
@@ -132,12 +136,37 @@ def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_im
     save_autoencoder(weights, model, model.settings, 32, 1)
     names = ("interpolation", "resolutions", "groups")
     sheets = [tmp_path / f"{name}.zip" for name in names]
-    explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *sheets, tmp_path / "columns.json")
+    written = (*sheets, tmp_path / "columns.json", tmp_path / "explorer.json")
+    explore_codes(json.dumps({"rows": 2, "steps": 4}), tiny_images, weights, *written)
     columns = json.loads((tmp_path / "columns.json").read_text())
     assert [len(columns[name]) for name in names] == [4, len(model.tables.levels), 1 + model.tables.groups]
     for name, sheet in zip(names, sheets, strict=True):
         archive = ImageArchive(sheet)
         assert len(archive) == 2 * len(columns[name])
         assert archive.resolution == 32
-    explore_codes('{"rows": 1000, "steps": 4}', tiny_images, weights, *sheets, tmp_path / "columns.json")
+    explore_codes('{"rows": 1000, "steps": 4, "codes": 0}', tiny_images, weights, *written)
     assert len(ImageArchive(sheets[0])) == len(ImageArchive(tiny_images)) // 2 * 4, "as many pairs as there are"
+    assert json.loads(written[-1].read_text()) == {}, "the config turned the explorer off"
+
+
+def test_the_explorer_leaves_large_models_out_and_states_their_size(
+    model, tiny_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_autoencoder(tmp_path / "autoencoder.safetensors", model, model.settings, 32, 1)
+    files = [tmp_path / name for name in ("autoencoder.safetensors", *"abcd", "explorer.json")]
+    explore_codes('{"rows": 1}', tiny_images, *files)
+    numbers = [one["data"] for one in dictionaries(json.loads(files[-1].read_text())["decoder"]) if "data" in one]
+    size = sum(len(base64.b64decode(data)) for data in numbers)
+    monkeypatch.setattr(explorer, "MOST_BYTES", 1000)
+    explore_codes('{"rows": 1}', tiny_images, *files)
+    (line,) = json.loads(files[-1].read_text()).values()
+    shown, unit = line.removeprefix("its decoder takes ").removesuffix(", more than 1 kB").split()
+    assert unit == "kB" and float(shown) == pytest.approx(size / 1000, rel=0.1)
+
+
+def dictionaries(part: Any) -> Iterator[dict[str, Any]]:
+    """All dictionaries within."""
+    if isinstance(part, dict):
+        yield part
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from dictionaries(one)

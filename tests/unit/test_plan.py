@@ -29,6 +29,7 @@ from pipeline.stages.evaluation import (
 )
 from pipeline.stages.figures import FIGURES, figures
 from pipeline.stages.generation import samples
+from pipeline.stages.page import page
 from pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -53,7 +54,7 @@ def digests(checkout: Path, folder: Path, **environment: str) -> list[list[str]]
 
 AFTER_SAMPLES = {"extract_features", "score_features", "nearest_neighbours", "make_table", "make_figure", "make_report"}
 RECONSTRUCTION_DISTANCE = {"extract_features", "score_features"}
-AFTER_DIFFUSION = {"train_diffusion", "generate", *AFTER_SAMPLES}
+AFTER_DIFFUSION = {"train_diffusion", "generate", "explore_codes", *AFTER_SAMPLES}
 OF_CODES = {"reconstruct", "dump_codes", "explore_codes", "measure_codes"}
 AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIFFUSION}
 
@@ -67,7 +68,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
         }),
         ("diffusions.main.training.learning_rate", 2e-3, AFTER_DIFFUSION),
         ("diffusions.main.seed", 1, AFTER_DIFFUSION),
-        ("samples.main.sampler.steps", 3, {"generate", *AFTER_SAMPLES}),
+        ("samples.main.sampler.steps", 3, {"generate", "explore_codes", *AFTER_SAMPLES}),
         ("autoencoders.main.training.learning_rate", 1e-3, AFTER_AUTOENCODER),
         ("autoencoders.main.execution.cpu_threads", 2, AFTER_AUTOENCODER),
         ("datasets.tiny.filter", "box", all_stages().keys() - {
@@ -316,6 +317,16 @@ def test_distances_of_samples_are_drawn_for_every_seed_with_the_lengths_of_both_
     steps = values["diffusions"]["main"]["training"]["steps"]
     images = values["autoencoders"]["main"]["training"]["images"]
     assert made.settings["lengths"] == {"main": {"images": images, "steps": steps}}
+
+
+def test_the_explorer_samples_codes_of_the_shown_diffusion_model_or_is_off() -> None:
+    def explored(values: dict[str, Any]) -> Job:
+        return next(job for job in tiny_plan(values)(page).upstream if job.stage.name == "explore_codes")
+
+    values = tiny_values()
+    assert "diffusion" in explored(values).inputs and explored(values).settings["sampler"]["steps"] == 2
+    off = explored(values | {"figures": {"explorer": False}})
+    assert "diffusion" not in off.inputs and off.settings["codes"] == 0
 
 
 def test_figures_are_drawn_where_the_tables_have_their_samples() -> None:

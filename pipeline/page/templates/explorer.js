@@ -1,0 +1,295 @@
+"use strict";
+// The key explorer: BRIGHT's decoder (sections 3.2 and 3.3) on the weights in the page, and the controls that move keys.
+const decoder = (packed) => {
+  const [SLOPE, GAIN, EPSILON] = [0.2, Math.SQRT2, 1e-8];
+  const FIR = [0.25, 0.75, 0.75, 0.25]; // StyleGAN2's filter in one dimension, with a gain of 2
+
+  // Every tensor is 16-bit integers times a scale.
+  const unpacked = (part) => {
+    if (Array.isArray(part)) return part.map(unpacked);
+    if (part === null || typeof part !== "object") return part;
+    if (!("data" in part)) return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, unpacked(value)]));
+    const bytes = Uint8Array.from(atob(part.data), (letter) => letter.charCodeAt(0));
+    return Float32Array.from(new Int16Array(bytes.buffer), (integer) => integer * part.scale);
+  };
+  const model = unpacked(packed);
+  const { side, codeSide, groups, perEntry, levels } = model;
+
+  // Features of one group at a pixel (equation 4): each level interpolates between two nodes of the pixel's row.
+  const retrieve = (pixel, group, key, found) => {
+    levels.forEach(({ scale, cells, rows }, level) => {
+      const position = key * scale + 0.5, cell = Math.min(Math.max(Math.floor(position), 0), cells - 1);
+      const first = ((pixel * groups + group) * (cells + 1) + cell) * perEntry;
+      for (let at = first; at < first + perEntry; at++)
+        found[level * perEntry + at - first] = rows[at] + (position - cell) * (rows[at + perEntry] - rows[at]);
+    });
+    return found;
+  };
+
+  // A linear layer whose weights (outputs, inputs) begin at `from`.
+  const linear = (inputs, { weights, biases }, activate, outputs = biases.length, group = 0) => {
+    const found = new Float32Array(outputs);
+    for (let o = 0, w = group * outputs * inputs.length; o < outputs; o++) {
+      let sum = biases[group * outputs + o];
+      for (let i = 0; i < inputs.length; i++) sum += weights[w++] * inputs[i];
+      found[o] = activate(sum);
+    }
+    return found;
+  };
+  const relu = (x) => (x > 0 ? x : 0), leaky = (x) => GAIN * (x < 0 ? SLOPE * x : x), same = (x) => x;
+  const scales = (layer, style) => (layer.affine ? linear(style, layer.affine, same) : new Float32Array(layer.inputs).fill(1));
+
+  // The feature block (equation 2), planes of side x side. Only the features of changed keys are computed again.
+  const width = model.mlps[2].outputs, block = new Float32Array(groups * width * side * side);
+  const known = new Float32Array(groups * codeSide * codeSide).fill(NaN), found = new Float32Array(levels.length * perEntry);
+  const featureBlock = (code) => {
+    const place = (pixel) => Math.floor((pixel * codeSide) / side);
+    for (let pixel = 0; pixel < side * side; pixel++)
+      for (let group = 0; group < groups; group++) {
+        const at = (group * codeSide + place(Math.floor(pixel / side))) * codeSide + place(pixel % side);
+        if (code[at] === known[at]) continue;
+        let features = retrieve(pixel, group, code[at], found);
+        model.mlps.forEach((layer, n) => { features = linear(features, layer, n < 2 ? relu : same, layer.outputs, group); });
+        features.forEach((feature, n) => { block[(group * width + n) * side * side + pixel] = feature; });
+      }
+    known.set(code);
+    return block;
+  };
+
+  // Planes, each times its scale, within a border of zeros.
+  const bordered = (planes, count, size, scale) => {
+    const wide = size + 2, found = new Float32Array(count * wide * wide);
+    for (let c = 0; c < count; c++)
+      for (let y = 0; y < size; y++)
+        for (let x = 0; x < size; x++) found[(c * wide + y + 1) * wide + x + 1] = planes[(c * size + y) * size + x] * scale[c];
+    return found;
+  };
+
+  // A 3 x 3 convolution, of two output channels at a time: so are numbers read half as often.
+  const convolved = (planes, { inputs, outputs, weights }, size) => {
+    const wide = size + 2, area = size * size, found = new Float32Array(outputs * area);
+    for (let o = 0; o < outputs; o += 2)
+      for (let i = 0; i < inputs; i++) {
+        const [a0, a1, a2, a3, a4, a5, a6, a7, a8] = weights.subarray((o * inputs + i) * 9);
+        const [b0, b1, b2, b3, b4, b5, b6, b7, b8] = weights.subarray(((o + 1) * inputs + i) * 9);
+        for (let y = 0; y < size; y++) {
+          let p = (i * wide + y) * wide, q = o * area + y * size;
+          let n0 = planes[p], n1 = planes[p + 1], n3 = planes[p + wide], n4 = planes[p + wide + 1];
+          let n6 = planes[p + 2 * wide], n7 = planes[p + 2 * wide + 1];
+          for (const end = q + size; q < end; p++, q++) {
+            const n2 = planes[p + 2], n5 = planes[p + wide + 2], n8 = planes[p + 2 * wide + 2];
+            found[q] += n0 * a0 + n1 * a1 + n2 * a2 + n3 * a3 + n4 * a4 + n5 * a5 + n6 * a6 + n7 * a7 + n8 * a8;
+            found[q + area] += n0 * b0 + n1 * b1 + n2 * b2 + n3 * b3 + n4 * b4 + n5 * b5 + n6 * b6 + n7 * b7 + n8 * b8;
+            n0 = n1; n1 = n2; n3 = n4; n4 = n5; n6 = n7; n7 = n8;
+          }
+        }
+      }
+    return found;
+  };
+
+  // A transposed 3 x 3 convolution with a stride of 2, to 2 size + 1, by the parities of its rows and columns.
+  const transposed = (planes, { inputs, outputs, weights }, size) => {
+    const wide = size + 2, long = 2 * size + 1, found = new Float32Array(outputs * long * long);
+    for (let o = 0; o < outputs; o++)
+      for (let i = 0; i < inputs; i++) {
+        const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = weights.subarray((o * inputs + i) * 9);
+        for (let y = 0; y <= size; y++)
+          for (let x = 0, p = (i * wide + y) * wide, q = (o * long + 2 * y) * long; x <= size; x++, p++, q += 2) {
+            const before = planes[p + wide], here = planes[p + wide + 1], above = planes[p + 1];
+            found[q] += here * w0 + before * w2 + above * w6 + planes[p] * w8;
+            if (x < size) found[q + 1] += here * w1 + above * w7;
+            if (y < size) found[q + long] += here * w3 + before * w5;
+            if (x < size && y < size) found[q + long + 1] += here * w4;
+          }
+      }
+    return found;
+  };
+
+  // One pass along rows of planes (count, height, width), to (count, size, height): two passes filter both dimensions.
+  const filtered = (planes, count, height, width, size, tap) => {
+    const found = new Float32Array(count * size * height);
+    for (let c = 0; c < count; c++)
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < size; x++) {
+          let sum = 0;
+          for (let k = 0; k < 4; k++) {
+            const at = tap(x, k);
+            if (at >= 0 && at < width) sum += FIR[k] * planes[(c * height + y) * width + at];
+          }
+          found[(c * size + x) * height + y] = sum;
+        }
+    return found;
+  };
+  const twice = (planes, count, width, size, tap) =>
+    filtered(filtered(planes, count, width, width, size, tap), count, size, width, size, tap);
+  const blurred = (planes, count, size) => twice(planes, count, size + 1, size, (x, k) => x + k - 1);
+  const doubled = (planes, count, size) =>
+    twice(planes, count, size, 2 * size, (x, k) => ((x + 1 - k) % 2 ? -1 : (x + 1 - k) / 2));
+
+  // A modulated convolution with demodulation, noise, bias and activation.
+  const modulated = (planes, layer, style, size) => {
+    const scale = scales(layer, style), input = bordered(planes, layer.inputs, size, scale), { inputs, outputs, weights } = layer;
+    const grown = layer.up ? 2 * size : size, area = grown * grown;
+    const found = layer.up ? blurred(transposed(input, layer, size), outputs, grown) : convolved(input, layer, size);
+    for (let o = 0; o < outputs; o++) {
+      let squares = EPSILON;
+      for (let w = 0; w < inputs * 9; w++) squares += (weights[o * inputs * 9 + w] * scale[Math.floor(w / 9)]) ** 2;
+      const factor = GAIN / Math.sqrt(squares);
+      for (let p = 0; p < area; p++) {
+        const x = found[o * area + p] * factor + layer.biases[o] + layer.noise[p];
+        found[o * area + p] = x < 0 ? SLOPE * x : x;
+      }
+    }
+    return found;
+  };
+
+  // Keys (C_z, H_z, W_z) in [0, 1] -> bytes of the picture, channel by channel.
+  const decode = (code) => {
+    let planes = featureBlock(code), size = side, image = null;
+    const pooled = new Float32Array(planes.length / (side * side));
+    planes.forEach((feature, n) => { pooled[Math.floor(n / (side * side))] += feature / (side * side); });
+    const style = model.style.reduce((inputs, layer) => linear(inputs, layer, leaky), pooled);
+    for (const { convolutions, image: last } of model.blocks) {
+      for (const layer of convolutions) {
+        planes = modulated(planes, layer, style, size);
+        size *= layer.up ? 2 : 1;
+      }
+      const below = image && doubled(image, model.channels, size / 2), scale = scales(last, style), area = size * size;
+      image = new Float32Array(model.channels * area);
+      for (let c = 0; c < model.channels; c++)
+        for (let p = 0; p < area; p++) {
+          let sum = last.biases[c] + (below ? below[c * area + p] : 0);
+          for (let i = 0; i < last.inputs; i++) sum += last.weights[c * last.inputs + i] * scale[i] * planes[i * area + p];
+          image[c * area + p] = sum;
+        }
+    }
+    return Uint8ClampedArray.from(image, (x) => (x + 1) * 127.5);
+  };
+  return { model, decode, retrieve };
+};
+
+(() => {
+  const find = (id) => document.getElementById(id);
+  const { decoder: packed, codes, samples } = JSON.parse(find("explorer-data").textContent);
+  const { model, decode, retrieve } = decoder(packed);
+  const { codeSide, groups, perEntry, levels, resolution, channels, side } = model;
+  const CELL = 20, STEP = 0.02, DRAG = 150; // pixels of a cell, a key's step by keyboard, pixels of a drag through [0, 1]
+  const code = new Float32Array(groups * codeSide * codeSide);
+  const chosen = { group: 0, row: 0, column: 0 };
+  let sampled = -1, waiting = false;
+  const index = ({ group, row, column }) => (group * codeSide + row) * codeSide + column;
+
+  const drawPicture = () => {
+    const bytes = decode(code), area = resolution * resolution, context = find("decoded").getContext("2d");
+    const picture = context.createImageData(resolution, resolution);
+    for (let p = 0; p < area; p++)
+      picture.data.set([0, 1, 2].map((c) => bytes[(channels === 3 ? c * area : 0) + p]).concat(255), 4 * p);
+    context.putImageData(picture, 0, 0);
+  };
+  const maps = Array.from({ length: groups }, (_, group) => {
+    const map = document.createElement("canvas");
+    Object.assign(map, { width: codeSide * CELL, height: codeSide * CELL, tabIndex: 0 });
+    for (const [name, value] of [["role", "slider"], ["aria-label", `Keys of group ${group + 1}`], ["aria-valuemin", 0], ["aria-valuemax", 1]])
+      map.setAttribute(name, value);
+    find("key-maps").append(map);
+    return map;
+  });
+  const drawMaps = () => maps.forEach((map, group) => {
+    const context = map.getContext("2d"), here = group === chosen.group;
+    for (let row = 0; row < codeSide; row++)
+      for (let column = 0; column < codeSide; column++) {
+        context.fillStyle = `hsl(${260 - 200 * code[index({ group, row, column })]} 60% ${25 + 45 * code[index({ group, row, column })]}%)`;
+        context.fillRect(column * CELL, row * CELL, CELL, CELL);
+      }
+    const at = here ? chosen : { ...chosen, group };
+    if (here) {
+      context.lineWidth = 3;
+      context.strokeStyle = "#ffffff";
+      context.strokeRect(at.column * CELL + 2, at.row * CELL + 2, CELL - 4, CELL - 4);
+    }
+    const key = code[index(at)].toFixed(3);
+    map.setAttribute("aria-valuenow", key);
+    map.setAttribute("aria-valuetext", `row ${at.row + 1}, column ${at.column + 1}: ${key}`);
+  });
+  // A live Figure 4: what the chosen key retrieves at each resolution, at the first pixel of its tile.
+  const drawFeatures = () => {
+    const { group, row, column } = chosen, repeat = side / codeSide, pixel = row * repeat * side + column * repeat;
+    const features = retrieve(pixel, group, code[index(chosen)], new Float32Array(levels.length * perEntry));
+    const most = Math.max(...features.map(Math.abs), 1e-6);
+    find("key-words").textContent = `Group ${group + 1}, row ${row + 1}, column ${column + 1}: key ${code[index(chosen)].toFixed(3)}`;
+    find("key-features").replaceChildren(...levels.map((level, l) => {
+      const line = document.createElement("tr"), head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = level.resolution;
+      line.append(head, ...Array.from(features.subarray(l * perEntry, (l + 1) * perEntry), (feature) => {
+        const cell = document.createElement("td"), share = Math.abs(feature) / most;
+        cell.textContent = feature.toFixed(3);
+        cell.style.backgroundColor = `rgb(${feature < 0 ? "180 70 0" : "0 90 190"} / ${(35 * share).toFixed(0)}%)`;
+        return cell;
+      }));
+      return line;
+    }));
+  };
+  const draw = () => {
+    drawPicture();
+    drawMaps();
+    drawFeatures();
+    waiting = false;
+  };
+  const changed = () => {
+    if (!waiting) requestAnimationFrame(draw);
+    waiting = true;
+  };
+  const show = (words, numbers) => {
+    code.set(numbers);
+    find("decoded").setAttribute("aria-label", words);
+    find("decoded-words").textContent = words;
+    changed();
+  };
+  const mixed = () => {
+    const [first, second, share] = ["key-first", "key-second", "key-share"].map((id) => Number(find(id).value));
+    const words = share ? `${100 - share} % image ${first + 1}, ${share} % image ${second + 1}` : `Decoded image ${first + 1}`;
+    show(words, codes[first].map((key, n) => key + (share / 100) * (codes[second][n] - key)));
+  };
+  const move = (key) => {
+    code[index(chosen)] = Math.min(Math.max(key, 0), 1);
+    find("decoded-words").textContent = "Decoded from changed keys";
+    changed();
+  };
+  const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const CHANGES = { "+": STEP, "=": STEP, "-": -STEP, PageUp: 5 * STEP, PageDown: -5 * STEP, Home: -1, End: 1 };
+  maps.forEach((map, group) => {
+    let from = null;
+    map.addEventListener("focus", () => { chosen.group = group; changed(); });
+    map.addEventListener("pointerdown", (event) => {
+      const box = map.getBoundingClientRect(), cell = (offset, size) => Math.min(Math.floor((offset * codeSide) / size), codeSide - 1);
+      Object.assign(chosen, { group, row: cell(event.offsetY, box.height), column: cell(event.offsetX, box.width) });
+      from = { y: event.clientY, key: code[index(chosen)] };
+      map.setPointerCapture(event.pointerId);
+      changed();
+    });
+    map.addEventListener("pointermove", (event) => { if (from) move(from.key + (from.y - event.clientY) / DRAG); });
+    for (const end of ["pointerup", "pointercancel"]) map.addEventListener(end, () => { from = null; });
+    map.addEventListener("keydown", (event) => {
+      if (event.key in MOVES) {
+        const within = (place) => Math.min(Math.max(place, 0), codeSide - 1);
+        chosen.row = within(chosen.row + MOVES[event.key][0]);
+        chosen.column = within(chosen.column + MOVES[event.key][1]);
+        changed();
+      } else if (event.key in CHANGES && !event.ctrlKey && !event.metaKey) move(code[index(chosen)] + CHANGES[event.key]);
+      else return;
+      event.preventDefault();
+    });
+  });
+  for (const id of ["key-first", "key-second"])
+    find(id).append(...codes.map((_, n) => new Option(`image ${n + 1}`, n, false, n === Number(id === "key-second"))));
+  for (const id of ["key-first", "key-second", "key-share"]) find(id).addEventListener("input", mixed);
+  find("key-reset").addEventListener("click", () => { find("key-share").value = 0; mixed(); });
+  find("key-sample").hidden = !samples.length;
+  find("key-sample").addEventListener("click", () => {
+    sampled = (sampled + 1) % samples.length;
+    show(`Sample ${sampled + 1} of the diffusion model`, samples[sampled]);
+  });
+  find("explorer").hidden = false;
+  mixed();
+})();

@@ -1,0 +1,130 @@
+"""The key explorer in the tiny run's page: its decoder in a browser against PyTorch's, the mouse and the keyboard."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+from test_page import address, browser, visit  # noqa: F401  (fixtures)
+from tiny_workflow import Workflow
+
+from pipeline.data.archive import to_uint8
+from pipeline.generation.explorer import explorer_decoder
+from pipeline.models.bright import Bright
+from pipeline.models.checkpoints import load_autoencoder
+
+pytestmark = pytest.mark.slow
+
+PIXELS = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+  const shown = document.getElementById("decoded"), { width, height } = shown;
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(shown, 0, 0);
+  done([...copy.getImageData(0, 0, width, height).data].filter((_, n) => n % 4 === 0));
+})))"""
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run: Workflow) -> Bright:
+    """The tiny run's autoencoder; tables and noise, which its training hardly changes, are drawn again."""
+    path = next(tiny_run.path("results/store/autoencoders").glob("main-*/autoencoder.safetensors"))
+    model = cast(Bright, load_autoencoder(path))
+    generator = torch.Generator().manual_seed(0)
+    for name, weights in model.named_parameters():
+        if limit := {"tables.tables": 5.0}.get(name, 0.1 * name.endswith("noise_strength")):
+            weights.data.uniform_(-limit, limit, generator=generator)
+    return model
+
+
+@pytest.fixture
+def decoded(model: Bright) -> Callable[[list[float]], np.ndarray]:
+    """PyTorch's picture of a code, as bytes."""
+    side, _, channels = model.settings.code_size
+
+    @torch.no_grad()
+    def decode(code: list[float]) -> np.ndarray:
+        return to_uint8(model.decode(torch.tensor(code).view(1, channels, side, side)))[0, 0].numpy().astype(int)
+
+    return decode
+
+
+@pytest.fixture
+def shown(visit: Callable[..., Page], address: str, model: Bright, tmp_path: Path) -> Page:  # noqa: F811
+    """The page of the tiny run with the weights of this model."""
+    page = Path(url2pathname(urlsplit(address).path)).read_text()
+    before, opening, rest = page.partition('<script type="application/json" id="explorer-data">')
+    data, closing, after = rest.partition("</script>")
+    changed = json.loads(data) | {"decoder": explorer_decoder(model)}
+    (tmp_path / "page.html").write_text(before + opening + json.dumps(changed) + closing + after)
+    return visit((tmp_path / "page.html").as_uri())
+
+
+def picture(page: Page) -> np.ndarray:
+    return np.array(page.evaluate(PIXELS)).reshape(32, 32)
+
+
+def in_page(page: Page) -> dict:
+    return json.loads(page.locator("#explorer-data").text_content() or "")
+
+
+def test_pictures_of_validation_images_and_samples_are_pytorchs(shown: Page, decoded) -> None:
+    data = in_page(shown)
+    assert len(data["codes"]) == len(data["samples"]) == 10
+    for number, code in enumerate(data["codes"]):
+        shown.select_option("#key-first", str(number))
+        assert np.abs(picture(shown) - decoded(code)).max() <= 1
+    for number, code in enumerate(data["samples"], start=1):
+        shown.click("#key-sample")
+        assert np.abs(picture(shown) - decoded(code)).max() <= 1
+        assert shown.text_content("#decoded-words") == f"Sample {number} of the diffusion model"
+    shown.locator("#key-share").fill("50")
+    halves = [(a + b) / 2 for a, b in zip(data["codes"][9], data["codes"][1], strict=True)]
+    assert np.abs(picture(shown) - decoded(halves)).max() <= 1
+    shown.click("#key-reset")
+    assert np.abs(picture(shown) - decoded(data["codes"][9])).max() <= 1
+
+
+def test_dragging_a_key_changes_the_pixels_that_pytorch_changes(shown: Page, decoded) -> None:
+    code = in_page(shown)["codes"][0]
+    before, second = picture(shown), shown.locator("#key-maps canvas").nth(1)
+    second.scroll_into_view_if_needed()
+    box = second.bounding_box()
+    x, y = box["x"] + box["width"] * 3.5 / 4, box["y"] + box["height"] * 2.5 / 4  # row 3, column 4
+    sign = 1 if code[16 + 11] < 0.5 else -1
+    shown.mouse.move(x, y)
+    shown.mouse.down()
+    shown.mouse.move(x, y - sign * 60)
+    shown.mouse.up()
+    code[16 + 11] += sign * 60 / 150
+    assert second.get_attribute("aria-valuetext") == f"row 3, column 4: {code[16 + 11]:.3f}"
+    after, expected = picture(shown), decoded(code)
+    assert np.abs(after - expected).max() <= 1
+    changed = np.abs(expected - decoded(in_page(shown)["codes"][0])) > 2
+    assert changed.any() and (after != before)[changed].all()
+    assert shown.text_content("#key-words") == f"Group 2, row 3, column 4: key {code[16 + 11]:.3f}"
+
+
+def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> None:
+    code = in_page(shown)["codes"][0]
+    shown.locator("#key-maps canvas").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "End"):
+        shown.keyboard.press(key)
+    code[4 + 2] = 1.0
+    assert np.abs(picture(shown) - decoded(code)).max() <= 1
+    shown.keyboard.press("-")
+    assert shown.text_content("#key-words") == "Group 1, row 2, column 3: key 0.980"
+    rows = shown.locator("#key-features tr")
+    assert rows.locator("th").all_text_contents() == ["4", "6", "8"] and rows.first.locator("td").count() == 4
+    shown.keyboard.press("Tab")
+    assert shown.evaluate("document.activeElement.getAttribute('aria-label')") == "Keys of group 2"
+
+
+def test_without_scripts_the_page_has_no_explorer(browser: Browser, address: str) -> None:  # noqa: F811
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(address)
+    assert page.locator("#explorer").is_hidden() and page.locator("#reconstructions").is_visible()
