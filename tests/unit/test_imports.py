@@ -34,7 +34,7 @@ TRAININGS = {name for name, stage in all_stages().items() if stage.is_training}
 LPIPS = {"train_autoencoder", "reconstruct", "measure_codes", "nearest_neighbours"}
 USERS = {
     "torch": all_stages().keys() - WITHOUT_TORCH,
-    "diffusers": {"train_diffusion", "train_generator", "generate", "import_weights"},
+    "diffusers": {"train_diffusion", "train_generator", "generate", "explore_codes", "import_weights"},
     "accelerate": TRAININGS,
     "lpips": LPIPS,
     "torchvision": {*TRAININGS, *LPIPS, "extract_features"},
