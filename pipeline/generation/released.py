@@ -20,11 +20,11 @@ from pipeline.base.errors import InputError, error_text
 from pipeline.settings.weights import EXPORTED
 
 LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
-MEMBER = re.compile(r"(?:\w[\w.-]*/){1,2}\w[\w.-]*")  # NAME/file or NAME/unet/file: no path leaves its folder
 ADDRESS = re.compile(r"(https://[^/?#]+/(?:[^?#]*/)?(\w[\w.-]*\.zip))(?:#sha256=([0-9a-f]{64}))?")
-TIMEOUT_S = 30
+MEMBER = re.compile(r"(?:\w[\w.-]*/){1,2}\w[\w.-]*")  # NAME/file or NAME/unet/file: no path leaves its folder
 MAX_LIST_BYTES = 2**20
 MAX_MODEL_BYTES = 8 * 2**30  # of the zip, and of its content: several times the paper's largest model
+TIMEOUT_S = 30
 
 
 def write_sums(folder: Path) -> None:
@@ -36,14 +36,9 @@ def write_sums(folder: Path) -> None:
 
 def check_sums(folder: Path, files: Iterable[Path]) -> None:
     """InputError if a file differs from its line in the folder's SHA256SUMS; without that file nothing is checked."""
-    if not (folder / SUMS).is_file():
-        return
-    sums = _read(folder / SUMS)
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        if name not in sums:
-            raise InputError(f"{path}: not in {folder / SUMS}: restore the folder as it was exported")
-        _compare(str(path), take_checksum(path).sha256, sums[name], "restore the folder as it was exported")
+    for path in files if (folder / SUMS).is_file() else ():
+        expected = _listed(folder / SUMS, path.relative_to(folder).as_posix(), str(folder / SUMS))
+        _compare(path, expected, str(path))
 
 
 def fetch_model(address: str) -> Path:
@@ -55,16 +50,18 @@ def fetch_model(address: str) -> Path:
     """
     if not (parts := ADDRESS.fullmatch(address)):
         raise InputError(f"{address}: must be https://HOST/PATH/NAME.zip, as releases have it")
-    url, name, pinned = parts.groups()
+    url, name, sha256 = parts.groups()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bright-pipeline"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as temporary:
-        sha256 = pinned or _listed(url, name, Path(temporary) / SUMS)
+        archive, sums = Path(temporary) / name, Path(temporary) / SUMS
+        if sha256 is None:
+            _download(urljoin(url, SUMS), sums, MAX_LIST_BYTES)
+            sha256 = _listed(sums, name, urljoin(url, SUMS))
         folder = cache / f"{name.removesuffix('.zip')}-{sha256}"
         if not folder.exists():
-            archive = Path(temporary) / name
             _download(url, archive, MAX_MODEL_BYTES)
-            _compare(url, take_checksum(archive).sha256, sha256, "ask the authors of the release")
+            _compare(archive, sha256, url)
             try:
                 with new_folder(folder) as new:
                     _unpack(archive, new, url)
@@ -74,33 +71,27 @@ def fetch_model(address: str) -> Path:
     return folder
 
 
-def _listed(url: str, name: str, path: Path) -> str:
-    """The sha256 of a file at an address, from the SHA256SUMS beside it."""
-    _download(urljoin(url, SUMS), path, MAX_LIST_BYTES)
-    if name not in (sums := _read(path)):
-        raise InputError(f"{urljoin(url, SUMS)}: has no checksum of {name}")
-    return sums[name]
+def _listed(sums: Path, name: str, source: str) -> str:
+    """The sha256 of a file in a SHA256SUMS; source: its path or address, for the message."""
+    found = {name: sha256 for sha256, name in LINE.findall(sums.read_text(encoding="utf-8", errors="replace"))}
+    if name not in found:
+        raise InputError(f"{source}: has no checksum of {name}")
+    return found[name]
 
 
-def _read(path: Path) -> dict[str, str]:
-    return {name: sha256 for sha256, name in LINE.findall(path.read_text(encoding="utf-8", errors="replace"))}
-
-
-def _compare(name: str, found: str, expected: str, remedy: str) -> None:
-    if found != expected:
+def _compare(path: Path, expected: str, source: str) -> None:
+    if (found := take_checksum(path).sha256) != expected:
         digits = f"sha256 is {found[:SHOWN_DIGITS]}..., should be {expected[:SHOWN_DIGITS]}..."
-        raise InputError(f"{name}: damaged or replaced: {digits}; {remedy}")
+        raise InputError(f"{source}: damaged or replaced: {digits}; restore the file from its source")
 
 
 def _download(url: str, path: Path, limit: int) -> None:
     """Download a file of at most `limit` bytes. Redirections away from https fail: no other scheme has a handler."""
-    opener = requests.OpenerDirector()
-    for handler in (
-        *(requests.ProxyHandler, requests.HTTPSHandler, requests.HTTPRedirectHandler, requests.HTTPDefaultErrorHandler),
-        *(requests.HTTPErrorProcessor, requests.UnknownHandler),
-    ):
-        opener.add_handler(handler())
-    request, size = requests.Request(url, headers={"User-Agent": "bright-pipeline"}), 0
+    opener, size = requests.OpenerDirector(), 0
+    for handler in ("Proxy", "HTTPS", "HTTPRedirect", "HTTPDefaultError", "Unknown"):
+        opener.add_handler(getattr(requests, f"{handler}Handler")())
+    opener.add_handler(requests.HTTPErrorProcessor())
+    request = requests.Request(url, headers={"User-Agent": "bright-pipeline"})
     try:
         with opener.open(request, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
             while chunk := answer.read(2**20):
@@ -116,9 +107,8 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
-            for member in members:
-                if not MEMBER.fullmatch(member.filename):
-                    raise InputError(f"{url}: {member.filename!r} is no path of an exported folder")
+            if strange := [one.filename for one in members if not MEMBER.fullmatch(one.filename)]:
+                raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
             if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
                 raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")
             for member in members:
@@ -126,9 +116,9 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
                 path.parent.mkdir(exist_ok=True)
                 with opened.open(member) as source, path.open("xb") as file:
                     shutil.copyfileobj(source, file)
-            if not any((folder / file).is_file() for file in EXPORTED.values()):
-                raise InputError(f"{url}: has no {EXPORTED['autoencoder']} and no other model")
     except InputError:
         raise
     except Exception as error:  # damaged bytes make zipfile raise anything
         raise InputError(f"{url}: no readable zip ({error_text(error)})") from None
+    if not any((folder / file).is_file() for file in EXPORTED.values()):
+        raise InputError(f"{url}: has no {EXPORTED['autoencoder']} and no other model")

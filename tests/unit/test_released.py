@@ -111,11 +111,11 @@ def test_a_released_model_decodes_like_its_folder_and_its_pinned_address_needs_n
         load_autoencoder(address)
 
 
-def replace_zip(release: Path, *names: str) -> None:
-    """Put another zip, with these members, and its checksum in the release."""
-    with zipfile.ZipFile(release / "tiny.zip", "w") as archive:
+def replace_zip(release: Path, *names: str, size: int = 8) -> None:
+    """Put another zip, with members of this size, and its checksum in the release."""
+    with zipfile.ZipFile(release / "tiny.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
-            archive.writestr(name, b"content")
+            archive.writestr(name, bytes(size))
     write_sums(release)
 
 
@@ -125,16 +125,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "no line": (lambda release, _: (release / "SHA256SUMS").write_text(""), "has no checksum of tiny.zip"),
     "no list": (lambda release, _: (release / "SHA256SUMS").unlink(), "SHA256SUMS: download failed .*404"),
     "large": (lambda _, patch: patch.setattr(released, "MAX_MODEL_BYTES", 9999), "tiny.zip: more than 9,999 bytes"),
-    "large inside": (
-        lambda release, patch: (replace_zip(release, *"abc"), patch.setattr(released, "MAX_MODEL_BYTES", 1)),
-        "more than 1 bytes",
-    ),
     "no zip": (lambda release, _: ((release / "tiny.zip").write_bytes(b"x"), write_sums(release)), "no readable zip"),
     "twice": (lambda release, _: replace_zip(release, "tiny/a", "tiny/a/b"), "no readable zip"),
-    "no model": (
-        lambda release, _: replace_zip(release, "tiny/README.md"),
-        "has no autoencoder.safetensors",
-    ),
+    "bomb": (lambda release, patch: replace_zip(release, "tiny/a", size=2**20), "bytes unpacked, which is too large"),
+    "no model": (lambda release, _: replace_zip(release, "tiny/README.md"), "has no autoencoder.safetensors"),
 } | {
     path: (lambda release, _, path=path: replace_zip(release, "tiny/a", path), "is no path of an exported folder")
     for path in ("../x", "/x", "tiny/../../x", "tiny/.ssh/x", "x", "tiny\\..\\..\\x", "a/b/c/d", "tiny/..")
@@ -142,40 +136,41 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_is_no_verified_model_gets_one_line_and_writes_nothing_outside_the_cache(
+def test_what_is_no_verified_model_gets_one_line_and_leaves_no_file(
     release: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    monkeypatch.setattr(released, "MAX_MODEL_BYTES", 2**19)
     change, words = CHANGES[name]
     change(release, monkeypatch)
-    before = set(tmp_path.rglob("*"))
+    before = {*tmp_path.rglob("*"), tmp_path / "cache", tmp_path / "cache" / "bright-pipeline"}
     with pytest.raises(InputError, match=words) as caught:
         load_autoencoder(address)
     assert len(str(caught.value).splitlines()) == 1
-    cache = tmp_path / "cache" / "bright-pipeline"
-    written = {path for path in set(tmp_path.rglob("*")) - before if path != cache and cache not in path.parents}
-    assert written <= {cache.parent}
-    assert list(cache.iterdir()) == []
+    assert set(tmp_path.rglob("*")) <= before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [("https:", "http:"), ("https:", "ftp:"), ("https://", "file:///"), (".zip", ".tar"), ("/tiny", "/.tiny"),
-     (".zip", ".zip#sha256=" + "../" * 24), (".zip", ".zip?x.zip")],
-)  # fmt: skip
-def test_other_addresses_are_refused_before_anything_is_sent(
-    release: Path, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+REFUSED = (
+    "http://a/b.zip",
+    "ftp://a/b.zip",
+    "file:///a/b.zip",
+    "https://a/b.tar",
+    "https://a/.b.zip",
+    "https:///b.zip",
+)
+
+
+@pytest.mark.parametrize("address", [*REFUSED, "https://a/b.zip?c", "https://a/b.zip#sha256=" + "../x" * 16])
+def test_other_addresses_are_refused_before_anything_is_sent(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(released, "_download", lambda *_: pytest.fail("nothing may be sent"))
     with pytest.raises(InputError, match=r"must be https://HOST/PATH/NAME.zip"):
-        load_autoencoder("https://localhost/tiny.zip".replace(*change))
+        load_autoencoder(address)
 
 
-def test_a_redirection_to_an_unencrypted_server_is_refused(address: str) -> None:
+def test_unencrypted_redirections_and_unknown_certificates_are_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match=r"download failed \(.*unknown url type: http"):
         load_autoencoder(address.replace("/tiny", "/plain/tiny"))
-
-
-def test_a_server_without_a_trusted_certificate_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(InputError, match=r"download failed .*CERTIFICATE_VERIFY_FAILED"):
         load_autoencoder(address)
@@ -192,7 +187,7 @@ def test_a_damaged_folder_is_refused_before_it_is_read(folder: Path) -> None:
     load_autoencoder(folder)
     sums = folder / "SHA256SUMS"
     sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "settings" not in line))
-    with pytest.raises(InputError, match=rf"settings.json: not in {sums}"):
+    with pytest.raises(InputError, match=rf"{sums}: has no checksum of settings.json"):
         load_autoencoder(folder)
     sums.unlink()
     load_autoencoder(folder)

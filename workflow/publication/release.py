@@ -8,7 +8,6 @@ Each model is one zip of an exported folder, which `load_autoencoder` reads from
 import re
 import shutil
 import tomllib
-import zipfile
 from pathlib import Path
 
 import yaml
@@ -30,16 +29,16 @@ def release() -> None:
     changes = section(version)
     with new_folder(Path("release") / version) as folder:
         for run, jobs in finished():
-            export(MODEL, folder / run.model, Path(run.config), run.licence)
-            pack(folder / run.model)
-            shutil.copyfile(jobs(page).path("report.html"), folder / f"{run.model}.html")
+            name = run["model"]
+            export(MODEL, folder / name, Path(run["config"]), run.get("licence"))
+            shutil.make_archive(str(folder / name), "zip", folder, name)
+            shutil.rmtree(folder / name)
+            shutil.copyfile(jobs(page).path("report.html"), folder / f"{name}.html")
             for kind, job in chosen(jobs, MODEL).items():
-                shutil.copyfile(job.path(f"{kind}.history.csv"), folder / f"{run.model}-{kind}.csv")
+                shutil.copyfile(job.path(f"{kind}.history.csv"), folder / f"{name}-{kind}.csv")
         (folder / "CHANGES.md").write_text(changes, encoding="utf-8")
         write_sums(folder)
-    print(
-        f"release/{version}: {len(list(Path('release', version).iterdir()))} files; CONTRIBUTING.md has the next steps"
-    )
+    print(f"release/{version}: checksums in SHA256SUMS; CONTRIBUTING.md has the next steps")
 
 
 def section(version: str) -> str:
@@ -49,21 +48,9 @@ def section(version: str) -> str:
         raise InputError(f"CITATION.cff: needs the version {version}, as in pyproject.toml, and its date-released")
     parts = re.split(r"^## (.+)\n+", Path("CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     sections, heading = dict(zip(parts[1::2], parts[2::2], strict=True)), f"{version} ({cited['date-released']})"
-    if heading not in sections:
-        raise InputError(f"CHANGELOG.md: has no section {heading!r}, the version and date of CITATION.cff")
-    if sections.get("Unreleased"):
-        raise InputError(f"CHANGELOG.md: has changes under 'Unreleased': move them under {heading!r}")
+    if heading not in sections or sections.get("Unreleased"):
+        raise InputError(f"CHANGELOG.md: needs a section {heading!r}, as in CITATION.cff, and no changes above it")
     return sections[heading]
-
-
-def pack(model: Path) -> None:
-    """Replace a folder by a zip of it; equal files give equal bytes."""
-    with zipfile.ZipFile(model.with_name(f"{model.name}.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in model.rglob("*") if path.is_file()):
-            member = zipfile.ZipInfo(path.relative_to(model.parent).as_posix())
-            member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(member, path.read_bytes())
-    shutil.rmtree(model)
 
 
 if __name__ == "__main__":
