@@ -98,7 +98,7 @@ def _download(url: str, path: Path, limit: int) -> None:
                 if (size := size + len(chunk)) > limit:
                     raise InputError(f"{url}: more than {limit:,} bytes, which is too large for a release")
                 file.write(chunk)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no valid host or path
         raise InputError(f"{url}: download failed ({error_text(error)}); give a folder instead if offline") from None
 
 
