@@ -76,7 +76,8 @@ def start_page(pages: dict[str, Path]) -> str:
 def notebook_page(path: Path) -> str:
     """Execute a notebook here, on the demo; returns its cells and outputs as Markdown for docs/."""
     notebook, parts = nbformat.read(path, as_version=4), []
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "."}}).execute()
+    options = {"timeout": 600, "resources": {"metadata": {"path": "."}}, "extra_arguments": ["--log-level=ERROR"]}
+    NotebookClient(notebook, **options).execute()
     for number, cell in enumerate(notebook.cells):
         parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
         if cell.cell_type == "code":  # libraries' warnings have paths of this machine
