@@ -8,6 +8,7 @@ Each model is one zip of an exported folder, which `load_autoencoder` reads from
 import re
 import shutil
 import tomllib
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import yaml
@@ -30,7 +31,8 @@ def release() -> None:
     with new_folder(Path("release") / version) as folder:
         for run, jobs in finished():
             name = run["model"]
-            export(MODEL, folder / name, Path(run["config"]), run.get("licence"))
+            with redirect_stdout(None):  # its line names the temporary folder
+                export(MODEL, folder / name, Path(run["config"]), run.get("licence"))
             shutil.make_archive(str(folder / name), "zip", folder, name)
             shutil.rmtree(folder / name)
             shutil.copyfile(jobs(page).path("report.html"), folder / f"{name}.html")
