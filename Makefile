@@ -26,7 +26,7 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup
 
-.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs gpu-check benchmark \
+.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs site release gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(RUN)  ## create the environment for runs; TORCH=cpu: without CUDA; EXTRAS=ssh,s3: with extras of pyproject.toml
@@ -94,6 +94,12 @@ lint: $(TEST)
 
 docs: $(TEST)  ## build the documentation as web pages; warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
+
+site: $(TEST)  ## build the public site in site/: documentation, pages of finished runs (the demo at least), the notebook
+	python workflow/publication/website.py site
+
+release: setup  ## write release/VERSION: models, pages and curves of finished runs (the demo at least), checksums, changes
+	python workflow/publication/release.py
 
 $(NETWORKS): | $(RUN)
 	bright fetch_network $(basename $(notdir $@)) --output $@

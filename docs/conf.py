@@ -1,8 +1,12 @@
-"""The documentation's build: `make docs` writes docs/_build/index.html, warnings are errors.
+"""The documentation's build: `make docs` writes docs/_build/docs/contents.html, warnings are errors.
 
 The source folder is the repository, so that the README and the config reference are pages too and the links
 between files are the ones that work on a code host.
 """
+
+import re
+from pathlib import Path
+from typing import Any
 
 project = "BRIGHT, reproduced"
 extensions = ["myst_parser"]
@@ -13,3 +17,30 @@ html_theme = "furo"
 html_title = project
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
+html_use_index = False
+html_domain_indices = False
+
+# Markup of Sphinx and its theme that axe reports: captions without a level, landmarks without a name, code and tables
+# that a keyboard cannot scroll, empty headings of columns, and the search page without a heading.
+ACCESSIBLE = {
+    r'(<p class="caption" role="heading")(?! aria)': r'\1 aria-level="2"',
+    r'<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    r'<aside class="toc-drawer( no-toc)?">': r'<aside class="toc-drawer\1" aria-label="On this page">',
+    r'<pre(?=>)|<div class="table-wrapper [^"]*"(?=>)': r'\g<0> tabindex="0"',
+    r'(id="furo-main-content">\s*)(?=<noscript>)': r"\1<h1>Search</h1>",
+    r'<th class="head"><p></p></th>': "<td></td>",
+}
+
+
+def make_accessible(app: Any, error: Exception | None) -> None:
+    """Repair the built pages."""
+    for path in Path(app.outdir).rglob("*.html") if error is None else ():
+        text = path.read_text(encoding="utf-8")
+        for pattern, replacement in ACCESSIBLE.items():
+            text = re.sub(pattern, replacement, text)
+        path.write_text(text, encoding="utf-8")
+
+
+def setup(app: Any) -> None:
+    app.connect("build-finished", make_accessible)

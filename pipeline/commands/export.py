@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.atomic import new_folder, write_json, write_text
+from pipeline.base.checksums import SUMS
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import read_json
@@ -46,6 +47,7 @@ def export(
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     """
     from pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
+    from pipeline.generation.released import write_sums
     from pipeline.page.model_card import Card, model_card
 
     jobs = Jobs(read_config(config))
@@ -61,6 +63,7 @@ def export(
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
     files[SETTINGS] = "the same settings, to read"
+    files[SUMS] = "checksums of all files, which loading compares; `sha256sum -c` reads them"
     with new_folder(folder) as temporary:
         named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
         weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
@@ -88,6 +91,7 @@ def export(
             digests={job.stage.name: job.digest for job in models.values()},
         )
         write_text(temporary / "README.md", model_card(card))
+        write_sums(temporary)
     print(f"{folder}: {', '.join(job.entry for job in models.values())}, with README.md")
 
 

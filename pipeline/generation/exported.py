@@ -13,6 +13,7 @@ from pipeline.base.atomic import atomic_path, write_json
 from pipeline.base.checksums import check
 from pipeline.base.errors import InputError
 from pipeline.base.parsing import parse_settings, read_json
+from pipeline.generation.released import check_sums
 from pipeline.models.checkpoints import load_generator
 from pipeline.models.rescaling import Rescaling
 from pipeline.settings.dataset import Dataset
@@ -84,8 +85,9 @@ def is_exported(folder: Path) -> bool:
 
 
 def exported_files(folder: Path) -> dict[str, Path]:
-    """The weights in a folder, by model type; InputError without any."""
+    """The weights in a folder, by model type; InputError without any, or where the folder's SHA256SUMS differs."""
     files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}
+    check_sums(folder, [path for path in (*files.values(), folder / SETTINGS) if path.is_file()])
     if "generator" in files:
         files.pop("diffusion", None)  # the generator's own UNet, for diffusers
     if not files or files.keys() == {"diffusion"}:

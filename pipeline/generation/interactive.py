@@ -26,6 +26,7 @@ from pipeline.data.archive import ImageArchive, to_model, to_uint8
 from pipeline.data.decode import BadImage, decode, square_pixels, to_channels
 from pipeline.data.pictures import contact_sheet
 from pipeline.generation.exported import exported_files, is_exported, preparation
+from pipeline.generation.released import fetch_model
 from pipeline.generation.sampling import Draw, sample
 from pipeline.models.autoencoder import ImageAutoencoder
 from pipeline.models.checkpoints import load_autoencoder as load_network
@@ -136,15 +137,17 @@ def load_autoencoder(
     families: Sequence[str] = (),
     device: torch.device | str | None = None,
 ) -> ImageModel:
-    """A trained autoencoder, by its name in a config, the path of its weights, or a folder of `bright export`.
+    """A trained autoencoder: its name in a config, its weights file, a folder of `bright export`, or its https address.
 
     By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
-    folder. InputError if the config has no such name, or if the model is not trained.
+    folder. InputError if the config has no such name, if the model is not trained, or if a checksum differs.
 
+    An address is that of a release's zip: `fetch_model` in `pipeline.generation.released` verifies and caches it.
     families: model families of other packages that a file may name; those of the config may always run.
     device: such as "cpu" or "mps"; by default the first CUDA GPU, else the CPU.
     """
     place = None if device is None else torch.device(device)
+    name = _local(name)
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name), place, families))
     if is_exported(Path(name)):
@@ -158,7 +161,8 @@ def load_autoencoder(
     if str(name) not in jobs.config.autoencoders:
         known = ", ".join(jobs.config.autoencoders)
         raise InputError(
-            f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file or a folder"
+            f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file, a folder"
+            " or an https address"
         )
     weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
     if not weights.exists():
@@ -174,11 +178,12 @@ def load_autoencoder(
 def load_generator(
     name: str | Path, families: Sequence[str] = (), device: torch.device | str | None = None
 ) -> ImageGenerator:
-    """A trained generator: its weights file, or a folder of `bright export`.
+    """A trained generator: its weights file, a folder of `bright export`, or the https address of a release's zip.
 
     families and device: as for `load_autoencoder`.
     """
     place = None if device is None else torch.device(device)
+    name = _local(name)
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:
@@ -199,6 +204,11 @@ def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
     """Rows of images as one picture, small ones enlarged."""
     sheets = [torch.stack([_tensor(image) for image in row]) for row in rows]
     return contact_sheet([to_model(sheet) for sheet in sheets])
+
+
+def _local(name: str | Path) -> str | Path:
+    """The folder of a model that is named by an address; any other name as it is."""
+    return fetch_model(name) if isinstance(name, str) and "://" in name else name
 
 
 def _denoiser(weights: Path, device: torch.device | None) -> "TrainedDiffusion":

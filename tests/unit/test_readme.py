@@ -146,7 +146,8 @@ def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
     called = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
-    assert sorted(called) == ["make check", "make lint", "make test", "make test-newest"]
+    runs = ["make check", "make demo", "make demo-colour", "make lint", "make site", "make test", "make test-newest"]
+    assert sorted(called) == runs
     assert {line.removeprefix("make ") for line in called} <= targets
 
 

@@ -1,6 +1,7 @@
 """Folders like those of the pages' readers, in which tests type the pages' commands."""
 
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -152,6 +153,16 @@ class Places:
                 archive.write(path, path.name)
         text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8").replace("/path/to/images", "data/real")
         (folder / "mine.yaml").write_text(text.replace("validation: 50", f"validation: {VALIDATION}"))
+
+    def _make_public(self, folder: Path) -> None:
+        """The finished clone with every file of the repository, in git."""
+        shutil.copytree(self.shared("finished").folder, folder, symlinks=True)
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for file in listed.splitlines():
+            if (ROOT / file).is_file() and not (folder / file).exists():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / file, folder / file)
+        Place(folder).type("git init --quiet; git add -- . ':!results'; git commit -qm Code")
 
     def _make_tracked(self, folder: Path) -> None:
         """The same as a git and DVC repository: the code is committed, no result is tracked."""

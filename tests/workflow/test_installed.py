@@ -169,6 +169,33 @@ def test_an_exported_folder_works_with_the_core_alone(
     assert (done.stdout.split(), done.returncode) == (["(1,", "2,", "4,", "4)", "(32,", "32)", "2"], 0), done.stderr
 
 
+RELEASED_IN_USE = """
+import sys, torch
+from bright_pipeline import load_autoencoder
+model = load_autoencoder(sys.argv[1])
+height, width, channels = model.autoencoder.settings.code_size
+print(len(model.decode(torch.rand(3, channels, height, width))))
+"""
+
+
+def test_each_model_of_a_release_decodes_with_the_core_alone(
+    installed: Path, bare: dict[str, str], places: Places, tmp_path: Path
+) -> None:
+    place = places.copy("public")
+    assert "release/0.1.0: " in place.type("python workflow/publication/release.py").text
+    assert "exists, and nothing is replaced" in place.type("python workflow/publication/release.py", expect=2).text
+    release = place.folder / "release" / "0.1.0"
+    model = "bright-fashion-mnist"
+    made = [f"{model}-autoencoder.csv", f"{model}-diffusion.csv", f"{model}.html", f"{model}.zip"]
+    assert sorted(path.name for path in release.iterdir()) == ["CHANGES.md", "SHA256SUMS", *made]
+    place.type("cd release/0.1.0; sha256sum --strict -c SHA256SUMS")
+    assert (release / "CHANGES.md").read_text() in (ROOT / "CHANGELOG.md").read_text()
+    shutil.unpack_archive(release / f"{model}.zip", tmp_path)
+    command = [python(installed), "-c", RELEASED_IN_USE, tmp_path / model]
+    done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
 INSTALLS = r"(make setup EXTRAS=[\w,-]+|pip install [^`\n]*\.\[[^`\n]*?'?)(?=[`\s]|$)"
 PROFILES = sorted((ROOT / "profiles").glob("*/config.yaml"))
 LINES = {line for page in (*PAGES, *PROFILES) for line in re.findall(INSTALLS, page.read_text(encoding="utf-8"))}
