@@ -31,6 +31,15 @@ def shown_output(page: Path, command: str) -> list[str]:
     return next(lines[1:] for lines in found if lines[0] == f"$ {command}")
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a page's hand-written prose: without code and filled blocks; code in a sentence is one word."""
+    text = re.sub(r"<!-- (?:table|figure) .*?<!-- end -->|^( *)```.*?^\1```|<!--.*?-->", "\n", text, flags=re.S | re.M)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]+`", "CODE", text))
+    text = re.sub(r"^\s*(?:[-*>]|\d+\.|#+)\s+|\|", "\n\n", text, flags=re.M)
+    parts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    return [one for part in parts for one in re.split(r"(?<=[.!?])[)\"*]*\s+", part) if one]
+
+
 def _typed(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     typed = [line for block in blocks(text, "sh") for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()]

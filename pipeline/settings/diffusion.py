@@ -74,10 +74,10 @@ class Diffusion(Denoising):
     rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = setting(
         "auto",
         "Rescaling of codes before diffusion. range: from their bounds to [-1, 1], as in the paper for key"
-        " codes; first_batch: division by the standard deviation of the first batch, as in LDM (section 3.4), after the"
-        " center of the bounds is subtracted from bounded codes; auto: range if the family's codes are bounded, else"
-        " first_batch; standardize: every channel to mean 0 and standard deviation 1 over the training codes. Sampling"
-        " clips bounded codes to their bounds at every step.",
+        " codes. first_batch: bounded codes are centred, and codes are divided by the standard deviation of the first"
+        " batch, as in LDM (section 3.4). auto: range if the family's codes are bounded, else first_batch. standardize:"
+        " every channel gets mean 0 and standard deviation 1 over the training codes. Sampling clips bounded codes to"
+        " their bounds at every step.",
     )
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None

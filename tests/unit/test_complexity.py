@@ -2,8 +2,10 @@
 
 import csv
 import json
+from collections import Counter
 
 import pytest
+from documented import README
 
 from pipeline.base.errors import InputError
 from pipeline.base.summary import read_summary
@@ -22,6 +24,7 @@ def architecture(code_size, **changes):
 
 LONG_KEYS = architecture("64x64x4", tables={"key_length": 2, "coarsest_resolution": 16})
 FROM_32 = architecture("32x32x8", feature_size=32, feature_channels=1024, tables={"finest_resolution": 32})
+UNLIKE = {"11.4", "42.9", "63.54"}  # contradict other numbers of the paper
 
 
 @pytest.mark.parametrize(("settings", "ngp", "tcnn", "published", "rule"), [
@@ -41,6 +44,28 @@ def test_counts_follow_both_conventions_and_the_papers_rule(settings, ngp, tcnn,
     assert round(found["gmacs"]["paper_rule"], 4) == rule
     assert abs(rule - published) < 0.011
     assert settings is FROM_32 or abs(found["decoder_params"] / 9.9e6 - 1) < 0.03
+
+
+def test_the_pages_state_how_many_published_counts_are_exact():
+    paper, verdicts = read_config(PAPER), Counter()
+    for table in TABLES:
+        with (PUBLISHED / f"{table}.csv").open(newline="") as file:
+            published = list(csv.DictReader(file))
+        for model in (paper.autoencoders[name] for name in getattr(paper.tables_or_default, table)):
+            family = autoencoder_family(model.family)
+            traits = {"method": family.method} | architecture_traits(model)
+            row = next(row for row in published if all(row[key] == str(traits[key]) for key in row.keys() & traits))
+            found = load(family.counts)(model, 256, 3)
+            tables = found.get("hash_table_params", {"ngp": 0})["ngp"] / 1e6
+            counted = (found["decoder_params"] / 1e6, tables, found["gmacs"]["paper_rule"])
+            columns = ("decoder_params_millions", "hash_table_params_millions", "decoder_gflops")
+            for printed, number in zip(map(row.get, columns), counted, strict=True):
+                if printed:
+                    exact, contradictory = f"{number:.{len(printed.partition('.')[2])}f}" == printed, printed in UNLIKE
+                    assert exact != contradictory or (not exact and number == pytest.approx(float(printed), rel=0.03))
+                    verdicts["exact" if exact else "contradictory" if contradictory else "close"] += 1
+    said = "{exact} of {total} are **reproduced exactly** and {close} within 3%; {contradictory} contradict"
+    assert said.format(total=verdicts.total(), **verdicts) in README
 
 
 def test_the_true_count_is_that_of_the_convolutions_written_out():

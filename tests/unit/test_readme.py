@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import PAGES, README, REFERENCE, ROOT, blocks
+from documented import PAGES, README, REFERENCE, ROOT, blocks, sentences
 
 from pipeline.commands.estimate import make_estimate
 from pipeline.config.root import load_config, read_config
-from pipeline.estimation.devices import DEVICES
-from pipeline.estimation.report import text
-from pipeline.plan.shards import planned
+from pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
+from pipeline.estimation.report import Estimate, text
+from pipeline.estimation.space import missing_space
+from pipeline.plan.shards import planned, targets
 from pipeline.stages import all_stages
-from pipeline.stages.common import Jobs
+from pipeline.stages.common import Jobs, closure
 
+ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 # Messages of other programs.
 FOREIGN_MESSAGES = {
@@ -38,6 +40,29 @@ SCHEMAS = {
     **dict.fromkeys(ACTIONS, "github-workflows"),
     **dict.fromkeys(FORMS, "github-issue-forms"),
 }
+
+
+def test_the_first_sixty_lines_of_the_readme_answer_what_a_reader_asks_first() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first = " ".join("\n".join(lines[:60]).split())
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]
+    makefile, environment = (ROOT / "Makefile").read_text(), (ROOT / "docs" / "environment.md").read_text()
+    [(packages, cpu, cuda)] = re.findall(r"SIZE := ([\d.]+) GB\n.*,([\d.]+) GB,up to (\d+) GB", makefile)
+    [(small, large)] = re.findall(r"([\d.]+) GB in \.venv instead of ([\d.]+) GB", environment)
+    answers = [f"[{paper['title']}]({paper['url']})", "git clone ", "make demo ", "## What is reproduced"]
+    answers += ["| systems | Linux ", "| memory | ", "| duration | about 20 minutes on two CPU cores |"]
+    answers += [f"| download | up to {cuda} GB, most of it PyTorch with CUDA; {float(packages) + float(cpu):.1f} GB "]
+    answers += [f"| disk | {large} GB, or {small} GB with `TORCH=cpu`; results take at most 1 GB more |"]
+    answers += ["open `results/demo/report.html`", "from bright_pipeline import load_autoencoder"]
+    assert [answer for answer in answers if answer not in first] == []
+    assert sum(missing_space(Jobs(read_config(ROOT / "config" / "demo.yaml"))).values()) <= 1e9
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_sentences_have_at_most_forty_words(page: Path) -> None:
+    found = [one for one in sentences(page.read_text(encoding="utf-8")) if len(one.split()) > 40]
+    assert found == []
 
 
 def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
@@ -78,9 +103,48 @@ def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: py
     (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", REFERENCE, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
-    found = text(make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8))
+    estimate = make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
+    found = text(estimate)
     command = "$ bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
     assert shown.splitlines() == [command, *found.splitlines()]
+    trained = {job.label: {one.entry for one in closure([job]) if one.is_training} for job in plan(targets)}
+    own = {f"autoencoders.{name}" for name, one in plan.config.autoencoders.items() if one.family == "bright"}
+    rows = {f"Table {number}": trained[f"table{number}"] for number in (2, 4, 5, 6, 7, 8)}
+    rows |= {"BRIGHT's rows of Table 2": rows["Table 2"] & own}
+    rows |= {"Tables 4, 7 and 8 together": rows["Table 4"] | rows["Table 7"] | rows["Table 8"]}
+    for name, entries in rows.items():
+        hours = [f"{gpu_hours(estimate, entries, DEVICES[card]):,.0f}" for card in ("a100", "rtx4090", "rtx3090")]
+        assert f"| {name} | {' | '.join(hours)} |" in ONE_GPU
+    listed = dict(re.findall(r"^\| (.*?Tables? .*?) \| ([\d,]+) \|", ONE_GPU, flags=re.MULTILINE))
+    *tables, part, together = (listed[name] for name in rows)
+    one_row = f"{gpu_hours(estimate, trained['text_10k'], DEVICES['a100']):.0f} h"
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert re.findall(r"GPUs: ([\d,]+) h", results) == tables
+    assert re.findall(r"(?:BRIGHT's rows?|the same) (\d+ h)", results) == [f"{part} h", *[one_row] * 3]
+    assert f"needs GPUs**: {', '.join(tables[:-1])} and {tables[-1]} hours of training on an A100" in README
+    assert f"Tables 4, 7 and 8 together ({together} hours), or BRIGHT's rows of Table 2 ({part} hours)" in README
+
+
+@pytest.mark.slow
+def test_hours_and_memory_of_one_gpu_are_those_of_the_estimate() -> None:
+    (config,) = blocks(ONE_GPU, "yaml")
+    small = config
+    for key, value in re.findall(r"`(\w+): (\w+)`", ONE_GPU.partition("For 64 pixels, set ")[2].partition(".")[0]):
+        small = re.sub(rf"\b{key}: \w+", f"{key}: {value}", small)
+    cards = {"RTX 4090": DEVICES["rtx4090"], "RTX 3090": DEVICES["rtx3090"]}
+    cards |= {"8 GB that reach 9 TFLOP/s": choose_device("card-8gb", 9)}
+    for pixels, settings in ((64, small), (128, config)):
+        estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
+        memory = max(needed_gib(cost) for cost in estimate.costs.values())
+        for label, card in cards.items():
+            first, second = (gpu_hours(estimate, {f"{part}.main"}, card) for part in ("autoencoders", "diffusions"))
+            assert f"| {pixels} | {label} | {first:.2g} h | {second:.2g} h | {memory:.1f} GiB |" in ONE_GPU
+
+
+def gpu_hours(estimate: Estimate, entries: set[str], device: Device) -> float:
+    """GPU-hours of the trainings of these entries on a device."""
+    costs = (estimate.costs[entry] for entry in entries)
+    return sum(device.seconds(cost.work, cost.precision) for cost in costs) / 3600
 
 
 def test_the_readme_has_the_days_of_the_estimate() -> None:

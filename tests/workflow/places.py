@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import yaml
 from documented import README, ROOT, blocks
 from filelock import FileLock
 from made_once import made_once
@@ -122,8 +123,9 @@ class Places:
         copy_checkout(folder)
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
-        (block,) = (text for text in blocks(README, "yaml") if text.startswith("run: mine-256"))
-        (folder / "mine-256.yaml").write_text(block.replace("/path/to/images", "data/real"))
+        for text in [*blocks(README, "yaml"), *blocks((ROOT / "docs/one-gpu.md").read_text(), "yaml")]:
+            path = folder / f"{yaml.safe_load(text)['run']}.yaml"
+            path.write_text(text.replace("/path/to/images", "data/real"))
 
     def _make_unmade(self, folder: Path) -> None:
         """A fresh clone in which every program that make calls is the recorder."""

@@ -14,7 +14,8 @@ import documented_facts
 import pytest
 import tiny_workflow
 import yaml
-from documented import ROOT, comments, pages_of_commands
+from documented import ROOT, blocks, comments, pages_of_commands
+from PIL import Image
 from places import RECORDED, Place, Places
 from tiny_workflow import Run
 
@@ -52,6 +53,14 @@ def test_a_command_does_what_its_page_says(places: Places, line: str, entry: dic
         recorded = f"unset {RECORDED}; PATH=$PWD/bin:$PATH; " if entry["in"] in ("unmade", "set_up") else ""
         run = place.type(recorded + line, entry.get("exit", 0))
     check(entry, line, run, place, places, before)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_of_a_page_runs_after_the_demo(places: Places, page: str) -> None:
+    place = places.copy("finished")
+    Image.new("L", (32, 32)).save(place.folder / "shirt.png")
+    lines = "\n".join(blocks((ROOT / page).read_text(encoding="utf-8"), "python"))
+    place.call("python3", "-c", f"{lines}\nassert len(images) == len(codes)")
 
 
 def check(entry: dict[str, Any], line: str, run: Run, place: Place, places: Places, before: dict[str, bytes]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documented import README, ROOT
 from made_summaries import (
     NO_KEYS,
     PUBLISHED_FOLDER,
@@ -184,3 +185,14 @@ def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> No
     assert len(parts["rows"]) == len(comparisons) == len(csv_rows(table))
     assert "As shown in Table 8, setting" in markdown and r"LPIPS 55\% better than VQGAN's" in latex
     assert "≈" not in latex and "“" not in latex
+
+
+def test_readme_and_results_count_the_verdicts_on_the_published_tables(claimed: Claims) -> None:
+    rows = csv_rows(claimed())
+    verdicts = [row["verdict_published"] for row in rows]
+    holds, fails, others = (verdicts.count(verdict) for verdict in (HOLDS, FAILS, NOT_PUBLISHED))
+    counts = f"{holds} hold, {fails} do not, {others} are not in its tables"
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"as {len(rows)} comparisons | recomputed: {holds} hold and {fails} do not hold" in results
+    claims = len({row["claim"] for row in rows})
+    assert f"{claims} claims as {len(rows)} comparisons **recomputed from its tables**: {counts}" in README
