@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from test_page import address, browser, visit  # noqa: F401  (fixtures)
 from tiny_workflow import Workflow
@@ -122,6 +123,7 @@ def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> Non
     assert rows.locator("th").all_text_contents() == ["4", "6", "8"] and rows.first.locator("td").count() == 4
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.getAttribute('aria-label')") == "Keys of group 2"
+    assert Axe().run(shown, "#explorer").response["violations"] == []
 
 
 def test_without_scripts_the_page_has_no_explorer(browser: Browser, address: str) -> None:  # noqa: F811
