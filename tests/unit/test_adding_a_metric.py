@@ -77,7 +77,7 @@ def test_the_words_of_the_page_give_a_column_and_nothing_is_trained_or_generated
     assert "DISTS ↓" in (tmp_path / "table.md").read_text()
     assert f"{summary['number']:.4f} ± {2 * summary['std']:.4f}" in (tmp_path / "table.md").read_text()
     words = "import sys; from pathlib import Path; from pipeline.page.gallery import _metric_words as words;"
-    told = python("-c", words + "print(*words(Path(sys.argv[1]), 1))", str(tmp_path / "per_image.csv"))
+    told = python("-c", words + "print(*words(Path(sys.argv[1]), [0]))", str(tmp_path / "per_image.csv"))
     assert f"DISTS\N{NO-BREAK SPACE}{each[0]:.4f}" in told
 
     before, after = Code(ROOT), Code(checkout)

@@ -51,6 +51,7 @@ NOT_REACHED = {
     "pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
     "pipeline.generation.exported": "for `bright export` and Python sessions",
     "pipeline.generation.interactive": "for Python sessions",
+    "pipeline.generation.released": "for `bright export`, releases and Python sessions",
     "pipeline.page.model_card": "for `bright export`",
 }
 

@@ -163,7 +163,7 @@ def test_after_repair_and_a_run_everything_is_as_it_was(tiny_run: Workflow, play
     for how, path in hurt:
         damage(play.folder, path, how)
     assert play.python("pipeline.commands.status", "config.yaml").text.startswith(
-        "config.yaml: 61 of 64 jobs done, 3 damaged"
+        "config.yaml: 62 of 65 jobs done, 3 damaged"
     )
     planned = play.run("-n", expect=1).text
     assert planned.count("error: ") == 3

@@ -115,7 +115,7 @@ def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path:
     assert page.count("<code>truncated ") == TRUNCATED
     numbers = "".join(f'<td class="number">{number}</td>' for number in (3, train, validation))
     assert numbers in page
-    assert f"The first 24 of {validation} validation images" in page
+    assert f"24 of {validation} validation images" in page
     tables = sorted(path.name for path in (folder / "results" / "mine" / "tables").glob("*.csv"))
     assert tables == ["table2.csv", "table3.csv", "table5.csv"]
     assert not list((folder / "results" / "work").glob("*/state.safetensors"))

@@ -26,7 +26,8 @@ AFTER_DIFFUSION = {
     "score_features": 2,
     "nearest_neighbours": 1,
     "make_table": 5,
-    "make_figure": 7,
+    "explore_codes": 1,
+    "make_figure": 10,
     "make_report": 1,
 }
 TABLE2_ALONE = {"reconstruct": 1, "extract_features": 2, "score_features": 1, "make_table": 1, "table2": 1}
