@@ -201,7 +201,7 @@ class Bright(ImageAutoencoder):
         if losses.key_penalty:
             own["key_penalty"] = losses.key_penalty * (codes - 0.5).square().mean()
         if losses.smoothness_penalty:
-            own["smoothness_penalty"] = losses.smoothness_penalty * self.fine_change(codes)
+            own["smoothness_penalty"] = losses.smoothness_penalty * self.fine_change(codes.nan_to_num())
         shape = self.perturbation_shape(len(images))
         perturbation = random.normal(shape) if shape is not None else None
         # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.

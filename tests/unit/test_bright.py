@@ -71,6 +71,9 @@ def test_the_smoothness_penalty_is_of_the_finer_levels_alone() -> None:
         assert float(model.fine_change(codes)) == pytest.approx(float(per_level[levels // 2 :].mean()))
         _, own = model.training_pass(torch.rand(3, 1, 16, 16) * 2 - 1, StepRandom(0, 0, 3, torch.device("cpu")))
     assert own.keys() == {"smoothness_penalty"} and float(own["smoothness_penalty"]) > 0
+    with torch.no_grad():  # keys that are no numbers read no entry out of range
+        made, _ = model.training_pass(torch.full((1, 1, 16, 16), torch.nan), StepRandom(0, 0, 1, torch.device("cpu")))
+    assert made.isnan().any()
 
 
 def test_learned_noise_has_the_predicted_width_before_tiling(monkeypatch: pytest.MonkeyPatch) -> None:
