@@ -26,6 +26,8 @@ DIRECTION = {"↓": ", lower is better", "↑": ", higher is better"}
 MEASURED = (*RECONSTRUCTION_METRICS, *RECONSTRUCTION_DISTANCE, *GENERATION_METRICS, *SAMPLE_DISTANCE, DECODING_SPEED)
 QUALITY = {quantity.label for quantity in MEASURED}
 """Quantities in which rows are compared: no conventions such as 32 bits a float, and no seconds beside other jobs."""
+FROM_FIRST = {quantity.label for quantity in SAMPLE_DISTANCE}
+"""Quantities in which the first row is compared with each other row, not only the best with the second."""
 SAME_START = ("code_noise", "losses.", "training.", "decoder_stage")
 """Changed keys that keep the order of the data and the initial weights: such rows are compared seed by seed."""
 
@@ -56,11 +58,12 @@ def comparison(table: DisplayTable) -> str:
     """Which rows differ, and by how much, in sentences about two rows each; "" where fewer than two rows compare.
 
     Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other: the
-    best with the second, in each quantity of quality. Ablations with several training seeds: each row with the first.
+    best with the second, in each quantity of quality; of distances of samples, also the first row with each other.
+    Ablations with several training seeds: each row with the first.
     Intervals are 95 % intervals of the difference, and significance is corrected for all comparisons of the table.
     """
     changes = _changed(table)
-    pairs = changes or _leading(table)
+    pairs = changes or [*_leading(table), *_first_with_others(table)]
     known = [pair.difference.p for pair in pairs if pair.difference is not None]
     verdicts = iter(holm(known))
     judged = [(pair, pair.difference is not None and next(verdicts)) for pair in pairs]
@@ -79,26 +82,32 @@ def comparison(table: DisplayTable) -> str:
 
 
 def _lead(pair: Compared, significant: bool) -> str:
-    """A sentence on the best row of a quantity and the second, or two where it would be too long."""
+    """A sentence on two rows in a quantity, mostly the best and the second, or two where it would be too long."""
     first, second = f"{pair.words}{_plain(pair.name)}: {pair.one}", str(pair.other)
     if pair.difference is None:
         words = f"{first}, then {second}; no interval is known.", f"Then {second}; no interval is known."
     elif significant:
-        words = f"{first} leads {second} by {_interval(pair)}.", f"The lead over {second} is {_interval(pair)}."
+        verb, where = ("leads", "ahead of") if _is_better(pair) else ("trails", "behind")
+        words = f"{first} {verb} {second} by {_interval(pair)}.", f"It is {where} {second} by {_interval(pair)}."
     else:
         would = f"a difference of {_digits(pair.difference.half, pair.one.cell)} would"
         words = (
             f"{first} and {second} do not differ significantly; {would}.",
             f"The difference from {second} is not significant; {would} be.",
         )
-    return words[0] if len(words[0]) <= LONGEST else f"{first} is the best. {words[1]}"
+    return words[0] if len(words[0]) <= LONGEST else f"{first}. {words[1]}"
 
 
 def _change(pair: Compared) -> str:
     """A sentence on a significant change against the first row."""
+    better = "better" if _is_better(pair) else "worse"
+    return f"{pair.words}: {better} in {_plain(pair.name)} by {_interval(pair)}."
+
+
+def _is_better(pair: Compared) -> bool:
+    """Whether the row that a sentence is about is the better one."""
     assert pair.difference is not None
-    better = pair.difference.number * BETTER[pair.name[-1]] > 0
-    return f"{pair.words}: {'better' if better else 'worse'} in {_plain(pair.name)} by {_interval(pair)}."
+    return pair.difference.number * BETTER[pair.name[-1]] > 0
 
 
 def _interval(pair: Compared) -> str:
@@ -138,6 +147,17 @@ def _best_two(table: DisplayTable, words: str) -> Iterator[Compared]:
         first, second, *_ = (*ranked(table, name), None, None)
         if first is not None and second is not None and first.cell.text != second.cell.text:
             yield Compared(words, name, first, second, difference(first.cell, second.cell))
+
+
+def _first_with_others(table: DisplayTable) -> Iterator[Compared]:
+    """The first row and each other one in the distances of samples, without the pairs that `_best_two` compares."""
+    own = next((label for _, label in labelled(table)), None)
+    for name in table.quantities:
+        rows = ranked(table, name) if name in FROM_FIRST else []
+        best = {one.row for one in rows[:2]}
+        for one in (one for one in rows if one.row == own):
+            others = [other for other in rows if other is not one and {one.row, other.row} != best]
+            yield from (Compared("", name, one, other, difference(one.cell, other.cell)) for other in others)
 
 
 def _changed(table: DisplayTable) -> list[Compared]:

@@ -1,5 +1,6 @@
 """The paragraph that compares: numbers from the table's cells, and differences with their intervals."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_a_lead_has_the_interval_of_the_difference_or_is_none(ours, theirs, said
     told = comparison(table(("BRIGHT", ours, "missing"), ("KL", theirs, "missing"), seeded=seeded))
     assert told.startswith(f"PSNR (dB): BRIGHT 8x8x4 (26.63){said}")
     assert ("Holm's correction for 1 comparison." in told) == ("no interval" not in said)
+
+
+def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row() -> None:
+    """The best and the second are compared in any case; no pair is compared twice."""
+    columns = [("Source", ""), ("Method", ""), ("FD of samples ↓", "measured"), ("PSNR (dB) ↑", "measured")]
+    columns = [(name.replace("FD", "FD (EfficientNet-Lite0)"), part) for name, part in columns]
+    rows = [("BRIGHT", "405.0 ± 9.0"), ("VQGAN", "320.0 ± 9.0"), ("RQ-VAE", "340.0 ± 9.0"), ("KL", "410.0 ± 9.0")]
+    told = comparison(displayed(columns, [["measured", *row, "missing"] for row in rows], seeded=True))
+    assert re.findall(r": (\S+) .*? (and|leads|trails) (\S+) ", told) == [
+        ("VQGAN", "and", "RQ-VAE"),
+        ("BRIGHT", "trails", "VQGAN"),
+        ("BRIGHT", "trails", "RQ-VAE"),
+        ("BRIGHT", "and", "KL"),
+    ]
+    assert "trails VQGAN (320.0) by 85.0 [64.6, 105.4]" in told and "correction for 4 comparisons" in told
 
 
 def test_intervals_are_those_of_welchs_and_students_t() -> None:
