@@ -1,10 +1,11 @@
 """What docs/comparison.md, other-systems.md, transfer.md and colour.md say in words holds in their tables.
 
-What the configs train with is what the studies found: their records are in docs/comparison.md.
+What the configs train with is what the studies found: their records are in docs/comparison.md and docs/csv.
 """
 
 import ast
 import re
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +149,26 @@ SEARCHED = list(Grid.model_fields)
 STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies
 
 
+def trials_of(study: str) -> list[dict[str, str]]:
+    """The record of a study by its csv's headings: the csv beside the page, else the page's table."""
+    csv = ROOT / "docs" / "csv" / f"comparison-study_{study}.csv"
+    if csv.exists():
+        return list(DictReader(csv.read_text(encoding="utf-8").splitlines()))
+    rows = [{key.lower(): value for key, value in row.items()} for row in page_table("comparison.md", f"study_{study}")]
+    return [{key.removesuffix(" ↓").replace(" ", "_"): value for key, value in row.items()} for row in rows]
+
+
 def tried(row: dict[str, str], study: Study) -> dict[str, Any]:
-    """The settings of a trial: a row of the study's table."""
+    """The settings of a trial: a row of the study's record."""
     keys = [key for key in SEARCHED if getattr(study.grid, key)]
-    values = {key: ast.literal_eval(row[key.replace("_", " ")]) for key in keys}
+    values = {key: ast.literal_eval(row[key]) for key in keys}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def best(study: str) -> dict[str, dict[str, Any]]:
     """The best settings of each family in a study."""
-    rows = page_table("comparison.md", f"study_{study}")
-    return {row["Autoencoder"]: tried(row, STUDIES[study]) for row in rows if row["Best"]}
+    best_of = [row for row in trials_of(study) if row["best"] in ("best", "True")]
+    return {row["autoencoder"]: tried(row, STUDIES[study]) for row in best_of}
 
 
 def chosen(family: str, images: int) -> dict[str, Any]:
@@ -177,10 +187,11 @@ def chosen(family: str, images: int) -> dict[str, Any]:
 def test_the_record_has_every_trial_of_the_grid_for_each_family_and_the_best_has_its_lowest_loss(name: str) -> None:
     study = STUDIES[name]
     for autoencoder in study.autoencoders:
-        rows = [row for row in page_table("comparison.md", f"study_{name}") if row["Autoencoder"] == autoencoder]
+        rows = [row for row in trials_of(name) if row["autoencoder"] == autoencoder]
         trials, grid = [tried(row, study) for row in rows], list(study.grid.combinations())
         assert len(trials) == len(grid) and all(trial in trials for trial in grid)
-        assert [float(row["Loss ↓"]) for row in rows if row["Best"]] == [min(float(row["Loss ↓"]) for row in rows)]
+        found = [float(row["loss"]) for row in rows if row["best"] in ("best", "True")]
+        assert found == [min(float(row["loss"]) for row in rows)]
 
 
 @pytest.mark.parametrize("name", ["comparison", "demo", "demo-all", "demo-colour", "transfer"])
