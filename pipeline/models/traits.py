@@ -8,6 +8,7 @@ from pipeline.families import autoencoder_family, load
 from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings, HashTables
 
 NOT_OF_THE_MODEL = ("dataset", "weights", "execution", "seed")
+OF_THE_TRAINING = ("losses", "decoder_stage")
 ARCHITECTURE = ("code_size", "key_length", "feature_size", "ablation")
 
 
@@ -26,8 +27,9 @@ def traits(settings: AutoencoderSettings) -> dict[str, Any]:
 
 
 def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
-    """The traits of the architecture, without those of its training."""
-    return {key: value for key, value in traits(settings).items() if key in ARCHITECTURE}
+    """The traits of the architecture: models that differ in their training alone are counted and timed as one."""
+    untrained = settings.model_copy(update={key: type(settings).model_fields[key].default for key in OF_THE_TRAINING})
+    return {key: value for key, value in traits(untrained).items() if key in ARCHITECTURE}
 
 
 def hash_tables(settings: Any) -> HashTables | None:

@@ -184,6 +184,10 @@ def test_a_row_says_what_was_left_out() -> None:
     assert told["ablation"] == "no tables, queries without (x, y), no modulation"
     assert told["code_noise"] == "after_tiling, 0.5 cells"
     assert architecture_traits(settings(**NO_TABLES))["ablation"] == "no tables"
+    # Penalties and a decoder stage do not change the counts, which several rows share.
+    trained = {"losses": {"key_penalty": 30}, "initial_weights": "first", "decoder_stage": {"noise": 0.2}}
+    assert traits(settings(**trained))["ablation"] == "key penalty 30, decoder stage"
+    assert architecture_traits(settings(**trained)) == architecture_traits(settings())
     values = ours.numerical()  # the paper's model has the digest that it had without these keys
     assert not {"features", "code_noise_cells"} & values.keys() and "coordinates" not in values["tables"]
     values = changed.numerical()
