@@ -191,8 +191,9 @@ class Tables(Section):
         "Latent diffusion on the codes of each autoencoder: the distance of its samples, the distance of the"
         " autoencoder's reconstructions to the same images, and the ratio of the two. Lower is better. At a ratio of 1,"
         " the decoder explains the whole distance.",
-        _IMAGES,
+        (*_IMAGES, "variant"),
         (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
+        changed_from="namesake",
         default=AutoencoderRows(),
     )
     equal_budget: list[str] = _table(

@@ -286,14 +286,15 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
     assert sum(job.stage.name == "reconstruct" for job in made.upstream) == 4
 
 
-def test_equal_budget_states_differences_and_latent_diffusion_has_distances_alone() -> None:
+def test_rows_of_one_identity_state_differences_and_latent_diffusion_has_distances_alone() -> None:
     values = tiny_values()
     values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}}
-    budget = {"equal_budget": ["main", "without-noise", "slower"]}
-    values["tables"] = budget | {"latent_diffusion": {"autoencoders": ["main"], "samples": ["main"]}}
+    rows = ["main", "without-noise", "slower"]
+    values["tables"] = {"equal_budget": rows, "latent_diffusion": {"autoencoders": rows, "samples": ["main"]}}
     plan = tiny_plan(values)(tables)
-    variants = {row["name"]: row.get("variant") for row in plan["equal_budget"].settings["rows"]}
-    assert variants == {"main": None, "without-noise": None, "slower": "training.learning_rate 0.001"}
+    for table in ("equal_budget", "latent_diffusion"):
+        variants = {row["name"]: row.get("variant") for row in plan[table].settings["rows"]}
+        assert variants == {"main": None, "without-noise": None, "slower": "training.learning_rate 0.001"}
     made = plan["latent_diffusion"]
     assert {job.stage.name for job in made.upstream} == {"score_features"}
     assert {job.settings["kind"] for job in made.upstream} == {"generation", "reconstruction_distance"}
