@@ -186,13 +186,16 @@ class Tables(Section):
         default=AutoencoderRows(),
     )
     latent_diffusion: AutoencoderRows = _table(
-        "Distances of samples and of reconstructions, and their ratio.",
+        "Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
         "Latent diffusion on the codes of each autoencoder",
         "Latent diffusion on the codes of each autoencoder: the distance of its samples, the distance of the"
         " autoencoder's reconstructions to the same images, and the ratio of the two. Lower is better. At a ratio of 1,"
-        " the decoder explains the whole distance.",
+        " the decoder explains the whole distance. The last columns are reconstruction and the bits of a code.",
         (*_IMAGES, "variant"),
-        (*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
+        (
+            *(*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS),
+        ),
         changed_from="namesake",
         default=AutoencoderRows(),
     )
