@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
-from pipeline.config.root import read_config
+from pipeline.config.root import load_config, read_config
 from pipeline.settings.study import Grid, Study
 from pipeline.tables.differences import holm, welch
 
@@ -143,6 +145,51 @@ def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last()
     assert all(ranked(rows, name)[0]["Method"] == "BRIGHT" for name in QUALITY)
     assert min(latent, key=lambda row: mean(row, "rFD (EfficientNet-Lite0) ↓"))["Method"] == "BRIGHT"
     assert max(latent, key=lambda row: mean(row, DISTANCE))["Method"] == "BRIGHT"
+
+
+def bottlenecks() -> dict[str, dict[str, float]]:
+    """The record of the search for bottlenecks, by entry."""
+    lines = (ROOT / "docs" / "csv" / "bottlenecks.csv").read_text(encoding="utf-8").splitlines()
+    return {row.pop("entry"): {key: float(value) for key, value in row.items()} for row in DictReader(lines)}
+
+
+def test_the_record_of_bottlenecks_has_every_setting_of_its_config() -> None:
+    values, search = (
+        yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("comparison", "bottlenecks")
+    )
+    update_config(values, search)
+    config = load_config(values)
+    rows = config.tables_or_default.latent_diffusion
+    assert list(bottlenecks()) == rows.autoencoders == rows.samples
+    assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
+    assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
+
+
+def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
+    record = bottlenecks()
+    text = (ROOT / "docs" / "bottlenecks.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"^\| (?:BRIGHT|VQGAN|RQ-VAE|KL a).*?\| (\d+\.\d) \| (\d+\.\d) \| (\S+) \| (\S+) \| (\d+) \|$", text, re.M
+    )
+    columns = ("fd", "rfd", "psnr", "lpips", "bits_per_image")
+    numbers = [tuple(row[column] for column in columns) for row in record.values()]
+    assert len(shown) == 12 and all(tuple(map(float, row)) in numbers for row in shown)
+    staged = {name: row for name, row in record.items() if "-stage-" in name}
+    gains = {name: record[name.rpartition("-stage-")[0]]["fd"] - row["fd"] for name, row in staged.items()}
+    losses = {name: record[name.rpartition("-stage-")[0]]["psnr"] - row["psnr"] for name, row in staged.items()}
+    strong = [round(gain) for name, gain in gains.items() if name.endswith("4")]
+    assert (min(strong), max(strong)) == (17, 105) and min(gains, key=gains.__getitem__) == "kl-weight-1-stage-2"
+    assert round(max(losses.values()), 1) == 1.5
+    assert round(max(loss for name, loss in losses.items() if name.endswith("2")), 1) == 0.3
+    lowest = {
+        family: min(row["fd"] for name, row in record.items() if name.startswith(family))
+        for family in ("key", "vqgan", "rqvae", "kl")
+    }
+    assert {family: round(fd) for family, fd in lowest.items()} == {"kl": 365, "rqvae": 398, "vqgan": 408, "key": 401}
+    assert min(row["fd"] for name, row in record.items() if name.startswith("width")) == 512.9
+    for name in ("coarse-features", "bright"):
+        assert f"{record[name]['fd'] / record[name]['rfd']:.2f}" in text
 
 
 SEARCHED = list(Grid.model_fields)
