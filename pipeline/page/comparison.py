@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def comparison(table: DisplayTable) -> str:
     Intervals are 95 % intervals of the difference, and significance is corrected for all comparisons of the table.
     """
     changes = _changed(table)
-    pairs = changes or [*_leading(table), *_first_with_others(table)]
+    pairs = changes or _with_first(table, _leading(table))
     known = [pair.difference.p for pair in pairs if pair.difference is not None]
     verdicts = iter(holm(known))
     judged = [(pair, pair.difference is not None and next(verdicts)) for pair in pairs]
@@ -149,15 +150,17 @@ def _best_two(table: DisplayTable, words: str) -> Iterator[Compared]:
             yield Compared(words, name, first, second, difference(first.cell, second.cell))
 
 
-def _first_with_others(table: DisplayTable) -> Iterator[Compared]:
-    """The first row and each other one in the distances of samples, without the pairs that `_best_two` compares."""
+def _with_first(table: DisplayTable, pairs: list[Compared]) -> list[Compared]:
+    """These pairs, then the first row and each other one in the distances of samples, where they are no pair yet."""
+    known = {(pair.name, frozenset((pair.one.cell, pair.other.cell))) for pair in pairs}
     own = next((label for _, label in labelled(table)), None)
-    for name in table.quantities:
-        rows = ranked(table, name) if name in FROM_FIRST else []
-        best = {one.row for one in rows[:2]}
-        for one in (one for one in rows if one.row == own):
-            others = [other for other in rows if other is not one and {one.row, other.row} != best]
-            yield from (Compared("", name, one, other, difference(one.cell, other.cell)) for other in others)
+    added = []
+    for name in (name for name in table.quantities if name in FROM_FIRST):
+        rows = ranked(table, name)
+        for one, other in product([one for one in rows if one.row == own], [one for one in rows if one.row != own]):
+            if (name, frozenset((one.cell, other.cell))) not in known:
+                added.append(Compared("", name, one, other, difference(one.cell, other.cell)))
+    return [*pairs, *added]
 
 
 def _changed(table: DisplayTable) -> list[Compared]:

@@ -99,6 +99,12 @@ def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row()
         ("BRIGHT", "and", "KL"),
     ]
     assert "trails VQGAN (320.0) by 85.0 [64.6, 105.4]" in told and "correction for 4 comparisons" in told
+    # Nor where rows with the same words behind the method are compared with each other first.
+    staged = [
+        (f"{method} (decoder stage)" if method in ("BRIGHT", "KL") else method, number) for method, number in rows
+    ]
+    told = comparison(displayed(columns, [["measured", *row, "missing"] for row in staged], seeded=True))
+    assert "Decoder stage, FD" in told and "Others, FD" in told and "correction for 4 comparisons" in told
 
 
 def test_intervals_are_those_of_welchs_and_students_t() -> None:
