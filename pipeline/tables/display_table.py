@@ -164,13 +164,7 @@ def read_display(path: Path, name: str = "", latex: Path | None = None) -> Displ
     """The table in a `table.json`, with its name and its LaTeX."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        rows = [
-            [
-                DisplayCell(cell) if isinstance(cell, str) else DisplayCell(**cell | {"seeds": tuple(cell["seeds"])})
-                for cell in row
-            ]
-            for row in found.pop("rows")
-        ]
+        rows = [[_read_cell(cell) for cell in row] for row in found.pop("rows")]
         columns = [(str(quantity), str(part)) for quantity, part in found.pop("columns")]
         table = DisplayTable(rows=rows, columns=columns, name=name, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -179,3 +173,11 @@ def read_display(path: Path, name: str = "", latex: Path | None = None) -> Displ
         return table if latex is None else replace(table, latex=latex.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"table {latex}: not a readable LaTeX file ({error})") from None
+
+
+def _read_cell(cell: str | dict[str, Any]) -> DisplayCell:
+    """A cell of a `table.json`, whose lists are tuples again."""
+    if isinstance(cell, str):
+        return DisplayCell(cell)
+    fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in cell.items()}
+    return DisplayCell(**fields)

@@ -219,7 +219,10 @@ def test_the_json_has_each_number_beside_its_text_and_its_interval(built: Built,
     assert published == ("26.34", 26.34, "± 7.14", None, ()) and str(published) == "26.34 ± 7.14"
     assert measured == ("23.81", 23.8123456, "± 4.25", None, ()), "a ± over images is no interval of the mean"
     assert difference == ("−2.53", pytest.approx(23.8123456 - 26.34), "", None, ())
-    shown = display(built("table5", generation("main", intervals={"frechet_distance": [500.0, 600.0]})))
+    table = built("table5", generation("main", intervals={"frechet_distance": [500.0, 600.0]}))
+    (tmp_path / "table.json").write_text(to_json(table))
+    shown = display(table)
+    assert read_display(tmp_path / "table.json").rows == shown.rows, "its intervals and seeds are tuples again"
     cell = shown.cell(shown.rows[0], "FD (EfficientNet-Lite0) ↓", "measured")
     assert cell == ("539.0", 538.987, "[500.0, 600.0]", (500.0, 600.0), ())
     assert shown.entries[0] == "samples.main" and not any(shown.entries[1:]), "the paper's rows are below"
