@@ -30,7 +30,7 @@ from pipeline.estimation.space import missing_space
 from pipeline.models.metric_networks.files import NetworkState, network_state
 from pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from pipeline.models.retrieval import KERNELS
-from pipeline.plan.checks import networks_needed, obstacles
+from pipeline.plan.checks import networks_used, obstacles
 from pipeline.plan.damage import wrong_sizes
 from pipeline.plan.run import unfinished
 from pipeline.plan.shards import planned
@@ -68,7 +68,7 @@ def doctor(
     jobs = Jobs(read_config(config))
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
-    asked = {*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())}
+    asked = networks_used(jobs)
     stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
     stopping += obstacles(jobs, to_do, networks)
     if find_spec("snakemake") is None:
@@ -96,7 +96,7 @@ def doctor(
     print(f"{config.name} can run: {len(to_do.shards)} jobs to do.")
 
 
-def network_table(states: list[NetworkState], asked: set[str]) -> str:
+def network_table(states: list[NetworkState], asked: list[str]) -> str:
     """Each network: its state, the metrics that need it, and whether this config uses it."""
     rows = []
     for one in states:

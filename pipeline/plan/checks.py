@@ -19,6 +19,7 @@ from pipeline.models.metric_networks.manifest import manifest, missing_line
 from pipeline.models.metric_networks.spaces import network_of
 from pipeline.plan.publish import recorded_config
 from pipeline.plan.run import Needed
+from pipeline.plan.shards import planned
 from pipeline.settings.diffusion import FilesSamples, RealSamples
 from pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from pipeline.settings.weights import OwnWeights
@@ -34,6 +35,11 @@ def networks_needed(made: Iterable[Job]) -> list[str]:
     """The networks that these jobs read, sorted."""
     paths = [Path(path_of(source)) for job in made for sources in job.inputs.values() for source in sources]
     return sorted({path.stem for path in paths if path.parent == NETWORKS})
+
+
+def networks_used(jobs: Jobs) -> list[str]:
+    """The networks that a config asks for, sorted, with those whose metrics a run leaves out without them."""
+    return sorted({*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())})
 
 
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
