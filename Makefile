@@ -60,7 +60,7 @@ lock: $(RUN)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade take
 demo: setup  ## run the embedded dataset through to all tables and figures
 	snakemake --cores $(CORES) --prioritize nearest_neighbours  # its chain of jobs is the longest
 
-comparison: setup  ## compare the autoencoders with one loss, the same search and three seeds (hours)
+comparison: setup  ## compare the autoencoders with one loss, the same search and five seeds (hours)
 	snakemake --cores $(CORES) --configfile config/comparison.yaml
 	bright document config/comparison.yaml docs/comparison.md
 

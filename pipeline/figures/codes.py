@@ -1,5 +1,6 @@
 """Figures of codes (sections 3.4 and 5): hits, noise, range, spectra, table size; quality against bits and time."""
 
+from collections import Counter
 from itertools import cycle, product
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -221,6 +222,14 @@ def spectra(job: FigureJob, inputs: Inputs) -> Figure:
     return figure
 
 
+def _of_one_length(points: list[Point], x: str) -> list[Point]:
+    """Where both lengths of training differ on a curve: its points with the most common one, that of the axis apart."""
+    counts = {length: Counter(point.values[length] for point in points) for length in ("images", "steps")}
+    other = "images" if x == "steps" else "steps"
+    usual = counts[other].most_common(1)[0][0]
+    return points if min(map(len, counts.values())) == 1 else [one for one in points if one.values[other] == usual]
+
+
 def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """Distances of samples against PSNR, bits and lengths of training; bars: a standard deviation over seeds."""
     made, points = labelled_paths(inputs, "samples"), []
@@ -236,7 +245,8 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
         for curve, colour in colours.items():
-            on_curve = sorted(point.values[x] + point.values[y] for point in points if point.curve == curve)
+            alike = _of_one_length([point for point in points if point.curve == curve], x)
+            on_curve = sorted(point.values[x] + point.values[y] for point in alike)
             xs, _, ys, deviations = zip(*on_curve, strict=True)
             axis.errorbar(xs, ys, yerr=deviations, color=colour, marker="o", markersize=3, elinewidth=0.8)
         if x != "psnr":

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
 from pipeline.base.errors import InputError
@@ -181,21 +182,31 @@ def test_spectra_are_drawn_by_rank_with_the_bound_of_empty_directions(inputs: di
     assert set(bound.get_ydata()) == {0.05}
 
 
-def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> None:
-    """Two lengths of diffusion on one model, the longer of two seeds, and a third model."""
-    lengths = {"short": (9600, 350), "long": (9600, 700), "kl": (9600, 700)}
+def drawn_samples(
+    lengths: dict[str, tuple[int, int]], rows: list[tuple[str, int, str, float, float]], folder: Path
+) -> list[Axes]:
+    """The figure of samples: images and steps of each name; name, seed, method, PSNR and distance."""
     values = {"figure": "sample_quality", "lengths": {k: {"images": a, "steps": b} for k, (a, b) in lengths.items()}}
-    arguments = []
-    for name, seed, method, psnr, distance in [
-        *(("short", 0, "BRIGHT", 24, 600), ("long", 0, "BRIGHT", 24, 500), ("long", 1, "BRIGHT", 26, 520)),
-        ("kl", 0, "KL autoencoder", 23, 400),
-    ]:
-        decoder = written(tmp_path / f"{name}-{seed}.json", measured(method, "8x8x4", 1500, psnr))
+    arguments: list[str] = []
+    for name, seed, method, psnr, distance in rows:
+        decoder = written(folder / f"{name}-{seed}.json", measured(method, "8x8x4", 1500, psnr))
         numbers = {"efficientnet_lite0.frechet_distance": distance, "efficientnet_lite0.kernel_distance": distance / 9}
         score = {"kind": "generation", "values": {key: {"number": number} for key, number in numbers.items()}}
-        scored = written(tmp_path / f"{name}-{seed}-samples.json", score)
+        scored = written(folder / f"{name}-{seed}-samples.json", score)
         arguments += [f"samples:{name}={scored}", f"reconstruction:{name}={decoder}"]
-    axes = sample_quality(FigureJob.model_validate(values), parse_inputs(arguments)).axes
+    return sample_quality(FigureJob.model_validate(values), parse_inputs(arguments)).axes
+
+
+def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> None:
+    """Two lengths of diffusion on one model, the longer of two seeds, and a third model."""
+    axes = drawn_samples(
+        {"short": (9600, 350), "long": (9600, 700), "kl": (9600, 700)},
+        [
+            *(("short", 0, "BRIGHT", 24, 600), ("long", 0, "BRIGHT", 24, 500), ("long", 1, "BRIGHT", 26, 520)),
+            ("kl", 0, "KL autoencoder", 23, 400),
+        ],
+        tmp_path,
+    )
     assert [axis.get_xlabel() for axis in axes] == ["PSNR of reconstructions (dB)", "steps of the diffusion model"] * 2
     assert [axis.get_ylabel() for axis in axes] == [f"{d} (EfficientNet-Lite0)" for d in ("FD", "FD", "KD", "KD")]
     bright, kl = (axes[1].get_lines()[0], axes[1].get_lines()[1])
@@ -204,3 +215,17 @@ def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> 
     np.testing.assert_allclose(axes[2].get_lines()[0].get_xydata(), [(24, 600 / 9), (25, 510 / 9)])
     (legend,) = axes[0].figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "KL autoencoder"]
+
+
+def test_a_curve_over_one_length_has_the_usual_other_length(tmp_path: Path) -> None:
+    """Longer trainings of the autoencoder and of the diffusion model are no points of one curve."""
+    lengths = {"usual": (9600, 700), "long": (36000, 700), "steps-350": (9600, 350), "steps-1400": (9600, 1400)}
+    rows = [("usual", 500), ("long", 450), ("steps-350", 600), ("steps-1400", 420)]
+    psnr = {"long": 26.0}
+    axes = drawn_samples(lengths, [(name, 0, "BRIGHT", psnr.get(name, 24.0), fd) for name, fd in rows], tmp_path)
+    points = {axis.get_xlabel().split()[0]: axis.get_lines()[0].get_xydata().tolist() for axis in axes[:3]}
+    assert points == {
+        "PSNR": [[24, 500], [26, 450]],
+        "training": [[9600, 500], [36000, 450]],
+        "steps": [[350, 600], [700, 500], [1400, 420]],
+    }

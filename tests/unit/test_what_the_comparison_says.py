@@ -147,9 +147,9 @@ def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last()
     assert max(latent, key=lambda row: mean(row, DISTANCE))["Method"] == "BRIGHT"
 
 
-def bottlenecks() -> dict[str, dict[str, float]]:
+def bottlenecks(of: str = "") -> dict[str, dict[str, float]]:
     """The record of the search for bottlenecks, by entry."""
-    lines = (ROOT / "docs" / "csv" / "bottlenecks.csv").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "docs" / "csv" / f"bottlenecks{of}.csv").read_text(encoding="utf-8").splitlines()
     return {row.pop("entry"): {key: float(value) for key, value in row.items()} for row in DictReader(lines)}
 
 
@@ -162,6 +162,7 @@ def test_the_record_of_bottlenecks_has_every_setting_of_its_config() -> None:
     config = load_config(values)
     rows = config.tables_or_default.latent_diffusion
     assert list(bottlenecks()) == rows.autoencoders == rows.samples
+    assert list(bottlenecks("-diffusion")) == config.tables_or_default.table6.rows
     assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
     assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
 
@@ -174,22 +175,42 @@ def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
     )
     columns = ("fd", "rfd", "psnr", "lpips", "bits_per_image")
     numbers = [tuple(row[column] for column in columns) for row in record.values()]
-    assert len(shown) == 12 and all(tuple(map(float, row)) in numbers for row in shown)
-    staged = {name: row for name, row in record.items() if "-stage-" in name}
-    gains = {name: record[name.rpartition("-stage-")[0]]["fd"] - row["fd"] for name, row in staged.items()}
-    losses = {name: record[name.rpartition("-stage-")[0]]["psnr"] - row["psnr"] for name, row in staged.items()}
-    strong = [round(gain) for name, gain in gains.items() if name.endswith("4")]
-    assert (min(strong), max(strong)) == (17, 105) and min(gains, key=gains.__getitem__) == "kl-weight-1-stage-2"
-    assert round(max(losses.values()), 1) == 1.5
-    assert round(max(loss for name, loss in losses.items() if name.endswith("2")), 1) == 0.3
+    assert len(shown) == 14 and all(tuple(map(float, row)) in numbers for row in shown)
+    before = {name: record[name.rpartition("-stage-")[0]] for name in record if "-stage-" in name}
+    gains = {name: base["fd"] - record[name]["fd"] for name, base in before.items()}
+    losses = {name: base["psnr"] - record[name]["psnr"] for name, base in before.items()}
+    searched = [name for name in before if not name.startswith("penalty")]
+    strong = [round(gains[name]) for name in searched if name.endswith("4")]
+    assert (min(strong), max(strong)) == (17, 105)
+    assert min((name for name in searched if name[-1] in "24"), key=gains.__getitem__) == "kl-weight-1-stage-2"
+    assert round(max(losses[name] for name in searched if name.endswith("4")), 1) == 1.5
+    assert round(max(losses[name] for name in searched if name.endswith("2")), 1) == 0.3
+    assert all(record[name]["fd"] > record[f"{name[:-1]}4"]["fd"] for name in searched if name.endswith("6"))
+    longer = {name: record[name.replace("long", "4")] for name in searched if name.endswith("long")}
+    assert [round(row["fd"] - record[name]["fd"]) for name, row in longer.items()] == [21, 11]
+    assert all(record[name]["psnr"] > row["psnr"] for name, row in longer.items())
+    assert all(record[name]["lpips"] < row["lpips"] for name, row in longer.items())
     lowest = {
         family: min(row["fd"] for name, row in record.items() if name.startswith(family))
         for family in ("key", "vqgan", "rqvae", "kl")
     }
-    assert {family: round(fd) for family, fd in lowest.items()} == {"kl": 365, "rqvae": 398, "vqgan": 408, "key": 401}
+    assert {family: round(fd) for family, fd in lowest.items()} == {"kl": 354, "rqvae": 398, "vqgan": 408, "key": 380}
     assert min(row["fd"] for name, row in record.items() if name.startswith("width")) == 512.9
     for name in ("coarse-features", "bright"):
         assert f"{record[name]['fd'] / record[name]['rfd']:.2f}" in text
+
+
+def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice_is_good_for_all() -> None:
+    record, text = bottlenecks() | bottlenecks("-diffusion"), (ROOT / "docs" / "bottlenecks.md").read_text("utf-8")
+    bases, settings = ("key-penalty-30", "kl-weight-03", "vqgan", "rqvae"), ("rate-4", "rate-8", "first-batch", "noise")
+    for setting in ("rate-1", None, *settings):
+        found = [record[base if setting is None else f"{base}-{setting}"]["fd"] for base in bases]
+        assert f"| {' | '.join(map(str, found))} |" in text, setting
+    for base in bases:
+        distances = [record[base]["fd"], *(record[f"{base}-{setting}"]["fd"] for setting in settings)]
+        assert record[f"{base}-rate-4"]["fd"] < min(distances) + 5
+    changes = {base: record[f"{base}-stage-4"]["fd"] - record[f"{base}-stage-4-rate-4"]["fd"] for base in bases}
+    assert round(changes.pop("key-penalty-30")) == 17 and max(map(abs, changes.values())) < 5
 
 
 SEARCHED = list(Grid.model_fields)
@@ -243,6 +264,10 @@ def test_the_record_has_every_trial_of_the_grid_for_each_family_and_the_best_has
 
 @pytest.mark.parametrize("name", ["comparison", "demo", "demo-all", "demo-colour", "transfer"])
 def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: str) -> None:
-    for entry, model in read_config(ROOT / "config" / f"{name}.yaml").autoencoders.items():
-        expected = chosen(model.family, model.training.images) | best("groups").get(entry, {})
+    """A decoder stage has a quarter of the rate of the training that it continues."""
+    autoencoders = read_config(ROOT / "config" / f"{name}.yaml").autoencoders
+    for entry, model in autoencoders.items():
+        first = model if model.decoder_stage is None else autoencoders[model.initial_weights.entry]
+        expected = chosen(model.family, first.training.images) | best("groups").get(entry, {})
+        expected["learning_rate"] /= 1 if first is model else 4
         assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry
