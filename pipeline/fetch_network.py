@@ -1,4 +1,4 @@
-"""Stage: fetch metric networks (pipeline/models/metric_networks/weights.yaml) into the networks folder."""
+"""Stage: fetch one metric network (pipeline/models/metric_networks/weights.yaml) into the networks folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,57 +6,20 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import LogOption, run_stage
-from pipeline.base.errors import InputError
-from pipeline.base.paths import NETWORKS
 from pipeline.base.progress import log_to, logger
-from pipeline.models.metric_networks.files import network_path, network_state
 
 
 def fetch_network(
-    name: Annotated[str | None, typer.Argument(help="A name in pipeline/models/metric_networks/weights.yaml.")] = None,
-    every: Annotated[
-        Path | None, typer.Option("--all", metavar="CONFIG", help="Instead of a name: all networks of this config.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help=f"The safetensors file to write; default: NAME.safetensors in {NETWORKS}.")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="A name in pipeline/models/metric_networks/weights.yaml.")],
+    output: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     log: LogOption = None,
 ) -> None:
     """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
-    log_to(log)
-    if name is not None and every is None:
-        _fetch(name, output or network_path(name, NETWORKS))
-    elif every is not None and name is None and output is None:
-        _fetch_all(every)
-    else:
-        raise InputError("fetch_network: give NAME, with or without --output, or --all CONFIG")
-
-
-def _fetch(name: str, output: Path) -> None:
     from pipeline.models.metric_networks.fetching import fetch
 
+    log_to(log)
     digest = fetch(name, output)
     logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
-
-
-def _fetch_all(config: Path) -> None:
-    """Fetch each network of a config that is not in place; one that cannot be fetched does not stop the others."""
-    from pipeline.config.root import read_config
-    from pipeline.plan.checks import networks_used
-    from pipeline.stages.common import Jobs
-
-    names, failed = networks_used(Jobs(read_config(config))), []
-    for name in names:
-        if (state := network_state(name, NETWORKS)).status == "here":
-            logger.info("network %s: %s", name, state.line)
-            continue
-        try:
-            _fetch(name, network_path(name, NETWORKS))
-        except InputError as error:
-            failed.append(name)
-            logger.error("%s", error)
-    if failed:
-        raise InputError(f"{config}: {len(failed)} of {len(names)} networks are not fetched: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

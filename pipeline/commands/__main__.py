@@ -20,10 +20,10 @@ REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier
 
 
 def commands() -> dict[str, str]:
-    """The module of each command by its name: commands for people, then stages."""
+    """The module of each command by its name: commands for people, then stages without one of the same name."""
     people = {path.stem: f"pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))}
     stages = {path.stem: f"pipeline.{path.stem}" for path in sorted(PACKAGE.glob("[a-z]*.py"))}
-    return people | stages
+    return people | {name: module for name, module in stages.items() if name not in people}
 
 
 def listing() -> str:

@@ -177,5 +177,5 @@ def test_a_name_that_is_not_trained_or_not_there_gets_one_line(own_folder: Path)
     demo = Path(__file__).parents[2] / "config" / "demo.yaml"
     with pytest.raises(InputError, match="not trained yet"):
         load_autoencoder("main", demo)
-    with pytest.raises(InputError, match="which has main, short"):
+    with pytest.raises(InputError, match="which has main, main-stage, short"):
         load_autoencoder("nobody", demo)
