@@ -10,6 +10,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -85,9 +86,15 @@ class Cluster:
         return self.call("squeue", "--noheader", "--states=RUNNING", "--format=%A").split()
 
     def hurry(self) -> None:
-        """Start pending jobs: Slurm waits two minutes before it starts a requeued job."""
-        for job in self.call("squeue", "--noheader", "--states=PENDING", "--format=%A").split():
-            self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
+        """Start waiting jobs in seconds: Slurm waits two minutes before it starts a requeued job.
+
+        A node that still ends the job's last attempt refuses the next one for good ("credential revoked").
+        """
+        soon = datetime.now() + timedelta(seconds=10)
+        for line in self.call("squeue", "--noheader", "--states=PENDING", "--format=%A %S").splitlines():
+            job, start = line.split()
+            if start != "N/A" and datetime.fromisoformat(start) > soon:
+                self.call("scontrol", "update", f"JobId={job}", "StartTime=now+5")
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon, also after a failure."""
