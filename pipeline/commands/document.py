@@ -99,7 +99,8 @@ def filled(text: str, fill: Fill, where: str) -> str:
 
 def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") -> str:
     """The measured rows of a table and their comparison; of a long table ten rows, and the path of its csv."""
-    parts = [f"**{escape_markdown(table.title)}.** {caption}", comparison(table)]
+    sentences = "\n".join(f"- {sentence}" for sentence in comparison(table))
+    parts = [f"**{escape_markdown(table.title)}.** {caption}", sentences]
     rows, which = most_relevant(table) if csv else (rows_of(table), "")
     parts += [f"[All {len(rows_of(table))} rows]({csv}) are in a csv file; these are {which}."] * bool(csv)
     parts.append(_cells(table, rows))

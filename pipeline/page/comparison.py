@@ -14,7 +14,7 @@ from pipeline.settings.quantities import GENERATION as GENERATION_METRICS
 from pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRICS
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
-from pipeline.tables.differences import Difference, difference, holm
+from pipeline.tables.differences import CONFIDENCE, Difference, difference, holm
 from pipeline.tables.display_table import LONGEST, DisplayCell, DisplayTable, listed, plus_minus
 
 BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
@@ -55,8 +55,8 @@ class Compared(NamedTuple):
     difference: Difference | None
 
 
-def comparison(table: DisplayTable) -> str:
-    """Which rows differ, and by how much, in sentences about two rows each; "" where fewer than two rows compare.
+def comparison(table: DisplayTable) -> list[str]:
+    """Which rows differ, and by how much, in sentences about two rows each; [] where fewer than two rows compare.
 
     Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other: the
     best with the second, in each quantity of quality; of distances of samples, also the first row with each other.
@@ -66,7 +66,8 @@ def comparison(table: DisplayTable) -> str:
     changes = _changed(table)
     pairs = changes or _with_first(table, _leading(table))
     known = [pair.difference.p for pair in pairs if pair.difference is not None]
-    verdicts = iter(holm(known))
+    significant = holm(known)
+    verdicts = iter(significant)
     judged = [(pair, pair.difference is not None and next(verdicts)) for pair in pairs]
     if changes:
         sentences = [_change(pair) for pair, is_significant in judged if is_significant]
@@ -74,16 +75,21 @@ def comparison(table: DisplayTable) -> str:
         same = dict.fromkeys(pair.words for pair in pairs if pair.difference is not None and pair.words not in changed)
         sentences += [f"{words}: no significant difference from the first row." for words in same]
     else:
-        sentences = [_lead(pair, is_significant) for pair, is_significant in judged]
+        # What Holm's correction asks of the next difference.
+        level = (1 - CONFIDENCE) / max(1, len(known) - sum(significant))
+        sentences = [_lead(pair, is_significant, level) for pair, is_significant in judged]
     if known and sentences:
         how = "over training seeds" if table.seeded else "from the metrics' own intervals"
         rule = f"significant: at 5% after Holm's correction for {len(known)} comparison{'s' * (len(known) != 1)}"
         sentences.append(f"Brackets are 95% intervals of the difference, {how}; {rule}.")
-    return " ".join(sentences)
+    return sentences
 
 
-def _lead(pair: Compared, significant: bool) -> str:
-    """A sentence on two rows in a quantity, mostly the best and the second, or two where it would be too long."""
+def _lead(pair: Compared, significant: bool, level: float) -> str:
+    """A sentence on two rows in a quantity, mostly the best and the second, or two where it would be too long.
+
+    level: the p-value below which a difference that is not significant would be.
+    """
     first, second = f"{pair.words}{_plain(pair.name)}: {pair.one}", str(pair.other)
     if pair.difference is None:
         words = f"{first}, then {second}; no interval is known.", f"Then {second}; no interval is known."
@@ -91,7 +97,7 @@ def _lead(pair: Compared, significant: bool) -> str:
         verb, where = ("leads", "ahead of") if _is_better(pair) else ("trails", "behind")
         words = f"{first} {verb} {second} by {_interval(pair)}.", f"It is {where} {second} by {_interval(pair)}."
     else:
-        would = f"a difference of {_digits(pair.difference.half, pair.one.cell)} would"
+        would = f"a difference of {_digits(pair.difference.half(1 - level), pair.one.cell)} would"
         words = (
             f"{first} and {second} do not differ significantly; {would}.",
             f"The difference from {second} is not significant; {would} be.",

@@ -78,7 +78,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         },
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=result,
-        comparison=comparison(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else "",
+        comparison=" ".join(comparison(tables[EQUAL_BUDGET])) if EQUAL_BUDGET in tables else "",
         numbers=numbers,
         tables=shown,
         missing=list(dict.fromkeys(note.removeprefix("missing: ") for table in shown for note in table.missing)),

@@ -51,6 +51,13 @@ class BuiltTable:
         return len(self.job.training_seeds) > 1
 
     @cached_property
+    def alike(self) -> bool:
+        """Whether all rows are measured, with one kind of adversarial loss or none: then no row's method names it."""
+        measurements = [line.measurement for line in self.lines if line.published is None]
+        kinds = {one.traits.get("adversarial") for one in measurements if one is not None}
+        return len(measurements) == len(self.lines) and len(kinds) == 1
+
+    @cached_property
     def frame(self) -> pd.DataFrame:
         """The content of the csv; an absent value is None, an empty cell."""
         return pd.DataFrame([self._record(line) for line in self.lines], dtype=object)
@@ -143,7 +150,7 @@ def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(entry.identity)
     if (measurement := line.measurement) is not None:
         found |= {key: measurement.traits.get(key) for key in entry.identity}
-        found["method"] = _method(measurement, entry)
+        found["method"] = _method(measurement, table)
         if "samples" in found:
             found["samples"] = ", ".join(map(str, image_counts(measurement, entry, "generation"))) or None
     if line.published is not None:
@@ -153,15 +160,16 @@ def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
     return found
 
 
-def _method(measurement: Measurement, entry: Table) -> str:
+def _method(measurement: Measurement, table: BuiltTable) -> str:
     """The row's label, or its method with the words for its variant."""
     if measurement.label is not None:
         return measurement.label
     traits = measurement.traits
     noise = traits.get("code_noise") or ""
     size = f"noise {noise}" if "," in noise else ""
-    noise_words = size or NOISE_WORDS.get(noise, "with noise" if noise and entry.states_noise else "")
-    words = (traits.get("ablation"), noise_words, ADVERSARIAL_WORDS.get(traits.get("adversarial", "")))
+    noise_words = size or NOISE_WORDS.get(noise, "with noise" if noise and table.entry.states_noise else "")
+    adversarial = "" if table.alike else ADVERSARIAL_WORDS.get(traits.get("adversarial", ""))
+    words = (traits.get("ablation"), noise_words, adversarial)
     variant = ", ".join(filter(None, words))
     method = traits.get("method", measurement.name)
     return f"{method} ({variant})" if variant else method

@@ -17,15 +17,33 @@ NORMAL = 1.959964  # half-width of a normal distribution's 95 % interval, in sta
 
 
 class Difference(NamedTuple):
-    """One number minus another, with half of its 95 % interval, and the p-value of no difference."""
+    """One number minus another, its standard error, and the degrees of freedom of Student's t; infinite: normal."""
 
     number: float
-    half: float
-    p: float
+    error: float
+    freedom: float
+
+    @property
+    def p(self) -> float:
+        """The p-value of no difference."""
+        from scipy.special import ndtr, stdtr
+
+        if self.error == 0:
+            return float(self.number == 0)
+        score = -abs(self.number) / self.error
+        return float(min(1.0, 2 * (ndtr(score) if self.freedom == inf else stdtr(self.freedom, score))))
+
+    def half(self, confidence: float = CONFIDENCE) -> float:
+        """Half of its interval: the smallest difference that is significant at 1 - confidence."""
+        from scipy.special import ndtri, stdtrit
+
+        tail = (1 + confidence) / 2
+        return self.error * float(ndtri(tail) if self.freedom == inf else stdtrit(self.freedom, tail))
 
     @property
     def interval(self) -> tuple[float, float]:
-        return self.number - self.half, self.number + self.half
+        """Its 95 % interval."""
+        return self.number - self.half(), self.number + self.half()
 
 
 def difference(one: DisplayCell, other: DisplayCell, paired: bool = False) -> Difference | None:
@@ -39,31 +57,19 @@ def difference(one: DisplayCell, other: DisplayCell, paired: bool = False) -> Di
     if one.interval is None or other.interval is None or one.seeds or other.seeds:
         return None
     half = hypot(*((high - low) / 2 for low, high in (one.interval, other.interval)))
-    return _with_p(one.number - other.number, half / NORMAL, inf)
+    return Difference(one.number - other.number, half / NORMAL, inf)
 
 
 def welch(one: Sequence[float], other: Sequence[float]) -> Difference:
     """Of the means of two samples with variances of their own (Welch 1947)."""
     parts = [variance(numbers) / len(numbers) for numbers in (one, other)]
     spread = sum(part**2 / (len(numbers) - 1) for part, numbers in zip(parts, (one, other), strict=True))
-    return _with_p(fmean(one) - fmean(other), sqrt(sum(parts)), sum(parts) ** 2 / spread if spread else inf)
+    return Difference(fmean(one) - fmean(other), sqrt(sum(parts)), sum(parts) ** 2 / spread if spread else inf)
 
 
 def of_pairs(differences: Sequence[float]) -> Difference:
     """Of the mean of paired differences."""
-    return _with_p(fmean(differences), sqrt(variance(differences) / len(differences)), len(differences) - 1)
-
-
-def _with_p(number: float, error: float, freedom: float) -> Difference:
-    """By Student's t with a standard error and degrees of freedom; infinite: the normal distribution."""
-    from scipy.special import ndtr, ndtri, stdtr, stdtrit
-
-    tail = (1 + CONFIDENCE) / 2
-    half = error * float(ndtri(tail) if freedom == inf else stdtrit(freedom, tail))
-    if error == 0:
-        return Difference(number, half, float(number == 0))
-    below = ndtr(-abs(number) / error) if freedom == inf else stdtr(freedom, -abs(number) / error)
-    return Difference(number, half, float(min(1.0, 2 * below)))
+    return Difference(fmean(differences), sqrt(variance(differences) / len(differences)), len(differences) - 1)
 
 
 def holm(p_values: Sequence[float]) -> list[bool]:

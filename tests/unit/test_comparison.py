@@ -24,6 +24,11 @@ def table(*rows, seeded=True):
     )
 
 
+def paragraph(table: DisplayTable) -> str:
+    """The sentences on a table, in one paragraph."""
+    return " ".join(comparison(table))
+
+
 def displayed(columns, rows, seeded):
     return DisplayTable("A title", columns, display_rows(columns, rows, seeded), [], [None] * len(rows), seeded=seeded)
 
@@ -61,7 +66,7 @@ AHEAD = "PSNR (dB): BRIGHT 8x8x4 (26.63), then KL 8x8x4 (25.61); no interval is 
 )
 def test_it_names_the_best_of_its_like_and_the_second_in_each_quantity_of_quality(rows, said):
     """The encoder's size is no such quantity."""
-    assert comparison(table(*rows)) == said
+    assert paragraph(table(*rows)) == said
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_it_names_the_best_of_its_like_and_the_second_in_each_quantity_of_qualit
 )
 def test_a_lead_has_the_interval_of_the_difference_or_is_none(ours, theirs, said, seeded):
     """A spread over images is no interval of the mean."""
-    told = comparison(table(("BRIGHT", ours, "missing"), ("KL", theirs, "missing"), seeded=seeded))
+    told = paragraph(table(("BRIGHT", ours, "missing"), ("KL", theirs, "missing"), seeded=seeded))
     assert told.startswith(f"PSNR (dB): BRIGHT 8x8x4 (26.63){said}")
     assert ("Holm's correction for 1 comparison." in told) == ("no interval" not in said)
 
@@ -91,7 +96,7 @@ def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row()
     columns = [("Source", ""), ("Method", ""), ("FD of samples ↓", "measured"), ("PSNR (dB) ↑", "measured")]
     columns = [(name.replace("FD", "FD (EfficientNet-Lite0)"), part) for name, part in columns]
     rows = [("BRIGHT", "405.0 ± 9.0"), ("VQGAN", "320.0 ± 9.0"), ("RQ-VAE", "340.0 ± 9.0"), ("KL", "410.0 ± 9.0")]
-    told = comparison(displayed(columns, [["measured", *row, "missing"] for row in rows], seeded=True))
+    told = paragraph(displayed(columns, [["measured", *row, "missing"] for row in rows], seeded=True))
     assert re.findall(r": (\S+) .*? (and|leads|trails) (\S+) ", told) == [
         ("VQGAN", "and", "RQ-VAE"),
         ("BRIGHT", "trails", "VQGAN"),
@@ -103,8 +108,23 @@ def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row()
     staged = [
         (f"{method} (decoder stage)" if method in ("BRIGHT", "KL") else method, number) for method, number in rows
     ]
-    told = comparison(displayed(columns, [["measured", *row, "missing"] for row in staged], seeded=True))
+    told = paragraph(displayed(columns, [["measured", *row, "missing"] for row in staged], seeded=True))
     assert "Decoder stage, FD" in told and "Others, FD" in told and "correction for 4 comparisons" in told
+
+
+def test_the_difference_that_would_be_significant_is_larger_than_every_one_that_is_not() -> None:
+    """At the level of Holm's correction: with several comparisons it is more than half of a 95 % interval."""
+    columns = [("Source", ""), ("Method", ""), ("FD (EfficientNet-Lite0) of samples ↓", "measured")]
+    numbers = {"BRIGHT": "460.0 ± 9.0", "VQGAN": "430.0 ± 9.0", "RQ-VAE": "431.0 ± 9.0", "KL": "500.0 ± 1.0"}
+    table = displayed(columns, [["measured", *row] for row in numbers.items()], seeded=True)
+    told = paragraph(table)
+    pairs = re.findall(r"\((\S+)\) and .*?\((\S+)\) do not differ significantly; a difference of (\S+) ", told)
+    assert len(pairs) == 4
+    for one, other, would in pairs:
+        assert abs(float(one) - float(other)) < float(would)
+    # Two deviations of 9 with three seeds: t of four degrees of freedom at 5 % over four comparisons.
+    error = 9 * (2 / 3) ** 0.5
+    assert {float(would) for *_, would in pairs[:1]} == {round(error * scipy.stats.t.ppf(1 - 0.05 / 4 / 2, 4), 1)}
 
 
 def test_intervals_are_those_of_welchs_and_students_t() -> None:
@@ -133,7 +153,7 @@ def test_holm_stops_at_the_first_p_value_above_its_bound() -> None:
 
 def test_rows_of_one_method_and_code_are_told_apart_by_their_names() -> None:
     of_three = table(("BRIGHT", "26.63", "missing"), ("BRIGHT", "25.61", "missing"), ("KL", "23.42", "missing"))
-    told = comparison(replace(of_three, entries=["autoencoders.main", "autoencoders.short", "autoencoders.kl"]))
+    told = paragraph(replace(of_three, entries=["autoencoders.main", "autoencoders.short", "autoencoders.kl"]))
     assert told == "PSNR (dB): BRIGHT 8x8x4 (main) (26.63), then BRIGHT 8x8x4 (short) (25.61); no interval is known."
 
 
@@ -146,15 +166,15 @@ def test_of_ablations_it_says_what_each_gains_and_loses_significantly() -> None:
     first = (FIRST_ROW, "24.60 ± 0.10", "0.0150 ± 0.0005")
     noise = ("code_noise none", "25.97 ± 0.10", "0.0250 ± 0.0005")
     tables = ("features mlp", "24.65 ± 0.20", "0.0149 ± 0.0005")
-    told = comparison(ablations(first, noise, tables))
+    told = paragraph(ablations(first, noise, tables))
     assert told.startswith(
         "code_noise none: better in PSNR (dB) by 1.37 [1.37, 1.37]. code_noise none: worse in LPIPS by 0.0100"
         " [0.0100, 0.0100]. features mlp: no significant difference from the first row. Brackets are 95% intervals"
     )  # compared seed by seed: the made-up seeds differ by equal amounts
     # Nothing is said where a number or an interval is missing; with one seed the best two are named.
     not_yet = ("features mlp", "missing", "0.0149 ± 0.0005")
-    assert comparison(ablations((FIRST_ROW, "24.60 ± 0.10", ""), not_yet)) == ""
-    told = comparison(ablations((FIRST_ROW, "24.60", ""), ("code_noise none", "24.97", ""), seeded=False))
+    assert paragraph(ablations((FIRST_ROW, "24.60 ± 0.10", ""), not_yet)) == ""
+    told = paragraph(ablations((FIRST_ROW, "24.60", ""), ("code_noise none", "24.97", ""), seeded=False))
     assert told == (
         "PSNR (dB): BRIGHT, code_noise none (24.97), then BRIGHT, (the first row) (24.60); no interval is known."
     )
@@ -163,16 +183,16 @@ def test_of_ablations_it_says_what_each_gains_and_loses_significantly() -> None:
 def test_a_labelled_ablation_is_named_by_its_label_and_compared_by_its_keys() -> None:
     rows = [(FIRST_ROW, "24.60 ± 0.10", ""), ("without noise", "25.97 ± 0.10", "")]
     table = replace(ablations(*rows), changes=[FIRST_ROW, "code_noise none"])
-    assert comparison(table).startswith("without noise: better in PSNR (dB) by 1.37 [1.37, 1.37].")
+    assert paragraph(table).startswith("without noise: better in PSNR (dB) by 1.37 [1.37, 1.37].")
     of_one_seed = replace(table, seeded=False)
-    assert comparison(of_one_seed).startswith("PSNR (dB): BRIGHT, without noise (25.97) leads BRIGHT, (the first row)")
+    assert paragraph(of_one_seed).startswith("PSNR (dB): BRIGHT, without noise (25.97) leads BRIGHT, (the first row)")
 
 
 def test_a_long_list_of_changed_keys_is_shortened_and_a_long_sentence_is_two() -> None:
     keys = ", ".join(f"a_section.another_section.a_key_with_a_long_name_{number} 0.123456789" for number in range(9))
     long = ablations((FIRST_ROW, "24.60 ± 0.10", ""), (keys, "24.00 ± 0.10", ""))
-    assert max(map(len, comparison(long).split(". "))) < 250 and "and 7 more: worse" in comparison(long)
-    two = comparison(ablations((keys, "25.97", ""), (keys.replace("9", "8"), "24.00", ""), seeded=False))
+    assert max(map(len, paragraph(long).split(". "))) < 250 and "and 7 more: worse" in paragraph(long)
+    two = paragraph(ablations((keys, "25.97", ""), (keys.replace("9", "8"), "24.00", ""), seeded=False))
     assert max(map(len, two.split(". "))) < 250 and ". Then BRIGHT" in two
 
 
@@ -192,6 +212,6 @@ def test_the_headline_is_sentences_with_two_methods_at_most(tmp_path) -> None:
 
 def test_a_sentence_has_at_most_250_characters_and_two_rows() -> None:
     rows = [(f"LDM (codes of {name})", f"{number} ± 0.11", f"{number / 1000} ± 0.01") for name, number in NAMES.items()]
-    for sentence in comparison(table(*rows)).removesuffix(".").split(". "):
+    for sentence in paragraph(table(*rows)).removesuffix(".").split(". "):
         assert len(sentence) < 250
         assert sum(f"codes of {name})" in sentence for name in NAMES) in (0, 2)

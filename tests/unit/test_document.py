@@ -48,7 +48,7 @@ def test_a_block_has_the_measured_rows_who_leads_and_the_notes() -> None:
     assert table_block(table, "What it shows.", "`name`").splitlines() == [
         "**Equal budget.** What it shows.",
         "",
-        "PSNR (dB): BRIGHT 8x8x4 (26.63), then KL|2 8x8x4 (25.61); no interval is known.",
+        "- PSNR (dB): BRIGHT 8x8x4 (26.63), then KL|2 8x8x4 (25.61); no interval is known.",
         "",
         "| Method   |   PSNR (dB) ↑ |   Decoder (M) true |",
         "|:---------|--------------:|-------------------:|",

@@ -316,6 +316,19 @@ def test_equal_budget_has_quality_counts_speed_and_time(built: Built) -> None:
     assert "- Changed: the config keys in which a row differs from the first row of its method.\n" in changed
 
 
+def test_what_all_rows_of_a_table_lack_is_in_no_method(built: Built) -> None:
+    """Where the paper has rows, or another row has an adversarial loss, it tells them apart."""
+    plain, other = (reconstruction(name, adversarial="none") for name in ("main", "other"))
+    with_loss = reconstruction("own")
+
+    def methods(table: str, *summaries: dict[str, Any]) -> list[str]:
+        return [row["method"] for row in csv_rows(built(table, *summaries)) if row["source"] == "measured"]
+
+    assert methods("equal_budget", plain, other) == ["BRIGHT", "BRIGHT"]
+    assert methods("equal_budget", plain, with_loss) == ["BRIGHT (without adversarial loss)", "BRIGHT"]
+    assert methods("table2", plain) == ["BRIGHT (without adversarial loss)"]
+
+
 def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(built: Built) -> None:
     histories = training("main", HISTORY), training("main#1", HISTORY.replace("431.25", "431.75"))
     seeds = reconstruction("main"), reconstruction("main#1")
