@@ -174,7 +174,7 @@ def test_families_are_compared_on_equal_terms(name: str) -> None:
     for network in networks:
         assert network.channels // network.norm_groups == published.channels // published.norm_groups == 4
     if name in ("demo-colour", "transfer"):
-        compared = [config.autoencoders[row] for row in config.tables_or_default.equal_budget]
+        compared = [config.autoencoders[row] for row in config.tables_or_default.table2]
         assert sorted(model.family for model in compared) == ["bright", "kl", "rqvae", "vqgan"]
         assert len({(model.dataset, model.training.images, model.training.batch) for model in compared}) == 1
         assert len({model.losses.perceptual.model_dump_json() for model in compared}) == 1

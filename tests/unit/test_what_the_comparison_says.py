@@ -62,7 +62,7 @@ def meet(row: dict[str, str], other: dict[str, str], name: str) -> bool:
 
 
 def of_seeds(row: dict[str, str], name: str) -> list[float]:
-    """Three numbers with the mean and the deviation over the page's three seeds."""
+    """Numbers with the mean and the deviation over the page's three seeds."""
     low, high = interval(row, name)
     return [low, (low + high) / 2, high]
 
@@ -95,10 +95,10 @@ def test_one_channel_in_a_group_improves_lpips_and_psnr_alone(name: str) -> None
 def test_differences_of_samples_are_those_of_welchs_intervals() -> None:
     bright, *_, kl = page_table("comparison.md", "latent_diffusion")
     behind = welch(of_seeds(bright, DISTANCE), of_seeds(kl, DISTANCE))
-    assert (round(behind.number), round(behind.half)) == (82, 33)
+    assert (round(behind.number), round(behind.half())) == (82, 33)
     row = ABLATIONS["code_noise_cells 1.0"]
     change = welch(of_seeds(row, DISTANCE), of_seeds(WHOLE, DISTANCE))
-    assert (round(change.number), round(change.half)) == (-71, 31)
+    assert (round(change.number), round(change.half())) == (-71, 31)
     assert all(meet(row, WHOLE, name) for name in QUALITY)
 
 
@@ -139,12 +139,62 @@ def test_on_photographs_bright_leads_by_6_db_and_the_other_normalization_costs_k
     assert all(ranked([row, otherwise], name)[0] is row for name in QUALITY)
 
 
+def differs(row: dict[str, str], other: dict[str, str], name: str, digits: int) -> tuple[float, float]:
+    """The size of a difference and half of its interval, as the pages round them."""
+    found = welch(of_seeds(row, name), of_seeds(other, name))
+    return round(abs(found.number), digits), round(found.half(), digits)
+
+
 def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last() -> None:
-    rows, latent = (page_table("colour.md", name) for name in ("equal_budget", "latent_diffusion"))
-    assert len(rows) == len(latent) == 4
-    assert all(ranked(rows, name)[0]["Method"] == "BRIGHT" for name in QUALITY)
-    assert min(latent, key=lambda row: mean(row, "rFD (EfficientNet-Lite0) ↓"))["Method"] == "BRIGHT"
-    assert max(latent, key=lambda row: mean(row, DISTANCE))["Method"] == "BRIGHT"
+    (bright, vqgan, rqvae, kl, penalty, _), latent = (
+        page_table("colour.md", name) for name in ("equal_budget", "latent_diffusion")
+    )
+    assert all(ranked([bright, vqgan, rqvae, kl], name)[0] is bright for name in QUALITY)
+    assert ranked([vqgan, rqvae, kl], "PSNR (dB) ↑")[0] is kl
+    leads = {
+        "PSNR (dB) ↑": (1.8, 1.4),
+        "SSIM ↑": (0.087, 0.041),
+        "LPIPS-VGG ↓": (0.085, 0.052),
+        "LPIPS ↓": (0.023, 0.025),
+    }
+    for name, lead in leads.items():
+        assert differs(bright, kl, name, 1 if "PSNR" in name else 3) == lead
+    assert differs(bright, penalty, "PSNR (dB) ↑", 1) == pytest.approx((0.9, 1.6), abs=0.11)  # of rounded numbers
+    assert mean(penalty, "Bits per image ↓") / mean(bright, "Bits per image ↓") == pytest.approx(0.53, abs=0.01)
+    first, *others, published = latent
+    assert [row["Method"].partition(" (")[0] for row in latent] == [
+        "BRIGHT",
+        "VQGAN",
+        "RQ-VAE",
+        "KL autoencoder",
+        "BRIGHT",
+    ]
+    assert all(mean(row, DISTANCE) < mean(first, DISTANCE) < mean(published, DISTANCE) for row in others)
+    distances = [differs(first, row, DISTANCE, 0) for row in (*others, published)]
+    assert distances == [(101, 146), (112, 75), (86, 77), (48, 43)]
+
+
+def test_in_colour_the_others_learn_best_at_lower_rates() -> None:
+    rates = {
+        family: best("demo-colour", "rates")[family]["learning_rate"] for family in ("bright", "vqgan", "rqvae", "kl")
+    }
+    clothes = {family: chosen(family, 9600)["learning_rate"] for family in rates}
+    assert {family: clothes[family] / rates[family] for family in rates} == {
+        "bright": 1,
+        "vqgan": 2,
+        "rqvae": 4,
+        "kl": 8,
+    }
+    loss = {
+        (row["autoencoder"], *tried(row, STUDIES["demo-colour", "rates"]).values()): float(row["loss"])
+        for row in trials_of("demo-colour", "rates")
+    }
+    for family in ("rqvae", "kl"):
+        at_best, before = best("demo-colour", "rates")[family], chosen(family, 9600)
+        lower, higher = (
+            loss[family, *(rates[key] for key in SEARCHED if key in at_best)] for rates in (at_best, before)
+        )
+        assert lower / higher == pytest.approx(0.71, abs=0.02)
 
 
 def bottlenecks(of: str = "") -> dict[str, dict[str, float]]:
@@ -214,15 +264,19 @@ def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice
 
 
 SEARCHED = list(Grid.model_fields)
-STUDIES = read_config(ROOT / "config" / "comparison.yaml").studies
+STUDIES = {
+    (run, name): study
+    for run in ("comparison", "demo-colour")
+    for name, study in read_config(ROOT / "config" / f"{run}.yaml").studies.items()
+}
 
 
-def trials_of(study: str) -> list[dict[str, str]]:
+def trials_of(run: str, study: str) -> list[dict[str, str]]:
     """The record of a study by its csv's headings: the csv beside the page, else the page's table."""
-    csv = ROOT / "docs" / "csv" / f"comparison-study_{study}.csv"
+    csv = ROOT / "docs" / "csv" / f"{run}-study_{study}.csv"
     if csv.exists():
         return list(DictReader(csv.read_text(encoding="utf-8").splitlines()))
-    rows = [{key.lower(): value for key, value in row.items()} for row in page_table("comparison.md", f"study_{study}")]
+    rows = [{key.lower(): value for key, value in row.items()} for row in page_table(f"{run}.md", f"study_{study}")]
     return [{key.removesuffix(" ↓").replace(" ", "_"): value for key, value in row.items()} for row in rows]
 
 
@@ -233,29 +287,32 @@ def tried(row: dict[str, str], study: Study) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
-def best(study: str) -> dict[str, dict[str, Any]]:
+def best(run: str, study: str) -> dict[str, dict[str, Any]]:
     """The best settings of each family in a study."""
-    best_of = [row for row in trials_of(study) if row["best"] in ("best", "True")]
-    return {row["autoencoder"]: tried(row, STUDIES[study]) for row in best_of}
+    best_of = [row for row in trials_of(run, study) if row["best"] in ("best", "True")]
+    return {row["autoencoder"]: tried(row, STUDIES[run, study]) for row in best_of}
 
 
 def chosen(family: str, images: int) -> dict[str, Any]:
-    """For so many images: what the studies of about that length found; beyond, a rate that fell falls once more."""
-    short = best("rates")[family]
-    longer = short | best("longer")[family] | best("longer_encoder")[family]
-    if images < 2 * STUDIES["rates"].images:
+    """For so many photographs of clothes: what the studies of about that length found; beyond, a rate that fell falls
+    once more."""
+    short = best("comparison", "rates")[family]
+    longer = short | best("comparison", "longer")[family] | best("comparison", "longer_encoder")[family]
+    if images < 2 * STUDIES["comparison", "rates"].images:
         return short
-    if images < 2 * STUDIES["longer"].images:
+    if images < 2 * STUDIES["comparison", "longer"].images:
         return longer
     fall = longer["learning_rate"] / short["learning_rate"]
     return longer | {"learning_rate": longer["learning_rate"] * min(1.0, fall)}
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_the_record_has_every_trial_of_the_grid_for_each_family_and_the_best_has_its_lowest_loss(name: str) -> None:
-    study = STUDIES[name]
+@pytest.mark.parametrize(("run", "name"), STUDIES)
+def test_the_record_has_every_trial_of_the_grid_for_each_family_and_the_best_has_its_lowest_loss(
+    run: str, name: str
+) -> None:
+    study = STUDIES[run, name]
     for autoencoder in study.autoencoders:
-        rows = [row for row in trials_of(name) if row["autoencoder"] == autoencoder]
+        rows = [row for row in trials_of(run, name) if row["autoencoder"] == autoencoder]
         trials, grid = [tried(row, study) for row in rows], list(study.grid.combinations())
         assert len(trials) == len(grid) and all(trial in trials for trial in grid)
         found = [float(row["loss"]) for row in rows if row["best"] in ("best", "True")]
@@ -268,6 +325,8 @@ def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: s
     autoencoders = read_config(ROOT / "config" / f"{name}.yaml").autoencoders
     for entry, model in autoencoders.items():
         first = model if model.decoder_stage is None else autoencoders[model.initial_weights.entry]
-        expected = chosen(model.family, first.training.images) | best("groups").get(entry, {})
+        expected = chosen(model.family, first.training.images) | best("comparison", "groups").get(entry, {})
+        if (name, "rates") in STUDIES and name != "comparison":
+            expected |= best(name, "rates")[model.family]
         expected["learning_rate"] /= 1 if first is model else 4
         assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry
