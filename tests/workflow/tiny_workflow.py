@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import forkserver
+import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+
+ENDS_WITHIN_S = 1000  # a command: before the test is ended (Makefile)
 
 # Jobs of the tiny config: those that need the metrics' code, the diffusion model, and, for Table 2, a trained
 # autoencoder.
@@ -85,7 +88,10 @@ class Workflow:
     def call(self, *command: str, expect: int | None = 0, **environment: str) -> Run:
         """Run a command in this folder; `expect` is its exit code, None any."""
         variables, streams = self.environment() | environment, {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        done = subprocess.run(command, cwd=self.folder, env=variables, text=True, **streams)
+        try:
+            done = subprocess.run(command, cwd=self.folder, env=variables, text=True, timeout=ENDS_WITHIN_S, **streams)
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"{late}; it said: {(late.output or b'')[-5000:].decode(errors='replace')}", pytrace=False)
         assert expect in (None, done.returncode), done.stdout[-5000:]
         return Run(done.stdout, done.returncode)
 
