@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,8 @@ def test_two_runs_end_well_with_the_files_of_a_lone_one(tiny_run, tmp_path, netw
     (other.folder / "results").symlink_to(one.folder / "results")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     processes = [run.start(TARGET, "--cores", "1", before=CONTAINER, **pipes) for run in (one, other)]
-    said = [process.communicate()[0] for process in processes]
+    with ThreadPoolExecutor() as threads:  # a run whose output nobody reads waits, and the other one for it
+        said = [text for text, _ in threads.map(subprocess.Popen.communicate, processes)]
     assert [process.returncode for process in processes] == [0, 0], said
     assert min(text.count("Finished jobid") for text in said) == 0, "one of them has made everything"
     assert sum("waiting for another run on this store, which makes results/" in text for text in said) == 1
