@@ -35,7 +35,7 @@ BLOCK = re.compile(
 )
 LONG, SHOWN = 20, 10  # of a table with more rows: a link to its csv, and the most relevant rows
 
-Fill = Callable[[str, str], str | None]  # kind and name of a block -> its content; None keeps the present content
+Fill = Callable[[str, str, str], str | None]  # kind, name and content of a block -> its new content; None keeps it
 
 
 def document(
@@ -44,13 +44,17 @@ def document(
 ) -> None:
     """Fill each block `<!-- table NAME -->` or `<!-- figure NAME -->`, up to its `<!-- end -->`, with that result.
 
-    A missing or damaged result is reported, and its block keeps its content.
+    Several runs may fill one document. A block keeps its content, and a line tells why, if its result is missing or
+    damaged, or belongs to another run.
     """
     jobs = Jobs(read_config(config))
     made = {"table": jobs(tables), "figure": jobs(figures)}
 
-    def fill(kind: str, name: str) -> str | None:
+    def fill(kind: str, name: str, content: str) -> str | None:
         job = made[kind].get(name)
+        if job is None and content.strip():
+            logger.warning("%s %s stays as it is: %s has none", kind, name, config)
+            return None
         if job is None:
             raise InputError(f"{text}: {kind} {name}: {config} has none; it has {', '.join(made[kind])}")
         problems = (why for path in job.outputs if (why := problem(Path(path))) is not None)
@@ -91,7 +95,7 @@ def filled(text: str, fill: Fill, where: str) -> str:
         if block["end"] is None:
             line = text.count("\n", 0, block.start()) + 1
             raise InputError(f"{where}, line {line}: {block['begin']} has no <!-- end --> behind it")
-        inside = fill(block["kind"], block["name"])
+        inside = fill(block["kind"], block["name"], block["content"])
         return block["begin"] + (block["content"] if inside is None else f"\n{inside.strip()}\n") + block["end"]
 
     return BLOCK.sub(replaced, text)

@@ -97,17 +97,17 @@ def test_of_a_long_table_a_document_has_ten_rows_and_a_link_to_the_csv() -> None
 
 def test_what_stands_outside_of_blocks_stays_and_filling_again_changes_nothing() -> None:
     text = "# A\n<!-- table one -->\nold\n<!-- end -->\nbetween\n<!-- figure two --><!-- end -->\nlast\n"
-    once = filled(text, lambda kind, name: f"{kind} {name}", "x.md")
+    once = filled(text, lambda kind, name, content: f"{kind} {name}", "x.md")
     first, second = "<!-- table one -->\ntable one\n<!-- end -->", "<!-- figure two -->\nfigure two\n<!-- end -->"
     assert once == f"# A\n{first}\nbetween\n{second}\nlast\n"
-    assert filled(once, lambda kind, name: f"{kind} {name}", "x.md") == once
-    assert filled(once, lambda kind, name: None, "x.md") == once
+    assert filled(once, lambda kind, name, content: f"{kind} {name}", "x.md") == once
+    assert filled(once, lambda kind, name, content: None, "x.md") == once
 
 
 @pytest.mark.parametrize("text", ["a\n<!-- table one -->\n", "a\n<!-- table one -->\n<!-- table two --><!-- end -->"])
 def test_a_block_without_an_end_is_told_with_its_line(text: str) -> None:
     with pytest.raises(InputError, match=r"x\.md, line 2: <!-- table one --> has no <!-- end --> behind it"):
-        filled(text, lambda kind, name: "never", "x.md")
+        filled(text, lambda kind, name, content: "never", "x.md")
 
 
 # The command, on a run of which one table and one figure are made.
@@ -130,7 +130,7 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     text.parent.mkdir()
     text.write_text(
         "<!-- table table2 -->\nold\n<!-- end -->\n<!-- table table3 -->\nkept\n<!-- end -->\n"
-        "<!-- figure fig10 -->\n<!-- end -->\n"
+        "<!-- figure fig10 -->\n<!-- end -->\n<!-- table ablations -->\nof another run\n<!-- end -->\n"
     )
     with caplog.at_level(logging.WARNING, "bright"):
         document(TINY, text)
@@ -139,6 +139,8 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     assert f"Made by the target `table2` of `{TINY}`, as `{jobs(tables)['table2'].name}`." in written
     assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
+    assert "<!-- table ablations -->\nof another run\n<!-- end -->" in written
+    assert f"table ablations stays as it is: {TINY} has none" in caplog.text
     assert f"](images/{run}-fig10.png)" in written
     assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
 

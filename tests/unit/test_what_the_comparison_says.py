@@ -1,4 +1,4 @@
-"""What docs/comparison.md, other-systems.md, transfer.md and colour.md say in words holds in their tables.
+"""What docs/comparison.md, ablations.md, other-systems.md, transfer.md and colour.md say in words holds in their tables.
 
 What the configs train with is what the studies found: their records are in docs/comparison.md and docs/csv.
 """
@@ -35,7 +35,7 @@ QUALITY = {"LPIPS ↓": -1, "SSIM ↑": 1, "PSNR (dB) ↑": 1, "LPIPS-VGG ↓": 
 """The metrics of reconstruction, and whether a larger number is the better one."""
 AT_LEVEL = {"LPIPS ↓", "PSNR (dB) ↑"}
 DISTANCE = "FD (EfficientNet-Lite0) of samples ↓"
-ABLATIONS = {row["Changed"]: row for row in page_table("comparison.md", "ablations")}
+ABLATIONS = {row["Changed"]: row for row in page_table("ablations.md", "ablations")}
 WHOLE = ABLATIONS["(the first row)"]
 
 
