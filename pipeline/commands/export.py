@@ -45,6 +45,7 @@ def export(
     """Write a trained model into a new folder, with its results as a model card.
 
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
+    The card has the numbers of the sample sets that these models made together.
     """
     from pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
     from pipeline.generation.released import write_sums
@@ -57,8 +58,9 @@ def export(
     manifest = jobs(dataset, trained_on).folder / "manifest.json"
     if not manifest.exists():
         raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
-    maker = models.get("generator") or models.get("diffusion")
-    made = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete and maker in job.upstream]
+    generates = "generator" in models or "diffusion" in models
+    sample_sets = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete] if generates else []
+    made = [job for job in sample_sets if all(model in job.upstream for model in models.values())]
     families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
@@ -81,7 +83,7 @@ def export(
             name=folder.name,
             method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
             tags=tuple(families),
-            generates=maker is not None,
+            generates=generates,
             licence=licence,
             dataset=trained_on,
             data=read_json(manifest, f"manifest {manifest}"),
@@ -112,7 +114,7 @@ def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
     decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
     models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
     if section == "autoencoders":
-        on_it = [jobs(diffusion, key) for key, one in jobs.config.diffusions.items() if one.autoencoder == name]
+        on_it = [jobs(diffusion, key) for key in jobs.config.diffusions_on(name)]
         trained = [job for job in on_it if job.has("diffusion.safetensors")]
         models |= {"diffusion": trained[0]} if trained else {}
     else:

@@ -272,6 +272,11 @@ class Config(Section):
         start = entry.initial_weights.entry if entry.decoder_stage and entry.initial_weights else None
         return name if start is None else self.encoder_of(start)
 
+    def diffusions_on(self, name: str) -> list[str]:
+        """The diffusion models on an autoencoder's codes; a decoder stage has the codes of the entry it starts from."""
+        codes, models = self.encoder_of(name), self.diffusions.items()
+        return [key for key, model in models if model.autoencoder and self.encoder_of(model.autoencoder) == codes]
+
     def dataset_of(self, entry: Section) -> str:
         """The name of the dataset that a model is trained on or a sample set imitates."""
         for key in REFERENCES:  # the dataset comes first

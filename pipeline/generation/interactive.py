@@ -167,8 +167,8 @@ def load_autoencoder(
     weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
-    on_its_codes = [key for key, model in jobs.config.diffusions.items() if model.autoencoder == str(name)]
-    trained = [job for job in (jobs(diffusion, key) for key in on_its_codes) if job.complete]
+    on_its_codes = (jobs(diffusion, key) for key in jobs.config.diffusions_on(str(name)))
+    trained = [job for job in on_its_codes if job.complete]
     denoiser = _denoiser(Path(trained[0].path("diffusion.safetensors")), place) if trained else None
     entry = jobs.config.autoencoders[str(name)]
     network = load_network(weights, place, [*families, entry.family])

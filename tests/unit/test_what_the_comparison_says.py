@@ -1,4 +1,4 @@
-"""What docs/comparison.md, ablations.md, other-systems.md, transfer.md and colour.md say in words holds in their tables.
+"""What docs/comparison.md, ablations.md, other-systems.md, transfer.md and colour.md say holds in their tables.
 
 What the configs train with is what the studies found: their records are in docs/comparison.md and docs/csv.
 """

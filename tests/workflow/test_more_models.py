@@ -15,6 +15,7 @@ from documented import ROOT
 from tiny_workflow import Run, Workflow
 
 from pipeline.families import AUTOENCODERS, GENERATORS
+from pipeline.settings.weights import EXPORTED
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +81,20 @@ def test_each_model_is_trained_once_and_has_its_rows(finished: tuple[Workflow, R
     for name in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations"):
         assert methods(workflow, name)
     assert workflow.run("-n", "all", "study_rates").nothing_to_do
+
+
+def test_a_stage_is_exported_with_the_diffusion_model_on_its_codes_and_each_card_has_its_own_samples(
+    finished: tuple[Workflow, Run], tmp_path: Path
+) -> None:
+    pictures, sums = {}, {}
+    for name in ("main", "stage"):
+        finished[0].python("pipeline.commands.export", name, str(tmp_path / name), "--config", "config.yaml")
+        pictures[name] = {path.name for path in (tmp_path / name).glob("samples-*.png")}
+        lines = (tmp_path / name / "SHA256SUMS").read_text().splitlines()
+        sums[name] = {file: digest for digest, file in map(str.split, lines)}
+    assert pictures == {name: {f"samples-{name}.png"} for name in ("main", "stage")}
+    same = {kind: sums["main"][file] == sums["stage"][file] for kind, file in EXPORTED.items() if file in sums["main"]}
+    assert same == {"autoencoder": False, "diffusion": True}
 
 
 def test_initial_weights_help(finished: tuple[Workflow, Run]) -> None:

@@ -13,6 +13,8 @@ from places import Place, Places
 from playwright.sync_api import Browser
 from test_page import browser  # noqa: F401 (a fixture)
 
+from pipeline.config.root import read_config
+
 pytestmark = pytest.mark.slow
 
 BUILD = "python workflow/publication/website.py site"
@@ -83,6 +85,20 @@ def test_without_the_demo_one_line_names_its_command(places: Places, script: str
     (line,) = place.type(f"python workflow/publication/{script}", expect=2).text.splitlines()
     command = "snakemake --cores 2 --configfile config/demo.yaml"
     assert line.endswith(f"config/demo.yaml: not finished here; run `{command}` first, or dvc pull")
+
+
+def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "workflow" / "publication")
+    runs = [run["config"] for run in importlib.import_module("runs").RUNS]
+    released = importlib.import_module("release").released
+    found = {run: released(read_config(ROOT / run)) for run in runs}
+    assert found == {
+        "config/demo.yaml": "main-stage",
+        "config/demo-colour.yaml": "bright",
+        "config/transfer.yaml": "main",
+    }
 
 
 def test_dead_links_are_links_to_files_and_headings_that_the_site_lacks(

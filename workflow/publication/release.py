@@ -18,10 +18,9 @@ from pipeline.base.atomic import new_folder
 from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.commands.export import chosen, export
+from pipeline.config.root import Config
 from pipeline.generation.released import write_sums
 from pipeline.stages.page import page
-
-MODEL = "autoencoders.main"  # of each run
 
 
 def release() -> None:
@@ -30,17 +29,23 @@ def release() -> None:
     changes = section(version)
     with new_folder(Path("release") / version) as folder:
         for run, jobs in finished():
-            name = run["model"]
+            name, model = run["model"], f"autoencoders.{released(jobs.config)}"
             with redirect_stdout(None):  # its line names the temporary folder
-                export(MODEL, folder / name, Path(run["config"]), run.get("licence"))
+                export(model, folder / name, Path(run["config"]), run.get("licence"))
             shutil.make_archive(str(folder / name), "zip", folder, name)
             shutil.rmtree(folder / name)
             shutil.copyfile(jobs(page).path("report.html"), folder / f"{name}.html")
-            for kind, job in chosen(jobs, MODEL).items():
+            for kind, job in chosen(jobs, model).items():
                 shutil.copyfile(job.path(f"{kind}.history.csv"), folder / f"{name}-{kind}.csv")
         (folder / "CHANGES.md").write_text(changes, encoding="utf-8")
         write_sums(folder)
     print(f"release/{version}: checksums in SHA256SUMS; CONTRIBUTING.md has the next steps")
+
+
+def released(config: Config) -> str:
+    """The autoencoder of a run's first sample set; without samples, its first autoencoder."""
+    models = (config.autoencoder_of(config.samples[name]) for name in config.tables_or_default.sample_sets)
+    return next(filter(None, models), next(iter(config.autoencoders)))
 
 
 def section(version: str) -> str:
