@@ -24,8 +24,8 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 # Tests that share a fixture of their module run in one process (tests/conftest.py). Slow tests sometimes wait for a
 # cluster or a killed process, so they get one process more than there are cores. A test may take 20 minutes; all together
 # take 25 on two cores.
-IN_PROCESSES := --dist loadgroup --timeout 1200 --numprocesses $(CORES)
-WITH_SLOW := --dist loadgroup --timeout 1200 --numprocesses $(shell expr $(CORES) + 1)
+IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup --timeout 1200
+WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup --timeout 1200
 
 .PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs site release gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
