@@ -18,7 +18,7 @@ from pipeline.base.command import run_stage
 from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.config.root import read_config
-from pipeline.page.comparison import comparison
+from pipeline.page.comparison import against_first, comparison, labelled
 from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
@@ -107,10 +107,21 @@ def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") 
     parts = [f"**{escape_markdown(table.title)}.** {caption}", sentences]
     rows, which = most_relevant(table) if csv else (rows_of(table), "")
     parts += [f"[All {len(rows_of(table))} rows]({csv}) are in a csv file; these are {which}."] * bool(csv)
-    parts.append(_cells(table, rows))
+    parts += [_cells(table, rows), _differences(table)]
     if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
         parts.append(_folded("Notes and protocols", "\n".join(notes)))
     return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
+
+
+def _differences(table: DisplayTable) -> str:
+    """The distances of samples of each other row less the first row's, as a table of its own; "" without any."""
+    if not (found := against_first(table)):
+        return ""
+    names = list(dict.fromkeys(name for of_row in found.values() for name in of_row))
+    (_, first), *others = labelled(table)
+    rows = [[label, *(found[label].get(name, "") for name in names)] for _, label in others if label in found]
+    headings = [f"Difference from {first}", *(name.rstrip(" ↑↓") for name in names)]
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
 
 
 def _folded(summary: str, text: str) -> str:

@@ -48,41 +48,74 @@ class Reached(NamedTuple):
 class Compared(NamedTuple):
     """Two rows in one quantity: the one that a sentence is about, and the one that it is compared with."""
 
-    words: str  # that begin the sentence
+    words: str | None  # that begin the sentence; None for a cell of `against_first`
     name: str  # of the quantity
     one: Reached
     other: Reached
     difference: Difference | None
 
 
+class Judged(NamedTuple):
+    """Two rows, whether their difference is significant, and the level below which another p-value would be."""
+
+    pair: Compared
+    is_significant: bool
+    level: float
+
+
 def comparison(table: DisplayTable) -> list[str]:
     """Which rows differ, and by how much, in sentences about two rows each; [] where fewer than two rows compare.
 
     Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other: the
-    best with the second, in each quantity of quality; of distances of samples, also the first row with each other.
-    Ablations with several training seeds: each row with the first.
+    best with the second, in each quantity of quality. Ablations with several training seeds: each row with the first.
     Intervals are 95 % intervals of the difference, and significance is corrected for all comparisons of the table.
     """
-    changes = _changed(table)
-    pairs = changes or _with_first(table, _leading(table))
-    known = [pair.difference.p for pair in pairs if pair.difference is not None]
-    significant = holm(known)
-    verdicts = iter(significant)
-    judged = [(pair, pair.difference is not None and next(verdicts)) for pair in pairs]
-    if changes:
-        sentences = [_change(pair) for pair, is_significant in judged if is_significant]
-        changed = {pair.words for pair, is_significant in judged if is_significant}
-        same = dict.fromkeys(pair.words for pair in pairs if pair.difference is not None and pair.words not in changed)
+    judged = _judged(table)
+    known = [pair.difference for pair, *_ in judged if pair.difference is not None]
+    if changes := _changed(table):
+        sentences = [_change(pair) for pair, is_significant, _ in judged if is_significant]
+        changed = {pair.words for pair, is_significant, _ in judged if is_significant}
+        same = dict.fromkeys(
+            pair.words for pair in changes if pair.difference is not None and pair.words not in changed
+        )
         sentences += [f"{words}: no significant difference from the first row." for words in same]
     else:
-        # What Holm's correction asks of the next difference.
-        level = (1 - CONFIDENCE) / max(1, len(known) - sum(significant))
-        sentences = [_lead(pair, is_significant, level) for pair, is_significant in judged]
+        sentences = [_lead(*one) for one in judged if one.pair.words is not None]
     if known and sentences:
         how = "over training seeds" if table.seeded else "from the metrics' own intervals"
         rule = f"significant: at 5% after Holm's correction for {len(known)} comparison{'s' * (len(known) != 1)}"
         sentences.append(f"Brackets are 95% intervals of the difference, {how}; {rule}.")
     return sentences
+
+
+def against_first(table: DisplayTable) -> dict[str, dict[str, str]]:
+    """Each other row, and how far its distances of samples are above the first row's, by quantity; {} without any.
+
+    Significant differences are bold, as in Markdown; of the others it says which one would be significant.
+    """
+    own = next((label for _, label in labelled(table)), None)
+    found: dict[str, dict[str, str]] = {}
+    for pair, is_significant, level in _judged(table):
+        if pair.name not in FROM_FIRST or pair.difference is None or own not in (pair.one.row, pair.other.row):
+            continue
+        row, above = pair.one.row, pair.difference
+        if row == own:
+            row, above = pair.other.row, above._replace(number=-above.number)
+        number, low, high = (_digits(one, pair.one.cell, "+") for one in (above.number, *above.interval))
+        words = f"**{number}** [{low}, {high}]" if is_significant else f"{number} [{low}, {high}]"
+        would = "" if is_significant else f"; {_digits(above.half(1 - level), pair.one.cell)} would be significant"
+        found.setdefault(row, {})[pair.name] = words + would
+    return found
+
+
+def _judged(table: DisplayTable) -> list[Judged]:
+    """The pairs that a table compares, with Holm's correction over all of them."""
+    pairs = _changed(table) or _with_first(table, _leading(table))
+    significant = holm([pair.difference.p for pair in pairs if pair.difference is not None])
+    verdicts = iter(significant)
+    # What Holm's correction asks of the next difference.
+    level = (1 - CONFIDENCE) / max(1, len(significant) - sum(significant))
+    return [Judged(pair, pair.difference is not None and next(verdicts), level) for pair in pairs]
 
 
 def _lead(pair: Compared, significant: bool, level: float) -> str:
@@ -125,9 +158,9 @@ def _interval(pair: Compared) -> str:
     return f"{size} [{low_text}, {high_text}]"
 
 
-def _digits(number: float, like: DisplayCell) -> str:
+def _digits(number: float, like: DisplayCell, sign: str = "") -> str:
     """A number with as many decimals as a cell."""
-    return f"{number:.{len(like.text.partition('.')[2])}f}"
+    return f"{number:{sign}.{len(like.text.partition('.')[2])}f}".replace("-", "−")
 
 
 def _leading(table: DisplayTable) -> list[Compared]:
@@ -165,7 +198,7 @@ def _with_first(table: DisplayTable, pairs: list[Compared]) -> list[Compared]:
         rows = ranked(table, name)
         for one, other in product([one for one in rows if one.row == own], [one for one in rows if one.row != own]):
             if (name, frozenset((one.cell, other.cell))) not in known:
-                added.append(Compared("", name, one, other, difference(one.cell, other.cell)))
+                added.append(Compared(None, name, one, other, difference(one.cell, other.cell)))
     return [*pairs, *added]
 
 

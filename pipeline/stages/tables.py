@@ -339,7 +339,9 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
     base = next(iter(compared[entry.changed_from]), name)
     if name != base:
-        row |= {"variant": changes(models[name], models[base]), "variant_label": models[name].label}
+        row["variant"] = changes(models[name], models[base])
     elif entry.changed_from == "first":
         row["variant"] = FIRST_ROW
+    if name != base or entry.changed_from == "namesake":
+        row["variant_label"] = models[name].label
     return row

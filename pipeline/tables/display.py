@@ -18,7 +18,7 @@ from pipeline.tables.display_table import (
     sentences,
 )
 from pipeline.tables.measured import INTERVAL, protocol_parts
-from pipeline.tables.pairing import Cell
+from pipeline.tables.pairing import Cell, Line
 
 MISSING = "missing"
 COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
@@ -78,13 +78,19 @@ def cell_text(cell: Any) -> str:
     return "" if cell is None or cell != cell else str(cell)
 
 
+def _labelled(line: Line, table: BuiltTable) -> dict[str, Any]:
+    """A line's identity with its entry's label in place of the changed keys; a namesake's method already has it."""
+    found = identity(line, table)
+    if line.measurement and (label := line.measurement.traits.get("variant_label")):
+        ablation = {"variant": label, "method": line.measurement.traits["method"]}
+        found |= ablation if table.entry.changed_from == "first" else {"variant": None}
+    return found
+
+
 def display(table: BuiltTable) -> DisplayTable:
     """A built table as people read it; empty columns are left out."""
-    identities = [identity(line, table) for line in table.lines]
-    changes = [cell_text(found.get("variant")) for found in identities]
-    for found, line in zip(identities, table.lines, strict=True):
-        if line.measurement and (label := line.measurement.traits.get("variant_label")):
-            found |= {"variant": label, "method": line.measurement.traits["method"]}
+    changes = [cell_text(identity(line, table).get("variant")) for line in table.lines]
+    identities = [_labelled(line, table) for line in table.lines]
     columns: dict[Heading, Sequence[str | DisplayCell]] = {("Source", ""): [source(line) for line in table.lines]}
     for key in table.entry.identity:
         if any(cells := [cell_text(found[key]) for found in identities]):
@@ -223,11 +229,12 @@ def footnotes(table: BuiltTable) -> list[str]:
         notes += sentences("[low, high] is an interval of the number before it", list(dict.fromkeys(words)), "; ")
 
     # What the column `Changed` compares with, where no row is marked as the first.
-    changed = {identity(line, table).get("variant") for line in table.lines} - {None}
+    changed = {_labelled(line, table).get("variant") for line in table.lines} - {None}
     if changed and FIRST_ROW not in changed:
         notes.append("Changed: the config keys in which a row differs from the first row of its method.")
     traits = [line.measurement.traits for line in table.lines if line.measurement]
-    notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in traits if of_row.get("variant_label")]
+    labelled = [of_row for of_row in traits if of_row.get("variant_label") and of_row.get("variant")]
+    notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in labelled]
     shown = {quantity.kind for quantity in quantities}
     notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
     if any(quantity is CODE_BITS for quantity in quantities):

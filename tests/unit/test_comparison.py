@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from report_inputs import display_rows
 
-from pipeline.page.comparison import comparison, headline
+from pipeline.page.comparison import against_first, comparison, headline
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
 from pipeline.tables.differences import holm, of_pairs, welch
@@ -91,40 +91,45 @@ def test_a_lead_has_the_interval_of_the_difference_or_is_none(ours, theirs, said
     assert ("Holm's correction for 1 comparison." in told) == ("no interval" not in said)
 
 
+SAMPLES = [("Source", ""), ("Method", ""), ("FD (EfficientNet-Lite0) of samples ↓", "measured")]
+
+
 def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row() -> None:
     """The best and the second are compared in any case; no pair is compared twice."""
-    columns = [("Source", ""), ("Method", ""), ("FD of samples ↓", "measured"), ("PSNR (dB) ↑", "measured")]
-    columns = [(name.replace("FD", "FD (EfficientNet-Lite0)"), part) for name, part in columns]
     rows = [("BRIGHT", "405.0 ± 9.0"), ("VQGAN", "320.0 ± 9.0"), ("RQ-VAE", "340.0 ± 9.0"), ("KL", "410.0 ± 9.0")]
-    told = paragraph(displayed(columns, [["measured", *row, "missing"] for row in rows], seeded=True))
-    assert re.findall(r": (\S+) .*? (and|leads|trails) (\S+) ", told) == [
-        ("VQGAN", "and", "RQ-VAE"),
-        ("BRIGHT", "trails", "VQGAN"),
-        ("BRIGHT", "trails", "RQ-VAE"),
-        ("BRIGHT", "and", "KL"),
-    ]
-    assert "trails VQGAN (320.0) by 85.0 [64.6, 105.4]" in told and "correction for 4 comparisons" in told
+    distances = displayed(SAMPLES, [["measured", *row] for row in rows], seeded=True)
+    assert re.findall(r": (\S+) .*? (and|leads|trails) (\S+) ", paragraph(distances)) == [("VQGAN", "and", "RQ-VAE")]
+    assert "correction for 4 comparisons" in paragraph(distances)
+    (_, _, name) = (quantity for quantity, _ in SAMPLES)
+    assert {row: found[name].partition(";")[0] for row, found in against_first(distances).items()} == {
+        "VQGAN": "**−85.0** [−105.4, −64.6]",
+        "RQ-VAE": "**−65.0** [−85.4, −44.6]",
+        "KL": "+5.0 [−15.4, +25.4]",
+    }
+    # Where the first row is one of the best two, their sentence and the cell are one comparison.
+    best = displayed(SAMPLES, [["measured", *row] for row in [rows[2], rows[1], rows[3]]], seeded=True)
+    assert "VQGAN (320.0) and RQ-VAE (340.0)" in paragraph(best) and "correction for 2 comparisons" in paragraph(best)
+    assert against_first(best)["VQGAN"][name].startswith("−20.0 [−40.4, +0.4]")
     # Nor where rows with the same words behind the method are compared with each other first.
     staged = [
         (f"{method} (decoder stage)" if method in ("BRIGHT", "KL") else method, number) for method, number in rows
     ]
-    told = paragraph(displayed(columns, [["measured", *row, "missing"] for row in staged], seeded=True))
+    told = paragraph(displayed(SAMPLES, [["measured", *row] for row in staged], seeded=True))
     assert "Decoder stage, FD" in told and "Others, FD" in told and "correction for 4 comparisons" in told
 
 
 def test_the_difference_that_would_be_significant_is_larger_than_every_one_that_is_not() -> None:
     """At the level of Holm's correction: with several comparisons it is more than half of a 95 % interval."""
-    columns = [("Source", ""), ("Method", ""), ("FD (EfficientNet-Lite0) of samples ↓", "measured")]
     numbers = {"BRIGHT": "460.0 ± 9.0", "VQGAN": "430.0 ± 9.0", "RQ-VAE": "431.0 ± 9.0", "KL": "500.0 ± 1.0"}
-    table = displayed(columns, [["measured", *row] for row in numbers.items()], seeded=True)
-    told = paragraph(table)
-    pairs = re.findall(r"\((\S+)\) and .*?\((\S+)\) do not differ significantly; a difference of (\S+) ", told)
-    assert len(pairs) == 4
-    for one, other, would in pairs:
-        assert abs(float(one) - float(other)) < float(would)
+    distances = displayed(SAMPLES, [["measured", *row] for row in numbers.items()], seeded=True)
+    pairs = re.findall(r"\((\S+)\) and .*?\((\S+)\) do not .*?; a difference of (\S+) ", paragraph(distances))
+    found = [(abs(float(one) - float(other)), float(would)) for one, other, would in pairs]
+    cells = [cell for row in against_first(distances).values() for cell in row.values()]
+    found += [(abs(float(cell.replace("−", "-").split()[0])), float(cell.split()[-4])) for cell in cells]
+    assert len(found) == 4 and all(number < would for number, would in found)
     # Two deviations of 9 with three seeds: t of four degrees of freedom at 5 % over four comparisons.
     error = 9 * (2 / 3) ** 0.5
-    assert {float(would) for *_, would in pairs[:1]} == {round(error * scipy.stats.t.ppf(1 - 0.05 / 4 / 2, 4), 1)}
+    assert found[0][1] == round(error * scipy.stats.t.ppf(1 - 0.05 / 4 / 2, 4), 1)
 
 
 def test_intervals_are_those_of_welchs_and_students_t() -> None:

@@ -288,13 +288,15 @@ def test_ablations_have_rows_of_autoencoders_and_the_samples_of_their_codes_for_
 
 def test_rows_of_one_identity_state_differences_and_latent_diffusion_has_no_counts() -> None:
     values = tiny_values()
-    values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}}
+    values["autoencoders"]["slower"] = {"like": "main", "training": {"learning_rate": 1.0e-3}, "label": "low rate"}
     rows = ["main", "without-noise", "slower"]
     values["tables"] = {"equal_budget": rows, "latent_diffusion": {"autoencoders": rows, "samples": ["main"]}}
     plan = tiny_plan(values)(tables)
     for table in ("equal_budget", "latent_diffusion"):
         variants = {row["name"]: row.get("variant") for row in plan[table].settings["rows"]}
         assert variants == {"main": None, "without-noise": None, "slower": "training.learning_rate 0.001"}
+        labels = {row["name"]: row.get("variant_label") for row in plan[table].settings["rows"]}
+        assert labels == {"main": None, "without-noise": None, "slower": "low rate"}
     made = plan["latent_diffusion"]
     assert {job.stage.name for job in made.upstream} == {"reconstruct", "score_features"}
     kinds = {job.settings.get("kind") for job in made.upstream if job.stage.name == "score_features"}

@@ -26,9 +26,8 @@ def page_table(page: str, table: str) -> list[dict[str, str]]:
     (block,) = re.findall(
         rf"<!-- table {table} -->(.*?)<!-- end -->", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL
     )
-    heading, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line.startswith("|")
-    ]
+    lines = block[block.index("\n|") :].lstrip().partition("\n\n")[0].splitlines()
+    heading, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(heading, row, strict=True)) for row in rows]
 
 

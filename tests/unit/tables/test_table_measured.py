@@ -314,6 +314,10 @@ def test_equal_budget_has_quality_counts_speed_and_time(built: Built) -> None:
     changed = to_markdown(built("equal_budget", reconstruction("main"), reconstruction("slow"), rows=rows))
     assert "Changed" not in text and "| training.learning_rate 0.001 |" in changed
     assert "- Changed: the config keys in which a row differs from the first row of its method.\n" in changed
+    rows[1]["variant_label"] = "low rate"
+    labelled = to_markdown(built("equal_budget", reconstruction("main"), reconstruction("slow"), rows=rows))
+    assert "| BRIGHT (low rate)" in labelled and "Changed" not in labelled
+    assert "- low rate: training.learning_rate 0.001.\n" in labelled
 
 
 def test_what_all_rows_of_a_table_lack_is_in_no_method(built: Built) -> None:
