@@ -42,7 +42,8 @@ LENGTH_AXES = (
     ("images", "training images of the autoencoder"),
     ("steps", "steps of the diffusion model"),
 )
-MARKERS = "os^DvP"  # one for each H x W of a code, in the order of bits
+STAGED = ("no decoder stage", "decoder stage")
+MARKERS = "os^DvP"  # one for each H x W of a code, in the order of bits, or of STAGED
 
 
 def statistics(hits: np.ndarray) -> tuple[float, float]:
@@ -148,10 +149,10 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
 
 
 class Point(NamedTuple):
-    """One autoencoder: its curve, its code's H x W, and the mean and standard deviation of each quantity over seeds."""
+    """One autoencoder: its curve, and the mean and standard deviation of each quantity over seeds."""
 
     curve: str
-    code_grid: str
+    variant: str  # shown by the marker: the code's H x W, or whether there is a decoder stage
     values: dict[str, tuple[float, float]]
 
 
@@ -181,8 +182,8 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         code_size = of_seeds[0].traits["code_size"]
         points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
-    points.sort(key=lambda point: (point.values["bits"][0], point.code_grid))
-    markers = dict(zip(dict.fromkeys(point.code_grid for point in points), cycle(MARKERS)))
+    points.sort(key=lambda point: (point.values["bits"][0], point.variant))
+    markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))
     figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
     for index, axis in enumerate(axes):
         (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
@@ -191,7 +192,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
             centres = [(point.values[x][0], point.values[metric][0]) for point in on_curve]
             axis.plot(*zip(*centres, strict=True), color=colour)
             for point, (across, mean) in zip(on_curve, centres, strict=True):
-                axis.scatter(across, mean, s=18, color=colour, marker=markers[point.code_grid])
+                axis.scatter(across, mean, s=18, color=colour, marker=markers[point.variant])
                 if deviation := point.values[metric][1]:
                     axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
         axis.set_xscale("log")
@@ -238,22 +239,27 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
         values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
         values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}
         values |= {key: over_seeds(scores, key) for key, _ in DISTANCES}
-        points.append(Point(curve_of(decoders[0]), "", values))
+        points.append(Point(decoders[0].traits["method"], STAGED[job.lengths[name]["stage_images"] > 0], values))
     varied = [axis for axis in LENGTH_AXES if len({point.values[axis[0]][0] for point in points}) > 1]
     across = varied or LENGTH_AXES[:1]
     figure, axes = panels(len(DISTANCES) * len(across), len(across), job.title, width=3.0, height=2.5)
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
+    markers = dict(zip(STAGED, MARKERS, strict=False))
+    curves = list(dict.fromkeys((point.curve, point.variant) for point in points))
     for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
-        for curve, colour in colours.items():
-            alike = _of_one_length([point for point in points if point.curve == curve], x)
+        for curve in curves:
+            alike = _of_one_length([point for point in points if (point.curve, point.variant) == curve], x)
             on_curve = sorted(point.values[x] + point.values[y] for point in alike)
             xs, _, ys, deviations = zip(*on_curve, strict=True)
-            axis.errorbar(xs, ys, yerr=deviations, color=colour, marker="o", markersize=3, elinewidth=0.8)
+            colour, marker = colours[curve[0]], markers[curve[1]]
+            axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
         if x != "psnr":
             axis.set_xscale("log")
             plain_ticks(axis.xaxis, (2, 5))
         axis.set_xlabel(x_label)
         axis.set_ylabel(y_label)
-    keys = [Line2D([], [], color=colour, marker="o", ms=3, label=curve) for curve, colour in colours.items()]
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    shown = [one for one in STAGED if any(variant == one for _, variant in curves)]
+    keys += [Line2D([], [], ls="", marker=markers[one], ms=4, color="gray", label=one) for one in shown]
     figure.legend(handles=keys, loc="outside lower center", ncols=3)
     return figure

@@ -30,7 +30,9 @@ class FigureJob(Section):
     rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
     models: dict[str, str] = added({}, {}, "Label of an input -> name of its model in a measurement of several.")
     lengths: dict[str, dict[str, int]] = added(
-        {}, {}, "Label of an input -> training images of its autoencoder, and steps of its diffusion model."
+        {},
+        {},
+        "Label of an input -> training images of its autoencoder and of its decoder stage, steps of its diffusion.",
     )
 
 
@@ -137,8 +139,9 @@ def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
         if not isinstance(sampled, DiffusionSamples) or decoder is None:
             continue
         denoising = jobs.config.diffusions[sampled.diffusion]
-        images = jobs.config.autoencoders[denoising.autoencoder].training.images
-        lengths[name] = {"images": images, "steps": denoising.training.steps}
+        coder, decoding = (jobs.config.autoencoders[one] for one in (denoising.autoencoder, decoder))
+        stage = decoding.training.images if decoding.decoder_stage else 0
+        lengths[name] = {"images": coder.training.images, "steps": denoising.training.steps, "stage_images": stage}
         for _, of_seed in jobs.every_seed:
             score = of_seed(evaluation, name, QUALITY_SPACE, sampled.count)
             decoded = of_seed(autoencoders.reconstruction, decoder)

@@ -342,6 +342,6 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         row["variant"] = changes(models[name], models[base])
     elif entry.changed_from == "first":
         row["variant"] = FIRST_ROW
-    if name != base or entry.changed_from == "namesake":
+    if name != base or entry.changed_from != "first":
         row["variant_label"] = models[name].label
     return row

@@ -161,11 +161,11 @@ def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
 
 
 def _method(measurement: Measurement, table: BuiltTable) -> str:
-    """The row's label, or its method with the words for its variant: of namesakes those of the config's entry."""
+    """The row's label, or its method with the words for its variant, which may be those of the config's entry."""
     if measurement.label is not None:
         return measurement.label
     traits = measurement.traits
-    words_of_entry = traits.get("variant_label") if table.entry.changed_from == "namesake" else None
+    words_of_entry = traits.get("variant_label") if table.entry.changed_from != "first" else None
     noise = traits.get("code_noise") or ""
     size = f"noise {noise}" if "," in noise else ""
     noise_words = size or NOISE_WORDS.get(noise, "with noise" if noise and table.entry.states_noise else "")

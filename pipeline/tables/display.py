@@ -79,7 +79,7 @@ def cell_text(cell: Any) -> str:
 
 
 def _labelled(line: Line, table: BuiltTable) -> dict[str, Any]:
-    """A line's identity with its entry's label in place of the changed keys; a namesake's method already has it."""
+    """A line's identity with its entry's label in place of the changed keys; elsewhere the method already has it."""
     found = identity(line, table)
     if line.measurement and (label := line.measurement.traits.get("variant_label")):
         ablation = {"variant": label, "method": line.measurement.traits["method"]}

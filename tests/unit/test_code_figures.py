@@ -183,10 +183,12 @@ def test_spectra_are_drawn_by_rank_with_the_bound_of_empty_directions(inputs: di
 
 
 def drawn_samples(
-    lengths: dict[str, tuple[int, int]], rows: list[tuple[str, int, str, float, float]], folder: Path
+    lengths: dict[str, tuple[int, ...]], rows: list[tuple[str, int, str, float, float]], folder: Path
 ) -> list[Axes]:
-    """The figure of samples: images and steps of each name; name, seed, method, PSNR and distance."""
-    values = {"figure": "sample_quality", "lengths": {k: {"images": a, "steps": b} for k, (a, b) in lengths.items()}}
+    """The figure of samples: images, steps and a stage's images of each name; name, seed, method, PSNR and distance."""
+    keys = ("images", "steps", "stage_images")
+    of_names = {name: dict(zip(keys, (*of_name, 0), strict=False)) for name, of_name in lengths.items()}
+    values = {"figure": "sample_quality", "lengths": of_names}
     arguments: list[str] = []
     for name, seed, method, psnr, distance in rows:
         decoder = written(folder / f"{name}-{seed}.json", measured(method, "8x8x4", 1500, psnr))
@@ -214,7 +216,18 @@ def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> 
     np.testing.assert_allclose(kl.get_xydata(), [(700, 400)])
     np.testing.assert_allclose(axes[2].get_lines()[0].get_xydata(), [(24, 600 / 9), (25, 510 / 9)])
     (legend,) = axes[0].figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "KL autoencoder"]
+    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "KL autoencoder", "no decoder stage"]
+
+
+def test_a_family_has_one_colour_and_its_decoder_stage_another_marker(tmp_path: Path) -> None:
+    rows = [("plain", 24.0, 500), ("penalty", 24.3, 450), ("stage", 23.8, 380)]
+    lengths = {"plain": (9600, 700), "penalty": (9600, 700), "stage": (9600, 700, 4800)}
+    axis, _ = drawn_samples(lengths, [(name, 0, "BRIGHT", psnr, fd) for name, psnr, fd in rows], tmp_path)
+    plain, stage = (container.lines[0] for container in axis.containers)
+    assert plain.get_color() == stage.get_color() and (plain.get_marker(), stage.get_marker()) == ("o", "s")
+    assert len(plain.get_xydata()) == 2 and stage.get_xydata().tolist() == [[23.8, 380]]
+    (legend,) = axis.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "no decoder stage", "decoder stage"]
 
 
 def test_a_curve_over_one_length_has_the_usual_other_length(tmp_path: Path) -> None:

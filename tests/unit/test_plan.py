@@ -320,7 +320,7 @@ def test_distances_of_samples_are_drawn_for_every_seed_with_the_lengths_of_both_
     assert made.names == ("samples:main", "reconstruction:main") * 2
     steps = values["diffusions"]["main"]["training"]["steps"]
     images = values["autoencoders"]["main"]["training"]["images"]
-    assert made.settings["lengths"] == {"main": {"images": images, "steps": steps}}
+    assert made.settings["lengths"] == {"main": {"images": images, "steps": steps, "stage_images": 0}}
 
 
 def test_the_explorer_samples_codes_of_the_shown_diffusion_model_or_is_off() -> None:
