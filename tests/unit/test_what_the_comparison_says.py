@@ -22,15 +22,18 @@ ROOT = Path(__file__).parents[2]
 
 
 def page_table(page: str, table: str) -> list[dict[str, str]]:
-    """The rows of a table of a page, by its headings."""
+    """The rows of a table of a page, by its headings, each with the training seeds of its numbers."""
     (block,) = re.findall(
         rf"<!-- table {table} -->(.*?)<!-- end -->", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL
     )
     lines = block[block.index("\n|") :].lstrip().partition("\n\n")[0].splitlines()
     heading, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(heading, row, strict=True)) for row in rows]
+    seeds = re.search(r"training seeds ([\d, ]+\d)", block)
+    of_all = {SEEDS: seeds[1]} if seeds else {}
+    return [dict(zip(heading, row, strict=True)) | of_all for row in rows]
 
 
+SEEDS = "training seeds"
 QUALITY = {"LPIPS ↓": -1, "SSIM ↑": 1, "PSNR (dB) ↑": 1, "LPIPS-VGG ↓": -1}
 """The metrics of reconstruction, and whether a larger number is the better one."""
 AT_LEVEL = {"LPIPS ↓", "PSNR (dB) ↑"}
@@ -56,40 +59,95 @@ def ranked(rows: list[dict[str, str]], name: str) -> list[dict[str, str]]:
 
 
 def of_seeds(row: dict[str, str], name: str) -> list[float]:
-    """Numbers with the mean and the deviation over the page's three seeds."""
+    """As many numbers as the page has training seeds, with their mean and deviation."""
     low, high = interval(row, name)
-    return [low, (low + high) / 2, high]
+    mean = (low + high) / 2
+    return {3: [low, mean, high], 5: [low, low, mean, high, high]}[len(row[SEEDS].split(","))]
 
 
-def test_with_one_loss_bright_and_kl_do_not_differ_and_brights_decoder_is_smaller_and_faster() -> None:
-    rows = page_table("comparison.md", "equal_budget")
-    bright, vqgan, rqvae, kl, *_ = rows
-    p = {name: welch(of_seeds(bright, name), of_seeds(kl, name)).p for name in QUALITY}
-    assert not any(holm(list(p.values())))
-    assert min(p, key=lambda name: p[name]) == "LPIPS-VGG ↓"
-    assert (round(p["LPIPS-VGG ↓"], 3), round(p["SSIM ↑"], 2)) == (0.044, 0.21)
-    assert mean(bright, "LPIPS-VGG ↓") - mean(kl, "LPIPS-VGG ↓") == pytest.approx(0.012, abs=0.0005)
-    shares = [
-        mean(bright, name) / mean(kl, name) for name in ("Decoding GFLOPs (paper rule)", "Decoding GFLOPs (true count)")
+def differs(row: dict[str, str], other: dict[str, str], name: str, digits: int) -> tuple[float, float]:
+    """The size of a difference and half of its interval, as the pages round them."""
+    found = welch(of_seeds(row, name), of_seeds(other, name))
+    return round(abs(found.number), digits), round(found.half(), digits)
+
+
+def significant(row: dict[str, str], other: dict[str, str]) -> list[str]:
+    """The metrics of reconstruction in which two rows differ, after Holm's correction for the four."""
+    verdicts = holm([welch(of_seeds(row, name), of_seeds(other, name)).p for name in QUALITY])
+    return [name for name, verdict in zip(QUALITY, verdicts, strict=True) if verdict]
+
+
+COMPARED = page_table("comparison.md", "latent_diffusion")
+PSNR, LPIPS, BITS = "PSNR (dB) ↑", "LPIPS ↓", "Bits per image ↓"
+
+
+def test_brights_samples_are_second_and_at_better_reconstruction_kls_are_as_close() -> None:
+    ours, vqgan, rqvae, kl, kl_half, published, penalty, *_ = COMPARED
+    words = "BRIGHT (key penalty 30, decoder stage)", "KL autoencoder (weight 0.3, decoder stage)"
+    assert (ours["Method"], kl["Method"]) == words
+    kernel = DISTANCE.replace("FD", "KD")
+    assert (differs(ours, kl, DISTANCE, 0), differs(ours, kl, kernel, 3)) == ((35, 7), (0.063, 0.025))
+    assert min(COMPARED, key=lambda row: mean(row, DISTANCE)) is kl
+    assert [mean(row, DISTANCE) - mean(ours, DISTANCE) > 0 for row in (vqgan, rqvae, kl_half)] == [True, False, False]
+    assert [round(mean(row, PSNR), 1) for row in (ours, kl)] == [23.8, 23.8]
+    assert differs(ours, kl, LPIPS, 4) == pytest.approx((0.0025, 0.0021), abs=0.0001)
+    assert (mean(kl, BITS), mean(ours, BITS), mean(published, BITS)) == (591, 800, 1530)
+    assert [round(mean(row, DISTANCE)) for row in (kl_half, ours)] == [379, 382]
+    assert differs(kl_half, ours, PSNR, 1) == (0.6, 0.3)
+    assert [differs(ours, row, PSNR, 1) for row in (vqgan, rqvae)] == [(1.7, 0.5), (1.6, 0.9)]
+    assert [round(mean(row, DISTANCE)) for row in (published, penalty)] == [506, 455]
+    assert differs(ours, penalty, PSNR, 1) == pytest.approx((0.5, 0.4), abs=0.05)
+    assert max(COMPARED, key=lambda row: mean(row, DISTANCE)) is published
+
+
+def test_the_generated_differences_name_the_rows_that_differ_significantly() -> None:
+    block = (ROOT / "docs/comparison.md").read_text("utf-8").partition("<!-- table latent_diffusion -->")[2]
+    cells = re.findall(r"^\| (.+?) 8x8\S* +\| (\S+) \[", block, re.M)
+    first, *others = COMPARED
+    assert [method for method, _ in cells] == [row["Method"] for row in others]
+    assert [method for method, number in cells if "**" not in number] == [
+        "VQGAN (decoder stage)",
+        "RQ-VAE (decoder stage)",
+        "KL autoencoder (weight 0.3, decoder stage with half the noise)",
     ]
-    assert shares == pytest.approx([0.535, 0.561], abs=0.001)  # 54 % and 56 %
+    for (_, number), row in zip(cells, others, strict=True):
+        above = mean(row, DISTANCE) - mean(first, DISTANCE)
+        assert float(number.strip("*").replace("−", "-")) == pytest.approx(above, abs=0.11)
+
+
+def test_tolerant_codes_with_empty_directions_go_with_lower_distances() -> None:
+    bright, penalty, _, _, kl, weight = page_table("comparison.md", "section34")
+    tolerance = "Noise for −1 dB, in deviations ↑"
+    shown = [round(mean(row, tolerance), 2) for row in (penalty, bright, weight, kl)]
+    assert shown == [0.39, 0.21, 0.37, 0.19]
+    assert [mean(row, "Principal directions above 0.05") for row in (weight, penalty)] == [159, 247]
+    distances = {row["Method"]: mean(row, DISTANCE) for row in COMPARED}
+    before, after = ([distances[row["Method"]] for row in rows] for rows in ((bright, kl), (penalty, weight)))
+    assert [round(a - b) for a, b in zip(before, after, strict=True)] == [51, 22]
+    assert before[1] < before[0] and after[1] < after[0]
+
+
+def test_with_one_loss_bright_and_kl_differ_in_lpips_vgg_alone_and_brights_decoder_is_smaller() -> None:
+    bright, vqgan, rqvae, kl, _, _, smaller, *_ = page_table("comparison.md", "equal_budget")
+    assert significant(bright, kl) == ["LPIPS-VGG ↓"]
+    assert differs(bright, kl, "LPIPS-VGG ↓", 3) == pytest.approx((0.013, 0.007), abs=0.001)
+    counts = ("Decoding GFLOPs (paper rule)", "Decoding GFLOPs (true count)")
+    assert [mean(bright, name) / mean(kl, name) for name in counts] == pytest.approx([0.535, 0.561], abs=0.001)
     speed = "Decoded images/s ↑"
-    assert mean(bright, speed) / mean(kl, speed) == pytest.approx(1.22, abs=0.005)
-    assert [mean(row, "Bits per image ↓") for row in (bright, kl, rqvae, vqgan)] == [1530, 1800, 2304, 576]
+    assert mean(bright, speed) / mean(kl, speed) == pytest.approx(1, abs=0.02)
+    assert "24 channels" in smaller["Method"] and not significant(bright, smaller)
+    assert mean(smaller, counts[1]) / mean(bright, counts[1]) == pytest.approx(1, abs=0.01)
+    assert [mean(row, BITS) for row in (bright, kl, rqvae, vqgan)] == [1530, 1831, 2304, 576]
 
 
-@pytest.mark.parametrize("name", QUALITY)
-def test_one_channel_in_a_group_improves_lpips_and_psnr_alone(name: str) -> None:
-    rows = page_table("comparison.md", "equal_budget")
-    otherwise = [row for row in rows if "norm_groups 32" in row["Changed"]]
-    for four, one in zip(rows[1:4], otherwise, strict=True):
-        assert (QUALITY[name] * (mean(one, name) - mean(four, name)) > 0) == (name in AT_LEVEL)
-
-
-def test_brights_samples_are_the_farthest_of_the_comparison() -> None:
-    bright, *others = page_table("comparison.md", "latent_diffusion")
-    assert mean(bright, DISTANCE) > max(mean(row, DISTANCE) for row in others)
-    assert differs(bright, others[-1], DISTANCE, 0) == (82, 33)
+def test_one_channel_in_a_group_improves_lpips_and_costs_ssim_and_lpips_vgg() -> None:
+    _, *four, _, _, _, _, _, _, _, vqgan, rqvae, kl = page_table("comparison.md", "equal_budget")
+    changes = {"LPIPS ↓": (4, 0.0014, 0.0009), "SSIM ↑": (3, 0.035, 0.009), "LPIPS-VGG ↓": (3, 0.012, 0.005)}
+    for name, (digits, number, half) in changes.items():
+        assert differs(four[2], kl, name, digits) == pytest.approx((number, half), abs=1.1 * 10**-digits)
+        for before, after in zip(four[:3], (vqgan, rqvae, kl), strict=True):
+            assert "32 groups" in after["Method"]
+            assert (QUALITY[name] * (mean(after, name) - mean(before, name)) > 0) == (name == LPIPS)
 
 
 def beyond(row: dict[str, str], name: str) -> int:
@@ -133,12 +191,6 @@ def test_on_photographs_bright_leads_by_6_db_and_the_other_normalization_costs_k
     row, otherwise = page_table("transfer.md", "ablations")
     assert "network.norm_groups 32" in otherwise["Changed"]
     assert all(ranked([row, otherwise], name)[0] is row for name in QUALITY)
-
-
-def differs(row: dict[str, str], other: dict[str, str], name: str, digits: int) -> tuple[float, float]:
-    """The size of a difference and half of its interval, as the pages round them."""
-    found = welch(of_seeds(row, name), of_seeds(other, name))
-    return round(abs(found.number), digits), round(found.half(), digits)
 
 
 def test_in_colour_bright_leads_in_reconstruction_and_its_samples_are_the_last() -> None:
