@@ -1,9 +1,7 @@
 """A run's tables in words: the main result in one sentence, and a paragraph on who leads in which quantity."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +16,6 @@ from pipeline.tables.differences import CONFIDENCE, Difference, difference, holm
 from pipeline.tables.display_table import LONGEST, DisplayCell, DisplayTable, listed, plus_minus
 
 BETTER = {"↑": 1, "↓": -1}  # whether a larger number is the better one, by the arrow of the heading
-VARIANT = re.compile(r"(.+) \((.+)\)")
-"""A method and the last words in brackets, such as `LDM (codes of VQGAN) (without adversarial loss)`."""
 RECONSTRUCTION, GENERATION = ("table2", "equal_budget"), ("table5", "table6", "latent_diffusion")
 METRICS_NAMED = 3  # of a reconstruction
 KEYS_NAMED = 2  # of the keys that a row changes, where they have no label
@@ -66,8 +62,8 @@ class Judged(NamedTuple):
 def comparison(table: DisplayTable) -> list[str]:
     """Which rows differ, and by how much, in sentences about two rows each; [] where fewer than two rows compare.
 
-    Rows with the same words behind the method, such as `(without adversarial loss)`, are compared with each other: the
-    best with the second, in each quantity of quality. Ablations with several training seeds: each row with the first.
+    The best row with the second, in each quantity of quality. Ablations with several training seeds: each row with the
+    first.
     Intervals are 95 % intervals of the difference, and significance is corrected for all comparisons of the table.
     """
     judged = _judged(table)
@@ -110,7 +106,7 @@ def against_first(table: DisplayTable) -> dict[str, dict[str, str]]:
 
 def _judged(table: DisplayTable) -> list[Judged]:
     """The pairs that a table compares, with Holm's correction over all of them."""
-    pairs = _changed(table) or _with_first(table, _leading(table))
+    pairs = _changed(table) or _with_first(table, list(_leading(table)))
     significant = holm([pair.difference.p for pair in pairs if pair.difference is not None])
     verdicts = iter(significant)
     # What Holm's correction asks of the next difference.
@@ -163,30 +159,12 @@ def _digits(number: float, like: DisplayCell, sign: str = "") -> str:
     return f"{number:{sign}.{len(like.text.partition('.')[2])}f}".replace("-", "−")
 
 
-def _leading(table: DisplayTable) -> list[Compared]:
-    """The best and the second row in each quantity, of all measured rows with the same words behind their methods."""
-    parts: dict[str, list[tuple[Row, str | None]]] = {}
-    subject = table.columns.index(("Method", "")) if ("Method", "") in table.columns else 0
-    for row, entry in zip(table.rows, table.entries, strict=True):
-        if table.is_measured(row):
-            variant = VARIANT.fullmatch(row[subject].text)
-            method, words = variant.groups() if variant else (row[subject].text, "")
-            named = [*row[:subject], DisplayCell(method), *row[subject + 1 :]]
-            parts.setdefault(words, []).append((named, entry))
-    if len(parts) < 2 or any(len(rows) < 2 for rows in parts.values()):
-        return list(_best_two(table, ""))
-    pairs: list[Compared] = []
-    for words, rows in parts.items():
-        part = replace(table, rows=[row for row, _ in rows], entries=[entry for _, entry in rows])
-        pairs += _best_two(part, f"{words.capitalize()}, " if words else "Others, ")
-    return pairs
-
-
-def _best_two(table: DisplayTable, words: str) -> Iterator[Compared]:
+def _leading(table: DisplayTable) -> Iterator[Compared]:
+    """The best and the second measured row in each quantity."""
     for name in table.quantities:
         first, second, *_ = (*ranked(table, name), None, None)
         if first is not None and second is not None and first.cell.text != second.cell.text:
-            yield Compared(words, name, first, second, difference(first.cell, second.cell))
+            yield Compared("", name, first, second, difference(first.cell, second.cell))
 
 
 def _with_first(table: DisplayTable, pairs: list[Compared]) -> list[Compared]:

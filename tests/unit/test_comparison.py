@@ -53,18 +53,13 @@ AHEAD = "PSNR (dB): BRIGHT 8x8x4 (26.63), then KL 8x8x4 (25.61); no interval is 
         ([BRIGHT], ""),
         ([(REAL, "40.00", ""), ("BRIGHT", "26.63", ""), ("KL", "25.61", ""), (GAUSSIAN, "9.00", "")], AHEAD),
         (
-            [*ALIKE, ("BRIGHT", "26.63", ""), ("KL", "25.61", "")],
-            "Without adversarial loss, PSNR (dB): KL 8x8x4 (24.36), then BRIGHT 8x8x4 (24.16); no interval is known."
-            f" Others, {AHEAD}",
-        ),
-        (  # one alone has no like
             [*ALIKE, ("BRIGHT", "24.13", "")],
             "PSNR (dB): KL (without adversarial loss) 8x8x4 (24.36), then BRIGHT (without adversarial loss) 8x8x4"
             " (24.16); no interval is known.",
         ),
     ],
 )
-def test_it_names_the_best_of_its_like_and_the_second_in_each_quantity_of_quality(rows, said):
+def test_it_names_the_best_and_the_second_in_each_quantity_of_quality(rows, said):
     """The encoder's size is no such quantity."""
     assert paragraph(table(*rows)) == said
 
@@ -110,12 +105,6 @@ def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row()
     best = displayed(SAMPLES, [["measured", *row] for row in [rows[2], rows[1], rows[3]]], seeded=True)
     assert "VQGAN (320.0) and RQ-VAE (340.0)" in paragraph(best) and "correction for 2 comparisons" in paragraph(best)
     assert against_first(best)["VQGAN"][name].startswith("−20.0 [−40.4, +0.4]")
-    # Nor where rows with the same words behind the method are compared with each other first.
-    staged = [
-        (f"{method} (decoder stage)" if method in ("BRIGHT", "KL") else method, number) for method, number in rows
-    ]
-    told = paragraph(displayed(SAMPLES, [["measured", *row] for row in staged], seeded=True))
-    assert "Decoder stage, FD" in told and "Others, FD" in told and "correction for 4 comparisons" in told
 
 
 def test_the_difference_that_would_be_significant_is_larger_than_every_one_that_is_not() -> None:
