@@ -119,8 +119,9 @@ def _differences(table: DisplayTable) -> str:
         return ""
     names = list(dict.fromkeys(name for of_row in found.values() for name in of_row))
     (_, first), *others = labelled(table)
-    rows = [[label, *(found[label].get(name, "") for name in names)] for _, label in others if label in found]
-    headings = [f"Difference from {first}", *(name.rstrip(" ↑↓") for name in names)]
+    cells = {label: [found[label].get(name, "") for name in names] for _, label in others if label in found}
+    rows = [[escape_markdown(label), *of_row] for label, of_row in cells.items()]
+    headings = [escape_markdown(f"Difference from {first}"), *(name.rstrip(" ↑↓") for name in names)]
     return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
 
 

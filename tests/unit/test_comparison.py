@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 from report_inputs import display_rows
 
+from pipeline.commands.document import table_block
 from pipeline.page.comparison import against_first, comparison, headline
 from pipeline.stages.evaluation import GAUSSIAN, REAL
 from pipeline.stages.tables import FIRST_ROW
@@ -101,6 +102,11 @@ def test_in_distances_of_samples_the_first_row_is_compared_with_each_other_row()
         "RQ-VAE": "**−65.0** [−85.4, −44.6]",
         "KL": "+5.0 [−15.4, +25.4]",
     }
+    piped = displayed(
+        SAMPLES, [["measured", "A | B", "405.0 ± 9.0"], ["measured", "C | D", "320.0 ± 9.0"]], seeded=True
+    )
+    lines = [line for line in table_block(piped, "", "").splitlines() if line.startswith("|")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[-3:]] == [3, 3, 3]
     # Where the first row is one of the best two, their sentence and the cell are one comparison.
     best = displayed(SAMPLES, [["measured", *row] for row in [rows[2], rows[1], rows[3]]], seeded=True)
     assert "VQGAN (320.0) and RQ-VAE (340.0)" in paragraph(best) and "correction for 2 comparisons" in paragraph(best)
