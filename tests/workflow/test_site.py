@@ -97,7 +97,7 @@ def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_pag
     assert found == {
         "config/demo.yaml": "main-stage",
         "config/demo-colour.yaml": "bright",
-        "config/transfer.yaml": "main",
+        "config/transfer.yaml": "bright",
     }
 
 

@@ -1,4 +1,4 @@
-"""A collection of photographs on which no setting was tuned: 64 x 64 tiles of Debian's desktop backgrounds.
+"""A collection of photographs: 64 x 64 tiles of Debian's desktop backgrounds.
 
     apt-get download budgie-backgrounds lomiri-wallpapers-16.04 mate-backgrounds
     for package in *.deb; do dpkg-deb -x $package /tmp/backgrounds; done
