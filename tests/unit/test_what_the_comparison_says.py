@@ -268,9 +268,9 @@ def test_in_colour_the_others_learn_best_at_lower_rates() -> None:
         assert lower / higher == pytest.approx(0.71, abs=0.02)
 
 
-def bottlenecks(of: str = "") -> dict[str, dict[str, float]]:
-    """The record of the search for bottlenecks, by entry."""
-    lines = (ROOT / "docs" / "csv" / f"bottlenecks{of}.csv").read_text(encoding="utf-8").splitlines()
+def record_of(run: str) -> dict[str, dict[str, float]]:
+    """The numbers of a search or run that a page's csv file records, by entry."""
+    lines = (ROOT / "docs" / "csv" / f"{run}.csv").read_text(encoding="utf-8").splitlines()
     return {row.pop("entry"): {key: float(value) for key, value in row.items()} for row in DictReader(lines)}
 
 
@@ -282,14 +282,14 @@ def test_the_record_of_bottlenecks_has_every_setting_of_its_config() -> None:
     update_config(values, search)
     config = load_config(values)
     rows = config.tables_or_default.latent_diffusion
-    assert list(bottlenecks()) == rows.autoencoders == rows.samples
-    assert list(bottlenecks("-diffusion")) == config.tables_or_default.table6.rows
+    assert list(record_of("bottlenecks")) == rows.autoencoders == rows.samples
+    assert list(record_of("bottlenecks-diffusion")) == config.tables_or_default.table6.rows
     assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
     assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
 
 
 def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
-    record = bottlenecks()
+    record = record_of("bottlenecks")
     text = (ROOT / "docs" / "bottlenecks.md").read_text(encoding="utf-8")
     shown = re.findall(
         r"^\| (?:BRIGHT|VQGAN|RQ-VAE|KL a).*?\| (\d+\.\d) \| (\d+\.\d) \| (\S+) \| (\S+) \| (\d+) \|$", text, re.M
@@ -322,7 +322,8 @@ def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
 
 
 def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice_is_good_for_all() -> None:
-    record, text = bottlenecks() | bottlenecks("-diffusion"), (ROOT / "docs" / "bottlenecks.md").read_text("utf-8")
+    record = record_of("bottlenecks") | record_of("bottlenecks-diffusion")
+    text = (ROOT / "docs" / "bottlenecks.md").read_text("utf-8")
     bases, settings = ("key-penalty-30", "kl-weight-03", "vqgan", "rqvae"), ("rate-4", "rate-8", "first-batch", "noise")
     for setting in ("rate-1", None, *settings):
         found = [record[base if setting is None else f"{base}-{setting}"]["fd"] for base in bases]
@@ -332,6 +333,27 @@ def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice
         assert record[f"{base}-rate-4"]["fd"] < min(distances) + 5
     changes = {base: record[f"{base}-stage-4"]["fd"] - record[f"{base}-stage-4-rate-4"]["fd"] for base in bases}
     assert round(changes.pop("key-penalty-30")) == 17 and max(map(abs, changes.values())) < 5
+
+
+def test_longer_diffusion_trainings_leave_the_gap_that_the_page_states() -> None:
+    record, text = record_of("lengths"), (ROOT / "docs" / "ablations.md").read_text("utf-8")
+    config = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
+    assert list(record) == config["figures"]["sample_quality"]
+    steps = "-350-steps", "", "-1400-steps", "-2800-steps"
+    bright, stage, kl = (
+        [record[f"{entry}{length}"]["fd"] for length in steps] for entry in ("bright", "bright-stage", "kl-stage")
+    )
+    for found in (bright, stage, kl):
+        assert f"| {' | '.join(map(str, found))} |" in text and found == sorted(found, reverse=True)
+    gaps = [ours - theirs for ours, theirs in zip(stage, kl, strict=True)]
+    assert (round(min(gaps)), round(max(gaps))) == (34, 39)
+    assert stage[2] > kl[1] > stage[3] and stage[1] < kl[0]  # two to four times as many steps
+    assert [round(bright[at] - stage[at]) for at in (0, 3)] == [157, 92]
+    (early, late), (early_kl, late_kl) = (
+        [record[f"{entry}{length}"] for length in ("-2400", "")] for entry in ("bright-stage", "kl-stage")
+    )
+    assert [round(ours["fd"] - kl["fd"]) for ours, kl in ((early, early_kl), (late, late_kl))] == [119, 38]
+    assert [round(kl["psnr"] - ours["psnr"], 1) for ours, kl in ((early, early_kl), (late, late_kl))] == [1.0, 0.8]
 
 
 SEARCHED = list(Grid.model_fields)
