@@ -140,8 +140,8 @@ def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
     return score(jobs, f"samples.{name}", name, facts, made, reference, ranges=-(-count // how.shard))
 
 
-def method(jobs: Jobs, settings: Samples) -> str:
-    """The method of a sample set, as the tables print it."""
+def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
+    """The method of a sample set, as the tables print it: with its decoder's label, or in the words that match rows."""
     match settings:
         case DiffusionSamples():
             model = jobs.config.diffusions[settings.diffusion]
@@ -149,7 +149,8 @@ def method(jobs: Jobs, settings: Samples) -> str:
                 return "LDM*"  # Table 5's row of the released checkpoint
             decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
             # With an ablation or a decoder stage it is no row of the paper.
-            words = ", ".join(filter(None, ["LDM", traits(decoder).get("ablation")]))
+            own = decoder.label if labelled else None
+            words = ", ".join(filter(None, ["LDM", own or traits(decoder).get("ablation")]))
             return f"BRIGHT ({words})" if decoder.family == "bright" else words
         case GeneratorSamples():
             return generator_family(jobs.config.generators[settings.generator].family).method

@@ -326,9 +326,9 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         if entry.states_noise:
             noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
             row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
-        elif isinstance(config.samples[name], DiffusionSamples) and models[model].family != "bright":
-            words = method(jobs, config.samples[name])
-            row["label"] = f"{words} (codes of {autoencoder_family(models[model].family).method})"
+        elif isinstance(config.samples[name], DiffusionSamples):
+            family, words = models[model].family, method(jobs, config.samples[name], labelled=True)
+            row["label"] = words if family == "bright" else f"{words} (codes of {autoencoder_family(family).method})"
         return row
     row = {"name": name, **_images(config, models[name].dataset)}
     if entry.kinds & {"complexity", "decoding"}:

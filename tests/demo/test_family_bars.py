@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 SPACE, LIBRARY = "efficientnet_lite0", "torch-fidelity"
 BETTER_THAN_THE_MEAN = 6.0  # dB
 SHARE_OF_UNTRAINED = 0.6
-TOKENIZERS = ("vqgan", "rqvae", "kl")
-GENERATORS = ("ldm-vqgan", "ldm-rqvae", "ldm-kl", "ddpm", "stylegan2", "imagebart")
+TOKENIZERS = ("vqgan", "rqvae", "kl", "kl-weight-001", "kl-weight-003")
+GENERATORS = ("ldm-vqgan", "ldm-rqvae", "ldm-kl-001", "ldm-kl-003", "ddpm", "stylegan2", "imagebart")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from pipeline.base.errors import InputError
+from pipeline.config.root import read_config
 from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
 from pipeline.estimation.devices import choose_device
 from pipeline.estimation.times import Known, job_times
@@ -325,6 +326,16 @@ def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
     assert methods == {"BRIGHT (LDM)", "LDM*"}
     labels = [row.get("label") for row in found(tables)["table5"].settings["rows"]]
     assert "LDM* (codes of VQGAN)" in labels
+
+
+def test_rows_of_samples_have_the_labels_of_their_decoders():
+    rows = Jobs(read_config(ROOT / "config" / "demo-all.yaml"))(tables)["table5"].settings["rows"]
+    labels = {row["name"]: row.get("label") for row in rows}
+    assert labels["published"] == "BRIGHT (LDM, as published)"
+    assert labels["main"] == "BRIGHT (LDM, key penalty 30, decoder stage)", (
+        "the words for its settings: it has no label"
+    )
+    assert labels["ldm-kl-003"] == "LDM, weight 0.03, decoder stage (codes of KL autoencoder)"
 
 
 WHERE = "autoencoders.main.weights"
