@@ -5,6 +5,7 @@ import re
 from importlib import metadata
 
 MAX_ERROR_CHARACTERS = 200  # a library's message may quote all the bytes that it failed to read
+MAX_LINE_CHARACTERS, LAST_CHARACTERS = 1500, 300  # the last ones say what would be right
 FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
 PROJECT = "bright-pipeline"
 NOT_WRITABLE = "this user may not write here; results need a writable folder"
@@ -19,7 +20,11 @@ DISK_ERRORS = {
 
 
 class InputError(Exception):
-    """Bad input, reported in one line: what is wrong, where, and what would be right."""
+    """Bad input, reported in one line: what is wrong, where, and what would be right. A long line loses its middle."""
+
+    def __init__(self, text: str) -> None:
+        over = len(text) - MAX_LINE_CHARACTERS
+        super().__init__(f"{text[: -over - LAST_CHARACTERS]} ... {text[-LAST_CHARACTERS:]}" if over > 0 else text)
 
 
 def error_text(error: Exception) -> str:
