@@ -332,9 +332,7 @@ def test_rows_of_samples_have_the_labels_of_their_decoders():
     rows = Jobs(read_config(ROOT / "config" / "demo-all.yaml"))(tables)["table5"].settings["rows"]
     labels = {row["name"]: row.get("label") for row in rows}
     assert labels["published"] == "BRIGHT (LDM, as published)"
-    assert labels["main"] == "BRIGHT (LDM, key penalty 30, decoder stage)", (
-        "the words for its settings: it has no label"
-    )
+    assert labels["main"] == "BRIGHT (LDM, key penalty 30, decoder stage)", "its settings: it has no label"
     assert labels["ldm-kl-003"] == "LDM, weight 0.03, decoder stage (codes of KL autoencoder)"
 
 
