@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from test_page import address, browser, visit  # noqa: F401  (fixtures)
 from tiny_workflow import Workflow
 
@@ -102,7 +102,7 @@ def test_dragging_a_key_changes_the_pixels_that_pytorch_changes(shown: Page, dec
     shown.mouse.move(x, y - sign * 60)
     shown.mouse.up()
     code[16 + 11] += sign * 60 / 150
-    assert second.get_attribute("aria-valuetext") == f"row 3, column 4: {code[16 + 11]:.3f}"
+    expect(second).to_have_attribute("aria-valuetext", f"row 3, column 4: {code[16 + 11]:.3f}")
     after, expected = picture(shown), decoded(code)
     assert np.abs(after - expected).max() <= 1
     changed = np.abs(expected - decoded(in_page(shown)["codes"][0])) > 2
@@ -118,7 +118,7 @@ def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> Non
     code[4 + 2] = 1.0
     assert np.abs(picture(shown) - decoded(code)).max() <= 1
     shown.keyboard.press("-")
-    assert shown.text_content("#key-words") == "Group 1, row 2, column 3: key 0.980"
+    expect(shown.locator("#key-words")).to_have_text("Group 1, row 2, column 3: key 0.980")
     rows = shown.locator("#key-features tr")
     assert rows.locator("th").all_text_contents() == ["4", "6", "8"] and rows.first.locator("td").count() == 4
     shown.keyboard.press("Tab")
