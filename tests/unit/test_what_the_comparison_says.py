@@ -1,84 +1,34 @@
-"""What docs/comparison.md, ablations.md, other-systems.md, transfer.md and colour.md say holds in their tables.
+"""What docs/comparison.md, other-systems.md, transfer.md and colour.md say holds in their tables.
 
 What the configs train with is what the studies found: their records are in docs/comparison.md and docs/csv.
 """
 
-import ast
-import math
 import re
-from csv import DictReader
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from snakemake.utils import update_config
+from page_numbers import (
+    BITS,
+    DISTANCE,
+    LPIPS,
+    PSNR,
+    QUALITY,
+    ROOT,
+    SEARCHED,
+    STUDIES,
+    best,
+    chosen,
+    differs,
+    mean,
+    page_table,
+    ranked,
+    significant,
+    trials_of,
+    tried,
+)
 
-from pipeline.config.root import load_config, read_config
-from pipeline.settings.study import Grid, Study
-from pipeline.tables.differences import holm, welch
-
-ROOT = Path(__file__).parents[2]
-
-
-def page_table(page: str, table: str) -> list[dict[str, str]]:
-    """The rows of a table of a page, by its headings, each with the training seeds of its numbers."""
-    (block,) = re.findall(
-        rf"<!-- table {table} -->(.*?)<!-- end -->", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL
-    )
-    lines = block[block.index("\n|") :].lstrip().partition("\n\n")[0].splitlines()
-    heading, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    seeds = re.search(r"training seeds ([\d, ]+\d)", block)
-    of_all = {SEEDS: seeds[1]} if seeds else {}
-    return [dict(zip(heading, row, strict=True)) | of_all for row in rows]
-
-
-SEEDS = "training seeds"
-QUALITY = {"LPIPS ↓": -1, "SSIM ↑": 1, "PSNR (dB) ↑": 1, "LPIPS-VGG ↓": -1}
-"""The metrics of reconstruction, and whether a larger number is the better one."""
-AT_LEVEL = {"LPIPS ↓", "PSNR (dB) ↑"}
-DISTANCE = "FD (EfficientNet-Lite0) of samples ↓"
-ABLATIONS = {row["Changed"]: row for row in page_table("ablations.md", "ablations")}
-WHOLE = ABLATIONS["(the first row)"]
-
-
-def interval(row: dict[str, str], name: str) -> tuple[float, float]:
-    """Mean less and plus the deviation over the seeds."""
-    mean, deviation = map(float, row[name].split(" ± "))
-    return mean - deviation, mean + deviation
-
-
-def mean(row: dict[str, str], name: str) -> float:
-    """Over seeds or images: what stands before the spread."""
-    return float(row[name].split(" ")[0])
-
-
-def ranked(rows: list[dict[str, str]], name: str) -> list[dict[str, str]]:
-    """The best first, by the mean."""
-    return sorted(rows, key=lambda row: -QUALITY[name] * mean(row, name))
-
-
-def of_seeds(row: dict[str, str], name: str) -> list[float]:
-    """As many numbers as the page has training seeds, with their mean and deviation."""
-    low, high = interval(row, name)
-    mean = (low + high) / 2
-    return {3: [low, mean, high], 5: [low, low, mean, high, high]}[len(row[SEEDS].split(","))]
-
-
-def differs(row: dict[str, str], other: dict[str, str], name: str, digits: int) -> tuple[float, float]:
-    """The size of a difference and half of its interval, as the pages round them."""
-    found = welch(of_seeds(row, name), of_seeds(other, name))
-    return round(abs(found.number), digits), round(found.half(), digits)
-
-
-def significant(row: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The metrics of reconstruction in which two rows differ, after Holm's correction for the four."""
-    verdicts = holm([welch(of_seeds(row, name), of_seeds(other, name)).p for name in QUALITY])
-    return [name for name, verdict in zip(QUALITY, verdicts, strict=True) if verdict]
-
+from pipeline.config.root import read_config
 
 COMPARED = page_table("comparison.md", "latent_diffusion")
-PSNR, LPIPS, BITS = "PSNR (dB) ↑", "LPIPS ↓", "Bits per image ↓"
 
 
 def test_brights_samples_are_second_and_at_better_reconstruction_kls_are_as_close() -> None:
@@ -148,26 +98,6 @@ def test_one_channel_in_a_group_improves_lpips_and_costs_ssim_and_lpips_vgg() ->
         for before, after in zip(four[:3], (vqgan, rqvae, kl), strict=True):
             assert "32 groups" in after["Method"]
             assert (QUALITY[name] * (mean(after, name) - mean(before, name)) > 0) == (name == LPIPS)
-
-
-def beyond(row: dict[str, str], name: str) -> int:
-    """Where an ablation's number lies: 1 above the first row's, beyond Welch's interval, -1 below, 0 within."""
-    found = welch(of_seeds(row, name), of_seeds(WHOLE, name))
-    return 0 if abs(found.number) < found.half() else int(math.copysign(1, found.number))
-
-
-def test_noise_of_a_whole_cell_improves_samples_and_one_resolution_costs_reconstruction() -> None:
-    noisy, one = ABLATIONS["code_noise_cells 1.0"], ABLATIONS["tables.resolutions 1, tables.coarsest_resolution 32"]
-    assert differs(noisy, WHOLE, DISTANCE, 0) == (71, 31) and beyond(noisy, DISTANCE) == -1
-    assert not any(beyond(noisy, name) for name in QUALITY)
-    assert differs(ABLATIONS["features mlp"], WHOLE, "PSNR (dB) ↑", 1) == (1.3, 2.5)
-    assert differs(one, WHOLE, "PSNR (dB) ↑", 1) == (1.0, 0.8)
-    assert {name: -beyond(one, name) for name in QUALITY} == QUALITY
-
-
-@pytest.mark.parametrize("changed", ["tables.coordinates false", "tables.entries_log2 10", "decoder.style_width 0"])
-def test_what_changes_nothing_is_within_the_intervals(changed: str) -> None:
-    assert not any(beyond(ABLATIONS[changed], name) for name in (*QUALITY, DISTANCE))
 
 
 def test_in_the_demo_brights_reconstruction_leads_and_its_samples_are_the_last_of_staged_decoders() -> None:
@@ -288,140 +218,6 @@ def test_in_colour_the_others_learn_best_at_lower_rates() -> None:
             loss[family, *(rates[key] for key in SEARCHED if key in at_best)] for rates in (at_best, before)
         )
         assert lower / higher == pytest.approx(0.71, abs=0.02)
-
-
-def record_of(run: str) -> dict[str, dict[str, float]]:
-    """The numbers of a search or run that a page's csv file records, by entry."""
-    lines = (ROOT / "docs" / "csv" / f"{run}.csv").read_text(encoding="utf-8").splitlines()
-    return {row.pop("entry"): {key: float(value) for key, value in row.items()} for row in DictReader(lines)}
-
-
-def test_the_record_of_bottlenecks_has_every_setting_of_its_config() -> None:
-    values, search = (
-        yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
-        for name in ("comparison", "bottlenecks")
-    )
-    update_config(values, search)
-    config = load_config(values)
-    rows = config.tables_or_default.latent_diffusion
-    assert list(record_of("bottlenecks")) == rows.autoencoders == rows.samples
-    assert list(record_of("bottlenecks-diffusion")) == config.tables_or_default.table6.rows
-    assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
-    assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
-
-
-def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
-    record = record_of("bottlenecks")
-    text = (ROOT / "docs" / "bottlenecks.md").read_text(encoding="utf-8")
-    shown = re.findall(
-        r"^\| (?:BRIGHT|VQGAN|RQ-VAE|KL a).*?\| (\d+\.\d) \| (\d+\.\d) \| (\S+) \| (\S+) \| (\d+) \|$", text, re.M
-    )
-    columns = ("fd", "rfd", "psnr", "lpips", "bits_per_image")
-    numbers = [tuple(row[column] for column in columns) for row in record.values()]
-    assert len(shown) == 14 and all(tuple(map(float, row)) in numbers for row in shown)
-    before = {name: record[name.rpartition("-stage-")[0]] for name in record if "-stage-" in name}
-    gains = {name: base["fd"] - record[name]["fd"] for name, base in before.items()}
-    losses = {name: base["psnr"] - record[name]["psnr"] for name, base in before.items()}
-    searched = [name for name in before if not name.startswith("penalty")]
-    strong = [round(gains[name]) for name in searched if name.endswith("4")]
-    assert (min(strong), max(strong)) == (17, 105)
-    assert min((name for name in searched if name[-1] in "24"), key=gains.__getitem__) == "kl-weight-1-stage-2"
-    assert round(max(losses[name] for name in searched if name.endswith("4")), 1) == 1.5
-    assert round(max(losses[name] for name in searched if name.endswith("2")), 1) == 0.3
-    assert all(record[name]["fd"] > record[f"{name[:-1]}4"]["fd"] for name in searched if name.endswith("6"))
-    longer = {name: record[name.replace("long", "4")] for name in searched if name.endswith("long")}
-    assert [round(row["fd"] - record[name]["fd"]) for name, row in longer.items()] == [21, 11]
-    assert all(record[name]["psnr"] > row["psnr"] for name, row in longer.items())
-    assert all(record[name]["lpips"] < row["lpips"] for name, row in longer.items())
-    lowest = {
-        family: min(row["fd"] for name, row in record.items() if name.startswith(family))
-        for family in ("key", "vqgan", "rqvae", "kl")
-    }
-    assert {family: round(fd) for family, fd in lowest.items()} == {"kl": 354, "rqvae": 398, "vqgan": 408, "key": 380}
-    assert min(row["fd"] for name, row in record.items() if name.startswith("width")) == 512.9
-    for name in ("coarse-features", "bright"):
-        assert f"{record[name]['fd'] / record[name]['rfd']:.2f}" in text
-
-
-def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice_is_good_for_all() -> None:
-    record = record_of("bottlenecks") | record_of("bottlenecks-diffusion")
-    text = (ROOT / "docs" / "bottlenecks.md").read_text("utf-8")
-    bases, settings = ("key-penalty-30", "kl-weight-03", "vqgan", "rqvae"), ("rate-4", "rate-8", "first-batch", "noise")
-    for setting in ("rate-1", None, *settings):
-        found = [record[base if setting is None else f"{base}-{setting}"]["fd"] for base in bases]
-        assert f"| {' | '.join(map(str, found))} |" in text, setting
-    for base in bases:
-        distances = [record[base]["fd"], *(record[f"{base}-{setting}"]["fd"] for setting in settings)]
-        assert record[f"{base}-rate-4"]["fd"] < min(distances) + 5
-    changes = {base: record[f"{base}-stage-4"]["fd"] - record[f"{base}-stage-4-rate-4"]["fd"] for base in bases}
-    assert round(changes.pop("key-penalty-30")) == 17 and max(map(abs, changes.values())) < 5
-
-
-def test_longer_trainings_leave_the_gap_that_the_page_states() -> None:
-    record, text = record_of("lengths"), (ROOT / "docs" / "ablations.md").read_text("utf-8")
-    config = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
-    assert list(record) == config["figures"]["sample_quality"]
-    entries, steps = (
-        ("bright", "bright-stage", "kl-stage"),
-        ("-350-steps", "", *(f"-{n}-steps" for n in (1400, 2800, 5600))),
-    )
-    bright, stage, kl = ([record[f"{entry}{length}"]["fd"] for length in steps] for entry in entries)
-    for found in (bright, stage, kl):
-        assert f"| {' | '.join(map(str, found))} |" in text and found == sorted(found, reverse=True)
-    gaps = [ours - theirs for ours, theirs in zip(stage, kl, strict=True)]
-    assert (round(min(gaps)), round(max(gaps))) == (34, 45)
-    assert kl[1] > stage[3] > stage[4] > kl[2]
-    assert [round(bright[at] - stage[at]) for at in (0, 4)] == [157, 72]
-    images = [[record[f"{entry}{length}"] for length in ("-2400", "", "-36000")] for entry in entries]
-    for rows in images:
-        cells = [f"{row['fd']}, {row['psnr']:.2f} dB" for row in rows]
-        assert f"| {' | '.join(cells)} |" in text
-    pairs = list(zip(*images[1:], strict=True))
-    assert [round(ours["fd"] - theirs["fd"]) for ours, theirs in pairs] == [119, 38, 45]
-    assert [round(ours["psnr"] - theirs["psnr"], 1) for ours, theirs in pairs] == [-1.0, -0.8, 0.6]
-
-
-SEARCHED = list(Grid.model_fields)
-STUDIES = {
-    (run, name): study
-    for run in ("comparison", "demo-colour", "transfer")
-    for name, study in read_config(ROOT / "config" / f"{run}.yaml").studies.items()
-}
-
-
-def trials_of(run: str, study: str) -> list[dict[str, str]]:
-    """The record of a study by its csv's headings: the csv beside the page, else the page's table."""
-    csv = ROOT / "docs" / "csv" / f"{run}-study_{study}.csv"
-    if csv.exists():
-        return list(DictReader(csv.read_text(encoding="utf-8").splitlines()))
-    rows = [{key.lower(): value for key, value in row.items()} for row in page_table(f"{run}.md", f"study_{study}")]
-    return [{key.removesuffix(" ↓").replace(" ", "_"): value for key, value in row.items()} for row in rows]
-
-
-def tried(row: dict[str, str], study: Study) -> dict[str, Any]:
-    """The settings of a trial: a row of the study's record."""
-    keys = [key for key in SEARCHED if getattr(study.grid, key)]
-    values = {key: ast.literal_eval(row[key]) for key in keys}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def best(run: str, study: str) -> dict[str, dict[str, Any]]:
-    """The best settings of each family in a study."""
-    best_of = [row for row in trials_of(run, study) if row["best"] in ("best", "True")]
-    return {row["autoencoder"]: tried(row, STUDIES[run, study]) for row in best_of}
-
-
-def chosen(family: str, images: int) -> dict[str, Any]:
-    """For so many photographs of clothes: what the studies of about that length found; beyond, a rate that fell falls
-    once more."""
-    short = best("comparison", "rates")[family]
-    longer = short | best("comparison", "longer")[family] | best("comparison", "longer_encoder")[family]
-    if images < 2 * STUDIES["comparison", "rates"].images:
-        return short
-    if images < 2 * STUDIES["comparison", "longer"].images:
-        return longer
-    fall = longer["learning_rate"] / short["learning_rate"]
-    return longer | {"learning_rate": longer["learning_rate"] * min(1.0, fall)}
 
 
 @pytest.mark.parametrize(("run", "name"), STUDIES)

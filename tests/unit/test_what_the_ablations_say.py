@@ -1,0 +1,127 @@
+"""What docs/ablations.md and bottlenecks.md say holds in their tables and records."""
+
+import math
+import re
+from csv import DictReader
+
+import pytest
+import yaml
+from page_numbers import DISTANCE, QUALITY, ROOT, differs, of_seeds, page_table
+from snakemake.utils import update_config
+
+from pipeline.config.root import load_config
+from pipeline.tables.differences import welch
+
+ABLATIONS = {row["Changed"]: row for row in page_table("ablations.md", "ablations")}
+WHOLE = ABLATIONS["(the first row)"]
+
+
+def beyond(row: dict[str, str], name: str) -> int:
+    """Where an ablation's number lies: 1 above the first row's, beyond Welch's interval, -1 below, 0 within."""
+    found = welch(of_seeds(row, name), of_seeds(WHOLE, name))
+    return 0 if abs(found.number) < found.half() else int(math.copysign(1, found.number))
+
+
+def test_noise_of_a_whole_cell_improves_samples_and_one_resolution_costs_reconstruction() -> None:
+    noisy, one = ABLATIONS["code_noise_cells 1.0"], ABLATIONS["tables.resolutions 1, tables.coarsest_resolution 32"]
+    assert differs(noisy, WHOLE, DISTANCE, 0) == (71, 31) and beyond(noisy, DISTANCE) == -1
+    assert not any(beyond(noisy, name) for name in QUALITY)
+    assert differs(ABLATIONS["features mlp"], WHOLE, "PSNR (dB) ↑", 1) == (1.3, 2.5)
+    assert differs(one, WHOLE, "PSNR (dB) ↑", 1) == (1.0, 0.8)
+    assert {name: -beyond(one, name) for name in QUALITY} == QUALITY
+
+
+@pytest.mark.parametrize("changed", ["tables.coordinates false", "tables.entries_log2 10", "decoder.style_width 0"])
+def test_what_changes_nothing_is_within_the_intervals(changed: str) -> None:
+    assert not any(beyond(ABLATIONS[changed], name) for name in (*QUALITY, DISTANCE))
+
+
+def record_of(run: str) -> dict[str, dict[str, float]]:
+    """The numbers of a search or run that a page's csv file records, by entry."""
+    lines = (ROOT / "docs" / "csv" / f"{run}.csv").read_text(encoding="utf-8").splitlines()
+    return {row.pop("entry"): {key: float(value) for key, value in row.items()} for row in DictReader(lines)}
+
+
+def test_the_record_of_bottlenecks_has_every_setting_of_its_config() -> None:
+    values, search = (
+        yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("comparison", "bottlenecks")
+    )
+    update_config(values, search)
+    config = load_config(values)
+    rows = config.tables_or_default.latent_diffusion
+    assert list(record_of("bottlenecks")) == rows.autoencoders == rows.samples
+    assert list(record_of("bottlenecks-diffusion")) == config.tables_or_default.table6.rows
+    assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
+    assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
+
+
+def test_what_the_page_says_of_bottlenecks_holds_in_the_record() -> None:
+    record = record_of("bottlenecks")
+    text = (ROOT / "docs" / "bottlenecks.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"^\| (?:BRIGHT|VQGAN|RQ-VAE|KL a).*?\| (\d+\.\d) \| (\d+\.\d) \| (\S+) \| (\S+) \| (\d+) \|$", text, re.M
+    )
+    columns = ("fd", "rfd", "psnr", "lpips", "bits_per_image")
+    numbers = [tuple(row[column] for column in columns) for row in record.values()]
+    assert len(shown) == 14 and all(tuple(map(float, row)) in numbers for row in shown)
+    before = {name: record[name.rpartition("-stage-")[0]] for name in record if "-stage-" in name}
+    gains = {name: base["fd"] - record[name]["fd"] for name, base in before.items()}
+    losses = {name: base["psnr"] - record[name]["psnr"] for name, base in before.items()}
+    searched = [name for name in before if not name.startswith("penalty")]
+    strong = [round(gains[name]) for name in searched if name.endswith("4")]
+    assert (min(strong), max(strong)) == (17, 105)
+    assert min((name for name in searched if name[-1] in "24"), key=gains.__getitem__) == "kl-weight-1-stage-2"
+    assert round(max(losses[name] for name in searched if name.endswith("4")), 1) == 1.5
+    assert round(max(losses[name] for name in searched if name.endswith("2")), 1) == 0.3
+    assert all(record[name]["fd"] > record[f"{name[:-1]}4"]["fd"] for name in searched if name.endswith("6"))
+    longer = {name: record[name.replace("long", "4")] for name in searched if name.endswith("long")}
+    assert [round(row["fd"] - record[name]["fd"]) for name, row in longer.items()] == [21, 11]
+    assert all(record[name]["psnr"] > row["psnr"] for name, row in longer.items())
+    assert all(record[name]["lpips"] < row["lpips"] for name, row in longer.items())
+    lowest = {
+        family: min(row["fd"] for name, row in record.items() if name.startswith(family))
+        for family in ("key", "vqgan", "rqvae", "kl")
+    }
+    assert {family: round(fd) for family, fd in lowest.items()} == {"kl": 354, "rqvae": 398, "vqgan": 408, "key": 380}
+    assert min(row["fd"] for name, row in record.items() if name.startswith("width")) == 512.9
+    for name in ("coarse-features", "bright"):
+        assert f"{record[name]['fd'] / record[name]['rfd']:.2f}" in text
+
+
+def test_the_diffusion_models_of_the_page_are_those_of_the_record_and_one_choice_is_good_for_all() -> None:
+    record = record_of("bottlenecks") | record_of("bottlenecks-diffusion")
+    text = (ROOT / "docs" / "bottlenecks.md").read_text("utf-8")
+    bases, settings = ("key-penalty-30", "kl-weight-03", "vqgan", "rqvae"), ("rate-4", "rate-8", "first-batch", "noise")
+    for setting in ("rate-1", None, *settings):
+        found = [record[base if setting is None else f"{base}-{setting}"]["fd"] for base in bases]
+        assert f"| {' | '.join(map(str, found))} |" in text, setting
+    for base in bases:
+        distances = [record[base]["fd"], *(record[f"{base}-{setting}"]["fd"] for setting in settings)]
+        assert record[f"{base}-rate-4"]["fd"] < min(distances) + 5
+    changes = {base: record[f"{base}-stage-4"]["fd"] - record[f"{base}-stage-4-rate-4"]["fd"] for base in bases}
+    assert round(changes.pop("key-penalty-30")) == 17 and max(map(abs, changes.values())) < 5
+
+
+def test_longer_trainings_leave_the_gap_that_the_page_states() -> None:
+    record, text = record_of("lengths"), (ROOT / "docs" / "ablations.md").read_text("utf-8")
+    config = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
+    assert list(record) == config["figures"]["sample_quality"]
+    entries, steps = (
+        ("bright", "bright-stage", "kl-stage"),
+        ("-350-steps", "", *(f"-{n}-steps" for n in (1400, 2800, 5600))),
+    )
+    bright, stage, kl = ([record[f"{entry}{length}"]["fd"] for length in steps] for entry in entries)
+    for found in (bright, stage, kl):
+        assert f"| {' | '.join(map(str, found))} |" in text and found == sorted(found, reverse=True)
+    gaps = [ours - theirs for ours, theirs in zip(stage, kl, strict=True)]
+    assert (round(min(gaps)), round(max(gaps))) == (34, 45)
+    assert kl[1] > stage[3] > stage[4] > kl[2]
+    assert [round(bright[at] - stage[at]) for at in (0, 4)] == [157, 72]
+    images = [[record[f"{entry}{length}"] for length in ("-2400", "", "-36000")] for entry in entries]
+    for rows in images:
+        cells = [f"{row['fd']}, {row['psnr']:.2f} dB" for row in rows]
+        assert f"| {' | '.join(cells)} |" in text
+    pairs = list(zip(*images[1:], strict=True))
+    assert [round(ours["fd"] - theirs["fd"]) for ours, theirs in pairs] == [119, 38, 45]
+    assert [round(ours["psnr"] - theirs["psnr"], 1) for ours, theirs in pairs] == [-1.0, -0.8, 0.6]
