@@ -19,6 +19,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import logger
 from pipeline.config.root import read_config
 from pipeline.page.comparison import against_first, comparison, labelled
+from pipeline.plan.publish import recorded_config
 from pipeline.settings.tables import TABLES
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import FIGURES, figures
@@ -48,7 +49,7 @@ def document(
     damaged, or belongs to another run.
     """
     jobs = Jobs(read_config(config))
-    made = {"table": jobs(tables), "figure": jobs(figures)}
+    made, started_with = {"table": jobs(tables), "figure": jobs(figures)}, recorded_config(jobs) or config
 
     def fill(kind: str, name: str, content: str) -> str | None:
         job = made[kind].get(name)
@@ -62,7 +63,7 @@ def document(
             logger.warning("%s %s stays as it is: %s", kind, name, why)
             return None
         logger.info("%s %s: %s", kind, name, job.name)
-        by = f"the target `{name if kind == 'table' else 'figures'}` of `{config}`, as `{job.name}`"
+        by = f"the target `{name if kind == 'table' else 'figures'}` of `{started_with}`, as `{job.name}`"
         if kind == "table":
             table = read_display(Path(job.path("table.json")), name, Path(job.path("table.tex")))
             csv = (

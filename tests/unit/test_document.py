@@ -11,6 +11,7 @@ from report_inputs import display_rows, json_rows
 
 from pipeline.base.errors import InputError
 from pipeline.commands.document import document, filled, table_block
+from pipeline.plan.publish import folder
 from pipeline.stages.common import Jobs
 from pipeline.stages.figures import figures
 from pipeline.stages.tables import tables
@@ -143,6 +144,15 @@ def test_the_command_fills_what_is_made_and_leaves_the_rest(jobs: Jobs, caplog: 
     assert f"table ablations stays as it is: {TINY} has none" in caplog.text
     assert f"](images/{run}-fig10.png)" in written
     assert Path(f"docs/images/{run}-fig10.png").read_text() == "a picture"
+
+
+def test_a_document_from_the_config_of_the_results_names_the_file_that_the_run_was_started_with(jobs: Jobs) -> None:
+    recorded = folder(jobs) / "config.yaml"
+    recorded.parent.mkdir(parents=True, exist_ok=True)
+    recorded.write_text(f"# The run of config/mine.yaml\n{TINY.read_text()}")
+    Path("a.md").write_text("<!-- table table2 -->\n<!-- end -->\n")
+    document(recorded, Path("a.md"))
+    assert "Made by the target `table2` of `config/mine.yaml`, as" in Path("a.md").read_text()
 
 
 def test_an_unknown_table_or_a_missing_document_is_one_line(jobs: Jobs) -> None:
