@@ -6,7 +6,10 @@ from csv import DictReader
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.root import read_config
+import yaml
+from snakemake.utils import update_config
+
+from pipeline.config.root import Config, load_config, read_config
 from pipeline.settings.study import Grid, Study
 from pipeline.tables.differences import holm, welch
 
@@ -67,12 +70,21 @@ def significant(row: dict[str, str], other: dict[str, str]) -> list[str]:
     return [name for name, verdict in zip(QUALITY, verdicts, strict=True) if verdict]
 
 
+def overlaid(name: str) -> Config:
+    """config/comparison.yaml with another config on top, as Snakemake joins them."""
+    values, added = (
+        yaml.safe_load((ROOT / "config" / f"{file}.yaml").read_text(encoding="utf-8")) for file in ("comparison", name)
+    )
+    update_config(values, added)
+    return load_config(values)
+
+
 SEARCHED = list(Grid.model_fields)
 STUDIES = {
     (run, name): study
     for run in ("comparison", "demo-colour", "transfer")
     for name, study in read_config(ROOT / "config" / f"{run}.yaml").studies.items()
-}
+} | {("ablations", "parts"): overlaid("ablations").studies["parts"]}
 
 
 def trials_of(run: str, study: str) -> list[dict[str, str]]:
