@@ -84,6 +84,29 @@ def test_no_metric_changes_where_the_page_shows_no_effect() -> None:
     assert not [(label, name) for label in labels for name in names if beyond(ABLATIONS[label], name)]
 
 
+def test_bits_and_decoding_times_of_the_code_sizes_are_as_the_page_says() -> None:
+    sizes = {(row["Method"], row["Code size"].split("x")[0]): row for row in page_table("ablations.md", "equal_budget")}
+    kl, families = "KL autoencoder", ("VQGAN", "RQ-VAE", "KL autoencoder")
+    for bits, codes, shown in ((576, ("8", "4"), (2.2, 0.5)), (2304, ("16", "8"), (3.3, 1.1))):
+        rows = [sizes[at] for at in zip(families[:2], codes, strict=True)]
+        assert [mean(row, BITS) for row in rows] == [bits, bits] and differs(*rows, PSNR, 1) == shown
+        assert mean(rows[0], PSNR) > mean(rows[1], PSNR) and "{} ± {} dB".format(*shown) in TEXT
+    pairs = {code: (sizes["BRIGHT", code], sizes[kl, code]) for code in ("4", "8", "16")}
+    assert [code for code, pair in pairs.items() if welch(*(of_seeds(row, PSNR) for row in pair)).p < 0.05] == ["4"]
+    assert differs(*pairs["4"], PSNR, 1) == (0.4, 0.2) and mean(pairs["4"][0], PSNR) > mean(pairs["4"][1], PSNR)
+    assert round(mean(pairs["4"][0], BITS) / mean(pairs["4"][1], BITS), 2) == 1.36
+    assert sizes["RQ-VAE", "16"][PSNR].endswith("± 1.87")
+    (searched,) = (row for row in page_table("comparison.md", "equal_budget") if "weight 0.3" in row["Method"])
+    assert f"has {mean(searched, PSNR):.1f} dB with {mean(searched, BITS):.0f} bits" in TEXT.replace("\n", " ")
+    speeds = {at: [float(n) for n in re.findall(r"[\d.]+", row["Decoded images/s ↑"])] for at, row in sizes.items()}
+    for code in ("8", "16"):
+        assert all(speeds["BRIGHT", code][1] > speeds[family, code][2] for family in families)
+    assert all(speeds["BRIGHT", "4"][2] < speeds[family, "4"][1] for family in families)
+    slower = [speeds[family, "8"][0] / speeds[family, "16"][0] for family in families]
+    assert (round(min(slower), 1), round(max(slower), 1)) == (1.7, 2.3)
+    assert speeds["BRIGHT", "8"][1] < speeds["BRIGHT", "16"][2], "the slowest and the fastest round"
+
+
 def test_two_ablations_have_the_best_rate_of_their_own_search_which_is_brights() -> None:
     models, found = overlaid("ablations").autoencoders, best("ablations", "parts")
     grid = STUDIES["ablations", "parts"].grid.learning_rate
